@@ -1,0 +1,58 @@
+# The project's commands. Needs make and Python 3.11 to 3.14; everything else goes into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help train test lint types conformance bench clean
+
+help:
+	@echo "make train        train LeNet-5 on the bundled handwritten digits"
+	@echo "make test         lint, types and all tests (under 5 minutes on two cores)"
+	@echo "make conformance  compare with PyTorch and JAX; transcendentals over every f32 bit pattern"
+	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
+	@echo "make clean        remove .venv, caches and build results"
+
+train: $(VENV)/.installed
+	$(BIN)/dlc train lenet
+
+test: lint types
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+conformance: $(VENV)/.conformance
+	$(BIN)/python -m pytest -q -m conformance
+
+bench: $(VENV)/.conformance
+	$(BIN)/dlc bench lenet mlp --against torch,jax
+
+# A stamp a set of packages: a second run of any target installs nothing.
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "dlc needs Python 3.11 to 3.14, and no python3 here is one;" \
+		"install it, or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@"$(PYTHON)" -c '$(FITS)' || { echo "dlc needs Python 3.11 to 3.14; $(PYTHON) is" \
+		"`"$(PYTHON)" --version 2>&1`" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@
+
+$(VENV)/.conformance: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --editable ".[conformance]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist dlc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

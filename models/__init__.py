@@ -1,0 +1,1 @@
+"""Bundled networks in the DSL, a file each; a file here is what `dlc train NAME` takes."""

@@ -1,0 +1,69 @@
+"""Fixtures of all tests: a generator seeded by the test's name, golden texts, a cache of their own."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+
+# Examples come from the test's own name, so a failure repeats on every machine.
+settings.register_profile("dlc", derandomize=True, deadline=None, database=None, max_examples=50)
+settings.register_profile("deep", derandomize=False, deadline=None, max_examples=2000)
+settings.load_profile("dlc")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden` writes what the compiler prints now over the texts in tests/golden."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/*")
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A generator whose seed is the CRC of the test's name and parameters."""
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)`: compare `text` with tests/golden/`name`, or rewrite that file.
+
+    Fails with a unified diff, and when the file is not there.
+    """
+    update = request.config.getoption("--update-golden")
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            return
+        if not path.exists():
+            pytest.fail(f"tests/golden/{name} is missing; write it with pytest --update-golden")
+        before, after = path.read_text(), text
+        if before != after:
+            lines = difflib.unified_diff(
+                before.splitlines(), after.splitlines(), f"golden/{name}", "now", lineterm=""
+            )
+            pytest.fail("\n".join(lines), pytrace=False)
+
+    return compare
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One object cache for the whole run, shared by its processes, never the user's own."""
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    directory = run / "dlc-cache"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    os.environ["DLC_CACHE"] = str(directory)
+    return directory
