@@ -1,0 +1,178 @@
+"""Dataset: named arrays for training and testing; DataError: the one error of every loader."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+# A held-out part is the same for every seed, so that runs of different seeds can be compared.
+SPLIT_SEED = 0
+HELD_OUT = 0.2
+
+
+class DataError(ValueError):
+    """Data that cannot be used: names the file, the place, what is wrong and what would fit."""
+
+    def __init__(self, source: object, where: str, problem: str, fits: str = "") -> None:
+        self.source, self.where, self.problem, self.fits = str(source), where, problem, fits
+        place = f", {where}" if where else ""
+        hint = f"; {fits}" if fits else ""
+        super().__init__(f"{self.source}{place}: {problem}{hint}")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Arrays whose first axis counts samples, or a stream of batches.
+
+    `train` and `test` map a field name ("image", "label", "x", "y") to an array. `classes` are the
+    names of the label's values, in order; empty for a regression. A streamed dataset has empty
+    `train` and gives its batches through `stream` and `test_stream`: any iterable of batches, or
+    a function epoch -> iterable.
+    """
+
+    name: str
+    train: Arrays
+    test: Arrays | None = None
+    classes: tuple[str, ...] = ()
+    stream: Any = None
+    test_stream: Any = None
+    source: str = ""
+
+    @property
+    def in_memory(self) -> bool:
+        return self.stream is None
+
+    @property
+    def samples(self) -> int:
+        """Training samples; 0 for a stream, whose length is known only after an epoch."""
+        return next(iter(self.train.values())).shape[0] if self.train else 0
+
+    @property
+    def test_samples(self) -> int:
+        return next(iter(self.test.values())).shape[0] if self.test else 0
+
+    def describe(self) -> str:
+        """One line: name, counts, fields with shape and dtype."""
+        if not self.in_memory:
+            return f"{self.name}: a stream of batches"
+        fields = ", ".join(describe_field(k, v) for k, v in self.train.items())
+        held = f", {self.test_samples} held out" if self.test else ""
+        return f"{self.name}: {self.samples} samples{held}; {fields}"
+
+
+def describe_field(name: str, array: np.ndarray[Any, Any]) -> str:
+    """A field as it is printed: image f32[n, 1, 28, 28]."""
+    shape = ", ".join(["n", *(str(d) for d in array.shape[1:])])
+    return f"{name} {array.dtype.name}[{shape}]"
+
+
+def check_arrays(source: object, arrays: Arrays, part: str) -> None:
+    """Refuse arrays that no training could use; `part` is "train" or "test".
+
+    Raises DataError for no field, an object array, a field without a sample axis, fields of
+    different lengths, no sample, and values that are not finite.
+    """
+    if not arrays:
+        raise DataError(source, part, "there is no array", "a dataset has at least one field")
+    lengths = {}
+    for name, array in arrays.items():
+        check_array(source, f"{part} field {name!r}", array)
+        lengths[name] = array.shape[0]
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{k} has {n}" for k, n in lengths.items())
+        raise DataError(source, part, f"fields differ in their number of samples: {told}",
+                        "the first axis of every field counts the same samples")
+    if not next(iter(lengths.values())):
+        raise DataError(source, part, "there is no sample", "at least one is needed")
+
+
+def check_array(source: object, where: str, array: np.ndarray[Any, Any]) -> None:
+    """Refuse an array of objects or strings, of no axis, or holding NaN or infinity."""
+    if array.dtype.kind not in "fiub":
+        raise DataError(source, where, f"holds {array.dtype}, which is not a number",
+                        "real numbers, integers or booleans")
+    if array.ndim == 0:
+        raise DataError(source, where, "is a single number", "the first axis counts samples")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))
+        first = ", ".join(str(int(i)) for i in bad[0])
+        raise DataError(source, where, f"{array[tuple(bad[0])]} at index [{first}], "
+                        f"{len(bad)} such values", "every value is a finite number")
+
+
+def hold_out(arrays: Arrays, fraction: float, source: object) -> tuple[Arrays, Arrays | None]:
+    """Split `arrays` into (train, test): a fixed shuffle, then the last `fraction` is held out.
+
+    The same for every training seed. 0 holds nothing out. Raises DataError when a part would be
+    empty or the fraction is not in [0, 1).
+    """
+    if not 0 <= fraction < 1:
+        raise DataError(source, "test", f"{fraction} is not a fraction to hold out",
+                        "0 <= test < 1, e.g. test=0.2")
+    if fraction == 0:
+        return arrays, None
+    count = next(iter(arrays.values())).shape[0]
+    held = math.ceil(count * fraction)
+    if held >= count:
+        raise DataError(source, "test", f"holding out {fraction} of {count} samples leaves none "
+                        "to train on", "more samples, or test=0")
+    order = shuffle(SPLIT_SEED, count)
+    train, test = np.sort(order[:-held]), np.sort(order[-held:])
+    return {k: v[train] for k, v in arrays.items()}, {k: v[test] for k, v in arrays.items()}
+
+
+def shuffle(key: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """i64[count]: a permutation that depends on (key, count) alone, with every NumPy.
+
+    It sorts the raw words of Philox, whose stream NumPy keeps stable (NEP 19), which it does not
+    promise for Generator.permutation.
+    """
+    words = np.random.Philox(key=key).random_raw(count)
+    return np.argsort(words, kind="stable").astype(np.int64)
+
+
+def rename(dataset: Dataset, names: dict[str, str]) -> Dataset:
+    """Give fields the names that a task asks for: {"image": "x"} makes field x be `image`.
+
+    Raises DataError when the dataset has no such field, or two fields would share a name.
+    """
+    for old in names.values():
+        if old not in dataset.train:
+            raise DataError(dataset.name, "", f"there is no field {old!r}",
+                            f"it has {', '.join(dataset.train)}")
+    back = {old: new for new, old in names.items()}
+    final = [back.get(k, k) for k in dataset.train]
+    if len(set(final)) < len(final):
+        raise DataError(dataset.name, "", f"renaming gives the fields {', '.join(final)}",
+                        "every field has its own name")
+
+    def renamed(arrays: Arrays) -> Arrays:
+        return {back.get(k, k): v for k, v in arrays.items()}
+
+    test = renamed(dataset.test) if dataset.test is not None else None
+    return replace(dataset, train=renamed(dataset.train), test=test)
+
+
+def memory_limit() -> int:
+    """Bytes that one loaded array may take: the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_size(source: object, where: str, dims: Iterable[int], itemsize: int) -> int:
+    """Bytes of an array with `dims`; raises DataError when a header claims more than memory."""
+    total = itemsize
+    for dim in dims:
+        if dim < 0:
+            raise DataError(source, where, f"dimension {dim} is negative")
+        total *= dim
+    if total > memory_limit():
+        raise DataError(source, where, f"claims {total} bytes, more than this machine's memory "
+                        f"of {memory_limit()}", "a smaller file, or an iterator of batches")
+    return total

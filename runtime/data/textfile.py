@@ -1,0 +1,56 @@
+"""Plain text as sequences of characters: x and the same shifted by one, y."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlc.runtime.data.dataset import Arrays, DataError, Dataset
+from dlc.runtime.data.files import read_all
+
+
+def read_text(path: Path) -> str:
+    """The file as UTF-8; DataError names the byte that is not, or a NUL byte."""
+    content = read_all(path)
+    nul = content.find(b"\0")
+    if nul >= 0:
+        raise DataError(path, f"byte {nul}", "a NUL byte", "plain text in UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"byte {error.start}", f"is not UTF-8 ({error.reason})",
+                        "plain text in UTF-8") from None
+
+
+def windows(ids: np.ndarray[Any, Any], length: int) -> Arrays:
+    """x, y: i32[n, length], consecutive windows that do not overlap; y is x one character on."""
+    count = (len(ids) - 1) // length
+    return {"x": ids[:count * length].reshape(count, length).copy(),
+            "y": ids[1:count * length + 1].reshape(count, length).copy()}
+
+
+def load_text(path: Path, length: int, test: float) -> Dataset:
+    """A Dataset of character windows; the last part of the text, a fraction `test`, is held out.
+
+    `classes` are the characters in code point order; x and y hold their indices.
+    """
+    if length < 1:
+        raise DataError(path, "length", f"windows of {length} characters", "length=1 or more")
+    if not 0 <= test < 1:
+        raise DataError(path, "test", f"{test} is not a fraction to hold out", "0 <= test < 1")
+    text = read_text(path)
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    held = math.ceil(len(codes) * test)
+    need = length + 1
+    if len(codes) - held < need or (test > 0 and held < need):
+        raise DataError(path, "", f"{len(codes)} characters are too few for windows of {length}",
+                        f"at least {need} to train on and {need} held out, or a smaller length")
+    alphabet, ids = np.unique(codes, return_inverse=True)
+    ids = ids.astype(np.int32)
+    cut = len(ids) - held
+    return Dataset(path.name, windows(ids[:cut], length),
+                   windows(ids[cut:], length) if held else None,
+                   tuple(chr(int(c)) for c in alphabet), source=str(path))
