@@ -1,0 +1,366 @@
+"""Kernel to relocatable object: Numba types and lowers the text, LLVM optimizes it once.
+
+Runs in the compile workers only. Numba's own back end is not used: a kernel gets no Python
+wrappers, its callees are linked in as unoptimized IR, and the one exported function is
+`void NAME(int64_t *args, int64_t chunk)`.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import types as python_types
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+from numba.core import compiler, cpu, typing
+from numba.core import types as nb
+from numba.core.codegen import CodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.errors import NumbaError, TypingError
+from numba.core.typing.templates import AbstractTemplate
+
+from dlc.program import Kernel, TileText
+from dlc.runtime import passes_numba
+from dlc.runtime.isa import target_cpu
+from dlc.runtime.link import ALLOWED_SYMBOLS
+from dlc.runtime.primitives import LLVM, PRIMITIVES, Primitive, PrimitiveError, call_intrinsic
+
+NUMBA = {"f32": nb.float32, "f64": nb.float64, "b1": nb.boolean, "void": nb.void,
+         "i8": nb.int8, "i16": nb.int16, "i32": nb.int32, "i64": nb.int64,
+         "u8": nb.uint8, "u16": nb.uint16, "u32": nb.uint32, "u64": nb.uint64}
+NAMES = {value: name for name, value in NUMBA.items()}
+STORED = {"bool": "u8", "f16": "u16", "bf16": "u16"}  # how a dtype lies in memory
+
+
+class LowerError(Exception):
+    """A kernel that does not compile; the message says why, in the terms of its text."""
+
+
+def numba_type(name: str) -> Any:
+    """The Numba type of a dtype name ("f32") or pointer ("f32*")."""
+    if name.endswith("*"):
+        return nb.CPointer(NUMBA[STORED.get(name[:-1], name[:-1])])
+    return NUMBA[name]
+
+
+def dtype_name(kind: Any) -> str:
+    """The inverse of numba_type; unknown types keep Numba's name, for messages."""
+    kind = nb.unliteral(kind)
+    if isinstance(kind, nb.CPointer):
+        return dtype_name(kind.dtype) + "*"
+    return NAMES.get(kind, str(kind))
+
+
+class Collector(CodeLibrary):  # type: ignore[misc]
+    """Takes the IR that Numba lowers and compiles nothing: texts, and the libraries it calls."""
+
+    def __init__(self, codegen: Any, name: str) -> None:
+        super().__init__(codegen, name)
+        self.texts: list[str] = []
+        self.libraries: list[Collector] = []
+        self.parsed: list[Any] = []
+
+    def add_ir_module(self, module: Any) -> None:
+        self.texts.append(str(module))
+
+    def add_linking_library(self, library: Any) -> None:
+        if isinstance(library, Collector):
+            self.libraries.append(library)
+
+    def finalize(self) -> None:
+        self._finalized = True
+
+    def get_function(self, name: str) -> Any:
+        raise LowerError(f"{name} is not compiled")
+
+    def get_llvm_str(self) -> str:
+        return "\n".join(self.texts)
+
+    def get_asm_str(self) -> str:
+        return ""
+
+    def modules(self) -> list[Any]:
+        if not self.parsed:
+            self.parsed = [llvm.parse_assembly(text) for text in self.texts]
+        return self.parsed
+
+
+class Toolchain:
+    """Numba and LLVM set up for one instruction set, one prelude text and one set of tiles."""
+
+    def __init__(self, prelude: str, tiles: dict[str, TileText], isa: str = "") -> None:
+        self.typing_context = typing.Context()
+        self.target = passes_numba.KernelContext(self.typing_context, "cpu")
+        self.target.refresh()
+        self.tiles = tiles
+        self.flags = _flags()
+        self.machine = target_machine(isa)
+        self.builder = _pass_builder(self.machine)
+        self.namespace: dict[str, Any] = {}
+        self.compiled: dict[Any, Any] = {}
+        for primitive in PRIMITIVES.values():
+            self.define(primitive.name, self.primitive_template(primitive))
+        for tile in tiles.values():
+            self.define(tile.name, self.tile_template(tile))
+        self.load_prelude(prelude)
+
+    def define(self, name: str, template: Any, marker: Any = None) -> None:
+        """Bind `name` in kernel texts to a function that Numba types through `template`."""
+        marker = marker or _marker(name)
+        self.namespace[name] = marker
+        self.typing_context.insert_global(marker, nb.Function(template))
+
+    def load_prelude(self, text: str) -> None:
+        """Execute the prelude; its functions are compiled when a kernel first calls them."""
+        before = dict(self.namespace)
+        execute(text, "<prelude>", self.namespace)
+        for name, value in list(self.namespace.items()):
+            defined = before.get(name) is not value
+            if defined and isinstance(value, python_types.FunctionType):
+                self.define(name, self.function_template(name, value), value)
+
+    def primitive_template(self, primitive: Primitive) -> Any:
+        def rule(arguments: tuple[Any, ...]) -> Any:
+            names = tuple(dtype_name(a) for a in arguments)
+            try:
+                result = primitive.result(names)
+            except PrimitiveError as error:
+                raise TypingError(str(error)) from None
+            literal = primitive.literal and not isinstance(arguments[0], nb.IntegerLiteral)
+            if literal:
+                raise TypingError(f"the size given to {primitive.name} must be a literal")
+            return numba_type(result)
+
+        def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            names = tuple(dtype_name(a) for a in signature.args)
+            operands = [a.literal_value for a in signature.args] if primitive.literal else values
+            return primitive.emit(builder, names, list(operands))
+        return self.template(primitive.name, rule, lower, primitive.literal)
+
+    def tile_template(self, tile: TileText) -> Any:
+        expected = tuple(numba_type(p) for p in tile.params)
+
+        def rule(arguments: tuple[Any, ...]) -> Any:
+            if tuple(nb.unliteral(a) for a in arguments) != expected:
+                got = ", ".join(dtype_name(a) for a in arguments)
+                raise TypingError(f"tile {tile.name} takes ({', '.join(tile.params)}), got ({got})")
+            return NUMBA[tile.result]
+
+        def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            result = call_intrinsic(builder, tile.name, LLVM[tile.result], list(values))
+            return context.get_dummy_value() if tile.result == "void" else result
+        return self.template(tile.name, rule, lower)
+
+    def template(self, name: str, rule: Callable[..., Any], lower: Callable[..., Any],
+                 literal: bool = False) -> Any:
+        """A Numba function template: `rule` types a call, `lower` emits it."""
+        class Template(AbstractTemplate):  # type: ignore[misc]
+            key = name
+            prefer_literal = literal
+
+            def generic(self, args: Any, kws: Any) -> Any:
+                return typing.signature(rule(args), *args)
+        key = f"dlc.{name}"
+        Template.key = key
+        self.target.insert_func_defn([(lower, key, (nb.VarArg(nb.Any),))])
+        return Template
+
+    def function_template(self, name: str, function: Any) -> Any:
+        """A template that compiles a prelude function for the operand types it meets."""
+        toolchain = self
+
+        class Template(AbstractTemplate):  # type: ignore[misc]
+            key = function
+
+            def generic(self, args: Any, kws: Any) -> Any:
+                kinds = tuple(nb.unliteral(a) for a in args)
+                return toolchain.compile_function(name, function, kinds).signature
+        return Template
+
+    def compile_function(self, name: str, function: Any, kinds: tuple[Any, ...]) -> Any:
+        """Type and lower `function` for `kinds`, once; callable from kernels afterwards."""
+        found = self.compiled.get((function, kinds))
+        if found is None:
+            found = self.lower(name, function, kinds, None)
+            self.compiled[function, kinds] = found
+            self.target.insert_user_function(function, found.fndesc, [found.library])
+        return found
+
+    def lower(self, name: str, function: Any, kinds: tuple[Any, ...], result: Any) -> Any:
+        library = Collector(self.target.codegen(), name)
+        return compiler.compile_extra(
+            self.typing_context, self.target, function, kinds, result, self.flags.copy(), {},
+            library=library, pipeline_class=passes_numba.KernelCompiler)
+
+    def compile(self, kernel: Kernel) -> bytes:
+        """The ELF object of `kernel`. Raises LowerError with the reason in the kernel's terms."""
+        return bytes(self.machine.emit_object(self.optimized(kernel)))
+
+    def assembly(self, kernel: Kernel) -> str:
+        """The assembly of `kernel`, for tests and for `dlc show --asm`."""
+        return str(self.machine.emit_assembly(self.optimized(kernel)))
+
+    def optimized(self, kernel: Kernel) -> Any:
+        """The LLVM module of `kernel` as it goes to the assembler, checked for forbidden calls."""
+        module = self.module(kernel)
+        module.verify()
+        self.builder.getModulePassManager().run(module, self.builder)
+        for variable in module.global_variables:
+            if variable.name.startswith(".const.picklebuf"):
+                raise LowerError("a kernel may not raise (raise, assert or a checked operation)")
+        for function in module.functions:
+            if function.is_declaration and not callable_outside(function.name):
+                raise LowerError(f"it calls {function.name}, which no kernel may call")
+        return module
+
+    def module(self, kernel: Kernel) -> Any:
+        """The unoptimized LLVM module of `kernel` with its callees, tiles and entry linked in."""
+        function = self.kernel_function(kernel)
+        try:
+            with global_compiler_lock:
+                lowered = self.lower(kernel.name, function, _kernel_kinds(kernel), nb.void)
+        except NumbaError as error:
+            raise LowerError(_reason(error)) from None
+        inner = lowered.fndesc.llvm_func_name
+        module = llvm.parse_assembly(_entry(kernel, inner))
+        module.triple = self.machine.triple
+        module.data_layout = str(self.machine.target_data)
+        for library in _closure(lowered.library):
+            for part in library.modules():
+                module.link_in(part, preserve=library is not lowered.library)
+        for name in kernel.tiles:
+            module.link_in(llvm.parse_assembly(self.tile(kernel, name).ir))
+        _hide(module, kernel.name, inner)
+        return module
+
+    def tile(self, kernel: Kernel, name: str) -> TileText:
+        if name not in self.tiles:
+            raise LowerError(f"{kernel.name} calls tile {name!r}, which the program does not hold")
+        return self.tiles[name]
+
+    def kernel_function(self, kernel: Kernel) -> Any:
+        scope = dict(self.namespace)
+        execute(kernel.text, f"<kernel {kernel.name}>", scope)
+        function = scope.get(kernel.name)
+        if not isinstance(function, python_types.FunctionType):
+            raise LowerError(f"its text defines no function {kernel.name}")
+        return function
+
+
+def callable_outside(symbol: str) -> bool:
+    """Whether an object may leave `symbol` to the linker: LLVM intrinsics and the C library's."""
+    return symbol.startswith("llvm.") or symbol in ALLOWED_SYMBOLS
+
+
+def execute(text: str, filename: str, namespace: dict[str, Any]) -> None:
+    """Run `text`, remembered so that Numba's messages can quote its lines."""
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    try:
+        exec(compile(text, filename, "exec"), namespace)
+    except Exception as error:
+        raise LowerError(f"{filename} does not execute: {type(error).__name__}: {error}") from None
+
+
+def _marker(name: str) -> Any:
+    """A stand-in function object: what the name is bound to in a kernel's globals."""
+    def marker() -> None:
+        """Typed by Numba through a template, never called."""
+    marker.__name__ = name
+    return marker
+
+
+def _flags() -> Any:
+    flags = compiler.Flags()
+    flags.no_compile = True
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.no_rewrites = True
+    flags.error_model = "numpy"
+    flags.noalias = True
+    flags.nrt = False
+    flags.enable_ssa = True
+    return flags
+
+
+def target_machine(isa: str) -> Any:
+    """The LLVM target machine for `isa` ("" is this machine's own), position independent."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    name, features = target_cpu(isa)
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    return target.create_target_machine(cpu=name, features=features, opt=2, reloc="pic",
+                                        codemodel="small")
+
+
+def _pass_builder(machine: Any) -> Any:
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    options.slp_vectorization = True
+    options.loop_interleaving = True
+    options.loop_unrolling = True
+    return llvm.create_pass_builder(machine, options)
+
+
+def _kernel_kinds(kernel: Kernel) -> tuple[Any, ...]:
+    kinds = [numba_type(p.dtype + "*" if p.kind == "pointer" else p.dtype) for p in kernel.params]
+    return (*kinds, nb.int64)
+
+
+def _entry(kernel: Kernel, inner: str) -> str:
+    """LLVM IR of the exported function: unpack the argument slots and call `inner`."""
+    lines, arguments = [], []
+    for i, parameter in enumerate(kernel.params):
+        kind = "ptr" if parameter.kind == "pointer" else LLVM[parameter.dtype]
+        lines.append(f"  %s{i} = getelementptr i64, ptr %args, i64 {i}")
+        lines.append(f"  %a{i} = load {kind}, ptr %s{i}")
+        arguments.append(f"{kind} %a{i}")
+    kinds = ["ptr", "ptr", *(a.split()[0] for a in arguments), "i64"]
+    call = ", ".join(["ptr %r", "ptr %e", *arguments, "i64 %chunk"])
+    return "\n".join([
+        f'declare i32 @"{inner}"({", ".join(kinds)})',
+        f'define void @"{kernel.name}"(ptr %args, i64 %chunk) nounwind {{',
+        "  %r = alloca ptr", "  %e = alloca ptr", *lines,
+        f'  %status = call i32 @"{inner}"({call})', "  ret void", "}", ""])
+
+
+def _closure(library: Collector) -> list[Collector]:
+    """`library` and every library it calls, directly or not, each once."""
+    seen: list[Collector] = []
+    pending = [library]
+    while pending:
+        part = pending.pop()
+        if part not in seen:
+            seen.append(part)
+            pending.extend(part.libraries)
+    return seen
+
+
+def _hide(module: Any, exported: str, inner: str) -> None:
+    """Make everything internal but the exported function; nothing unwinds.
+
+    `inner` stays a call of its own: noalias on parameters is strongest where it is not inlined.
+    """
+    for value in [*module.functions, *module.global_variables]:
+        if not value.is_declaration and value.name != exported:
+            value.linkage = "internal"
+    for function in module.functions:
+        if not function.is_declaration:
+            function.add_function_attribute("nounwind")
+    module.get_function(inner).add_function_attribute("noinline")
+
+
+def _reason(error: NumbaError) -> str:
+    """Numba's message without its advice and internal frames."""
+    kept = []
+    for line in str(error).splitlines():
+        noise = ("During:", "This error may", "Failed in", "There are", "  - ", "Overload of")
+        if line.strip() and not line.strip().startswith(noise):
+            kept.append(line.rstrip())
+    return "\n".join(kept[:12])
+
+
+def configure() -> None:
+    """Numba settings of a worker: no warnings, no debug output of the user's environment."""
+    os.environ["NUMBA_DISABLE_PERFORMANCE_WARNINGS"] = "1"
