@@ -72,7 +72,8 @@ def near_normal(key: int, count: int) -> np.ndarray[Any, Any]:
     """f64[count] of mean 0 and variance 1: sums of 12 uniforms less 6, exact on every machine."""
     words = np.random.Philox(key=key).random_raw(12 * count) >> np.uint64(11)
     uniforms = words.astype(np.float64) * 2.0**-53
-    return np.sum(uniforms.reshape(count, 12), axis=1) - 6.0
+    sums: np.ndarray[Any, Any] = np.sum(uniforms.reshape(count, 12), axis=1)
+    return sums - 6.0
 
 
 def load_linear() -> Dataset:

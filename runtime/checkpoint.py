@@ -1,0 +1,242 @@
+"""Checkpoints: safetensors files replaced atomically, the one before kept as `previous`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlc.runtime.tensorfile import CheckpointError, Tensors, read_tensors
+from dlc.types import Type
+
+FORMAT = 1
+LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+
+
+@dataclass
+class Position:
+    """Where training stands: everything beside the arrays that resuming needs.
+
+    `epoch` epochs are complete; in the next one `batches` batches are done, whose metrics (sums
+    weighted by samples) are in `partial`. The order of samples and all random numbers are
+    functions of (seed, epoch, step), so no generator state is stored. `history` has one record an
+    epoch. `best` is the best value of the monitored metric, at epoch `best_epoch`.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batches: int = 0
+    partial: dict[str, float] = field(default_factory=dict)
+    samples: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint belongs to. A resume with another `task`, `seed` or `batch` is refused.
+
+    `task` is a hash of the task's definition and data, made by whoever starts the training.
+    """
+
+    model: str
+    task: str
+    seed: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Persistent arrays by name, what they belong to, and where training stood."""
+
+    arrays: Tensors
+    identity: Identity
+    position: Position
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write `path` so that at every moment it holds either the old checkpoint or the new one.
+
+    A temporary file in the same folder is written, synced and renamed over `path`, and the folder
+    is synced. Raises OSError (a full disk) with the old file untouched.
+    """
+    from safetensors.numpy import save
+
+    arrays = {k: np.array(v, order="C") for k, v in checkpoint.arrays.items()}
+    record = {"format": FORMAT, "identity": asdict(checkpoint.identity),
+              "position": asdict(checkpoint.position), "crc32": checksum(arrays)}
+    replace_file(path, save(arrays, {"dlc": json.dumps(record)}))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Make `content` the file `path`, atomically and durably; OSError leaves `path` as it was."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable, where the system lets a folder be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Make `target` another name of `source`'s content, atomically; a copy where links fail."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+
+
+def checksum(arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
+    """CRC-32 over names, dtypes, shapes and bytes, in the order of the names."""
+    value = 0
+    for name in sorted(arrays):
+        array = arrays[name]
+        value = zlib.crc32(f"{name} {array.dtype.name} {array.shape};".encode(), value)
+        value = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, value)
+    return value
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in `path`.
+
+    Raises CheckpointError for a file that is damaged, cut off, not a checkpoint of dlc, or of a
+    later format.
+    """
+    arrays, metadata = read_tensors(path)
+    if "dlc" not in metadata:
+        raise CheckpointError(path, "is a safetensors file, but not a checkpoint of dlc",
+                              "last.safetensors or best.safetensors of a training run")
+    try:
+        record = json.loads(metadata["dlc"])
+        found = record["format"]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise CheckpointError(path, f"its dlc record cannot be read ({error!r})") from None
+    if found != FORMAT:
+        raise CheckpointError(path, f"has format {found!r}", f"this dlc reads format {FORMAT}")
+    try:
+        identity, position = Identity(**record["identity"]), Position(**record["position"])
+        check_kinds(identity, position)
+        crc = record["crc32"]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(path, f"its dlc record cannot be read ({error!r})") from None
+    if crc != checksum(arrays):
+        raise CheckpointError(path, "the arrays do not match their checksum: it is damaged")
+    return Checkpoint(arrays, identity, position)
+
+
+def check_kinds(identity: Identity, position: Position) -> None:
+    """TypeError unless the fields that steer a resume have their kinds."""
+    counts = (identity.seed, identity.batch, position.step, position.epoch, position.batches,
+              position.samples, position.best_epoch)
+    if not all(type(v) is int and v >= 0 for v in counts):
+        raise TypeError("a count is not a non-negative integer")
+    if not isinstance(identity.model, str) or not isinstance(identity.task, str):
+        raise TypeError("model or task is not a text")
+    if not isinstance(position.history, list) or not isinstance(position.partial, dict):
+        raise TypeError("history or partial is not a collection")
+    if type(position.finished) is not bool:
+        raise TypeError("finished is not a boolean")
+
+
+class CheckpointFolder:
+    """last, previous and best checkpoint of one run in the folder `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, checkpoint: Checkpoint, best: bool = False) -> Path:
+        """Write last.safetensors, keeping the old one as previous; `best` also marks it as best.
+
+        Raises OSError when it cannot be written; the files there then stay as they were.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        last = self.path / LAST
+        if last.is_file():
+            link_file(last, self.path / PREVIOUS)
+        write_checkpoint(last, checkpoint)
+        if best:
+            link_file(last, self.path / BEST)
+            sync_folder(self.path)
+        return last
+
+    def latest(self) -> tuple[Checkpoint | None, list[str]]:
+        """(the newest checkpoint that can be used, a note for every one that could not).
+
+        None when the folder has no checkpoint at all. Raises CheckpointError when it has some and
+        none can be used.
+        """
+        notes: list[str] = []
+        paths = [p for p in (self.path / LAST, self.path / PREVIOUS) if p.exists()]
+        for path in paths:
+            try:
+                return read_checkpoint(path), notes
+            except CheckpointError as error:
+                notes.append(str(error))
+        if notes:
+            raise CheckpointError(self.path, "no checkpoint can be used: " + " | ".join(notes),
+                                  "train without --resume, or into another folder")
+        return None, notes
+
+    def best(self) -> Checkpoint:
+        """The checkpoint with the best monitored metric; CheckpointError when there is none."""
+        return read_checkpoint(self.path / BEST)
+
+
+def check_belongs(path: Path, checkpoint: Checkpoint, identity: Identity,
+                  expected: Mapping[str, Type]) -> None:
+    """Raise CheckpointError unless the checkpoint is of this task and fits its arrays.
+
+    `expected` are the program's persistent values. Messages name the first difference.
+    """
+    mine = checkpoint.identity
+    if mine.model != identity.model:
+        raise CheckpointError(path, f"is of the model {mine.model!r}, not {identity.model!r}",
+                              "another --out folder")
+    for name, type_ in expected.items():
+        if name not in checkpoint.arrays:
+            raise CheckpointError(path, f"has no {name!r}, which the model needs as {type_}",
+                                  "a checkpoint of the same model")
+        array = checkpoint.arrays[name]
+        if array.shape != tuple(type_.shape) or array.dtype != type_.dtype.numpy:
+            raise CheckpointError(path, f"{name!r} is {array.dtype}{list(array.shape)}, but the "
+                                  f"model needs {type_}", "a checkpoint of the same model")
+    foreign = sorted(set(checkpoint.arrays) - set(expected))
+    if foreign:
+        raise CheckpointError(path, f"holds {foreign[0]!r}, which the model does not have",
+                              "a checkpoint of the same model")
+    for what in ("seed", "batch", "task"):
+        had, has = getattr(mine, what), getattr(identity, what)
+        if had != has:
+            told = f"was made with {what} {had}, not {has}" if what != "task" else (
+                "was made by another version of the task (its definition or data changed)")
+            raise CheckpointError(path, told, "the same settings to resume exactly, or train "
+                                  "without --resume")
