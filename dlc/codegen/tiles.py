@@ -1,0 +1,418 @@
+"""SIMD tiles as LLVM IR: the micro-kernels that kernel texts call by name like any function.
+
+A tile's name says everything: kind, element type, and the block of C that it computes, as in
+`gemm_f32_14x32`. The instruction set chooses block and vector width (`gemm_block`), so kernel
+texts carry tile names that the lowering asked for, never widths of their own.
+
+    gemm_T_RxC(a, b, ldb, k, c, ldc, rows, add)      C[rows, C] = A @ B, or += where add != 0;
+                                                     rows past `rows`, below R, hold nothing
+    taps_T_RxC(a, b, table, k, c, ldc, rows, add)    the same, row k of B at b + table[k]
+    dots_T_RxC(a, lda, b, table, k, repeat, step_a, step_b, c, ldc)
+                                                     C[R, C] = rows of A times shifted runs of B
+    transpose_T(dst, ldd, src, lds, rows, cols)      dst[j, i] = src[i, j]
+
+The scheme of gemm (register blocking over packed panels) is Goto and van de Geijn, "Anatomy of
+High-Performance Matrix Multiplication", TOMS 34(3), 2008. docs/design/contractions.md has figures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from llvmlite import ir
+
+from dlc.program import TileText
+from dlc.types import DType, dtype
+
+
+@dataclass(frozen=True)
+class Isa:
+    """An instruction set: bytes of a vector register, and how many registers there are.
+
+    `feature` is LLVM's name of the CPU feature that it needs ("" for the baseline).
+    """
+
+    name: str
+    bytes: int
+    registers: int
+    feature: str = ""
+
+    def lanes(self, kind: DType) -> int:
+        """Elements of `kind` in one vector register."""
+        return self.bytes // kind.bytes
+
+
+# from the widest to the baseline of every 64-bit machine: the order in which `isa_of` looks
+ISAS = {i.name: i for i in (Isa("avx512", 64, 32, "avx512f"), Isa("avx2", 32, 16, "avx2"),
+                            Isa("neon", 16, 32, "neon"), Isa("sse2", 16, 16))}
+
+
+def isa_of(features: dict[str, bool]) -> Isa:
+    """The widest instruction set among LLVM's host CPU `features`."""
+    return next(i for i in ISAS.values() if not i.feature or features.get(i.feature))
+
+
+def gemm_block(isa: Isa, kind: DType) -> tuple[int, int]:
+    """(rows, columns) of the gemm tile: two vectors of columns, and rows to fill the registers.
+
+    Two registers hold the row of B and two the broadcasts of A in flight.
+    """
+    return (isa.registers - 4) // 2, 2 * isa.lanes(kind)
+
+
+class TileError(KeyError):
+    """A name that is no tile's."""
+
+
+_NAME = re.compile(r"(gemm|taps|dots|transpose)_(f32|f64)(?:_([1-9]\d*)x([1-9]\d*))?")
+
+
+@lru_cache(maxsize=256)
+def tile(name: str, isa: str) -> TileText:
+    """The tile called `name` for the instruction set `isa`: LLVM IR, signature, Python body.
+
+    Raises TileError when the name is no tile's or the block does not divide into vectors.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None or (match[3] is None) != (match[1] == "transpose"):
+        raise TileError(f"{name!r} is no tile: names are like gemm_f32_14x32 or transpose_f32")
+    if isa not in ISAS:
+        raise TileError(f"{isa!r} is no instruction set of dlc; there are {', '.join(ISAS)}")
+    kind, lanes = dtype(match[2]), ISAS[isa].lanes(dtype(match[2]))
+    block = (int(match[3] or 0), int(match[4] or 0))
+    if match[1] in ("gemm", "taps") and block[1] % lanes:
+        raise TileError(f"{name}: {block[1]} columns are no whole number of {lanes}-lane vectors")
+    make, params, plain = _FAMILIES[match[1]]
+    text = make(_Writer(name, params, kind, lanes), *block)
+    pointer = f"{kind.name}*"
+    types = tuple({"T*": pointer}.get(p, p) for _, p in params)
+    body = plain.format(name=name, params=", ".join(n for n, _ in params), R=block[0], C=block[1])
+    return TileText(name, text, types, "void", body)
+
+
+class _Writer:
+    """Builds one function: vectors of the tile's element type, loops, broadcasts, fma."""
+
+    def __init__(self, name: str, params: tuple[tuple[str, str], ...], kind: DType,
+                 lanes: int) -> None:
+        self.element = ir.FloatType() if kind.name == "f32" else ir.DoubleType()
+        self.suffix, self.size, self.lanes = f"v{lanes}{kind.name}", kind.bytes, lanes
+        self.vector = ir.VectorType(self.element, lanes)
+        self.module = ir.Module(name=name)
+        self.module.triple = ""
+        types = [_I64 if t == "i64" else ir.PointerType() for _, t in params]
+        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
+        # every kernel that calls the tile brings the same definition along
+        self.function.linkage = "linkonce_odr"
+        for attribute in ("nounwind", "noinline"):
+            self.function.attributes.add(attribute)
+        for argument, (label, t) in zip(self.function.args, params, strict=True):
+            argument.name = label
+            if t != "i64":
+                argument.add_attribute("noalias")
+        self.args = self.function.args
+        self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
+
+    def at(self, pointer: Any, index: Any, scale: int = 1) -> Any:
+        """pointer + index * scale elements."""
+        if isinstance(index, int):
+            index = number(index)
+        if scale != 1:
+            index = self.b.mul(index, number(scale))
+        return self.b.gep(pointer, [index], source_etype=self.element)
+
+    def word(self, table: Any, index: int | Any) -> Any:
+        """table[index] of an i64 table."""
+        index = number(index) if isinstance(index, int) else index
+        return self.b.load(self.b.gep(table, [index], source_etype=_I64), typ=_I64)
+
+    def load(self, pointer: Any) -> Any:
+        return self.b.load(pointer, typ=self.vector, align=self.size)
+
+    def store(self, value: Any, pointer: Any) -> None:
+        self.b.store(value, pointer, align=self.size)
+
+    def call(self, stem: str, result: Any, operands: list[Any]) -> Any:
+        """An LLVM intrinsic on this tile's vectors."""
+        function = self.module.globals.get(stem)
+        if function is None:
+            kind = ir.FunctionType(result, [o.type for o in operands])
+            function = ir.Function(self.module, kind, stem)
+        return self.b.call(function, operands)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        return self.call(f"llvm.fma.{self.suffix}", self.vector, [a, b, c])
+
+    def broadcast(self, pointer: Any) -> Any:
+        """The element at `pointer` in every lane."""
+        one = self.b.load(pointer, typ=self.element, align=self.size)
+        none = ir.Constant(self.vector, ir.Undefined)
+        first = self.b.insert_element(none, one, ir.Constant(_I32, 0))
+        zeros = ir.Constant(ir.VectorType(_I32, self.lanes), None)
+        return self.b.shuffle_vector(first, none, zeros)
+
+    def block(self, label: str) -> Any:
+        """Append a block, jump to it when the current one is still open, and go on there."""
+        block = self.function.append_basic_block(label)
+        if not self.b.block.is_terminated:
+            self.b.branch(block)
+        self.b = ir.IRBuilder(block)
+        return block
+
+    @contextmanager
+    def loop(self, count: Any, step: int, carried: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
+        """for i in range(0, count, step), at least once. The body replaces items of the list it
+        is given; afterwards the list holds the final values."""
+        before = self.b.block
+        head = self.block("loop")
+        i = self.b.phi(_I64)
+        phis = [self.b.phi(v.type) for v in carried]
+        values: list[Any] = list(phis)
+        yield i, values
+        after = self.b.add(i, number(step))
+        i.add_incoming(number(0), before)
+        i.add_incoming(after, self.b.block)
+        for phi, first, last in zip(phis, carried, values, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, self.b.block)
+        again = self.b.icmp_signed("<", after, count)
+        leave = self.function.append_basic_block("done")
+        self.b.cbranch(again, head, leave)
+        self.b = ir.IRBuilder(leave)
+
+    def finish(self) -> str:
+        if not self.b.block.is_terminated:
+            self.b.ret_void()
+        return str(self.module)
+
+
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+
+
+def number(value: int) -> Any:
+    """An i64 constant."""
+    return ir.Constant(_I64, value)
+
+
+# ---- gemm and taps: a block of C in registers --------------------------------------------------
+
+
+def _row_counts(block_rows: int) -> list[int]:
+    """Row counts with a loop of their own: a narrow last panel should not pay for a full one."""
+    return [block_rows, *(r for r in (8, 6, 4, 2) if r < block_rows)]
+
+
+def _gemm(w: _Writer, block_rows: int, block_cols: int) -> str:
+    return _blocks(w, block_rows, block_cols, lambda b, ldb, k: w.at(b, w.b.mul(k, ldb)))
+
+
+def _taps(w: _Writer, block_rows: int, block_cols: int) -> str:
+    return _blocks(w, block_rows, block_cols, lambda b, table, k: w.at(b, w.word(table, k)))
+
+
+def _blocks(w: _Writer, block_rows: int, block_cols: int, row_of_b: Callable[..., Any]) -> str:
+    """One loop per row count, chosen by the argument `rows`."""
+    a, b, where, k, c, ldc, rows, add = w.args
+    counts = _row_counts(block_rows)
+    for count, smaller in zip(counts, [*counts[1:], 0], strict=True):
+        other = w.function.append_basic_block("narrower") if smaller else None
+        if other is not None:
+            fits = w.function.append_basic_block(f"rows{count}")
+            w.b.cbranch(w.b.icmp_signed(">", rows, number(smaller)), fits, other)
+            w.b = ir.IRBuilder(fits)
+        acc = _multiply(w, (a, block_rows, count), (b, where, block_cols), k, row_of_b)
+        _write(w, acc, c, ldc, add)
+        if other is not None:
+            w.b = ir.IRBuilder(other)
+    return w.finish()
+
+
+def _multiply(w: _Writer, left: Any, right: Any, k: Any, row_of_b: Callable[..., Any]) -> Any:
+    """sum_k A[k, :count] outer B[k, :]: the rows of the sum, each a list of vectors."""
+    (a, stride, count), (b, where, cols) = left, right
+    vectors = cols // w.lanes
+    zero = ir.Constant(w.vector, None)
+    sums = [zero] * (count * vectors)
+    with w.loop(k, 1, sums) as (i, acc):
+        row = row_of_b(b, where, i)
+        bs = [w.load(w.at(row, j * w.lanes)) for j in range(vectors)]
+        column = w.at(a, i, stride)
+        for r in range(count):
+            x = w.broadcast(w.at(column, r))
+            for j in range(vectors):
+                acc[r * vectors + j] = w.fma(x, bs[j], acc[r * vectors + j])
+    return [acc[r * vectors:(r + 1) * vectors] for r in range(count)]
+
+
+def _write(w: _Writer, acc: Any, c: Any, ldc: Any, add: Any) -> None:
+    """C = acc, or C += acc where `add` is not zero."""
+    with w.b.if_else(w.b.icmp_signed("!=", add, number(0))) as (then, otherwise):
+        for branch, adds in ((then, True), (otherwise, False)):
+            with branch:
+                for r, vectors in enumerate(acc):
+                    row = w.at(c, ldc, r)
+                    for j, value in enumerate(vectors):
+                        to = w.at(row, j * w.lanes)
+                        w.store(w.b.fadd(w.load(to), value) if adds else value, to)
+    w.b.ret_void()
+
+
+# ---- dots: vectors along k ---------------------------------------------------------------------
+
+
+def _dots(w: _Writer, rows: int, cols: int) -> str:
+    """C[r, j] = sum over `repeat` runs of `k` elements of A[r] * B[table[j]].
+
+    Both operands are contiguous along k: nothing is packed, each lane sums every lanes-th element.
+    """
+    a, lda, b, table, k, repeat, step_a, step_b, c, ldc = w.args
+    shifts = [w.word(table, j) for j in range(cols)]
+    zero = ir.Constant(w.vector, None)
+    with w.loop(repeat, 1, [zero] * (rows * cols)) as (n, outer):
+        run_a, run_b = w.at(a, w.b.mul(n, step_a)), w.at(b, w.b.mul(n, step_b))
+        starts_a = [w.at(run_a, lda, r) for r in range(rows)]
+        starts_b = [w.at(run_b, shift) for shift in shifts]
+        with w.loop(k, w.lanes, outer) as (i, acc):
+            xs = [w.load(w.at(p, i)) for p in starts_a]
+            for j, p in enumerate(starts_b):
+                y = w.load(w.at(p, i))
+                for r in range(rows):
+                    acc[r * cols + j] = w.fma(xs[r], y, acc[r * cols + j])
+        outer[:] = acc
+    for r in range(rows):
+        for j in range(cols):
+            to = w.at(w.at(c, ldc, r), j)
+            w.b.store(_lane_sum(w, outer[r * cols + j]), to, align=w.size)
+    return w.finish()
+
+
+def _lane_sum(w: _Writer, value: Any) -> Any:
+    """The sum of all lanes, halves added to halves: a fixed order."""
+    width = w.lanes
+    while width > 1:
+        width //= 2
+        order = [ir.Constant(_I32, (i + width) if i < width else 0) for i in range(w.lanes)]
+        mask = ir.Constant(ir.VectorType(_I32, w.lanes), order)
+        value = w.b.fadd(value, w.b.shuffle_vector(value, value, mask))
+    return w.b.extract_element(value, ir.Constant(_I32, 0))
+
+
+# ---- transpose ---------------------------------------------------------------------------------
+
+
+def _transpose(w: _Writer, _rows: int, _cols: int) -> str:
+    """Blocks of lanes x lanes through log2(lanes) rounds of shuffles; masks at the edges."""
+    dst, ldd, src, lds, rows, cols = w.args
+    with w.loop(rows, w.lanes, []) as (i, _):
+        live_rows = _live(w, i, rows)
+        with w.loop(cols, w.lanes, []) as (j, _):
+            live_cols = _live(w, j, cols)
+            start = w.at(w.at(src, w.b.mul(i, lds)), j)
+            block = [_masked_load(w, w.at(start, lds, r), live_cols, w.b.icmp_signed(
+                "<", w.b.add(i, number(r)), rows)) for r in range(w.lanes)]
+            to = w.at(w.at(dst, w.b.mul(j, ldd)), i)
+            for r, column in enumerate(_transposed(w, block)):
+                inside = w.b.icmp_signed("<", w.b.add(j, number(r)), cols)
+                _masked_store(w, column, w.at(to, ldd, r), live_rows, inside)
+    return w.finish()
+
+
+def _transposed(w: _Writer, block: list[Any]) -> list[Any]:
+    """Exchange ever larger squares: after the round of `width`, blocks of 2*width are done."""
+    width = 1
+    while width < w.lanes:
+        low = [i + w.lanes - width if i & width else i for i in range(w.lanes)]
+        high = [i + w.lanes if i & width else i + width for i in range(w.lanes)]
+        result = list(block)
+        for r in range(w.lanes):
+            if not r & width:
+                pair = block[r], block[r + width]
+                result[r] = w.b.shuffle_vector(*pair, _mask(low))
+                result[r + width] = w.b.shuffle_vector(*pair, _mask(high))
+        block, width = result, width * 2
+    return block
+
+
+def _mask(order: list[int]) -> Any:
+    return ir.Constant(ir.VectorType(_I32, len(order)), [ir.Constant(_I32, i) for i in order])
+
+
+def _live(w: _Writer, start: Any, end: Any) -> Any:
+    """Lane l is on where start + l < end."""
+    wide = ir.VectorType(_I64, w.lanes)
+    none = ir.Constant(wide, ir.Undefined)
+    left = w.b.insert_element(none, w.b.sub(end, start), ir.Constant(_I32, 0))
+    left = w.b.shuffle_vector(left, none, ir.Constant(ir.VectorType(_I32, w.lanes), None))
+    lanes = ir.Constant(wide, [number(i) for i in range(w.lanes)])
+    return w.b.icmp_signed("<", lanes, left)
+
+
+def _both(w: _Writer, lanes: Any, row: Any) -> Any:
+    """`lanes` where `row` holds, else none."""
+    return w.b.select(row, lanes, ir.Constant(lanes.type, None))
+
+
+def _masked_load(w: _Writer, pointer: Any, lanes: Any, row: Any) -> Any:
+    operands = [pointer, ir.Constant(_I32, w.size), _both(w, lanes, row),
+                ir.Constant(w.vector, None)]
+    return w.call(f"llvm.masked.load.{w.suffix}.p0", w.vector, operands)
+
+
+def _masked_store(w: _Writer, value: Any, pointer: Any, lanes: Any, row: Any) -> None:
+    operands = [value, pointer, ir.Constant(_I32, w.size), _both(w, lanes, row)]
+    w.call(f"llvm.masked.store.{w.suffix}.p0", ir.VoidType(), operands)
+
+
+# ---- signatures and plain Python bodies --------------------------------------------------------
+
+_PLAIN_GEMM = '''\
+def {name}({params}):
+    """C[:rows, :{C}] (+)= A.T @ B with A packed as [k, {R}]."""
+    left = a[:k * {R}].reshape(k, {R})[:, :rows]
+    for i in range(rows):
+        total = sum(left[j, i] * b[j * ldb:j * ldb + {C}] for j in range(k))
+        c[i * ldc:i * ldc + {C}] = total + (c[i * ldc:i * ldc + {C}] if add else 0)
+'''
+
+_PLAIN_TAPS = _PLAIN_GEMM.replace("b[j * ldb:j * ldb + {C}]",
+                                  "b[int(table[j]):int(table[j]) + {C}]")
+
+_PLAIN_DOTS = '''\
+def {name}({params}):
+    """C[r, j] = sum over runs n of A[n, r] . B[n, table[j]], each run k elements long."""
+    for r in range({R}):
+        for j in range({C}):
+            x = [a[n * step_a + r * lda:][:k] for n in range(repeat)]
+            y = [b[n * step_b + int(table[j]):][:k] for n in range(repeat)]
+            c[r * ldc + j] = sum(u @ v for u, v in zip(x, y))
+'''
+
+_PLAIN_TRANSPOSE = '''\
+def {name}({params}):
+    """dst[j, i] = src[i, j] for i < rows, j < cols."""
+    for i in range(rows):
+        for j in range(cols):
+            dst[j * ldd + i] = src[i * lds + j]
+'''
+
+
+def _params(text: str) -> tuple[tuple[str, str], ...]:
+    """"a:T* k:i64" -> (("a", "T*"), ("k", "i64"))"""
+    return tuple((p.split(":")[0], p.split(":")[1]) for p in text.split())
+
+
+_FAMILIES: dict[str, tuple[Callable[[_Writer, int, int], str], Any, str]] = {
+    "gemm": (_gemm, _params("a:T* b:T* ldb:i64 k:i64 c:T* ldc:i64 rows:i64 add:i64"),
+             _PLAIN_GEMM),
+    "taps": (_taps, _params("a:T* b:T* table:i64* k:i64 c:T* ldc:i64 rows:i64 add:i64"),
+             _PLAIN_TAPS),
+    "dots": (_dots, _params("a:T* lda:i64 b:T* table:i64* k:i64 repeat:i64 step_a:i64 step_b:i64 "
+                            "c:T* ldc:i64"), _PLAIN_DOTS),
+    "transpose": (_transpose, _params("dst:T* ldd:i64 src:T* lds:i64 rows:i64 cols:i64"),
+                  _PLAIN_TRANSPOSE),
+}

@@ -1,0 +1,59 @@
+"""Every DLC_* environment switch, in one place; an unknown DLC_* name is an error."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+class EnvError(ValueError):
+    """A DLC_* variable that does not exist or holds a value that does not fit."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One environment variable: its name, default, the values that fit, and what it does."""
+
+    name: str
+    default: str
+    values: str
+    doc: str
+
+
+SWITCHES = (
+    Switch("DLC_DEBUG", "0", "0..4", "1 names each pass, 2 adds launches, 3 the graphs, 4 kernels; "
+           "from 1 on, errors carry their traceback"),
+    Switch("DLC_CHECK", "0", "0..2", "1 verifies the graph after every pass, 2 also evaluates "
+           "before and after on random inputs"),
+    Switch("DLC_CACHE", "", "directory", "where compiled objects and programs are kept "
+           "(default: ~/.cache/dlc)"),
+    Switch("DLC_THREADS", "0", "0..256", "threads of the CPU runtime; 0 takes the cores "
+           "this process may use"),
+    Switch("DLC_WORKERS", "0", "0..64", "compile worker processes; 0 takes the cores"),
+    Switch("DLC_CPU", "", "avx512 | avx2 | neon | scalar", "instruction set to generate for "
+           "(default: the machine's)"),
+)
+
+
+def check() -> None:
+    """Raise EnvError when a DLC_* variable is set that dlc does not know."""
+    known = [s.name for s in SWITCHES]
+    for name in os.environ:
+        if name.startswith("DLC_") and name not in known:
+            raise EnvError(f"unknown environment variable {name}; there are {', '.join(known)}")
+
+
+def text(name: str) -> str:
+    """The value of switch `name`, or its default."""
+    switch = next(s for s in SWITCHES if s.name == name)
+    return os.environ.get(name, switch.default)
+
+
+def number(name: str) -> int:
+    """The value of a numeric switch; raises EnvError when it is no number or out of range."""
+    value = text(name)
+    switch = next(s for s in SWITCHES if s.name == name)
+    low, high = (int(part) for part in switch.values.split(".."))
+    if not value.isdecimal() or not low <= int(value) <= high:
+        raise EnvError(f"{name}={value!r} does not fit; it takes a number {switch.values}")
+    return int(value)

@@ -1,0 +1,114 @@
+"""Errors at the user's line: source locations, and the one exception that every mistake becomes."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from dataclasses import dataclass
+from types import FrameType
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_USER_PARTS = (os.path.join(_PACKAGE, "models") + os.sep,)
+
+
+@dataclass(frozen=True, order=True)
+class Loc:
+    """A place in the user's source: file, line, and the columns of the call when known."""
+
+    file: str
+    line: int
+    column: int = -1
+    end_column: int = -1
+
+    def __str__(self) -> str:
+        return f"{short_path(self.file)}:{self.line}"
+
+
+def short_path(path: str) -> str:
+    """`path` as a reader would type it: bundled models as models/x.py, others relative to here."""
+    for part in _USER_PARTS:
+        if path.startswith(part):
+            return "models/" + path[len(part):].replace(os.sep, "/")
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:
+        return path
+    return relative if len(relative) < len(path) and not relative.startswith("../..") else path
+
+
+def is_user_file(path: str) -> bool:
+    """Whether code in `path` is the user's: everything but dlc itself; dlc.models counts as user's."""
+    return not path.startswith(_PACKAGE) or path.startswith(_USER_PARTS)
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame on the stack that runs the user's code."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not is_user_file(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+def here() -> Loc | None:
+    """The user's line that is running now."""
+    frame = user_frame()
+    return None if frame is None else frame_location(frame)
+
+
+def frame_location(frame: FrameType) -> Loc:
+    """Where `frame` stands, with the columns of the running call (PEP 657)."""
+    for index, place in enumerate(frame.f_code.co_positions()):
+        if index * 2 == frame.f_lasti:
+            line, end_line, column, end_column = place
+            if line is None:
+                break
+            same = line == end_line and column is not None and end_column is not None
+            columns = (column, end_column) if same else (-1, -1)
+            return Loc(frame.f_code.co_filename, line, columns[0] or 0, columns[1] or 0)
+    return Loc(frame.f_code.co_filename, frame.f_lineno)
+
+
+class DlcError(Exception):
+    """A mistake in the user's program or input, told once, at the user's line.
+
+    `message` says what was wrong, `hint` what would fit, `loc` where.
+    """
+
+    def __init__(self, message: str, loc: Loc | None = None, hint: str = "") -> None:
+        self.message = message
+        self.loc = loc
+        self.hint = hint
+        super().__init__(self.render())
+
+    def render(self) -> str:
+        """The message as shown to the user: place, message, source line with caret, hint."""
+        lines = [self.message]
+        if self.loc is not None:
+            lines = [f"{self.loc}: {self.message}", *source_excerpt(self.loc)]
+        if self.hint:
+            lines.append(f"  {self.hint}")
+        return "\n".join(lines)
+
+
+def source_excerpt(loc: Loc) -> list[str]:
+    """The source line of `loc` with a caret line beneath it; empty when the source is not there."""
+    text = linecache.getline(loc.file, loc.line).rstrip("\n")
+    if not text.strip():
+        return []
+    indent = len(text) - len(text.lstrip())
+    shown = [f"    {text.strip()}"]
+    if loc.column >= 0 and loc.end_column > loc.column:
+        # co_positions counts UTF-8 bytes, the caret stands under characters
+        start = len(text.encode()[: loc.column].decode(errors="replace"))
+        end = len(text.encode()[: loc.end_column].decode(errors="replace"))
+        shown.append("    " + " " * (start - indent) + "^" * max(1, end - start))
+    return shown
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """' (did you mean a, b?)' for the names in `known` close to `name`, or ''."""
+    import difflib
+
+    close = difflib.get_close_matches(name, known, 3, 0.5)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""

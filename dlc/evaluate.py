@@ -1,0 +1,88 @@
+"""The NumPy evaluator: what a graph means. Every pass and backend is held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlc.errors import DlcError
+from dlc.graph import Graph, Kind, Node, OpError
+from dlc.ops.elementwise import convert_array
+from dlc.types import TupleType, Type, bf16, f16
+
+
+def evaluate(graph: Graph, *args: Any, **named: Any) -> Any:
+    """Run `graph` on arrays, given in the order of its inputs or by name.
+
+    Returns a dict of outputs by name, or a single array where the graph has one output. Raises
+    DlcError when an array does not fit its input.
+    """
+    results = run(graph, bind(graph, args, named))
+    names = graph.output_names or tuple(f"out{i}" for i in range(len(results)))
+    return results[0] if len(results) == 1 else dict(zip(names, results, strict=True))
+
+
+def bind(graph: Graph, args: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+    """The input arrays in order, checked. Raises DlcError for missing, unknown or unfit ones."""
+    names = [node.attrs["label"] for node in graph.inputs]
+    values = dict(zip(names, args, strict=False))
+    if len(args) > len(names) or set(values) & set(named):
+        raise DlcError(f"{graph.name} takes {len(names)} inputs: {', '.join(names)}")
+    values.update(named)
+    unknown, missing = set(values) - set(names), set(names) - set(values)
+    if unknown or missing:
+        raise DlcError(f"{graph.name}: unknown inputs {sorted(unknown)}, missing {sorted(missing)}",
+                       None, f"inputs are {', '.join(names)}")
+    return [fit(values[n], node) for n, node in zip(names, graph.inputs, strict=True)]
+
+
+def fit(value: Any, node: Node) -> Any:
+    """`value` as an array of the node's type. Raises DlcError when shape or dtype do not fit."""
+    data = np.asarray(value)
+    want: Type = node.type
+    if tuple(data.shape) != tuple(want.shape):
+        raise DlcError(f"input {node.name}: shape {data.shape} given, {want.describe()} wanted",
+                       node.loc)
+    weak = isinstance(value, (bool, int, float, list, tuple))
+    if data.dtype != want.dtype.numpy and not weak:
+        raise DlcError(f"input {node.name}: dtype {data.dtype} given, {want.describe()} wanted",
+                       node.loc, f"convert it: x.astype(numpy.{want.dtype.numpy})")
+    return data.astype(want.dtype.numpy, copy=False)
+
+
+def run(graph: Graph, args: Sequence[Any]) -> list[Any]:
+    """The output arrays of `graph` for input arrays in order, unchecked."""
+    values: dict[Node, Any] = dict(zip(graph.inputs, args, strict=True))
+    for node in graph.nodes():
+        if node not in values:
+            values[node] = apply(node, [values[a] for a in node.args])
+    return [values[o] for o in graph.outputs]
+
+
+def apply(node: Node, args: Sequence[Any]) -> Any:
+    """The value of one node for the values of its operands."""
+    if node.op.kind is Kind.HIGHER:
+        return finish(node.op.eval(run, *args, **node.attrs), node.type)
+    try:
+        result = node.op.eval(*map(widen, args), **node.attrs)
+    except OpError as problem:
+        raise DlcError(str(problem), node.loc, problem.hint) from None
+    return finish(result, node.type)
+
+
+def widen(x: Any) -> Any:
+    """f16 and bf16 compute in f32 and round once, at the result."""
+    small = isinstance(x, np.ndarray | np.generic) and x.dtype in (f16.numpy, bf16.numpy)
+    return x.astype(np.float32) if small else x
+
+
+def finish(result: Any, type_: Any) -> Any:
+    """`result` in the node's dtype and shape."""
+    if isinstance(type_, TupleType):
+        return tuple(finish(r, t) for r, t in zip(result, type_.items, strict=True))
+    data = np.asarray(result)
+    if data.dtype != type_.dtype.numpy:
+        data = convert_array(data, type_.dtype)
+    return data.reshape(tuple(map(int, type_.shape)))

@@ -1,0 +1,304 @@
+"""Op, Node, Graph: the one data structure of the compiler, with interning and source lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from dlc.errors import DlcError, Loc, here
+from dlc.types import DTypeError, TupleType, Type
+
+
+class Kind(Enum):
+    """What passes and backends look at instead of an operator's name."""
+
+    LEAF = "leaf"  # no array operands: input, constant, iota, random bits
+    ELEMENTWISE = "elementwise"  # one scalar expression per element
+    REDUCE = "reduce"  # an identity and a combine over some axes
+    VIEW = "view"  # an index map: no arithmetic
+    CONTRACT = "contract"  # a sum of products of two operands: matmul, convolution
+    GATHER = "gather"  # an index that is itself data
+    SCATTER = "scatter"  # the transpose of a gather
+    HIGHER = "higher"  # holds a graph, or projects from a tuple
+
+
+class OpError(ValueError):
+    """Raised by `Op.infer`: the operands do not fit. `hint` says what would."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.hint = hint
+        super().__init__(message)
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One operator, whole (docs/adding-an-op.md). Attributes reach every function by keyword.
+
+    infer    (*types, **attrs) -> Type                 raises OpError when operands do not fit
+    eval     (*arrays, **attrs) -> array               NumPy: the meaning
+    grad     (g, y, *args) -> one cotangent or None per operand, in ops
+    emit     ELEMENTWISE: (k, *scalars) -> scalar      k builds kernel expressions
+             REDUCE: a Combine; VIEW: (index, y) -> (operand, index, predicate)
+             CONTRACT: (y) -> Contraction
+    linear   operands in which the result is linear, each with the others fixed (for forward mode)
+    samples  () -> iterable of (arrays, attrs)         operands for the generated tests
+    """
+
+    name: str
+    kind: Kind
+    infer: Callable[..., Type | TupleType]
+    eval: Callable[..., Any]
+    grad: Callable[..., Sequence[Any]] | None = None
+    emit: Any = None
+    samples: Callable[[], Iterable[tuple[Any, ...]]] | None = None
+    linear: tuple[int, ...] = ()
+    doc: str = ""
+    # gradient: "smooth" is tested against differences; "zero" by meaning; "none" is an error
+    gradient: str = "smooth"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A constant array as an attribute: hashable by content."""
+
+    array: np.ndarray = field(compare=False)
+    key: bytes = b""
+
+    @staticmethod
+    def of(array: np.ndarray) -> Literal:
+        kept = np.array(array, order="C")
+        kept.setflags(write=False)
+        return Literal(kept, repr((kept.dtype.str, kept.shape)).encode() + kept.tobytes())
+
+
+class Node:
+    """A value: an operator applied to nodes. The user's tensor handle; compared by identity.
+
+    Everything but `locs` (the user lines it serves) and `name` (a hint for printing) is frozen.
+    """
+
+    __slots__ = ("__weakref__", "args", "attrs", "locs", "name", "op", "type")
+    op: Op
+    args: tuple[Node, ...]
+    attrs: Mapping[str, Any]
+    type: Any
+    locs: tuple[Loc, ...]
+    name: str
+    # NumPy must not try to broadcast over a Node: array + node calls node.__radd__
+    __array_ufunc__ = None
+
+    def __init__(self, op: Op, args: tuple[Node, ...], attrs: Mapping[str, Any], type_: Any,
+                 locs: tuple[Loc, ...] = (), name: str = "") -> None:
+        for key, value in (("op", op), ("args", args), ("attrs", attrs), ("type", type_)):
+            object.__setattr__(self, key, value)
+        self.locs = locs
+        self.name = name
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key not in ("locs", "name"):
+            raise AttributeError(f"a Node is frozen; {key} can't be set")
+        object.__setattr__(self, key, value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.type.shape)
+
+    @property
+    def loc(self) -> Loc | None:
+        return self.locs[0] if self.locs else None
+
+    def __repr__(self) -> str:
+        where = f" at {self.loc}" if self.loc else ""
+        return f"<{self.name or self.op.name}: {self.type}{where}>"
+
+    def __bool__(self) -> bool:
+        raise DlcError(
+            "a graph value has no truth value while the graph is built", here(),
+            "use dlc.where(condition, a, b) to select, or compare Python numbers",
+        )
+
+
+class Build:
+    """One build of a graph: interns nodes, and knows the line and mode they are made for."""
+
+    def __init__(self, training: bool = False) -> None:
+        self.table: dict[Any, Node] = {}
+        self.training = training
+        self.places: list[tuple[Loc, ...]] = []
+        self.notes: dict[str, Any] = {}
+
+    def locations(self) -> tuple[Loc, ...]:
+        if self.places:
+            return self.places[-1]
+        loc = here()
+        return () if loc is None else (loc,)
+
+
+_BUILD: ContextVar[Build | None] = ContextVar("dlc_build", default=None)
+
+
+def current_build() -> Build | None:
+    """The build that is going on, if any."""
+    return _BUILD.get()
+
+
+@contextmanager
+def building(build: Build) -> Iterator[Build]:
+    """Make `build` the current one."""
+    token = _BUILD.set(build)
+    try:
+        yield build
+    finally:
+        _BUILD.reset(token)
+
+
+@contextmanager
+def serving(locs: tuple[Loc, ...]) -> Iterator[None]:
+    """Nodes made inside serve the lines `locs` (a gradient serves the line of its forward node)."""
+    build = _BUILD.get()
+    if build is None or not locs:
+        yield
+        return
+    build.places.append(locs)
+    try:
+        yield
+    finally:
+        build.places.pop()
+
+
+def make(op: Op, args: Sequence[Node] = (), name: str = "", **attrs: Any) -> Node:
+    """The node `op(*args, **attrs)`; the same node again when this build already holds it.
+
+    Raises DlcError at the user's line when the operands do not fit.
+    """
+    args = tuple(args)
+    try:
+        type_ = op.infer(*(a.type for a in args), **attrs)
+    except (OpError, DTypeError) as problem:
+        raise operand_error(op, args, problem) from None
+    return intern(op, args, attrs, type_, name)
+
+
+def intern(op: Op, args: tuple[Node, ...], attrs: Mapping[str, Any], type_: Any,
+           name: str = "") -> Node:
+    """The interned node with exactly these fields; `make` without inference."""
+    build = _BUILD.get()
+    if build is None:
+        loc = here()
+        return Node(op, args, attrs, type_, () if loc is None else (loc,), name)
+    key = (op.name, tuple(map(id, args)), tuple(sorted(attrs.items(), key=lambda kv: kv[0])), type_)
+    node = build.table.get(key)
+    locs = build.locations()
+    if node is None:
+        node = build.table[key] = Node(op, args, attrs, type_, locs, name)
+    elif any(loc not in node.locs for loc in locs):
+        node.locs = node.locs + tuple(loc for loc in locs if loc not in node.locs)
+    return node
+
+
+def operand_error(op: Op, args: Sequence[Node], problem: Exception) -> DlcError:
+    """The user's error for operands of `op` that do not fit."""
+    build = _BUILD.get()
+    locs = build.locations() if build else ()
+    types = ", ".join(describe(a) for a in args)
+    message = f"{op.name}({types}): {problem}" if args else f"{op.name}: {problem}"
+    return DlcError(message, locs[0] if locs else here(), getattr(problem, "hint", ""))
+
+
+def describe(node: Node) -> str:
+    """A node's name and type with dimension names, for messages."""
+    text = node.type.describe() if isinstance(node.type, Type) else str(node.type)
+    return f"{node.name}: {text}" if node.name else text
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A named function: input nodes, and named outputs.
+
+    `updates` maps an output's name to the input that it replaces (parameters and state).
+    """
+
+    name: str
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+    output_names: tuple[str, ...] = ()
+    updates: Mapping[str, str] = field(default_factory=dict)
+
+    def nodes(self) -> list[Node]:
+        """Every node that the outputs reach, operands first."""
+        return toposort(self.outputs)
+
+    def with_outputs(self, outputs: Sequence[Node]) -> Graph:
+        return Graph(self.name, self.inputs, tuple(outputs), self.output_names, self.updates)
+
+    def __str__(self) -> str:
+        from dlc.text import print_graph
+
+        return print_graph(self)
+
+
+def toposort(roots: Iterable[Node]) -> list[Node]:
+    """Nodes reachable from `roots`, operands first, in order of first use. Iterative: no depth limit."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+            continue
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        stack.append((node, True))
+        stack.extend((a, False) for a in reversed(node.args) if id(a) not in seen)
+    return order
+
+
+def rebuild(node: Node, args: Sequence[Node]) -> Node:
+    """`node` with other operands of the same types, serving the same lines."""
+    args = tuple(args)
+    if all(a is b for a, b in zip(args, node.args, strict=True)):
+        return node
+    with serving(node.locs):
+        return intern(node.op, args, node.attrs, node.type, node.name)
+
+
+def replace(outputs: Sequence[Node], change: Callable[[Node, tuple[Node, ...]], Node]) -> list[Node]:
+    """Rewrite bottom-up: `change(node, new_args)` gives the node to stand in its place."""
+    done: dict[int, Node] = {}
+    for node in toposort(outputs):
+        done[id(node)] = change(node, tuple(done[id(a)] for a in node.args))
+    return [done[id(o)] for o in outputs]
+
+
+def substitute(outputs: Sequence[Node], mapping: Mapping[Node, Node]) -> list[Node]:
+    """`outputs` with each key of `mapping` replaced by its value."""
+    return replace(outputs, lambda n, args: mapping[n] if n in mapping else rebuild(n, args))
+
+
+def users(outputs: Sequence[Node]) -> dict[Node, list[Node]]:
+    """Who reads each node; an output appears as a key even when nobody reads it."""
+    found: dict[Node, list[Node]] = {}
+    for node in toposort(outputs):
+        found.setdefault(node, [])
+        for arg in dict.fromkeys(node.args):
+            found[arg].append(node)
+    return found

@@ -1,0 +1,43 @@
+"""Every operator, whole: one record each. The registry refuses an incomplete record at import."""
+
+from __future__ import annotations
+
+from dlc.graph import Kind, Op
+
+REGISTRY: dict[str, Op] = {}
+
+
+def register(op: Op) -> Op:
+    """Add `op` to the registry. Raises ValueError when the record is incomplete or the name taken."""
+    missing = [f for f in ("infer", "eval", "samples") if getattr(op, f) is None]
+    if op.gradient == "smooth" and op.grad is None:
+        missing.append("grad")
+    if op.emit is None and op.kind not in (Kind.LEAF, Kind.HIGHER):
+        missing.append("emit")
+    if not op.doc:
+        missing.append("doc")
+    if missing:
+        raise ValueError(f"operator {op.name!r} is incomplete: it lacks {', '.join(missing)}")
+    if op.name in REGISTRY:
+        raise ValueError(f"operator {op.name!r} is registered twice")
+    REGISTRY[op.name] = op
+    return op
+
+
+from dlc.ops import (  # noqa: E402  the records need `register`
+    contract,
+    convert,
+    elementwise,
+    gather,
+    higher,
+    leaf,
+    reduce,
+    view,
+    window,
+)
+from dlc.ops import methods as _methods  # noqa: E402
+
+_methods.install()
+
+__all__ = ["REGISTRY", "contract", "convert", "elementwise", "gather", "higher", "leaf", "reduce",
+           "register", "view", "window"]

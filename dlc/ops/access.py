@@ -1,0 +1,93 @@
+"""How operators read their operands, as index maps: what the kernel lowering takes from a record.
+
+An index is a tuple of index expressions: anything with + - * // %. Records build maps with those
+operators only, so the same map serves kernels and tests on plain ints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Index = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Within:
+    """low <= value < high"""
+
+    value: Any
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Divides:
+    """value is a multiple of `by`"""
+
+    value: Any
+    by: int
+
+
+Condition = Within | Divides
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The operand's element at `index`, where all `conditions` hold."""
+
+    operand: int
+    index: Index
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True)
+class Access:
+    """A view's element: the first piece whose conditions hold, else `fill`."""
+
+    pieces: tuple[Piece, ...]
+    fill: float = 0.0
+
+
+@dataclass(frozen=True)
+class Combine:
+    """How a reduction folds elements.
+
+    `identity(dtype)` gives the start of each state; `step(k, states, x, position)` folds element x,
+    `position` is its linear index among the reduced ones; `merge(k, a, b)` folds two states (a
+    before b); `finish(k, states)` gives the result.
+    """
+
+    identity: Callable[[Any], tuple[float, ...]]
+    step: Callable[..., tuple[Any, ...]]
+    merge: Callable[..., tuple[Any, ...]]
+    finish: Callable[..., Any]
+    state_dtypes: Callable[[Any], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A REDUCE node: for each output index, fold the operand over `extents`.
+
+    `read(out, inner)` is the access for output index `out` and reduction index `inner`.
+    """
+
+    extents: tuple[int, ...]
+    read: Callable[[Index, Index], Access]
+    combine: Combine
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A CONTRACT node: out[i] = sum over `extents` of a * b.
+
+    `batch`, `rows`, `cols` are the output axes read by both operands, by a only, by b only.
+    """
+
+    extents: tuple[int, ...]
+    batch: tuple[int, ...]
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+    read_a: Callable[[Index, Index], Access]
+    read_b: Callable[[Index, Index], Access]

@@ -1,0 +1,204 @@
+"""Reverse and forward mode over nodes: from the operators' gradient rules to whole derivatives.
+
+Forward mode needs no rules of its own: an elementwise operator's Jacobian is diagonal, a
+multilinear one applies itself to the tangents, and any other transposes its own transpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlc.errors import DlcError
+from dlc.graph import Graph, Kind, Node, describe, make, serving, substitute, toposort
+from dlc.ops import elementwise, higher, leaf
+from dlc.types import TupleType, Type
+
+
+def zeros(type_: Type) -> Node:
+    """A constant 0 of `type_`."""
+    return leaf.constant(0, type_.with_(layout=None))
+
+
+def reverse(outputs: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node]:
+    """Cotangents of `wrt`, given the cotangents of `outputs` (reverse mode, one sweep).
+
+    Raises DlcError at the user's line where a gradient does not exist.
+    """
+    reach = depends_on(list(outputs), wrt)
+    cotangents: dict[Node, Node] = {}
+    for node, g in outputs.items():
+        _accumulate(cotangents, node, g)
+    parts: dict[Node, dict[int, Node]] = {}
+    for node in reversed(toposort(list(outputs))):
+        if node not in reach or node.op is leaf.INPUT:
+            continue
+        with serving(node.locs):
+            _sweep(node, cotangents, parts, reach)
+    return [cotangents[x] if x in cotangents else zeros(x.type) for x in wrt]
+
+
+def depends_on(outputs: Sequence[Node], wrt: Sequence[Node]) -> set[Node]:
+    """The nodes below `outputs` that depend on `wrt`."""
+    reach = set(wrt)
+    for node in toposort(outputs):
+        if any(a in reach for a in node.args):
+            reach.add(node)
+    return reach
+
+
+def _accumulate(cotangents: dict[Node, Node], node: Node, g: Node) -> None:
+    have = cotangents.get(node)
+    cotangents[node] = g if have is None else elementwise.add(have, g)
+
+
+def _sweep(node: Node, cotangents: dict[Node, Node], parts: dict[Node, dict[int, Node]],
+           reach: set[Node]) -> None:
+    """Push the cotangent of `node` to its operands."""
+    if node.op is higher.ITEM:
+        g = cotangents.get(node)
+        if g is not None:
+            _add_part(parts.setdefault(node.args[0], {}), node.attrs["index"], g)
+        return
+    if isinstance(node.type, TupleType) or node.op.kind is Kind.HIGHER:
+        given = parts.get(node, {})
+        if node in cotangents:
+            given = {0: cotangents[node]}
+        pulled = _pull_higher(node, given) if given else ()
+    else:
+        g = cotangents.get(node)
+        pulled = pull(node, g) if g is not None else ()
+    for arg, part in zip(node.args, pulled, strict=False):
+        if part is not None and arg in reach:
+            _accumulate(cotangents, arg, part)
+
+
+def _add_part(parts: dict[int, Node], index: int, g: Node) -> None:
+    parts[index] = elementwise.add(parts[index], g) if index in parts else g
+
+
+def pull(node: Node, g: Node) -> Sequence[Node | None]:
+    """The operands' cotangents for the cotangent `g` of `node`."""
+    if node.op.gradient == "zero" or not node.type.dtype.is_float:
+        return ()
+    if node.op.grad is None:
+        raise DlcError(f"{node.op.name}({', '.join(map(describe, node.args))}) has no gradient",
+                       node.loc, "stop_gradient(x) cuts it off where none is wanted")
+    return tuple(part if arg.type.dtype.is_float else None
+                 for part, arg in zip(node.op.grad(g, node, *node.args), node.args, strict=True))
+
+
+def _pull_higher(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
+    """Expand a grad, jvp or fused node and differentiate what it stands for."""
+    body = node.attrs["body"] if node.op is higher.FUSED else expansion(node.attrs)
+    outs = inline(body, node.args)
+    return reverse({outs[i]: g for i, g in given.items()}, node.args)
+
+
+def inline(body: Graph, args: Sequence[Node]) -> list[Node]:
+    """The outputs of `body` with its inputs replaced by `args`."""
+    return substitute(body.outputs, dict(zip(body.inputs, args, strict=True)))
+
+
+# --- forward mode -----------------------------------------------------------------------------------
+
+
+def forward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node]:
+    """Tangents of `outputs`, given the tangents of some nodes (forward mode)."""
+    reach = depends_on(outputs, list(tangents))
+    found: dict[Node, Any] = dict(tangents)
+    for node in toposort(outputs):
+        if node in reach and node not in found:
+            with serving(node.locs):
+                found[node] = push(node, [found.get(a) for a in node.args])
+    return [found[o] if o in found else zeros(o.type) for o in outputs]
+
+
+def push(node: Node, tangents: Sequence[Any]) -> Any:
+    """The tangent of `node` for the operands' tangents (None: zero); a list for tuple results."""
+    if node.op is higher.ITEM:
+        return tangents[0][node.attrs["index"]]
+    if node.op.kind is Kind.HIGHER:
+        return _push_higher(node, tangents)
+    if node.op.gradient == "zero" or not node.type.dtype.is_float:
+        return zeros(node.type)
+    terms = [_push_operand(node, i, t) for i, t in enumerate(tangents)
+             if t is not None and node.args[i].type.dtype.is_float]
+    total = zeros(node.type) if not terms else terms[0]
+    for term in terms[1:]:
+        total = elementwise.add(total, term)
+    return total
+
+
+def _push_operand(node: Node, position: int, tangent: Node) -> Node:
+    """The tangent through one operand."""
+    if position in node.op.linear or (node.op.kind is Kind.VIEW and node.op.linear):
+        args = [tangent if i == position else a for i, a in enumerate(node.args)]
+        return make(node.op, args, **node.attrs)
+    if node.op.kind is Kind.ELEMENTWISE:
+        part = pull(node, tangent)
+        return part[position] if part and part[position] is not None else zeros(node.type)
+    return _transpose_of_transpose(node, position, tangent)
+
+
+def _transpose_of_transpose(node: Node, position: int, tangent: Node) -> Node:
+    """J t as the cotangent of u in <J^T u, t>: J^T u is linear in u, whatever u is."""
+    u = leaf.input_("u", node.type)
+    parts = pull(node, u)
+    pulled = parts[position] if parts else None
+    if pulled is None:
+        return zeros(node.type)
+    linear = reverse({pulled: tangent}, [u])[0]
+    return substitute([linear], {u: zeros(node.type)})[0]
+
+
+def _push_higher(node: Node, tangents: Sequence[Any]) -> Any:
+    body = node.attrs["body"] if node.op is higher.FUSED else expansion(node.attrs)
+    outs = inline(body, node.args)
+    given = {a: t for a, t in zip(node.args, tangents, strict=True) if t is not None}
+    pushed = forward(outs, given)
+    return pushed if isinstance(node.type, TupleType) else pushed[0]
+
+
+# --- what grad and jvp nodes stand for -------------------------------------------------------------------
+
+
+def expansion(attrs: Mapping[str, Any]) -> Graph:
+    """The graph that a grad or jvp node with these attributes stands for (cached per body)."""
+    if "count" in attrs:
+        return grad_graph(attrs["body"], attrs["count"])
+    return jvp_graph(attrs["body"], attrs["tangents"])
+
+
+def grad_graph(body: Graph, count: int) -> Graph:
+    """body(x...) -> results  becomes  (x..., g) -> (results..., cotangents of the first count)."""
+    out = body.outputs[0]
+    g = leaf.input_("cotangent", out.type)
+    outputs = expand_higher(body.outputs)
+    grads = reverse({outputs[0]: g}, body.inputs[:count])
+    return Graph(f"grad_{body.name}", (*body.inputs, g), (*outputs, *grads))
+
+
+def jvp_graph(body: Graph, tangents: int) -> Graph:
+    """body(x...) -> results  becomes  (x..., t...) -> (results..., tangents of results...)."""
+    extra = tuple(leaf.input_(f"tangent{i}", x.type) for i, x in enumerate(body.inputs[:tangents]))
+    outputs = expand_higher(body.outputs)
+    pushed = forward(outputs, dict(zip(body.inputs, extra, strict=False)))
+    return Graph(f"jvp_{body.name}", (*body.inputs, *extra), (*outputs, *pushed))
+
+
+def expand_higher(outputs: Sequence[Node]) -> list[Node]:
+    """`outputs` with every grad and jvp node replaced by what it stands for, innermost first."""
+    from dlc.graph import rebuild
+
+    done: dict[Node, Any] = {}
+    for node in toposort(outputs):
+        args = [done[a] for a in node.args]
+        if node.op is higher.ITEM and isinstance(args[0], list):
+            done[node] = args[0][node.attrs["index"]]
+        elif node.op in (higher.GRAD, higher.JVP):
+            with serving(node.locs):
+                done[node] = inline(expansion(node.attrs), args)
+        else:
+            done[node] = rebuild(node, tuple(args))
+    return [done[o] for o in outputs]

@@ -1,0 +1,339 @@
+"""Elementwise operators: one scalar expression per element, all operands of one shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from dlc.graph import Kind, Node, Op, OpError, make
+from dlc.ops import register
+from dlc.ops.convert import as_node, cast, operands
+from dlc.ops.samples import binary, integers, predicates, ternary, unary
+from dlc.types import DType, Type, bool_, f32
+
+
+def same_type(*types: Type) -> Type:
+    """All operands have one type, which is the result's."""
+    first = types[0]
+    for other in types[1:]:
+        if (other.dtype, tuple(other.shape)) != (first.dtype, tuple(first.shape)):
+            raise OpError(f"operands differ: {first.describe()} and {other.describe()}")
+    return first.with_(layout=None)
+
+
+def float_type(*types: Type) -> Type:
+    """Like same_type, for floats only."""
+    if not types[0].dtype.is_float:
+        raise OpError(f"needs floats, not {types[0].dtype}", "cast first, e.g. x.cast(f32)")
+    return same_type(*types)
+
+
+def numeric_type(*types: Type) -> Type:
+    """Like same_type, for anything but bool."""
+    if types[0].dtype is bool_:
+        raise OpError("bool has no arithmetic", "cast first, e.g. x.cast(i32)")
+    return same_type(*types)
+
+
+def integer_type(*types: Type) -> Type:
+    """Like same_type, for integers and bool."""
+    if types[0].dtype.is_float:
+        raise OpError(f"needs integers or bool, not {types[0].dtype}")
+    return same_type(*types)
+
+
+def compare_type(*types: Type) -> Type:
+    return same_type(*types).with_(dtype=bool_)
+
+
+def _op(name: str, doc: str, eval_: Callable[..., Any], infer: Callable[..., Type],
+        samples: Callable[[], Iterable[Any]], grad: Callable[..., Any] | None = None,
+        call: str = "", gradient: str = "", **more: Any) -> Op:
+    """A record whose kernel form is a call of the same name."""
+    emit = more.pop("emit", None) or (lambda k, *xs: k.call(call or name, *xs))
+    return register(Op(name, Kind.ELEMENTWISE, infer, eval_, grad, emit, samples, doc=doc,
+                       gradient=gradient or ("smooth" if grad else "zero"), **more))
+
+
+def const_like(x: Node, value: float) -> Node:
+    """A constant of x's type."""
+    from dlc.ops.leaf import constant
+
+    return constant(value, x.type)
+
+
+# --- arithmetic -----------------------------------------------------------------------------
+
+ADD = _op("add", "x + y", np.add, numeric_type, binary(), lambda g, y, a, b: (g, g),
+          emit=lambda k, a, b: k.binary("+", a, b))
+SUB = _op("sub", "x - y", np.subtract, numeric_type, binary(), lambda g, y, a, b: (g, -g),
+          emit=lambda k, a, b: k.binary("-", a, b))
+MUL = _op("mul", "x * y", np.multiply, numeric_type, binary(),
+          lambda g, y, a, b: (g * b, g * a), emit=lambda k, a, b: k.binary("*", a, b))
+
+
+def _eval_div(a: Any, b: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.true_divide(a, b)
+
+
+DIV = _op("div", "x / y (floats)", _eval_div, float_type, binary(nonzero=True),
+          lambda g, y, a, b: (g / b, -g * y / b), emit=lambda k, a, b: k.binary("/", a, b))
+NEG = _op("neg", "-x", np.negative, numeric_type, unary(), lambda g, y, x: (-g,),
+          emit=lambda k, x: k.negate(x))
+
+
+def _eval_floordiv(a: Any, b: Any) -> Any:
+    """Floor division; x // 0 is 0 and INT_MIN // -1 is INT_MIN for integers."""
+    with np.errstate(all="ignore"):
+        return np.floor_divide(a, b)
+
+
+def _eval_rem(a: Any, b: Any) -> Any:
+    """Remainder with the divisor's sign; x % 0 is 0 for integers, NaN for floats."""
+    with np.errstate(all="ignore"):
+        return np.remainder(a, b)
+
+
+FLOORDIV = _op("floordiv", "floor(x / y); integers: x // 0 is 0, INT_MIN // -1 is INT_MIN",
+               _eval_floordiv, numeric_type, binary(nonzero=True, kinks=True))
+REM = _op("rem", "x - y * floor(x / y); integers: x % 0 is 0", _eval_rem, numeric_type,
+          binary(nonzero=True, kinks=True), lambda g, y, a, b: (g, -g * floordiv(a, b)))
+
+
+def _tie_split(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
+    """Cotangents of max and min: to the operand that won, half each on a tie."""
+    half = const_like(g, 0.5)
+    both = where(eq(a, b), half, const_like(g, 1.0))
+    zero = const_like(g, 0.0)
+    return where(eq(a, y), g * both, zero), where(eq(b, y), g * both, zero)
+
+
+MAXIMUM = _op("maximum", "the larger; NaN if either is NaN", np.maximum, numeric_type, binary(),
+              _tie_split)
+MINIMUM = _op("minimum", "the smaller; NaN if either is NaN", np.minimum, numeric_type, binary(),
+              _tie_split)
+
+
+def _eval_pow(a: Any, b: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.power(a, b)
+
+
+def _grad_pow(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
+    one, zero = const_like(a, 1.0), const_like(a, 0.0)
+    base = where(eq(b, zero), zero, b * power(a, b - one))
+    return g * base, g * where(eq(a, zero), zero, y * log(where(eq(a, zero), one, a)))
+
+
+POW = _op("pow", "x ** y", _eval_pow, float_type, binary(low=0.2, high=3.0), _grad_pow)
+
+# --- powers, exponentials, circular -----------------------------------------------------------
+
+
+def quiet(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`f` without NumPy's warnings: infinities and NaN are defined results here."""
+    def eval_(x: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return f(x)
+
+    return eval_
+
+
+EXP = _op("exp", "e ** x", quiet(np.exp), float_type, unary(), lambda g, y, x: (g * y,))
+EXPM1 = _op("expm1", "e ** x - 1, accurate near 0", quiet(np.expm1), float_type, unary(),
+            lambda g, y, x: (g * (y + const_like(y, 1.0)),))
+LOG = _op("log", "natural logarithm", quiet(np.log), float_type, unary(0.1, 5.0),
+          lambda g, y, x: (g / x,))
+LOG1P = _op("log1p", "log(1 + x), accurate near 0", quiet(np.log1p), float_type,
+            unary(-0.8, 5.0), lambda g, y, x: (g / (x + const_like(x, 1.0)),))
+SQRT = _op("sqrt", "square root", quiet(np.sqrt), float_type, unary(0.1, 5.0),
+           lambda g, y, x: (g * const_like(y, 0.5) / y,))
+RSQRT = _op("rsqrt", "1 / sqrt(x)", quiet(lambda x: (1 / np.sqrt(x)).astype(x.dtype)),
+            float_type, unary(0.1, 5.0), lambda g, y, x: (g * const_like(y, -0.5) * y / x,))
+TANH = _op("tanh", "hyperbolic tangent", np.tanh, float_type, unary(),
+           lambda g, y, x: (g * (const_like(y, 1.0) - y * y),))
+
+
+def _eval_sigmoid(x: Any) -> Any:
+    with np.errstate(all="ignore"):
+        e = np.exp(-np.abs(x))
+        return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype)
+
+
+SIGMOID = _op("sigmoid", "1 / (1 + e ** -x)", _eval_sigmoid, float_type, unary(),
+              lambda g, y, x: (g * (y * (const_like(y, 1.0) - y)),))
+SIN = _op("sin", "sine (radians)", quiet(np.sin), float_type, unary(), lambda g, y, x: (g * cos(x),))
+COS = _op("cos", "cosine (radians)", quiet(np.cos), float_type, unary(),
+          lambda g, y, x: (-g * sin(x),))
+_ERF = np.vectorize(math.erf, otypes=[np.float64])
+ERF = _op("erf", "error function", lambda x: _ERF(x).astype(x.dtype), float_type, unary(),
+          lambda g, y, x: (g * const_like(x, 2 / math.sqrt(math.pi)) * exp(-(x * x)),))
+
+# --- rounding and sign: zero gradient by meaning -----------------------------------------------
+
+ABS = _op("abs", "absolute value", np.abs, numeric_type, unary(),
+          lambda g, y, x: (g * sign(x),))
+SIGN = _op("sign", "-1, 0 or 1; NaN stays", np.sign, numeric_type, unary())
+FLOOR = _op("floor", "largest integer not above x", np.floor, float_type, unary())
+CEIL = _op("ceil", "smallest integer not below x", np.ceil, float_type, unary())
+ROUND = _op("round", "nearest integer, ties to even", np.rint, float_type, unary())
+ISFINITE = _op("isfinite", "neither NaN nor infinite", np.isfinite,
+               lambda x: float_type(x).with_(dtype=bool_), unary(special=True))
+
+# --- comparison and selection -------------------------------------------------------------------
+
+
+def _compare(name: str, sign_: str, f: Callable[..., Any]) -> Op:
+    return _op(name, f"x {sign_} y", f, compare_type, binary(ties=True),
+               emit=lambda k, a, b: k.compare(sign_, a, b))
+
+
+EQ = _compare("eq", "==", np.equal)
+NE = _compare("ne", "!=", np.not_equal)
+LT = _compare("lt", "<", np.less)
+LE = _compare("le", "<=", np.less_equal)
+GT = _compare("gt", ">", np.greater)
+GE = _compare("ge", ">=", np.greater_equal)
+
+
+def _infer_where(c: Type, a: Type, b: Type) -> Type:
+    if c.dtype is not bool_:
+        raise OpError(f"the condition is {c.dtype}", "it must be bool: compare first")
+    if tuple(c.shape) != tuple(a.shape):
+        raise OpError(f"condition {c.describe()} and value {a.describe()} differ in shape")
+    return same_type(a, b)
+
+
+def _grad_where(g: Node, y: Node, c: Node, a: Node, b: Node) -> tuple[None, Node, Node]:
+    zero = const_like(g, 0.0)
+    return None, where(c, g, zero), where(c, zero, g)
+
+
+WHERE = _op("where", "x where the condition holds, else y", np.where, _infer_where, ternary(),
+            _grad_where, emit=lambda k, c, a, b: k.select(c, a, b))
+
+# --- integers and bool --------------------------------------------------------------------------
+
+AND = _op("and_", "bitwise and", np.bitwise_and, integer_type, integers(),
+          emit=lambda k, a, b: k.binary("&", a, b))
+OR = _op("or_", "bitwise or", np.bitwise_or, integer_type, integers(),
+         emit=lambda k, a, b: k.binary("|", a, b))
+XOR = _op("xor", "bitwise exclusive or", np.bitwise_xor, integer_type, integers(),
+          emit=lambda k, a, b: k.binary("^", a, b))
+NOT = _op("not_", "logical not of a bool", np.logical_not,
+          lambda x: x if x.dtype is bool_ else _needs_bool(x), predicates(),
+          emit=lambda k, x: k.logical_not(x))
+
+
+def _needs_bool(x: Type) -> Type:
+    raise OpError(f"needs bool, not {x.dtype}")
+
+
+def _eval_shift(f: Callable[..., Any]) -> Callable[..., Any]:
+    def eval_(a: Any, b: Any) -> Any:
+        bits = a.dtype.itemsize * 8
+        valid = (b >= 0) & (b < bits)
+        return np.where(valid, f(a, np.where(valid, b, 0).astype(b.dtype)), 0).astype(a.dtype)
+
+    return eval_
+
+
+SHL = _op("shl", "x << y; 0 when y is no bit position", _eval_shift(np.left_shift),
+          integer_type, integers(shift=True))
+SHR = _op("shr", "x >> y, arithmetic for signed; 0 when y is no bit position",
+          _eval_shift(np.right_shift), integer_type, integers(shift=True))
+
+# --- conversion ---------------------------------------------------------------------------------
+
+
+def convert_array(x: Any, dtype: DType) -> Any:
+    """`x` as `dtype`. Float to integer truncates and saturates, NaN gives 0; integers wrap."""
+    x = np.asarray(x)
+    if not (dtype.is_integer and x.dtype.kind not in "iub"):
+        with np.errstate(all="ignore"):
+            return x.astype(dtype.numpy)
+    info = np.iinfo(dtype.numpy)
+    wide = np.trunc(np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf))
+    inside = np.clip(wide, float(info.min), float(info.max))
+    with np.errstate(all="ignore"):
+        kept = inside.astype(dtype.numpy)
+    kept = np.where(wide >= float(info.max), info.max, kept)
+    return np.where(wide <= float(info.min), info.min, kept).astype(dtype.numpy)
+
+
+CAST = _op("cast", "elements as another dtype; to integer: truncate, saturate, NaN gives 0",
+           convert_array, lambda x, *, dtype: x.with_(dtype=dtype, layout=None),
+           unary(attrs={"dtype": f32}), lambda g, y, x: (cast(g, x.dtype),),
+           emit=lambda k, x, *, dtype: k.cast(x, dtype))
+STOP = _op("stop_gradient", "x itself, with no gradient", lambda x: x, lambda x: x, unary(),
+           emit=lambda k, x: x)
+
+
+# --- the DSL's functions ------------------------------------------------------------------------
+
+
+def apply(op: Op, *values: Any) -> Node:
+    """`op` on promoted and broadcast operands."""
+    return make(op, operands(op.name, *values))
+
+
+def _function(op: Op) -> Callable[..., Node]:
+    def function(*values: Any) -> Node:
+        return apply(op, *values)
+
+    function.__name__ = function.__qualname__ = op.name
+    function.__doc__ = op.doc
+    return function
+
+
+def _float_function(op: Op) -> Callable[..., Node]:
+    """Functions of the reals take integers too: they become f32 (semantics: promotion)."""
+    def function(*values: Any) -> Node:
+        nodes = operands(op.name, *values)
+        return make(op, [n if n.dtype.is_float else cast(n, f32) for n in nodes])
+
+    function.__name__ = function.__qualname__ = op.name
+    function.__doc__ = op.doc
+    return function
+
+
+add, sub, mul, neg = map(_function, (ADD, SUB, MUL, NEG))
+floordiv, rem, maximum, minimum = map(_function, (FLOORDIV, REM, MAXIMUM, MINIMUM))
+eq, ne, lt, le, gt, ge = map(_function, (EQ, NE, LT, LE, GT, GE))
+and_, or_, xor, shl, shr, not_ = map(_function, (AND, OR, XOR, SHL, SHR, NOT))
+abs_, sign, stop_gradient = map(_function, (ABS, SIGN, STOP))
+div, power, exp, expm1, log, log1p = map(_float_function, (DIV, POW, EXP, EXPM1, LOG, LOG1P))
+sqrt, rsqrt, tanh, sigmoid, sin, cos, erf = map(
+    _float_function, (SQRT, RSQRT, TANH, SIGMOID, SIN, COS, ERF))
+floor, ceil, round_, isfinite = map(_float_function, (FLOOR, CEIL, ROUND, ISFINITE))
+
+
+def where(condition: Any, x: Any, y: Any) -> Node:
+    """x where `condition` (bool) holds, else y; all three broadcast together."""
+    from dlc.ops.convert import broadcast_shape, broadcast_to
+
+    a, b = operands("where", x, y)
+    c = as_node(condition)
+    shape = broadcast_shape("where", [c, a, b])
+    return make(WHERE, [broadcast_to(n, shape) for n in (c, a, b)])
+
+
+def square(x: Any) -> Node:
+    """x * x"""
+    node = as_node(x)
+    return node * node
+
+
+def relu(x: Any) -> Node:
+    """max(x, 0); the gradient at 0 is 0."""
+    node = as_node(x)
+    return where(node > 0, node, const_like(node, 0))
+
+
+def clip(x: Any, low: Any, high: Any) -> Node:
+    """x limited to low .. high."""
+    return minimum(maximum(x, low), high)

@@ -1,0 +1,94 @@
+"""Operators that hold a graph: grad, jvp, fused groups; and item, which projects from a tuple."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dlc.graph import Graph, Kind, Node, Op, OpError, make
+from dlc.ops import register
+from dlc.types import TupleType, Type
+
+Run = Callable[[Graph, Sequence[Any]], list[Any]]
+
+
+def _no_samples() -> list[Any]:
+    return []
+
+
+def _higher(name: str, infer: Any, eval_: Any, doc: str) -> Op:
+    return register(Op(name, Kind.HIGHER, infer, eval_, None, None, _no_samples, doc=doc,
+                       gradient="none"))
+
+
+def _infer_item(x: TupleType, *, index: int) -> Type:
+    if not isinstance(x, TupleType) or not 0 <= index < len(x.items):
+        raise OpError(f"item {index} of {x}")
+    return x.items[index]
+
+
+ITEM = _higher("item", _infer_item, lambda run, x, *, index: x[index],
+               "one result of an operator with several")
+
+
+def check_body(body: Graph, types: Sequence[Any]) -> None:
+    """Raise OpError unless `types` fit the inputs of `body`."""
+    if len(types) != len(body.inputs):
+        raise OpError(f"body {body.name} takes {len(body.inputs)} operands, not {len(types)}")
+    for want, have in zip(body.inputs, types, strict=True):
+        if (want.type.dtype, tuple(want.type.shape)) != (have.dtype, tuple(have.shape)):
+            raise OpError(f"body {body.name} takes {want.type} as {want.name}, not {have}")
+
+
+def _infer_fused(*types: Any, body: Graph) -> Any:
+    check_body(body, types)
+    outs = tuple(o.type for o in body.outputs)
+    return outs[0] if len(outs) == 1 else TupleType(outs)
+
+
+def _eval_fused(run: Run, *args: Any, body: Graph) -> Any:
+    results = run(body, args)
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+FUSED = _higher("fused", _infer_fused, _eval_fused, "a group of operators that becomes one launch")
+
+
+def _infer_grad(*types: Any, body: Graph, count: int) -> Any:
+    """Results of the body, then the cotangents of its first `count` inputs."""
+    check_body(body, types[:-1])
+    if tuple(types[-1].shape) != tuple(body.outputs[0].shape):
+        raise OpError(f"cotangent {types[-1]} of {body.outputs[0].type}")
+    return TupleType((*(o.type for o in body.outputs), *(i.type for i in body.inputs[:count])))
+
+
+def _eval_by_expansion(run: Run, *args: Any, **attrs: Any) -> Any:
+    """Differentiate symbolically, then run the result: the derivative's meaning is its expansion."""
+    from dlc.ops.autodiff import expansion
+
+    return tuple(run(expansion(attrs), args))
+
+
+GRAD = _higher(
+    "grad", _infer_grad, _eval_by_expansion,
+    "results of a body and the cotangents of its first `count` inputs; operands: the body's "
+    "inputs, then the cotangent of its first result")
+
+
+def _infer_jvp(*types: Any, body: Graph, tangents: int) -> Any:
+    check_body(body, types[:len(body.inputs)])
+    if len(types) != len(body.inputs) + tangents:
+        raise OpError(f"{tangents} tangents wanted, {len(types) - len(body.inputs)} given")
+    outs = tuple(o.type for o in body.outputs)
+    return TupleType((*outs, *outs))
+
+
+JVP = _higher(
+    "jvp", _infer_jvp, _eval_by_expansion,
+    "results of a body and their tangents; operands: the body's inputs, then the tangents of "
+    "its first `tangents` inputs")
+
+
+def item(node: Node, index: int) -> Node:
+    """Result `index` of a node with several results; of a node with one, itself."""
+    return make(ITEM, (node,), index=index) if isinstance(node.type, TupleType) else node

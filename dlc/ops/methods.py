@@ -1,0 +1,124 @@
+"""Operators and methods of Node: arithmetic, comparison, indexing, NumPy's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dlc.errors import DlcError, here
+from dlc.graph import Node, describe
+from dlc.ops import contract, convert, elementwise, gather, reduce, view
+from dlc.types import dtype
+
+
+def _swapped(function: Callable[..., Node]) -> Callable[[Node, Any], Node]:
+    return lambda self, other: function(other, self)
+
+
+def _power(x: Any, y: Any) -> Node:
+    """x ** y; a small integer power is a product."""
+    if isinstance(x, Node) and isinstance(y, int) and not isinstance(y, bool) and 1 <= y <= 4:
+        result = x
+        for _ in range(y - 1):
+            result = result * x
+        return result
+    return elementwise.power(x, y)
+
+
+def index(x: Node, key: Any) -> Node:
+    """x[key] by NumPy's rules for ints, slices, None, ... and one integer array or Node.
+
+    Raises DlcError for a bad axis, step 0, or an index out of range.
+    """
+    keys = _expand_ellipsis(x, key if isinstance(key, tuple) else (key,))
+    start, stop, step, flips, shape, takes = [], [], [], [], [], []
+    axis = 0
+    for part in keys:
+        if part is None:
+            shape.append(1)
+            continue
+        size = int(x.shape[axis])
+        lo, hi, st, keep, take = _axis_key(x, part, axis, size)
+        if st < 0:
+            flips.append(axis)
+        start.append(lo)
+        stop.append(hi)
+        step.append(abs(st))
+        if take is not None:
+            takes.append((len(shape), take))
+        if keep:
+            shape.append(len(range(lo, hi, abs(st))))
+        axis += 1
+    result = view.flip(view.slice_(x, start, stop, step), flips)
+    result = view.reshape(result, tuple(shape))
+    for at, indices in reversed(takes):
+        result = gather.take(result, indices, at)
+    return result
+
+
+def _expand_ellipsis(x: Node, keys: tuple[Any, ...]) -> list[Any]:
+    used = sum(k is not None and k is not Ellipsis for k in keys)
+    if used > x.ndim:
+        raise DlcError(f"{used} indices for {describe(x)}", here(), f"it has {x.ndim} axes")
+    rest = [slice(None)] * (x.ndim - used)
+    at = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
+    return [*keys[:at], *rest, *keys[at + 1:]]
+
+
+def _axis_key(x: Node, part: Any, axis: int, size: int) -> tuple[int, int, int, bool, Any]:
+    """(start, stop, step, keep axis, indices) of one axis; a negative step slices, then flips."""
+    if isinstance(part, slice):
+        if part.step == 0:
+            raise DlcError(f"slice of {describe(x)}: step 0 on axis {axis}", here())
+        lo, hi, st = part.indices(size)
+        count = len(range(lo, hi, st))
+        if st < 0:
+            lo, hi = lo + (count - 1) * st, lo + 1
+        return (lo, max(lo, hi), st, True, None) if count else (0, 0, 1, True, None)
+    if isinstance(part, (int, np.integer)) and not isinstance(part, bool):
+        if not -size <= part < size:
+            raise DlcError(f"index {int(part)} on axis {axis} of {describe(x)}", here(),
+                           f"indices are {-size} .. {size - 1}")
+        at = int(part) % size
+        return at, at + 1, 1, False, None
+    return 0, size, 1, True, convert.as_node(part)
+
+
+
+def install() -> None:
+    """Give Node its operators; the graph module itself knows no operator."""
+    e = elementwise
+    pairs = {"add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.div, "floordiv": e.floordiv,
+             "mod": e.rem, "pow": _power, "and": e.and_, "or": e.or_, "xor": e.xor,
+             "lshift": e.shl, "rshift": e.shr, "matmul": contract.matmul}
+    for name, function in pairs.items():
+        setattr(Node, f"__{name}__", lambda self, other, f=function: f(self, other))
+        setattr(Node, f"__r{name}__", _swapped(function))
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        # hashing stays by identity: two live nodes never share a hash, so dicts of nodes are safe
+        setattr(Node, f"__{name}__", lambda self, other, f=getattr(e, name): f(self, other))
+    functions: dict[str, Callable[..., Any]] = {
+        "__neg__": e.neg, "__abs__": e.abs_, "__invert__": e.not_, "__getitem__": index,
+        "__len__": _length, "__iter__": _iterate,
+        "sum": reduce.sum_, "mean": reduce.mean, "max": reduce.max_, "min": reduce.min_,
+        "prod": reduce.prod, "argmax": reduce.argmax, "argmin": reduce.argmin,
+        "reshape": view.reshape, "transpose": view.transpose,
+        "cast": lambda x, kind: convert.cast(x, dtype(kind)), "astype": lambda x, kind:
+        convert.cast(x, dtype(kind)),
+    }
+    for name, function in functions.items():
+        setattr(Node, name, lambda self, *a, f=function, **k: f(self, *a, **k))
+    Node.T = property(view.transpose)  # type: ignore[attr-defined]
+    Node.size = property(lambda x: x.type.size)  # type: ignore[attr-defined]
+
+
+def _length(x: Node) -> int:
+    if x.ndim == 0:
+        raise DlcError(f"{describe(x)} has no length", here())
+    return int(x.shape[0])
+
+
+def _iterate(x: Node) -> Any:
+    return (index(x, i) for i in range(_length(x)))

@@ -1,0 +1,302 @@
+"""Reductions: an identity and a combine over some axes; reduced axes disappear."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlc.graph import Kind, Node, Op, OpError, make
+from dlc.ops import register
+from dlc.ops.access import Access, Combine, Index, Piece, Reduction
+from dlc.ops.convert import as_node, broadcast_to, cast
+from dlc.ops.samples import over_axes
+from dlc.types import Type, accumulator, bool_, f32, i32, sum_dtype
+
+
+def kept_axes(rank: int, axes: Sequence[int]) -> tuple[int, ...]:
+    """The axes that stay, in order."""
+    return tuple(a for a in range(rank) if a not in axes)
+
+
+def reduced(x: Type, axes: tuple[int, ...], **changes: Any) -> Type:
+    """x without `axes`. Raises OpError for an axis out of range or named twice."""
+    if len(set(axes)) != len(axes):
+        raise OpError(f"axes {axes} name one axis twice")
+    for axis in axes:
+        if not 0 <= axis < x.ndim:
+            raise OpError(f"axis {axis} of {x.describe()}", f"axes are 0 .. {x.ndim - 1}")
+    shape = tuple(x.shape[a] for a in kept_axes(x.ndim, axes))
+    return x.with_(shape=shape, layout=None, **changes)
+
+
+def over_axes_access(y: Node, combine: Combine) -> Reduction:
+    """The access of a reduction over attrs `axes`."""
+    axes, rank = y.attrs["axes"], y.args[0].ndim
+    kept = kept_axes(rank, axes)
+
+    def read(out: Index, inner: Index) -> Access:
+        index = [*out, *inner]
+        place = {axis: i for i, axis in enumerate((*kept, *axes))}
+        return Access((Piece(0, tuple(index[place[a]] for a in range(rank))),))
+
+    return Reduction(tuple(y.args[0].shape[a] for a in axes), read, combine)
+
+
+def simple(identity: Callable[[Any], float], fold: str) -> Combine:
+    """One state, folded by a primitive that may be reordered into lanes (docs/ir.md)."""
+    return Combine(
+        identity=lambda d: (identity(d),),
+        step=lambda k, s, x, position: (k.fold(fold, s[0], x),),
+        merge=lambda k, a, b: (k.fold(fold, a[0], b[0]),),
+        finish=lambda k, s: s[0],
+        state_dtypes=lambda d: (d,),
+    )
+
+
+def lowest(d: Any) -> float:
+    """The identity of max."""
+    if d.is_float:
+        return -math.inf
+    return 0 if d is bool_ else int(np.iinfo(d.numpy).min)
+
+
+def highest(d: Any) -> float:
+    """The identity of min."""
+    if d.is_float:
+        return math.inf
+    return 1 if d is bool_ else int(np.iinfo(d.numpy).max)
+
+
+def expand(g: Node, x: Node, axes: tuple[int, ...]) -> Node:
+    """`g`, which lacks `axes`, repeated to x's shape."""
+    from dlc.ops.view import reshape
+
+    shape = tuple(1 if a in axes else d for a, d in enumerate(x.shape))
+    return broadcast_to(reshape(g, shape), x.shape)
+
+
+def _reduce(name: str, doc: str, eval_: Callable[..., Any], infer: Callable[..., Type],
+            combine: Combine, grad: Callable[..., Any] | None,
+            samples: Callable[[], Iterable[Any]] | None = None, gradient: str = "",
+            linear: tuple[int, ...] = ()) -> Op:
+    return register(Op(
+        name, Kind.REDUCE, infer, eval_, grad, lambda y: over_axes_access(y, combine),
+        samples or over_axes(), linear, doc, gradient or ("smooth" if grad else "none")))
+
+
+def _eval_sum(x: Any, *, axes: tuple[int, ...]) -> Any:
+    # f64 makes the reference exact to f32's rounding whatever the order
+    wide = np.float64 if x.dtype.kind == "f" else None
+    return np.sum(x, axis=axes, dtype=wide)
+
+
+SUM = _reduce("sum", "sum over axes; f16 and bf16 accumulate in f32, bool and u8 in i32",
+              _eval_sum, lambda x, *, axes: reduced(x, axes, dtype=sum_dtype(x.dtype)),
+              simple(lambda d: 0, "radd"),
+              lambda g, y, x: (cast(expand(g, x, y.attrs["axes"]), x.dtype),), linear=(0,))
+
+
+def _grad_prod(g: Node, y: Node, x: Node) -> tuple[Node]:
+    """Product of the others, without dividing: a zero in x must not poison it."""
+    from dlc.ops.contract import exclusive_products
+
+    return (expand(g, x, y.attrs["axes"]) * exclusive_products(x, y.attrs["axes"]),)
+
+
+PROD = _reduce("prod", "product over axes", lambda x, *, axes: np.prod(x, axis=axes),
+               lambda x, *, axes: reduced(x, axes, dtype=sum_dtype(x.dtype)),
+               simple(lambda d: 1, "rmul"), _grad_prod)
+
+
+def _grad_extreme(g: Node, y: Node, x: Node) -> tuple[Node]:
+    """To the elements that attain the extreme: in equal parts, or (ties="first") to the first."""
+    from dlc.ops.elementwise import eq, where
+
+    axes = y.attrs["axes"]
+    if y.attrs["ties"] == "first":
+        first = expand(make(ARGMAX if y.op is MAX else ARGMIN, (x,), axes=axes), x, axes)
+        return (where(eq(_position(x, axes), first), expand(g, x, axes), 0.0),)
+    hit = cast(eq(x, expand(y, x, axes)), x.dtype)
+    return (hit * expand(g / sum_(hit, axes), x, axes),)
+
+
+def _position(x: Node, axes: tuple[int, ...]) -> Node:
+    """The linear index of each element among those over `axes`."""
+    from dlc.ops.leaf import iota
+
+    total: Any = None
+    for axis in axes:
+        ramp = iota(x.shape, axis)
+        total = ramp if total is None else total * int(x.shape[axis]) + ramp
+    return as_node(total)
+
+
+def _nonempty(x: Type, axes: tuple[int, ...], **changes: Any) -> Type:
+    if any(0 <= a < x.ndim and x.shape[a] == 0 for a in axes):
+        raise OpError(f"{x.describe()} has no elements over axes {axes}")
+    return reduced(x, axes, **changes)
+
+
+MAX = _reduce("max", "largest over axes; NaN if any is NaN",
+              lambda x, *, axes, ties: np.max(x, axis=axes),
+              lambda x, *, axes, ties: _nonempty(x, axes), simple(lowest, "rmax"), _grad_extreme,
+              over_axes(ties="even"))
+MIN = _reduce("min", "smallest over axes; NaN if any is NaN",
+              lambda x, *, axes, ties: np.min(x, axis=axes),
+              lambda x, *, axes, ties: _nonempty(x, axes), simple(highest, "rmin"), _grad_extreme,
+              over_axes(ties="first"))
+
+
+def _position_of(better: str, lowest_: Callable[[Any], float]) -> Combine:
+    """States (best value, its position); the first of equals wins, NaN wins over all."""
+    def step(k: Any, s: Any, x: Any, position: Any) -> Any:
+        wins = k.or_(k.compare(better, x, s[0]), k.first_nan(x, s[0]))
+        wins = k.or_(wins, k.compare("<", s[1], k.number(0, i32)))
+        return k.select(wins, x, s[0]), k.select(wins, k.cast(position, i32), s[1])
+
+    def merge(k: Any, a: Any, b: Any) -> Any:
+        wins = k.or_(k.compare(better, b[0], a[0]), k.first_nan(b[0], a[0]))
+        wins = k.or_(wins, k.compare("<", a[1], k.number(0, i32)))
+        return k.select(wins, b[0], a[0]), k.select(wins, b[1], a[1])
+
+    return Combine(lambda d: (lowest_(d), -1), step, merge, lambda k, s: s[1],
+                   lambda d: (d, i32))
+
+
+def _eval_position(f: Callable[..., Any]) -> Callable[..., Any]:
+    def eval_(x: Any, *, axes: tuple[int, ...]) -> Any:
+        kept = kept_axes(x.ndim, axes)
+        flat = x.transpose(*kept, *axes).reshape([x.shape[a] for a in kept] + [-1])
+        return f(flat, axis=-1).astype(np.int32)
+
+    return eval_
+
+
+ARGMAX = _reduce("argmax", "index of the largest over axes (linear, row-major); first of equals",
+                 _eval_position(np.argmax), lambda x, *, axes: _nonempty(x, axes, dtype=i32),
+                 _position_of(">", lowest), None)
+ARGMIN = _reduce("argmin", "index of the smallest over axes (linear, row-major); first of equals",
+                 _eval_position(np.argmin), lambda x, *, axes: _nonempty(x, axes, dtype=i32),
+                 _position_of("<", highest), None)
+
+
+def _eval_logsumexp(x: Any, *, axes: tuple[int, ...]) -> Any:
+    with np.errstate(all="ignore"):
+        top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
+        safe = np.where(np.isfinite(top), top, 0)
+        total = np.sum(np.exp(x.astype(np.float64) - safe), axis=axes, keepdims=True)
+        return np.squeeze(np.log(total) + safe, axis=axes).astype(x.dtype)
+
+
+def _online_logsumexp() -> Combine:
+    """States (max, sum of exp(x - max)): one pass over the input (Milakov & Gimelshein 2018)."""
+    def merge(k: Any, a: Any, b: Any) -> Any:
+        top = k.call("maximum", a[0], b[0])
+        # an infinite maximum would give inf - inf
+        safe = k.select(k.call("isfinite", top), top, k.number(0.0, top.dtype))
+        left = k.binary("*", a[1], k.call("exp", k.binary("-", a[0], safe)))
+        right = k.binary("*", b[1], k.call("exp", k.binary("-", b[0], safe)))
+        return top, k.binary("+", left, right)
+
+    def step(k: Any, s: Any, x: Any, position: Any) -> Any:
+        return merge(k, s, (x, k.number(1.0, x.dtype)))
+
+    def finish(k: Any, s: Any) -> Any:
+        safe = k.select(k.call("isfinite", s[0]), s[0], k.number(0.0, s[0].dtype))
+        return k.binary("+", k.call("log", s[1]), safe)
+
+    return Combine(lambda d: (-math.inf, 0.0), step, merge, finish, lambda d: (d, d))
+
+
+def _grad_logsumexp(g: Node, y: Node, x: Node) -> tuple[Node]:
+    from dlc.ops.elementwise import exp
+
+    axes = y.attrs["axes"]
+    return (expand(g, x, axes) * exp(x - expand(y, x, axes)),)
+
+
+LOGSUMEXP = _reduce("logsumexp", "log of the sum of exponentials over axes, without overflow",
+                    _eval_logsumexp, lambda x, *, axes: _floats(reduced(x, axes), x),
+                    _online_logsumexp(), _grad_logsumexp)
+
+
+def _floats(result: Type, x: Type) -> Type:
+    if not x.dtype.is_float:
+        raise OpError(f"needs floats, not {x.dtype}", "cast first, e.g. x.cast(f32)")
+    return result
+
+
+# --- the DSL's functions ------------------------------------------------------------------------
+
+Axes = int | Sequence[int] | None
+
+
+def axes_of(x: Node, axis: Axes) -> tuple[int, ...]:
+    """`axis` as sorted non-negative axes of x; None is all. Bad axes are refused by the op."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    listed = (axis,) if isinstance(axis, int) else tuple(axis)
+    return tuple(sorted(a + x.ndim if -x.ndim <= a < 0 else a for a in listed))
+
+
+def reduction(op: Op, x: Any, axis: Axes = None, keepdims: bool = False, **attrs: Any) -> Node:
+    """`op` over `axis` (None: all axes); keepdims leaves them with size 1."""
+    from dlc.ops.view import reshape
+
+    node = as_node(x)
+    axes = axes_of(node, axis)
+    y = make(op, (node,), axes=axes, **attrs)
+    if not keepdims:
+        return y
+    return reshape(y, tuple(1 if a in axes else d for a, d in enumerate(node.shape)))
+
+
+def _function(op: Op) -> Callable[..., Node]:
+    def function(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
+        return reduction(op, x, axis, keepdims)
+
+    function.__name__ = function.__qualname__ = op.name
+    function.__doc__ = op.doc
+    return function
+
+
+sum_, prod, argmax, argmin, logsumexp = map(_function, (SUM, PROD, ARGMAX, ARGMIN, LOGSUMEXP))
+
+
+def max_(x: Any, axis: Axes = None, keepdims: bool = False, ties: str = "even") -> Node:
+    """Largest over `axis`; on ties the gradient goes to all in equal parts, or to the "first"."""
+    return reduction(MAX, x, axis, keepdims, ties=ties)
+
+
+def min_(x: Any, axis: Axes = None, keepdims: bool = False, ties: str = "even") -> Node:
+    """Smallest over `axis`; ties as in max."""
+    return reduction(MIN, x, axis, keepdims, ties=ties)
+
+
+def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
+    """Arithmetic mean over `axis`; of integers and bool an f32."""
+    node = as_node(x)
+    node = node if node.dtype.is_float else cast(node, f32)
+    count = math.prod(int(node.shape[a]) for a in axes_of(node, axis) if a < node.ndim)
+    total = reduction(SUM, cast(node, accumulator(node.dtype)), axis, keepdims)
+    return cast(total * (1.0 / count if count else math.nan), node.dtype)
+
+
+def variance(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
+    """Mean squared distance from the mean over `axis` (no Bessel correction), two passes."""
+    node = as_node(x)
+    centred = node - mean(node, axis, keepdims=True)
+    return mean(centred * centred, axis, keepdims)
+
+
+def any_(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
+    """Whether any element of the bool array x holds."""
+    return reduction(MAX, x, axis, keepdims, ties="even")
+
+
+def all_(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
+    """Whether all elements of the bool array x hold."""
+    return reduction(MIN, x, axis, keepdims, ties="even")

@@ -1,0 +1,106 @@
+"""`dlc bench`: measure the machine, then every model on every system; a table and a JSON report."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dlc.runtime.bench import machine
+from dlc.runtime.bench.measure import Plan, Row, check_same_network, measure_model, ratio, rows
+from dlc.runtime.bench.systems import BATCH, BenchError, System, all_systems, select
+
+DTYPES = ("f32",)
+COLUMNS = ("model", "system", "batch", "step_ms", "cold_s", "warm_s", "rss_mib", "gflops",
+           "percent_of_floor")
+
+
+def bench(
+    names: Sequence[str] = (),
+    against: Sequence[str] = ("torch", "jax"),
+    dtype: str = "f32",
+    threads: int = 0,
+    json_path: str | None = None,
+    systems: Sequence[System] | None = None,
+    plan: Plan | None = None,
+) -> dict[str, Any]:
+    """Measure `names` (default: the models that the peers have too) and print the table.
+
+    Returns {"machine", "rows", "ratios", "missing"} and writes it to `json_path` when given.
+    `threads` 0 takes all cores this process may use. Raises BenchError for an unknown peer, a dtype
+    that is not measured, a thread count above the cores, networks that differ between systems, or
+    a failure of dlc itself.
+    """
+    available = machine.cores()
+    threads = threads or available
+    check_arguments(dtype, threads, available)
+    chosen, missing = select(against, all_systems() if systems is None else systems)
+    errors = Console(stderr=True, highlight=False)
+    plan = replace(plan or Plan(threads, dtype), threads=threads, say=errors.print)
+    for system, why in missing.items():
+        errors.print(f"{system} is left out: {why}")
+    report: dict[str, Any] = {
+        "machine": machine.describe(threads), "rows": [], "ratios": {}, "missing": missing,
+    }
+    for model in names or sorted(BATCH):
+        bench_model(model, chosen, plan, report)
+    print_report(report)
+    if json_path is not None:
+        write_json(Path(json_path), report)
+    return report
+
+
+def check_arguments(dtype: str, threads: int, available: int) -> None:
+    """Raise BenchError for a dtype or a thread count that can't be measured."""
+    if dtype not in DTYPES:
+        raise BenchError(f"--dtype {dtype}: the benchmark measures {', '.join(DTYPES)}")
+    if not 0 < threads <= available:
+        raise BenchError(f"--threads {threads}: this process may use {available} cores")
+
+
+def bench_model(
+    model: str, systems: Sequence[System], plan: Plan, report: dict[str, Any]
+) -> None:
+    """Measure one model and put its rows, ratio and failures into `report`."""
+    able = [s for s in systems if s.family == "dlc" or model in BATCH]
+    measured, failed = measure_model(model, able, plan)
+    if "dlc" in failed:
+        raise BenchError(f"{model}: {failed['dlc']}")
+    check_same_network(model, measured)
+    model_rows: list[Row] = rows(model, measured, plan, report["machine"])
+    report["rows"] += model_rows
+    report["missing"].update({f"{name} ({model})": why for name, why in failed.items()})
+    if (value := ratio(model_rows)) is not None:
+        report["ratios"][model] = value
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """The machine, a table of all rows, the ratios, and what was left out."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    found = report["machine"]
+    console.print(
+        f"{found['cpu']}, {found['threads']} of {found['cores']} cores: "
+        f"{found['peak_gflops']} GFLOP/s and {found['bandwidth_gbs']} GB/s measured"
+    )
+    table = Table(*COLUMNS)
+    for row in report["rows"]:
+        table.add_row(*("-" if row[column] is None else str(row[column]) for column in COLUMNS))
+    console.print(table)
+    for model, value in report["ratios"].items():
+        console.print(f"{model}: best peer / dlc = {value}")
+    for name, why in report["missing"].items():
+        console.print(f"left out: {name}: {why}")
+
+
+def write_json(path: Path, report: dict[str, Any]) -> None:
+    """Write `report` to `path`, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(report, indent=2) + "\n")
+    os.replace(partial, path)

@@ -1,0 +1,102 @@
+"""The systems that `dlc bench` can compare, how each is started, and why one can't be here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+WORKER = Path(__file__).with_name("worker.py")
+BATCH = {"lenet": 128, "mlp": 128}  # the models that the peers have too, and their batch
+
+
+class BenchError(RuntimeError):
+    """A benchmark that can't be run as asked, or a worker that failed."""
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of the report. `family` is what --against calls it.
+
+    `command` precedes `MODEL --threads N --batch B`; `cache` gives the variables that put the
+    system's compile cache into a folder; `missing` is why it can't run here, or "".
+    """
+
+    name: str
+    family: str
+    command: tuple[str, ...]
+    cache: Callable[[Path], dict[str, str]]
+    missing: Callable[[], str]
+
+
+def dlc_cache(folder: Path) -> dict[str, str]:
+    """Compiled objects and programs of dlc."""
+    return {"DLC_CACHE": str(folder)}
+
+
+def torch_cache(folder: Path) -> dict[str, str]:
+    """What torch.compile's inductor keeps."""
+    return {"TORCHINDUCTOR_CACHE_DIR": str(folder), "TRITON_CACHE_DIR": str(folder / "triton")}
+
+
+def jax_cache(folder: Path) -> dict[str, str]:
+    """JAX's persistent compilation cache, which is off unless a folder is named."""
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
+def never_missing() -> str:
+    """dlc itself is here."""
+    return ""
+
+
+def package_missing(package: str) -> str:
+    """Why `package` can't be imported by this interpreter, or ""."""
+    if importlib.util.find_spec(package) is None:
+        return f"{package} is not installed (pip install 'dlc[conformance]')"
+    return ""
+
+
+def torch_compile_missing() -> str:
+    """torch.compile needs a C++ compiler on the CPU."""
+    compilers = [os.environ.get("CXX", ""), "g++", "c++", "clang++"]
+    if not any(name and shutil.which(name) for name in compilers):
+        return "torch.compile needs a C++ compiler, and none is here (g++, clang++ or CXX)"
+    return package_missing("torch")
+
+
+def all_systems() -> tuple[System, ...]:
+    """Ours first, then the peers."""
+    peer = (sys.executable, "-P", str(WORKER))
+    own = (sys.executable, "-m", "dlc", "bench-worker")
+    return (
+        System("dlc", "dlc", own, dlc_cache, never_missing),
+        System("torch-eager", "torch", (*peer, "torch-eager"), torch_cache,
+               lambda: package_missing("torch")),
+        System("torch-compile", "torch", (*peer, "torch-compile"), torch_cache,
+               torch_compile_missing),
+        System("jax", "jax", (*peer, "jax"), jax_cache, lambda: package_missing("jax")),
+    )
+
+
+def select(
+    against: Sequence[str], systems: Sequence[System]
+) -> tuple[list[System], dict[str, str]]:
+    """The systems to run, dlc first, and why each other one that was asked for is missing.
+
+    Raises BenchError for a name in `against` that is no family of peers.
+    """
+    families = sorted({system.family for system in systems} - {"dlc"})
+    for name in against:
+        if name not in families:
+            raise BenchError(f"--against {name}: no such peer; there are {', '.join(families)}")
+    wanted = [system for system in systems if system.family in ("dlc", *against)]
+    missing = {system.name: why for system in wanted if (why := system.missing())}
+    return [system for system in wanted if system.name not in missing], missing
