@@ -8,20 +8,20 @@ wrappers, its callees are linked in as unoptimized IR, and the one exported func
 from __future__ import annotations
 
 import linecache
-import os
 import types as python_types
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba.core import compiler, cpu, typing
+from numba.core import compiler, typing
 from numba.core import types as nb
 from numba.core.codegen import CodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import NumbaError, TypingError
 from numba.core.typing.templates import AbstractTemplate
 
-from dlc.program import Kernel, TileText
+from dlc.program import Kernel, Parameter, TileText
 from dlc.runtime import passes_numba
 from dlc.runtime.isa import target_cpu
 from dlc.runtime.link import ALLOWED_SYMBOLS
@@ -87,13 +87,20 @@ class Collector(CodeLibrary):  # type: ignore[misc]
         return self.parsed
 
 
+@lru_cache(maxsize=1)
+def numba_contexts() -> tuple[Any, Any]:
+    """Numba's typing and target contexts: one pair a process, they take 0.1 s to fill."""
+    typing_context = typing.Context()
+    target = passes_numba.KernelContext(typing_context, "cpu")
+    target.refresh()
+    return typing_context, target
+
+
 class Toolchain:
     """Numba and LLVM set up for one instruction set, one prelude text and one set of tiles."""
 
     def __init__(self, prelude: str, tiles: dict[str, TileText], isa: str = "") -> None:
-        self.typing_context = typing.Context()
-        self.target = passes_numba.KernelContext(self.typing_context, "cpu")
-        self.target.refresh()
+        self.typing_context, self.target = numba_contexts()
         self.tiles = tiles
         self.flags = _flags()
         self.machine = target_machine(isa)
@@ -105,6 +112,26 @@ class Toolchain:
         for tile in tiles.values():
             self.define(tile.name, self.tile_template(tile))
         self.load_prelude(prelude)
+
+    def warm_up(self) -> None:
+        """Compile a small kernel: the first compilation of a process costs 0.1 s more."""
+        text = "def warm(x, n, chunk):\n    for i in range(n):\n        x[i] = f32(i) * x[i]\n"
+        parameters = (Parameter("x", "f32", "pointer"), Parameter("n", "i64", "scalar"))
+        self.compile(Kernel("warm", parameters, text), "warm")
+
+    @classmethod
+    def from_request(cls, request: dict[str, Any]) -> Toolchain:
+        """The toolchain that a worker's "setup" request describes."""
+        tiles = {t["name"]: TileText(**{**t, "params": tuple(t["params"])})
+                 for t in request["tiles"]}
+        return cls(request["prelude"], tiles, request["isa"])
+
+    def compile_request(self, request: dict[str, Any]) -> bytes:
+        """The object that a worker's "compile" request asks for."""
+        fields = request["kernel"]
+        parameters = tuple(Parameter(name, dtype, kind) for name, dtype, kind in fields["params"])
+        kernel = Kernel(fields["name"], parameters, fields["text"], tuple(fields["tiles"]))
+        return self.compile(kernel, request["symbol"])
 
     def define(self, name: str, template: Any, marker: Any = None) -> None:
         """Bind `name` in kernel texts to a function that Numba types through `template`."""
@@ -157,12 +184,11 @@ class Toolchain:
                  literal: bool = False) -> Any:
         """A Numba function template: `rule` types a call, `lower` emits it."""
         class Template(AbstractTemplate):  # type: ignore[misc]
-            key = name
             prefer_literal = literal
 
             def generic(self, args: Any, kws: Any) -> Any:
                 return typing.signature(rule(args), *args)
-        key = f"dlc.{name}"
+        key = _marker(name)  # an object of its own: toolchains of one process share contexts
         Template.key = key
         self.target.insert_func_defn([(lower, key, (nb.VarArg(nb.Any),))])
         return Template
@@ -194,17 +220,17 @@ class Toolchain:
             self.typing_context, self.target, function, kinds, result, self.flags.copy(), {},
             library=library, pipeline_class=passes_numba.KernelCompiler)
 
-    def compile(self, kernel: Kernel) -> bytes:
-        """The ELF object of `kernel`. Raises LowerError with the reason in the kernel's terms."""
-        return bytes(self.machine.emit_object(self.optimized(kernel)))
+    def compile(self, kernel: Kernel, symbol: str) -> bytes:
+        """The ELF object of `kernel`, exporting `symbol`. Raises LowerError with the reason."""
+        return bytes(self.machine.emit_object(self.optimized(kernel, symbol)))
 
     def assembly(self, kernel: Kernel) -> str:
         """The assembly of `kernel`, for tests and for `dlc show --asm`."""
-        return str(self.machine.emit_assembly(self.optimized(kernel)))
+        return str(self.machine.emit_assembly(self.optimized(kernel, "entry")))
 
-    def optimized(self, kernel: Kernel) -> Any:
+    def optimized(self, kernel: Kernel, symbol: str) -> Any:
         """The LLVM module of `kernel` as it goes to the assembler, checked for forbidden calls."""
-        module = self.module(kernel)
+        module = self.module(kernel, symbol)
         module.verify()
         self.builder.getModulePassManager().run(module, self.builder)
         for variable in module.global_variables:
@@ -215,7 +241,7 @@ class Toolchain:
                 raise LowerError(f"it calls {function.name}, which no kernel may call")
         return module
 
-    def module(self, kernel: Kernel) -> Any:
+    def module(self, kernel: Kernel, symbol: str) -> Any:
         """The unoptimized LLVM module of `kernel` with its callees, tiles and entry linked in."""
         function = self.kernel_function(kernel)
         try:
@@ -224,7 +250,7 @@ class Toolchain:
         except NumbaError as error:
             raise LowerError(_reason(error)) from None
         inner = lowered.fndesc.llvm_func_name
-        module = llvm.parse_assembly(_entry(kernel, inner))
+        module = llvm.parse_assembly(_entry(kernel, symbol, inner))
         module.triple = self.machine.triple
         module.data_layout = str(self.machine.target_data)
         for library in _closure(lowered.library):
@@ -232,7 +258,7 @@ class Toolchain:
                 module.link_in(part, preserve=library is not lowered.library)
         for name in kernel.tiles:
             module.link_in(llvm.parse_assembly(self.tile(kernel, name).ir))
-        _hide(module, kernel.name, inner)
+        _hide(module, symbol, inner)
         return module
 
     def tile(self, kernel: Kernel, name: str) -> TileText:
@@ -308,7 +334,7 @@ def _kernel_kinds(kernel: Kernel) -> tuple[Any, ...]:
     return (*kinds, nb.int64)
 
 
-def _entry(kernel: Kernel, inner: str) -> str:
+def _entry(kernel: Kernel, symbol: str, inner: str) -> str:
     """LLVM IR of the exported function: unpack the argument slots and call `inner`."""
     lines, arguments = [], []
     for i, parameter in enumerate(kernel.params):
@@ -320,7 +346,7 @@ def _entry(kernel: Kernel, inner: str) -> str:
     call = ", ".join(["ptr %r", "ptr %e", *arguments, "i64 %chunk"])
     return "\n".join([
         f'declare i32 @"{inner}"({", ".join(kinds)})',
-        f'define void @"{kernel.name}"(ptr %args, i64 %chunk) nounwind {{',
+        f'define void @"{symbol}"(ptr %args, i64 %chunk) nounwind {{',
         "  %r = alloca ptr", "  %e = alloca ptr", *lines,
         f'  %status = call i32 @"{inner}"({call})', "  ret void", "}", ""])
 
@@ -360,7 +386,3 @@ def _reason(error: NumbaError) -> str:
             kept.append(line.rstrip())
     return "\n".join(kept[:12])
 
-
-def configure() -> None:
-    """Numba settings of a worker: no warnings, no debug output of the user's environment."""
-    os.environ["NUMBA_DISABLE_PERFORMANCE_WARNINGS"] = "1"

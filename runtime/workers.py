@@ -1,0 +1,272 @@
+"""Compile workers: processes that turn kernels into objects while this process goes on.
+
+They are started by their script's path and talk over pipes, so that it does not matter what
+`__main__` is (a script without a guard, a REPL, pytest, `python -c`), and they live in their own
+session, so that Ctrl-C in the terminal does not reach them. One that has been idle for 30 s exits.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlc import env
+from dlc.program import Kernel, Program, TileText
+from dlc.runtime.cache import Cache, kernel_key
+from dlc.runtime.frames import read_frame, write_frame
+from dlc.runtime.link import LinkError, check_object
+
+
+class CompileError(Exception):
+    """A kernel that did not compile, or a worker that died; the message names the kernel."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What kernels are compiled against: a worker makes one toolchain of each and keeps it."""
+
+    prelude: str
+    tiles: tuple[TileText, ...]
+    isa: str
+
+    @property
+    def request(self) -> dict[str, Any]:
+        tiles = [{"name": t.name, "ir": t.ir, "params": t.params, "result": t.result}
+                 for t in self.tiles]
+        return {"op": "setup", "prelude": self.prelude, "tiles": tiles, "isa": self.isa}
+
+
+class Job:
+    """One kernel to compile: what to send, and its object once it is there."""
+
+    def __init__(self, kernel: Kernel, key: str, setup: Setup, lines: Sequence[str] = ()) -> None:
+        self.kernel = kernel
+        self.key = key
+        self.setup = setup
+        self.lines = tuple(lines)
+        self.symbol = symbol_of(kernel, key)
+        self.data = b""
+
+    @property
+    def request(self) -> dict[str, Any]:
+        parameters = [(p.name, p.dtype, p.kind) for p in self.kernel.params]
+        kernel = {"name": self.kernel.name, "params": parameters, "text": self.kernel.text,
+                  "tiles": list(self.kernel.tiles)}
+        return {"op": "compile", "kernel": kernel, "symbol": self.symbol}
+
+    def error(self, reason: str) -> CompileError:
+        """`reason` as one message naming the kernel and the user's lines."""
+        serves = f" (serves {', '.join(self.lines)})" if self.lines else ""
+        return CompileError(f"kernel {self.kernel.name}{serves} does not compile: {reason}")
+
+
+def symbol_of(kernel: Kernel, key: str) -> str:
+    """The name that a kernel's object exports: its own and part of its key, so none collide."""
+    return f"{kernel.name}_{key[:16]}"
+
+
+class Worker:
+    """One worker process, the setups it holds and the job it is doing."""
+
+    def __init__(self) -> None:
+        if not sys.executable:
+            raise CompileError("can't start compile workers: sys.executable is empty")
+        here = Path(__file__).parent
+        self.errors: Any = tempfile.TemporaryFile()  # noqa: SIM115  closed in stop
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(here / "worker.py"), str(here.parent), json.dumps(sys.path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, bufsize=0,
+            start_new_session=True, env=worker_environment())
+        self.setups: list[Setup] = []
+        self.job: Job | None = None
+
+    @property
+    def requests(self) -> int:
+        return self.process.stdin.fileno()  # type: ignore[union-attr]
+
+    @property
+    def answers(self) -> int:
+        return self.process.stdout.fileno()  # type: ignore[union-attr]
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def begin(self, job: Job) -> None:
+        """Send `job`. Raises CompileError when the worker is gone."""
+        self.job = job
+        try:
+            if job.setup not in self.setups:
+                write_frame(self.requests, job.setup.request)
+                self.setups.append(job.setup)
+            write_frame(self.requests, {**job.request, "setup": self.setups.index(job.setup)})
+        except BrokenPipeError:
+            raise self.death() from None
+
+    def finish(self) -> None:
+        """Receive the object of the job. Raises CompileError when there is none."""
+        job = self.job
+        if job is None:
+            raise CompileError("a compile worker answered without a request")
+        frame = read_frame(self.answers)
+        if frame is None:
+            raise self.death()
+        self.job = None
+        header, job.data = frame
+        if not header["ok"]:
+            raise job.error(header["error"])
+        try:
+            check_object(job.symbol, job.data)
+        except LinkError as error:
+            raise job.error(str(error)) from None
+
+    def death(self) -> CompileError:
+        """The error for a worker that ended in the middle of its job."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        self.errors.seek(0)
+        words = self.errors.read().decode(errors="replace").strip()[-2000:]
+        said = f"; it said:\n{words}" if words else ""
+        reason = f"its compile worker ended with status {self.process.returncode}{said}"
+        return self.job.error(reason) if self.job else CompileError(reason)
+
+    def stop(self) -> None:
+        """End the process and release its pipes."""
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout, self.errors):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+        self.process.wait()
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment of a worker: the user's NUMBA_* settings would change what is compiled."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    return {**kept, "PYTHONWARNINGS": "ignore", "PYTHONNOUSERSITE": "1",
+            "NUMBA_DISABLE_PERFORMANCE_WARNINGS": "1", "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1"}
+
+
+class Pool:
+    """The workers of this process."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.workers: list[Worker] = []
+        self.lock = threading.Lock()
+
+    def ensure(self, count: int) -> None:
+        """Have `count` live workers: those that idled out are replaced."""
+        if self.pid != os.getpid():  # after a fork the workers are the parent's
+            self.pid, self.workers, self.lock = os.getpid(), [], threading.Lock()
+        for worker in [w for w in self.workers if not w.alive]:
+            worker.stop()
+            self.workers.remove(worker)
+        while len(self.workers) < count:
+            self.workers.append(Worker())
+
+    def stop(self) -> None:
+        """End all workers of this process."""
+        if self.pid == os.getpid():
+            for worker in self.workers:
+                worker.stop()
+        self.workers = []
+
+    def compile(self, jobs: Sequence[Job]) -> None:
+        """Give every job its `data`, the longest texts first. Raises CompileError.
+
+        Any exception, Ctrl-C included, ends the workers: their answers would be out of step.
+        """
+        with self.lock:
+            self.ensure(min(len(jobs), worker_count()))
+            try:
+                self._compile(sorted(jobs, key=lambda job: len(job.kernel.text)))
+            except BaseException:
+                self.stop()
+                raise
+
+    def _compile(self, pending: list[Job]) -> None:
+        with selectors.DefaultSelector() as selector:
+            for worker in self.workers:
+                selector.register(worker.answers, selectors.EVENT_READ, worker)
+                if pending:
+                    worker.begin(pending.pop())
+            while any(worker.job for worker in self.workers):
+                for ready, _ in selector.select():
+                    ready.data.finish()
+                    if pending:
+                        ready.data.begin(pending.pop())
+
+
+_pool = Pool()
+atexit.register(_pool.stop)
+
+
+def worker_count() -> int:
+    """DLC_WORKERS, else the number of cores this process may use."""
+    return env.number("DLC_WORKERS") or len(os.sched_getaffinity(0))
+
+
+def start() -> None:
+    """Start the workers and return at once; call it as early as a cold compile is foreseen."""
+    with _pool.lock:
+        _pool.ensure(worker_count())
+
+
+def stop() -> None:
+    """End the workers; they are started again when needed."""
+    with _pool.lock:
+        _pool.stop()
+
+
+def objects(jobs: Sequence[Job], cache: Cache) -> dict[str, bytes]:
+    """The object of every job by symbol, from `cache` where it is there and intact.
+
+    Raises CompileError for the first kernel that does not compile.
+    """
+    found, missing = {}, {}
+    for job in jobs:
+        data = cache.get(job.key)
+        if data is not None and _exports(job.symbol, data):
+            found[job.symbol] = data
+        else:
+            missing[job.symbol] = job
+    if missing:
+        _pool.compile(list(missing.values()))
+    for symbol, job in missing.items():
+        cache.put(job.key, job.data)
+        found[symbol] = job.data
+    return found
+
+
+def _exports(symbol: str, data: bytes) -> bool:
+    try:
+        check_object(symbol, data)
+    except LinkError:
+        return False
+    return True
+
+
+def program_jobs(program: Program) -> list[Job]:
+    """One job for every kernel of `program`."""
+    lines: dict[int, dict[str, None]] = {}
+    for entry in program.entries.values():
+        for launch in entry.launches:
+            for segment in (s for stage in launch.stages for s in stage):
+                lines.setdefault(segment.kernel, {}).update(dict.fromkeys(launch.lines))
+    used = {name for kernel in program.kernels for name in kernel.tiles}
+    tiles = tuple(program.tiles[name] for name in sorted(used & set(program.tiles)))
+    setup = Setup(program.prelude, tiles, program.isa)
+    return [Job(kernel, kernel_key(kernel, program.prelude, program.tiles, program.isa), setup,
+                list(lines.get(i, ()))) for i, kernel in enumerate(program.kernels)]
