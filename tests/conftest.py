@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a generator seeded by the test's name, golden texts, a cache of their own."""
+"""Fixtures of all tests: a generator seeded by the test's name, golden texts, a cache apart."""
 
 from __future__ import annotations
 

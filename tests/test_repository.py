@@ -1,4 +1,4 @@
-"""Rules of the repository that a machine can hold: sizes, docstrings, packages, licence, switches."""
+"""Rules of the repository that a machine holds: sizes, docstrings, packages, licence, switches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("dlc", "runtime", "models", "tests")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 SHIPPED = [path for path in SOURCES if path.relative_to(ROOT).parts[0] != "tests"]
-PROSE = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "Makefile", ROOT / ".ci/run"])
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+PROSE = sorted([*DOCUMENTS, ROOT / "Makefile", ROOT / ".ci" / "run"])
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 VAGUE_NAMES = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py", "tools.py"}

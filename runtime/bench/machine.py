@@ -189,7 +189,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def describe(threads: int) -> dict[str, Any]:
-    """The `machine` part of a report; takes about a second, all of it measuring."""
+    """The `machine` part of a report. `load` is what else ran in the minute before: near 0 is good."""
     return {
         "cpu": cpu_name(),
         "llvm_cpu": llvm.get_host_cpu_name(),
@@ -197,6 +197,7 @@ def describe(threads: int) -> dict[str, Any]:
         "threads": threads,
         "peak_gflops": round(peak_gflops(threads), 1),
         "bandwidth_gbs": round(bandwidth_gbs(threads), 1),
+        "load": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
         "python": platform.python_version(),
         **installed_versions(),
