@@ -10,6 +10,7 @@ texts carry tile names that the lowering asked for, never widths of their own.
     dots_T_RxC(a, lda, b, table, k, repeat, step_a, step_b, c, ldc)
                                                      C[R, C] = rows of A times shifted runs of B
     transpose_T(dst, ldd, src, lds, rows, cols)      dst[j, i] = src[i, j]
+    copy_T(dst, ldd, src, lds, rows, cols)           dst[i, j] = src[i, j]
 
 The scheme of gemm (register blocking over packed panels) is Goto and van de Geijn, "Anatomy of
 High-Performance Matrix Multiplication", TOMS 34(3), 2008. docs/design/contractions.md has figures.
@@ -69,7 +70,7 @@ class TileError(KeyError):
     """A name that is no tile's."""
 
 
-_NAME = re.compile(r"(gemm|taps|dots|transpose)_(f32|f64)(?:_([1-9]\d*)x([1-9]\d*))?")
+_NAME = re.compile(r"(gemm|taps|dots|transpose|copy)_(f32|f64)(?:_([1-9]\d*)x([1-9]\d*))?")
 
 
 @lru_cache(maxsize=256)
@@ -79,7 +80,7 @@ def tile(name: str, isa: str) -> TileText:
     Raises TileError when the name is no tile's or the block does not divide into vectors.
     """
     match = _NAME.fullmatch(name)
-    if match is None or (match[3] is None) != (match[1] == "transpose"):
+    if match is None or (match[3] is None) != (match[1] in ("transpose", "copy")):
         raise TileError(f"{name!r} is no tile: names are like gemm_f32_14x32 or transpose_f32")
     if isa not in ISAS:
         raise TileError(f"{isa!r} is no instruction set of dlc; there are {', '.join(ISAS)}")
@@ -302,7 +303,7 @@ def _lane_sum(w: _Writer, value: Any) -> Any:
     return w.b.extract_element(value, ir.Constant(_I32, 0))
 
 
-# ---- transpose ---------------------------------------------------------------------------------
+# ---- transpose and copy ------------------------------------------------------------------------
 
 
 def _transpose(w: _Writer, _rows: int, _cols: int) -> str:
@@ -319,6 +320,18 @@ def _transpose(w: _Writer, _rows: int, _cols: int) -> str:
             for r, column in enumerate(_transposed(w, block)):
                 inside = w.b.icmp_signed("<", w.b.add(j, number(r)), cols)
                 _masked_store(w, column, w.at(to, ldd, r), live_rows, inside)
+    return w.finish()
+
+
+def _copy(w: _Writer, _rows: int, _cols: int) -> str:
+    """A column of vectors after the other, so that the mask is made once."""
+    dst, ldd, src, lds, rows, cols = w.args
+    true = ir.Constant(ir.IntType(1), 1)
+    with w.loop(cols, w.lanes, []) as (j, _):
+        live = _live(w, j, cols)
+        with w.loop(rows, 1, []) as (i, _):
+            value = _masked_load(w, w.at(w.at(src, w.b.mul(i, lds)), j), live, true)
+            _masked_store(w, value, w.at(w.at(dst, w.b.mul(i, ldd)), j), live, true)
     return w.finish()
 
 
@@ -400,6 +413,9 @@ def {name}({params}):
             dst[j * ldd + i] = src[i * lds + j]
 '''
 
+_PLAIN_COPY = _PLAIN_TRANSPOSE.replace("dst[j, i]", "dst[i, j]").replace(
+    "j * ldd + i", "i * ldd + j")
+
 
 def _params(text: str) -> tuple[tuple[str, str], ...]:
     """"a:T* k:i64" -> (("a", "T*"), ("k", "i64"))"""
@@ -415,4 +431,5 @@ _FAMILIES: dict[str, tuple[Callable[[_Writer, int, int], str], Any, str]] = {
                             "c:T* ldc:i64"), _PLAIN_DOTS),
     "transpose": (_transpose, _params("dst:T* ldd:i64 src:T* lds:i64 rows:i64 cols:i64"),
                   _PLAIN_TRANSPOSE),
+    "copy": (_copy, _params("dst:T* ldd:i64 src:T* lds:i64 rows:i64 cols:i64"), _PLAIN_COPY),
 }

@@ -108,6 +108,17 @@ def test_transpose(isa: Any, kind: str) -> None:
         agree(compiled, [dst, rows + 2, src, cols + 1, rows, cols], 0, 0.0)
 
 
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+@pytest.mark.parametrize("isa", RUNNABLE, ids=lambda i: i.name)
+def test_copy(isa: Any, kind: str) -> None:
+    compiled = Compiled(f"copy_{kind}", isa.name)
+    lanes = isa.lanes(dtype(kind))
+    for rows, cols in ((1, 1), (3, lanes), (5, 2 * lanes + 3)):
+        dst, src = operands(kind, rows * (cols + 2), rows * (cols + 1))
+        dst[:] = np.nan
+        agree(compiled, [dst, cols + 2, src, cols + 1, rows, cols], 0, 0.0)
+
+
 def test_block_fills_registers() -> None:
     assert gemm_block(ISAS["avx512"], f32) == (14, 32)
     assert gemm_block(ISAS["avx512"], f64) == (14, 16)
