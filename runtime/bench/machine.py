@@ -189,7 +189,10 @@ def installed_versions() -> dict[str, str]:
 
 
 def describe(threads: int) -> dict[str, Any]:
-    """The `machine` part of a report. `load` is what else ran in the minute before: near 0 is good."""
+    """The `machine` part of a report.
+
+    `load` is the mean number of running threads in the minute before: near 0 is good.
+    """
     return {
         "cpu": cpu_name(),
         "llvm_cpu": llvm.get_host_cpu_name(),

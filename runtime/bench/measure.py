@@ -42,7 +42,10 @@ class Measured:
 def measure_model(
     model: str, systems: Sequence[System], plan: Plan
 ) -> tuple[dict[str, Measured], dict[str, str]]:
-    """What was measured of every system that ran `model`, and why the others failed."""
+    """What was measured of every system that ran `model`, and why the other peers failed.
+
+    Raises BenchError at once when dlc itself fails.
+    """
     measured = {system.name: Measured() for system in systems}
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="dlc-bench-") as folder:
@@ -54,6 +57,8 @@ def measure_model(
                 try:
                     measure_start(system, model, plan, caches[system.name], measured[system.name])
                 except BenchError as error:
+                    if system.family == "dlc":
+                        raise BenchError(f"{model}: {error}") from error
                     failed[system.name] = str(error)
         ready = [system for system in systems if system.name not in failed]
         plan.say(f"{model}: {plan.rounds} rounds of {', '.join(s.name for s in ready)}")

@@ -1,0 +1,179 @@
+"""The benchmark: protocol, medians, ratios, floors, what is left out, and peers' networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlc.runtime.bench import machine, run, worker
+from dlc.runtime.bench.client import running
+from dlc.runtime.bench.measure import Measured, Plan, check_same_network, floor_seconds, ratio
+from dlc.runtime.bench.systems import BATCH, BenchError, System, all_systems, never_missing, select
+
+CLOCKWORK = str(Path(__file__).with_name("clockwork.py"))
+
+
+def clockwork(name: str, *arguments: str, missing: str = "") -> System:
+    """A system that is tests/runtime/bench/clockwork.py."""
+    family = "dlc" if name == "dlc" else "torch"
+    command = (sys.executable, CLOCKWORK, *arguments)
+    return System(name, family, command, lambda path: {"CLOCKWORK_CACHE": str(path)},
+                  lambda: missing)
+
+
+@pytest.fixture
+def quick() -> Plan:
+    """Two starts, three short rounds."""
+    return Plan(threads=1, starts=2, rounds=3, turn=0.02)
+
+
+def test_worker_answers_the_first_step_and_every_request(tmp_path: Path) -> None:
+    with running(clockwork("dlc", "2", "77"), "lenet", 1, tmp_path) as one:
+        assert one.first["parameters"] == 77 and one.first["batch"] == BATCH["lenet"]
+        assert one.first["loss"] == 1.0
+        answer = one.steps(10)
+        assert answer["seconds"] >= 0.02
+        assert answer["loss"] == pytest.approx(1 / 11)
+        assert 1 < answer["rss_mib"] < 4096
+        assert one.steps(3)["loss"] == pytest.approx(1 / 14)
+    assert one.process.returncode is not None
+
+
+def test_worker_that_fails_says_why(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BenchError, match="dlc ended: ValueError: clockwork is broken"),
+        running(clockwork("dlc", "fails"), "lenet", 1, tmp_path),
+    ):
+        pytest.fail("a worker that failed was handed out")
+
+
+def test_stopped_worker_does_nothing_until_its_turn(tmp_path: Path) -> None:
+    """Between two turns the process is stopped, so that it can't disturb the others."""
+    with running(clockwork("dlc", "1", "1"), "lenet", 1, tmp_path) as one:
+        one.steps(1)
+        state = os.waitid(os.P_PID, one.process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert state is not None and state.si_status == signal.SIGSTOP
+        assert one.steps(1)["seconds"] > 0
+
+
+def test_report_has_the_rows_ratios_and_what_was_left_out(
+    tmp_path: Path, quick: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    systems = [
+        clockwork("dlc", "1", "5"), clockwork("torch-eager", "4", "5"),
+        clockwork("torch-compile", "2", "5", missing="no compiler here"),
+    ]
+    out = tmp_path / "out.json"
+    report = run.bench(["lenet"], ["torch"], threads=1, json_path=str(out), systems=systems,
+                       plan=quick)
+    assert json.loads(out.read_text()) == report
+    assert report["missing"] == {"torch-compile": "no compiler here"}
+    ours, peer = report["rows"]
+    assert set(ours) == {"model", "system", "dtype", "threads", "batch", "step_ms", "cold_s",
+                         "warm_s", "rss_mib", "gflops", "percent_of_floor"}
+    assert (ours["system"], peer["system"]) == ("dlc", "torch-eager")
+    assert 1.0 <= ours["step_ms"] < 3.5 and 4.0 <= peer["step_ms"] < 8
+    assert report["ratios"] == {"lenet": pytest.approx(peer["step_ms"] / ours["step_ms"], abs=1e-3)}
+    assert ours["cold_s"] - ours["warm_s"] > 0.15
+    assert ours["gflops"] == pytest.approx(4.00001 / ours["step_ms"], rel=0.01)
+    floor = floor_seconds([(4_000_000, 1_000), (10, 2_000_000)], report["machine"])
+    assert ours["percent_of_floor"] == pytest.approx(1e5 * floor / ours["step_ms"], rel=0.02)
+    assert "no compiler here" in capsys.readouterr().out
+
+
+def test_a_peer_that_breaks_is_left_out_and_the_rest_is_measured(quick: Plan) -> None:
+    systems = [clockwork("dlc", "1", "5"), clockwork("torch-eager", "fails")]
+    report = run.bench(["mlp"], ["torch"], threads=1, systems=systems, plan=quick)
+    assert [row["system"] for row in report["rows"]] == ["dlc"]
+    assert report["ratios"] == {}
+    assert "clockwork is broken" in report["missing"]["torch-eager (mlp)"]
+
+
+def test_dlc_that_breaks_is_an_error(quick: Plan) -> None:
+    with pytest.raises(BenchError, match="mlp: dlc ended"):
+        run.bench(["mlp"], [], threads=1, systems=[clockwork("dlc", "fails")], plan=quick)
+
+
+def test_networks_that_differ_are_refused(quick: Plan) -> None:
+    systems = [clockwork("dlc", "1", "5"), clockwork("torch-eager", "1", "6")]
+    with pytest.raises(BenchError, match=r"dlc 5 parameters, batch 128; torch-eager 6 parameters"):
+        run.bench(["mlp"], ["torch"], threads=1, systems=systems, plan=quick)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"against": ["tensorflow"]}, "--against tensorflow: no such peer; there are jax, torch"),
+    ({"dtype": "f16"}, "--dtype f16: the benchmark measures f32"),
+    ({"threads": 4096}, "--threads 4096: this process may use"),
+])
+def test_arguments_that_do_not_fit(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        run.bench(["lenet"], **arguments)
+
+
+def test_select_keeps_order_and_families() -> None:
+    systems = [clockwork("dlc"), clockwork("torch-eager"), clockwork("torch-compile", missing="no")]
+    chosen, missing = select(["torch"], systems)
+    assert [s.name for s in chosen] == ["dlc", "torch-eager"] and missing == {"torch-compile": "no"}
+    assert [s.name for s in select([], systems)[0]] == ["dlc"]
+
+
+def test_peers_are_started_without_dlc_on_their_path() -> None:
+    """A peer's cold start must not pay for an import of dlc."""
+    for system in all_systems():
+        if system.family != "dlc":
+            assert system.command[1] == "-P" and system.command[2].endswith("bench/worker.py")
+    text = Path(worker.__file__).read_text() + "".join(
+        Path(worker.__file__).with_name(f"{name}.py").read_text()
+        for name in set(worker.PEERS.values())
+    )
+    assert "from dlc" not in text and "import dlc" not in text
+    assert set(worker.PEERS) == {s.name for s in all_systems() if s.family != "dlc"}
+
+
+def test_floor_takes_the_larger_of_arithmetic_and_memory() -> None:
+    known = {"peak_gflops": 100.0, "bandwidth_gbs": 10.0}
+    assert floor_seconds([(10**9, 0)], known) == pytest.approx(0.01)
+    assert floor_seconds([(10**9, 10**9)], known) == pytest.approx(0.1)
+    assert floor_seconds([(10**9, 0), (0, 10**9)], known) == pytest.approx(0.11)
+
+
+def test_ratio_needs_ours_and_a_peer() -> None:
+    ours, peer = {"system": "dlc", "step_ms": 2.0}, {"system": "jax", "step_ms": 3.0}
+    assert ratio([ours, peer, {"system": "torch-eager", "step_ms": 2.5}]) == 1.25
+    assert ratio([ours]) is None and ratio([peer]) is None
+
+
+def test_same_network_check_passes_equal_ones() -> None:
+    one = Measured(first={"parameters": 5, "batch": 8})
+    check_same_network("x", {"dlc": one, "jax": Measured(first={"parameters": 5, "batch": 8})})
+
+
+def test_measured_machine_is_plausible() -> None:
+    """The peak counts multiply-adds in registers: far above what an unvectorized loop reaches."""
+    peak = statistics.median(machine.peak_gflops(1) for _ in range(3))
+    assert 8 < peak < 2_000
+    assert 1 < machine.bandwidth_gbs(1) < 2_000
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize("model", sorted(BATCH))
+@pytest.mark.parametrize("name", ["torch-eager", "torch-compile", "jax"])
+def test_peer_trains_the_same_network(model: str, name: str, tmp_path: Path) -> None:
+    """Parameter counts as in the paper's network, and the loss of a fixed batch goes down."""
+    system = next(s for s in all_systems() if s.name == name)
+    assert not system.missing()
+    with running(system, model, machine.cores(), tmp_path) as peer:
+        assert peer.first["parameters"] == {"lenet": 61_706, "mlp": 669_706}[model]
+        assert peer.first["loss"] == pytest.approx(2.30, abs=0.05)
+        assert peer.steps(60)["loss"] < 1.9
+
+
+def test_dlc_needs_nothing_to_be_installed() -> None:
+    assert never_missing() == ""
