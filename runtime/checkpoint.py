@@ -33,12 +33,11 @@ class Position:
     step: int = 0
     epoch: int = 0
     batches: int = 0
-    partial: dict[str, float] = field(default_factory=dict)
+    partial: dict[str, list[float]] = field(default_factory=dict)
     samples: int = 0
     best: float | None = None
     best_epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
-    finished: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,8 +162,6 @@ def check_kinds(identity: Identity, position: Position) -> None:
         raise TypeError("model or task is not a text")
     if not isinstance(position.history, list) or not isinstance(position.partial, dict):
         raise TypeError("history or partial is not a collection")
-    if type(position.finished) is not bool:
-        raise TypeError("finished is not a boolean")
 
 
 class CheckpointFolder:
@@ -172,20 +169,27 @@ class CheckpointFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.fresh = True  # nothing here is of this run: neither saved nor resumed
+        self.last_is_good = False  # `last` may become `previous`
 
-    def save(self, checkpoint: Checkpoint, best: bool = False) -> Path:
-        """Write last.safetensors, keeping the old one as previous; `best` also marks it as best.
+    def save(self, checkpoint: Checkpoint, best: Checkpoint | None = None) -> Path:
+        """Write `checkpoint` as last, keeping the one before as previous, and `best` as best.
 
-        Raises OSError when it cannot be written; the files there then stay as they were.
+        The first save of a run that did not resume replaces all that an earlier run left. `best`
+        is written before `last`, so that `last` never tells of a best that is not there.
+        Raises OSError when something cannot be written; what stood there then still does.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         last = self.path / LAST
-        if last.is_file():
+        if best is not None:
+            write_checkpoint(self.path / BEST, best)
+        if self.last_is_good and last.is_file():
             link_file(last, self.path / PREVIOUS)
         write_checkpoint(last, checkpoint)
-        if best:
-            link_file(last, self.path / BEST)
-            sync_folder(self.path)
+        if self.fresh:
+            for name in [PREVIOUS] + [BEST] * (best is None):
+                (self.path / name).unlink(missing_ok=True)
+        self.fresh, self.last_is_good = False, True
         return last
 
     def latest(self) -> tuple[Checkpoint | None, list[str]]:
@@ -198,9 +202,12 @@ class CheckpointFolder:
         paths = [p for p in (self.path / LAST, self.path / PREVIOUS) if p.exists()]
         for path in paths:
             try:
-                return read_checkpoint(path), notes
+                found = read_checkpoint(path)
             except CheckpointError as error:
                 notes.append(str(error))
+            else:
+                self.fresh, self.last_is_good = False, path.name == LAST
+                return found, notes
         if notes:
             raise CheckpointError(self.path, "no checkpoint can be used: " + " | ".join(notes),
                                   "train without --resume, or into another folder")

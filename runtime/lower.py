@@ -90,7 +90,7 @@ class Collector(CodeLibrary):  # type: ignore[misc]
 @lru_cache(maxsize=1)
 def numba_contexts() -> tuple[Any, Any]:
     """Numba's typing and target contexts: one pair a process, they take 0.1 s to fill."""
-    typing_context = typing.Context()
+    typing_context = passes_numba.KernelTyping()
     target = passes_numba.KernelContext(typing_context, "cpu")
     target.refresh()
     return typing_context, target

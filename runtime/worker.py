@@ -6,6 +6,7 @@ user's main module nor imports more of dlc than it needs. Messages are frames (r
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -62,6 +63,7 @@ def toolchain_or_error(request: dict[str, Any]) -> Any:
 
 
 def main() -> None:
+    gc.disable()  # a short life and no large garbage: collections only cost time
     prepare_imports(sys.argv[1], sys.argv[2])
     try:
         serve(0, private_stdout())

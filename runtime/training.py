@@ -1,0 +1,148 @@
+"""What a training run takes and gives: settings, callbacks, result, fault."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from dlc.runtime.data.dataset import Arrays
+from dlc.runtime.schedule import TrainPhase
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run.
+
+    `seed` orders the samples and fills inputs of role "seed"; `task` is a hash of the definition
+    and the data, against which a resume is checked. `monitor` is the metric that decides on the
+    best checkpoint and early stopping, of the test data where there is any. `patience` epochs
+    without a better one end the run (None: never). A checkpoint is written at the end of an epoch
+    or, in long epochs, within it, once `save_seconds` have passed since the last, and at every
+    multiple of `save_steps` steps (None: by time alone). `fixed` gives values to inputs that are
+    not data. `resume_hint` is the command that a note about an interrupted run names.
+    """
+
+    model: str
+    epochs: int
+    batch: int
+    seed: int = 0
+    target: str = "cpu"
+    task: str = ""
+    phases: tuple[TrainPhase, ...] = ()
+    monitor: str = "loss"
+    higher_is_better: bool = False
+    patience: int | None = None
+    resume: bool = False
+    save_seconds: float = 5.0
+    save_steps: int | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    compile_s: float = 0.0
+    resume_hint: str = "--resume"
+
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 0), ("batch", 1), ("seed", 0), ("patience", 1),
+                          ("save_steps", 1)):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < low):
+                raise ValueError(f"{name}={value!r} does not fit; an integer from {low} on")
+        if not self.save_seconds >= 0:
+            raise ValueError(f"save_seconds={self.save_seconds!r} does not fit; 0 or more")
+
+
+class Progress(Protocol):
+    """Who shows a run. Every method returns at once."""
+
+    def start(self, config: TrainConfig, samples: int, steps: int | None, epoch: int) -> None:
+        """Training begins in `epoch` (0 is the first), with `steps` an epoch where known."""
+
+    def advance(self, done: int, metrics: Mapping[str, float]) -> None:
+        """`done` batches of the epoch are complete; `metrics` are its means so far."""
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """An epoch is complete; `record` is its line of the history."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should read: a warning, where a run resumed."""
+
+    def close(self) -> None:
+        """Nothing more comes; leave the terminal as it was."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A step whose loss was not finite or whose index was out of range; its update was not kept.
+
+    `step` is the step's number from 0, `inputs` the batch it took, `code` the fault word.
+    """
+
+    step: int
+    epoch: int
+    entry: str
+    code: int
+    inputs: Arrays
+
+
+class TrainingFault(ArithmeticError):
+    """Training stopped at a fault; the message says where, `fault` holds the step."""
+
+    def __init__(self, message: str, fault: Fault) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What a run calls: its display, and who can name the operator and line behind a fault."""
+
+    progress: Progress | None = None
+    explain_fault: Callable[[Fault], str] | None = None
+    on_epoch: Callable[[Mapping[str, Any]], None] | None = None
+
+
+@dataclass
+class TrainResult:
+    """What a run came to. `metrics` are the last epoch's on the test data (else on the training
+    data), without the loss; `history` has one record an epoch; `interrupted` is the number of the
+    signal that stopped it, 0 for none; `checkpoint` the file that holds the final state."""
+
+    model: str
+    target: str
+    epochs: int
+    steps: int
+    train_loss: float | None
+    test_loss: float | None
+    metrics: dict[str, float]
+    step_ms: float | None
+    compile_s: float
+    peak_bytes: int
+    parameters: int
+    checkpoint: Path | None
+    best_checkpoint: Path | None = None
+    best_epoch: int = 0
+    train_s: float = 0.0
+    stopped_early: bool = False
+    interrupted: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `dlc train --json` prints; a number that is not finite becomes null."""
+        record: dict[str, Any] = {
+            "model": self.model, "target": self.target, "epochs": self.epochs, "steps": self.steps,
+            "train_loss": self.train_loss, "test_loss": self.test_loss, "metrics": self.metrics,
+            "step_ms": self.step_ms, "compile_s": self.compile_s, "train_s": self.train_s,
+            "peak_bytes": self.peak_bytes, "parameters": self.parameters,
+            "checkpoint": str(self.checkpoint) if self.checkpoint else None,
+        }
+        return {key: finite(value) for key, value in record.items()}
+
+
+def finite(value: Any) -> Any:
+    """`value` with every number that JSON cannot hold replaced by None."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
