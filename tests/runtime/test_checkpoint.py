@@ -39,7 +39,7 @@ def make(step: int = 3, value: float = 1.5) -> Checkpoint:
               "on": np.array([True, False]), "wide": np.array([1e-300, np.nan, -np.inf])}
     history = [{"epoch": 1, "loss": 0.1 + 0.2, "test": {"accuracy": 1 / 3}}]
     return Checkpoint(arrays, IDENTITY, Position(step=step, epoch=1, batches=2, samples=64,
-                                                 partial={"loss": 1e-17}, history=history))
+                                                 partial={"loss": [1e-17, 64.0]}, history=history))
 
 
 def test_round_trip_is_exact(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_foreign_records_are_refused(tmp_path: Path, record: Any, word: str) -> 
 def test_folder_keeps_the_previous_and_the_best(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path / "run")
     assert folder.latest() == (None, [])
-    folder.save(make(1), best=True)
+    folder.save(make(1), best=make(1))
     folder.save(make(2))
     folder.save(make(3))
     found, notes = folder.latest()

@@ -1,0 +1,384 @@
+"""The training loop: epochs of shuffled batches, validation, checkpoints, resume, early stop."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlc.runtime.checkpoint import (
+    BEST,
+    LAST,
+    Checkpoint,
+    CheckpointFolder,
+    Identity,
+    Position,
+    check_belongs,
+)
+from dlc.runtime.data import DataError, Dataset, Stream, epoch_order
+from dlc.runtime.data.dataset import Arrays
+from dlc.runtime.interrupt import StopRequest
+from dlc.runtime.measure import HeldOutRun, Sums, evaluate, held_out_runs
+from dlc.runtime.schedule import BoundPhase, batch_size, find_phases
+from dlc.runtime.training import Callbacks, Fault, TrainConfig, TrainingFault, TrainResult
+
+if TYPE_CHECKING:
+    from dlc.runtime.arena import ArenaProgram
+
+    from dlc.runtime.steps import Log, StepReport
+
+Initial = Mapping[str, np.ndarray[Any, Any]] | Callable[[], Mapping[str, np.ndarray[Any, Any]]]
+WATCH_SECONDS = 0.1
+
+
+class Stopped(Exception):
+    """The user asked the run to stop; the step it was in is complete."""
+
+
+def train(loaded: ArenaProgram, config: TrainConfig, dataset: Dataset, folder: Path | None,
+          initial: Initial, callbacks: Callbacks | None = None) -> TrainResult:
+    """Train a loaded Program on `dataset`, writing checkpoints into `folder` (None: nowhere).
+
+    `initial` are the persistent values to start from (or a function that makes them, called only
+    when nothing is resumed). The order of samples is a function of (seed, epoch), so a run that
+    was interrupted or killed anywhere and resumed ends with the same bytes as one that was not.
+
+    Raises TrainingFault when a step's loss is not finite or an index is out of range,
+    CheckpointError when the checkpoint to resume from cannot be used, DataError when the data do
+    not fit the program.
+    """
+    run = Trainer(loaded, config, dataset, folder, callbacks or Callbacks())
+    with StopRequest() as stop:
+        run.stop = stop
+        try:
+            return run.train(initial)
+        finally:
+            if run.callbacks.progress:
+                run.callbacks.progress.close()
+
+
+class Trainer:
+    """One run: the loaded program, where it stands, and what it has measured."""
+
+    def __init__(self, loaded: ArenaProgram, config: TrainConfig, dataset: Dataset,
+                 folder: Path | None, callbacks: Callbacks) -> None:
+        self.loaded, self.program = loaded, loaded.program
+        self.config, self.dataset, self.callbacks = config, dataset, callbacks
+        self.folder = CheckpointFolder(folder) if folder is not None else None
+        self.phases = config.phases or find_phases(self.program)
+        self.position = Position()
+        self.identity = Identity(config.model, config.task, config.seed, config.batch)
+        self.stop = StopRequest()
+        self.sums = Sums()
+        self.best: Checkpoint | None = None  # better than the best checkpoint on disk
+        self.saved_at = time.monotonic()
+        self.saved: tuple[int, int, int] | None = None  # (step, epoch, batches) of the last save
+        self.step_ms: list[float] = []
+        self.epoch_ms: list[float] = []
+        self.bound_phases: dict[bool, list[BoundPhase]] = {}
+        self.held_out_runs: list[HeldOutRun] = []
+        self.train_s = 0.0
+        self.stream = None if dataset.in_memory else Stream(dataset.stream, dataset.name)
+
+    # -- the run -----------------------------------------------------------------------------
+
+    def train(self, initial: Initial) -> TrainResult:
+        self.start(initial)
+        batches = self.batches_per_epoch()
+        if self.callbacks.progress:
+            self.callbacks.progress.start(self.config, self.dataset.samples, batches,
+                                          self.position.epoch)
+        started = time.monotonic()
+        try:
+            while self.position.epoch < self.config.epochs and not self.is_patience_over():
+                self.run_epoch()
+                self.end_epoch()
+        except Stopped:
+            self.note(f"stopped at step {self.position.step} (epoch {self.position.epoch + 1}); "
+                      f"resume with: {self.config.resume_hint}")
+        self.train_s = time.monotonic() - started
+        self.save()
+        return self.result()
+
+    def start(self, initial: Initial) -> None:
+        """Write the persistent values: those of the checkpoint to resume from, or the initial."""
+        found = None
+        if self.config.resume and self.folder:
+            found, notes = self.folder.latest()
+            for text in notes:
+                self.note(f"a checkpoint cannot be used: {text}")
+            if found is None:
+                self.note(f"no checkpoint in {self.folder.path}: training from the beginning")
+        ports = {port.name: port.type for port in self.program.persistent}
+        if found is not None and self.folder:
+            check_belongs(self.folder.path, found, self.identity, ports)
+            self.position = found.position
+            self.saved = (self.position.step, self.position.epoch, self.position.batches)
+            self.sums = Sums(dict(found.position.partial))
+            self.note(f"resumed at step {self.position.step}, epoch {self.position.epoch + 1}")
+            values: Mapping[str, np.ndarray[Any, Any]] = found.arrays
+        else:
+            values = initial() if callable(initial) else initial
+        missing = [name for name in ports if name not in values]
+        if missing:
+            raise ValueError(f"no initial value for {', '.join(missing)}")
+        for name in ports:
+            self.loaded.write(name, values[name])
+
+    def batches_per_epoch(self) -> int | None:
+        """Batches an epoch of data in memory; None for a stream."""
+        return -(-self.dataset.samples // self.config.batch) if self.dataset.in_memory else None
+
+    def run_epoch(self) -> None:
+        if self.stream is not None:
+            self.run_streamed(self.stream)
+            return
+        count, batch = self.dataset.samples, self.config.batch
+        order = epoch_order(self.config.seed, self.position.epoch, count)
+        full = count // batch
+        rows = order[:full * batch].reshape(full, batch)
+        if self.position.batches < full:
+            self.run_rows(self.bound(False), rows[self.position.batches:])
+        if count > full * batch and self.position.batches == full:
+            self.run_rows(self.bound(True), order[full * batch:][None])
+
+    def run_streamed(self, stream: Stream) -> None:
+        """One epoch of a stream; the batches that were done before a resume are passed over."""
+        ports = self.program.entries[self.phases[0].entry].inputs
+        skip = self.position.batches
+        for index, (count, arrays) in enumerate(stream.epoch(self.position.epoch, ports)):
+            if index >= skip:
+                rows = np.arange(count, dtype=np.int64)[None]
+                self.run_rows(self.bind(arrays, self.is_tail(count)), rows)
+
+    def is_tail(self, count: int) -> bool:
+        """Whether a streamed batch of `count` samples takes the tail entries; DataError if none."""
+        first = self.phases[0]
+        sizes = {batch_size(self.program.entries[e]): e for e in (first.tail, first.entry) if e}
+        if count not in sizes:
+            raise DataError(self.dataset.name, f"epoch {self.position.epoch + 1}, batch "
+                            f"{self.position.batches + 1}", f"a batch of {count} samples",
+                            f"batches of {' or '.join(map(str, sorted(sizes)))}, for which the "
+                            "program was compiled")
+        return sizes[count] == first.tail
+
+    def bound(self, tail: bool) -> list[BoundPhase]:
+        """The phases of this epoch over the data in memory, bound once for all epochs."""
+        if tail not in self.bound_phases:
+            self.bound_phases[tail] = self.bind(self.dataset.train, tail, every_epoch=True)
+        return [b for b in self.bound_phases[tail] if b.phase.runs_in(self.position.epoch)]
+
+    def bind(self, arrays: Arrays, tail: bool, every_epoch: bool = False) -> list[BoundPhase]:
+        bound = []
+        for phase in self.phases:
+            name = phase.tail if tail else phase.entry
+            if not name:
+                raise ValueError(f"{self.program.name}: phase {phase.entry} has no entry for the "
+                                 "smaller last batch")
+            if every_epoch or phase.runs_in(self.position.epoch):
+                bound.append(BoundPhase(self.program.entries[name], phase, arrays,
+                                        self.dataset.name, self.config.fixed, self.config.seed))
+        return bound
+
+    # -- steps -------------------------------------------------------------------------------
+
+    def run_rows(self, bound: list[BoundPhase], rows: np.ndarray[Any, Any]) -> None:
+        """Run the batches `rows` (i64[batches, samples]), saving and stopping on the way."""
+        done = 0
+        while done < len(rows):
+            if self.stop.signal:
+                raise Stopped
+            count = self.until_save(len(rows) - done)
+            chunk = rows[done:done + count]
+            phases = [b.stretch(chunk, self.position.step) for b in bound]
+            report = self.loaded.run_steps(phases, count, first_step=self.position.step,
+                                           watch=self.watch, interval=WATCH_SECONDS)
+            faulty = report.reason == "fault"
+            kept = report.steps - faulty
+            self.take(bound, report, kept, chunk.shape[1])
+            done += kept
+            if faulty:
+                self.fail(bound, report, chunk[kept])
+            if report.reason == "interrupt" or self.stop.signal:
+                raise Stopped
+            if self.is_save_due():
+                self.save()
+
+    def until_save(self, count: int) -> int:
+        """How many of `count` steps may run before the next save by number of steps."""
+        every = self.config.save_steps
+        return count if every is None else min(count, every - self.position.step % every)
+
+    def watch(self, done: int, log: Log) -> bool:
+        """Called during a native run: show how far it is; False stops it after its step."""
+        if self.callbacks.progress:
+            self.callbacks.progress.advance(self.position.batches + done, self.sums.means())
+        return not self.stop.signal and not self.is_time_to_save()
+
+    def take(self, bound: list[BoundPhase], report: StepReport, kept: int, samples: int) -> None:
+        """Count `kept` steps of a report: metrics, position, time."""
+        steps = np.arange(self.position.step, self.position.step + kept)
+        for b in bound:
+            runs = int(b.phase.runs_at(steps).sum())
+            self.sums.add(b.entry, report.log, runs, samples, b.phase.key)
+        self.position.step += kept
+        self.position.batches += kept
+        self.position.samples += kept * samples
+        self.position.partial = self.sums.values
+        if kept and samples == self.config.batch:
+            self.epoch_ms.append(report.seconds / report.steps * 1e3)
+        if self.callbacks.progress:
+            self.callbacks.progress.advance(self.position.batches, self.sums.means())
+
+    def fail(self, bound: list[BoundPhase], report: StepReport, row: np.ndarray[Any, Any]) -> None:
+        """Save the state before the fault and raise TrainingFault."""
+        culprit = next((b for b in bound if self.has_fault(b, report)), bound[0])
+        inputs = {name: array[row] for name, array in culprit.feeds.items()}
+        fault = Fault(self.position.step, self.position.epoch, culprit.entry.name, report.fault,
+                      inputs)
+        self.save()
+        raise self.explain(fault, f"batch {self.position.batches + 1}")
+
+    def explain(self, fault: Fault, where: str) -> TrainingFault:
+        if self.callbacks.explain_fault:
+            cause = self.callbacks.explain_fault(fault)
+        else:
+            cause = f"the loss is not finite or an index is out of range (fault {fault.code})"
+        return TrainingFault(f"step {fault.step} (epoch {fault.epoch + 1}, {where}): {cause}",
+                             fault)
+
+    @staticmethod
+    def has_fault(bound: BoundPhase, report: StepReport) -> bool:
+        words = [report.log.get((bound.entry.name, port.name)) for port in bound.entry.outputs
+                 if port.role == "fault"]
+        return any(word is not None and len(word) and word[-1].any() for word in words)
+
+    # -- the end of an epoch -----------------------------------------------------------------
+
+    def end_epoch(self) -> None:
+        position = self.position
+        train_means = self.sums.means()
+        test_means = self.test()
+        ms = statistics.median(self.epoch_ms) if self.epoch_ms else None
+        record = {"epoch": position.epoch + 1, "step": position.step, "train": train_means,
+                  "test": test_means, "step_ms": ms, "samples": position.samples}
+        position.history.append(record)
+        position.epoch += 1
+        position.batches, position.samples, position.partial = 0, 0, {}
+        self.sums = Sums()
+        self.step_ms += self.epoch_ms
+        self.epoch_ms = []
+        self.judge(test_means or train_means)
+        if self.callbacks.progress:
+            self.callbacks.progress.epoch(record)
+        if self.callbacks.on_epoch:
+            self.callbacks.on_epoch(record)
+        if self.is_save_due():
+            self.save()
+
+    def test(self) -> dict[str, float] | None:
+        """Means over the test data, None without any."""
+        if self.dataset.test is None and self.dataset.test_stream is None:
+            return None
+        if "eval" not in self.program.entries:
+            return None
+        if self.dataset.test is None or not self.held_out_runs:
+            self.held_out_runs = held_out_runs(self.loaded, self.dataset)
+        means, fault = evaluate(self.loaded, self.held_out_runs, self.config,
+                                lambda: self.stop.signal == 0)
+        if fault is not None:
+            self.save()
+            raise self.explain(replace(fault, step=self.position.step,
+                                       epoch=self.position.epoch), "testing")
+        if means is None:
+            raise Stopped
+        return means
+
+    def judge(self, means: Mapping[str, float]) -> None:
+        """Remember the state when the monitored metric is the best so far."""
+        if self.config.monitor not in means:
+            raise ValueError(f"monitor={self.config.monitor!r} is not a metric of "
+                             f"{self.config.model}; there are {', '.join(means)}")
+        value = means[self.config.monitor]
+        best = self.position.best
+        better = best is None or (value > best if self.config.higher_is_better else value < best)
+        if better:
+            self.position.best, self.position.best_epoch = value, self.position.epoch
+            if self.folder:
+                self.best = self.checkpoint()
+
+    def is_patience_over(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.position.epoch - self.position.best_epoch >= patience
+
+    # -- checkpoints -------------------------------------------------------------------------
+
+    def is_time_to_save(self) -> bool:
+        return (self.folder is not None
+                and time.monotonic() - self.saved_at >= self.config.save_seconds)
+
+    def is_save_due(self) -> bool:
+        every = self.config.save_steps
+        by_steps = every is not None and self.position.step % every == 0
+        return (self.folder is not None and by_steps) or self.is_time_to_save()
+
+    def checkpoint(self) -> Checkpoint:
+        arrays = {port.name: self.loaded.read(port.name) for port in self.program.persistent}
+        position = replace(self.position, partial=dict(self.position.partial),
+                           history=list(self.position.history))
+        return Checkpoint(arrays, self.identity, position)
+
+    def save(self) -> None:
+        """Write last (and best); a full disk is a warning, and training goes on."""
+        stand = (self.position.step, self.position.epoch, self.position.batches)
+        if self.folder is None or stand == self.saved:
+            return
+        try:
+            self.folder.save(self.checkpoint(), self.best)
+        except OSError as error:
+            kept = f"the one of step {self.saved[0]} stays" if self.saved else "there is none yet"
+            self.note(f"warning: the checkpoint of step {self.position.step} was not written "
+                      f"({error.strerror or error}); {kept}, training goes on")
+        else:
+            self.best = None
+            self.saved = stand
+        self.saved_at = time.monotonic()
+
+    def note(self, text: str) -> None:
+        if self.callbacks.progress:
+            self.callbacks.progress.note(text)
+
+    # -- the result --------------------------------------------------------------------------
+
+    def result(self) -> TrainResult:
+        history = self.position.history
+        last: dict[str, Any] = history[-1] if history else {"train": {}, "test": None}
+        shown = last["test"] if last["test"] is not None else last["train"]
+        saved = self.saved is not None and self.saved[0] == self.position.step
+        return TrainResult(
+            model=self.config.model, target=self.config.target, epochs=self.position.epoch,
+            steps=self.position.step, train_loss=last["train"].get("loss"),
+            test_loss=(last["test"] or {}).get("loss"),
+            metrics={k: v for k, v in shown.items() if k != "loss"},
+            step_ms=self.median_ms(),
+            compile_s=self.config.compile_s, peak_bytes=self.program.peak_bytes,
+            parameters=sum(p.type.size for p in self.program.persistent if p.role == "param"),
+            checkpoint=self.folder.path / LAST if self.folder and saved else None,
+            best_checkpoint=self.existing(BEST), best_epoch=self.position.best_epoch,
+            train_s=self.train_s, stopped_early=self.is_patience_over(),
+            interrupted=self.stop.signal, history=[dict(r) for r in history])
+
+    def median_ms(self) -> float | None:
+        """Median milliseconds of a full step: of this run, else of the epochs it resumed from."""
+        times = self.step_ms + self.epoch_ms or [
+            r["step_ms"] for r in self.position.history if r["step_ms"] is not None]
+        return statistics.median(times) if times else None
+
+    def existing(self, name: str) -> Path | None:
+        path = self.folder.path / name if self.folder else None
+        return path if path is not None and path.is_file() else None
