@@ -6,12 +6,13 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help train test lint types conformance bench clean
+.PHONY: help train test lint types conformance faults bench clean
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
 	@echo "make test         lint, types and all tests (under 5 minutes on two cores)"
 	@echo "make conformance  compare with PyTorch and JAX; transcendentals over every f32 bit pattern"
+	@echo "make faults       plant faults one by one; the tests must catch each"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make clean        remove .venv, caches and build results"
 
@@ -29,6 +30,9 @@ types: $(VENV)/.test
 
 conformance: $(VENV)/.conformance
 	$(BIN)/python -m pytest -q -m conformance
+
+faults: $(VENV)/.test
+	$(BIN)/python -m pytest -q -m faults
 
 bench: $(VENV)/.conformance
 	$(BIN)/dlc bench lenet mlp --against torch,jax

@@ -108,7 +108,7 @@ def steps_a_turn(workers: Sequence[Worker], turn: float) -> int:
     """Steps that take the slowest worker about `turn` seconds, at least 2."""
     count = 1
     while True:
-        slowest = max(worker.steps(count)["seconds"] for worker in workers)
+        slowest = max(float(worker.steps(count)["seconds"]) for worker in workers)
         if slowest > turn / 4:
             return max(2, round(count * turn / slowest))
         count *= 4
@@ -126,7 +126,8 @@ def floor_seconds(launches: Sequence[Sequence[int]], machine: dict[str, Any]) ->
     """Least time of a step: a launch takes its arithmetic or its memory traffic, the larger."""
     flop_rate = machine["peak_gflops"] * 1e9
     byte_rate = machine["bandwidth_gbs"] * 1e9
-    return sum(max(flops / flop_rate, bytes_ / byte_rate) for flops, bytes_ in launches)
+    times = [max(flops / flop_rate, bytes_ / byte_rate) for flops, bytes_ in launches]
+    return float(sum(times))
 
 
 def rows(

@@ -20,7 +20,7 @@ Params = list[dict[str, Any]]
 
 def initial(model: str, data: np.random.Generator) -> Params:
     """Weights uniform in +-1/sqrt(fan in), biases zero: the convolutions, then the dense layers."""
-    shapes = [(5, 5, i, o) for i, o in CONV[model]]
+    shapes: list[tuple[int, ...]] = [(5, 5, i, o) for i, o in CONV[model]]
     shapes += list(itertools.pairwise(DENSE[model]))
     params = []
     for shape in shapes:
