@@ -1,0 +1,70 @@
+"""Prelude, f32: error function, its inverse, power.
+
+Kernel text like exp_log_f32.py, whose functions it calls.
+"""
+# mypy: disable-error-code="name-defined"
+# ruff: noqa: F821
+
+
+def erf_f32(x: f32) -> f32:
+    """erf x: x + x p(x**2) below 0.9, else 1 - e**-q(|x|) with a polynomial for -ln erfc."""
+    bits = bitcast_i32(x)
+    a = bitcast_f32(i32(bits & i32(0x7FFFFFFF)))
+    z = a * a
+    p = fma(f32(-0.0006032216), z, f32(0.005000223))
+    p = fma(p, z, f32(-0.02677082))
+    p = fma(p, z, f32(0.112819225))
+    p = fma(p, z, f32(-0.37612504))
+    p = fma(p, z, f32(0.12837915))
+    b = select(a > f32(3.95), f32(3.95), a)
+    q = fma(f32(-0.00019821746), b, f32(0.0030654806))
+    q = fma(q, b, f32(-0.022315204))
+    q = fma(q, b, f32(0.10411369))
+    q = fma(q, b, f32(0.63697606))
+    q = fma(q, b, f32(1.1277972))
+    q = fma(q, b, f32(0.00016645092))
+    y = select(a < f32(0.9), fma(a, p, a), f32(1.0) - exp_f32(-q))
+    return bitcast_f32(i32(bitcast_i32(y) | i32(bits & i32(-2147483648))))
+
+
+def erfinv_f32(x: f32) -> f32:
+    """The inverse of erf on (-1, 1); +-1 give infinities, beyond is NaN.
+
+    x times a polynomial in w = -ln(1 - x**2), or in sqrt(w) from w = 5 on: Giles, "Approximating
+    the erfinv function", GPU Computing Gems, 2011; coefficients fitted anew.
+    """
+    w = -log_f32(fma(-x, x, f32(1.0)))
+    p = fma(f32(-5.4199867e-09), w, f32(1.4757894e-07))
+    p = fma(p, w, f32(-1.3124486e-06))
+    p = fma(p, w, f32(7.628671e-07))
+    p = fma(p, w, f32(5.361021e-05))
+    p = fma(p, w, f32(-0.00014228698))
+    p = fma(p, w, f32(-0.0023208195))
+    p = fma(p, w, f32(0.011542589))
+    p = fma(p, w, f32(0.23201485))
+    p = fma(x, f32(0.8862269), x * w * p)
+    s = sqrt(w) - f32(3.125)
+    q = fma(f32(-0.0002025379), s, f32(-0.000103897444))
+    q = fma(q, s, f32(0.0013519723))
+    q = fma(q, s, f32(-0.0026436017))
+    q = fma(q, s, f32(0.0037638915))
+    q = fma(q, s, f32(-0.0052762036))
+    q = fma(q, s, f32(0.0070511717))
+    q = fma(q, s, f32(1.0037174))
+    q = fma(q, s, f32(2.9583201))
+    y = select(w < f32(5.0), p, x * q)
+    return select(w == bitcast_f32(i32(0x7F800000)), x * w, y)
+
+
+def pow_f32(x: f32, y: f32) -> f32:
+    """x ** y with C's special cases (Annex F), through f64: 2 ** (y log2 |x|)."""
+    a = bitcast_f32(i32(bitcast_i32(x) & i32(0x7FFFFFFF)))
+    z = f32(exp2_f64(f64(y) * log2_f64(f64(a))))
+    z = select(a == f32(1.0), f32(1.0), z)
+    half = y * f32(0.5)
+    odd = (rint(half) != half) & (rint(y) == y)
+    sign = select(odd, i32(bitcast_i32(x) & i32(-2147483648)), i32(0))
+    z = bitcast_f32(i32(bitcast_i32(z) | sign))
+    negative = (x < f32(0.0)) & (a < bitcast_f32(i32(0x7F800000)))
+    z = select(negative & (rint(y) != y), bitcast_f32(i32(0x7FC00000)), z)
+    return select((y == f32(0.0)) | (x == f32(1.0)), f32(1.0), z)
