@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from enum import Enum
 from typing import Any
 
@@ -48,6 +49,7 @@ class Op:
              CONTRACT: (y) -> Contraction
     linear   operands in which the result is linear, each with the others fixed (for forward mode)
     samples  () -> iterable of (arrays, attrs)         operands for the generated tests
+    defaults (*types, **attrs) -> attributes           those that the text leaves out when equal
     """
 
     name: str
@@ -61,6 +63,7 @@ class Op:
     doc: str = ""
     # gradient: "smooth" is tested against differences; "zero" by meaning; "none" is an error
     gradient: str = "smooth"
+    defaults: Callable[..., Mapping[str, Any]] | None = None
 
     def __repr__(self) -> str:
         return self.name
@@ -203,14 +206,40 @@ def intern(op: Op, args: tuple[Node, ...], attrs: Mapping[str, Any], type_: Any,
     if build is None:
         loc = here()
         return Node(op, args, attrs, type_, () if loc is None else (loc,), name)
-    key = (op.name, tuple(map(id, args)), tuple(sorted(attrs.items(), key=lambda kv: kv[0])), type_)
+    key = identity(op, args, attrs, type_)
     node = build.table.get(key)
     locs = build.locations()
     if node is None:
         node = build.table[key] = Node(op, args, attrs, type_, locs, name)
-    elif any(loc not in node.locs for loc in locs):
+        return node
+    return serve_also(node, locs, name)
+
+
+def identity(op: Op, args: Sequence[Node], attrs: Mapping[str, Any], type_: Any) -> Any:
+    """What makes two nodes one. Floats by their bits: 0.0 is not -0.0, and NaN is itself."""
+    values = tuple((k, v.hex() if type(v) is float else v) for k, v in sorted(attrs.items()))
+    return op.name, tuple(map(id, args)), values, type_
+
+
+def serve_also(node: Node, locs: tuple[Loc, ...], name: str = "") -> Node:
+    """`node`, which from now on also serves `locs`, and takes `name` if it had none."""
+    if any(loc not in node.locs for loc in locs):
         node.locs = node.locs + tuple(loc for loc in locs if loc not in node.locs)
+    node.name = node.name or name
     return node
+
+
+def adopt(node: Node) -> Node:
+    """The running build's node equal to `node`: `node` itself if the build has none yet.
+
+    A pass sends what it keeps through here, so that nodes it makes merge with them.
+    """
+    build = _BUILD.get()
+    if build is None or node.op.name == "input":
+        return node
+    key = identity(node.op, node.args, node.attrs, node.type)
+    found = build.table.setdefault(key, node)
+    return node if found is node else serve_also(found, node.locs, node.name)
 
 
 def operand_error(op: Op, args: Sequence[Node], problem: Exception) -> DlcError:
@@ -232,7 +261,8 @@ def describe(node: Node) -> str:
 class Graph:
     """A named function: input nodes, and named outputs.
 
-    `updates` maps an output's name to the input that it replaces (parameters and state).
+    `updates` maps an output's name to the input that it replaces (parameters and state); `notes`
+    is what the tracer knows beside the nodes (variables' first values, texts of run-time checks).
     """
 
     name: str
@@ -240,18 +270,14 @@ class Graph:
     outputs: tuple[Node, ...]
     output_names: tuple[str, ...] = ()
     updates: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     def nodes(self) -> list[Node]:
         """Every node that the outputs reach, operands first."""
         return toposort(self.outputs)
 
     def with_outputs(self, outputs: Sequence[Node]) -> Graph:
-        return Graph(self.name, self.inputs, tuple(outputs), self.output_names, self.updates)
-
-    def __str__(self) -> str:
-        from dlc.text import print_graph
-
-        return print_graph(self)
+        return replace_fields(self, outputs=tuple(outputs))
 
 
 def toposort(roots: Iterable[Node]) -> list[Node]:

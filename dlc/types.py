@@ -135,7 +135,7 @@ class Type:
         return self.with_(shape=shape)
 
     def __str__(self) -> str:
-        suffix = "" if self.layout is None else "@" + "".join(map(str, self.layout))
+        suffix = "" if self.layout is None else f".layout{tuple(self.layout)}"
         if not self.shape:
             return f"{self.dtype.name}[()]{suffix}"
         dims = ", ".join(repr(d) if isinstance(d, str) else str(int(d)) for d in self.shape)

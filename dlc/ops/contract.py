@@ -158,6 +158,13 @@ def _eval_conv(x: Any, w: Any, *, grouped: bool, stride: Any, padding: Any, lhs_
     return y if grouped else y[:, 0]
 
 
+def _usual_conv(x: Type, w: Type, *, grouped: bool = False, **_: Any) -> dict[str, Any]:
+    n = x.ndim - (3 if grouped else 2)
+    ones = (1,) * n
+    return {"grouped": False, "stride": ones, "padding": ((0, 0),) * n, "lhs_dilation": ones,
+            "rhs_dilation": ones}
+
+
 def _conv_contraction(y: Node) -> Contraction:
     x, w = y.args
     grouped, attrs = y.attrs["grouped"], y.attrs
@@ -230,7 +237,7 @@ def _sample_conv() -> Iterator[Any]:
 CONV = register(Op(
     "conv", Kind.CONTRACT, _infer_conv, _eval_conv, _grad_conv, _conv_contraction, _sample_conv,
     (0, 1), "cross-correlation of [N, C, S...] with [O, C, K...]; with a group axis: "
-    "[N, G, C, S...] with [G, O, C, K...]"))
+    "[N, G, C, S...] with [G, O, C, K...]", defaults=_usual_conv))
 
 
 def per_axis(value: int | Sequence[int], n: int) -> tuple[int, ...]:

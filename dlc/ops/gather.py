@@ -104,7 +104,7 @@ def _sample_gather() -> Iterator[Any]:
 GATHER = register(Op(
     "gather", Kind.GATHER, _infer_gather, _eval_gather, _grad_gather, gather_index,
     _sample_gather, (0,), "slices of x along an axis at data-dependent indices, clamped; "
-    "the first `batch` axes are shared"))
+    "the first `batch` axes are shared", defaults=lambda *types, **_: {"batch": 0}))
 
 
 def _infer_scatter(index: Type, g: Type, *, shape: Any, axis: int, batch: int) -> Type:
@@ -140,7 +140,8 @@ SCATTER_ADD = register(Op(
     lambda g, y, index, u: (None, make(GATHER, (g, index), axis=y.attrs["axis"],
                                        batch=y.attrs["batch"])),
     gather_index, _sample_scatter, (1,),
-    "zeros of `shape` with updates added at clamped indices, in index order"))
+    "zeros of `shape` with updates added at clamped indices, in index order",
+    defaults=lambda *types, **_: {"batch": 0}))
 
 
 def take(x: Any, index: Any, axis: int = 0, batch: int = 0) -> Node:

@@ -81,10 +81,11 @@ def expand(g: Node, x: Node, axes: tuple[int, ...]) -> Node:
 def _reduce(name: str, doc: str, eval_: Callable[..., Any], infer: Callable[..., Type],
             combine: Combine, grad: Callable[..., Any] | None,
             samples: Callable[[], Iterable[Any]] | None = None, gradient: str = "",
-            linear: tuple[int, ...] = ()) -> Op:
+            linear: tuple[int, ...] = (), defaults: Any = None) -> Op:
     return register(Op(
         name, Kind.REDUCE, infer, eval_, grad, lambda y: over_axes_access(y, combine),
-        samples or over_axes(), linear, doc, gradient or ("smooth" if grad else "none")))
+        samples or over_axes(), linear, doc, gradient or ("smooth" if grad else "none"),
+        defaults))
 
 
 def _eval_sum(x: Any, *, axes: tuple[int, ...]) -> Any:
@@ -143,11 +144,11 @@ def _nonempty(x: Type, axes: tuple[int, ...], **changes: Any) -> Type:
 MAX = _reduce("max", "largest over axes; NaN if any is NaN",
               lambda x, *, axes, ties: np.max(x, axis=axes),
               lambda x, *, axes, ties: _nonempty(x, axes), simple(lowest, "rmax"), _grad_extreme,
-              over_axes(ties="even"))
+              over_axes(ties="even"), defaults=lambda x, **_: {"ties": "even"})
 MIN = _reduce("min", "smallest over axes; NaN if any is NaN",
               lambda x, *, axes, ties: np.min(x, axis=axes),
               lambda x, *, axes, ties: _nonempty(x, axes), simple(highest, "rmin"), _grad_extreme,
-              over_axes(ties="first"))
+              over_axes(ties="first"), defaults=lambda x, **_: {"ties": "even"})
 
 
 def _position_of(better: str, lowest_: Callable[[Any], float]) -> Combine:

@@ -27,8 +27,10 @@ def _samples(*cases: tuple[tuple[int, ...], dict[str, Any]]) -> Any:
     return samples
 
 
-def _view(name: str, doc: str, infer: Any, eval_: Any, grad: Any, emit: Any, samples: Any) -> Op:
-    return register(Op(name, Kind.VIEW, infer, eval_, grad, emit, samples, (0,), doc))
+def _view(name: str, doc: str, infer: Any, eval_: Any, grad: Any, emit: Any, samples: Any,
+          defaults: Any = None) -> Op:
+    return register(Op(name, Kind.VIEW, infer, eval_, grad, emit, samples, (0,), doc,
+                       defaults=defaults))
 
 
 # --- reshape ------------------------------------------------------------------------------------
@@ -196,7 +198,8 @@ SLICE = _view(
     lambda index, y: Access((Piece(0, tuple(
         i * s + lo for i, s, lo in zip(index, y.attrs["step"], y.attrs["start"], strict=True))),)),
     _samples(((7,), {"start": (1,), "stop": (6,), "step": (2,)}),
-             ((4, 5), {"start": (0, 2), "stop": (4, 5), "step": (3, 1)})))
+             ((4, 5), {"start": (0, 2), "stop": (4, 5), "step": (3, 1)})),
+    lambda x, **_: {"start": (0,) * x.ndim, "stop": tuple(x.shape), "step": (1,) * x.ndim})
 
 
 def slice_(x: Any, start: Sequence[int], stop: Sequence[int],
@@ -256,7 +259,9 @@ PAD = register(Op(
     _samples(((3,), {"low": (1,), "high": (2,), "interior": (0,), "value": 0.0}),
              ((2, 3), {"low": (0, 1), "high": (1, 0), "interior": (1, 2), "value": 0.0})),
     # with another fill than 0 the map is affine, not linear
-    (), "a constant around (low, high) and between (interior) the elements"))
+    (), "a constant around (low, high) and between (interior) the elements",
+    defaults=lambda x, **_: {"low": (0,) * x.ndim, "high": (0,) * x.ndim,
+                             "interior": (0,) * x.ndim, "value": 0.0}))
 
 
 def pad(x: Any, low: Sequence[int], high: Sequence[int], value: float = 0.0,

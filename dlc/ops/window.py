@@ -43,6 +43,10 @@ def _infer_window(x: Type, *, size: Any, stride: Any, dilation: Any) -> Type:
     return x.with_(shape=(*x.shape[:lead], *counts, *size), layout=None)
 
 
+def _usual(x: Type, *, size: Any, **_: Any) -> dict[str, Any]:
+    return {"stride": (1,) * len(size), "dilation": (1,) * len(size)}
+
+
 def _positions(count: int, window: int, stride: int, dilation: int) -> np.ndarray:
     return np.arange(count)[:, None] * stride + np.arange(window)[None, :] * dilation
 
@@ -79,7 +83,7 @@ WINDOW = register(Op(
                           size=y.attrs["size"], stride=y.attrs["stride"],
                           dilation=y.attrs["dilation"]),),
     _emit_window, _sample_window, (0,),
-    "sliding windows over the last axes: [..., counts..., size...]"))
+    "sliding windows over the last axes: [..., counts..., size...]", defaults=_usual))
 
 
 def _infer_fold(g: Type, *, extent: Any, size: Any, stride: Any, dilation: Any) -> Type:
@@ -131,7 +135,8 @@ FOLD = register(Op(
     "fold", Kind.REDUCE, _infer_fold, _eval_fold,
     lambda g, y, x: (make(WINDOW, (g,), size=y.attrs["size"], stride=y.attrs["stride"],
                           dilation=y.attrs["dilation"]),),
-    _fold_reduction, _sample_fold, (0,), "the transpose of window: overlapping elements add up"))
+    _fold_reduction, _sample_fold, (0,), "the transpose of window: overlapping elements add up",
+    defaults=_usual))
 
 
 def window(x: Any, size: Sequence[int], stride: Sequence[int] | None = None,

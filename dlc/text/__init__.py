@@ -1,0 +1,12 @@
+"""Graphs as text, and back: print_graph and parse_graph are exact inverses (docs/ir.md)."""
+
+from __future__ import annotations
+
+from dlc.graph import Graph
+from dlc.text.parsing import Parsed, parse_graph, parse_text
+from dlc.text.printing import print_graph
+
+# The graph module knows no printer: a Graph gets its text here, as Node gets its operators.
+Graph.__str__ = print_graph  # type: ignore[method-assign]
+
+__all__ = ["Parsed", "parse_graph", "parse_text", "print_graph"]
