@@ -29,7 +29,6 @@ from dlc.runtime.training import Callbacks, Fault, TrainConfig, TrainingFault, T
 
 if TYPE_CHECKING:
     from dlc.runtime.arena import ArenaProgram
-
     from dlc.runtime.steps import Log, StepReport
 
 Initial = Mapping[str, np.ndarray[Any, Any]] | Callable[[], Mapping[str, np.ndarray[Any, Any]]]
@@ -74,7 +73,7 @@ class Trainer:
         self.position = Position()
         self.identity = Identity(config.model, config.task, config.seed, config.batch)
         self.stop = StopRequest()
-        self.sums = Sums()
+        self.sums = Sums(self.program)
         self.best: Checkpoint | None = None  # better than the best checkpoint on disk
         self.saved_at = time.monotonic()
         self.saved: tuple[int, int, int] | None = None  # (step, epoch, batches) of the last save
@@ -119,7 +118,7 @@ class Trainer:
             check_belongs(self.folder.path, found, self.identity, ports)
             self.position = found.position
             self.saved = (self.position.step, self.position.epoch, self.position.batches)
-            self.sums = Sums(dict(found.position.partial))
+            self.sums = Sums(self.program, dict(found.position.partial))
             self.note(f"resumed at step {self.position.step}, epoch {self.position.epoch + 1}")
             values: Mapping[str, np.ndarray[Any, Any]] = found.arrays
         else:
@@ -270,7 +269,7 @@ class Trainer:
         position.history.append(record)
         position.epoch += 1
         position.batches, position.samples, position.partial = 0, 0, {}
-        self.sums = Sums()
+        self.sums = Sums(self.program)
         self.step_ms += self.epoch_ms
         self.epoch_ms = []
         self.judge(test_means or train_means)

@@ -23,6 +23,7 @@ from numba.core.typing.templates import AbstractTemplate
 
 from dlc.program import Kernel, Parameter, TileText
 from dlc.runtime import passes_numba
+from dlc.runtime.control import CONTROL
 from dlc.runtime.isa import target_cpu
 from dlc.runtime.link import ALLOWED_SYMBOLS
 from dlc.runtime.primitives import LLVM, PRIMITIVES, Primitive, PrimitiveError, call_intrinsic
@@ -107,11 +108,11 @@ class Toolchain:
         self.builder = _pass_builder(self.machine)
         self.namespace: dict[str, Any] = {}
         self.compiled: dict[Any, Any] = {}
-        for primitive in PRIMITIVES.values():
+        for primitive in (*PRIMITIVES.values(), *CONTROL.values()):
             self.define(primitive.name, self.primitive_template(primitive))
         for tile in tiles.values():
             self.define(tile.name, self.tile_template(tile))
-        self.load_prelude(prelude)
+        self.load_functions(prelude, "<prelude>", self.namespace)
 
     def warm_up(self) -> None:
         """Compile a small kernel: the first compilation of a process costs 0.1 s more."""
@@ -133,20 +134,20 @@ class Toolchain:
         kernel = Kernel(fields["name"], parameters, fields["text"], tuple(fields["tiles"]))
         return self.compile(kernel, request["symbol"])
 
-    def define(self, name: str, template: Any, marker: Any = None) -> None:
+    def define(self, name: str, template: Any) -> None:
         """Bind `name` in kernel texts to a function that Numba types through `template`."""
-        marker = marker or _marker(name)
+        marker = _marker(name)
         self.namespace[name] = marker
         self.typing_context.insert_global(marker, nb.Function(template))
 
-    def load_prelude(self, text: str) -> None:
-        """Execute the prelude; its functions are compiled when a kernel first calls them."""
-        before = dict(self.namespace)
-        execute(text, "<prelude>", self.namespace)
-        for name, value in list(self.namespace.items()):
-            defined = before.get(name) is not value
-            if defined and isinstance(value, python_types.FunctionType):
-                self.define(name, self.function_template(name, value), value)
+    def load_functions(self, text: str, filename: str, scope: dict[str, Any]) -> None:
+        """Execute `text`; its functions are compiled when a kernel first calls them."""
+        before = dict(scope)
+        execute(text, filename, scope)
+        for name, value in list(scope.items()):
+            if before.get(name) is not value and isinstance(value, python_types.FunctionType):
+                self.typing_context.insert_global(
+                    value, nb.Function(self.function_template(name, value)))
 
     def primitive_template(self, primitive: Primitive) -> Any:
         def rule(arguments: tuple[Any, ...]) -> Any:
@@ -267,8 +268,9 @@ class Toolchain:
         return self.tiles[name]
 
     def kernel_function(self, kernel: Kernel) -> Any:
+        """The function that the text of `kernel` defines; others beside it are its callees."""
         scope = dict(self.namespace)
-        execute(kernel.text, f"<kernel {kernel.name}>", scope)
+        self.load_functions(kernel.text, f"<kernel {kernel.name}>", scope)
         function = scope.get(kernel.name)
         if not isinstance(function, python_types.FunctionType):
             raise LowerError(f"its text defines no function {kernel.name}")

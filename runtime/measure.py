@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.program import Entry
+from dlc.program import Entry, Program
 from dlc.runtime.data import DataError, Dataset, Stream, bind_arrays
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.schedule import batch_size, fixed_inputs
@@ -17,7 +17,6 @@ from dlc.runtime.training import Fault
 
 if TYPE_CHECKING:
     from dlc.runtime.arena import ArenaProgram
-
     from dlc.runtime.steps import Log
     from dlc.runtime.training import TrainConfig
 
@@ -25,12 +24,11 @@ if TYPE_CHECKING:
 LAST_VALUES = ("lr", "learning_rate")
 
 
-def metric_names(entry: Entry, program_state: set[str] | None = None) -> list[str]:
-    """Outputs of `entry` that are metrics: float scalars that update nothing."""
-    return [p.name for p in entry.outputs
-            if not p.type.shape and p.type.dtype.is_float
-            and p.role not in ("fault", "param", "state")
-            and p.name not in (program_state or set())]
+def metric_names(program: Program, entry: Entry) -> list[str]:
+    """Outputs of `entry` that are metrics: float scalars that update no persistent value."""
+    updated = {port.name for port in program.persistent}
+    return [p.name for p in entry.outputs if not p.type.shape and p.type.dtype.is_float
+            and p.role != "fault" and p.name not in updated]
 
 
 class Sums:
@@ -39,13 +37,14 @@ class Sums:
     Added one run at a time in f64, so that the means do not depend on where a run was cut.
     """
 
-    def __init__(self, values: dict[str, list[float]] | None = None) -> None:
+    def __init__(self, program: Program, values: dict[str, list[float]] | None = None) -> None:
+        self.program = program
         self.values = values if values is not None else {}
 
     def add(self, entry: Entry, log: Log, runs: int, samples: int,
             key: Callable[[str], str] = str) -> None:
         """Add the first `runs` logged runs of `entry`, of `samples` samples each."""
-        for name in metric_names(entry):
+        for name in metric_names(self.program, entry):
             column = log[(entry.name, name)][:runs].astype(np.float64).reshape(-1).tolist()
             total = self.values.setdefault(key(name), [0.0, 0.0])
             for value in column:
@@ -80,7 +79,7 @@ def evaluate(loaded: ArenaProgram, runs: Iterable[HeldOutRun], config: TrainConf
 
     The means are None when `go_on` became False on the way.
     """
-    sums = Sums()
+    sums = Sums(loaded.program)
     for run in runs:
         phase = Phase(run.entry.name, feeds=run.arrays, index=run.rows,
                       fixed=fixed_inputs(run.entry, config.fixed, config.seed))

@@ -65,7 +65,7 @@ def _same(name: str, count: int, allowed: tuple[str, ...]) -> Callable[[tuple[st
     return rule
 
 
-def _fixed(name: str, takes: tuple[tuple[str, ...], ...], result: str,
+def fixed(name: str, takes: tuple[tuple[str, ...], ...], result: str,
            ) -> Callable[[tuple[str, ...]], str]:
     """The rule of an operation whose k-th operand is of a type in `takes[k]`."""
     def rule(got: tuple[str, ...]) -> str:
@@ -143,7 +143,7 @@ def _unchecked_i32(builder: Any, types: tuple[str, ...], operands: list[Any]) ->
 def _cast(target: str) -> Primitive:
     def emit(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
         return emit_cast(builder, types[0], target, operands[0])
-    return Primitive(target, _fixed(target, ((*NUMBERS, "b1"),), target), emit, plain.CASTS[target])
+    return Primitive(target, fixed(target, ((*NUMBERS, "b1"),), target), emit, plain.CASTS[target])
 
 
 def _bitcast(target: str, sources: tuple[str, ...]) -> Primitive:
@@ -152,7 +152,7 @@ def _bitcast(target: str, sources: tuple[str, ...]) -> Primitive:
     def emit(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
         same = operands[0].type == LLVM[target]
         return operands[0] if same else builder.bitcast(operands[0], LLVM[target])
-    return Primitive(name, _fixed(name, (sources,), target), emit, plain.BITCASTS[target])
+    return Primitive(name, fixed(name, (sources,), target), emit, plain.BITCASTS[target])
 
 
 # ---- arithmetic ------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def _local(dtype: str) -> Primitive:
             buffer = builder.alloca(LLVM[dtype], ir.Constant(ir.IntType(64), operands[0]))
         buffer.align = 64
         return buffer
-    return Primitive(name, _fixed(name, (("i64",),), f"{dtype}*"), emit, plain.LOCALS[dtype],
+    return Primitive(name, fixed(name, (("i64",),), f"{dtype}*"), emit, plain.LOCALS[dtype],
                      literal=True)
 
 
@@ -270,7 +270,7 @@ def _numeric() -> list[Primitive]:
         return Primitive(name, _same(name, 2, allowed), emit, body)
 
     return [
-        Primitive("unchecked_i32", _fixed("unchecked_i32", (FLOATS,), "i32"), _unchecked_i32,
+        Primitive("unchecked_i32", fixed("unchecked_i32", (FLOATS,), "i32"), _unchecked_i32,
                   plain.CASTS["i32"]),
         Primitive("fma", _same("fma", 3, FLOATS), _intrinsic("fma"), plain.fma),
         binary("radd", plain.add, _reassociated("add")),
@@ -301,7 +301,7 @@ def _conversions() -> list[Primitive]:
         *[_cast(d) for d in ("f32", "f64", "i32", "i64", "u32", "u8", "u16", "u64")],
         *[_bitcast(d, words) for d in words],
         *[_bitcast(d, ("f64", "i64", "u64")) for d in ("f64", "i64", "u64")],
-        *[Primitive(name, _fixed(name, ((source,),), target), emit, getattr(plain, name))
+        *[Primitive(name, fixed(name, ((source,),), target), emit, getattr(plain, name))
           for name, source, target, emit in halves],
     ]
 

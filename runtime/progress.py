@@ -38,6 +38,15 @@ def show_number(value: float | None, name: str = "") -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.5g}"
 
 
+def show_rate(rate: float) -> str:
+    """Samples a second as 987, 12.3k, 4.56M."""
+    for unit in ("", "k", "M"):
+        if rate < 1000:
+            return f"{rate:.3g}{unit}"
+        rate /= 1000
+    return f"{rate:.3g}G"
+
+
 def show_time(seconds: float) -> str:
     """Seconds as 0:07, 12:34 or 1:02:03."""
     whole = int(seconds + 0.5)
@@ -88,7 +97,7 @@ class PlainProgress:
         parts = [f"epoch {record['epoch']}/{self.epochs}", f"step {record['step']}"]
         parts += [f"{k} {show_number(v, k)}" for k, v in record["train"].items()]
         parts += [f"test {k} {show_number(v, k)}" for k, v in (record["test"] or {}).items()]
-        parts.append(f"{self.clock.rate or 0:,.0f} samples/s")
+        parts.append(f"{show_rate(self.clock.rate or 0)} samples/s")
         left = self.clock.remaining(record["epoch"])
         if left is not None and record["epoch"] < self.epochs:
             parts.append(f"eta {show_time(left)}")
@@ -186,7 +195,7 @@ class LiveProgress:
             train, test = record["train"], record["test"] or {}
             cells = [f"{mark}{record['epoch']}"]
             cells += [show_number(part.get(n)) for part in (train, test) for n in names]
-            cells += [show_number(train.get(n), n) for n in rates] + [f"{rate:,.0f}"]
+            cells += [show_number(train.get(n), n) for n in rates] + [show_rate(rate)]
             table.add_row(*cells, style="bold" if mark else "")
         return table
 

@@ -1,6 +1,6 @@
 """A compile worker: a process that reads kernels on stdin and answers objects on stdout.
 
-Started by path (`python -P worker.py DLC_DIRECTORY SYS_PATH_JSON`), so that it neither runs the
+Started by path (`python -P worker.py PACKAGE_FOLDER SYS_PATH_JSON`), so that it neither runs the
 user's main module nor imports more of dlc than it needs. Messages are frames (runtime/frames.py).
 """
 

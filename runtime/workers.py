@@ -250,6 +250,11 @@ def objects(jobs: Sequence[Job], cache: Cache) -> dict[str, bytes]:
     return found
 
 
+def runtime_job(kernel: Kernel) -> Job:
+    """The job of a kernel of the runtime's own (runtime/runner.py)."""
+    return Job(kernel, kernel_key(kernel, "", {}, ""), Setup("", (), ""))
+
+
 def _exports(symbol: str, data: bytes) -> bool:
     try:
         check_object(symbol, data)

@@ -1,0 +1,206 @@
+"""Charts of the report as SVG text: lines, scatter, stacked columns; values in an attribute."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 520, 260
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 14, 34
+LOG_RATIO = 30.0  # a series that spans more than this is drawn on a logarithmic axis
+
+
+@dataclass(frozen=True)
+class Series:
+    """A named line: one y for every x of the chart; None or not finite leaves a gap."""
+
+    name: str
+    css: str  # the class that gives it its colour: "train", "test", "single"
+    values: Sequence[float | None]
+
+
+def is_drawable(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def short(value: float) -> str:
+    """A number as an axis shows it."""
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    return f"{value:.4g}"
+
+
+def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round numbers from at most `low` to at least `high`."""
+    if high <= low:
+        pad = abs(low) * 0.1 or 1.0
+        low, high = low - pad, high + pad
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+class Axis:
+    """Maps values to pixels, linear or logarithmic, and knows its ticks."""
+
+    def __init__(self, values: Sequence[float], start: float, end: float, log: bool = False,
+                 zero: bool = False) -> None:
+        low, high = (min(values), max(values)) if values else (0.0, 1.0)
+        self.log = log
+        if log:
+            powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+            self.ticks = [10.0 ** p for p in powers]
+        else:
+            self.ticks = nice_ticks(min(low, 0.0) if zero else low, high)
+        self.low, self.high = self.scale(self.ticks[0]), self.scale(self.ticks[-1])
+        if self.high == self.low:
+            self.high += 1.0
+        self.start, self.end = start, end
+
+    def scale(self, value: float) -> float:
+        return math.log10(value) if self.log else value
+
+    def pixel(self, value: float) -> float:
+        part = (self.scale(value) - self.low) / (self.high - self.low)
+        return round(self.start + part * (self.end - self.start), 2)
+
+
+def spans_widely(values: Sequence[float]) -> bool:
+    return bool(values) and min(values) > 0 and max(values) / min(values) > LOG_RATIO
+
+
+def frame(x: Axis, y: Axis, x_label: str) -> str:
+    """Grid lines, tick texts and the label of the x axis."""
+    parts = []
+    for tick in y.ticks:
+        at = y.pixel(tick)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>'
+                     f'<text class="tick" x="{LEFT - 7}" y="{at + 4}" text-anchor="end">'
+                     f"{short(tick)}</text>")
+    for tick in x.ticks:
+        at = x.pixel(tick)
+        if LEFT - 1 <= at <= WIDTH - RIGHT + 1:
+            parts.append(f'<text class="tick" x="{at}" y="{HEIGHT - BOTTOM + 16}" '
+                         f'text-anchor="middle">{short(tick)}</text>')
+    parts.append(f'<text class="tick" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" '
+                 f'text-anchor="middle">{escape(x_label)}</text>')
+    return "".join(parts)
+
+
+def path(points: Sequence[tuple[float, float] | None]) -> str:
+    """SVG path data; None lifts the pen."""
+    parts, pen = [], "M"
+    for point in points:
+        if point is None:
+            pen = "M"
+            continue
+        parts.append(f"{pen}{point[0]:g} {point[1]:g}")
+        pen = "L"
+    return "".join(parts)
+
+
+def line_chart(title: str, x_label: str, xs: Sequence[float], series: Sequence[Series],
+               unit: str = "") -> str:
+    """A figure with one line a series; hovering or the arrow keys show the values at an x."""
+    values = [float(v) for s in series for v in s.values if v is not None and is_drawable(v)]
+    log = spans_widely(values)
+    x = Axis(list(xs), LEFT, WIDTH - RIGHT)
+    x.low, x.high = (xs[0], xs[-1]) if len(xs) > 1 else (xs[0] - 1, xs[0] + 1)
+    y = Axis(values, HEIGHT - BOTTOM, TOP, log)
+    lines, points = [], []
+    for s in series:
+        at = [(x.pixel(a), y.pixel(b)) if b is not None and is_drawable(b) else None
+              for a, b in zip(xs, s.values, strict=True)]
+        lines.append(f'<path class="line {s.css}" d="{path(at)}"/>')
+        points.append({"name": s.name, "css": s.css, "y": [p and p[1] for p in at],
+                       "text": [short_value(v) + unit for v in s.values]})
+        if len(xs) == 1 and at[0]:
+            lines.append(f'<circle class="dot {s.css}" cx="{at[0][0]}" cy="{at[0][1]}" r="3"/>')
+    data = {"x": [x.pixel(a) for a in xs], "label": [f"{x_label} {short(a)}" for a in xs],
+            "series": points}
+    label = f"{title} by {x_label}: " + "; ".join(describe_line(s) for s in series)
+    axis = f"{title}{' (logarithmic)' if log else ''}"
+    return (f'<figure class="card"><figcaption>{escape(axis)}{legend(series)}</figcaption>'
+            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" tabindex="0" '
+            f'aria-label="{escape(label)}" data-chart="{escape(json.dumps(data))}">'
+            f"{frame(x, y, x_label)}{''.join(lines)}</svg></figure>")
+
+
+def short_value(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}" if math.isfinite(value) else str(value)
+
+
+def describe_line(series: Series) -> str:
+    """What a reader who cannot see the line needs: its first, best and last value."""
+    values = [v for v in series.values if v is not None and math.isfinite(v)]
+    if not values:
+        return f"{series.name} has no value"
+    return (f"{series.name} from {values[0]:.4g} to {values[-1]:.4g}, lowest {min(values):.4g}, "
+            f"highest {max(values):.4g}")
+
+
+def legend(series: Sequence[Series]) -> str:
+    keys = "".join(f'<span class="key {s.css}">{escape(s.name)}</span>' for s in series)
+    return f'<span class="legend">{keys}</span>' if len(series) > 1 else ""
+
+
+def scatter(title: str, x_label: str, y_label: str, xs: Sequence[float],
+            ys: Sequence[float]) -> str:
+    """Predicted against true values, with the diagonal where both are equal."""
+    both = [*xs, *ys]
+    x = Axis(both, LEFT, WIDTH - RIGHT)
+    y = Axis(both, HEIGHT - BOTTOM, TOP)
+    low, high = x.ticks[0], x.ticks[-1]
+    dots = "".join(f'<circle class="dot single" cx="{x.pixel(a)}" cy="{y.pixel(b)}" r="2.5">'
+                   f"<title>{escape(x_label)} {a:.4g}, {escape(y_label)} {b:.4g}</title></circle>"
+                   for a, b in zip(xs, ys, strict=True))
+    diagonal = (f'<line class="diagonal" x1="{x.pixel(low)}" y1="{y.pixel(low)}" '
+                f'x2="{x.pixel(high)}" y2="{y.pixel(high)}"/>')
+    label = f"{title}: {len(xs)} points, {y_label} against {x_label}"
+    return (f'<figure class="card"><figcaption>{escape(title)}</figcaption>'
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+            f"{frame(x, y, x_label)}{diagonal}{dots}</svg></figure>")
+
+
+def stacked_columns(title: str, columns: Sequence[str], parts: Sequence[Series],
+                    x_label: str) -> str:
+    """One column for each name in `columns`, stacked from `parts`; values are bytes."""
+    totals = [sum(p.values[i] or 0.0 for p in parts) for i in range(len(columns))]
+    y = Axis([0.0, *totals], HEIGHT - BOTTOM, TOP, zero=True)
+    step = (WIDTH - LEFT - RIGHT) / max(len(columns), 1)
+    marks = []
+    for i, name in enumerate(columns):
+        base = 0.0
+        for part in parts:
+            size = part.values[i] or 0.0
+            if size:
+                top, bottom = y.pixel(base + size), y.pixel(base)
+                marks.append(
+                    f'<rect class="bar {part.css}" x="{LEFT + i * step + step * 0.08:.2f}" '
+                    f'y="{top}" width="{step * 0.84:.2f}" height="{bottom - top:.2f}"><title>'
+                    f"{escape(name)}: {escape(part.name)} {show_bytes(size)}</title></rect>")
+            base += size
+    grid = "".join(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y.pixel(t)}" '
+                   f'y2="{y.pixel(t)}"/><text class="tick" x="{LEFT - 7}" y="{y.pixel(t) + 4}" '
+                   f'text-anchor="end">{show_bytes(t)}</text>' for t in y.ticks)
+    label = f"{title}: highest {show_bytes(max(totals, default=0.0))}"
+    return (f'<figure class="card"><figcaption>{escape(title)}{legend(parts)}</figcaption>'
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{grid}'
+            f'{"".join(marks)}<text class="tick" x="{(LEFT + WIDTH - RIGHT) / 2}" '
+            f'y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text></svg></figure>')
+
+
+def show_bytes(count: float) -> str:
+    """Bytes as 512 B, 1.5 KiB, 20.3 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
+        count /= 1024
+    return ""

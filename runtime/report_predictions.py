@@ -1,0 +1,98 @@
+"""What a trained model says about the test data, and which samples are worth a look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlc.runtime.data import Dataset, bind_arrays
+from dlc.runtime.schedule import batch_size
+
+if TYPE_CHECKING:
+    from dlc.runtime.arena import ArenaProgram
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Per test sample: the true class, the class said, and the probability given to it."""
+
+    truth: Ints
+    said: Ints
+    confidence: Floats
+
+    @property
+    def wrong(self) -> Ints:
+        """Samples answered wrongly, the most confident mistake first."""
+        found = np.flatnonzero(self.truth != self.said)
+        return found[np.argsort(-self.confidence[found], kind="stable")]
+
+    @property
+    def doubtful(self) -> Ints:
+        """Samples answered rightly, the least confident first."""
+        found = np.flatnonzero(self.truth == self.said)
+        return found[np.argsort(self.confidence[found], kind="stable")]
+
+    def confusion(self, classes: int) -> Ints:
+        """i64[classes, classes]: row is the true class, column the class said."""
+        matrix = np.zeros((classes, classes), np.int64)
+        np.add.at(matrix, (self.truth, self.said), 1)
+        return matrix
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Per test sample: the true value and the value said."""
+
+    truth: Floats
+    said: Floats
+
+    @property
+    def r2(self) -> float:
+        """The share of the variance explained; 0 for a truth that does not vary."""
+        spread = float(np.sum((self.truth - self.truth.mean()) ** 2))
+        return 1 - float(np.sum((self.truth - self.said) ** 2)) / spread if spread else 0.0
+
+
+def predict(loaded: ArenaProgram, dataset: Dataset) -> Floats | None:
+    """Outputs of entry "predict" for every test sample: f32[n] or f32[n, k].
+
+    None when the program has no such entry or the data are a stream. A smaller last batch is
+    filled up with its first sample, whose answers are dropped; rows do not depend on each other
+    in a program for inference.
+    """
+    entry = loaded.program.entries.get("predict")
+    arrays = dataset.test or dataset.train
+    if entry is None or not arrays:
+        return None
+    bound = bind_arrays(dataset.name, arrays, entry.inputs)
+    batch, count = batch_size(entry), len(next(iter(bound.values())))
+    output = next(port for port in entry.outputs if port.role != "fault")
+    answers = []
+    for start in range(0, count, batch):
+        rows = np.arange(start, min(start + batch, count))
+        filled = np.concatenate([rows, np.full(batch - len(rows), start)])
+        called = loaded.call("predict", **{k: v[filled] for k, v in bound.items()})
+        answers.append(np.asarray(called[output.name])[:len(rows)].astype(np.float32))
+    return np.concatenate(answers)
+
+
+def classify(scores: Floats, truth: np.ndarray[Any, Any]) -> Classification:
+    """Scores f32[n, classes] (logits or probabilities) or f32[n] (one logit for two classes)."""
+    if scores.ndim == 1 or scores.shape[1] == 1:
+        logit = scores.reshape(-1).astype(np.float64)
+        scores = np.stack([np.zeros_like(logit), logit], axis=1).astype(np.float32)
+    is_probability = bool((scores >= 0).all()) and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
+    odds = scores if is_probability else softmax(scores)
+    said = np.argmax(odds, axis=1).astype(np.int64)
+    confidence = odds[np.arange(len(odds)), said].astype(np.float32)
+    return Classification(truth.reshape(-1).astype(np.int64), said, confidence)
+
+
+def softmax(scores: Floats) -> Floats:
+    wide = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
+    return (wide / wide.sum(axis=1, keepdims=True)).astype(np.float32)
