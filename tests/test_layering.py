@@ -16,7 +16,10 @@ BASE = {"types", "errors", "env"}
 READERS = {"text", "verify", "evaluate", "rewrite"}
 GRAPHS = BASE | {"graph", "ops"}
 # What a network is written in. It stands on the graph, and no pass or backend knows of it.
-LANGUAGE = {"nn", "optim", "init", "names", "scope", "source", "trace", "transform", "task"}
+LANGUAGE = {
+    "nn", "optim", "init", "random", "schedule", "task",
+    "names", "scope", "source", "trace", "transform",
+}
 FACADE = {"", "__main__", "cli"}
 
 # Part of dlc -> the parts it may import besides itself.
