@@ -14,7 +14,14 @@ import pytest
 
 from dlc.runtime.bench import machine, run, worker
 from dlc.runtime.bench.client import running
-from dlc.runtime.bench.measure import Measured, Plan, check_same_network, floor_seconds, ratio
+from dlc.runtime.bench.measure import (
+    Measured,
+    Plan,
+    check_same_network,
+    floor_seconds,
+    measure_start,
+    ratio,
+)
 from dlc.runtime.bench.systems import BATCH, BenchError, System, all_systems, never_missing, select
 
 CLOCKWORK = str(Path(__file__).with_name("clockwork.py"))
@@ -63,6 +70,14 @@ def test_stopped_worker_does_nothing_until_its_turn(tmp_path: Path) -> None:
         assert one.steps(1)["seconds"] > 0
 
 
+def test_cold_start_compiles_and_warm_start_does_not(tmp_path: Path, quick: Plan) -> None:
+    cache, measured = tmp_path / "cache", Measured()
+    measure_start(clockwork("dlc", "1", "5"), "lenet", quick, cache, measured)
+    assert (cache / "compiled").read_text() == "once\n"
+    assert len(measured.cold) == len(measured.warm) == 1
+    assert measured.cold[0] > 0.3
+
+
 def test_report_has_the_rows_ratios_and_what_was_left_out(
     tmp_path: Path, quick: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,9 +94,9 @@ def test_report_has_the_rows_ratios_and_what_was_left_out(
     assert set(ours) == {"model", "system", "dtype", "threads", "batch", "step_ms", "cold_s",
                          "warm_s", "rss_mib", "gflops", "percent_of_floor"}
     assert (ours["system"], peer["system"]) == ("dlc", "torch-eager")
-    assert 1.0 <= ours["step_ms"] < 3.5 and 4.0 <= peer["step_ms"] < 8
+    assert ours["step_ms"] >= 1.0 and peer["step_ms"] >= 4.0
     assert report["ratios"] == {"lenet": pytest.approx(peer["step_ms"] / ours["step_ms"], abs=1e-3)}
-    assert ours["cold_s"] - ours["warm_s"] > 0.15
+    assert ours["cold_s"] > 0.3
     assert ours["gflops"] == pytest.approx(4.00001 / ours["step_ms"], rel=0.01)
     floor = floor_seconds([(4_000_000, 1_000), (10, 2_000_000)], report["machine"])
     assert ours["percent_of_floor"] == pytest.approx(1e5 * floor / ours["step_ms"], rel=0.02)
