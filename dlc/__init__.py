@@ -1,0 +1,79 @@
+"""dlc: a declarative deep-learning graph compiler. The public names, and the lazy facade."""
+
+from dlc import augment, init, nn, optim, random
+from dlc.errors import DlcError
+from dlc.evaluate import evaluate
+from dlc.graph import Graph, Node
+from dlc.ops.contract import conv, matmul
+from dlc.ops.convert import as_node as asarray
+from dlc.ops.convert import broadcast_to, cast
+from dlc.ops.elementwise import (
+    abs_ as abs,
+)
+from dlc.ops.elementwise import (
+    ceil,
+    clip,
+    cos,
+    erf,
+    exp,
+    expm1,
+    floor,
+    isfinite,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    power,
+    relu,
+    rsqrt,
+    sigmoid,
+    sign,
+    sin,
+    sqrt,
+    square,
+    stop_gradient,
+    tanh,
+    where,
+)
+from dlc.ops.elementwise import (
+    round_ as round,
+)
+from dlc.ops.gather import one_hot, take
+from dlc.ops.leaf import iota
+from dlc.ops.reduce import (
+    all_ as all,
+)
+from dlc.ops.reduce import (
+    any_ as any,
+)
+from dlc.ops.reduce import (
+    argmax,
+    argmin,
+    logsumexp,
+    mean,
+    prod,
+    variance,
+)
+from dlc.ops.reduce import (
+    max_ as max,
+)
+from dlc.ops.reduce import (
+    min_ as min,
+)
+from dlc.ops.reduce import (
+    sum_ as sum,
+)
+from dlc.ops.view import concat, flip, pad, reshape, transpose
+from dlc.ops.window import window
+from dlc.scope import (
+    latest_state,
+    parameter,
+    state,
+    training,
+    update_state,
+)
+from dlc.step import Loss, loss
+from dlc.task import Phase, Task, phase, task
+from dlc.trace import trace
+from dlc.transform import grad, hvp, jvp, value_and_grad, vjp
+from dlc.types import Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32

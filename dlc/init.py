@@ -1,0 +1,140 @@
+"""Initializers: first values of parameters and state, written in the DSL's random operators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dlc.errors import DlcError, here
+from dlc.graph import Build, Graph, Node, building
+from dlc.ops import leaf
+from dlc.ops.convert import cast
+from dlc.random import normal_at, site_id, uniform_at
+from dlc.scope import Initializer, Variable
+from dlc.types import DType, Type, i32, u32
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a first value may depend on: the run's seed, and the variable's checkpoint key."""
+
+    seed: Node
+    name: str
+
+    def uniform(self, shape: Sequence[int]) -> Node:
+        """f32 of `shape`, uniform in [0, 1)."""
+        return uniform_at(self.seed, _before_step(), shape, site_id("init", self.name))
+
+    def normal(self, shape: Sequence[int]) -> Node:
+        """f32 of `shape`, standard normal."""
+        return normal_at(self.seed, _before_step(), shape, site_id("init", self.name))
+
+
+def _before_step() -> Node:
+    # step -1 belongs to no training step, so first values share no bits with any noise
+    return leaf.constant(-1, Type(i32))
+
+
+def fans(shape: Sequence[int]) -> tuple[int, int]:
+    """(fan in, fan out) of a weight: [in, out] for dense, [out, in, window...] for convolution.
+
+    Raises DlcError for a shape of fewer than two axes.
+    """
+    if len(shape) < 2:
+        raise DlcError(f"a weight of shape {tuple(map(int, shape))} has no fan in and fan out",
+                       here(), "use init.uniform, init.normal or init.constant for vectors")
+    if len(shape) == 2:
+        return int(shape[0]), int(shape[1])
+    window = math.prod(int(d) for d in shape[2:])
+    return int(shape[1]) * window, int(shape[0]) * window
+
+
+def constant(value: float) -> Initializer:
+    """Every element is `value`."""
+    def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
+        return leaf.constant(value, Type(dtype, tuple(shape)))
+
+    return init
+
+
+zeros = constant(0)
+ones = constant(1)
+
+
+def uniform(low: float, high: float) -> Initializer:
+    """Uniform in [low, high)."""
+    def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
+        return cast(key.uniform(shape) * (high - low) + low, dtype)
+
+    return init
+
+
+def normal(std: float = 1.0, mean: float = 0.0) -> Initializer:
+    """Normal with the given mean and standard deviation."""
+    def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
+        return cast(key.normal(shape) * std + mean, dtype)
+
+    return init
+
+
+def _scaled(bound: Callable[[int, int], float], draw: Callable[[float], Initializer],
+            doc: str) -> Initializer:
+    def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
+        return draw(bound(*fans(shape)))(key, shape, dtype)
+
+    init.__doc__ = doc
+    return init
+
+
+def _around_zero(bound: float) -> Initializer:
+    return uniform(-bound, bound)
+
+
+glorot_uniform = _scaled(lambda i, o: math.sqrt(6 / (i + o)), _around_zero,
+                         "Uniform of variance 2 / (in + out): Glorot and Bengio 2010, eq. 16.")
+glorot_normal = _scaled(lambda i, o: math.sqrt(2 / (i + o)), normal,
+                        "Normal of variance 2 / (in + out): Glorot and Bengio 2010.")
+he_uniform = _scaled(lambda i, o: math.sqrt(6 / i), _around_zero,
+                     "Uniform of variance 2 / in, for ReLU: He et al. 2015, eq. 10.")
+he_normal = _scaled(lambda i, o: math.sqrt(2 / i), normal,
+                    "Normal of variance 2 / in, for ReLU: He et al. 2015, eq. 10.")
+lecun_uniform = _scaled(lambda i, o: math.sqrt(3 / i), _around_zero,
+                        "Uniform of variance 1 / in: LeCun et al. 1998, Efficient BackProp, 4.6.")
+lecun_normal = _scaled(lambda i, o: math.sqrt(1 / i), normal,
+                       "Normal of variance 1 / in: LeCun et al. 1998, Efficient BackProp, 4.6.")
+fan_in_uniform = _scaled(lambda i, o: 1 / math.sqrt(i), _around_zero,
+                         "Uniform within 1 / sqrt(in): what PyTorch's layers start from.")
+xavier_uniform, xavier_normal = glorot_uniform, glorot_normal
+kaiming_uniform, kaiming_normal = he_uniform, he_normal
+
+
+# --- first values of a whole task -----------------------------------------------------------------
+
+
+def init_graph(variables: Sequence[Variable], name: str = "init") -> Graph:
+    """seed u32[()] -> the first value of every variable, by checkpoint key."""
+    seed = leaf.input_("seed", Type(u32))
+    outputs = {}
+    with building(Build()):
+        for v in variables:
+            value = v.init(Key(seed, v.name), tuple(v.type.shape), v.type.dtype)
+            if (value.dtype, tuple(value.shape)) != (v.type.dtype, tuple(v.type.shape)):
+                raise DlcError(f"the initializer of {v.name} gives {value.type}, not {v.type}",
+                               v.loc, "it is called with (key, shape, dtype) and must keep both")
+            outputs[v.name] = value
+    return Graph(name, (seed,), tuple(outputs.values()), tuple(outputs))
+
+
+def initial_values(variables: Sequence[Variable], seed: int) -> dict[str, Any]:
+    """The first value of every variable as an array, by checkpoint key."""
+    from dlc.evaluate import run
+
+    if not 0 <= seed < 2**32:
+        raise DlcError(f"seed {seed} is out of range", None, "a seed is 0 .. 4294967295")
+    graph = init_graph(variables)
+    import numpy as np
+
+    values = run(graph, [np.asarray(seed, np.uint32)])
+    return dict(zip(graph.output_names, values, strict=True))

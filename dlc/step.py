@@ -1,0 +1,233 @@
+"""The training and evaluation steps of a task as ordinary graphs.
+
+A step is loss, gradient, clipping, optimizer and state updates in one graph. Every update is
+predicated: when the loss is not finite or a run-time check failed, all values stay as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlc import scope as scopes
+from dlc.errors import DlcError, Loc, here
+from dlc.graph import Build, Graph, Node, describe, make, serving
+from dlc.ops import elementwise, higher, leaf
+from dlc.ops.autodiff import depends_on
+from dlc.ops.convert import as_node, cast
+from dlc.ops.gather import Check
+from dlc.optim import update
+from dlc.scope import Scope, Variable
+from dlc.source import definition
+from dlc.trace import check_texts, distinct_checks, fault_code, make_inputs, new_names, tracing
+from dlc.types import Type, f32, i32
+
+if TYPE_CHECKING:
+    from dlc.task import Phase, Task
+
+RESERVED = ("fault", "prediction", "loss", "lr")
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """What a task returns: the value to minimize, and metrics to report, f32 scalars."""
+
+    value: Node
+    metrics: Mapping[str, Node]
+    prediction: Node | None = None
+    loc: Loc | None = None
+
+
+def loss(value: Any, *, prediction: Any = None, **metrics: Any) -> Loss:
+    """The result of a task: `value` is minimized, `metrics` are reported beside it.
+
+    `prediction` is what reports show (default: what the first loss function was given). Raises
+    DlcError for a value that is no float scalar, and for a metric that is no scalar.
+    """
+    found = scalar("loss", value)
+    if not found.dtype.is_float:
+        raise DlcError(f"dlc.loss: the value is {describe(found)}", here(),
+                       "a loss is a float; cast it or use a loss of dlc.nn")
+    taken = sorted(set(metrics) & set(RESERVED))
+    if taken:
+        raise DlcError(f"dlc.loss: {taken[0]!r} can't be the name of a metric", here(),
+                       f"{', '.join(RESERVED)} have meanings of their own")
+    reported = {name: cast(scalar(name, m), f32) for name, m in metrics.items()}
+    return Loss(found, reported, None if prediction is None else as_node(prediction),
+                here())
+
+
+def scalar(name: str, value: Any) -> Node:
+    """`value` as a scalar node. Raises DlcError for an array."""
+    node = as_node(value)
+    if node.ndim:
+        raise DlcError(f"dlc.loss: {name} is {describe(node)}, not one number", here(),
+                       "reduce it first, e.g. .mean()")
+    return node
+
+
+@dataclass
+class Forward:
+    """A task's function run once: its data inputs, what it returned, and what it collected."""
+
+    build: Build
+    scope: Scope
+    inputs: dict[str, Node]
+    result: Loss
+    checks: list[Check]
+
+
+def run_function(task: Task, phase: Phase, build: Build, scope: Scope,
+                 inputs: dict[str, Node]) -> Forward:
+    """Call the user's function on its inputs, augmented in training."""
+    scope.step_name = phase.step_name
+    fed = augmented(task, inputs) if build.training else inputs
+    result = phase.function(*fed.values(), **task.settings_of(phase.function))
+    if not isinstance(result, Loss):
+        shown = "None" if result is None else f"a {type(result).__name__}"
+        raise DlcError(f"{phase.function.__name__} returned {shown}, not a loss",
+                       definition(phase.function),
+                       "end it with: return dlc.loss(value, metric=...)")
+    return Forward(build, scope, inputs, result, distinct_checks(build))
+
+
+def augmented(task: Task, inputs: dict[str, Node]) -> dict[str, Node]:
+    """The inputs after augmentation. Raises DlcError when it changes a type or names no input."""
+    changed = dict(inputs)
+    for name, function in task.augmentations(inputs).items():
+        before = inputs[name]
+        after = as_node(function(before))
+        if (after.dtype, tuple(after.shape)) != (before.dtype, tuple(before.shape)):
+            raise DlcError(f"augmentation of {describe(before)} gives {describe(after)}", task.loc,
+                           "it must keep dtype and shape")
+        changed[name] = after
+    return changed
+
+
+# --- training ---------------------------------------------------------------------------------------
+
+
+def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
+    """One training step: (data, params, state) -> loss, metrics, lr, fault, and every update."""
+    inputs = make_inputs(phase.function, (), dims, "data")
+    with tracing(phase.function, True) as (build, scope):
+        forward = run_function(task, phase, build, scope, inputs)
+        trained = [] if phase.optimizer is None else trainable(task, phase, scope)
+        value, metrics, bad, grads = differentiate(phase, forward, trained)
+        lines = () if forward.result.loc is None else (forward.result.loc,)
+        with serving(lines):
+            fault = fault_code(bad, leaf_if(elementwise.isfinite(value), 0, -1))
+            ok = elementwise.eq(fault, 0)
+            new_step = scopes.step() + 1
+        outputs = {"loss": cast(value, f32), **metrics}
+        new = dict(scope.updates)
+        if phase.optimizer is not None:
+            step = scopes.step()
+            prefix = "" if phase.solo else f"{phase.name}."
+            stepped, lr = update(phase.optimizer, trained, grads, step, task.epochs, prefix)
+            new = {**scope.updates, **stepped}
+            outputs["lr"] = lr
+        new[phase.step_name] = new_step
+        outputs["fault"] = fault
+        outputs.update(new_names(outputs, predicated(scope, new, ok)))
+    return close_graph(task.entry_name(phase), forward, outputs, tuple(new))
+
+
+def leaf_if(condition: Node, yes: int, no: int) -> Node:
+    """i32[()]: one of two constants."""
+    return elementwise.where(condition, leaf.constant(yes, Type(i32)), leaf.constant(no, Type(i32)))
+
+
+def trainable(task: Task, phase: Phase, scope: Scope) -> list[Variable]:
+    """The parameters that `phase` updates, in order of first use. Raises DlcError for none."""
+    params = [v for v in scope.variables.values() if v.role == "param"]
+    chosen = [v for v in params if phase.selects(v) and not task.freezes(v)]
+    if not chosen:
+        known = ", ".join(v.name for v in params) or "none"
+        raise DlcError(f"{phase.function.__name__} has no parameter to train",
+                       definition(phase.function), f"its parameters: {known}")
+    return chosen
+
+
+def differentiate(phase: Phase, forward: Forward, trained: Sequence[Variable],
+                  ) -> tuple[Node, dict[str, Node], list[Node], list[Node]]:
+    """(loss, metrics, conditions of checks, gradients); effects become results of the grad node."""
+    result, scope = forward.result, forward.scope
+    values = [result.value, *result.metrics.values(), *scope.updates.values(),
+              *(c.bad for c in forward.checks)]
+    grads: list[Node] = []
+    if trained:
+        require_path(phase, result, trained)
+        nodes = [v.node for v in trained]
+        rest = [v.node for v in scope.variables.values() if v not in set(trained)]
+        body = Graph("forward", (*nodes, *forward.inputs.values(), *rest), tuple(values))
+        with serving(() if result.loc is None else (result.loc,)):
+            one = leaf.constant(1.0, result.value.type)
+            node = make(higher.GRAD, (*body.inputs, one), body=body, count=len(nodes))
+            grads = [higher.item(node, len(values) + i) for i in range(len(nodes))]
+            values = [higher.item(node, i) for i in range(len(values))]
+    left = values[1:]
+    metrics = {name: left.pop(0) for name in result.metrics}
+    scope.updates = {name: left.pop(0) for name in scope.updates}
+    return values[0], metrics, left, grads
+
+
+def require_path(phase: Phase, result: Loss, trained: Sequence[Variable]) -> None:
+    """Raise DlcError when the loss depends on no trained parameter."""
+    if result.value not in depends_on([result.value], [v.node for v in trained]):
+        raise DlcError(f"the loss of {phase.function.__name__} depends on no trained parameter",
+                       result.loc, f"trained are {', '.join(v.name for v in trained)}")
+
+
+def predicated(scope: Scope, new: Mapping[str, Node], ok: Node) -> dict[str, Node]:
+    """Each update where the step was sound, the old value otherwise."""
+    kept = {}
+    for name, value in new.items():
+        old = scope.variables[name].node
+        with serving(old.locs or value.locs):
+            kept[name] = elementwise.where(ok, cast(value, old.dtype), old)
+    return kept
+
+
+# --- evaluation -------------------------------------------------------------------------------------
+
+
+def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
+    """One evaluation: (data, params, state) -> loss, metrics, fault, prediction; nothing changes."""
+    inputs = make_inputs(phase.function, (), dims, "data")
+    with tracing(phase.function, False) as (build, scope):
+        forward = run_function(task, phase, build, scope, inputs)
+        result = forward.result
+        outputs = {"loss": cast(result.value, f32), **result.metrics}
+        zero = leaf.constant(0, Type(i32))
+        outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)
+        prediction, _ = shown(forward)
+        if prediction is not None:
+            outputs["prediction"] = prediction
+    return close_graph("eval", forward, outputs, ())
+
+
+def shown(forward: Forward) -> tuple[Node | None, str]:
+    """(what the network predicts, the name of the data input that it should equal)."""
+    noted = forward.scope.prediction
+    prediction = forward.result.prediction
+    target = ""
+    if noted is not None:
+        prediction = noted[0] if prediction is None else prediction
+        target = str(noted[1].attrs["label"])
+    return prediction, target
+
+
+def close_graph(name: str, forward: Forward, outputs: Mapping[str, Node],
+                updated: Sequence[str]) -> Graph:
+    """The graph of a step, with what the runtime and the messages need in its notes."""
+    variables = tuple(forward.scope.variables.values())
+    prediction, target = shown(forward)
+    notes = {"variables": variables, "checks": check_texts(forward.checks),
+             "metrics": ("loss", *forward.result.metrics), "target": target,
+             "prediction": None if prediction is None else prediction.type}
+    return Graph(name, (*forward.inputs.values(), *(v.node for v in variables)),
+                 tuple(outputs.values()), tuple(outputs), {n: n for n in updated}, notes)
+
+

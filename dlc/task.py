@@ -1,0 +1,304 @@
+"""Tasks: a function returning a loss, with the data, optimizer and schedule that train it."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeVar
+
+from dlc.errors import DlcError, Loc, here, nearest
+from dlc.graph import Graph, Node
+from dlc.init import initial_values
+from dlc.nn.layer import Layer
+from dlc.optim import Optimizer
+from dlc.scope import Variable
+from dlc.source import definition
+from dlc.step import eval_graph, train_graph
+from dlc.trace import graph_variables, signature
+from dlc.types import Type
+
+Function = Callable[..., Any]
+Selection = str | Layer | Sequence[str | Layer] | None
+Augment = Callable[[Node], Node] | Mapping[str, Callable[[Node], Node]] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """One kind of step of a task: its function, the parameters it trains, and when it runs.
+
+    It runs on every `every`-th step of the epochs from `start` up to `stop` (None: to the end).
+    """
+
+    name: str
+    function: Function
+    optimizer: Optimizer | None
+    params: Selection = None
+    every: int = 1
+    start: int = 0
+    stop: int | None = None
+    solo: bool = False
+    loc: Loc | None = None
+
+    @property
+    def step_name(self) -> str:
+        """The state that counts this phase's steps."""
+        return "step" if self.solo else f"{self.name}.step"
+
+    def selects(self, variable: Variable) -> bool:
+        """Whether this phase trains `variable`."""
+        return self.params is None or chosen(variable, self.params)
+
+
+def chosen(variable: Variable, selection: Selection) -> bool:
+    """Whether a name pattern (conv1.*) or a layer in `selection` covers `variable`."""
+    listed = [selection] if isinstance(selection, (str, Layer)) else list(selection or ())
+    return any(fnmatch.fnmatchcase(variable.name, part) if isinstance(part, str)
+               else part in variable.owners for part in listed)
+
+
+def phase(name: str, function: Function, optimizer: Optimizer | None, params: Selection = None,
+          every: int = 1, start: int = 0, stop: int | None = None) -> Phase:
+    """A phase of a task: `function` is a step of its own, training `params` with `optimizer`.
+
+    `params` are layers or name patterns (None: all parameters that it uses). Raises DlcError for a
+    bad name or schedule.
+    """
+    if not name.isidentifier():
+        raise DlcError(f"dlc.phase: {name!r} is no name", here(), "letters, digits and _")
+    _positive("phase", every=every)
+    if start < 0 or (stop is not None and stop <= start):
+        raise DlcError(f"dlc.phase {name!r}: epochs {start} to {stop} are none", here(),
+                       "0 <= start < stop")
+    _need_optimizer(optimizer, none_fits=True)
+    return Phase(name, function, optimizer, params, every, start, stop, loc=here())
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What `dlc train` takes: phases of training, an evaluation, data, and lengths.
+
+    A Task is immutable; `with_options` gives a changed one.
+    """
+
+    name: str
+    phases: tuple[Phase, ...]
+    evaluate: Function
+    data: str
+    batch: int
+    epochs: int
+    augment: Augment = None
+    patience: int | None = None
+    monitor: str = "loss"
+    frozen: Selection = None
+    dims: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    loc: Loc | None = None
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        """The task's function, as if it had not been decorated."""
+        return self.evaluate(*args, **settings)
+
+    # --- graphs
+
+    def graphs(self, batch: int | None = None) -> dict[str, Graph]:
+        """The steps as graphs: "train" (or "train.PHASE" for several phases) and "eval".
+
+        Inputs have the roles data, param and state; updates name what they replace.
+        """
+        dims = self.bound_dims(self.batch if batch is None else batch)
+        found = {self.entry_name(p): train_graph(self, p, dims) for p in self.phases}
+        found["eval"] = eval_graph(self, self.eval_phase(), dims)
+        return found
+
+    def entry_name(self, phase: Phase) -> str:
+        """The name of a phase's graph."""
+        return "train" if phase.solo else f"train.{phase.name}"
+
+    def eval_phase(self) -> Phase:
+        """The evaluation, as a phase that trains nothing."""
+        return replace(self.phases[-1], function=self.evaluate, optimizer=None)
+
+    def bound_dims(self, batch: int) -> dict[str, int]:
+        """Dimension names to sizes: the batch's name is the first axis of the first input."""
+        dims = dict(self.dims)
+        for function in (*(p.function for p in self.phases), self.evaluate):
+            first = next((t for t in signature(function).values() if isinstance(t, Type)), None)
+            if first is not None and first.shape and isinstance(first.shape[0], str):
+                dims.setdefault(first.shape[0], batch)
+        return dims
+
+    def variables(self, graphs: Mapping[str, Graph]) -> tuple[Variable, ...]:
+        """The parameters and state of all graphs, each once. Raises DlcError when types differ."""
+        found: dict[str, Variable] = {}
+        for graph in graphs.values():
+            for v in graph_variables(graph):
+                known = found.setdefault(v.name, v)
+                if (known.type.dtype, known.type.shape) != (v.type.dtype, v.type.shape):
+                    raise DlcError(f"{v.name} is {known.type} in one step and {v.type} in another",
+                                   v.loc, "a parameter has one type; it can't depend on the batch")
+        return tuple(found.values())
+
+    def initial_values(self, graphs: Mapping[str, Graph], seed: int = 0) -> dict[str, Any]:
+        """First values of all parameters and state as arrays, by checkpoint key."""
+        return initial_values(self.variables(graphs), seed)
+
+    # --- what steps ask
+
+    def freezes(self, variable: Variable) -> bool:
+        """Whether `variable` keeps its first value."""
+        return self.frozen is not None and chosen(variable, self.frozen)
+
+    def settings_of(self, function: Function) -> dict[str, Any]:
+        """The settings that `function` takes (its arguments with default values)."""
+        known = inspect.signature(function).parameters
+        return {k: v for k, v in self.settings.items() if k in known}
+
+    def augmentations(self, inputs: Mapping[str, Node]) -> Mapping[str, Callable[[Node], Node]]:
+        """Input name -> augmentation; a function alone augments the first input."""
+        if self.augment is None:
+            return {}
+        if not isinstance(self.augment, Mapping):
+            return {next(iter(inputs)): self.augment}
+        unknown = sorted(set(self.augment) - set(inputs))
+        if unknown:
+            raise DlcError(f"augment names {unknown[0]!r}, which is no input", self.loc,
+                           f"inputs are {', '.join(inputs)}{nearest(unknown[0], list(inputs))}")
+        return self.augment
+
+    def with_options(self, **options: Any) -> Task:
+        """This task with options given as text (`--set key=value`); see dlc/options.py."""
+        from dlc.options import changed
+
+        return changed(self, options)
+
+    def meta(self, graphs: Mapping[str, Graph]) -> dict[str, Any]:
+        """What the runtime and reports need, as plain data that JSON can hold; see TaskMeta."""
+        return describe_task(self, graphs)
+
+
+@dataclass(frozen=True)
+class TaskMeta:
+    """The plain-data side of a task. Locations are "file:line" texts, "" when unknown.
+
+    `checks[entry][k - 1]` explains fault k of that entry; fault -1 is a loss that is not finite.
+    `target` names the data input that `prediction` should equal ("" when neither is known),
+    `classes` how many there are when it holds class numbers. A state named `steps_per_epoch` is to
+    be set by the loop before the first step (`sets_steps_per_epoch`).
+    """
+
+    name: str
+    data: str
+    batch: int
+    epochs: int
+    patience: int | None
+    monitor: str
+    metrics: tuple[str, ...]
+    phases: tuple[dict[str, Any], ...]
+    parameters: int
+    parameter_types: dict[str, dict[str, Any]]
+    checks: dict[str, tuple[dict[str, str], ...]]
+    target: str
+    classes: int
+    sets_steps_per_epoch: bool
+    augmented: bool
+    optimizer: str
+    learning_rate: str
+
+
+def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
+    """TaskMeta of `task` as a dict."""
+    variables = task.variables(graphs)
+    params = [v for v in variables if v.role == "param"]
+    notes = graphs["eval"].notes
+    predicted, target = notes["prediction"], notes["target"]
+    kinds = {n.attrs["label"]: n.type for n in graphs["eval"].inputs}
+    is_class = target in kinds and kinds[target].dtype.is_integer
+    optimizers = [p.optimizer for p in task.phases if p.optimizer is not None]
+    meta = TaskMeta(
+        task.name, task.data, task.batch, task.epochs, task.patience, task.monitor,
+        notes["metrics"], tuple(_phase_data(task, p) for p in task.phases),
+        sum(v.type.size for v in params), {v.name: _type_data(v) for v in params},
+        {k: tuple(_check_data(c) for c in g.notes["checks"]) for k, g in graphs.items()},
+        target, int(predicted.shape[-1]) if is_class and predicted is not None else 0,
+        any(v.name == "steps_per_epoch" for v in variables), task.augment is not None,
+        ", ".join(dict.fromkeys(map(str, optimizers))),
+        ", ".join(dict.fromkeys(str(o.learning_rate) for o in optimizers)))
+    return asdict(meta)
+
+
+def _phase_data(task: Task, phase: Phase) -> dict[str, Any]:
+    return {"name": phase.name, "entry": task.entry_name(phase), "every": phase.every,
+            "start": phase.start, "stop": phase.stop, "step": phase.step_name}
+
+
+def _type_data(variable: Variable) -> dict[str, Any]:
+    return {"shape": [int(d) for d in variable.type.shape], "dtype": variable.type.dtype.name,
+            "loc": str(variable.loc or "")}
+
+
+def _check_data(check: Any) -> dict[str, str]:
+    return {"text": check.text, "loc": str(check.loc or "")}
+
+
+# --- the decorator ----------------------------------------------------------------------------------
+
+
+F = TypeVar("F", bound=Function)
+
+
+def task(function: Function | None = None, /, *, data: str = "", optimizer: Any = None,
+         batch: int = 32, epochs: int = 1, augment: Augment = None, patience: int | None = None,
+         monitor: str = "loss", frozen: Selection = None, dims: Mapping[str, int] | None = None,
+         phases: Sequence[Phase] = (), evaluate: Function | None = None, name: str = "") -> Any:
+    """Make a task of a function returning dlc.loss(...), or of several phases.
+
+    As a decorator: `@dlc.task(data="digits", optimizer=optim.adam(1e-3), batch=128, epochs=30)`.
+    With `phases=[dlc.phase(...), ...]` it is called, and `evaluate` (default: the last phase's
+    function) is what is measured. `augment` changes the first input (or those it names) in
+    training; `patience` stops after so many epochs in which `monitor` did not improve; `frozen`
+    parameters (layers or name patterns) keep their first values. Raises DlcError for an option that
+    does not fit.
+    """
+    loc = here()
+    _positive("task", batch=batch, epochs=epochs)
+    if patience is not None:
+        _positive("task", patience=patience)
+    options: dict[str, Any] = {
+        "data": data, "batch": batch, "epochs": epochs, "augment": augment, "patience": patience,
+        "monitor": monitor, "frozen": frozen, "dims": dict(dims or {}), "loc": loc}
+    if phases:
+        return _of_phases(phases, evaluate, name, options)
+    _need_optimizer(optimizer, none_fits=False)
+
+    def decorate(f: Function) -> Task:
+        if not callable(f):
+            raise DlcError(f"dlc.task: {f!r} is no function", loc)
+        one = Phase("train", f, optimizer, solo=True, loc=definition(f))
+        return Task(name or f.__name__, (one,), evaluate or f, **options)
+
+    return decorate if function is None else decorate(function)
+
+
+def _of_phases(phases: Sequence[Phase], evaluate: Function | None, name: str,
+               options: dict[str, Any]) -> Task:
+    names = [p.name for p in phases]
+    if len(set(names)) != len(names):
+        raise DlcError(f"dlc.task: two phases of one name in {', '.join(names)}", options["loc"])
+    if not name:
+        raise DlcError("dlc.task of phases needs a name", options["loc"], 'e.g. name="gan"')
+    return Task(name, tuple(phases), evaluate or phases[-1].function, **options)
+
+
+def _need_optimizer(value: Any, none_fits: bool) -> None:
+    if isinstance(value, Optimizer) or (value is None and none_fits):
+        return
+    raise DlcError(f"optimizer={value!r} is no optimizer", here(),
+                   "e.g. optimizer=optim.adam(1e-3); there are sgd, momentum, nesterov, adam, adamw")
+
+
+def _positive(what: str, **values: Any) -> None:
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise DlcError(f"dlc.{what}: {name}={value!r}", here(), f"{name} is a whole number from 1")

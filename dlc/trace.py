@@ -1,0 +1,192 @@
+"""From a Python function to a Graph: inputs from its signature, outputs from what it returns."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dlc.errors import DlcError, Loc, here
+from dlc.graph import Build, Graph, Node, building
+from dlc.names import naming
+from dlc.ops import elementwise, leaf
+from dlc.ops.convert import as_node
+from dlc.ops.gather import Check
+from dlc.scope import Scope, Variable, variable_names
+from dlc.source import definition, parameter_places
+from dlc.types import DTypeError, Type, i32
+
+
+@dataclass(frozen=True)
+class CheckText:
+    """A run-time check as data: what was wrong when fault number k is set, and where."""
+
+    text: str
+    loc: Loc | None
+
+
+@contextmanager
+def tracing(function: Callable[..., Any], training: bool) -> Iterator[tuple[Build, Scope]]:
+    """A new build with an empty scope, in which `function` is about to run."""
+    from dlc.nn.layer import Layer
+
+    build = Build(training)
+    scope = build.notes["scope"] = Scope(variable_names=variable_names(function, Layer))
+    with building(build), naming():
+        yield build, scope
+
+
+def trace(function: Callable[..., Any], *types: Type, name: str | None = None,
+          training: bool = False, dims: Mapping[str, int] | None = None) -> Graph:
+    """The graph of `function`, run once on symbolic inputs.
+
+    The inputs' types come from `types` or from the annotations (`x: f32["batch", 10]`); `dims`
+    binds dimension names. Outputs are what it returns (one value, a tuple, or a dict of them), the
+    state it updates, and `fault` when it has run-time checks: 0, or the number of the first check
+    that failed (notes["checks"]). Parameters and state follow the arguments (notes["variables"]).
+    Raises DlcError at the user's line for whatever does not fit.
+    """
+    inputs = make_inputs(function, types, dims or {}, "arg")
+    with tracing(function, training) as (build, scope):
+        result = function(*inputs.values())
+        named = named_outputs(function, result)
+        checks = distinct_checks(build)
+        if checks:
+            named["fault"] = fault_code([c.bad for c in checks], leaf.constant(0, Type(i32)))
+        named = {**named, **new_names(named, scope.updates)}
+    return Graph(
+        name or getattr(function, "__name__", "graph"),
+        (*inputs.values(), *(v.node for v in scope.variables.values())),
+        tuple(named.values()), tuple(named), {n: n for n in scope.updates},
+        {"variables": tuple(scope.variables.values()), "checks": check_texts(checks)})
+
+
+# --- inputs ---------------------------------------------------------------------------------------
+
+
+def signature(function: Callable[..., Any]) -> dict[str, Any]:
+    """Parameter name -> annotated Type (None without one) of the arguments that are arrays.
+
+    Arguments with a default value are the user's own settings and left alone.
+    """
+    try:
+        annotations = inspect.get_annotations(function, eval_str=True)
+    except (NameError, TypeError, ValueError, DTypeError) as problem:
+        raise DlcError(f"{_name(function)}: {problem}", definition(function),
+                       'annotate arrays with dlc types, e.g. x: f32["batch", 10]') from None
+    found = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise DlcError(f"{_name(function)}(*{parameter.name}): a graph has a fixed number of "
+                           "inputs", definition(function), "name each argument")
+        if parameter.default is parameter.empty:
+            found[parameter.name] = annotations.get(parameter.name)
+    return found
+
+
+def make_inputs(function: Callable[..., Any], types: Sequence[Type], dims: Mapping[str, int],
+                role: str) -> dict[str, Node]:
+    """An input node for each argument of `function`, with dimension names bound by `dims`."""
+    wanted = signature(function)
+    if types and len(types) != len(wanted):
+        raise DlcError(f"{_name(function)} takes {len(wanted)} arrays ({', '.join(wanted)}), "
+                       f"{len(types)} types are given", definition(function))
+    wanted = dict(zip(wanted, types, strict=True)) if types else wanted
+    places = parameter_places(function)
+    inputs = {}
+    for label, type_ in wanted.items():
+        place = places.get(label) or definition(function)
+        if not isinstance(type_, Type):
+            raise _no_type(function, label, type_, place)
+        node = leaf.input_(label, bound(function, label, type_, dims, place), role)
+        node.locs = () if place is None else (place,)
+        inputs[label] = node
+    return inputs
+
+
+def bound(function: Callable[..., Any], label: str, type_: Type, dims: Mapping[str, int],
+          place: Loc | None) -> Type:
+    """`type_` with dimension names replaced. Raises DlcError for a name without a value."""
+    missing = [d for d in type_.shape if isinstance(d, str) and d not in dims]
+    if not missing:
+        return type_.bind(dict(dims))
+    known = ", ".join(f"{k}={v}" for k, v in dims.items()) or "none"
+    raise DlcError(f"{_name(function)}: dimension {missing[0]!r} of {label}: {type_} has no value",
+                   place, f"give it a value: {missing[0]}=64 (dimensions given: {known})")
+
+
+def _no_type(function: Callable[..., Any], label: str, given: Any, place: Loc | None) -> DlcError:
+    shown = "no annotation" if given is None else f"the annotation {given!r}"
+    return DlcError(f"{_name(function)}: argument {label!r} has {shown}", place,
+                    f'give it a type: {label}: f32["batch", 10], or pass types to dlc.trace')
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__name__", function))
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+
+def named_outputs(function: Callable[..., Any], result: Any) -> dict[str, Node]:
+    """What a function returned, as named nodes. Raises DlcError for None and for other things."""
+    if result is None:
+        raise DlcError(f"{_name(function)} returned None", definition(function),
+                       "return the value, a tuple of values, or a dict of them")
+    if isinstance(result, Mapping):
+        listed = {str(k): v for k, v in result.items()}
+    elif isinstance(result, (tuple, list)):
+        listed = {f"out{i}": v for i, v in enumerate(result)}
+    else:
+        listed = {"out": result}
+    return {k: output(function, v) for k, v in listed.items()}
+
+
+def output(function: Callable[..., Any], value: Any) -> Node:
+    """One returned value as a node."""
+    try:
+        return as_node(value)
+    except DlcError:
+        raise DlcError(f"{_name(function)} returned {type(value).__name__} {value!r}",
+                       definition(function), "return graph values, arrays or numbers") from None
+
+
+def new_names(taken: Mapping[str, Node], more: Mapping[str, Node]) -> dict[str, Node]:
+    """`more`, which is to stand beside `taken`. Raises DlcError when a name is in both."""
+    clash = set(taken) & set(more)
+    if clash:
+        raise DlcError(f"output {min(clash)!r} has the name of a state that is updated", here(),
+                       "give one of them another name")
+    return dict(more)
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def distinct_checks(build: Build) -> list[Check]:
+    """The run-time checks noted in `build`, each condition once, in order."""
+    found: dict[Node, Check] = {}
+    for check in build.notes.get("checks", ()):
+        found.setdefault(check.bad, check)
+    return list(found.values())
+
+
+def check_texts(checks: Sequence[Check]) -> tuple[CheckText, ...]:
+    """The checks as data; fault k is the text at k - 1."""
+    return tuple(CheckText(c.text, c.loc) for c in checks)
+
+
+def fault_code(bad: Sequence[Node], otherwise: Node) -> Node:
+    """i32[()]: k for the first of `bad` that holds, counted from 1; `otherwise` when none does."""
+    code = otherwise
+    for number in range(len(bad), 0, -1):
+        code = elementwise.where(bad[number - 1], leaf.constant(number, Type(i32)), code)
+    return code
+
+
+def graph_variables(graph: Graph) -> tuple[Variable, ...]:
+    """The parameters and state of a traced graph, in order of first use."""
+    found: tuple[Variable, ...] = graph.notes.get("variables", ())
+    return found

@@ -1,0 +1,291 @@
+"""Derivatives as functions of functions: grad, value_and_grad, vjp, jvp, hvp build GRAD/JVP nodes.
+
+A derivative holds its function as a body graph; the differentiate pass expands it. Values that the
+function takes from outside become operands of the node, its effects (state updates, run-time
+checks) further results.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlc.errors import DlcError, here
+from dlc.graph import Graph, Node, current_build, describe, make, substitute, toposort
+from dlc.ops import higher, leaf
+from dlc.ops.autodiff import depends_on
+from dlc.ops.convert import as_node
+from dlc.ops.gather import Check
+
+Wrt = int | Sequence[int] | Node | Sequence[Node]
+
+
+@dataclass(frozen=True)
+class Body:
+    """A function as a closed graph: inputs are its array arguments, then what it captured."""
+
+    graph: Graph
+    operands: tuple[Node, ...]
+    results: int
+    single: bool
+    updates: tuple[str, ...]
+    checks: tuple[Check, ...]
+
+
+# --- arguments: nodes in tuples, lists and dicts ------------------------------------------------------
+
+
+def flatten(value: Any) -> list[Any]:
+    """The leaves of nested tuples, lists and dicts, in order."""
+    if isinstance(value, Mapping):
+        return [leaf_ for v in value.values() for leaf_ in flatten(v)]
+    if isinstance(value, (tuple, list)):
+        return [leaf_ for v in value for leaf_ in flatten(v)]
+    return [value]
+
+
+def unflatten(like: Any, leaves: list[Any]) -> Any:
+    """`leaves` (consumed from the front) in the nesting of `like`."""
+    if isinstance(like, Mapping):
+        return {k: unflatten(v, leaves) for k, v in like.items()}
+    if isinstance(like, (tuple, list)):
+        return tuple(unflatten(v, leaves) for v in like)
+    return leaves.pop(0)
+
+
+# --- closing a function over what it captures -----------------------------------------------------------
+
+
+def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[Node] = ()) -> Body:
+    """Run `function` once on fresh inputs for `args` (arrays, or nestings of them).
+
+    `watched` are outside nodes that become inputs too, after the arguments.
+    """
+    leaves = [as_node(a) for a in flatten(list(args))]
+    fresh = [leaf.input_(n.name or f"x{i}", n.type) for i, n in enumerate(leaves)]
+    before = _Effects.now()
+    result = function(*unflatten(list(args), list(fresh)))
+    single = not isinstance(result, (tuple, list))
+    outputs = [as_node(r) for r in ([result] if single else result)]
+    updates, checks = before.since()
+    everything = [*outputs, *updates.values(), *(c.bad for c in checks)]
+    holes = {w: leaf.input_(w.name or "captured", w.type) for w in watched}
+    inner = substitute(everything, holes) if holes else everything
+    body, captured = _lift(inner, [*fresh, *holes.values()])
+    name = getattr(function, "__name__", "body").strip("<>")
+    graph = Graph(name, (*fresh, *holes.values(), *captured.values()), tuple(body))
+    return Body(graph, (*leaves, *watched, *captured), len(outputs), single, tuple(updates),
+                tuple(checks))
+
+
+def _lift(outputs: Sequence[Node], fresh: Sequence[Node]) -> tuple[list[Node], dict[Node, Node]]:
+    """Make `outputs` functions of inputs alone: outside values they read become new inputs."""
+    inside = depends_on(outputs, fresh)
+    edges = [arg for node in toposort(outputs) if node in inside for arg in node.args]
+    captured: dict[Node, Node] = {}
+    for value in (*edges, *outputs):
+        if value not in inside and not _constant(value):
+            captured.setdefault(value, leaf.input_(value.name or "captured", value.type))
+    return substitute(outputs, captured), captured
+
+
+def _constant(node: Node) -> bool:
+    return node.op in (leaf.CONSTANT, leaf.ARRAY, leaf.IOTA)
+
+
+@dataclass
+class _Effects:
+    """State updates and checks of the running build, to tell what a function adds to them."""
+
+    updates: dict[str, Node]
+    checks: int
+
+    @staticmethod
+    def now() -> _Effects:
+        notes = build.notes if (build := current_build()) is not None else {}
+        scope = notes.get("scope")
+        return _Effects(dict(scope.updates) if scope else {}, len(notes.get("checks", ())))
+
+    def since(self) -> tuple[dict[str, Node], list[Check]]:
+        """What was added; checks are taken off the build, `publish` puts them back."""
+        build = current_build()
+        if build is None:
+            return {}, []
+        scope, checks = build.notes.get("scope"), build.notes.get("checks", [])
+        added = checks[self.checks:]
+        del checks[self.checks:]
+        updates = scope.updates if scope else {}
+        return {k: v for k, v in updates.items() if self.updates.get(k) is not v}, added
+
+
+def publish(body: Body, values: Sequence[Node]) -> None:
+    """Let the effects of the body be `values`, what its outputs are outside."""
+    build = current_build()
+    if build is None:
+        return
+    left = list(values[body.results:])
+    for name in body.updates:
+        build.notes["scope"].updates[name] = left.pop(0)
+    for check in body.checks:
+        build.notes.setdefault("checks", []).append(replace(check, bad=left.pop(0)))
+
+
+def results_of(body: Body, node: Node) -> list[Node]:
+    """The outputs of the body as results of `node`, which holds it; publishes the effects."""
+    values = [higher.item(node, i) for i in range(len(body.graph.outputs))]
+    publish(body, values)
+    return values[:body.results]
+
+
+# --- reverse mode -----------------------------------------------------------------------------------
+
+
+def value_and_grad(function: Callable[..., Any], wrt: Wrt = 0) -> Callable[..., tuple[Any, Any]]:
+    """A function giving (what `function` gives, the gradient of its (first) result).
+
+    `wrt` is the number of an argument, several, or nodes from outside that `function` reads; the
+    gradient has the same nesting. The result must be a float scalar; further results are passed
+    through. Raises DlcError at the user's line where no gradient exists.
+    """
+    @functools.wraps(function)
+    def derived(*args: Any) -> tuple[Any, Any]:
+        watched, places = _watched(wrt, args)
+        body = close(function, args, watched)
+        first = body.graph.outputs[0]
+        if first.type.size != 1 or first.ndim or not first.dtype.is_float:
+            raise DlcError(f"grad of {_name(function)}: its result is {describe(first)}", here(),
+                           "a gradient needs one float; take .mean() or .sum(), or use dlc.vjp")
+        order, wanted = _order(body, args, places, watched)
+        node = grad_node(body, order, wanted, leaf.constant(1.0, first.type))
+        values = results_of(body, node)
+        total = len(body.graph.outputs)
+        grads = [higher.item(node, total + i) for i in range(wanted)]
+        return (values[0] if body.single else tuple(values)), _nested(wrt, args, places, grads)
+
+    return derived
+
+
+def grad(function: Callable[..., Any], wrt: Wrt = 0) -> Callable[..., Any]:
+    """The gradient of `function`'s (first) result; see value_and_grad."""
+    derived = value_and_grad(function, wrt)
+
+    @functools.wraps(function)
+    def gradient(*args: Any) -> Any:
+        return derived(*args)[1]
+
+    return gradient
+
+
+def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """(function(*args), pullback): pullback(g) is the cotangent of each argument for g.
+
+    `function` gives one array; g has its shape. One argument's cotangent comes alone, several as a
+    tuple.
+    """
+    body = close(function, args)
+    outputs = substitute(body.graph.outputs, dict(zip(body.graph.inputs, body.operands,
+                                                      strict=True)))
+    publish(body, outputs)
+    places = tuple(range(len(args)))
+    order, wanted = _order(body, args, places, ())
+
+    def pullback(g: Any) -> Any:
+        first = body.graph.outputs[0]
+        cotangent = as_node(g, first.dtype)
+        if tuple(cotangent.shape) != tuple(first.shape):
+            raise DlcError(f"pullback of {_name(function)}: cotangent {describe(cotangent)} for "
+                           f"{describe(first)}", here(), "it has the result's shape")
+        node = grad_node(body, order, wanted, cotangent)
+        total = len(body.graph.outputs)
+        grads = [higher.item(node, total + i) for i in range(wanted)]
+        return _nested(places if len(args) > 1 else 0, args, places, grads)
+
+    results = outputs[:body.results]
+    return (results[0] if body.single else tuple(results)), pullback
+
+
+def grad_node(body: Body, order: Sequence[int], wanted: int, cotangent: Node) -> Node:
+    """The GRAD node over `body` with inputs in `order`, differentiated by the first `wanted`."""
+    inputs = tuple(body.graph.inputs[i] for i in order)
+    graph = Graph(body.graph.name, inputs, body.graph.outputs)
+    operands = [body.operands[i] for i in order]
+    return make(higher.GRAD, (*operands, cotangent), body=graph, count=wanted)
+
+
+def _watched(wrt: Wrt, args: Sequence[Any]) -> tuple[tuple[Node, ...], tuple[int, ...]]:
+    """The outside nodes and the argument numbers that `wrt` names."""
+    listed: Sequence[Any] = (wrt,) if isinstance(wrt, (int, Node)) else tuple(wrt)
+    if listed and all(isinstance(w, Node) for w in listed):
+        return tuple(listed), ()
+    places = []
+    for w in listed:
+        if isinstance(w, bool) or not isinstance(w, int) or not -len(args) <= w < len(args):
+            raise DlcError(f"wrt={w!r} names no argument of {len(args)}", here(),
+                           f"arguments are 0 .. {len(args) - 1}; or give nodes from outside")
+        places.append(w % len(args))
+    return (), tuple(places)
+
+
+def _order(body: Body, args: Sequence[Any], places: Sequence[int],
+           watched: Sequence[Node]) -> tuple[list[int], int]:
+    """(inputs of the body with the differentiated ones first, how many those are)."""
+    starts = [0]
+    for arg in args:
+        starts.append(starts[-1] + len(flatten(arg)))
+    first = [i for p in places for i in range(starts[p], starts[p + 1])]
+    first += range(starts[-1], starts[-1] + len(watched))
+    for i in first:
+        if not body.graph.inputs[i].dtype.is_float:
+            raise DlcError(f"no gradient by {describe(body.graph.inputs[i])}", here(),
+                           "a gradient exists by floats only")
+    rest = [i for i in range(len(body.graph.inputs)) if i not in first]
+    return [*first, *rest], len(first)
+
+
+def _nested(wrt: Any, args: Sequence[Any], places: Sequence[int], grads: list[Node]) -> Any:
+    """Gradients in the nesting of what they belong to; one alone when `wrt` is one."""
+    if not places:
+        return grads[0] if isinstance(wrt, Node) else tuple(grads)
+    found = tuple(unflatten(args[p], grads) for p in places)
+    return found[0] if isinstance(wrt, int) else found
+
+
+# --- forward mode -----------------------------------------------------------------------------------
+
+
+def jvp(function: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """(function(*args), its derivative in the direction `tangents`), one tangent per argument.
+
+    Raises DlcError when tangents and arguments differ in number or shape.
+    """
+    body = close(function, list(args))
+    leaves, moved = body.operands, flatten(list(tangents))
+    count = len(flatten(list(args)))
+    if len(moved) != count:
+        raise DlcError(f"jvp of {_name(function)}: {len(moved)} tangents for {count} arguments",
+                       here(), "give one tangent of the same shape for each argument")
+    directions = [_tangent(function, t, x) for t, x in zip(moved, leaves, strict=False)]
+    node = make(higher.JVP, (*leaves, *directions), body=body.graph, tangents=count)
+    values = results_of(body, node)
+    total = len(body.graph.outputs)
+    pushed = [higher.item(node, total + i) for i in range(body.results)]
+    return (values[0], pushed[0]) if body.single else (tuple(values), tuple(pushed))
+
+
+def _tangent(function: Callable[..., Any], tangent: Any, x: Node) -> Node:
+    node = as_node(tangent, x.dtype)
+    if (node.dtype, tuple(node.shape)) != (x.dtype, tuple(x.shape)):
+        raise DlcError(f"jvp of {_name(function)}: tangent {describe(node)} for {describe(x)}",
+                       here(), "a tangent has its argument's dtype and shape")
+    return node
+
+
+def hvp(function: Callable[..., Any], x: Any, v: Any) -> Any:
+    """The Hessian of the scalar `function` at x times v, forward over reverse (Pearlmutter 1994)."""
+    return jvp(grad(function), (x,), (v,))[1]
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__name__", "function"))

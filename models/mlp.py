@@ -1,0 +1,14 @@
+"""A multilayer perceptron on the handwritten digits: two hidden layers of ReLU."""
+
+from __future__ import annotations
+
+import dlc
+from dlc import f32, i32, nn, optim
+
+net = nn.chain(nn.flatten, nn.dense(128), nn.relu, nn.dense(64), nn.relu, nn.dense(10))
+
+
+@dlc.task(data="digits", optimizer=optim.adam(1e-3), batch=64, epochs=30)
+def mlp(image: f32["batch", 1, 28, 28], label: i32["batch"]) -> dlc.Loss:
+    logits = net(image)
+    return dlc.loss(nn.cross_entropy(logits, label), accuracy=nn.accuracy(logits, label))
