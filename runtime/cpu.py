@@ -155,6 +155,8 @@ class CpuProgram(ArenaProgram):
             attendant.attend()
             return attendant.interrupted
         finally:
+            if self._current is not None and self._current.completed:
+                self._current.held = None  # threads remember the run; the arena must not stay
             self._lock.release()
 
     def _settle(self) -> None:

@@ -154,6 +154,9 @@ class Trainer:
             if index >= skip:
                 rows = np.arange(count, dtype=np.int64)[None]
                 self.run_rows(self.bind(arrays, self.is_tail(count)), rows)
+        if not self.position.batches:
+            raise DataError(self.dataset.name, f"epoch {self.position.epoch + 1}",
+                            "the stream gives no batch", "at least one batch an epoch")
 
     def is_tail(self, count: int) -> bool:
         """Whether a streamed batch of `count` samples takes the tail entries; DataError if none."""
@@ -205,8 +208,8 @@ class Trainer:
                 self.fail(bound, report, chunk[kept])
             if report.reason == "interrupt" or self.stop.signal:
                 raise Stopped
-            if self.is_save_due():
-                self.save()
+            if self.is_save_due() and self.position.batches != self.batches_per_epoch():
+                self.save()  # the end of an epoch saves once it is judged
 
     def until_save(self, count: int) -> int:
         """How many of `count` steps may run before the next save by number of steps."""

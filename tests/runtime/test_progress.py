@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dlc.runtime.progress import LiveProgress, PlainProgress, make_progress, show_number, show_time
+from dlc.runtime.progress import (
+    LiveProgress,
+    PlainProgress,
+    make_progress,
+    show_number,
+    show_rate,
+    show_time,
+)
 from dlc.runtime.training import TrainConfig
 
 CONFIG = TrainConfig("lenet", epochs=60, batch=128, seed=3, monitor="accuracy",
@@ -116,4 +123,6 @@ def test_numbers_and_times() -> None:
     shown = [show_number(v) for v in (None, 0.0, 0.12345, 1.5e-4, 12.3456, 123456.0, -2.5)]
     assert shown == ["", "0.0000", "0.1235", "1.50e-04", "12.346", "1.23e+05", "-2.5000"]
     assert show_number(float("nan")) == "nan" and show_number(0.001, "lr") == "1.00e-03"
+    assert [show_rate(r) for r in (0.5, 987.4, 12345, 4.56e6, 2e9)] == [
+        "0.5", "987", "12.3k", "4.56M", "2G"]
     assert [show_time(s) for s in (0.2, 59.6, 3599, 3723)] == ["0:00", "1:00", "59:59", "1:02:03"]

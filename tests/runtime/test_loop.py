@@ -1,0 +1,439 @@
+"""The training loop on a Program written by hand: numbers, resume, faults, streams, phases."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlc.runtime import checkpoint as checkpoint_module
+from dlc.runtime import load
+from dlc.runtime.checkpoint import CheckpointError, read_checkpoint
+from dlc.runtime.data import DataError, Dataset, epoch_order
+from dlc.runtime.loop import train
+from dlc.runtime.schedule import TrainPhase, find_phases
+from dlc.runtime.training import Callbacks, Fault, TrainConfig, TrainingFault, TrainResult
+from tests.runtime.handmade import entry, final_bytes, initial, make_data, make_program
+
+CONFIG = TrainConfig("line", epochs=4, batch=16, seed=3, save_seconds=1e9, save_steps=3)
+
+
+class Watcher:
+    """A Progress that remembers what it was told, and may act at a given batch."""
+
+    def __init__(self, at: tuple[int, int] | None = None) -> None:
+        self.notes: list[str] = []
+        self.records: list[Mapping[str, Any]] = []
+        self.at, self.closed = at, False
+        self.started: tuple[Any, ...] = ()
+
+    def start(self, config: TrainConfig, samples: int, steps: int | None, epoch: int) -> None:
+        self.started = (samples, steps, epoch)
+
+    def advance(self, done: int, metrics: Mapping[str, float]) -> None:
+        if self.at == (len(self.records), done):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        self.records.append(record)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Any]:
+    program = load(make_program(), threads=1)
+    yield program
+    program.close()
+
+
+def run(loaded: Any, folder: Path | None, watcher: Watcher | None = None, data: Any = None,
+        **changes: Any) -> tuple[TrainResult, str]:
+    result = train(loaded, replace(CONFIG, **changes), data or make_data(), folder, initial,
+                   Callbacks(watcher or Watcher()))
+    return result, final_bytes(loaded)
+
+
+def without_times(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in record.items() if k != "step_ms"} for record in history]
+
+
+def reference(epochs: int) -> tuple[np.ndarray, float, list[float], list[float]]:
+    """The same training in NumPy: w, b, mean training loss and test loss of every epoch."""
+    data = make_data()
+    x, y = data.train["x"].astype(np.float64), data.train["y"][:, 0].astype(np.float64)
+    assert data.test is not None
+    tx, ty = data.test["x"].astype(np.float64), data.test["y"][:, 0].astype(np.float64)
+    w, b, step = np.zeros(3), 0.0, 0
+    losses, tests = [], []
+    for epoch in range(epochs):
+        order, total = epoch_order(3, epoch, len(x)), 0.0
+        for start in range(0, len(x), 16):
+            rows = order[start:start + 16]
+            off = x[rows] @ w + b - y[rows]
+            total += float(np.sum(off * off))
+            rate = 0.2 / (1 + 0.01 * step)
+            w, b, step = w - rate * (off @ x[rows]) / len(rows), b - rate * off.mean(), step + 1
+        losses.append(total / len(x))
+        tests.append(float(np.mean((tx @ w + b - ty) ** 2)))
+    return w, b, losses, tests
+
+
+def test_numbers_match_numpy(loaded: Any, tmp_path: Path) -> None:
+    watcher = Watcher()
+    result, _ = run(loaded, tmp_path, watcher)
+    w, b, losses, tests = reference(4)
+    np.testing.assert_allclose(loaded.read("w"), w, rtol=1e-4)
+    np.testing.assert_allclose(loaded.read("b"), b, rtol=1e-4)
+    assert int(loaded.read("seen")) == 4 * 85
+    assert [r["step"] for r in result.history] == [6, 12, 18, 24]
+    np.testing.assert_allclose([r["train"]["loss"] for r in result.history], losses, rtol=1e-4)
+    np.testing.assert_allclose([r["test"]["loss"] for r in result.history], tests, rtol=1e-4)
+    np.testing.assert_allclose(result.history[0]["train"]["lr"], 0.2 / 1.05, rtol=1e-6)
+    assert (result.epochs, result.steps, result.parameters) == (4, 24, 4)
+    assert result.train_loss == result.history[-1]["train"]["loss"]
+    assert result.test_loss == result.history[-1]["test"]["loss"]
+    assert list(result.metrics) == ["gap"] and result.step_ms is not None and result.step_ms > 0
+    assert result.peak_bytes == loaded.allocated_bytes
+    assert watcher.started == (85, 6, 0) and watcher.closed and len(watcher.records) == 4
+    assert result.checkpoint == tmp_path / "last.safetensors"
+    saved = read_checkpoint(result.checkpoint)
+    assert saved.arrays["w"].tobytes() == loaded.read("w").tobytes()
+    assert saved.position.epoch == 4 and saved.position.step == 24
+
+
+def test_json_has_the_documented_keys(loaded: Any, tmp_path: Path) -> None:
+    result, _ = run(loaded, tmp_path, epochs=1, compile_s=1.5)
+    record = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert {"model", "target", "epochs", "steps", "train_loss", "test_loss", "metrics", "step_ms",
+            "compile_s", "peak_bytes", "parameters", "checkpoint"} <= set(record)
+    assert record["model"] == "line" and record["compile_s"] == 1.5
+    result.test_loss, result.metrics["gap"] = float("nan"), float("inf")
+    record = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert record["test_loss"] is None and record["metrics"] == {"gap": None}
+
+
+def test_seed_changes_the_order_alone(loaded: Any) -> None:
+    first, second, third = (run(loaded, None, seed=s)[1] for s in (3, 3, 4))
+    assert first == second != third
+
+
+@pytest.mark.parametrize("at", [(0, 3), (1, 5), (1, 6), (2, 3), (3, 6)])
+def test_interrupt_and_resume_is_as_if_nothing_happened(loaded: Any, tmp_path: Path,
+                                                        at: tuple[int, int]) -> None:
+    whole, expected = run(loaded, None)
+    watcher = Watcher(at)
+    stopped, _ = run(loaded, tmp_path, watcher, resume_hint="dlc train line --resume")
+    assert stopped.interrupted == signal.SIGINT and stopped.steps < 25
+    assert watcher.notes[-1].endswith("resume with: dlc train line --resume") and watcher.closed
+    saved = read_checkpoint(tmp_path / "last.safetensors").position
+    assert saved.step == stopped.steps
+    resumed, found = run(loaded, tmp_path, Watcher(), resume=True)
+    assert found == expected and resumed.interrupted == 0
+    assert without_times(resumed.history) == without_times(whole.history)
+    assert resumed.best_epoch == whole.best_epoch
+
+
+def test_handlers_are_put_back(loaded: Any) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    run(loaded, None, epochs=1)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_resume_of_every_checkpoint_on_the_way(loaded: Any, tmp_path: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the machine had been switched off right after each save."""
+    kept: list[bytes] = []
+    real = checkpoint_module.write_checkpoint
+
+    def keep(path: Path, checkpoint: Any) -> None:
+        real(path, checkpoint)
+        if path.name == "last.safetensors":
+            kept.append(path.read_bytes())
+
+    monkeypatch.setattr(checkpoint_module, "write_checkpoint", keep)
+    whole, expected = run(loaded, tmp_path / "a")
+    monkeypatch.undo()
+    assert len(kept) >= 8
+    for number, content in enumerate(kept):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "last.safetensors").write_bytes(content)
+        resumed, found = run(loaded, folder, resume=True)
+        assert found == expected
+        assert without_times(resumed.history) == without_times(whole.history)
+
+
+def test_resume_without_a_checkpoint_says_so(loaded: Any, tmp_path: Path) -> None:
+    watcher = Watcher()
+    _, found = run(loaded, tmp_path / "new", watcher, resume=True)
+    assert found == run(loaded, None)[1]
+    assert "training from the beginning" in watcher.notes[0]
+
+
+def test_resume_of_a_finished_run(loaded: Any, tmp_path: Path) -> None:
+    first, expected = run(loaded, tmp_path)
+    again, found = run(loaded, tmp_path, resume=True)
+    assert found == expected and again.steps == first.steps
+    assert again.step_ms is not None and again.checkpoint == first.checkpoint
+    longer, _ = run(loaded, tmp_path, resume=True, epochs=6)
+    whole, expected = run(loaded, None, epochs=6)
+    assert final_bytes(loaded) == expected and longer.steps == whole.steps
+
+
+@pytest.mark.parametrize("damage", [b"", b"truncated", None])
+def test_damaged_last_resumes_from_previous(loaded: Any, tmp_path: Path,
+                                            damage: bytes | None) -> None:
+    _, expected = run(loaded, None)
+    run(loaded, tmp_path, Watcher((2, 3)))
+    last = tmp_path / "last.safetensors"
+    content = last.read_bytes()
+    last.write_bytes(content[:-7] if damage == b"truncated" else damage or content[::-1])
+    watcher = Watcher()
+    _, found = run(loaded, tmp_path, watcher, resume=True)
+    assert found == expected
+    assert "cannot be used" in watcher.notes[0] and "resumed at step" in watcher.notes[1]
+    assert read_checkpoint(tmp_path / "previous.safetensors").identity.seed == 3
+    assert (tmp_path / "best.safetensors").is_file()
+
+
+def test_fresh_run_leaves_nothing_of_an_earlier_one(loaded: Any, tmp_path: Path) -> None:
+    run(loaded, tmp_path, seed=9)
+    run(loaded, tmp_path, Watcher((0, 3)))
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["last.safetensors"]
+    assert read_checkpoint(tmp_path / "last.safetensors").identity.seed == 3
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"seed": 4}, "seed 3, not 4"), ({"model": "curve"}, "'line', not 'curve'"),
+    ({"task": "other"}, "another version of the task"),
+])
+def test_resume_of_another_run_is_refused(loaded: Any, tmp_path: Path, changes: dict[str, Any],
+                                          words: str) -> None:
+    run(loaded, tmp_path, epochs=1)
+    with pytest.raises(CheckpointError, match=words):
+        run(loaded, tmp_path, resume=True, **changes)
+
+
+def test_full_disk_is_a_warning(loaded: Any, tmp_path: Path,
+                                monkeypatch: pytest.MonkeyPatch) -> None:
+    _, expected = run(loaded, None)
+    real, calls = checkpoint_module.replace_file, []
+
+    def full(path: Path, content: bytes) -> None:
+        calls.append(path.name)
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(checkpoint_module, "replace_file", full)
+    watcher = Watcher()
+    result, found = run(loaded, tmp_path, watcher)
+    assert found == expected and result.steps == 24
+    warning = next(n for n in watcher.notes if n.startswith("warning"))
+    assert "No space left on device" in warning and "step 3 stays" in warning
+    assert result.checkpoint is None
+    assert read_checkpoint(tmp_path / "last.safetensors").position.step == 3
+    monkeypatch.undo()
+    assert run(loaded, tmp_path, resume=True)[1] == expected
+
+
+def spoilt(row: int = 40) -> Dataset:
+    data = make_data()
+    x = data.train["x"].copy()
+    x[row] = 1e25
+    return replace(data, train={"x": x, "y": data.train["y"]})
+
+
+def test_fault_stops_with_step_and_cause(loaded: Any, tmp_path: Path) -> None:
+    order = epoch_order(3, 0, 85).tolist()
+    step = order.index(40) // 16
+    seen: list[Fault] = []
+
+    def explain(fault: Fault) -> str:
+        seen.append(fault)
+        return "multiply gives inf        models/line.py:3"
+
+    callbacks = Callbacks(Watcher(), explain)
+    with pytest.raises(TrainingFault) as caught:
+        train(loaded, CONFIG, spoilt(), tmp_path, initial, callbacks)
+    assert str(caught.value) == (f"step {step} (epoch 1, batch {step + 1}): multiply gives inf"
+                                 "        models/line.py:3")
+    assert caught.value.fault is seen[0] and seen[0].code == 7 and seen[0].entry == "train"
+    assert np.float32(1e25) in seen[0].inputs["x"]
+    assert int(loaded.read("seen")) == 16 * step, "the update of the faulty step was not kept"
+    assert np.isfinite(loaded.read("w")).all()
+    assert read_checkpoint(tmp_path / "last.safetensors").position.step == step
+    with pytest.raises(TrainingFault, match=f"step {step} .*fault 7"):
+        run(loaded, tmp_path, data=spoilt(), resume=True)
+
+
+def test_fault_in_the_test_data(loaded: Any, tmp_path: Path) -> None:
+    data = make_data()
+    assert data.test is not None
+    data.test["x"][20] = 1e25
+    with pytest.raises(TrainingFault, match=r"step 6 \(epoch 1, testing\)") as caught:
+        run(loaded, tmp_path, data=data)
+    assert caught.value.fault.entry == "eval"
+    assert read_checkpoint(tmp_path / "last.safetensors").position.step == 6
+
+
+def test_patience_and_best(loaded: Any, tmp_path: Path) -> None:
+    """The largest gap as something to maximize: it falls at once, so the first epoch is best."""
+    result, _ = run(loaded, tmp_path, monitor="gap", higher_is_better=True, patience=2, epochs=50)
+    assert result.stopped_early and result.epochs == 3 and result.best_epoch == 1
+    best = read_checkpoint(tmp_path / "best.safetensors")
+    assert best.position.step == 6 and best.position.best_epoch == 1
+    falling, _ = run(loaded, tmp_path, patience=2, epochs=6)
+    assert not falling.stopped_early and falling.best_epoch == 6
+    again, _ = run(loaded, tmp_path, patience=2, epochs=6, resume=True)
+    assert again.steps == falling.steps
+
+
+def test_unknown_monitor_names_the_metrics(loaded: Any) -> None:
+    with pytest.raises(ValueError, match=r"monitor='accuracy'.*loss, gap"):
+        run(loaded, None, monitor="accuracy")
+
+
+@pytest.mark.parametrize("changes", [
+    {"epochs": -1}, {"batch": 0}, {"seed": -1}, {"patience": 0}, {"save_steps": 0},
+    {"save_seconds": float("nan")}, {"epochs": 1.5}, {"seed": True},
+])
+def test_settings_that_do_not_fit(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(changes))}=.*does not fit"):
+        replace(CONFIG, **changes)
+
+
+def test_zero_epochs(loaded: Any, tmp_path: Path) -> None:
+    result, found = run(loaded, tmp_path, epochs=0)
+    assert (result.steps, result.train_loss, result.test_loss) == (0, None, None)
+    assert found == "000000000000000000000000 00000000 00000000"
+    assert read_checkpoint(tmp_path / "last.safetensors").position.step == 0
+
+
+def test_missing_initial_value(loaded: Any) -> None:
+    with pytest.raises(ValueError, match="no initial value for b, seen"):
+        train(loaded, CONFIG, make_data(), None, {"w": np.zeros(3, np.float32)})
+
+
+def test_without_test_data(loaded: Any) -> None:
+    result, found = run(loaded, None, data=replace(make_data(), test=None))
+    assert result.test_loss is None and "gap" in result.metrics
+    assert found == run(loaded, None)[1], "testing changes nothing"
+
+
+# -- streams -------------------------------------------------------------------------------------
+
+
+def batches_of(epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    data, order = make_data().train, epoch_order(3, epoch, 85)
+    for start in range(0, 85, 16):
+        rows = order[start:start + 16]
+        yield data["x"][rows], data["y"][rows]
+
+
+def stream(**changes: Any) -> Dataset:
+    return replace(Dataset("stream", {}, make_data().test, stream=batches_of), **changes)
+
+
+def test_stream_equals_data_in_memory(loaded: Any, tmp_path: Path) -> None:
+    whole, expected = run(loaded, None)
+    watcher = Watcher()
+    result, found = run(loaded, tmp_path, watcher, data=stream())
+    assert found == expected and watcher.started == (0, None, 0)
+    assert without_times(result.history) == without_times(whole.history)
+
+
+def test_stream_resumes_in_mid_epoch(loaded: Any, tmp_path: Path) -> None:
+    _, expected = run(loaded, None)
+    stopped, _ = run(loaded, tmp_path, Watcher((1, 2)), data=stream())
+    assert stopped.steps == 8
+    assert run(loaded, tmp_path, data=stream(), resume=True)[1] == expected
+
+
+def test_stream_for_testing(loaded: Any) -> None:
+    test = make_data().test
+    assert test is not None
+    parts = [{k: v[i:i + 16] for k, v in test.items()} for i in range(0, 35, 16)]
+    streamed, _ = run(loaded, None, data=stream(test=None, test_stream=parts))
+    whole, _ = run(loaded, None)
+    assert streamed.test_loss == whole.test_loss
+
+
+def test_stream_batch_of_another_size(loaded: Any) -> None:
+    odd = [(np.zeros((9, 3), np.float32), np.zeros((9, 1), np.float32))]
+    with pytest.raises(DataError, match=r"epoch 1, batch 1: a batch of 9 samples.*5 or 16"):
+        run(loaded, None, data=stream(stream=odd))
+    with pytest.raises(DataError, match=r"test.*a batch of 9 samples.*3 or 16"):
+        run(loaded, None, data=stream(test=None, test_stream=odd))
+
+
+def test_stream_without_a_batch(loaded: Any) -> None:
+    with pytest.raises(DataError, match=r"epoch 1.*no batch"):
+        run(loaded, None, data=stream(stream=[]))
+
+
+# -- phases --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_phases() -> Iterator[Any]:
+    base = make_program()
+    entries = {n: e for n, e in base.entries.items() if not n.startswith("train")}
+    for name in ("a", "b"):
+        entries[f"train.{name}"] = entry(f"train.{name}", "sgd", 16)
+        entries[f"train_tail.{name}"] = entry(f"train_tail.{name}", "sgd", 5)
+    program = load(replace(base, entries=entries), threads=1)
+    yield program
+    program.close()
+
+
+def test_phases_alternate(two_phases: Any, tmp_path: Path) -> None:
+    a, b = find_phases(two_phases.program)
+    assert (a.entry, a.tail, a.name) == ("train.a", "train_tail.a", "a")
+    phases = (replace(a, every=2), replace(b, every=3, offset=1))
+    result, expected = run(two_phases, None, phases=phases)
+    sizes = [5 if step % 6 == 5 else 16 for step in range(24)]
+    ran = [step for step in range(24) for due in (step % 2 == 0, step % 3 == 1) if due]
+    assert int(two_phases.read("seen")) == sum(sizes[step] for step in ran)
+    train_means = result.history[0]["train"]
+    assert set(train_means) == {"loss", "a.loss", "a.gap", "a.lr", "b.loss", "b.gap", "b.lr"}
+    assert train_means["loss"] == train_means["a.loss"]
+    run(two_phases, tmp_path, Watcher((1, 3)), phases=phases)
+    assert run(two_phases, tmp_path, phases=phases, resume=True)[1] == expected
+
+
+def test_phases_by_epochs(two_phases: Any) -> None:
+    a, b = find_phases(two_phases.program)
+    phases = (replace(a, last_epoch=1), replace(b, first_epoch=1))
+    result, _ = run(two_phases, None, phases=phases)
+    assert "a.loss" in result.history[0]["train"] and "b.loss" not in result.history[0]["train"]
+    assert "b.loss" in result.history[1]["train"] and "a.loss" not in result.history[1]["train"]
+    assert int(two_phases.read("seen")) == 4 * 85
+
+
+@pytest.mark.parametrize("fields", [{"every": 0}, {"offset": 1}, {"every": 2, "offset": -1},
+                                    {"first_epoch": 2, "last_epoch": 2}])
+def test_phase_that_never_runs(fields: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="phase train: "):
+        TrainPhase(**fields)
+
+
+def test_program_without_training(two_phases: Any) -> None:
+    program = two_phases.program
+    only = {"predict": program.entries["predict"]}
+    with pytest.raises(ValueError, match="no entry to train; it has predict"):
+        find_phases(replace(program, entries=only))
