@@ -1,0 +1,291 @@
+"""Contractions around the gemm tile: pack A once, then multiply and finish block by block.
+
+Two schemes. `write_multiply`: a chunk is a block of C, summed whole. `write_partial` and
+`write_sum`: few outputs and a long sum, so a chunk is a part of the sum of all of C, and a later
+stage adds the parts up in the order of the chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dlc.kernel.contract_pack import (
+    ZERO,
+    Index,
+    Job,
+    Lanes,
+    Place,
+    Run,
+    bind,
+    bind_text,
+    local,
+    loop,
+    nest,
+    pack,
+    run_of,
+)
+from dlc.kernel.contract_plan import CHUNKS, Box, unravel
+from dlc.kernel.emit import Emitter
+from dlc.kernel.index import Sum, Var, sum_of
+from dlc.kernel.ir import Binary, Call, Cond, For, Let, Load, Store
+
+Finish = Callable[[Emitter, Index, Any], None]  # stores what the group makes of one element of C
+
+
+def chunk_index(e: Emitter, extents: tuple[int, ...], hints: str) -> tuple[list[Sum], int]:
+    """The index of the chunk in a grid of `extents`, its parts named; and the number of chunks."""
+    total = 1
+    for n in extents:
+        total *= n
+    e.levels["chunk"] = 0
+    parts = unravel(sum_of(Var("chunk", 0, total - 1)), extents)
+    return [bind(e, hint, part) for hint, part in zip(hints.split(), parts, strict=True)], total
+
+
+def names(count: int) -> str:
+    return " ".join(f"b{i}" for i in range(count))
+
+
+class GemmWriter:
+    """Writes the kernels of one contraction through the gemm tile."""
+
+    def __init__(self, job: Job, finish: Finish) -> None:
+        self.job, self.cuts, self.shape, self.finish = job, job.cuts, job.shape, finish
+        self.panels = -(-self.shape.m // self.cuts.height)
+        self.panel = self.cuts.height * self.shape.k  # elements of a packed panel of A
+        self.tile = f"gemm_{job.kind}_{self.cuts.height}x{self.cuts.width}"
+
+    @property
+    def packed(self) -> int:
+        """Elements of A packed whole."""
+        return self.shape.b * self.panels * self.panel
+
+    @property
+    def partial(self) -> int:
+        """Elements of one part of C where sums are split."""
+        return self.panels * self.cuts.height * self.cuts.stride
+
+    @property
+    def parts(self) -> int:
+        """Parts that each sum is split into."""
+        return -(-self.cuts.inner.count // max(1, self.cuts.splits))
+
+    # ---- A ---------------------------------------------------------------------------------------
+
+    def write_pack(self, e: Emitter, space: str) -> int:
+        """Pack A into `space`: [batch, panel, k, row]. Returns the number of chunks."""
+        each = -(-self.panels // max(1, CHUNKS // self.shape.b))
+        groups = -(-self.panels // each)
+        grid = (*self.shape.batch, groups)
+        at, chunks = chunk_index(e, grid, f"{names(len(self.shape.batch))} g")
+        p, close = self.panel_loop(e, at[-1], each)
+        whole = Run(Box(self.shape.inner, 0, self.shape.inner[0]), (), ZERO,
+                    sum_of(self.shape.inner[0]))
+        self.pack_panel(e, at[:-1], p, whole, self.packed_panel(space, at[:-1], p))
+        close()
+        return chunks
+
+    def panel_loop(self, e: Emitter, group: Sum, each: int) -> tuple[Sum, Callable[[], None]]:
+        """Loop over panels group * each, ... of A."""
+        if each >= self.panels:
+            return loop(e, "p", self.panels)
+        var = e.open("p", 0, self.panels)
+        low = group * each
+        high = (low + each).text()
+        high = f"min({high}, {self.panels})" if self.panels % each else high
+        return sum_of(var), lambda: e.close(var, low.text(), high)
+
+    def packed_panel(self, ap: str, batch: list[Sum], p: Sum) -> Place:
+        """Where panel p of A lies packed."""
+        position = Sum()
+        for i, extent in zip(batch, self.shape.batch, strict=True):
+            position = position * extent + i
+        return Place(ap, (position * self.panels + p) * self.panel)
+
+    def rows(self, e: Emitter, p: Sum) -> Sum:
+        """How many rows panel p has."""
+        height, m = self.cuts.height, self.shape.m
+        if m % height == 0:
+            return sum_of(height)
+        return bind_text(e, "rows", f"min({height}, {m} - {(p * height).text()})", 1, height)
+
+    def pack_panel(self, e: Emitter, batch: list[Sum], p: Sum, inner: Run, to: Place) -> None:
+        height = self.cuts.height
+        lanes = Lanes("a", tuple(batch), self.shape.rows, p * height, self.rows(e, p),
+                      min(height, self.shape.m), height)
+        pack(e, self.job, lanes, inner, to)
+
+    # ---- B ---------------------------------------------------------------------------------------
+
+    def pack_box(self, e: Emitter, batch: list[Sum], cols: Run, inner: Run, to: Place) -> None:
+        lanes = Lanes("b", tuple(batch), cols.box.extents, cols.flat, cols.length, cols.box.width,
+                      self.cuts.stride, cols)
+        pack(e, self.job, lanes, inner, to)
+
+    # ---- a block of C in one go ------------------------------------------------------------------
+
+    def write_multiply(self, e: Emitter, space: str) -> int:
+        """C = A @ B and what the group makes of it, block by block; returns how many chunks."""
+        cuts, job = self.cuts, self.job
+        groups = -(-self.panels // cuts.panels)
+        grid = (*self.shape.batch, groups, cuts.cols.count)
+        at, chunks = chunk_index(e, grid, f"{names(len(self.shape.batch))} g box")
+        batch, group = at[:-2], at[-2]
+        cols = run_of(e, cuts.cols, at[-1], "n")
+        bp = Place(local(e, "bp", job.kind, cuts.stride * cuts.inner.width))
+        blocks = cuts.panels if cuts.inner.count > 1 else 1
+        acc = Place(local(e, "acc", job.kind, blocks * cuts.height * cuts.stride))
+        if cuts.inner.count == 1:
+            inner = run_of(e, cuts.inner, ZERO, "k")
+            self.pack_box(e, batch, cols, inner, bp)
+            p, close = self.panel_loop(e, group, cuts.panels)
+            rows = self.rows(e, p)
+            self.multiply(e, self.packed_panel(space, batch, p), bp, cols, inner, acc, rows, ZERO)
+            self.finish_panel(e, batch, p, rows, cols, acc)
+            close()
+            return chunks
+        kb, done = loop(e, "kb", cuts.inner.count)
+        inner = run_of(e, cuts.inner, kb, "k")
+        self.pack_box(e, batch, cols, inner, bp)
+        p, close = self.panel_loop(e, group, cuts.panels)
+        rows, mine = self.rows(e, p), self.own_block(acc, p, group)
+        panel = self.packed_panel(space, batch, p) + inner.flat * cuts.height
+        self.multiply(e, panel, bp, cols, inner, mine, rows, kb)
+        close()
+        done()
+        p, close = self.panel_loop(e, group, cuts.panels)
+        self.finish_panel(e, batch, p, self.rows(e, p), cols, self.own_block(acc, p, group))
+        close()
+        return chunks
+
+    def own_block(self, acc: Place, p: Sum, group: Sum) -> Place:
+        """Panel p's rows in the chunk's block of C."""
+        return acc + (p - group * self.cuts.panels) * (self.cuts.height * self.cuts.stride)
+
+    def multiply(self, e: Emitter, panel: Place, bp: Place, cols: Run, inner: Run, acc: Place,
+                 rows: Sum, add: Sum) -> None:
+        """acc[rows, cols] (+)= panel @ bp, tile by tile."""
+        cuts = self.cuts
+        many = cuts.stride > cuts.width
+        s = sum_of(e.open("s", 0, cuts.stride)) if many else ZERO
+        e.line(f"{self.tile}({panel.text()}, {(bp + s).text()}, {cuts.stride}, "
+               f"{inner.length.text()}, {(acc + s).text()}, {cuts.stride}, {rows.text()}, "
+               f"{add.text()})")
+        if many:
+            body = e.stack.pop().statements
+            e.stack[-1].statements.append(For(s.text(), "0", cols.length.text(), body, cuts.width))
+
+    # ---- what the group makes of C ---------------------------------------------------------------
+
+    def finish_panel(self, e: Emitter, batch: list[Sum], p: Sum, rows: Sum, cols: Run,
+                     acc: Place) -> None:
+        i, close = loop(e, "i", min(self.cuts.height, self.shape.m), rows)
+        row = unravel(p * self.cuts.height + i, self.shape.rows)
+        self.finish_row(e, batch, row, cols, acc + i * self.cuts.stride)
+        close()
+
+    def finish_row(self, e: Emitter, batch: list[Sum], row: list[Sum], cols: Run,
+                   acc: Place) -> None:
+        """Store one row of a block: as one long loop where no index needs the axes apart."""
+        if len(cols.box.extents) - cols.box.axis > 1 and self.joins(batch, row, cols, acc):
+            position, close = loop(e, "n", cols.box.width, cols.length)
+            index = unravel(cols.flat + position, cols.box.extents)
+        else:
+            index, position, close = nest(e, cols, "n")
+        self.finish_element(e, batch, row, index, acc + position)
+        close()
+
+    def joins(self, batch: list[Sum], row: list[Sum], cols: Run, acc: Place) -> bool:
+        """Whether the column axes can be walked as one without divisions."""
+        e = self.job.emitter()
+        j = sum_of(e.open("j_probe", 0, cols.box.width))
+        index = unravel(cols.flat + j, cols.box.extents)
+        for i in (*batch, *row, *index, acc.offset):
+            e.levels.update({name: 0 for name in i.variables() if name != "j_probe"})
+        self.finish_element(e, batch, row, index, acc + j)
+        return all(linear(s, "j_probe") for s in e.stack[-1].statements)
+
+    def finish_element(self, e: Emitter, batch: list[Sum], row: list[Sum], col: list[Sum],
+                       acc: Place) -> None:
+        value = Load(acc.buffer, acc.offset, self.job.kind, len(e.stack) - 1)
+        self.finish(e, self.job.out_index(batch, row, col), value)
+
+    # ---- sums in parts ---------------------------------------------------------------------------
+
+    def write_partial(self, e: Emitter, space: str) -> int:
+        """Each chunk sums its boxes of the inner axes into a block of `space` of its own."""
+        cuts, shape, job = self.cuts, self.shape, self.job
+        at, chunks = chunk_index(e, (*shape.batch, self.parts), f"{names(len(shape.batch))} part")
+        batch, number = at[:-1], at[-1]
+        cols = run_of(e, cuts.cols, ZERO, "n")
+        high = self.panels * cuts.height
+        ap = Place(local(e, "ap", job.kind, high * cuts.inner.width))
+        bp = Place(local(e, "bp", job.kind, cuts.stride * cuts.inner.width))
+        kb, done = self.part_loop(e, number)
+        inner = run_of(e, cuts.inner, kb, "k")
+        self.pack_box(e, batch, cols, inner, bp)
+        p, close = loop(e, "p", self.panels)
+        panel = ap + p * (cuts.height * cuts.inner.width)
+        self.pack_panel(e, batch, p, inner, panel)
+        mine = Place(space, sum_of(Var("chunk", 0, chunks - 1)) * self.partial
+                     + p * (cuts.height * cuts.stride))
+        self.multiply(e, panel, bp, cols, inner, mine, self.rows(e, p),
+                      kb - number * cuts.splits)
+        close()
+        done()
+        return chunks
+
+    def part_loop(self, e: Emitter, number: Sum) -> tuple[Sum, Callable[[], None]]:
+        """Loop over the boxes of the inner axes that part `number` sums."""
+        splits, count = self.cuts.splits, self.cuts.inner.count
+        var = e.open("kb", 0, count)
+        low = number * splits
+        high = (low + splits).text()
+        high = f"min({high}, {count})" if count % splits else high
+        return sum_of(var), lambda: e.close(var, low.text(), high)
+
+    def write_sum(self, e: Emitter, space: str) -> int:
+        """Add the parts of each row up, in their order, and store what the group makes of it."""
+        cuts, shape, kind = self.cuts, self.shape, self.job.kind
+        grid = (*shape.batch, shape.m)
+        at, chunks = chunk_index(e, grid, f"{names(len(shape.batch))} i")
+        batch, i = at[:-1], at[-1]
+        cols = run_of(e, cuts.cols, ZERO, "n")
+        total = local(e, "total", kind, cuts.stride)
+        position = Sum()
+        for b, extent in zip(batch, shape.batch, strict=True):
+            position = position * extent + b
+        first = position * (self.parts * self.partial) + i * cuts.stride
+        j, close = loop(e, "n", cols.box.width, cols.length)
+        place = Store(total, j, Load(space, first + j, kind, len(e.stack) - 1), kind)
+        e.stack[-1].statements.append(place)
+        close()
+        if self.parts > 1:
+            s, done = loop(e, "s", self.parts - 1)
+            j, close = loop(e, "n", cols.box.width, cols.length)
+            level = len(e.stack) - 1
+            more = Load(space, first + (s + 1) * self.partial + j, kind, level)
+            value = e.k.binary("+", Load(total, j, kind, level), more)
+            e.stack[-1].statements.append(Store(total, j, value, kind))
+            close()
+            done()
+        self.finish_row(e, batch, unravel(i, shape.rows), cols, Place(total))
+        return chunks
+
+
+def linear(statement: Any, var: str) -> bool:
+    """Whether every index in a statement is linear in `var`, which stands nowhere else."""
+    if isinstance(statement, Store):
+        return statement.index.coefficient(var) is not None and _linear(statement.value, var)
+    return not isinstance(statement, Let) or _linear(statement.value, var)
+
+
+def _linear(value: Any, var: str) -> bool:
+    if isinstance(value, Load):
+        return value.index.coefficient(var) is not None and var not in value.guard
+    if isinstance(value, Call):
+        return all(_linear(a, var) for a in value.args)
+    if isinstance(value, Binary):
+        return _linear(value.a, var) and _linear(value.b, var)
+    return not isinstance(value, Cond) or var not in value.word

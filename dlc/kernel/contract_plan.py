@@ -1,0 +1,188 @@
+"""How a contraction is cut: blocks of columns, rows and the summed axis, and which scheme runs it.
+
+Everything here is arithmetic on extents: no text, no graph. The cuts depend on shapes and on the
+instruction set only, never on the number of threads, so results are the same on any number.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dlc.codegen.tiles import Isa, gemm_block
+from dlc.kernel.index import Sum, sum_of
+from dlc.types import DType
+
+TINY = 8192  # multiplications below which plain loops beat packing
+CHUNKS = 8  # chunks a launch should have: twice four threads
+COLUMNS = 64  # columns of B packed at a time: two strips of 32, or four of 16
+LOCAL_BYTES = 256 * 1024  # of a packed block of B: it shares the second-level cache with A
+SPLIT_K = 4096  # extents of the summed axis from which few outputs are split along it
+
+
+@dataclass(frozen=True)
+class Box:
+    """Extents cut into boxes: axes before `axis` one by one, `axis` in runs of `size`, the rest
+    whole. A box of (img, y, x) may be some rows y of one image, or some whole images."""
+
+    extents: tuple[int, ...]
+    axis: int
+    size: int
+
+    @property
+    def count(self) -> int:
+        """Number of boxes."""
+        return math.prod(self.extents[:self.axis]) * self.runs
+
+    @property
+    def runs(self) -> int:
+        return -(-self.extents[self.axis] // self.size)
+
+    @property
+    def inner(self) -> int:
+        """Elements per step of `axis`."""
+        return math.prod(self.extents[self.axis + 1:])
+
+    @property
+    def width(self) -> int:
+        """Elements of a full box."""
+        return self.size * self.inner
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the last run is shorter."""
+        return self.extents[self.axis] % self.size != 0
+
+    def outer(self, number: Sum) -> list[Sum]:
+        """Indices of the axes before `axis` in box `number`."""
+        return unravel(number // self.runs, self.extents[:self.axis])
+
+    def start(self, number: Sum) -> Sum:
+        """Where box `number` starts on `axis`."""
+        return number % self.runs * self.size
+
+
+def cut(extents: tuple[int, ...], target: int, multiple: int = 1) -> Box:
+    """Boxes of about `target` elements, equal but for the last, runs a multiple of `multiple`
+    where the cut axis is the innermost."""
+    if not extents:
+        return Box((1,), 0, 1)
+    axis, inner = len(extents) - 1, 1
+    while axis > 0 and inner * extents[axis] * 2 <= target:
+        inner *= extents[axis]
+        axis -= 1
+    runs = max(1, round(extents[axis] * inner / target))
+    size = max(1, -(-extents[axis] // runs))
+    if inner == 1:
+        size = -(-size // multiple) * multiple
+    return Box(extents, axis, min(size, extents[axis]))
+
+
+def unravel(number: Sum, extents: tuple[int, ...]) -> list[Sum]:
+    """The index whose row-major position in `extents` is `number`."""
+    index: list[Sum] = []
+    for i, extent in enumerate(reversed(extents)):
+        last = i == len(extents) - 1
+        index.append(number if last else number % extent)
+        number = number // extent
+    return index[::-1]
+
+
+def ravel(index: list[Sum] | tuple[Sum, ...], extents: tuple[int, ...]) -> Sum:
+    """Row-major position of `index` in `extents`."""
+    position = Sum()
+    for i, extent in zip(index, extents, strict=True):
+        position = position * extent + sum_of(i)
+    return position
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A contraction's extents: batch axes, rows of C, columns of C, and the summed axes."""
+
+    batch: tuple[int, ...]
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+    inner: tuple[int, ...]
+
+    @property
+    def b(self) -> int:
+        return math.prod(self.batch)
+
+    @property
+    def m(self) -> int:
+        return math.prod(self.rows)
+
+    @property
+    def n(self) -> int:
+        return math.prod(self.cols)
+
+    @property
+    def k(self) -> int:
+        return math.prod(self.inner)
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions."""
+        return 2 * self.b * self.m * self.n * self.k
+
+    @property
+    def tiny(self) -> bool:
+        """Too small to pack, or empty: plain loops are as fast."""
+        return self.b * self.m * self.n * self.k <= TINY
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """How a Shape is cut for the gemm tile.
+
+    A chunk is one batch index, `panels` panels of `height` rows, and one box of `cols`; inside it
+    boxes of `inner` are packed one after the other, `stride` columns wide. `splits` > 0: chunks
+    are runs of that many boxes of `inner` instead, whose partial sums a later stage adds up.
+    """
+
+    height: int
+    width: int
+    cols: Box
+    inner: Box
+    panels: int
+    splits: int = 0
+
+    @property
+    def stride(self) -> int:
+        """Columns of a packed block of B: whole tiles."""
+        return -(-self.cols.width // self.width) * self.width
+
+
+def blocking(shape: Shape, kind: DType, isa: Isa) -> Blocking:
+    """The cuts of a contraction of `shape` that accumulates in `kind`."""
+    height, width = gemm_block(isa, kind)
+    panels = -(-shape.m // height)
+    if shape.k >= SPLIT_K and panels * shape.n <= CHUNKS * COLUMNS:
+        return split_blocking(shape, kind, height, width)
+    cols = cut(shape.cols, max(COLUMNS, width), width)
+    stride = -(-cols.width // width) * width
+    inner = cut_inner(shape.inner, LOCAL_BYTES // (stride * kind.bytes))
+    wanted = max(1, min(panels, CHUNKS // max(1, shape.b * cols.count)))
+    # a block of C as high as the chunk stays in cache while the summed axis is walked in boxes
+    highest = max(1, LOCAL_BYTES // (height * stride * kind.bytes)) if inner.count > 1 else panels
+    return Blocking(height, width, cols, inner, min(-(-panels // wanted), highest))
+
+
+def cut_inner(extents: tuple[int, ...], most: int) -> Box:
+    """Boxes of at most about `most` elements along the summed axes; one box when all fit."""
+    total = math.prod(extents)
+    if total <= most:
+        return Box(extents or (1,), 0, (extents or (1,))[0])
+    return cut(extents, max(1, -(-total // -(-total // most))))
+
+
+def split_blocking(shape: Shape, kind: DType, height: int, width: int) -> Blocking:
+    """Few outputs, a long sum: every chunk takes a part of the sum and all of the outputs."""
+    panels = -(-shape.m // height)
+    cols = Box(shape.cols or (1,), 0, (shape.cols or (1,))[0])
+    stride = -(-cols.width // width) * width
+    most = LOCAL_BYTES // ((stride + panels * height) * kind.bytes)
+    inner = cut_inner(shape.inner, max(1, most))
+    splits = -(-inner.count // (2 * CHUNKS))
+    return Blocking(height, width, cols, inner, panels, splits)

@@ -1,0 +1,263 @@
+"""Contractions through the tiles, compiled and in plain Python, against `evaluate`."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlc.codegen.prelude import prelude_text
+from dlc.codegen.tiles import ISAS, tile
+from dlc.evaluate import run as evaluate_nodes
+from dlc.graph import Build, Graph, Node, building
+from dlc.kernel.contract import (
+    Lowered,
+    Scratch,
+    lower_contract,
+    output_index,
+    shape_of,
+    uses_tiles,
+)
+from dlc.ops.contract import conv, matmul, swap
+from dlc.ops.convert import broadcast_to, cast
+from dlc.ops.elementwise import maximum, where
+from dlc.ops.leaf import input_
+from dlc.ops.view import flip, reshape, transpose
+from dlc.program import Kernel
+from dlc.runtime.link import Linked
+from dlc.runtime.lower import Toolchain
+from dlc.runtime.primitives import PRIMITIVES
+from dlc.types import bf16, f32, f64
+
+PAGE = mmap.PAGESIZE
+KEEP: list[mmap.mmap] = []
+
+
+def guarded(size: int, kind: Any, fill: float = np.nan) -> np.ndarray:
+    """An array whose end is the end of a page that nothing may touch: an overrun is a crash."""
+    data = size * np.dtype(kind).itemsize
+    pages = -(-max(data, 1) // PAGE) * PAGE
+    memory = mmap.mmap(-1, pages + PAGE)
+    KEEP.append(memory)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + pages), PAGE, 0) == 0
+    array = np.frombuffer(memory, np.dtype(kind), size, pages - data)
+    if np.dtype(kind).kind == "f":
+        array[:] = fill
+    return array
+
+
+def stored(array: np.ndarray) -> Any:
+    """The dtype in which kernels see an array."""
+    return np.uint16 if array.dtype.itemsize == 2 else array.dtype
+
+
+def group(outputs: Sequence[Node], inputs: Sequence[Node], isa: str) -> tuple[Lowered, Graph]:
+    body = Graph("k", tuple(inputs), tuple(outputs))
+    loads = {n: n.name for n in inputs}
+    stores = {n: f"out{i}" for i, n in enumerate(outputs)}
+    return lower_contract("k", ["a contraction"], body, loads, stores, ISAS[isa]), body
+
+
+@lru_cache(maxsize=1)
+def toolchain(tiles: tuple[str, ...], isa: str) -> Toolchain:
+    return Toolchain(prelude_text(), {n: tile(n, isa) for n in tiles})
+
+
+def native(kernel: Kernel, isa: str) -> Callable[..., None]:
+    code = toolchain(kernel.tiles, isa).compile(kernel, "entry")
+    linked = Linked({"entry": code})
+    entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(linked.addresses["entry"])
+
+    def call(*args: Any) -> None:
+        slots = np.array([a.ctypes.data for a in args[:-1]], np.int64)
+        entry(slots.ctypes.data, args[-1])
+    call.linked = linked  # type: ignore[attr-defined]
+    return call
+
+
+def interpreted(kernel: Kernel, isa: str) -> Callable[..., None]:
+    names: dict[str, Any] = {p.name: p.plain for p in PRIMITIVES.values()}
+    exec(prelude_text(), names)
+    for name in kernel.tiles:
+        exec(tile(name, isa).plain, names)
+    exec(kernel.text, names)
+    call: Callable[..., None] = names[kernel.name]
+    return call
+
+
+def run(lowered: Lowered, body: Graph, arrays: Sequence[np.ndarray], isa: str,
+        how: Callable[[Kernel, str], Callable[..., None]], backwards: bool = False,
+        ) -> list[np.ndarray]:
+    """Run every stage chunk by chunk; `backwards` in the opposite order."""
+    memory: dict[Any, np.ndarray] = {}
+    for node, array in zip(body.inputs, arrays, strict=True):
+        memory[node] = guarded(array.size, stored(array))
+        memory[node][:] = array.reshape(-1).view(stored(array))
+    for out in body.outputs:
+        memory[out] = guarded(out.type.size, stored(np.empty(0, out.type.dtype.numpy)))
+    for space in lowered.scratch:
+        memory[space] = guarded(space.size, space.dtype.numpy)
+    for stage in lowered.stages:
+        for part in stage:
+            assert all(isinstance(a, (Node, Scratch)) for a in part.args)
+            call = how(part.kernel, isa)
+            order = range(part.chunks)
+            for chunk in reversed(order) if backwards else order:
+                call(*(memory[a] for a in part.args), chunk)
+    return [memory[o].view(o.type.dtype.numpy).reshape(o.type.shape) for o in body.outputs]
+
+
+def data(inputs: Sequence[Node]) -> list[np.ndarray]:
+    rng = np.random.default_rng(len(inputs))
+    return [rng.standard_normal(n.type.shape).astype(n.type.dtype.numpy) for n in inputs]
+
+
+def check(outputs: Sequence[Node], inputs: Sequence[Node], isa: str = "avx512",
+          how: Any = native) -> Lowered:
+    """The lowered group gives what `evaluate` gives, in either order of chunks bit for bit."""
+    body = Graph("k", tuple(inputs), tuple(outputs))
+    assert uses_tiles(body)
+    lowered, body = group(outputs, inputs, isa)
+    arrays = data(inputs)
+    got = run(lowered, body, arrays, isa, how)
+    want = evaluate_nodes(body, arrays)
+    for g, w in zip(got, want, strict=True):
+        scale = np.abs(np.asarray(w, np.float64)).max()
+        tolerance = {2: 1e-2, 4: 2e-5, 8: 1e-13}[g.dtype.itemsize] * max(1.0, scale)
+        np.testing.assert_allclose(np.asarray(g, np.float64), np.asarray(w, np.float64),
+                                   rtol=0, atol=tolerance)
+    again = run(lowered, body, arrays, isa, how, backwards=True)
+    assert all(np.array_equal(a, b) for a, b in zip(got, again, strict=True))
+    return lowered
+
+
+CASES: dict[str, Callable[[], tuple[list[Node], list[Node]]]] = {}
+
+
+def case(make: Callable[[], tuple[list[Node], list[Node]]]) -> Callable[..., Any]:
+    CASES[make.__name__] = make
+    return make
+
+
+@case
+def dense_relu() -> tuple[list[Node], list[Node]]:
+    x, w, b = input_("x", f32[29, 50]), input_("w", f32[50, 70]), input_("b", f32[70])
+    return [maximum(matmul(x, w) + broadcast_to(b, (29, 70)), 0.0)], [x, w, b]
+
+
+@case
+def weight_gradient() -> tuple[list[Node], list[Node]]:
+    x, g = input_("x", f32[31, 43]), input_("g", f32[31, 33])
+    return [matmul(swap(x), g)], [x, g]
+
+
+@case
+def input_gradient_with_mask() -> tuple[list[Node], list[Node]]:
+    g, h, w = input_("g", f32[20, 40]), input_("h", f32[20, 40]), input_("w", f32[37, 40])
+    masked = where(h > 0.0, g, 0.0)
+    return [matmul(masked, swap(w))], [g, h, w]
+
+
+@case
+def batched_f64_two_outputs() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f64[3, 17, 21]), input_("w", f64[3, 21, 19])
+    y = matmul(x, w)
+    return [y, y * 2.0], [x, w]
+
+
+@case
+def half_precision() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", bf16[30, 24]), input_("w", bf16[24, 36])
+    return [cast(matmul(x, w), f32)], [x, w]
+
+
+@case
+def transposed_result() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[24, 30]), input_("w", f32[30, 20])
+    return [transpose(matmul(x, w), (1, 0)) * 3.0], [x, w]
+
+
+@case
+def reshaped_and_flipped_result() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[24, 30]), input_("w", f32[30, 20])
+    return [flip(reshape(matmul(x, w), (24, 4, 5)), (1,))], [x, w]
+
+
+@case
+def long_sum_in_boxes() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[30, 2500]), input_("w", f32[2500, 70])
+    return [matmul(x, w)], [x, w]
+
+
+@case
+def long_sum_in_parts() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[5, 9001]), input_("w", f32[9001, 7])
+    return [matmul(x, w) + 1.0], [x, w]
+
+
+@case
+def conv_padded() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[4, 3, 9, 8]), input_("w", f32[7, 3, 3, 3])
+    return [conv(x, w, padding=1)], [x, w]
+
+
+@case
+def conv_strided_dilated_groups() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[3, 4, 15, 14]), input_("w", f32[6, 2, 3, 2])
+    return [conv(x, w, stride=(2, 3), padding=((2, 1), (1, 2)), dilation=(1, 2), groups=2)], [x, w]
+
+
+def gradients(x: Node, w: Node, **how: Any) -> tuple[Node, Node, Node]:
+    """(dx, dw, g) of a convolution, as its record makes them."""
+    y = conv(x, w, **how)
+    g = input_("g", y.type)
+    dx, dw = y.op.grad(g, y, *y.args)
+    return dx, dw, g
+
+
+@case
+def conv_input_gradient() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[3, 5, 9, 9]), input_("w", f32[6, 5, 3, 3])
+    dx, _, g = gradients(x, w, stride=2, padding=1)
+    return [dx], [g, w]
+
+
+@case
+def conv_weight_gradient() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[40, 2, 14, 13]), input_("w", f32[6, 2, 3, 3])
+    _, dw, g = gradients(x, w, padding=1)
+    return [dw], [x, g]
+
+
+@case
+def conv_weight_gradient_strided() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[33, 2, 27, 26]), input_("w", f32[6, 2, 3, 3])
+    _, dw, g = gradients(x, w, stride=2)
+    return [dw], [x, g]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_compiled(name: str) -> None:
+    with building(Build()):
+        outputs, inputs = CASES[name]()
+        check(outputs, inputs)
+
+
+@pytest.mark.parametrize("name", ["dense_relu", "transposed_result", "conv_padded"])
+def test_interpreted(name: str) -> None:
+    with building(Build()):
+        outputs, inputs = CASES[name]()
+        check(outputs, inputs, how=interpreted)
+
+
+@pytest.mark.parametrize("isa", ["avx2", "neon", "sse2"])
+def test_other_instruction_sets(isa: str) -> None:
+    with building(Build()):
+        outputs, inputs = dense_relu()
+        check(outputs, inputs, isa)
