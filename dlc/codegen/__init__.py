@@ -1,0 +1,1 @@
+"""Code generation: kernels' texts and everything a Program carries."""

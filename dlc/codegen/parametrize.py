@@ -1,0 +1,172 @@
+"""One kernel for many sizes: texts that differ in numbers only share a kernel with scalar arguments.
+
+    def k(x, y, chunk):                          def k(x, y, n0, chunk):
+        for i in range(784): y[i] = -x[i]   ->       for i in range(n0): y[i] = -x[i]
+    (and the same with 512)                      called with n0 = 784 and n0 = 512
+
+Numbers in which all texts agree stay in the text; so do divisors, steps and stack sizes, whose value
+the generated code is made for.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlc.program import Kernel, Parameter
+
+MOST = 12  # scalars a shared kernel may take: beyond, the texts are not the same program
+FIXED_CALLS = {"idiv", "imod"}
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a kernel: its index among the distinct kernels, and its extra scalar arguments."""
+
+    kernel: int
+    scalars: tuple[int | float, ...]
+
+
+@dataclass
+class _Form:
+    """A kernel's text cut at its numbers."""
+
+    kernel: Kernel
+    pieces: tuple[str, ...]
+    numbers: tuple[int | float, ...]
+
+
+def share(kernels: Sequence[Kernel], entries: Sequence[str]) -> tuple[list[Kernel], list[Use]]:
+    """The distinct kernels, and for each given kernel how it is called.
+
+    `entries` says which entry each kernel comes from: kernels on tiles are shared between entries
+    (another batch size) but keep their numbers within one.
+    """
+    groups: dict[Any, list[int]] = {}
+    forms = [cut(k) for k in kernels]
+    seen: dict[Any, int] = {}
+    for i, form in enumerate(forms):
+        key: Any = (form.pieces, _signature(form.kernel))
+        if form.kernel.tiles:
+            number = seen.get((entries[i], key), 0)
+            seen[entries[i], key] = number + 1
+            key = (key, number)
+        groups.setdefault(key, []).append(i)
+    out: list[Kernel] = []
+    uses: list[Use | None] = [None] * len(kernels)
+    for members in groups.values():
+        _share_group([forms[i] for i in members], members, out, uses)
+    return _named(out), [u for u in uses if u is not None]
+
+
+def _signature(kernel: Kernel) -> tuple[tuple[str, str, bool], ...]:
+    return tuple((p.dtype, p.kind, p.written) for p in kernel.params)
+
+
+def cut(kernel: Kernel) -> _Form:
+    """Cut the text at the numbers that may become arguments; name and docstring do not count."""
+    text = kernel.text
+    starts = [0]
+    for line in text.split("\n"):
+        starts.append(starts[-1] + len(line.encode()) + 1)
+    function = ast.parse(text).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    spots = sorted((starts[n.lineno - 1] + n.col_offset, n) for n in numbers_of(function))
+    data = text.encode()
+    body_at = starts[function.body[0].end_lineno or 0] if ast.get_docstring(function) else (
+        starts[function.body[0].lineno - 1])
+    pieces, found, at = [], [], body_at
+    for place, node in spots:
+        if place < body_at:
+            continue
+        pieces.append(data[at:place].decode())
+        found.append(node.value)
+        at = place + (node.end_col_offset or 0) - node.col_offset
+    return _Form(kernel, (*pieces, data[at:].decode()), tuple(found))  # type: ignore[arg-type]
+
+
+def numbers_of(node: ast.AST) -> list[ast.Constant]:
+    """The number literals below `node` that a kernel may take as arguments."""
+    if isinstance(node, ast.Constant):
+        number = isinstance(node.value, (int, float)) and not isinstance(node.value, bool)
+        return [node] if number and abs(node.value) < 2**62 else []  # type: ignore[arg-type]
+    children = list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if node.func.id in FIXED_CALLS:
+            children = node.args[:1]
+        elif node.func.id.startswith("local_"):
+            children = []
+        elif node.func.id == "range" and len(node.args) == 3:
+            children = node.args[:2]
+    return [n for child in children for n in numbers_of(child)]
+
+
+def _share_group(forms: Sequence[_Form], members: Sequence[int], out: list[Kernel],
+                 uses: list[Use | None]) -> None:
+    """One kernel for the whole group if few numbers differ, else one per distinct text."""
+    columns = list(zip(*(f.numbers for f in forms), strict=True))
+    holes = [c for c, column in enumerate(columns) if len(set(map(repr, column))) > 1]
+    distinct = list(dict.fromkeys(columns[c] for c in holes))
+    mixed = any(len({type(v) for v in column}) > 1 for column in distinct)
+    if len(distinct) > MOST or mixed:
+        by_numbers: dict[str, int] = {}
+        for form, member in zip(forms, members, strict=True):
+            key = repr(form.numbers)
+            if key not in by_numbers:
+                by_numbers[key] = len(out)
+                out.append(form.kernel)
+            uses[member] = Use(by_numbers[key], ())
+        return
+    index = len(out)
+    out.append(_with_scalars(forms[0], {c: distinct.index(columns[c]) for c in holes}, distinct))
+    for row, member in enumerate(members):
+        uses[member] = Use(index, tuple(column[row] for column in distinct))
+
+
+def _with_scalars(form: _Form, holes: dict[int, int], columns: Sequence[Sequence[Any]]) -> Kernel:
+    """The kernel with the numbers at `holes` as parameters."""
+    kernel = form.kernel
+    if not columns:
+        return kernel
+    words = set(re.findall(r"\w+", kernel.text))
+    names, params = [], []
+    for i, column in enumerate(columns):
+        kind = "f64" if isinstance(column[0], float) else "i64"
+        name = f"{'c' if kind == 'f64' else 'n'}{i}"
+        while name in words:
+            name += "_"
+        words.add(name)
+        names.append(name)
+        params.append(Parameter(name, kind, "scalar"))
+    body = form.pieces[0]
+    for at, (number, piece) in enumerate(zip(form.numbers, form.pieces[1:], strict=True)):
+        body += (names[holes[at]] if at in holes else _literal(number)) + piece
+    head = kernel.text[:len(kernel.text) - len(_body_text(form))]
+    text = head.replace("chunk):", ", ".join([*names, "chunk):"]), 1) + body
+    return replace(kernel, params=(*kernel.params, *params), text=text)
+
+
+def _body_text(form: _Form) -> str:
+    body = form.pieces[0]
+    for number, piece in zip(form.numbers, form.pieces[1:], strict=True):
+        body += _literal(number) + piece
+    return body
+
+
+def _literal(number: int | float) -> str:
+    return "1e999" if number == float("inf") else repr(number)
+
+
+def _named(kernels: Sequence[Kernel]) -> list[Kernel]:
+    """Distinct names: a text's function is called like its kernel."""
+    used: dict[str, int] = {}
+    named = []
+    for kernel in kernels:
+        count = used[kernel.name] = used.get(kernel.name, 0) + 1
+        name = kernel.name if count == 1 else f"{kernel.name}_{count}"
+        text = re.sub(rf"^def {re.escape(kernel.name)}\(", f"def {name}(", kernel.text, count=1)
+        named.append(replace(kernel, name=name, text=text))
+    return named

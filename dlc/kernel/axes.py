@@ -1,0 +1,124 @@
+"""Axis classes: which axes of which nodes are walked by one loop.
+
+Two axes are in one class when an elementwise operator, a broadcast, a transpose or a reduction
+carries one over to the other. The classes of a group are the loops it can be written with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dlc.graph import Kind, Node
+from dlc.ops import view, window
+from dlc.ops.reduce import kept_axes
+
+Axis = tuple[int, int]  # (id of node, axis)
+
+
+class AxisClasses:
+    """Union-find over the axes of nodes; axes of size 1 belong to no class."""
+
+    def __init__(self) -> None:
+        self.parent: dict[Axis, Axis] = {}
+        self.nodes: list[Node] = []
+
+    def find(self, axis: Axis) -> Axis:
+        root = axis
+        while self.parent.get(root, root) != root:
+            root = self.parent[root]
+        while self.parent.get(axis, axis) != root:
+            self.parent[axis], axis = root, self.parent[axis]
+        return root
+
+    def join(self, a: Node, i: int, b: Node, j: int) -> None:
+        if int(a.type.shape[i]) == int(b.type.shape[j]) != 1:
+            self.parent[self.find((id(a), i))] = self.find((id(b), j))
+
+    def add(self, node: Node) -> None:
+        """Join the axes that `node` carries over from its operands."""
+        self.nodes.append(node)  # keeps ids alive
+        for arg in node.args:
+            for i, j in carried(node, arg):
+                self.join(node, i, arg, j)
+
+    def of(self, node: Node) -> tuple[Axis | None, ...]:
+        """The class of each axis of `node`; None for an axis of size 1."""
+        return tuple(None if int(d) == 1 else self.find((id(node), i))
+                     for i, d in enumerate(node.type.shape))
+
+
+def carried(node: Node, arg: Node) -> list[tuple[int, int]]:
+    """Pairs (axis of node, axis of arg) with the same index in both."""
+    if node.op.kind is Kind.ELEMENTWISE:
+        return [(i, i) for i in range(node.ndim)]
+    if node.op is window.FOLD or node.op is window.WINDOW:
+        return [(i, i) for i in range(min(node.ndim, arg.ndim) - len(node.attrs["size"])
+                                      if node.op is window.WINDOW
+                                      else arg.ndim - 2 * len(node.attrs["size"]))]
+    if node.op.kind is Kind.REDUCE:
+        return list(enumerate(kept_axes(arg.ndim, node.attrs["axes"])))
+    if node.op.kind is Kind.VIEW:
+        return _carried_by_view(node, arg)
+    if node.op.kind is Kind.CONTRACT:
+        return _carried_by_contraction(node, arg)
+    return []
+
+
+def _carried_by_view(node: Node, arg: Node) -> list[tuple[int, int]]:
+    if node.op is view.TRANSPOSE:
+        return list(enumerate(node.attrs["axes"]))
+    if node.op is view.BROADCAST:
+        skip = node.ndim - arg.ndim
+        return [(skip + j, j) for j in range(arg.ndim)]
+    if node.op is view.RESHAPE:
+        return reshape_pairs(node.type.shape, arg.type.shape)
+    if node.op is view.PAD:
+        gaps = zip(node.attrs["low"], node.attrs["high"], node.attrs["interior"], strict=True)
+        return [(i, i) for i, gap in enumerate(gaps) if not any(gap)]
+    if node.op is view.SLICE:
+        return [(i, i) for i in range(node.ndim) if node.shape[i] == arg.shape[i]]
+    if node.op is view.FLIP:
+        return [(i, i) for i in range(node.ndim) if i not in node.attrs["axes"]]
+    if node.op is view.CONCAT:
+        return [(i, i) for i in range(node.ndim) if i != node.attrs["axis"]]
+    return []
+
+
+def reshape_pairs(new: Sequence[Any], old: Sequence[Any]) -> list[tuple[int, int]]:
+    """Axes that a reshape leaves whole: those with equal sizes and equal products before them."""
+    def placed(shape: Sequence[Any]) -> dict[tuple[int, int], int]:
+        before, found = 1, {}
+        for i, d in enumerate(shape):
+            if int(d) != 1:
+                found[(before, int(d))] = i
+            before *= int(d)
+        return found
+
+    a, b = placed(new), placed(old)
+    return [(a[k], b[k]) for k in a if k in b]
+
+
+def _carried_by_contraction(node: Node, arg: Node) -> list[tuple[int, int]]:
+    """Batch, row and column axes, found by asking the record's own index maps."""
+    from dlc.kernel.index import Var, sum_of
+
+    c = node.op.emit(node)
+    out = tuple(sum_of(Var(f"o{i}", 0, int(d) - 1)) for i, d in enumerate(node.type.shape))
+    inner = tuple(sum_of(Var(f"k{i}", 0, n - 1)) for i, n in enumerate(c.extents))
+    pairs = []
+    for read in (c.read_a, c.read_b):
+        piece = read(out, inner).pieces[0]
+        if node.args[piece.operand] is not arg:
+            continue
+        pairs += [(i, j) for j, at in enumerate(piece.index) for i, o in enumerate(out)
+                  if at == o and o.terms]
+    return pairs
+
+
+def classes_of(nodes: Iterable[Node]) -> AxisClasses:
+    """The axis classes of a set of nodes."""
+    classes = AxisClasses()
+    for node in nodes:
+        classes.add(node)
+    return classes

@@ -1,0 +1,342 @@
+"""Demand-driven emission: the scalar value of a node at an index, placed in the outermost loop.
+
+`Emitter.value(node, index)` walks from a node to its operands: views rewrite the index, elementwise
+operators become scalar expressions, reductions become loops. What does not depend on an inner loop
+is written before it, so hoisting and sharing follow from where a value is valid, not from a pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dlc.graph import Kind, Node
+from dlc.kernel.index import Sum, Var, sum_of
+from dlc.kernel.ir import Call, Cond, For, Let, Line, Load, Number, Ref, Store, computing
+from dlc.kernel.scalar import ScalarBuilder, result_dtype
+from dlc.ops import leaf
+from dlc.ops.access import Access, Condition, Divides, Within
+from dlc.types import Type, bool_, i32, i64, strides
+
+Index = tuple[Sum, ...]
+Guard = tuple[Condition, ...]
+
+
+class Block:
+    """An open loop body: its statements, the values known in it, the loop variable's name."""
+
+    def __init__(self) -> None:
+        self.statements: list[Any] = []
+        self.known: dict[Any, Any] = {}
+
+
+class Names:
+    """Unique Python identifiers from hints."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.used = set(taken)
+
+    def new(self, hint: str) -> str:
+        word = "".join(c if c.isalnum() else "_" for c in hint).strip("_").lower() or "v"
+        word = word if not word[0].isdigit() else f"v{word}"
+        name, count = word, 1
+        while name in self.used:
+            count += 1
+            name = f"{word}{count}" if not word[-1].isdigit() else f"{word}_{count}"
+        self.used.add(name)
+        return name
+
+
+def flat(index: Sequence[Any], type_: Type) -> Sum:
+    """The element offset of `index` in a buffer of `type_`."""
+    total = Sum()
+    for i, step in zip(index, strides(type_), strict=True):
+        total = total + sum_of(i) * step
+    return total
+
+
+class Emitter:
+    """Writes one kernel. `loads` names the nodes that lie in memory, `stores` those it computes."""
+
+    def __init__(self, loads: Mapping[Node, str], stores: Mapping[Node, str]) -> None:
+        self.k = ScalarBuilder(self.let)
+        self.loads, self.stores = loads, stores
+        self.names = Names([*loads.values(), *stores.values(), "chunk", "j0", "j1", "range", "min", "max", "select", "at"])
+        self.stack = [Block()]
+        self.levels: dict[str, int] = {}
+        # reductions whose value has been computed: node -> function of the index
+        self.results: dict[Node, Any] = {}
+
+    # --- loops ------------------------------------------------------------------------------------
+
+    def open(self, hint: str, low: Any, high: Any) -> Var:
+        """Open `for hint in range(low, high)`; `high` may be Python source when low and size vary."""
+        var = Var(self.names.new(hint), low, high - 1)
+        self.stack.append(Block())
+        self.levels[var.name] = len(self.stack) - 1
+        return var
+
+    def close(self, var: Var, low: str | None = None, high: str | None = None) -> None:
+        """Close the innermost loop, which `var` runs over, and write it into the block around it."""
+        body = self.stack.pop()
+        self.stack[-1].statements.append(For(
+            var.name, low or str(var.low), high or str(var.high + 1), body.statements))
+
+    def level_of(self, index: Iterable[Sum]) -> int:
+        """The innermost loop that `index` depends on."""
+        return max((self.levels[n] for i in index for n in i.variables()), default=0)
+
+    def at_level(self, level: int) -> _Lifted:
+        """A context in which statements go to the block at `level`."""
+        return _Lifted(self, level)
+
+    def let(self, hint: str, value: Any) -> Any:
+        """Name `value` in the outermost block where it is valid."""
+        if isinstance(value, (Number, Ref)):
+            return value
+        name = self.names.new(hint)
+        self.stack[value.level].statements.append(Let(name, value))
+        return Ref(name, value.dtype, value.level)
+
+    def store(self, node: Node, index: Index, value: Any) -> None:
+        self.stack[-1].statements.append(
+            Store(self.stores[node], flat(index, node.type), value, node.type.dtype))
+
+    def line(self, word: str) -> None:
+        self.stack[-1].statements.append(Line(word))
+
+    # --- values -----------------------------------------------------------------------------------
+
+    def value(self, node: Node, index: Index, guard: Guard = ()) -> Any:
+        """The scalar value of `node` at `index`, valid where the conditions of `guard` hold."""
+        index = tuple(map(sum_of, index))
+        key = (node, index, guard)
+        for block in reversed(self.stack):
+            if key in block.known:
+                return block.known[key]
+        result = self._make(node, index, guard)
+        if not isinstance(result, Number):
+            result = self.let(node.name or node.op.name, result)
+        self.stack[result.level].known[key] = result
+        return result
+
+    def _make(self, node: Node, index: Index, guard: Guard) -> Any:
+        if node in self.results:
+            found = self.results[node](index)
+            if found is not None:
+                return found
+        if node in self.loads:
+            return self._load(node, index, guard)
+        if node.op.kind is Kind.LEAF:
+            return self._leaf(node, index, guard)
+        if node.op.kind is Kind.VIEW:
+            return self.access(node.op.emit(index, node), node, guard)
+        if node.op.kind is Kind.REDUCE:
+            return self._reduce(node, index, guard)
+        if node.op.kind is Kind.CONTRACT:
+            return self._contract(node, index, guard)
+        if node.op.kind is Kind.GATHER:
+            return self._gather(node, index, guard)
+        args = [self.value(a, index, guard) for a in node.args]
+        return self.k.rounded(node.op.emit(self.k, *args, **node.attrs), node.type.dtype)
+
+    def _load(self, node: Node, index: Index, guard: Guard) -> Any:
+        at = flat(index, node.type)
+        word, level = self.condition(guard)
+        fill = Number(0, computing(node.type.dtype)).text() if word else ""
+        return Load(self.loads[node], at, result_dtype(node), max(level, self.level_of((at,))),
+                    word, fill, node.type.dtype)
+
+    def _leaf(self, node: Node, index: Index, guard: Guard) -> Any:
+        if node.op is leaf.CONSTANT:
+            return Number(node.attrs["value"], result_dtype(node))
+        if node.op is leaf.IOTA:
+            return self.integer(index[node.attrs["axis"]], node.type.dtype)
+        if node.op is leaf.RANDOM_BITS:
+            seed, step = (self.value(a, ()) for a in node.args)
+            position = self.integer(flat(index, node.type), i64)
+            site = Number(node.attrs["site"], node.type.dtype)
+            args = [self.k.cast(seed, node.type.dtype), step, site, position]
+            return Call("random_bits", tuple(args), node.type.dtype, max(a.level for a in args))
+        raise TypeError(f"{node.op.name} has no value inside a kernel")
+
+    def integer(self, value: Sum, dtype: Any) -> Any:
+        """An index as a scalar of `dtype`."""
+        value = sum_of(value)
+        if not value.terms:
+            return Number(value.const, dtype)
+        word = value.text() if dtype is i64 else f"{dtype}({value.text()})"
+        return Cond(word, dtype, self.level_of((value,)))
+
+    # --- guards -----------------------------------------------------------------------------------
+
+    def condition(self, guard: Guard) -> tuple[str, int]:
+        """(source, level) of the conditions that are not always true; ("False", 0) if one never is."""
+        words, level = [], 0
+        for c in guard:
+            value = sum_of(c.value)
+            word = _within(value, c) if isinstance(c, Within) else _divides(value, c)
+            if word == "False":
+                return word, 0
+            if word:
+                words.append(word)
+                level = max(level, self.level_of((value,)))
+        return " and ".join(dict.fromkeys(words)), level
+
+    def access(self, access: Access, node: Node, guard: Guard) -> Any:
+        """The first piece of a view whose conditions hold, else its fill."""
+        dtype = result_dtype(node)
+        result: Any = Number(access.fill, dtype)
+        for piece in reversed(access.pieces):
+            word, level = self.condition(piece.conditions)
+            if word == "False":
+                continue
+            inner = guard + piece.conditions if word else guard
+            value = self.value(node.args[piece.operand], piece.index, inner)
+            if not word:
+                result = value
+                continue
+            if access.fill == 0 and len(access.pieces) == 1 and (
+                    node.args[piece.operand] in self.loads):
+                result = value  # a guarded load already gives 0 where its guard fails
+                continue
+            result = self.k.select(Cond(f"({word})", bool_, level), value, result)
+        return result
+
+    # --- reductions, contractions, gathers ------------------------------------------------------------
+
+    def _reduce(self, node: Node, index: Index, guard: Guard) -> Any:
+        """A reduction where it is needed: a loop in the outermost block where its index is known."""
+        reduction = node.op.emit(node)
+        source = node.args[0]
+
+        def element(inner: Index) -> Any:
+            return self.access(reduction.read(index, inner), _Reader(node, source), guard)
+
+        level = max(self.level_of(index), self.condition(guard)[1])
+        with self.at_level(level):
+            return self.fold_loop(node, reduction, element)
+
+    def fold_loop(self, node: Node, reduction: Any, element: Any) -> Any:
+        """States, loops over the extents, and the finished value in the current block."""
+        if not reduction.extents and node.op.linear:
+            return self.k.cast(element(()), self.reduction_dtype(node))
+        combine, dtype = reduction.combine, self.reduction_dtype(node)
+        states = self.start(node, combine, dtype)
+        opened = [self.open(f"r{a}", 0, int(n)) for a, n in enumerate(reduction.extents)]
+        inner = tuple(map(sum_of, opened))
+        self.step(combine, states, self.k.cast(element(inner), dtype),
+                  self.integer(flat(inner, Type(i64, reduction.extents)), i64))
+        for var in reversed(opened):
+            self.close(var)
+        return self.finish(node, combine, states)
+
+    def reduction_dtype(self, node: Node) -> Any:
+        """The dtype in which a reduction folds: argmax folds its operand's, a sum its result's."""
+        return result_dtype(node.args[0] if node.type.dtype is i32 and node.op.gradient == "none"
+                            else node)
+
+    def start(self, node: Node, combine: Any, dtype: Any) -> list[Ref]:
+        """Let the reduction's states be its identity, in the current block."""
+        states = []
+        for i, (value, kind) in enumerate(zip(combine.identity(dtype), combine.state_dtypes(dtype),
+                                              strict=True)):
+            name = self.names.new((node.name or node.op.name) + (f"_s{i}" if i else ""))
+            self.stack[-1].statements.append(Let(name, Number(value, computing(kind))))
+            states.append(Ref(name, computing(kind), len(self.stack) - 1))
+        return states
+
+    def step(self, combine: Any, states: Sequence[Ref], x: Any, position: Any) -> None:
+        """Fold one element into the states, in the current block."""
+        here = [Ref(s.name, s.dtype, len(self.stack) - 1) for s in states]
+        new = combine.step(self.k, here, x, position)
+        if len(new) > 1:
+            # all new states are computed before the first is assigned
+            new = [self.let(f"{s.name}_new", n) for s, n in zip(states, new, strict=True)]
+        for s, n in zip(states, new, strict=True):
+            self.stack[-1].statements.append(Let(s.name, n))
+
+    def finish(self, node: Node, combine: Any, states: Sequence[Ref]) -> Any:
+        here = [Ref(s.name, s.dtype, len(self.stack) - 1) for s in states]
+        result = self.k.cast(combine.finish(self.k, here), result_dtype(node))
+        return self.k.rounded(result, node.type.dtype)
+
+    def _contract(self, node: Node, index: Index, guard: Guard) -> Any:
+        """A contraction as a plain loop: for those too small for a tile."""
+        c = node.op.emit(node)
+        dtype = result_dtype(node)
+        level = max(self.level_of(index), self.condition(guard)[1])
+        with self.at_level(level):
+            name = self.names.new(node.name or node.op.name)
+            self.stack[-1].statements.append(Let(name, Number(0, dtype)))
+            opened = [self.open(f"k{a}", 0, int(n)) for a, n in enumerate(c.extents)]
+            inner = tuple(map(sum_of, opened))
+            a = self.access(c.read_a(index, inner), node, guard)
+            b = self.access(c.read_b(index, inner), node, guard)
+            acc = Ref(name, dtype, len(self.stack) - 1)
+            folded = self.k.fold("radd", acc, self.k.binary("*", a, b))
+            self.stack[-1].statements.append(Let(name, folded))
+            for var in reversed(opened):
+                self.close(var)
+            return self.k.rounded(Ref(name, dtype, len(self.stack) - 1), node.type.dtype)
+
+    def _gather(self, node: Node, index: Index, guard: Guard) -> Any:
+        at, source = node.op.emit(index, node)
+        bound = int(node.args[0].type.shape[node.attrs["axis"]])
+        var = self.clamped(self.value(node.args[1], at, guard), bound)
+        return self.value(node.args[0], tuple(var if i is None else i for i in source), guard)
+
+    def clamped(self, value: Any, bound: int) -> Sum:
+        """A loaded index as an index expression, limited to 0 .. bound-1: no access leaves a buffer."""
+        name = self.names.new("index")
+        word = f"min(max(i64({value.text()}), 0), {max(bound - 1, 0)})"
+        self.stack[value.level].statements.append(Let(name, Cond(word, i64, value.level)))
+        self.levels[name] = value.level
+        return sum_of(Var(name, 0, max(bound - 1, 0)))
+
+
+class _Reader:
+    """Lets a reduction's access read its operand like a view does."""
+
+    def __init__(self, node: Node, source: Node) -> None:
+        self.args = (source,)
+        self.type = source.type
+
+
+class _Lifted:
+    """Statements go to an outer block while this context is open."""
+
+    def __init__(self, emitter: Emitter, level: int) -> None:
+        self.emitter, self.level = emitter, level
+
+    def __enter__(self) -> None:
+        self.rest = self.emitter.stack[self.level + 1:]
+        del self.emitter.stack[self.level + 1:]
+
+    def __exit__(self, *_: object) -> None:
+        self.emitter.stack.extend(self.rest)
+
+
+def _within(value: Sum, c: Within) -> str:
+    """Source of low <= value < high without what the range of value already says."""
+    if value.high < c.low or value.low >= c.high:
+        return "False"
+    words = []
+    if value.low < c.low:
+        words.append(f"{value.text()} >= {c.low}")
+    if value.high >= c.high:
+        words.append(f"{value.text()} < {c.high}")
+    return " and ".join(words)
+
+
+def _divides(value: Sum, c: Divides) -> str:
+    """Source of value % by == 0; a guard before it keeps value non-negative."""
+    if value.const % c.by == 0 and all(n % c.by == 0 for _, n in value.terms):
+        return ""
+    if not value.terms:
+        return "False"
+    if math.gcd(*(n for _, n in value.terms), c.by) > 1 and (
+            value.const % math.gcd(*(n for _, n in value.terms), c.by)):
+        return "False"
+    return f"imod({value.text()}, {c.by}) == 0"

@@ -1,0 +1,211 @@
+"""Index expressions: integer sums of loop variables, quotients and remainders, kept simplified.
+
+A `Sum` is const + coefficient * atom + ...; an atom is a loop variable, a quotient or a remainder.
+Every value knows its range, so that divisions and bounds that can't matter disappear. Quotients
+and remainders are of non-negative values: a guard must hold wherever their operand may be negative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Var:
+    """A loop variable or loaded index: low <= name <= high."""
+
+    name: str
+    low: int
+    high: int
+
+    def text(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """value // by, for value >= 0"""
+
+    value: Sum
+    by: int
+
+    @property
+    def low(self) -> int:
+        return max(0, self.value.low) // self.by
+
+    @property
+    def high(self) -> int:
+        return max(0, self.value.high) // self.by
+
+    def text(self) -> str:
+        return f"idiv({self.value.text()}, {self.by})"
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """value % by, for value >= 0"""
+
+    value: Sum
+    by: int
+    low: int = 0
+
+    @property
+    def high(self) -> int:
+        return self.by - 1
+
+    def text(self) -> str:
+        return f"imod({self.value.text()}, {self.by})"
+
+
+Atom = Var | Quotient | Remainder
+
+
+@dataclass(frozen=True)
+class Sum:
+    """const + the sum of coefficient * atom; immutable, hashable, in canonical order."""
+
+    const: int = 0
+    terms: tuple[tuple[Atom, int], ...] = ()
+
+    def __add__(self, other: Any) -> Sum:
+        other = sum_of(other)
+        found = dict(self.terms)
+        for atom, c in other.terms:
+            found[atom] = found.get(atom, 0) + c
+        return build(self.const + other.const, found)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Sum:
+        return self * -1
+
+    def __sub__(self, other: Any) -> Sum:
+        return self + sum_of(other) * -1
+
+    def __rsub__(self, other: Any) -> Sum:
+        return sum_of(other) + self * -1
+
+    def __mul__(self, other: Any) -> Sum:
+        by = int(other)
+        return Sum(self.const * by, tuple((a, c * by) for a, c in self.terms) if by else ())
+
+    __rmul__ = __mul__
+
+    @cached_property
+    def low(self) -> int:
+        return self.const + sum(c * (a.low if c > 0 else a.high) for a, c in self.terms)
+
+    @cached_property
+    def high(self) -> int:
+        return self.const + sum(c * (a.high if c > 0 else a.low) for a, c in self.terms)
+
+    def _split(self, by: int) -> tuple[Sum, Sum]:
+        """(q, r) with self = q * by + r, r of the terms that `by` does not divide."""
+        whole = tuple((a, c // by) for a, c in self.terms if c % by == 0)
+        rest = tuple((a, c) for a, c in self.terms if c % by)
+        return Sum(self.const // by, whole), Sum(self.const % by, rest)
+
+    def __floordiv__(self, other: Any) -> Sum:
+        by = int(other)
+        if by == 1:
+            return self
+        q, r = self._split(by)
+        if 0 <= r.low and r.high < by:
+            return q
+        if r.low < 0 or q.low < 0:
+            return Sum(0, ((Quotient(self, by), 1),))
+        return q + nested_quotient(r, by)
+
+    def __mod__(self, other: Any) -> Sum:
+        by = int(other)
+        if by == 1:
+            return Sum()
+        q, r = self._split(by)
+        if 0 <= r.low and r.high < by:
+            return r
+        if r.low < 0 or q.low < 0:
+            r = self
+        return Sum(0, ((Remainder(r, by), 1),))
+
+    def variables(self) -> frozenset[str]:
+        """Names of the loop variables that the value depends on."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        names: set[str] = set()
+        for atom, _ in self.terms:
+            names |= {atom.name} if isinstance(atom, Var) else atom.value.variables()
+        return frozenset(names)
+
+    def coefficient(self, name: str) -> int | None:
+        """By how much the value grows when variable `name` grows by 1; None when not linear in it."""
+        total = 0
+        for atom, c in self.terms:
+            if isinstance(atom, Var):
+                total += c if atom.name == name else 0
+            elif name in atom.value.variables():
+                return None
+        return total
+
+    def text(self) -> str:
+        """The value as Python source."""
+        parts: list[str] = []
+        for atom, c in self.terms:
+            word = atom.text() if abs(c) == 1 else f"{atom.text()} * {abs(c)}"
+            parts.append(("- " if c < 0 else "+ ") + word)
+        if self.const or not parts:
+            parts.append(f"{'-' if self.const < 0 else '+'} {abs(self.const)}")
+        joined = " ".join(parts)
+        return joined[2:] if joined.startswith("+ ") else "-" + joined[2:]
+
+
+def nested_quotient(value: Sum, by: int) -> Sum:
+    """value // by, with (x // a) // b as x // (a * b)."""
+    if len(value.terms) == 1 and value.const == 0:
+        atom, c = value.terms[0]
+        if c == 1 and isinstance(atom, Quotient):
+            return atom.value // (atom.by * by)
+    return Sum(0, ((Quotient(value, by), 1),))
+
+
+def sum_of(value: Any) -> Sum:
+    """An int or Var as a Sum."""
+    if isinstance(value, Sum):
+        return value
+    if isinstance(value, Var):
+        return Sum(0, ((value, 1),)) if value.high > value.low else Sum(value.low)
+    return Sum(int(value))
+
+
+def build(const: int, found: dict[Atom, int]) -> Sum:
+    """A Sum in canonical order, with x // c * c + x % c put together to x."""
+    terms = {a: c for a, c in found.items() if c}
+    for atom in [a for a in terms if isinstance(a, Remainder)]:
+        c = terms.get(atom)
+        if c is None:
+            continue
+        assert isinstance(atom, Remainder)
+        whole = atom.value // atom.by
+        merged = _join(terms, whole, c * atom.by)
+        if merged:
+            del terms[atom]
+            return build(const, terms) + atom.value * c
+    return Sum(const, tuple(sorted(terms.items(), key=_order)))
+
+
+def _join(terms: dict[Atom, int], whole: Sum, factor: int) -> bool:
+    """Remove factor * whole from `terms` if all of it is there."""
+    if whole.const or not whole.terms:
+        return False
+    if any(terms.get(a) != c * factor for a, c in whole.terms):
+        return False
+    for a, _ in whole.terms:
+        del terms[a]
+    return True
+
+
+def _order(item: tuple[Atom, int]) -> tuple[int, str]:
+    return -abs(item[1]), item[0].text()

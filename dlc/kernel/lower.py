@@ -1,0 +1,161 @@
+"""From a fused node to kernels: components, their buffers, and the lowering that each one takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dlc.graph import Graph, Kind, Node, toposort
+from dlc.kernel import contract
+from dlc.kernel.contract import Scratch
+from dlc.kernel.emit import Emitter, Names
+from dlc.kernel.ir import function_text
+from dlc.kernel.loops import LoopWriter, analyse
+from dlc.ops import leaf
+from dlc.program import Kernel, Parameter
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """`chunks` calls of a kernel; operands in parameter order: body nodes, workspaces, numbers."""
+
+    kernel: Kernel
+    operands: tuple[Node | Scratch | int | float, ...]
+    chunks: int
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A component made executable: stages with a barrier between, each of independent works."""
+
+    stages: tuple[tuple[Work, ...], ...]
+
+
+def components(body: Graph) -> list[Graph]:
+    """Parts of a body that share no work but loads and scalars; each keeps the inputs it reads."""
+    parent: dict[Node, Node] = {}
+
+    def find(x: Node) -> Node:
+        while parent.setdefault(x, x) is not x:
+            parent[x] = parent[parent[x]]
+            x = parent[x]
+        return x
+
+    free = _free_scalars(body)
+    for node in body.nodes():
+        if (node.op.kind is Kind.LEAF and node.op is not leaf.RANDOM_BITS) or node in free:
+            continue
+        for arg in node.args:
+            if arg.op is not leaf.INPUT and arg not in free and arg.op.kind is not Kind.LEAF:
+                parent[find(arg)] = find(node)
+    parts: dict[Node, list[Node]] = {}
+    for out in body.outputs:
+        parts.setdefault(find(out), []).append(out)
+    return [_part(body, outs) for outs in parts.values()]
+
+
+def _free_scalars(body: Graph) -> set[Node]:
+    free: set[Node] = set()
+    for node in body.nodes():
+        scalar = node.op.kind in (Kind.LEAF, Kind.ELEMENTWISE) and node.type.size == 1
+        if scalar and all(a in free for a in node.args):
+            free.add(node)
+    return free
+
+
+def _part(body: Graph, outs: Sequence[Node]) -> Graph:
+    reached = set(toposort(outs))
+    return Graph(body.name, tuple(i for i in body.inputs if i in reached), tuple(outs))
+
+
+def lower(body: Graph, isa: Any, aliases: Mapping[Node, Node]) -> list[Lowered]:
+    """Each component of a fused body as kernels. `aliases` maps an output to the input whose place
+    in memory it takes over (both become one parameter)."""
+    return [_lower_component(part, isa, aliases) for part in components(body)]
+
+
+def _lower_component(part: Graph, isa: Any, aliases: Mapping[Node, Node]) -> Lowered:
+    nodes = part.nodes()
+    if contract.uses_tiles(part):
+        return _lower_tiles(part, isa, aliases)
+    if any(n.op.kind is Kind.SCATTER for n in nodes):
+        return _lower_scatter(part, aliases)
+    return _lower_loops(part, aliases)
+
+
+@dataclass(eq=False)
+class Buffers:
+    """Parameters of one kernel: which buffer each input and output of the body is."""
+
+    loads: dict[Node, str]
+    stores: dict[Node, str]
+    params: list[Parameter]
+    operands: list[Node | Scratch | int | float]
+    names: Names
+
+
+def buffers(part: Graph, aliases: Mapping[Node, Node]) -> Buffers:
+    """Name the buffers; an output that takes over an input's place shares its parameter."""
+    names = Names(["chunk", "range", "min", "max", "j0", "j1"])
+    loads = {i: names.new(i.name or "x") for i in part.inputs}
+    outs = list(dict.fromkeys(part.outputs))
+    taken = {aliases[o]: o for o in outs if o in aliases and aliases[o] in loads}
+    params = [Parameter(loads[i], i.type.dtype.name, "pointer", i in taken) for i in part.inputs]
+    operands: list[Any] = list(part.inputs)
+    stores: dict[Node, str] = {}
+    for out in outs:
+        if aliases.get(out) in loads:
+            stores[out] = loads[aliases[out]]
+            continue
+        stores[out] = names.new(out.name or "out")
+        params.append(Parameter(stores[out], out.type.dtype.name, "pointer", True))
+        operands.append(out)
+    return Buffers(loads, stores, params, operands, names)
+
+
+def doc_lines(part: Graph) -> list[str]:
+    """The kernel's docstring: what it computes, and the user's lines that it serves."""
+    ops = [n.op.name for n in part.nodes() if n.op.kind not in (Kind.LEAF, Kind.VIEW)]
+    what = " ".join(dict.fromkeys(ops)) or "copy"
+    locs = dict.fromkeys(str(loc) for n in part.nodes() if n.op is not leaf.INPUT
+                         for loc in n.locs)
+    lines = [what if len(what) < 80 else what[:76] + " ..."]
+    current = ""
+    for loc in locs:
+        if current and len(current) + len(loc) > 88:
+            lines.append(current)
+            current = ""
+        current += ("  " if current else "") + loc
+    return [*lines, current] if current else lines
+
+
+def _lower_loops(part: Graph, aliases: Mapping[Node, Node]) -> Lowered:
+    table = buffers(part, aliases)
+    emitter = Emitter(table.loads, table.stores)
+    chunks = LoopWriter(analyse(part), emitter).write()
+    text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
+                         emitter.stack[0].statements)
+    kernel = Kernel(part.name, tuple(table.params), text)
+    return Lowered(((Work(kernel, tuple(table.operands), chunks),),))
+
+
+def _lower_tiles(part: Graph, isa: Any, aliases: Mapping[Node, Node]) -> Lowered:
+    table = buffers(part, aliases)
+    done = contract.lower_contract(part.name, doc_lines(part), part,
+                                   table.loads, table.stores, isa)
+    return Lowered(tuple(tuple(Work(p.kernel, p.args, p.chunks) for p in stage)
+                         for stage in done.stages))
+
+
+def _lower_scatter(part: Graph, aliases: Mapping[Node, Node]) -> Lowered:
+    """scatter_add alone: zeros, then the updates in index order; chunks are the batch axes."""
+    from dlc.kernel.scatter import write_scatter
+
+    table = buffers(part, aliases)
+    emitter = Emitter(table.loads, table.stores)
+    chunks = write_scatter(part.outputs[0], emitter)
+    text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
+                         emitter.stack[0].statements)
+    kernel = Kernel(part.name, tuple(table.params), text)
+    return Lowered(((Work(kernel, tuple(table.operands), chunks),),))

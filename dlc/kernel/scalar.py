@@ -1,0 +1,96 @@
+"""Scalars: the builder `k` that an operator's `emit` receives; it makes loop-IR expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dlc.kernel.ir import Binary, Call, Number, computing
+from dlc.types import DType, bool_, f16, f32
+
+PRIMITIVES = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "abs": "abs", "round": "rint",
+              "maximum": "maximum", "minimum": "minimum"}
+
+
+class ScalarBuilder:
+    """Makes expressions of the loop IR, each in the outermost loop where its operands are known."""
+
+    def __init__(self, let: Callable[[str, Any], Any]) -> None:
+        self.let = let  # (hint, value) -> a reference to the value under a name
+
+    def number(self, value: Any, dtype: DType) -> Number:
+        return Number(value, computing(dtype))
+
+    def binary(self, sign: str, a: Any, b: Any) -> Any:
+        return Binary(sign, a, b, a.dtype, max(a.level, b.level))
+
+    def compare(self, sign: str, a: Any, b: Any) -> Any:
+        return Binary(sign, a, b, bool_, max(a.level, b.level))
+
+    def or_(self, a: Any, b: Any) -> Any:
+        return self.binary("|", a, b)
+
+    def logical_not(self, x: Any) -> Any:
+        return self.compare("==", x, Number(False, bool_))
+
+    def negate(self, x: Any) -> Any:
+        # 0 - x would turn -0.0 into 0.0
+        minus = Number(-1, x.dtype)
+        return self.binary("*", x, minus)
+
+    def select(self, condition: Any, a: Any, b: Any) -> Any:
+        level = max(condition.level, a.level, b.level)
+        if a.dtype is bool_:
+            # booleans have no select: (c & a) | (~c & b)
+            kept = self.binary("&", condition, a)
+            return self.or_(kept, self.binary("&", self.logical_not(condition), b))
+        return Call("select", (condition, a, b), a.dtype, level)
+
+    def cast(self, x: Any, dtype: DType) -> Any:
+        to = computing(dtype)
+        if x.dtype is to:
+            return x
+        if to is bool_:
+            return self.compare("!=", x, Number(0, x.dtype))
+        return Call(to.name, (x,), to, x.level)
+
+    def rounded(self, x: Any, dtype: DType) -> Any:
+        """x as it would be after a store in a half precision; other dtypes unchanged."""
+        if dtype.name not in ("f16", "bf16"):
+            return x
+        stored = Call(f"f32_to_{dtype}", (x,), f16, x.level)
+        return Call(f"{dtype}_to_f32", (stored,), f32, x.level)
+
+    def fold(self, primitive: str, a: Any, b: Any) -> Any:
+        """One step of a reduction that may be reordered into lanes."""
+        if a.dtype is bool_:
+            return self.binary("|" if primitive == "rmax" else "&", a, b)
+        if primitive in ("rmax", "rmin") and not a.dtype.is_float:
+            return Call(primitive[1:], (a, b), a.dtype, max(a.level, b.level))
+        word = Call(primitive, (a, b), a.dtype, max(a.level, b.level))
+        return word if a.dtype.is_float or primitive in ("rmax", "rmin") else self.binary(
+            "+" if primitive == "radd" else "*", a, b)
+
+    def first_nan(self, x: Any, best: Any) -> Any:
+        """x is NaN and best is not yet."""
+        if not x.dtype.is_float:
+            return Number(False, bool_)
+        return self.binary("&", self.compare("!=", x, x), self.compare("==", best, best))
+
+    def call(self, name: str, *args: Any) -> Any:
+        """A function of the reals or integers: a primitive, or the prelude's `name_dtype`."""
+        dtype, level = args[0].dtype, max(a.level for a in args)
+        if name == "isfinite":
+            infinity = Number(float("inf"), dtype)
+            return self.compare("<", Call("abs", (args[0],), dtype, level), infinity)
+        if dtype is bool_:
+            raise TypeError(f"{name} has no kernel form for bool")
+        if name in ("maximum", "minimum") and not dtype.is_float:
+            return Call(name[:3], args, dtype, level)
+        function = PRIMITIVES.get(name, f"{name}_{dtype}")
+        return Call(function, args, dtype, level)
+
+
+def result_dtype(node: Any) -> DType:
+    """The dtype in which a kernel holds the value of `node`."""
+    return computing(node.type.dtype)

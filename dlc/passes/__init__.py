@@ -1,0 +1,1 @@
+"""The passes, and PIPELINE, the only statement of their order."""

@@ -1,0 +1,443 @@
+"""Fusion: operators that share loops become one `fused` node, which becomes one launch.
+
+    h = matmul(x, w)                      def fused_tanh(x, w, b):
+    y = tanh(add(h, broadcast(b)))   ->       return tanh(add(matmul(x, w), broadcast(b)))
+                                          y = fused_tanh(x, w, b)
+
+What may fuse with what is the table in docs/fusion.md; `may_merge` is that table, row by row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dlc.graph import Build, Graph, Kind, Node, building, make, rebuild, serving, users
+from dlc.kernel.axes import Axis, AxisClasses, carried, classes_of
+from dlc.ops import higher, leaf, view
+from dlc.ops.leaf import input_
+from dlc.ops.window import FOLD
+
+SMALL = 16384  # elements: a group this small may run as one chunk, on one thread
+ROWS = 32  # positions of the parallel loops that are enough to share among threads
+CHEAP = {"add", "sub", "mul", "neg", "where", "cast", "maximum", "minimum", "abs", "eq", "ne", "lt",
+         "le", "gt", "ge", "and_", "or_", "xor", "not_", "stop_gradient"}
+
+
+@dataclass(eq=False)
+class Group:
+    """Operators that will be one launch. `position` is that of its last member in the order."""
+
+    members: list[Node]
+    position: int
+    sources: set[Node] = field(default_factory=set)
+
+    @property
+    def contraction(self) -> Node | None:
+        return next((n for n in self.members if n.op.kind is Kind.CONTRACT), None)
+
+    @property
+    def has_reduction(self) -> bool:
+        return any(n.op.kind is Kind.REDUCE for n in self.members)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """`consumer` reads `producer` through views; `aligned` if each element reads its own."""
+
+    producer: Node
+    consumer: Node
+    aligned: bool
+    reads: int  # elements read
+
+
+def is_scalar_work(node: Node) -> bool:
+    """A rank-0 elementwise operator: recomputed wherever it is needed."""
+    return node.op.kind is Kind.ELEMENTWISE and node.type.size == 1
+
+
+def floating_nodes(graph: Graph, roots: set[Node], free: set[Node]) -> set[Node]:
+    """Cheap functions of one value that lies in memory anyway: recomputed by whoever reads them.
+
+        y = tanh(h); s = sub(1, mul(y, y))      s is never stored: its readers read y
+    """
+    readers = users(graph.outputs)
+    floating: set[Node] = set()
+    anchored: dict[Node, bool] = {}
+    for node in graph.nodes():
+        base_anchored = _anchored(node, readers, roots)
+        if node.op.name in CHEAP and node not in roots and node not in free:
+            bases = {b for a in node.args for b in _bases(a)}
+            whole = [b for b in bases if b.type.size >= node.type.size and b.op.kind is not Kind.LEAF
+                     or b.op is leaf.INPUT and b.type.size >= node.type.size]
+            known = all(anchored.get(b) or b.op.kind is Kind.LEAF or b in free for b in bases)
+            if known and len(whole) <= 1:
+                floating.add(node)
+                base_anchored = True
+        anchored[node] = base_anchored
+    return floating
+
+
+def _anchored(node: Node, readers: dict[Node, list[Node]], roots: set[Node]) -> bool:
+    """Whether the node lies in memory whatever the groups: some reader needs it whole."""
+    if node in roots or node.op in (leaf.INPUT, leaf.ARRAY):
+        return True
+    stack = [(node, r) for r in readers[node]]
+    while stack:
+        value, reader = stack.pop()
+        if reader.op.kind in (Kind.CONTRACT, Kind.SCATTER, Kind.GATHER):
+            return True
+        if reader.op.kind is Kind.VIEW:
+            if len(carried(reader, value)) < sum(int(d) != 1 for d in value.type.shape):
+                return True
+            stack.extend((reader, r) for r in readers[reader])
+    return False
+
+
+def _bases(node: Node) -> list[Node]:
+    """What a node reads from, beneath views."""
+    while node.op.kind is Kind.VIEW and len(node.args) == 1:
+        node = node.args[0]
+    return [node]
+
+
+class Fuser:
+    """Groups the operators of one graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.order = graph.nodes()
+        self.classes: AxisClasses = classes_of(self.order)
+        self.roots = {n for n in graph.outputs if n.op is not leaf.INPUT}
+        self.free = self._free_scalars()
+        self.floating = floating_nodes(graph, self.roots, self.free)
+        self.group: dict[Node, Group] = {}
+        self.edges: dict[Node, list[Edge]] = {}
+        self.readers: dict[Node, set[Node]] = {}
+        for position, node in enumerate(self.order):
+            if self.computes(node):
+                self.group[node] = Group([node], position)
+                self.edges[node] = self._edges(node)
+                for edge in self.edges[node]:
+                    self.readers.setdefault(edge.producer, set()).add(node)
+
+    def _free_scalars(self) -> set[Node]:
+        """Scalars that follow from scalar inputs alone: they cost nothing to recompute."""
+        free: set[Node] = set()
+        for node in self.order:
+            inputs = node.op.kind is Kind.LEAF and node.op is not leaf.RANDOM_BITS and (
+                node.type.size == 1)
+            if inputs or (is_scalar_work(node) and all(a in free for a in node.args)):
+                free.add(node)
+        return free
+
+    def computes(self, node: Node) -> bool:
+        """Whether the node needs a place in a group: views, free scalars, floats join their readers."""
+        if node in self.free or node in self.floating:
+            return node in self.roots
+        if node.op.kind is Kind.LEAF:
+            return node.op is leaf.RANDOM_BITS or node in self.roots
+        return node.op.kind is not Kind.VIEW or node in self.roots
+
+    def _edges(self, consumer: Node) -> list[Edge]:
+        """The computing producers that `consumer` reads, through any views between."""
+        found: list[Edge] = []
+        stack = [(consumer, a, True, a.type.size) for a in consumer.args]
+        seen: set[tuple[Node, Node]] = set()
+        while stack:
+            reader, node, aligned, reads = stack.pop()
+            if (reader, node) in seen:
+                continue
+            seen.add((reader, node))
+            whole = {j for _, j in carried(reader, node)}
+            aligned = aligned and (reader.op.kind in (Kind.REDUCE, Kind.CONTRACT) and
+                                   reader.op is not FOLD or
+                                   all(int(d) == 1 or j in whole
+                                       for j, d in enumerate(node.type.shape)))
+            if self.computes(node):
+                found.append(Edge(node, consumer, aligned, reads))
+            elif node.op.kind in (Kind.VIEW, Kind.ELEMENTWISE):
+                stack.extend((node, a, aligned, max(reads, node.type.size)) for a in node.args)
+        return found
+
+    # --- merging ----------------------------------------------------------------------------------
+
+    def run(self) -> list[Group]:
+        """Merge greedily along edges, consumers in topological order; returns groups in order."""
+        for node in self.order:
+            for edge in sorted(self.edges.get(node, ()), key=lambda e: -e.producer.type.size):
+                self._try(edge)
+        groups = list(dict.fromkeys(self.group.values()))
+        return sorted(groups, key=lambda g: g.position)
+
+    def _try(self, edge: Edge) -> None:
+        first, second = self.group[edge.producer], self.group[edge.consumer]
+        if first is second or not self.may_merge(first, second, edge):
+            return
+        if self._cycle(first, second):
+            return
+        first.members += second.members
+        first.position = max(first.position, second.position)
+        for node in second.members:
+            self.group[node] = first
+
+    def may_merge(self, first: Group, second: Group, edge: Edge) -> bool:
+        """The fusion table (docs/fusion.md)."""
+        kinds = {n.op.kind for n in (*first.members, *second.members)}
+        if Kind.SCATTER in kinds:
+            return False
+        if second.contraction is not None:
+            return self._prologue(first, second, edge)
+        if first.contraction is not None:
+            return self._epilogue(first, second, edge)
+        if not edge.aligned and not self._may_inline(first, edge):
+            return False
+        return self._parallel_enough(first, second)
+
+    def _epilogue(self, first: Group, second: Group, edge: Edge) -> bool:
+        """Elementwise work on a contraction's result, of its shape, runs on the finished tile."""
+        anchor = first.contraction
+        assert anchor is not None
+        if not edge.aligned or second.has_reduction or any(
+                n.op.kind not in (Kind.ELEMENTWISE, Kind.LEAF) for n in second.members):
+            return False
+        shape = tuple(anchor.type.shape)
+        return all(tuple(n.type.shape) == shape for n in (*first.members, *second.members)
+                   if n is not anchor)
+
+    def _prologue(self, first: Group, second: Group, edge: Edge) -> bool:
+        """Cheap elementwise work that only this contraction reads is done while packing."""
+        if first.contraction is not None or first.has_reduction:
+            return False
+        alone = all(self.readers.get(n, set()) <= {*first.members, *second.members} and
+                    n not in self.roots for n in first.members)
+        return alone and edge.consumer is second.contraction and all(
+            n.op.name in CHEAP for n in first.members)
+
+    def _may_inline(self, first: Group, edge: Edge) -> bool:
+        """Recompute the producer at other indices: only if nobody else reads it and it is cheap."""
+        alone = self.readers.get(edge.producer, set()) <= {edge.consumer}
+        if not alone or edge.producer in self.roots or len(first.members) > 8:
+            return False
+        if any(n.op.kind not in (Kind.ELEMENTWISE, Kind.GATHER) for n in first.members):
+            return False
+        cheap = all(n.op.name in CHEAP or n.op.kind is Kind.GATHER for n in first.members)
+        factor = edge.reads / max(edge.producer.type.size, 1)
+        return factor <= 1.01 or (cheap and factor <= 4)
+
+    def _parallel_enough(self, first: Group, second: Group) -> bool:
+        """The merged group still has loops to share among threads, or is too small to need them."""
+        members = {*first.members, *second.members}
+        work = max(self._work(n) for n in members)
+        reduced: set[Axis] = set()
+        kept: set[Axis] = set()
+        common: set[Axis] | None = None
+        for node in members:
+            mine = {c for c in self.classes.of(node) if c is not None}
+            if node.op.kind is Kind.REDUCE and node.op is not FOLD:
+                reduced |= {c for c in self.classes.of(node.args[0]) if c and c not in mine}
+                kept |= mine
+            if node in self.roots or self.readers.get(node, set()) - members:
+                common = mine if common is None else common & mine
+        sizes = {self.classes.find((id(n), i)): int(d) for n in members
+                 for i, d in enumerate(n.type.shape)}
+        parallel = (common or set()) - reduced
+        if not kept <= parallel:
+            return False  # a reduction inside a loop of the group would be computed again and again
+        rows = math.prod(sizes.get(c, 1) for c in parallel)
+        return work <= SMALL or rows >= ROWS or (rows >= 4 and work // rows >= SMALL // 4 and bool(reduced))
+
+    def _work(self, node: Node) -> int:
+        operand = max((a.type.size for a in node.args if hasattr(a.type, "size")), default=1)
+        return max(node.type.size, operand if node.op.kind is Kind.REDUCE else 1)
+
+    def _cycle(self, first: Group, second: Group) -> bool:
+        """Whether some path leaves `first` and enters `second` through a third group."""
+        stack, seen = [second], {second}
+        lowest = min(self.group_position(first))
+        while stack:
+            group = stack.pop()
+            for node in group.members:
+                for edge in self.edges[node]:
+                    before = self.group[edge.producer]
+                    if before is first and group is not second:
+                        return True
+                    if before in seen or before is first or before.position < lowest:
+                        continue
+                    seen.add(before)
+                    stack.append(before)
+        return False
+
+    def group_position(self, group: Group) -> list[int]:
+        index = self._index()
+        return [index[n] for n in group.members]
+
+    def _index(self) -> dict[Node, int]:
+        if not hasattr(self, "_positions"):
+            self._positions = {n: i for i, n in enumerate(self.order)}
+        return self._positions
+
+
+# --- from groups to fused nodes -------------------------------------------------------------------------
+
+
+def fuse(graph: Graph) -> Graph:
+    """Replace every operator by a member of a fused node (see the module's before -> after)."""
+    fuser = Fuser(graph)
+    groups = fuser.run()
+    with building(Build()):
+        return Rebuilder(graph, fuser).rebuild(merge_horizontally(fuser, groups))
+
+
+class Rebuilder:
+    """Builds the fused graph: one fused node per group, items for several results."""
+
+    def __init__(self, graph: Graph, fuser: Fuser) -> None:
+        self.graph, self.fuser = graph, fuser
+        self.placed: dict[Node, Node] = {}
+
+    def rebuild(self, groups: Sequence[Group]) -> Graph:
+        for group in groups:
+            self._place(group)
+        outputs = [self.placed.get(o, o) for o in self.graph.outputs]
+        return self.graph.with_outputs(outputs)
+
+    def _place(self, group: Group) -> None:
+        members = set(group.members)
+        results = [n for n in group.members
+                   if n in self.fuser.roots or self.fuser.readers.get(n, set()) - members]
+        inner: dict[Node, Node] = {}
+        outer: dict[Node, Node] = {}
+        for node in self._inside(results, members):
+            self._copy(node, members, inner, outer)
+        body = Graph(f"fused_{name_of(group)}", tuple(outer), tuple(inner[r] for r in results))
+        with serving(lines_of(group.members)):
+            node = make(higher.FUSED, list(outer.values()), group.members[-1].name, body=body)
+            for i, result in enumerate(results):
+                self.placed[result] = result_node = higher.item(node, i)
+                result_node.name = result_node.name or result.name
+
+    def _inside(self, results: Sequence[Node], members: set[Node]) -> list[Node]:
+        """The nodes of a body, operands first: down to values that lie in memory."""
+        order: list[Node] = []
+        seen: set[Node] = set()
+        stack = [(r, False) for r in reversed(results)]
+        while stack:
+            node, done = stack.pop()
+            if done:
+                order.append(node)
+            elif node not in seen:
+                seen.add(node)
+                stack.append((node, True))
+                if not self._boundary(node, members):
+                    stack.extend((a, False) for a in reversed(node.args))
+        return order
+
+    def _boundary(self, node: Node, members: set[Node]) -> bool:
+        in_memory = node.op in (leaf.INPUT, leaf.ARRAY) or node in self.placed
+        return in_memory and node not in members
+
+    def _copy(self, node: Node, members: set[Node], inner: dict[Node, Node],
+              outer: dict[Node, Node]) -> None:
+        """`node` inside the body: itself, or an input that stands for a value in memory."""
+        if self._boundary(node, members):
+            twin = input_(node.name or node.op.name, node.type)
+            twin.locs = node.locs
+            inner[node] = twin
+            outer[twin] = self.placed.get(node, node)
+        else:
+            inner[node] = rebuild(node, [inner[a] for a in node.args])
+
+
+def name_of(group: Group) -> str:
+    """A name from the operators that do the work: matmul_tanh, softmax's max_exp_sum ..."""
+    words = [n.op.name for n in group.members if n.op.kind is not Kind.VIEW]
+    telling = [w for w in words if w not in CHEAP] or words
+    short = list(dict.fromkeys(telling))
+    return "_".join(short[:3])
+
+
+def lines_of(members: Iterable[Node]) -> tuple:
+    """The user lines that a group serves, in order, without repeats."""
+    return tuple(dict.fromkeys(loc for n in members for loc in n.locs))
+
+
+# --- horizontal fusion ------------------------------------------------------------------------------------
+
+
+def merge_horizontally(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:
+    """Independent groups of one structure become one launch: Adam over all parameters.
+
+        w', m_w, v_w = fused_adam(w, m_w, v_w, gw)
+        b', m_b, v_b = fused_adam(b, m_b, v_b, gb)   ->   w', ..., b', ... = fused_adam(w, ..., b, ...)
+    """
+    kept: list[Group] = []
+    twins: dict[object, list[Group]] = {}
+    for group in groups:
+        key = skeleton(group)
+        partner = next((g for g in twins.get(key, ()) if independent(fuser, g, group)), None)
+        if partner is None or not mergeable(fuser, group):
+            kept.append(group)
+            twins.setdefault(key, []).append(group)
+            continue
+        partner.members += group.members
+        partner.position = max(partner.position, group.position)
+        for node in group.members:
+            fuser.group[node] = partner
+    return topological(fuser, kept)
+
+
+def skeleton(group: Group) -> object:
+    """The group's structure without sizes: two groups with one skeleton run the same program."""
+    index = {n: i for i, n in enumerate(group.members)}
+    return tuple((n.op.name, n.type.dtype.name if hasattr(n.type, "dtype") else "",
+                  tuple(index.get(a, -1) for a in n.args)) for n in group.members)
+
+
+def mergeable(fuser: Fuser, group: Group) -> bool:
+    """Only groups whose results leave the graph or are small: others would live longer."""
+    results = [n for n in group.members if fuser.readers.get(n, set()) - set(group.members)]
+    return group.contraction is None and sum(n.type.bytes for n in results) <= 1 << 16
+
+
+def independent(fuser: Fuser, a: Group, b: Group) -> bool:
+    """Whether neither group depends on the other, through any path."""
+    return not depends(fuser, b, a) and not depends(fuser, a, b)
+
+
+def depends(fuser: Fuser, later: Group, earlier: Group) -> bool:
+    stack, seen = [later], {later}
+    while stack:
+        for node in stack.pop().members:
+            for edge in fuser.edges[node]:
+                before = fuser.group[edge.producer]
+                if before is earlier:
+                    return True
+                if before not in seen:
+                    seen.add(before)
+                    stack.append(before)
+    return False
+
+
+def topological(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:
+    """Groups after the groups they read."""
+    done: list[Group] = []
+    placed: set[Group] = set()
+
+    def place(start: Group) -> None:
+        stack: list[tuple[Group, bool]] = [(start, False)]
+        while stack:
+            group, ready = stack.pop()
+            if ready and group not in placed:
+                placed.add(group)
+                done.append(group)
+            if ready or group in placed:
+                continue
+            stack.append((group, True))
+            sources = {fuser.group[e.producer] for n in group.members for e in fuser.edges[n]}
+            stack.extend((g, False) for g in sources if g is not group and g not in placed)
+
+    for group in groups:
+        place(group)
+    return done
