@@ -101,7 +101,7 @@ def _check_stage(program: Program, entry: Entry, where: str, index: int,
                  stage: tuple[Segment, ...]) -> None:
     """Segments of one stage run at the same time: none may write what another one touches, nor
     may one get the same buffer twice and write it."""
-    extents = _extents(program, entry, index)
+    extents = extents_of(program, entry, index)
     uses = sorted((low, high, number, name, written) for number, segment in enumerate(stage)
                   for low, high, name, written in _uses(program, segment, extents))
     open_: list[tuple[int, int, int, str, bool]] = []
@@ -117,7 +117,7 @@ def _check_stage(program: Program, entry: Entry, where: str, index: int,
         open_.append(use)
 
 
-def _extents(program: Program, entry: Entry, index: int) -> dict[int, int]:
+def extents_of(program: Program, entry: Entry, index: int) -> dict[int, int]:
     """End of the buffer that starts at an offset while launch `index` of `entry` runs."""
     ends: dict[int, int] = {}
     for buffer in program.buffers:

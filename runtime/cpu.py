@@ -29,7 +29,7 @@ from dlc.runtime.table import Array, Table, address_of
 from dlc.runtime.table_builder import TableBuilder
 from dlc.runtime.threads import NATIVE, Attendant, Run, Threads
 
-SPINS = 2000  # pauses before a waiting thread yields; none when threads outnumber cores
+SPINS = 1000  # pauses before a waiting thread yields; none when threads outnumber cores
 
 
 def default_threads() -> int:

@@ -62,7 +62,7 @@ def fma(a: Any, b: Any, c: Any) -> Any:
     try:
         return np.float64(float(exact))
     except OverflowError:
-        return np.float64(math.copysign(math.inf, exact))
+        return np.float64(math.inf if exact > 0 else -math.inf)
 
 
 def _round_f32(exact: Fraction) -> Any:
@@ -70,7 +70,7 @@ def _round_f32(exact: Fraction) -> Any:
     try:
         near = float(exact)
     except OverflowError:
-        return np.float32(math.copysign(math.inf, exact))
+        return np.float32(math.inf if exact > 0 else -math.inf)
     if Fraction(near) != exact and not np.float64(near).view(np.int64) & 1:
         near = math.nextafter(near, math.inf if exact > Fraction(near) else -math.inf)
     return np.float32(near)

@@ -111,11 +111,11 @@ def curves(history: Sequence[Mapping[str, Any]]) -> str:
         if name in history[-1]["train"]:
             values = [r["train"].get(name) for r in history]
             charts.append(line_chart("learning rate", "epoch", epochs,
-                                     [Series("learning rate", "single", values)]))
+                                     [Series("learning rate", "single", values)], zero=True))
     times = [r.get("step_ms") for r in history]
     if any(t is not None for t in times):
         charts.append(line_chart("time of a step, ms", "epoch", epochs,
-                                 [Series("step", "single", times)], " ms"))
+                                 [Series("step", "single", times)], " ms", zero=True))
     return f'<h2>Curves</h2><div class="grid2">{"".join(charts)}</div>{history_table(history)}'
 
 
@@ -179,12 +179,12 @@ def classes_section(given: ReportInput, arrays: Mapping[str, np.ndarray[Any, Any
     wrong = len(found.wrong)
     summary = (f"{len(found.truth) - wrong} of {len(found.truth)} {part} samples are right, "
                f"{wrong} wrong.")
-    if len(names) <= MAX_MATRIX:
-        table = confusion_table(found.confusion(len(names)), names)
-    else:
-        table = confusion_list(found.confusion(len(names)), names)
+    matrix = found.confusion(len(names))
+    tables = [confusion_table(matrix, names)] if len(names) <= MAX_MATRIX else []
+    tables += [confusion_list(matrix, names)] if wrong else []
+    cards = "".join(f'<div class="card scroll">{table}</div>' for table in tables)
     return (f"<h2>Confusion matrix</h2><p>{summary} A row is the true class, a column what the "
-            f'model said.</p><div class="card scroll">{table}</div>'
+            f'model said.</p><div class="grid2">{cards}</div>'
             f"{samples_section(arrays, found, names)}")
 
 
@@ -210,11 +210,12 @@ def confusion_table(matrix: np.ndarray[Any, Any], names: Sequence[str]) -> str:
 def confusion_list(matrix: np.ndarray[Any, Any], names: Sequence[str]) -> str:
     off = matrix.copy()
     np.fill_diagonal(off, 0)
-    order = np.argsort(-off, axis=None, kind="stable")[:20]
+    order = np.argsort(-off, axis=None, kind="stable")[:10]
     pairs = [(*divmod(int(k), len(names)), int(off.flat[k])) for k in order if off.flat[k]]
     rows = "".join(f"<tr><td>{escape(names[i])}</td><td>{escape(names[j])}</td>"
                    f'<td class="n">{n}</td></tr>' for i, j, n in pairs)
-    return f'<table><tr><th>true</th><th>said</th><th class="n">times</th></tr>{rows}</table>'
+    return ('<table><caption>Confused most often</caption><tr><th>true</th><th>said</th>'
+            f'<th class="n">times</th></tr>{rows}</table>')
 
 
 def samples_section(arrays: Mapping[str, np.ndarray[Any, Any]], found: Classification,

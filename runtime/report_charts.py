@@ -107,13 +107,17 @@ def path(points: Sequence[tuple[float, float] | None]) -> str:
 
 
 def line_chart(title: str, x_label: str, xs: Sequence[float], series: Sequence[Series],
-               unit: str = "") -> str:
-    """A figure with one line a series; hovering or the arrow keys show the values at an x."""
+               unit: str = "", zero: bool = False) -> str:
+    """A figure with one line a series; hovering or the arrow keys show the values at an x.
+
+    `zero` makes the y axis linear and begin at 0; otherwise it is logarithmic where values span
+    widely.
+    """
     values = [float(v) for s in series for v in s.values if v is not None and is_drawable(v)]
-    log = spans_widely(values)
+    log = not zero and spans_widely(values)
     x = Axis(list(xs), LEFT, WIDTH - RIGHT)
     x.low, x.high = (xs[0], xs[-1]) if len(xs) > 1 else (xs[0] - 1, xs[0] + 1)
-    y = Axis(values, HEIGHT - BOTTOM, TOP, log)
+    y = Axis(values, HEIGHT - BOTTOM, TOP, log, zero)
     lines, points = [], []
     for s in series:
         at = [(x.pixel(a), y.pixel(b)) if b is not None and is_drawable(b) else None
@@ -173,7 +177,10 @@ def stacked_columns(title: str, columns: Sequence[str], parts: Sequence[Series],
                     x_label: str) -> str:
     """One column for each name in `columns`, stacked from `parts`; values are bytes."""
     totals = [sum(p.values[i] or 0.0 for p in parts) for i in range(len(columns))]
-    y = Axis([0.0, *totals], HEIGHT - BOTTOM, TOP, zero=True)
+    y = Axis([0.0], HEIGHT - BOTTOM, TOP)
+    unit = byte_unit(max(totals, default=0.0))
+    y.ticks = [t * unit for t in nice_ticks(0.0, max(totals, default=0.0) / unit or 1.0)]
+    y.low, y.high = y.ticks[0], y.ticks[-1]
     step = (WIDTH - LEFT - RIGHT) / max(len(columns), 1)
     marks = []
     for i, name in enumerate(columns):
@@ -195,6 +202,11 @@ def stacked_columns(title: str, columns: Sequence[str], parts: Sequence[Series],
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{grid}'
             f'{"".join(marks)}<text class="tick" x="{(LEFT + WIDTH - RIGHT) / 2}" '
             f'y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text></svg></figure>')
+
+
+def byte_unit(count: float) -> int:
+    """1, 2**10, 2**20 or 2**30: the unit in which `count` is shown."""
+    return next((1 << s for s in (30, 20, 10) if count >= 1 << s), 1)
 
 
 def show_bytes(count: float) -> str:

@@ -67,7 +67,8 @@ def diverging(values: np.ndarray[Any, Any]) -> Image:
     part = (values.astype(np.float32) / top)[..., None]
     ends = np.array([[194, 92, 8], [29, 78, 216]], np.float32)
     end = np.where(part < 0, ends[0], ends[1])
-    return (255 + (end - 255) * np.abs(part) + 0.5).astype(np.uint8)
+    mixed: Image = (255 + (end - 255) * np.abs(part) + 0.5).astype(np.uint8)
+    return mixed
 
 
 def first_filters(ports: Sequence[Port], read: Any,

@@ -54,7 +54,7 @@ def memory_section(program: Program, entry: str) -> str:
     series = [Series(NAMES.get(c, c), c, [float(v) for v in table[c]]) for c in used]
     rows = "".join(
         f'<tr><td><span class="key {c}">{escape(NAMES.get(c, c))}</span></td>'
-        f'<td class="n">{show_bytes(table[c][peak])}</td></tr>' for c in used)
+        f'<td class="n">{show_bytes(table[c][peak])}</td></tr>' for c in used if table[c][peak])
     chart = stacked_columns("Alive during each launch", names, series,
                             "launch, in order; hover for names")
     return (f"<h2>Memory</h2><p>The arena takes {show_bytes(program.peak_bytes)} "

@@ -95,4 +95,5 @@ def classify(scores: Floats, truth: np.ndarray[Any, Any]) -> Classification:
 
 def softmax(scores: Floats) -> Floats:
     wide = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
-    return (wide / wide.sum(axis=1, keepdims=True)).astype(np.float32)
+    odds: Floats = (wide / wide.sum(axis=1, keepdims=True)).astype(np.float32)
+    return odds

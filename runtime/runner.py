@@ -32,10 +32,10 @@ def dlc_barrier(control, threads, generation, first, end):
             waited += 1
             if waited < spins:
                 pause()
-            elif waited < spins + 2000:
+            elif waited < spins + 200:
                 give_way()
             else:
-                sleep_ns(50000)
+                sleep_ns(5000)
         return 0
     rows = load_word(control)
     for row in range(first, end):

@@ -1,0 +1,164 @@
+"""A Program in plain Python: every kernel's text on NumPy buffers. Slow, for tests and debugging.
+
+Buffers are checked: an index outside the value that a pointer names raises IndexError, where the
+native kernel would read or write past it. The chunks of a stage run last to first, so a kernel
+that depends on their order gives another result than on the CPU.
+"""
+
+from __future__ import annotations
+
+import linecache
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlc.program import Entry, Kernel, Launch, Port, Program, Segment, Slot, TileText
+from dlc.runtime.arena import ArenaProgram, Array, to_array
+from dlc.runtime.check import ELEMENT_BYTES, extents_of
+from dlc.runtime.control import CONTROL
+from dlc.runtime.primitives import PRIMITIVES
+from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, StepReport
+
+NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8,
+         "u16": np.uint16, "u32": np.uint32, "u64": np.uint64, "bool": np.uint8,
+         "f16": np.uint16, "bf16": np.uint16}
+
+
+class Buffer(np.ndarray[Any, Any]):
+    """A flat array that refuses the negative and too large indices of a wrong kernel."""
+
+    def __getitem__(self, key: Any) -> Any:
+        self._check(key)
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._check(key)
+        super().__setitem__(key, value)
+
+    def _check(self, key: Any) -> None:
+        if isinstance(key, (int, np.integer)) and not 0 <= key < len(self):
+            raise IndexError(f"index {key} lies outside a buffer of {len(self)} elements")
+
+
+def kernel_function(kernel: Kernel, prelude: str = "",
+                    tiles: dict[str, TileText] | None = None) -> Callable[..., Any]:
+    """The function of `kernel`'s text with plain bodies for all that it calls.
+
+    It takes flat arrays and numbers in parameter order, then `chunk`.
+    """
+    scope: dict[str, Any] = {p.name: p.plain for p in (*PRIMITIVES.values(), *CONTROL.values())}
+    for name in kernel.tiles:
+        _execute((tiles or {})[name].plain, f"<tile {name}>", scope)
+    _execute(prelude, "<prelude>", scope)
+    _execute(kernel.text, f"<kernel {kernel.name}>", scope)
+    found: Callable[..., Any] = scope[kernel.name]
+    return found
+
+
+def _execute(text: str, filename: str, scope: dict[str, Any]) -> None:
+    """Run `text`; debuggers and tracebacks show its lines."""
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    exec(compile(text, filename, "exec"), scope)
+
+
+class InterpretedProgram(ArenaProgram):
+    """A Program whose kernels run in plain Python (device "interpret")."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        self._functions = [kernel_function(k, program.prelude, program.tiles)
+                           for k in program.kernels]
+        self._done = 0
+
+    @property
+    def progress(self) -> int:
+        """Steps done of the last run."""
+        return self._done
+
+    def run(self, entry: str) -> None:
+        """Run the launches of `entry` once, chunks last to first."""
+        self._alive()
+        found = self.entry(entry)
+        with np.errstate(all="ignore"):
+            for index, launch in enumerate(found.launches):
+                self._run_launch(found, index, launch)
+
+    def _run_launch(self, entry: Entry, index: int, launch: Launch) -> None:
+        extents = extents_of(self.program, entry, index)
+        for stage in launch.stages:
+            for segment in reversed(stage):
+                arguments = self._arguments(segment, extents)
+                for chunk in reversed(range(segment.chunks)):
+                    self._functions[segment.kernel](*arguments, chunk)
+
+    def _arguments(self, segment: Segment, extents: dict[int, int]) -> list[Any]:
+        values: list[Any] = []
+        kernel = self.program.kernels[segment.kernel]
+        for parameter, value in zip(kernel.params, segment.args, strict=True):
+            if isinstance(value, Slot):
+                size = ELEMENT_BYTES[parameter.dtype]
+                end = extents.get(value.offset, self.program.arena_bytes)
+                count = (end - value.offset) // size
+                flat = self._bytes(value.offset, count * size).view(NUMPY[parameter.dtype])
+                values.append(flat.view(Buffer))
+            else:
+                values.append(np.float64(value) if parameter.dtype == "f64" else int(value))
+        return values
+
+    def run_steps(self, phases: Sequence[Phase], steps: int, *, first_step: int = 0,
+                  watch: Callable[[int, Log], bool | None] | None = None,
+                  interval: float = 0.1) -> StepReport:
+        """Like CpuProgram.run_steps; `watch` is called after every step."""
+        self._alive()
+        self.check_phases(phases, steps, first_step)
+        began, rows, self._done = time.perf_counter(), _empty_log(self, phases), 0
+        fault, reason = 0, "done"
+        while self._done < steps and reason == "done":
+            step = first_step + self._done
+            for phase in phases:
+                if step % phase.every == phase.offset:
+                    fault = self._run_phase(phase, step, first_step, rows) or fault
+            self._done += 1
+            if fault:
+                reason = "fault"
+            elif watch is not None and watch(self._done, _stack(rows)) is False:
+                reason = "stopped"
+        seconds = time.perf_counter() - began
+        return StepReport(self._done, reason, _stack(rows), seconds, fault)  # type: ignore[arg-type]
+
+    def _run_phase(self, phase: Phase, step: int, first_step: int,
+                   rows: dict[tuple[str, str], tuple[Port, list[Array]]]) -> int:
+        """One run of one phase; its fault word."""
+        entry = self.entry(phase.entry)
+        run = phase.before(step) - phase.before(first_step)
+        for port in entry.inputs:
+            if port.name in phase.feeds and phase.index is not None:
+                self._store(port, np.asarray(phase.feeds[port.name])[phase.index[run]])
+            elif port.name in phase.fixed:
+                self._store(port, to_array(port, phase.fixed[port.name]))
+            elif port.role == "step" and port.name not in self._persistent:
+                self._store(port, step)
+        self.run(phase.entry)
+        fault = 0
+        for port in entry.outputs:
+            if (phase.entry, port.name) in rows:
+                rows[phase.entry, port.name][1].append(self._load(port))
+            if port.role == "fault":
+                fault = int(self._load(port)) or fault
+        return fault
+
+
+def _empty_log(program: ArenaProgram,
+               phases: Sequence[Phase]) -> dict[tuple[str, str], tuple[Port, list[Array]]]:
+    persistent = {p.name for p in program.program.persistent}
+    return {(phase.entry, port.name): (port, []) for phase in phases
+            for port in program.entry(phase.entry).outputs
+            if port.name not in persistent and 0 < port.type.bytes <= LOGGED_BYTES}
+
+
+def _stack(rows: dict[tuple[str, str], tuple[Port, list[Array]]]) -> Log:
+    return {key: np.stack(values) if values else np.empty(
+        (0, *map(int, port.type.shape)), port.type.dtype.numpy)
+        for key, (port, values) in rows.items()}
