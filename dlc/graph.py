@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, Loc, here
+from dlc.operators import Operators
 from dlc.types import DTypeError, TupleType, Type
 
 
@@ -83,7 +84,7 @@ class Literal:
         return Literal(kept, repr((kept.dtype.str, kept.shape)).encode() + kept.tobytes())
 
 
-class Node:
+class Node(Operators):
     """A value: an operator applied to nodes. The user's tensor handle; compared by identity.
 
     Everything but `locs` (the user lines it serves) and `name` (a hint for printing) is frozen.
@@ -176,10 +177,11 @@ def building(build: Build) -> Iterator[Build]:
 def serving(locs: tuple[Loc, ...]) -> Iterator[None]:
     """Nodes made inside serve the lines `locs` (a gradient serves the line of its forward node)."""
     build = _BUILD.get()
-    if build is None or not locs:
+    if build is None:
         yield
         return
-    build.places.append(locs)
+    # a node that serves no line passes on what is served around it, never the caller's line
+    build.places.append(locs or (build.places[-1] if build.places else ()))
     try:
         yield
     finally:
@@ -281,7 +283,7 @@ class Graph:
 
 
 def toposort(roots: Iterable[Node]) -> list[Node]:
-    """Nodes reachable from `roots`, operands first, in order of first use. Iterative: no depth limit."""
+    """Nodes reachable from `roots`, operands first, in order of first use. No depth limit."""
     order: list[Node] = []
     seen: set[int] = set()
     stack = [(root, False) for root in reversed(list(roots))]
@@ -307,7 +309,8 @@ def rebuild(node: Node, args: Sequence[Node]) -> Node:
         return intern(node.op, args, node.attrs, node.type, node.name)
 
 
-def replace(outputs: Sequence[Node], change: Callable[[Node, tuple[Node, ...]], Node]) -> list[Node]:
+def replace(outputs: Sequence[Node],
+            change: Callable[[Node, tuple[Node, ...]], Node]) -> list[Node]:
     """Rewrite bottom-up: `change(node, new_args)` gives the node to stand in its place."""
     done: dict[int, Node] = {}
     for node in toposort(outputs):

@@ -1,4 +1,4 @@
-"""verify: every invariant of a Graph, each with one message that names node, user's line and rule."""
+"""verify: every invariant of a Graph; one message names node, user's line and the rule broken."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _verify_updates(graph: Graph) -> None:
         replaced.add(label)
 
 
-# --- one node --------------------------------------------------------------------------------------
+# --- one node -------------------------------------------------------------------------------------
 
 
 def _verify_node(node: Node) -> None:
