@@ -5,11 +5,8 @@ from dlc.errors import DlcError
 from dlc.evaluate import evaluate
 from dlc.graph import Graph, Node
 from dlc.ops.contract import conv, matmul
-from dlc.ops.convert import as_node as asarray
 from dlc.ops.convert import broadcast_to, cast
-from dlc.ops.elementwise import (
-    abs_ as abs,
-)
+from dlc.ops.elementwise import abs_ as abs
 from dlc.ops.elementwise import (
     ceil,
     clip,
@@ -35,45 +32,34 @@ from dlc.ops.elementwise import (
     tanh,
     where,
 )
-from dlc.ops.elementwise import (
-    round_ as round,
-)
+from dlc.ops.elementwise import round_ as round
 from dlc.ops.gather import one_hot, take
 from dlc.ops.leaf import iota
-from dlc.ops.reduce import (
-    all_ as all,
-)
-from dlc.ops.reduce import (
-    any_ as any,
-)
-from dlc.ops.reduce import (
-    argmax,
-    argmin,
-    logsumexp,
-    mean,
-    prod,
-    variance,
-)
-from dlc.ops.reduce import (
-    max_ as max,
-)
-from dlc.ops.reduce import (
-    min_ as min,
-)
-from dlc.ops.reduce import (
-    sum_ as sum,
-)
+from dlc.ops.reduce import all_ as all
+from dlc.ops.reduce import any_ as any
+from dlc.ops.reduce import argmax, argmin, logsumexp, mean, prod, variance
+from dlc.ops.reduce import max_ as max
+from dlc.ops.reduce import min_ as min
+from dlc.ops.reduce import sum_ as sum
 from dlc.ops.view import concat, flip, pad, reshape, transpose
 from dlc.ops.window import window
-from dlc.scope import (
-    latest_state,
-    parameter,
-    state,
-    training,
-    update_state,
-)
+from dlc.scope import latest_state, parameter, state, training, update_state
 from dlc.step import Loss, loss
 from dlc.task import Phase, Task, phase, task
+from dlc.text import parse_graph, print_graph
 from dlc.trace import trace
 from dlc.transform import grad, hvp, jvp, value_and_grad, vjp
 from dlc.types import Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
+
+__all__ = [
+    "DlcError", "Graph", "Loss", "Node", "Phase", "Task", "Type", "abs", "all", "any", "argmax",
+    "argmin", "augment", "bf16", "bool_", "broadcast_to", "cast", "ceil", "clip", "concat",
+    "conv", "cos", "erf", "evaluate", "exp", "expm1", "f16", "f32", "f64", "flip", "floor",
+    "grad", "hvp", "i32", "i64", "init", "iota", "isfinite", "jvp", "latest_state", "log",
+    "log1p", "logsumexp", "loss", "matmul", "max", "maximum", "mean", "min", "minimum", "nn",
+    "one_hot", "optim", "pad", "parameter", "parse_graph", "phase", "power", "print_graph",
+    "prod", "random", "relu", "reshape", "round", "rsqrt", "sigmoid", "sign", "sin", "sqrt",
+    "square", "state", "stop_gradient", "sum", "take", "tanh", "task", "trace", "training",
+    "transpose", "u8", "u32", "update_state", "value_and_grad", "variance", "vjp", "where",
+    "window",
+]

@@ -48,7 +48,7 @@ class Slot:
     grad: Node
 
     def state(self, name: str, update: Callable[[Node], Node]) -> Node:
-        """The new value `update(old)` of a state like the parameter, kept as adam.m/conv1.weight."""
+        """The new value `update(old)` of a state of the parameter's type: adam.m/conv1.weight."""
         handle = state(f"{self.optimizer}.{name}/{self.name}", self.param.type, zeros)
         new = update(handle)
         update_state(handle, new)
@@ -114,7 +114,7 @@ def _checked(what: str, **values: float) -> None:
                            f"0 <= {name}{' < 1' if low_one else ''}")
 
 
-# --- optimizers -------------------------------------------------------------------------------------
+# --- optimizers -----------------------------------------------------------------------------------
 
 
 def sgd(lr: Rate = 1e-2, weight_decay: float = 0.0,
@@ -154,7 +154,7 @@ def _heavy_ball(name: str, lr: Rate, decay: float, weight_decay: float,
 
 def adam(lr: Rate = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8,
          weight_decay: float = 0.0, clip: Clip | Sequence[Clip] | None = None) -> Optimizer:
-    """Adam (Kingma and Ba 2015, algorithm 1); weight_decay is added to the gradient, as in torch."""
+    """Adam (Kingma and Ba 2015, algorithm 1); the gradient gets weight_decay * p, as in torch."""
     return _adam("adam", lr, b1, b2, eps, clip, coupled=weight_decay, decoupled=0.0)
 
 
@@ -190,7 +190,7 @@ def _decayed(slot: Slot, weight_decay: float) -> Node:
     return slot.grad + slot.param * weight_decay if weight_decay else slot.grad
 
 
-# --- clipping ---------------------------------------------------------------------------------------
+# --- clipping -------------------------------------------------------------------------------------
 
 
 def clip_by_norm(limit: float) -> Clip:

@@ -73,12 +73,20 @@ def switch(key: str, value: Any) -> bool:
     return word in TRUE
 
 
-def _whole(task: Task, key: str, value: Any) -> Task:
-    return replace(task, **{key: whole(key, value)})
+def _batch(task: Task, key: str, value: Any) -> Task:
+    return replace(task, batch=whole(key, value))
 
 
-def _text(task: Task, key: str, value: Any) -> Task:
-    return replace(task, **{key: str(value)})
+def _epochs(task: Task, key: str, value: Any) -> Task:
+    return replace(task, epochs=whole(key, value))
+
+
+def _data(task: Task, key: str, value: Any) -> Task:
+    return replace(task, data=str(value))
+
+
+def _monitor(task: Task, key: str, value: Any) -> Task:
+    return replace(task, monitor=str(value))
 
 
 def _patience(task: Task, key: str, value: Any) -> Task:
@@ -106,8 +114,9 @@ def _augment(task: Task, key: str, value: Any) -> Task:
 def _setting(task: Task, key: str, value: Any) -> Task:
     default = settings(task)[key]
     kinds: dict[type, Callable[[str, Any], Any]] = {bool: switch, float: _signed, int: _integer}
-    convert = kinds.get(type(default), lambda key, value: value)
-    return replace(task, settings={**task.settings, key: convert(key, value)})
+    convert = kinds.get(type(default))
+    meant = value if convert is None else convert(key, value)
+    return replace(task, settings={**task.settings, key: meant})
 
 
 def _signed(key: str, value: Any) -> float:
@@ -125,6 +134,6 @@ def _integer(key: str, value: Any) -> int:
 
 
 FIELDS: dict[str, Callable[[Task, str, Any], Task]] = {
-    "batch": _whole, "epochs": _whole, "patience": _patience, "lr": _rate, "augment": _augment,
-    "data": _text, "monitor": _text,
+    "batch": _batch, "epochs": _epochs, "patience": _patience, "lr": _rate, "augment": _augment,
+    "data": _data, "monitor": _monitor,
 }

@@ -1,4 +1,4 @@
-"""Random numbers of a step: functions of (seed, step, call site, index), nothing is kept or drawn."""
+"""Random numbers of a step: functions of (seed, step, call site, index)."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def step_decay(rate: float, factor: float = 0.1, every: int | None = None,
 
 def exponential(rate: float, factor: float, every: int | None = None,
                 every_epochs: float | None = None) -> Schedule:
-    """rate * factor ** (step / every): smooth; over the whole training when `every` is not given."""
+    """rate * factor ** (step / every), smooth; `every` defaults to the whole training."""
     value, span = _rate("exponential", rate), _span("exponential", every, every_epochs)
 
     def at(clock: Clock) -> Node:

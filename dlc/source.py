@@ -1,4 +1,4 @@
-"""Places in the user's source that no frame tells: arguments of a call, parameters of a function."""
+"""Places in the user's source that no frame tells: a call's arguments, a function's parameters."""
 
 from __future__ import annotations
 

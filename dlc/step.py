@@ -105,7 +105,7 @@ def augmented(task: Task, inputs: dict[str, Node]) -> dict[str, Node]:
     return changed
 
 
-# --- training ---------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
@@ -190,11 +190,11 @@ def predicated(scope: Scope, new: Mapping[str, Node], ok: Node) -> dict[str, Nod
     return kept
 
 
-# --- evaluation -------------------------------------------------------------------------------------
+# --- evaluation -----------------------------------------------------------------------------------
 
 
 def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
-    """One evaluation: (data, params, state) -> loss, metrics, fault, prediction; nothing changes."""
+    """One evaluation: (data, params, state) -> loss, metrics, fault, prediction; no updates."""
     inputs = make_inputs(phase.function, (), dims, "data")
     with tracing(phase.function, False) as (build, scope):
         forward = run_function(task, phase, build, scope, inputs)

@@ -6,7 +6,7 @@ import fnmatch
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, overload
 
 from dlc.errors import DlcError, Loc, here, nearest
 from dlc.graph import Graph, Node
@@ -242,16 +242,25 @@ def _check_data(check: Any) -> dict[str, str]:
     return {"text": check.text, "loc": str(check.loc or "")}
 
 
-# --- the decorator ----------------------------------------------------------------------------------
+# --- the decorator --------------------------------------------------------------------------------
 
 
-F = TypeVar("F", bound=Function)
+@overload
+def task(*, optimizer: Optimizer, data: str = "", batch: int = 32, epochs: int = 1,
+         augment: Augment = None, patience: int | None = None, monitor: str = "loss",
+         frozen: Selection = None, dims: Mapping[str, int] | None = None,
+         evaluate: Function | None = None, name: str = "") -> Callable[[Function], Task]: ...
 
 
-def task(function: Function | None = None, /, *, data: str = "", optimizer: Any = None,
-         batch: int = 32, epochs: int = 1, augment: Augment = None, patience: int | None = None,
-         monitor: str = "loss", frozen: Selection = None, dims: Mapping[str, int] | None = None,
-         phases: Sequence[Phase] = (), evaluate: Function | None = None, name: str = "") -> Any:
+@overload
+def task(*, phases: Sequence[Phase], name: str, data: str = "", batch: int = 32, epochs: int = 1,
+         augment: Augment = None, patience: int | None = None, monitor: str = "loss",
+         frozen: Selection = None, dims: Mapping[str, int] | None = None,
+         evaluate: Function | None = None) -> Task: ...
+
+
+def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
+         evaluate: Function | None = None, **given: Any) -> Any:
     """Make a task of a function returning dlc.loss(...), or of several phases.
 
     As a decorator: `@dlc.task(data="digits", optimizer=optim.adam(1e-3), batch=128, epochs=30)`.
@@ -262,12 +271,7 @@ def task(function: Function | None = None, /, *, data: str = "", optimizer: Any 
     does not fit.
     """
     loc = here()
-    _positive("task", batch=batch, epochs=epochs)
-    if patience is not None:
-        _positive("task", patience=patience)
-    options: dict[str, Any] = {
-        "data": data, "batch": batch, "epochs": epochs, "augment": augment, "patience": patience,
-        "monitor": monitor, "frozen": frozen, "dims": dict(dims or {}), "loc": loc}
+    options = {**_checked(given), "loc": loc}
     if phases:
         return _of_phases(phases, evaluate, name, options)
     _need_optimizer(optimizer, none_fits=False)
@@ -278,7 +282,27 @@ def task(function: Function | None = None, /, *, data: str = "", optimizer: Any 
         one = Phase("train", f, optimizer, solo=True, loc=definition(f))
         return Task(name or f.__name__, (one,), evaluate or f, **options)
 
-    return decorate if function is None else decorate(function)
+    return decorate
+
+
+DEFAULTS: dict[str, Any] = {
+    "data": "", "batch": 32, "epochs": 1, "augment": None, "patience": None, "monitor": "loss",
+    "frozen": None, "dims": {}}
+
+
+def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a task, complete. Raises DlcError for an unknown one and a bad value."""
+    for key in given:
+        if key not in DEFAULTS:
+            known = ["optimizer", "phases", "name", "evaluate", *DEFAULTS]
+            raise DlcError(f"dlc.task has no option {key!r}{nearest(key, known)}", here(),
+                           f"options are {', '.join(known)}")
+    options = {**DEFAULTS, **given}
+    _positive("task", batch=options["batch"], epochs=options["epochs"])
+    if options["patience"] is not None:
+        _positive("task", patience=options["patience"])
+    options["dims"] = dict(options["dims"] or {})
+    return options
 
 
 def _of_phases(phases: Sequence[Phase], evaluate: Function | None, name: str,
@@ -295,10 +319,11 @@ def _need_optimizer(value: Any, none_fits: bool) -> None:
     if isinstance(value, Optimizer) or (value is None and none_fits):
         return
     raise DlcError(f"optimizer={value!r} is no optimizer", here(),
-                   "e.g. optimizer=optim.adam(1e-3); there are sgd, momentum, nesterov, adam, adamw")
+                   "e.g. optim.adam(1e-3); there are sgd, momentum, nesterov, adam, adamw")
 
 
 def _positive(what: str, **values: Any) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise DlcError(f"dlc.{what}: {name}={value!r}", here(), f"{name} is a whole number from 1")
+            raise DlcError(f"dlc.{what}: {name}={value!r} does not fit", here(),
+                           f"{name} is a whole number from 1")

@@ -57,7 +57,7 @@ def trace(function: Callable[..., Any], *types: Type, name: str | None = None,
             named["fault"] = fault_code([c.bad for c in checks], leaf.constant(0, Type(i32)))
         named = {**named, **new_names(named, scope.updates)}
     return Graph(
-        name or getattr(function, "__name__", "graph"),
+        name or _name(function),
         (*inputs.values(), *(v.node for v in scope.variables.values())),
         tuple(named.values()), tuple(named), {n: n for n in scope.updates},
         {"variables": tuple(scope.variables.values()), "checks": check_texts(checks)})

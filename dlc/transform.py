@@ -34,7 +34,7 @@ class Body:
     checks: tuple[Check, ...]
 
 
-# --- arguments: nodes in tuples, lists and dicts ------------------------------------------------------
+# --- arguments: nodes in tuples, lists and dicts --------------------------------------------------
 
 
 def flatten(value: Any) -> list[Any]:
@@ -55,7 +55,7 @@ def unflatten(like: Any, leaves: list[Any]) -> Any:
     return leaves.pop(0)
 
 
-# --- closing a function over what it captures -----------------------------------------------------------
+# --- closing a function over what it captures -----------------------------------------------------
 
 
 def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[Node] = ()) -> Body:
@@ -139,7 +139,7 @@ def results_of(body: Body, node: Node) -> list[Node]:
     return values[:body.results]
 
 
-# --- reverse mode -----------------------------------------------------------------------------------
+# --- reverse mode ---------------------------------------------------------------------------------
 
 
 def value_and_grad(function: Callable[..., Any], wrt: Wrt = 0) -> Callable[..., tuple[Any, Any]]:
@@ -252,7 +252,7 @@ def _nested(wrt: Any, args: Sequence[Any], places: Sequence[int], grads: list[No
     return found[0] if isinstance(wrt, int) else found
 
 
-# --- forward mode -----------------------------------------------------------------------------------
+# --- forward mode ---------------------------------------------------------------------------------
 
 
 def jvp(function: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> Any:
@@ -283,7 +283,7 @@ def _tangent(function: Callable[..., Any], tangent: Any, x: Node) -> Node:
 
 
 def hvp(function: Callable[..., Any], x: Any, v: Any) -> Any:
-    """The Hessian of the scalar `function` at x times v, forward over reverse (Pearlmutter 1994)."""
+    """The Hessian of the scalar `function` at x, times v (Pearlmutter 1994)."""
     return jvp(grad(function), (x,), (v,))[1]
 
 

@@ -15,7 +15,7 @@ net = nn.chain(
 )
 
 
-@dlc.task(data="digits", optimizer=optim.adam(optim.cosine(3e-3)), batch=64, epochs=60,
+@dlc.task(data="digits", optimizer=optim.adam(optim.cosine(2e-3)), batch=64, epochs=60,
           augment=augment.affine(shift=2, rotate=10, scale=0.1))
 def lenet(image: f32["batch", 1, 28, 28], label: i32["batch"]) -> dlc.Loss:
     logits = net(image)

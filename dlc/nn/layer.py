@@ -118,7 +118,7 @@ def _differ(types: Sequence[Any], args: Sequence[Node]) -> bool:
         (a.dtype, tuple(a.shape)[1:]) for a in args]
 
 
-# --- chain ------------------------------------------------------------------------------------------
+# --- chain ----------------------------------------------------------------------------------------
 
 
 def chain(*elements: Layer | Function, name: str = "") -> Layer:
@@ -147,7 +147,7 @@ def chain(*elements: Layer | Function, name: str = "") -> Layer:
 
 
 def _shown(element: Any) -> str:
-    return str(element) if isinstance(element, Layer) else str(getattr(element, "__name__", element))
+    return str(getattr(element, "__name__", element))
 
 
 def part_names(elements: Sequence[Any], places: Sequence[Loc | None]) -> list[str]:

@@ -58,8 +58,8 @@ def conv(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
          name: str = "") -> Layer:
     """Cross-correlation: x [N, C, S...] -> [N, channels, S'...]; weight [channels, C/groups, K...].
 
-    `kernel`, `stride` and `dilation` are an int or one a spatial axis; `padding` too, or (low, high)
-    pairs, "same" or "valid". First values are uniform within 1/sqrt(C/groups * K...). Sizes:
+    `kernel`, `stride` and `dilation` are an int or one a spatial axis; `padding` too, or pairs
+    (low, high), "same" or "valid". First values are uniform within 1/sqrt(C/groups * K...). Sizes:
     Dumoulin and Visin 2016.
     """
     checks.at_least("conv", 1, channels=channels, groups=groups)
@@ -133,7 +133,7 @@ def _statistics(x: Node, axis: int, kind: Type, momentum: float) -> tuple[Node, 
 
 
 def layer_norm(axes: int = 1, eps: float = 1e-5, name: str = "") -> Layer:
-    """Normalize each sample over its last `axes` axes; weight and bias have their shape (Ba 2016)."""
+    """Normalize each sample over its last `axes` axes; weight, bias have their shape (Ba 2016)."""
     checks.at_least("layer_norm", 1, axes=axes)
 
     def apply(x: Node) -> Node:

@@ -110,8 +110,8 @@ def install() -> None:
     }
     for name, function in functions.items():
         setattr(Node, name, lambda self, *a, f=function, **k: f(self, *a, **k))
-    Node.T = property(view.transpose)  # type: ignore[attr-defined]
-    Node.size = property(lambda x: x.type.size)  # type: ignore[attr-defined]
+    for name, read in (("T", view.transpose), ("size", lambda x: x.type.size)):
+        setattr(Node, name, property(read))
 
 
 def _length(x: Node) -> int:
