@@ -23,14 +23,12 @@ def tanh_f32(x: f32) -> f32:
     q = fma(r * r, p, r)
     scale = bitcast_f32(i32(i32(bitcast_i32(t) << 23) + i32(0x3F800000)))
     e = fma(q, scale, scale - f32(1.0))
-    large = bitcast_i32(e / (e + f32(2.0)))
-    z = x * x
+    z = a * a
     p = fma(f32(0.017239774), z, f32(-0.053044774))
     p = fma(p, z, f32(0.1332587))
     p = fma(p, z, f32(-0.33333144))
-    small = fma(x * z, p, x)
-    y = bitcast_f32(i32(large | i32(bits & i32(-2147483648))))
-    return select(a < f32(0.5), small, y)
+    y = select(a < f32(0.5), fma(a * z, p, a), e / (e + f32(2.0)))
+    return bitcast_f32(i32(bitcast_i32(y) | i32(bits & i32(-2147483648))))
 
 
 def sigmoid_f32(x: f32) -> f32:

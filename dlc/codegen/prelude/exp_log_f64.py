@@ -48,7 +48,8 @@ def exp2_sum_f64(x: f64, rest: f64) -> f64:
     high = r * f64(0.6931471805599453)
     low = fma(r, f64(0.6931471805599453), -high)
     low = fma(rest, f64(0.6931471805599453), fma(r, f64(2.3190468138462996e-17), low))
-    p = fma(high * high, exp_series_f64(high), fma(low, high, low))
+    p = high * high * exp_series_f64(high)
+    p = fma(low, (p + high) + f64(1.0), p)
     return scale_f64((p + high) + f64(1.0), t)
 
 
@@ -74,17 +75,20 @@ def expm1_f64(x: f64) -> f64:
     return select(x == f64(0.0), x, fma(q, low, low - inverse) * bitcast_f64(high_bits))
 
 
-def log1p_series_f64(f: f64) -> f64:
-    """f**2 / 2 + ln(1 + f) - f for 1 + f in [sqrt(1/2), sqrt(2)], with s = f / (2 + f)."""
-    s = f / (f + f64(2.0))
-    z = s * s
+def artanh_series_f64(z: f64) -> f64:
+    """2 artanh(s) / s - 2 for z = s**2 below 0.03."""
     p = fma(f64(0.14789508431324913), z, f64(0.15314759393246574))
     p = fma(p, z, f64(0.18183533490614184))
     p = fma(p, z, f64(0.22222199243566423))
     p = fma(p, z, f64(0.2857142873483969))
     p = fma(p, z, f64(0.3999999999945531))
-    p = fma(p, z, f64(0.6666666666666726))
-    return s * fma(p, z, f64(0.5) * f * f)
+    return z * fma(p, z, f64(0.6666666666666726))
+
+
+def log1p_series_f64(f: f64) -> f64:
+    """ln(1 + f) - f + f**2 / 2 for 1 + f in [sqrt(1/2), sqrt(2)], through artanh(f / (2 + f))."""
+    s = f / (f + f64(2.0))
+    return s * fma(f64(0.5) * f, f, artanh_series_f64(s * s))
 
 
 def split_f64(x: f64) -> tuple[f64, f64]:
@@ -113,11 +117,17 @@ def log_f64(x: f64) -> f64:
 
 
 def log2_parts_f64(x: f64) -> tuple[f64, f64]:
-    """log2 x as an unevaluated sum of two f64, for positive finite x."""
+    """log2 x as an unevaluated sum of two f64, for positive finite x.
+
+    ln(1 + f) = 2 artanh(s + lost), where s is f / (2 + f) rounded and lost what rounding took.
+    """
     e, f = split_f64(x)
-    half = f64(0.5) * f * f
-    high = f - half
-    low = ((f - high) - half) - fma(f64(0.5) * f, f, -half) + log1p_series_f64(f)
+    d = f + f64(2.0)
+    inverse = f64(1.0) / d
+    s = f * inverse
+    lost = (fma(-s, d, f) - s * (f - (d - f64(2.0)))) * inverse
+    high = s + s
+    low = fma(s, artanh_series_f64(s * s), lost + lost)
     p = high * f64(1.4426950408889634)
     tail = fma(high, f64(1.4426950408889634), -p)
     tail = tail + fma(low, f64(1.4426950408889634), high * f64(2.0355273740931033e-17))

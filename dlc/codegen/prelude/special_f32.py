@@ -33,7 +33,7 @@ def erfinv_f32(x: f32) -> f32:
     x times a polynomial in w = -ln(1 - x**2), or in sqrt(w) from w = 5 on: Giles, "Approximating
     the erfinv function", GPU Computing Gems, 2011; coefficients fitted anew.
     """
-    w = -log_f32(fma(-x, x, f32(1.0)))
+    w = f32(0.0) - log_f32(fma(-x, x, f32(1.0)))
     p = fma(f32(-5.4199867e-09), w, f32(1.4757894e-07))
     p = fma(p, w, f32(-1.3124486e-06))
     p = fma(p, w, f32(7.628671e-07))

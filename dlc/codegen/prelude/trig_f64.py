@@ -25,20 +25,25 @@ def wave_f64(quadrant: i64, r: f64) -> f64:
     return bitcast_f64(bitcast_i64(y) ^ ((quadrant & i64(2)) << 62))
 
 
+def quarter_turns_f64(a: f64) -> tuple[i64, f64]:
+    """(n, r): a = n pi/2 + r for 0 <= a < 2**62, |r| <= pi/4; r is a itself where n is 0."""
+    n, s = quarter_turns(a)
+    r = select(a < f64(0.78), a, s * f64(1.5707963267948966))
+    return bitcast_i64(n + f64(6755399441055744.0)), r
+
+
 def sin_f64(x: f64) -> f64:
     """sin x for |x| < 2**62; NaN from there on."""
     bits = bitcast_i64(x)
     a = bitcast_f64(bits & i64(0x7FFFFFFFFFFFFFFF))
-    n, s = quarter_turns(a)
-    y = wave_f64(bitcast_i64(n + f64(6755399441055744.0)), s * f64(1.5707963267948966))
-    y = bitcast_f64(bitcast_i64(y) ^ (bits & i64(-0x8000000000000000)))
+    n, r = quarter_turns_f64(a)
+    y = bitcast_f64(bitcast_i64(wave_f64(n, r)) ^ (bits & i64(-0x8000000000000000)))
     return select(a < f64(4.611686018427388e18), y, bitcast_f64(i64(0x7FF8000000000000)))
 
 
 def cos_f64(x: f64) -> f64:
     """cos x for |x| < 2**62; NaN from there on."""
     a = bitcast_f64(bitcast_i64(x) & i64(0x7FFFFFFFFFFFFFFF))
-    n, s = quarter_turns(a)
-    turned = bitcast_i64(n + f64(6755399441055744.0)) + i64(1)
-    y = wave_f64(turned, s * f64(1.5707963267948966))
+    n, r = quarter_turns_f64(a)
+    y = wave_f64(n + i64(1), r)
     return select(a < f64(4.611686018427388e18), y, bitcast_f64(i64(0x7FF8000000000000)))

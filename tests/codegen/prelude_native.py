@@ -1,0 +1,99 @@
+"""Prelude functions for the tests: compiled into loops over arrays, and run in plain Python."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from dlc.codegen.prelude import PRELUDE_FUNCTIONS, prelude_text
+from dlc.program import Kernel, Parameter
+from dlc.runtime.link import Linked
+from dlc.runtime.lower import Toolchain
+from dlc.runtime.primitives import PRIMITIVES
+from dlc.types import DTYPES
+
+Arrays = tuple[np.ndarray, ...]
+
+
+@cache
+def toolchain(isa: str = "") -> Toolchain:
+    return Toolchain(prelude_text(), {}, isa)
+
+
+def results(name: str) -> tuple[str, ...]:
+    """The dtypes that the prelude function `name` returns."""
+    found = PRELUDE_FUNCTIONS[name][1]
+    return found if isinstance(found, tuple) else (found,)
+
+
+def loop_kernel(name: str, repeat: bool = False) -> Kernel:
+    """A kernel that applies the prelude function `name` to n elements, `repeats` times over."""
+    operands, outputs = PRELUDE_FUNCTIONS[name][0], results(name)
+    inputs = [f"x{i}" for i in range(len(operands))]
+    targets = [f"y{i}" for i in range(len(outputs))]
+    values = [f"v{i}" for i in range(len(outputs))]
+    call = f"{', '.join(values)} = {name}({', '.join(f'{x}[i]' for x in inputs)})"
+    stores = [f"{y}[i] = {v}" for y, v in zip(targets, values, strict=True)]
+    counts = ["n", "repeats"] if repeat else ["n"]
+    lines = ["for _ in range(repeats):"] if repeat else []
+    indent = "    " * len(lines)
+    lines += [f"{indent}for i in range(n):", *(f"{indent}    {s}" for s in (call, *stores))]
+    head = f"def loop({', '.join([*inputs, *targets, *counts, 'chunk'])}):\n"
+    pointers = zip((*inputs, *targets), (*operands, *outputs), strict=True)
+    parameters = (*(Parameter(p, d, "pointer") for p, d in pointers),
+                  *(Parameter(c, "i64", "scalar") for c in counts))
+    return Kernel("loop", parameters, head + "".join(f"    {line}\n" for line in lines))
+
+
+class Native:
+    """A compiled kernel: called with arrays for its pointers and ints for its scalars."""
+
+    def __init__(self, kernel: Kernel, isa: str = "") -> None:
+        self.parameters = kernel.params
+        self.linked = Linked({kernel.name: toolchain(isa).compile(kernel, kernel.name)})
+        entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+        self.entry = entry(self.linked.addresses[kernel.name])
+
+    def __call__(self, *values: Any) -> None:
+        assert len(values) == len(self.parameters)
+        for value, parameter in zip(values, self.parameters, strict=True):
+            if parameter.kind == "pointer":
+                assert value.flags.c_contiguous
+                assert value.dtype == DTYPES[parameter.dtype].numpy
+        slots = np.array([v if isinstance(v, int) else v.ctypes.data for v in values], np.int64)
+        self.entry(slots.ctypes.data, 0)
+
+
+@cache
+def compiled(name: str, isa: str = "") -> Callable[..., Arrays]:
+    """The prelude function `name` over one-dimensional arrays; returns its results as a tuple."""
+    native, outputs = Native(loop_kernel(name), isa), results(name)
+
+    def apply(*operands: np.ndarray) -> Arrays:
+        n = len(operands[0])
+        assert all(len(x) == n for x in operands)
+        targets = tuple(np.empty(n, DTYPES[d].numpy) for d in outputs)
+        native(*(np.ascontiguousarray(x) for x in operands), *targets, n)
+        return targets
+    return apply
+
+
+@cache
+def plain_namespace() -> dict[str, Any]:
+    """The prelude executed in plain Python, over the primitives' plain bodies."""
+    namespace: dict[str, Any] = {name: p.plain for name, p in PRIMITIVES.items()}
+    exec(compile(prelude_text(), "<prelude>", "exec"), namespace)
+    return namespace
+
+
+def plain(name: str, *operands: np.ndarray) -> Arrays:
+    """The prelude function `name` on each element in plain Python."""
+    function, outputs = plain_namespace()[name], results(name)
+    with np.errstate(all="ignore"):
+        rows = [function(*row) for row in zip(*operands, strict=True)]
+    columns = zip(*rows, strict=True) if len(outputs) > 1 else [rows]
+    return tuple(np.array(c, DTYPES[d].numpy) for c, d in zip(columns, outputs, strict=True))

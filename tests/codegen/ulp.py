@@ -1,0 +1,107 @@
+"""Errors in units in the last place: f32 results against f64 references, over bit patterns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+
+from dlc.program import Kernel, Parameter
+from tests.codegen.prelude_native import Native, loop_kernel
+
+# The largest error of each f32 function over every bit pattern, in ULP, that the tests accept.
+BOUNDS = {"exp": 1.1, "exp2": 1.0, "expm1": 1.75, "log": 1.0, "log2": 1.5, "log1p": 1.75,
+          "tanh": 1.75, "sigmoid": 1.75, "rsqrt": 1.5, "sin": 1.75, "cos": 1.75, "erf": 1.25,
+          "erfinv": 3.0}
+
+# |got - ref| over the spacing of f32 at ref. Infinite where only one is NaN, where the signs
+# differ (also of zeros), or where an infinity stands for a value that rounds to a finite f32.
+_ERROR_TEXT = """def ulp_error(got, ref, error, n, chunk):
+    for i in range(n):
+        g = f64(got[i])
+        r = ref[i]
+        size = abs(r)
+        exponent = (bitcast_i64(size) >> 52) - i64(1023)
+        exponent = min(max(exponent, i64(-126)), i64(127))
+        inverse = bitcast_f64((i64(1023 + 23) - exponent) << 52)
+        infinity = bitcast_f64(i64(0x7FF0000000000000))
+        beyond = size >= f64(3.4028235677973366e38)
+        both = (abs(g) == infinity) & beyond
+        d = select(both, f64(0.0), abs(g - r) * inverse)
+        d = select((abs(g) == infinity) & (size < f64(3.4028235677973366e38)), infinity, d)
+        d = select((bitcast_i64(g) ^ bitcast_i64(r)) < i64(0), infinity, d)
+        d = select((g != g) | (r != r), infinity, d)
+        error[i] = f32(select((g != g) & (r != r), f64(0.0), d))
+"""
+_ERROR = Kernel("ulp_error", (
+    Parameter("got", "f32", "pointer"), Parameter("ref", "f64", "pointer"),
+    Parameter("error", "f32", "pointer"), Parameter("n", "i64", "scalar")), _ERROR_TEXT)
+
+
+def _sigmoid(x: Any) -> Any:
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1.0) / (1.0 + e)
+
+
+@numba.njit(nogil=True)  # type: ignore[misc]
+def _erf(x: Any, y: Any) -> None:
+    for i in range(x.size):
+        a = abs(x[i])
+        if a < 6e-5:
+            y[i] = x[i] * 1.1283791670955126 * (1.0 - x[i] * x[i] / 3.0)
+        else:
+            y[i] = math.erf(x[i]) if not a > 6.0 else math.copysign(1.0, x[i])
+
+
+@numba.njit(nogil=True, error_model="numpy")  # type: ignore[misc]
+def _erfinv(x: Any, y: Any) -> None:
+    """Halley's iteration on erf, or on erfc where x is near 1."""
+    for i in range(x.size):
+        a = abs(x[i])
+        if a < 6e-5:
+            y[i] = x[i] * 0.886226925452758 * (1.0 + x[i] * x[i] * 0.2617993877991494)
+        elif not a < 1.0:
+            y[i] = x[i] * np.inf if a == 1.0 else np.nan
+        else:
+            z = math.sqrt(-math.log1p(-a * a)) * 0.93
+            for _ in range(6):
+                f = math.erf(z) - a if a < 0.5 else (1.0 - a) - math.erfc(z)
+                step = f / (1.1283791670955126 * math.exp(-z * z))
+                z -= step / (1.0 + z * step)
+            y[i] = math.copysign(z, x[i])
+
+
+def _filled(kernel: Any) -> Callable[[Any], Any]:
+    def reference(x: Any) -> Any:
+        y = np.empty_like(x)
+        kernel(x, y)
+        return y
+    return reference
+
+
+REFERENCES: dict[str, Callable[[Any], Any]] = {
+    "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
+    "log1p": np.log1p, "tanh": np.tanh, "sigmoid": _sigmoid, "sin": np.sin, "cos": np.cos,
+    "rsqrt": lambda x: 1.0 / np.sqrt(x), "erf": _filled(_erf), "erfinv": _filled(_erfinv)}
+
+
+@cache
+def _natives(name: str) -> tuple[Native, Native]:
+    return Native(loop_kernel(f"{name}_f32")), Native(_ERROR)
+
+
+def worst(name: str, patterns: np.ndarray) -> tuple[float, int]:
+    """(largest ULP error, its bit pattern) of `name`_f32 over an array of u32 bit patterns."""
+    function, measure = _natives(name)
+    x, n = patterns.view(np.float32), len(patterns)
+    got, error = np.empty(n, np.float32), np.empty(n, np.float32)
+    function(x, got, n)
+    with np.errstate(all="ignore"):
+        reference = np.ascontiguousarray(REFERENCES[name](x.astype(np.float64)))
+    measure(got, reference, error, n)
+    at = int(error.argmax())
+    return float(error[at]), int(patterns[at])
