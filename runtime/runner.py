@@ -22,11 +22,12 @@ ROW_WORDS = 8
 REASONS = ("done", "fault", "stopped")
 
 _RUNNER = '''
-def dlc_barrier(control, threads, generation, first, end):
-    """Wait until all threads are here. The last to come clears the counters of rows first..end-1
-    and is told so by a result of 1; it lets the others go through dlc_release."""
+def dlc_barrier(control, threads, generation, spins, first, end):
+    """Wait until all threads are here; the number of looks it took.
+
+    The last to come clears the counters of rows first..end-1 and gets -1; it lets the others go
+    through dlc_release."""
     if atomic_add(control + 64, 1) + 1 < threads * (generation + 1):
-        spins = load_word(control + 24)
         waited = 0
         while atomic_load(control + 128) == generation:
             waited += 1
@@ -36,13 +37,22 @@ def dlc_barrier(control, threads, generation, first, end):
                 give_way()
             else:
                 sleep_ns(5000)
-        return 0
+        return waited
     rows = load_word(control)
     for row in range(first, end):
         counters = load_word(rows + row * 64 + 48)
         for thread in range(threads):
             store_word(counters + thread * 64, 0)
-    return 1
+    return -1
+
+
+def dlc_patience(control, waited, impatient):
+    """How many barriers from now on to yield at once: 64 after one that outlasted its spinning.
+
+    Spinning is for when all threads run; two that share a core lose by it."""
+    if waited > load_word(control + 24):
+        return 64
+    return max(impatient - 1, 0)
 
 
 def dlc_release(control, generation):
@@ -91,7 +101,9 @@ def dlc_runner(control, chunk):
     count = load_word(control + 8)
     threads = load_word(control + 16)
     step = load_word(control + 256)
+    spins = load_word(control + 24)
     generation = i64(0)
+    impatient = i64(0)
     finished = i64(0)
     while finished == 0:
         first = i64(0)
@@ -99,15 +111,21 @@ def dlc_runner(control, chunk):
             row = rows + r * 64
             if imod(step, load_word(row + 32)) == load_word(row + 40):
                 if load_word(row + 24) != 0:
-                    if dlc_barrier(control, threads, generation, first, r) != 0:
+                    waited = dlc_barrier(control, threads, generation,
+                                         select(impatient > 0, 0, spins), first, r)
+                    if waited < 0:
                         dlc_release(control, generation)
+                    impatient = dlc_patience(control, waited, impatient)
                     generation += 1
                     first = i64(r)
                 dlc_work(load_word(row), load_word(row + 8), load_word(row + 16),
                          load_word(row + 48), chunk, threads)
-        if dlc_barrier(control, threads, generation, first, count) != 0:
+        waited = dlc_barrier(control, threads, generation, select(impatient > 0, 0, spins),
+                             first, count)
+        if waited < 0:
             dlc_end_step(control)
             dlc_release(control, generation)
+        impatient = dlc_patience(control, waited, impatient)
         generation += 1
         step += 1
         finished = load_word(control + 272)
