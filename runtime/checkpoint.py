@@ -218,7 +218,7 @@ class CheckpointFolder:
         return read_checkpoint(self.path / BEST)
 
 
-def check_belongs(path: Path, checkpoint: Checkpoint, identity: Identity,
+def check_belongs(path: Path | None, checkpoint: Checkpoint, identity: Identity,
                   expected: Mapping[str, Type]) -> None:
     """Raise CheckpointError unless the checkpoint is of this task and fits its arrays.
 

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.runtime.checkpoint import (
-    BEST,
-    LAST,
-    Checkpoint,
-    CheckpointFolder,
-    Identity,
-    Position,
-    check_belongs,
-)
+from dlc.runtime.autosave import Autosave
+from dlc.runtime.checkpoint import Checkpoint, Identity, Position, check_belongs
 from dlc.runtime.data import DataError, Dataset, Stream, epoch_order
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.interrupt import StopRequest
@@ -33,6 +26,7 @@ if TYPE_CHECKING:
 
 Initial = Mapping[str, np.ndarray[Any, Any]] | Callable[[], Mapping[str, np.ndarray[Any, Any]]]
 WATCH_SECONDS = 0.1
+EPOCH_LENGTH = "steps_per_epoch"  # the state in which a program keeps it
 
 
 class Stopped(Exception):
@@ -68,15 +62,13 @@ class Trainer:
                  folder: Path | None, callbacks: Callbacks) -> None:
         self.loaded, self.program = loaded, loaded.program
         self.config, self.dataset, self.callbacks = config, dataset, callbacks
-        self.folder = CheckpointFolder(folder) if folder is not None else None
+        self.folder = folder
+        self.autosave = Autosave(config, folder, self.note)
         self.phases = config.phases or find_phases(self.program)
         self.position = Position()
         self.identity = Identity(config.model, config.task, config.seed, config.batch)
         self.stop = StopRequest()
         self.sums = Sums(self.program)
-        self.best: Checkpoint | None = None  # better than the best checkpoint on disk
-        self.saved_at = time.monotonic()
-        self.saved: tuple[int, int, int] | None = None  # (step, epoch, batches) of the last save
         self.step_ms: list[float] = []
         self.epoch_ms: list[float] = []
         self.bound_phases: dict[bool, list[BoundPhase]] = {}
@@ -106,28 +98,35 @@ class Trainer:
 
     def start(self, initial: Initial) -> None:
         """Write the persistent values: those of the checkpoint to resume from, or the initial."""
-        found = None
-        if self.config.resume and self.folder:
-            found, notes = self.folder.latest()
-            for text in notes:
-                self.note(f"a checkpoint cannot be used: {text}")
-            if found is None:
-                self.note(f"no checkpoint in {self.folder.path}: training from the beginning")
+        found = self.autosave.latest() if self.config.resume else None
         ports = {port.name: port.type for port in self.program.persistent}
-        if found is not None and self.folder:
-            check_belongs(self.folder.path, found, self.identity, ports)
+        if found is not None:
+            check_belongs(self.folder, found, self.identity, ports)
             self.position = found.position
-            self.saved = (self.position.step, self.position.epoch, self.position.batches)
             self.sums = Sums(self.program, dict(found.position.partial))
             self.note(f"resumed at step {self.position.step}, epoch {self.position.epoch + 1}")
             values: Mapping[str, np.ndarray[Any, Any]] = found.arrays
         else:
             values = initial() if callable(initial) else initial
-        missing = [name for name in ports if name not in values]
+        missing = [name for name in ports if name not in values and name != EPOCH_LENGTH]
         if missing:
             raise ValueError(f"no initial value for {', '.join(missing)}")
         for name in ports:
-            self.loaded.write(name, values[name])
+            if name in values:
+                self.loaded.write(name, values[name])
+        if found is None:
+            self.set_epoch_length()
+
+    def set_epoch_length(self) -> None:
+        """Tell schedules that count in epochs how many steps one has."""
+        port = next((p for p in self.program.persistent if p.name == EPOCH_LENGTH), None)
+        if port is None:
+            return
+        batches = self.batches_per_epoch()
+        if batches is None:
+            raise DataError(self.dataset.name, "", "a stream's epoch has no known length, but the "
+                            "learning rate's schedule counts epochs", "a schedule in steps")
+        self.loaded.write(port.name, port.type.dtype.numpy.type(batches))
 
     def batches_per_epoch(self) -> int | None:
         """Batches an epoch of data in memory; None for a stream."""
@@ -195,7 +194,7 @@ class Trainer:
         while done < len(rows):
             if self.stop.signal:
                 raise Stopped
-            count = self.until_save(len(rows) - done)
+            count = self.autosave.steps_left(self.position.step, len(rows) - done)
             chunk = rows[done:done + count]
             phases = [b.stretch(chunk, self.position.step) for b in bound]
             report = self.loaded.run_steps(phases, count, first_step=self.position.step,
@@ -208,19 +207,15 @@ class Trainer:
                 self.fail(bound, report, chunk[kept])
             if report.reason == "interrupt" or self.stop.signal:
                 raise Stopped
-            if self.is_save_due() and self.position.batches != self.batches_per_epoch():
+            at_end = self.position.batches == self.batches_per_epoch()
+            if not at_end and self.autosave.is_due(self.position.step):
                 self.save()  # the end of an epoch saves once it is judged
-
-    def until_save(self, count: int) -> int:
-        """How many of `count` steps may run before the next save by number of steps."""
-        every = self.config.save_steps
-        return count if every is None else min(count, every - self.position.step % every)
 
     def watch(self, done: int, log: Log) -> bool:
         """Called during a native run: show how far it is; False stops it after its step."""
         if self.callbacks.progress:
             self.callbacks.progress.advance(self.position.batches + done, self.sums.means())
-        return not self.stop.signal and not self.is_time_to_save()
+        return not self.stop.signal and not self.autosave.is_time()
 
     def take(self, bound: list[BoundPhase], report: StepReport, kept: int, samples: int) -> None:
         """Count `kept` steps of a report: metrics, position, time."""
@@ -232,7 +227,7 @@ class Trainer:
         self.position.batches += kept
         self.position.samples += kept * samples
         self.position.partial = self.sums.values
-        if kept and samples == self.config.batch:
+        if kept and samples == min(self.config.batch, self.dataset.samples or samples):
             self.epoch_ms.append(report.seconds / report.steps * 1e3)
         if self.callbacks.progress:
             self.callbacks.progress.advance(self.position.batches, self.sums.means())
@@ -247,10 +242,9 @@ class Trainer:
         raise self.explain(fault, f"batch {self.position.batches + 1}")
 
     def explain(self, fault: Fault, where: str) -> TrainingFault:
+        cause = self.config.meaning(fault)
         if self.callbacks.explain_fault:
             cause = self.callbacks.explain_fault(fault)
-        else:
-            cause = f"the loss is not finite or an index is out of range (fault {fault.code})"
         return TrainingFault(f"step {fault.step} (epoch {fault.epoch + 1}, {where}): {cause}",
                              fault)
 
@@ -280,7 +274,7 @@ class Trainer:
             self.callbacks.progress.epoch(record)
         if self.callbacks.on_epoch:
             self.callbacks.on_epoch(record)
-        if self.is_save_due():
+        if self.autosave.is_due(self.position.step):
             self.save()
 
     def test(self) -> dict[str, float] | None:
@@ -307,27 +301,16 @@ class Trainer:
             raise ValueError(f"monitor={self.config.monitor!r} is not a metric of "
                              f"{self.config.model}; there are {', '.join(means)}")
         value = means[self.config.monitor]
-        best = self.position.best
-        better = best is None or (value > best if self.config.higher_is_better else value < best)
-        if better:
+        if self.config.is_better(value, self.position.best):
             self.position.best, self.position.best_epoch = value, self.position.epoch
-            if self.folder:
-                self.best = self.checkpoint()
+            if self.autosave.folder:
+                self.autosave.best = self.checkpoint()
 
     def is_patience_over(self) -> bool:
         patience = self.config.patience
         return patience is not None and self.position.epoch - self.position.best_epoch >= patience
 
     # -- checkpoints -------------------------------------------------------------------------
-
-    def is_time_to_save(self) -> bool:
-        return (self.folder is not None
-                and time.monotonic() - self.saved_at >= self.config.save_seconds)
-
-    def is_save_due(self) -> bool:
-        every = self.config.save_steps
-        by_steps = every is not None and self.position.step % every == 0
-        return (self.folder is not None and by_steps) or self.is_time_to_save()
 
     def checkpoint(self) -> Checkpoint:
         arrays = {port.name: self.loaded.read(port.name) for port in self.program.persistent}
@@ -336,20 +319,7 @@ class Trainer:
         return Checkpoint(arrays, self.identity, position)
 
     def save(self) -> None:
-        """Write last (and best); a full disk is a warning, and training goes on."""
-        stand = (self.position.step, self.position.epoch, self.position.batches)
-        if self.folder is None or stand == self.saved:
-            return
-        try:
-            self.folder.save(self.checkpoint(), self.best)
-        except OSError as error:
-            kept = f"the one of step {self.saved[0]} stays" if self.saved else "there is none yet"
-            self.note(f"warning: the checkpoint of step {self.position.step} was not written "
-                      f"({error.strerror or error}); {kept}, training goes on")
-        else:
-            self.best = None
-            self.saved = stand
-        self.saved_at = time.monotonic()
+        self.autosave.save(self.checkpoint, self.position)
 
     def note(self, text: str) -> None:
         if self.callbacks.progress:
@@ -361,7 +331,6 @@ class Trainer:
         history = self.position.history
         last: dict[str, Any] = history[-1] if history else {"train": {}, "test": None}
         shown = last["test"] if last["test"] is not None else last["train"]
-        saved = self.saved is not None and self.saved[0] == self.position.step
         return TrainResult(
             model=self.config.model, target=self.config.target, epochs=self.position.epoch,
             steps=self.position.step, train_loss=last["train"].get("loss"),
@@ -370,8 +339,8 @@ class Trainer:
             step_ms=self.median_ms(),
             compile_s=self.config.compile_s, peak_bytes=self.program.peak_bytes,
             parameters=sum(p.type.size for p in self.program.persistent if p.role == "param"),
-            checkpoint=self.folder.path / LAST if self.folder and saved else None,
-            best_checkpoint=self.existing(BEST), best_epoch=self.position.best_epoch,
+            checkpoint=self.autosave.last_path(self.position),
+            best_checkpoint=self.autosave.best_path(), best_epoch=self.position.best_epoch,
             train_s=self.train_s, stopped_early=self.is_patience_over(),
             interrupted=self.stop.signal, history=[dict(r) for r in history])
 
@@ -380,7 +349,3 @@ class Trainer:
         times = self.step_ms + self.epoch_ms or [
             r["step_ms"] for r in self.position.history if r["step_ms"] is not None]
         return statistics.median(times) if times else None
-
-    def existing(self, name: str) -> Path | None:
-        path = self.folder.path / name if self.folder else None
-        return path if path is not None and path.is_file() else None

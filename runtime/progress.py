@@ -135,7 +135,7 @@ class LiveProgress:
         self.clock = Clock(config.epochs, epoch)
         self.epochs, self.current, self.steps = config.epochs, epoch, steps
         self.title = f"{config.model} on {config.target}, batch {config.batch}, seed {config.seed}"
-        self.monitor, self.sign = config.monitor, -1 if config.higher_is_better else 1
+        self.config = config
         self.running = True
         self.live.start()
         self.draw()
@@ -149,9 +149,9 @@ class LiveProgress:
         self.clock.epoch(record["samples"])
         self.records.append((record, self.clock.rate or 0.0))
         self.current, self.done = record["epoch"], 0
-        value = (record["test"] or record["train"]).get(self.monitor)
-        if value is not None and (self.best is None or self.sign * value < self.best[0]):
-            self.best = (self.sign * value, record["epoch"])
+        value = (record["test"] or record["train"]).get(self.config.monitor)
+        if value is not None and self.config.is_better(value, self.best and self.best[0]):
+            self.best = (value, record["epoch"])
         if time.monotonic() - self.drawn >= REFRESH_SECONDS:
             self.draw()
 

@@ -31,7 +31,8 @@ class ReportInput:
 
     `scores` are the model's outputs for the test samples, f32[n] or f32[n, k]. `settings` is the
     run's configuration by name. `graphs` are printed graphs by title. `launch_times` come from a
-    profile of the training step. `filters` is (parameter name, pictures).
+    profile of the training step. `filters` is (parameter name, pictures). `target` names the field
+    that the scores should tell.
     """
 
     result: TrainResult
@@ -43,6 +44,7 @@ class ReportInput:
     launch_times: Sequence[LaunchTime] = ()
     filters: tuple[str, Sequence[Image]] = ("", ())
     entry: str = "train"
+    target: str = ""
 
 
 def write_report(path: Path, given: ReportInput) -> Path:
@@ -143,7 +145,7 @@ def answers(given: ReportInput) -> str:
     if given.scores is None or not arrays:
         return ""
     part = "test" if given.dataset.test else "training"
-    label = next((arrays[n] for n in ("label", "y") if n in arrays), None)
+    label = next((arrays[n] for n in (given.target, "label", "y") if n in arrays), None)
     if label is None or len(label) != len(given.scores):
         return ""
     wide = given.scores.ndim == 2 and given.scores.shape[1] > 1

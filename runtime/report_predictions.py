@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.runtime.data import Dataset, bind_arrays
+from dlc.runtime.data import Dataset
+from dlc.runtime.measure import held_out_runs
 from dlc.runtime.schedule import batch_size
 
 if TYPE_CHECKING:
@@ -59,25 +60,21 @@ class Regression:
 
 
 def predict(loaded: ArenaProgram, dataset: Dataset) -> Floats | None:
-    """Outputs of entry "predict" for every test sample: f32[n] or f32[n, k].
+    """The output "prediction" of entry "eval" for every test sample: f32[n, ...].
 
-    None when the program has no such entry or the data are a stream. A smaller last batch is
-    filled up with its first sample, whose answers are dropped; rows do not depend on each other
-    in a program for inference.
+    None when the program has no such output, it has no axis of samples, or nothing to test on.
     """
-    entry = loaded.program.entries.get("predict")
-    arrays = dataset.test or dataset.train
-    if entry is None or not arrays:
+    entry = loaded.program.entries.get("eval")
+    if entry is None or not dataset.test:
         return None
-    bound = bind_arrays(dataset.name, arrays, entry.inputs)
-    batch, count = batch_size(entry), len(next(iter(bound.values())))
-    output = next(port for port in entry.outputs if port.role != "fault")
+    port = next((p for p in entry.outputs if p.name == "prediction"), None)
+    if port is None or not port.type.ndim or int(port.type.shape[0]) != batch_size(entry):
+        return None
     answers = []
-    for start in range(0, count, batch):
-        rows = np.arange(start, min(start + batch, count))
-        filled = np.concatenate([rows, np.full(batch - len(rows), start)])
-        called = loaded.call("predict", **{k: v[filled] for k, v in bound.items()})
-        answers.append(np.asarray(called[output.name])[:len(rows)].astype(np.float32))
+    for run in held_out_runs(loaded, dataset):
+        for rows in run.rows:
+            said = loaded.call(run.entry.name, **{k: v[rows] for k, v in run.arrays.items()})
+            answers.append(np.asarray(said["prediction"]).astype(np.float32))
     return np.concatenate(answers)
 
 

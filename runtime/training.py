@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from dlc.program import Program
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.schedule import TrainPhase
+
+# A metric whose name holds one of these is the better the higher it is; all others the lower.
+RISING = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score", "reward", "iou", "bleu")
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,13 @@ class TrainConfig:
 
     `seed` orders the samples and fills inputs of role "seed"; `task` is a hash of the definition
     and the data, against which a resume is checked. `monitor` is the metric that decides on the
-    best checkpoint and early stopping, of the test data where there is any. `patience` epochs
-    without a better one end the run (None: never). A checkpoint is written at the end of an epoch
-    or, in long epochs, within it, once `save_seconds` have passed since the last, and at every
-    multiple of `save_steps` steps (None: by time alone). `fixed` gives values to inputs that are
-    not data. `resume_hint` is the command that a note about an interrupted run names.
+    best checkpoint and early stopping, of the test data where there is any; `higher_is_better`
+    None asks its name. `patience` epochs without a better one end the run (None: never). A
+    checkpoint is written at the end of an epoch or, in long epochs, within it, once `save_seconds`
+    have passed since the last, and at every multiple of `save_steps` steps (None: by time alone).
+    `fixed` gives values to inputs that are not data. `checks[entry][k - 1]` has "text" and "loc"
+    of what fault k of an entry means. `resume_hint` is the command that a note about an
+    interrupted run names.
     """
 
     model: str
@@ -33,12 +39,13 @@ class TrainConfig:
     task: str = ""
     phases: tuple[TrainPhase, ...] = ()
     monitor: str = "loss"
-    higher_is_better: bool = False
+    higher_is_better: bool | None = None
     patience: int | None = None
     resume: bool = False
     save_seconds: float = 5.0
     save_steps: int | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    checks: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     compile_s: float = 0.0
     resume_hint: str = "--resume"
 
@@ -50,6 +57,22 @@ class TrainConfig:
                 raise ValueError(f"{name}={value!r} does not fit; an integer from {low} on")
         if not self.save_seconds >= 0:
             raise ValueError(f"save_seconds={self.save_seconds!r} does not fit; 0 or more")
+
+
+    def is_better(self, value: float, than: float | None) -> bool:
+        """Whether the monitored metric has improved."""
+        higher = self.higher_is_better
+        if higher is None:
+            higher = any(word in self.monitor for word in RISING)
+        return than is None or (value > than if higher else value < than)
+
+    def meaning(self, fault: Fault) -> str:
+        """What a fault word says: a run-time check of the program, or a loss that is not finite."""
+        checks = self.checks.get(fault.entry.replace("_tail", ""), ())
+        if 1 <= fault.code <= len(checks):
+            check = checks[fault.code - 1]
+            return f"{check['text']}  {check['loc']}".rstrip()
+        return "the loss is not finite" if fault.code == -1 else f"fault {fault.code}"
 
 
 class Progress(Protocol):
@@ -137,6 +160,21 @@ class TrainResult:
             "checkpoint": str(self.checkpoint) if self.checkpoint else None,
         }
         return {key: finite(value) for key, value in record.items()}
+
+
+def config_from_meta(meta: Mapping[str, Any], program: Program, **changes: Any) -> TrainConfig:
+    """The settings that a task's meta data (dlc/task.py: TaskMeta) give, with `changes` on top."""
+    phases = []
+    for phase in meta["phases"]:
+        head, _, name = str(phase["entry"]).partition(".")
+        tail = f"{head}_tail.{name}" if name else f"{head}_tail"
+        phases.append(TrainPhase(phase["entry"], tail if tail in program.entries else "", name,
+                                 phase["every"], 0, phase["start"], phase["stop"]))
+    given: dict[str, Any] = {
+        "model": meta["name"], "epochs": meta["epochs"], "batch": meta["batch"],
+        "patience": meta["patience"], "monitor": meta["monitor"], "phases": tuple(phases),
+        "checks": meta["checks"], "target": program.target}
+    return TrainConfig(**{**given, **changes})
 
 
 def finite(value: Any) -> Any:

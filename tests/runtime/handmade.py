@@ -103,23 +103,20 @@ def entry(name: str, which: str, rows: int) -> Entry:
     inputs = [*data, Port("step", i32[()], OFFSETS["step"], "step")] if which == "sgd" else data
     outputs = [Port("loss", f32[()], OFFSETS["loss"]), Port("gap", f32[()], OFFSETS["gap"])]
     outputs += [Port("lr", f32[()], OFFSETS["lr"])] if which == "sgd" else []
-    outputs += [Port("said", f32[rows], OFFSETS["said"])] if which == "measure" else []
+    outputs += [Port("prediction", f32[rows], OFFSETS["said"])] if which == "measure" else []
     return Entry(name, (launch,), tuple(inputs),
                  (*outputs, Port("fault", i32[()], OFFSETS["fault"], "fault")))
 
 
 def make_program(batch: int = 16, tail: int = 5, test_tail: int = 3) -> Program:
-    """Entries train, train_tail, eval, eval_tail and predict; parameters w, b; state seen."""
+    """Entries train, train_tail, eval, eval_tail; parameters w, b; state seen."""
     entries = [entry("train", "sgd", batch), entry("eval", "measure", batch)]
     entries += [entry("train_tail", "sgd", tail)] if tail else []
     entries += [entry("eval_tail", "measure", test_tail)] if test_tail else []
-    whole = entry("predict", "measure", batch)
-    predict = Entry("predict", whole.launches, whole.inputs,
-                    tuple(p for p in whole.outputs if p.name in ("said", "fault")))
     persistent = (Port("w", f32[FEATURES], OFFSETS["w"], "param"),
                   Port("b", f32[()], OFFSETS["b"], "param"),
                   Port("seen", i32[()], OFFSETS["seen"], "state"))
-    return Program("line", "cpu", {e.name: e for e in (*entries, predict)},
+    return Program("line", "cpu", {e.name: e for e in entries},
                    (kernel("sgd"), kernel("measure")), ARENA, persistent)
 
 

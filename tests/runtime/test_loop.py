@@ -14,13 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.program import Port
 from dlc.runtime import checkpoint as checkpoint_module
 from dlc.runtime import load
 from dlc.runtime.checkpoint import CheckpointError, read_checkpoint
 from dlc.runtime.data import DataError, Dataset, epoch_order
 from dlc.runtime.loop import train
 from dlc.runtime.schedule import TrainPhase, find_phases
-from dlc.runtime.training import Callbacks, Fault, TrainConfig, TrainingFault, TrainResult
+from dlc.runtime.training import (
+    Callbacks,
+    Fault,
+    TrainConfig,
+    TrainingFault,
+    TrainResult,
+    config_from_meta,
+)
+from dlc.types import i32
 from tests.runtime.handmade import entry, final_bytes, initial, make_data, make_program
 
 CONFIG = TrainConfig("line", epochs=4, batch=16, seed=3, save_seconds=1e9, save_steps=3)
@@ -303,6 +312,43 @@ def test_patience_and_best(loaded: Any, tmp_path: Path) -> None:
     assert again.steps == falling.steps
 
 
+@pytest.mark.parametrize(("monitor", "fields", "rises"), [
+    ("loss", {}, False), ("accuracy", {}, True), ("gap", {}, False), ("top5_accuracy", {}, True),
+    ("accuracy", {"higher_is_better": False}, False), ("loss", {"higher_is_better": True}, True),
+])
+def test_what_is_better(monitor: str, fields: dict[str, Any], rises: bool) -> None:
+    config = replace(CONFIG, monitor=monitor, **fields)
+    assert config.is_better(0.5, None)
+    assert config.is_better(0.6, 0.5) == rises and config.is_better(0.4, 0.5) != rises
+    assert not config.is_better(0.5, 0.5) and not config.is_better(float("nan"), 0.5)
+
+
+def test_settings_from_a_tasks_meta_data() -> None:
+    program = make_program()
+    check = {"text": "index 7 is out of range", "loc": "m.py:4"}
+    meta = {"name": "line", "epochs": 9, "batch": 16, "patience": 3, "monitor": "gap",
+            "checks": {"train": (check,)},
+            "phases": ({"name": "train", "entry": "train", "every": 2, "start": 1, "stop": 5},)}
+    config = config_from_meta(meta, program, epochs=4, seed=2)
+    assert (config.epochs, config.batch, config.patience, config.seed) == (4, 16, 3, 2)
+    assert config.phases == (TrainPhase("train", "train_tail", "", 2, 0, 1, 5),)
+    for entry_name, code, words in (("train", 1, "index 7 is out of range  m.py:4"),
+                                    ("train_tail", 1, "index 7 is out of range  m.py:4"),
+                                    ("train", -1, "the loss is not finite"),
+                                    ("train", 2, "fault 2"), ("eval", 1, "fault 1")):
+        assert config.meaning(Fault(0, 0, entry_name, code, {})) == words
+
+
+def test_epoch_length_is_told_to_the_program() -> None:
+    base = make_program()
+    length = Port("steps_per_epoch", i32[()], 8640, "state")
+    with load(replace(base, persistent=(*base.persistent, length)), threads=1) as program:
+        train(program, CONFIG, make_data(), None, initial)
+        assert int(program.read("steps_per_epoch")) == 6
+        with pytest.raises(DataError, match=r"no known length.*a schedule in steps"):
+            train(program, CONFIG, stream(), None, initial)
+
+
 def test_unknown_monitor_names_the_metrics(loaded: Any) -> None:
     with pytest.raises(ValueError, match=r"monitor='accuracy'.*loss, gap"):
         run(loaded, None, monitor="accuracy")
@@ -434,6 +480,6 @@ def test_phase_that_never_runs(fields: dict[str, int]) -> None:
 
 def test_program_without_training(two_phases: Any) -> None:
     program = two_phases.program
-    only = {"predict": program.entries["predict"]}
-    with pytest.raises(ValueError, match="no entry to train; it has predict"):
+    only = {"eval": program.entries["eval"]}
+    with pytest.raises(ValueError, match="no entry to train; it has eval"):
         find_phases(replace(program, entries=only))

@@ -19,14 +19,16 @@ import pytest
 from dlc.program import Buffer, Entry, Launch, Port, Program
 from dlc.runtime import load
 from dlc.runtime.data import Dataset
+from dlc.runtime.loop import train
 from dlc.runtime.report import ReportInput, render, write_report
 from dlc.runtime.report_charts import Axis, Series, line_chart, nice_ticks, show_bytes
+from dlc.runtime.report_gather import gather_report
 from dlc.runtime.report_images import diverging, find_images, first_filters, png, to_pixels
 from dlc.runtime.report_memory import LaunchTime, live_bytes
 from dlc.runtime.report_predictions import Regression, classify, predict
-from dlc.runtime.training import TrainResult
+from dlc.runtime.training import TrainConfig, TrainResult
 from dlc.types import f32
-from tests.runtime.handmade import make_data, make_program
+from tests.runtime.handmade import final_bytes, initial, make_data, make_program
 
 VOID = {"meta", "img", "br", "input", "hr", "link"}
 
@@ -348,3 +350,19 @@ def test_predict_covers_a_smaller_last_batch(loaded: Any) -> None:
     assert said is not None and said.shape == (35,)
     np.testing.assert_allclose(said, data.test["y"][:, 0], atol=1e-5)
     assert predict(loaded, Dataset("s", {}, stream=[])) is None
+
+
+def test_gathered_report_leaves_the_parameters(loaded: Any) -> None:
+    data = make_data()
+    config = TrainConfig("line", epochs=3, batch=16, save_seconds=1e9)
+    result = train(loaded, config, data, None, initial)
+    before = final_bytes(loaded)
+    given = gather_report(loaded, result, data, {"seed": 0}, {}, "y")
+    assert final_bytes(loaded) == before
+    assert given.scores is not None and given.scores.shape == (35,)
+    assert [t.name for t in given.launch_times] == ["sgd"]
+    assert given.launch_times[0].seconds > 0
+    assert given.launch_times[0].lines == ("models/line.py:3",)
+    html = render(given)
+    check(html)
+    assert "R²" in html and "models/line.py:3" in html
