@@ -253,6 +253,14 @@ def operand_error(op: Op, args: Sequence[Node], problem: Exception) -> DlcError:
     return DlcError(message, locs[0] if locs else here(), getattr(problem, "hint", ""))
 
 
+def check_shape(shape: Sequence[Any]) -> tuple[int, ...]:
+    """`shape` as an attribute of an operator. Raises OpError for what is no size."""
+    for dim in shape:
+        if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool) or dim < 0:
+            raise OpError(f"dimension {dim!r} of shape {tuple(shape)}", "sizes are 0, 1, 2, ...")
+    return tuple(shape)
+
+
 def describe(node: Node) -> str:
     """A node's name and type with dimension names, for messages."""
     text = node.type.describe() if isinstance(node.type, Type) else str(node.type)

@@ -108,6 +108,10 @@ def _conv_sizes(x: Type, w: Type, grouped: bool, attrs: dict[str, Any]) -> list[
     """(dilated input, output) size per spatial axis. Raises OpError when a window does not fit."""
     lead = 3 if grouped else 2
     sizes = []
+    lengths = [len(attrs[k]) for k in ("stride", "padding", "lhs_dilation", "rhs_dilation")]
+    if set(lengths) != {x.ndim - lead}:
+        raise OpError(f"{lengths} entries of stride, padding and dilations",
+                      f"one for each of {x.ndim - lead} spatial axes")
     for a in range(x.ndim - lead):
         s, (lo, hi) = attrs["stride"][a], attrs["padding"][a]
         ld, rd = attrs["lhs_dilation"][a], attrs["rhs_dilation"][a]
@@ -124,7 +128,7 @@ def _conv_sizes(x: Type, w: Type, grouped: bool, attrs: dict[str, Any]) -> list[
 
 def _infer_conv(x: Type, w: Type, *, grouped: bool, **attrs: Any) -> Type:
     lead = 3 if grouped else 2
-    if x.ndim != w.ndim or x.ndim <= lead or x.ndim - lead != len(attrs["stride"]):
+    if x.ndim != w.ndim or x.ndim <= lead:
         raise OpError(f"input {x.describe()} and kernel {w.describe()} differ in rank",
                       "input [N, C, S...] takes a kernel [O, C, K...]")
     if x.dtype is not w.dtype or not x.dtype.is_float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, Loc, here
-from dlc.graph import Kind, Node, Op, OpError, current_build, describe, make
+from dlc.graph import Kind, Node, Op, OpError, check_shape, current_build, describe, make
 from dlc.ops import leaf, register
 from dlc.ops.convert import as_node, cast
 from dlc.types import Type, i32, i64
@@ -62,9 +62,15 @@ def _split(x: Type, index: Type, axis: int, batch: int) -> tuple[Any, ...]:
     return (*x.shape[:axis], *index.shape[batch:], *x.shape[axis + 1:])
 
 
-def _infer_gather(x: Type, index: Type, *, axis: int, batch: int) -> Type:
+def _check_index(index: Type, bound: int) -> None:
     if index.dtype not in (i32, i64):
         raise OpError(f"{index.describe()} can't index", "an index is i32 or i64")
+    if bound == 0 and index.size:
+        raise OpError(f"{index.size} indices into an axis without elements")
+
+
+def _infer_gather(x: Type, index: Type, *, axis: int, batch: int) -> Type:
+    _check_index(index, x.shape[axis] if 0 <= axis < x.ndim else 1)
     return x.with_(shape=_split(x, index, axis, batch), layout=None)
 
 
@@ -108,7 +114,8 @@ GATHER = register(Op(
 
 
 def _infer_scatter(index: Type, g: Type, *, shape: Any, axis: int, batch: int) -> Type:
-    x = g.with_(shape=tuple(shape), layout=None)
+    x = g.with_(shape=check_shape(shape), layout=None)
+    _check_index(index, x.shape[axis] if 0 <= axis < x.ndim else 1)
     want = _split(x, index, axis, batch)
     if tuple(want) != tuple(g.shape):
         raise OpError(f"updates {g.describe()} for indices {index.describe()}",

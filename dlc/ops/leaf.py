@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import here
-from dlc.graph import Kind, Literal, Node, Op, OpError, make
+from dlc.graph import Kind, Literal, Node, Op, OpError, check_shape, make
 from dlc.ops import register
 from dlc.ops.random_reference import random_bits as reference_bits
 from dlc.types import DType, Type, i32, u32
@@ -102,7 +102,9 @@ def iota(shape: tuple[int, ...], axis: int = 0, dtype: DType = i32) -> Node:
 def _infer_bits(seed: Type, step: Type, *, shape: tuple[int, ...], site: int) -> Type:
     if (seed.dtype, seed.shape) != (u32, ()) or (step.dtype, step.shape) != (i32, ()):
         raise OpError(f"seed {seed} and step {step}", "takes seed u32[()] and step i32[()]")
-    return Type(u32, tuple(shape))
+    if not 0 <= site < 2**32:
+        raise OpError(f"site {site}", "a site is 0 .. 2**32 - 1")
+    return Type(u32, check_shape(shape))
 
 
 def _eval_bits(seed: Any, step: Any, *, shape: tuple[int, ...], site: int) -> np.ndarray:

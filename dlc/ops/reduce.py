@@ -21,13 +21,18 @@ def kept_axes(rank: int, axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(a for a in range(rank) if a not in axes)
 
 
-def reduced(x: Type, axes: tuple[int, ...], **changes: Any) -> Type:
-    """x without `axes`. Raises OpError for an axis out of range or named twice."""
+def check_axes(x: Type, axes: tuple[int, ...]) -> None:
+    """Raise OpError for an axis out of range or named twice."""
     if len(set(axes)) != len(axes):
         raise OpError(f"axes {axes} name one axis twice")
     for axis in axes:
         if not 0 <= axis < x.ndim:
             raise OpError(f"axis {axis} of {x.describe()}", f"axes are 0 .. {x.ndim - 1}")
+
+
+def reduced(x: Type, axes: tuple[int, ...], **changes: Any) -> Type:
+    """x without `axes`. Raises OpError for an axis out of range or named twice."""
+    check_axes(x, axes)
     shape = tuple(x.shape[a] for a in kept_axes(x.ndim, axes))
     return x.with_(shape=shape, layout=None, **changes)
 
@@ -155,12 +160,12 @@ def _position_of(better: str, lowest_: Callable[[Any], float]) -> Combine:
     """States (best value, its position); the first of equals wins, NaN wins over all."""
     def step(k: Any, s: Any, x: Any, position: Any) -> Any:
         wins = k.or_(k.compare(better, x, s[0]), k.first_nan(x, s[0]))
-        wins = k.or_(wins, k.compare("<", s[1], k.number(0, i32)))
+        wins = k.let("wins", k.or_(wins, k.compare("<", s[1], k.number(0, i32))))
         return k.select(wins, x, s[0]), k.select(wins, k.cast(position, i32), s[1])
 
     def merge(k: Any, a: Any, b: Any) -> Any:
         wins = k.or_(k.compare(better, b[0], a[0]), k.first_nan(b[0], a[0]))
-        wins = k.or_(wins, k.compare("<", a[1], k.number(0, i32)))
+        wins = k.let("wins", k.or_(wins, k.compare("<", a[1], k.number(0, i32))))
         return k.select(wins, b[0], a[0]), k.select(wins, b[1], a[1])
 
     return Combine(lambda d: (lowest_(d), -1), step, merge, lambda k, s: s[1],
@@ -170,7 +175,8 @@ def _position_of(better: str, lowest_: Callable[[Any], float]) -> Combine:
 def _eval_position(f: Callable[..., Any]) -> Callable[..., Any]:
     def eval_(x: Any, *, axes: tuple[int, ...]) -> Any:
         kept = kept_axes(x.ndim, axes)
-        flat = x.transpose(*kept, *axes).reshape([x.shape[a] for a in kept] + [-1])
+        width = math.prod(x.shape[a] for a in axes)
+        flat = x.transpose(*kept, *axes).reshape([x.shape[a] for a in kept] + [width])
         return f(flat, axis=-1).astype(np.int32)
 
     return eval_
@@ -195,9 +201,9 @@ def _eval_logsumexp(x: Any, *, axes: tuple[int, ...]) -> Any:
 def _online_logsumexp() -> Combine:
     """States (max, sum of exp(x - max)): one pass over the input (Milakov & Gimelshein 2018)."""
     def merge(k: Any, a: Any, b: Any) -> Any:
-        top = k.call("maximum", a[0], b[0])
+        top = k.let("top", k.call("maximum", a[0], b[0]))
         # an infinite maximum would give inf - inf
-        safe = k.select(k.call("isfinite", top), top, k.number(0.0, top.dtype))
+        safe = k.let("safe", k.select(k.call("isfinite", top), top, k.number(0.0, top.dtype)))
         left = k.binary("*", a[1], k.call("exp", k.binary("-", a[0], safe)))
         right = k.binary("*", b[1], k.call("exp", k.binary("-", b[0], safe)))
         return top, k.binary("+", left, right)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, here
-from dlc.graph import Kind, Node, Op, OpError, describe, make
+from dlc.graph import Kind, Node, Op, OpError, check_shape, describe, make
 from dlc.ops import register
 from dlc.ops.access import Access, Divides, Index, Piece, Within
 from dlc.ops.convert import as_node
-from dlc.ops.reduce import Axes, axes_of
+from dlc.ops.reduce import Axes, axes_of, check_axes
 from dlc.ops.samples import spread
 from dlc.types import Type
 
@@ -37,7 +37,7 @@ def _view(name: str, doc: str, infer: Any, eval_: Any, grad: Any, emit: Any, sam
 
 
 def _infer_reshape(x: Type, *, shape: tuple[int, ...]) -> Type:
-    if math.prod(shape) != x.size:
+    if math.prod(check_shape(shape)) != x.size:
         raise OpError(f"{x.size} elements do not make shape {tuple(map(int, shape))}")
     return x.with_(shape=tuple(shape), layout=None)
 
@@ -118,7 +118,7 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Node:
 
 
 def _infer_broadcast(x: Type, *, shape: tuple[int, ...]) -> Type:
-    skip = len(shape) - x.ndim
+    skip = len(check_shape(shape)) - x.ndim
     if skip < 0 or any(d not in (1, s) for d, s in zip(x.shape, shape[skip:], strict=True)):
         raise OpError(f"{x.describe()} does not broadcast to {tuple(map(int, shape))}")
     return x.with_(shape=tuple(shape), layout=None)
@@ -146,9 +146,7 @@ BROADCAST = _view(
 
 
 def _infer_flip(x: Type, *, axes: tuple[int, ...]) -> Type:
-    for axis in axes:
-        if not 0 <= axis < x.ndim:
-            raise OpError(f"axis {axis} of {x.describe()}", f"axes are 0 .. {x.ndim - 1}")
+    check_axes(x, axes)
     return x.with_(layout=None)
 
 
@@ -176,6 +174,9 @@ def _slice_shape(start: Any, stop: Any, step: Any) -> tuple[int, ...]:
 
 
 def _infer_slice(x: Type, *, start: Any, stop: Any, step: Any) -> Type:
+    if not len(start) == len(stop) == len(step) == x.ndim:
+        raise OpError(f"slice {start} .. {stop} by {step} of {x.describe()}",
+                      f"one entry for each of {x.ndim} axes")
     for a, (lo, hi, s, d) in enumerate(zip(start, stop, step, x.shape, strict=True)):
         if s < 1 or not 0 <= lo <= hi <= d:
             raise OpError(f"axis {a}: slice {lo}:{hi}:{s} of size {int(d)}",

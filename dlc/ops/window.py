@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, OpError, make
+from dlc.graph import Kind, Node, Op, OpError, check_shape, make
 from dlc.ops import register
 from dlc.ops.access import Access, Divides, Index, Piece, Reduction, Within
 from dlc.ops.convert import as_node
@@ -34,8 +34,9 @@ def check_window(size: int, window: int, stride: int, dilation: int, axis: int) 
 
 def _infer_window(x: Type, *, size: Any, stride: Any, dilation: Any) -> Type:
     lead = x.ndim - len(size)
-    if lead < 0:
-        raise OpError(f"{len(size)} window axes of {x.describe()}")
+    if lead < 0 or not len(size) == len(stride) == len(dilation):
+        raise OpError(f"window {size}, stride {stride}, dilation {dilation} of {x.describe()}",
+                      "one entry each per window axis, for the last axes")
     counts = []
     for a, (k, s, d) in enumerate(zip(size, stride, dilation, strict=True)):
         check_window(x.shape[lead + a], k, s, d, a)
@@ -87,7 +88,16 @@ WINDOW = register(Op(
 
 
 def _infer_fold(g: Type, *, extent: Any, size: Any, stride: Any, dilation: Any) -> Type:
-    return g.with_(shape=(*g.shape[:g.ndim - 2 * len(size)], *extent), layout=None)
+    lead = g.ndim - 2 * len(size)
+    if lead < 0 or len(extent) != len(size):
+        raise OpError(f"extent {extent} and window {size} for {g.describe()}",
+                      "two axes of the operand for each window axis")
+    x = g.with_(shape=(*g.shape[:lead], *check_shape(extent)), layout=None)
+    windows = _infer_window(x, size=size, stride=stride, dilation=dilation)
+    if tuple(windows.shape) != tuple(g.shape):
+        raise OpError(f"{g.describe()} does not fold into {x.describe()}",
+                      f"its windows are {windows.describe()}")
+    return x
 
 
 def _eval_fold(g: Any, *, extent: Any, size: Any, stride: Any, dilation: Any) -> Any:
@@ -105,6 +115,8 @@ def _fold_reduction(y: Node) -> Reduction:
     size, stride, dilation = y.attrs["size"], y.attrs["stride"], y.attrs["dilation"]
     g, n = y.args[0], len(size)
     lead = g.ndim - 2 * n
+    if all(s >= k and d == 1 for s, k, d in zip(stride, size, dilation, strict=True)):
+        return _apart(y, lead)
 
     def read(out: Index, inner: Index) -> Access:
         source, conditions = [], []
@@ -121,6 +133,22 @@ def _fold_reduction(y: Node) -> Reduction:
         return Access((Piece(0, (*out[:lead], *source, *inner), tuple(conditions)),))
 
     return Reduction(tuple(size), read, simple(lambda d: 0, "radd"))
+
+
+def _apart(y: Node, lead: int) -> Reduction:
+    """Windows that do not overlap: each position belongs to one window at most, nothing adds up."""
+    g, size, stride = y.args[0], y.attrs["size"], y.attrs["stride"]
+
+    def read(out: Index, inner: Index) -> Access:
+        counts, offsets, conditions = [], [], []
+        for a, (k, s) in enumerate(zip(size, stride, strict=True)):
+            at, offset = out[lead + a] // s, out[lead + a] % s
+            conditions += [Within(at, 0, int(g.shape[lead + a])), Within(offset, 0, k)]
+            counts.append(at)
+            offsets.append(offset)
+        return Access((Piece(0, (*out[:lead], *counts, *offsets), tuple(conditions)),))
+
+    return Reduction((), read, simple(lambda d: 0, "radd"))
 
 
 def _sample_fold() -> Iterator[Any]:
