@@ -17,6 +17,7 @@ from dlc.graph import Graph, Kind, Node
 from dlc.kernel.contract_gemm import GemmWriter
 from dlc.kernel.contract_pack import Index, Job
 from dlc.kernel.contract_plan import Shape, blocking, ravel
+from dlc.kernel.contract_window import dots_writer, taps_writer
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import block, computing, function_text
@@ -85,8 +86,10 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
         raise ValueError(f"{name}: no group around one contraction that tiles can run")
     kind, shape = computing(accumulator(y.type.dtype)), shape_of(y)
     job = Job(y, y.op.emit(y), shape, kind, blocking(shape, kind, isa), loads, stores)
-    writer = GemmWriter(job, finisher(y, body.outputs))
-    if job.cuts.splits:
+    finish = finisher(y, body.outputs)
+    writer = (dots_writer(job, finish, isa) or taps_writer(job, finish)
+              or GemmWriter(job, finish))
+    if writer.cuts.splits:
         space = Scratch("parts", kind, shape.b * writer.parts * writer.partial)
         suffix, first, second = "sums", writer.write_partial, writer.write_sum
     else:
@@ -128,10 +131,11 @@ def finisher(y: Node, outputs: Sequence[Node]) -> Callable[[Emitter, Index, Any]
     def finish(e: Emitter, index: Index, value: Any) -> None:
         exact = e.k.rounded(value, y.type.dtype)
         e.results[y] = lambda _: exact
-        for output, place in places.items():
-            assert place is not None
-            at = place(index)
-            e.store(output, at, e.value(output, at))
+        at = {output: place(index) for output, place in places.items() if place is not None}
+        # all values before the first store: a store may overwrite what another value is made of
+        values = {output: e.value(output, where) for output, where in at.items()}
+        for output, where in at.items():
+            e.store(output, where, values[output])
     return finish
 
 

@@ -43,8 +43,9 @@ def chunk_index(e: Emitter, extents: tuple[int, ...], hints: str) -> tuple[list[
     return [bind(e, hint, part) for hint, part in zip(hints.split(), parts, strict=True)], total
 
 
-def names(count: int) -> str:
-    return " ".join(f"b{i}" for i in range(count))
+def batch_names(batch: tuple[int, ...], *rest: str) -> str:
+    """Names of the parts of a chunk's index."""
+    return " ".join([*(f"b{i}" for i in range(len(batch))), *rest])
 
 
 class GemmWriter:
@@ -78,7 +79,7 @@ class GemmWriter:
         each = -(-self.panels // max(1, CHUNKS // self.shape.b))
         groups = -(-self.panels // each)
         grid = (*self.shape.batch, groups)
-        at, chunks = chunk_index(e, grid, f"{names(len(self.shape.batch))} g")
+        at, chunks = chunk_index(e, grid, batch_names(self.shape.batch, "g"))
         p, close = self.panel_loop(e, at[-1], each)
         whole = Run(Box(self.shape.inner, 0, self.shape.inner[0]), (), ZERO,
                     sum_of(self.shape.inner[0]))
@@ -130,7 +131,7 @@ class GemmWriter:
         cuts, job = self.cuts, self.job
         groups = -(-self.panels // cuts.panels)
         grid = (*self.shape.batch, groups, cuts.cols.count)
-        at, chunks = chunk_index(e, grid, f"{names(len(self.shape.batch))} g box")
+        at, chunks = chunk_index(e, grid, batch_names(self.shape.batch, "g", "box"))
         batch, group = at[:-2], at[-2]
         cols = run_of(e, cuts.cols, at[-1], "n")
         bp = Place(local(e, "bp", job.kind, cuts.stride * cuts.inner.width))
@@ -173,8 +174,12 @@ class GemmWriter:
                f"{inner.length.text()}, {(acc + s).text()}, {cuts.stride}, {rows.text()}, "
                f"{add.text()})")
         if many:
-            body = e.stack.pop().statements
-            e.stack[-1].statements.append(For(s.text(), "0", cols.length.text(), body, cuts.width))
+            self.close_strips(e, s, cols.length.text())
+
+    def close_strips(self, e: Emitter, s: Sum, high: str) -> None:
+        """End a loop over tiles side by side."""
+        body = e.stack.pop().statements
+        e.stack[-1].statements.append(For(s.text(), "0", high, body, self.cuts.width))
 
     # ---- what the group makes of C ---------------------------------------------------------------
 
@@ -216,7 +221,7 @@ class GemmWriter:
     def write_partial(self, e: Emitter, space: str) -> int:
         """Each chunk sums its boxes of the inner axes into a block of `space` of its own."""
         cuts, shape, job = self.cuts, self.shape, self.job
-        at, chunks = chunk_index(e, (*shape.batch, self.parts), f"{names(len(shape.batch))} part")
+        at, chunks = chunk_index(e, (*shape.batch, self.parts), batch_names(shape.batch, "part"))
         batch, number = at[:-1], at[-1]
         cols = run_of(e, cuts.cols, ZERO, "n")
         high = self.panels * cuts.height
@@ -249,7 +254,7 @@ class GemmWriter:
         """Add the parts of each row up, in their order, and store what the group makes of it."""
         cuts, shape, kind = self.cuts, self.shape, self.job.kind
         grid = (*shape.batch, shape.m)
-        at, chunks = chunk_index(e, grid, f"{names(len(shape.batch))} i")
+        at, chunks = chunk_index(e, grid, batch_names(shape.batch, "i"))
         batch, i = at[:-1], at[-1]
         cols = run_of(e, cuts.cols, ZERO, "n")
         total = local(e, "total", kind, cuts.stride)

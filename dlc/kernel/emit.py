@@ -7,6 +7,7 @@ is written before it, so hoisting and sharing follow from where a value is valid
 
 from __future__ import annotations
 
+import keyword
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -31,11 +32,17 @@ class Block:
         self.known: dict[Any, Any] = {}
 
 
+# what kernel texts call, and Python's own words: no local may be called so
+RESERVED = (*keyword.kwlist, *"""range min max select at fma radd rmul rmin rmax sqrt floor ceil rint
+abs trunc copysign maximum minimum idiv imod f32 f64 i32 i64 u32 u8 u16 u64 unchecked_i32 mulhi_u32
+random_bits chunk j0 j1""".split())
+
+
 class Names:
     """Unique Python identifiers from hints."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self.used = set(taken)
+        self.used = {*RESERVED, *taken}
 
     def new(self, hint: str) -> str:
         word = "".join(c if c.isalnum() else "_" for c in hint).strip("_").lower() or "v"
@@ -62,7 +69,7 @@ class Emitter:
     def __init__(self, loads: Mapping[Node, str], stores: Mapping[Node, str]) -> None:
         self.k = ScalarBuilder(self.let)
         self.loads, self.stores = loads, stores
-        self.names = Names([*loads.values(), *stores.values(), "chunk", "j0", "j1", "range", "min", "max", "select", "at"])
+        self.names = Names([*loads.values(), *stores.values()])
         self.stack = [Block()]
         self.levels: dict[str, int] = {}
         # reductions whose value has been computed: node -> function of the index

@@ -289,17 +289,23 @@ class LoopWriter:
             self._tree(members)
             self.emitter.close(var)
             del self.at[c]
-        for item, space in items:
-            if not space:
+        self._visit_all([item for item, space in items if not space])
+
+    def _visit_all(self, items: Sequence[Item]) -> None:
+        """One element of each item. All values are known before the first is stored: a store may
+        overwrite what another value is made of."""
+        for item in items:
+            if item.reduces:
                 self._visit(item)
+        stores = [i.node for i in items if not i.reduces]
+        places = [self.nest.classes.index(n, self.at) for n in stores]
+        values = [self.emitter.value(n, p) for n, p in zip(stores, places, strict=True)]
+        for node, place, value in zip(stores, places, values, strict=True):
+            self.emitter.store(node, place, value)
 
     def _visit(self, item: Item) -> None:
-        """One element of an item, where all its classes stand."""
+        """One element of a reduction, where all its classes stand."""
         e, node = self.emitter, item.node
-        if not item.reduces:
-            index = self.nest.classes.index(node, self.at)
-            e.store(node, index, e.value(node, index))
-            return
         reduction = node.op.emit(node)
         source = node.args[0]
         index = self.nest.classes.index(source, self.at)
@@ -436,7 +442,6 @@ class LoopWriter:
         if here:
             var = self.emitter.open("j", 0, self.nest.sizes[column])
             self.at[column] = sum_of(var)
-            for item in here:
-                self._visit(item)
+            self._visit_all(here)
             self._close_column(var)
             del self.at[column]

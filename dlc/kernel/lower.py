@@ -97,7 +97,7 @@ class Buffers:
 
 def buffers(part: Graph, aliases: Mapping[Node, Node]) -> Buffers:
     """Name the buffers; an output that takes over an input's place shares its parameter."""
-    names = Names(["chunk", "range", "min", "max", "j0", "j1"])
+    names = Names()
     loads = {i: names.new(i.name or "x") for i in part.inputs}
     outs = list(dict.fromkeys(part.outputs))
     taken = {aliases[o]: o for o in outs if o in aliases and aliases[o] in loads}

@@ -1,4 +1,10 @@
-"""differentiate: grad and jvp nodes become what they stand for."""
+"""Differentiation: every grad and jvp node becomes the derivative that it stands for.
+
+    y, gx = grad[body](x, 1.0)   ->   y = sin(x); gx = mul(1.0, cos(x))
+
+Innermost first, so any nesting of grad, jvp and bodies is only order of expansion. Several queries
+against one forward computation share it: the expansion is interned into one graph.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +13,6 @@ from dlc.ops.autodiff import expand_higher
 
 
 def differentiate(graph: Graph) -> Graph:
-    """Expand every grad and jvp node, innermost first; equal forward parts become one.
-
-    Raises DlcError at the user's line where a gradient does not exist.
-
-    before:  grad_1 = grad(x, g, body=square, count=1);  y: f32[3] = grad_1[1]
-    after:   mul_1: f32[3] = mul(g, x);  y: f32[3] = add(mul_1, mul_1)
-    """
+    """Expand every grad and jvp node (see the module's before -> after)."""
     with building(Build()):
         return graph.with_outputs(expand_higher(graph.outputs))

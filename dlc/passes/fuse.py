@@ -9,6 +9,7 @@ What may fuse with what is the table in docs/fusion.md; `may_merge` is that tabl
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -164,12 +165,37 @@ class Fuser:
     # --- merging ----------------------------------------------------------------------------------
 
     def run(self) -> list[Group]:
-        """Merge greedily along edges, consumers in topological order; returns groups in order."""
+        """Merge greedily along edges, consumers in topological order, then siblings that read one
+        value; returns groups in order."""
         for node in self.order:
             for edge in sorted(self.edges.get(node, ()), key=lambda e: -e.producer.type.size):
                 self._try(edge)
+        for producer, readers in self.readers.items():
+            self._siblings(producer, [n for n in self.order if n in readers])
         groups = list(dict.fromkeys(self.group.values()))
         return sorted(groups, key=lambda g: g.position)
+
+    def _siblings(self, producer: Node, readers: Sequence[Node]) -> None:
+        """Groups that read `producer` in the same loops read it once.
+
+            m = argmax(z); s = logsumexp(z)   ->   m, s = fused(z)
+        """
+        aligned = [n for n in readers if any(e.producer is producer and e.aligned
+                                             for e in self.edges[n])]
+        for first, second in itertools.combinations(aligned, 2):
+            a, b = self.group[first], self.group[second]
+            kinds = {n.op.kind for n in (*a.members, *b.members)}
+            widest = max(self._work(n) for n in (*a.members, *b.members))
+            if a is b or producer.type.size < widest or kinds & {Kind.CONTRACT, Kind.SCATTER} or depends(self, a, b) or depends(
+                    self, b, a) or not self._parallel_enough(a, b):
+                continue
+            self.join(a, b)
+
+    def join(self, first: Group, second: Group) -> None:
+        first.members = sorted((*first.members, *second.members), key=self._index().__getitem__)
+        first.position = max(first.position, second.position)
+        for node in second.members:
+            self.group[node] = first
 
     def _try(self, edge: Edge) -> None:
         first, second = self.group[edge.producer], self.group[edge.consumer]
@@ -177,10 +203,7 @@ class Fuser:
             return
         if self._cycle(first, second):
             return
-        first.members += second.members
-        first.position = max(first.position, second.position)
-        for node in second.members:
-            self.group[node] = first
+        self.join(first, second)
 
     def may_merge(self, first: Group, second: Group, edge: Edge) -> bool:
         """The fusion table (docs/fusion.md)."""
@@ -202,9 +225,21 @@ class Fuser:
         if not edge.aligned or second.has_reduction or any(
                 n.op.kind not in (Kind.ELEMENTWISE, Kind.LEAF) for n in second.members):
             return False
+        if self._better_later(first, second):
+            return False
         shape = tuple(anchor.type.shape)
         return all(tuple(n.type.shape) == shape for n in (*first.members, *second.members)
                    if n is not anchor)
+
+    def _better_later(self, first: Group, second: Group) -> bool:
+        """Cheap work whose operand is stored anyway and that only reductions read: it costs a store
+        here and nothing there."""
+        members = {*first.members, *second.members}
+        stored = any(self.readers.get(n, set()) - members for n in first.members)
+        readers = {r for n in second.members for r in self.readers.get(n, set()) - members}
+        loops = all(r.op.kind is Kind.REDUCE for r in readers)
+        cheap = all(n.op.name in CHEAP and n not in self.roots for n in second.members)
+        return stored and cheap and loops and bool(readers)
 
     def _prologue(self, first: Group, second: Group, edge: Edge) -> bool:
         """Cheap elementwise work that only this contraction reads is done while packing."""
@@ -335,7 +370,8 @@ class Rebuilder:
         return order
 
     def _boundary(self, node: Node, members: set[Node]) -> bool:
-        in_memory = node.op in (leaf.INPUT, leaf.ARRAY) or node in self.placed
+        in_memory = node.op in (leaf.INPUT, leaf.ARRAY) or (
+            node in self.placed and node.op is not leaf.CONSTANT)
         return in_memory and node not in members
 
     def _copy(self, node: Node, members: set[Node], inner: dict[Node, Node],
@@ -381,10 +417,7 @@ def merge_horizontally(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:
             kept.append(group)
             twins.setdefault(key, []).append(group)
             continue
-        partner.members += group.members
-        partner.position = max(partner.position, group.position)
-        for node in group.members:
-            fuser.group[node] = partner
+        fuser.join(partner, group)
     return topological(fuser, kept)
 
 

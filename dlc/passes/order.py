@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dlc.graph import Build, Graph, Kind, Node, building, make, serving, toposort
 from dlc.kernel.axes import carried
 from dlc.kernel.lower import components
-from dlc.ops import higher, leaf
+from dlc.ops import higher, leaf, view
 from dlc.ops.leaf import input_
 from dlc.types import TupleType
 
@@ -77,7 +77,8 @@ def copy_of(value: Node) -> Node:
     """A launch that copies `value`."""
     with building(Build()), serving(value.locs):
         twin = input_(value.name or "value", value.type)
-        body = Graph("fused_copy", (twin,), (twin,))
+        same = make(view.RESHAPE, (twin,), shape=tuple(value.type.shape))
+        body = Graph("fused_copy", (twin,), (same,))
         return make(higher.FUSED, (value,), value.name, body=body)
 
 
@@ -133,7 +134,9 @@ def may_take_over(launch: Node, value: Node, operand: Node) -> bool:
     body: Graph = launch.attrs["body"]
     twin = body.inputs[[a is operand for a in launch.args].index(True)]
     result = body.outputs[value.attrs["index"] if value.op is higher.ITEM else 0]
-    if sum(a is operand for a in launch.args) > 1 or twin.type.bytes != result.type.bytes or (
+    if sum(a is operand for a in launch.args) > 1:
+        return False
+    if twin.type.bytes != result.type.bytes or (
             tuple(twin.type.shape) != tuple(result.type.shape)):
         return False
     return only_pointwise(body, twin, result)
@@ -149,17 +152,25 @@ def only_pointwise(body: Graph, twin: Node, result: Node) -> bool:
             return False
         reached.add(node)
     # every store that depends on the operand runs in the loop that overwrites it
-    return all(tuple(o.type.shape) == tuple(result.type.shape) for o in body.outputs
-               if o in reached) and not reduces(body, reached)
+    touched = [o for o in body.outputs if o in reached]
+    same = all(tuple(o.type.shape) == tuple(result.type.shape) for o in touched)
+    return same and one_layer(body, [*touched, result]) and alone(body, twin, result)
 
 
-def reduces(body: Graph, reached: set[Node]) -> bool:
-    """Whether the component of `reached` has loops of its own beside the stores' loop."""
-    parts = [part.nodes() for part in components(body)]
-    reading = [nodes for nodes in parts if any(n in reached for n in nodes)]
-    # two components run at the same time: neither may write what the other reads
-    return len(reading) > 1 or any(n.op.kind in (Kind.REDUCE, Kind.SCATTER)
-                                   for nodes in reading for n in nodes)
+def one_layer(body: Graph, outputs: Iterable[Node]) -> bool:
+    """Whether the outputs are stored in one loop: after the same number of reductions."""
+    depth: dict[Node, int] = {}
+    for node in body.nodes():
+        below = max((depth[a] for a in node.args), default=0)
+        depth[node] = below + (node.op.kind is Kind.REDUCE)
+    return len({depth[o] for o in outputs}) <= 1
+
+
+def alone(body: Graph, twin: Node, result: Node) -> bool:
+    """Whether only the component that makes `result` reads `twin`: components run at one time."""
+    reading = [p for p in components(body) if any(i is twin for i in p.inputs)]
+    return all(any(o is result for o in p.outputs) and
+               not any(n.op.kind is Kind.SCATTER for n in p.nodes()) for p in reading)
 
 
 def schedule(graph: Graph, launches: list[Node], before: Mapping[Node, set[Node]],

@@ -1,0 +1,200 @@
+"""dlc.compile: from a task, a function or a graph to a Program, and what one can ask of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dlc import env
+from dlc.codegen.assemble import assemble
+from dlc.errors import DlcError, here
+from dlc.evaluate import fit
+from dlc.graph import Graph, Node
+from dlc.init import initial_values
+from dlc.passes import PIPELINE, Record, run_pipeline
+from dlc.passes.check import same_meaning, structure
+from dlc.program import Kernel, Program
+from dlc.task import Task
+from dlc.trace import graph_variables, trace
+
+TARGETS = ("cpu",)
+
+
+class Compiled:
+    """A compiled program: the graph after every pass, the kernels, the memory plan, and `load`.
+
+    `initial` are the first values of parameters and state, by name, made when asked for.
+    """
+
+    def __init__(self, program: Program, records: Mapping[str, list[Record]],
+                 initial: Callable[[int], Mapping[str, Any]]) -> None:
+        self.program = program
+        self.records = dict(records)
+        self._initial = initial
+
+    @property
+    def graph(self) -> Graph:
+        """The optimized graph of the first entry."""
+        return next(iter(self.records.values()))[-1].graph
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        return self.program.kernels
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes that the allocator takes: known before the first step."""
+        return self.program.peak_bytes
+
+    def initial_values(self, seed: int = 0) -> Mapping[str, Any]:
+        """First values of parameters and state for `seed`, by name."""
+        return self._initial(seed)
+
+    def load(self, device: str = "cpu", threads: int | None = None, seed: int = 0) -> Loaded:
+        """The program on `device` with initial values written: a callable over NumPy arrays.
+
+        Raises DlcError for an unknown device.
+        """
+        from dlc import runtime
+
+        try:
+            running = runtime.load(self.program, device, threads)
+        except ValueError as problem:
+            raise DlcError(str(problem), here()) from None
+        for name, value in self._initial(seed).items():
+            running.write(name, value)
+        return Loaded(self, running)
+
+
+class Loaded:
+    """A loaded program. Calling it runs its first entry on NumPy arrays."""
+
+    def __init__(self, compiled: Compiled, running: Any) -> None:
+        self.compiled, self.running = compiled, running
+
+    def __call__(self, *args: Any, entry: str | None = None, **named: Any) -> Any:
+        """Outputs of `entry` (default: the first) for its inputs, in order or by name.
+
+        Gives a dict by name, or the array where there is one output. Raises DlcError when an array
+        does not fit, or when a run-time check failed.
+        """
+        name = entry or next(iter(self.compiled.program.entries))
+        inputs = self._inputs(name)
+        labels = [n.attrs["label"] for n in inputs]
+        if len(args) > len(labels):
+            raise DlcError(f"{name} takes {len(labels)} arrays ({', '.join(labels)}), "
+                           f"{len(args)} are given", here())
+        given = {**dict(zip(labels, args, strict=False)), **named}
+        missing = [x for x in labels if x not in given]
+        unknown = [x for x in given if x not in labels]
+        if missing or unknown:
+            raise DlcError(f"{name}: missing inputs {missing}, unknown inputs {unknown}", here(),
+                           f"inputs are {', '.join(labels)}")
+        for node in inputs:
+            self.running.write(node.attrs["label"], fit(given[node.attrs["label"]], node), name)
+        self.running.run(name)
+        results = {port.name: self.running.read(port.name, name)
+                   for port in self.compiled.program.entries[name].outputs}
+        self._check_fault(name, results.pop("fault", None))
+        return next(iter(results.values())) if len(results) == 1 else results
+
+    def _inputs(self, entry: str) -> list[Node]:
+        graph = self.compiled.records[entry][0].graph
+        return [n for n in graph.inputs if n.attrs["role"] not in ("param", "state")]
+
+    def _check_fault(self, entry: str, code: Any) -> None:
+        if code is None or int(code) == 0:
+            return
+        checks = self.compiled.records[entry][0].graph.notes.get("checks", ())
+        if 0 < int(code) <= len(checks):
+            check = checks[int(code) - 1]
+            raise DlcError(check.text, check.loc)
+        raise DlcError(f"{entry}: the loss is not finite")
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "running":
+            raise AttributeError(name)
+        return getattr(self.running, name)
+
+    def __enter__(self) -> Loaded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.running.close()
+
+
+def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,  # noqa: A001
+            tails: Mapping[str, int] | None = None, verify: bool = False, name: str = "",
+            **dims: int) -> Compiled:
+    """Compile a task, a function with typed arguments, or a Graph.
+
+    `dims` binds dimension names of a function, `batch` is a task's. `tails` gives sizes of a
+    smaller last batch per entry kind ("train", "eval"), which become entries that share
+    parameters, memory and kernels. `verify` evaluates before and after every pass. Raises
+    DlcError at the user's line.
+    """
+    env.check()
+    if target not in TARGETS:
+        raise DlcError(f"unknown target {target!r}", here(), f"targets are {', '.join(TARGETS)}")
+    graphs, initial, meta, name = _graphs_of(thing, batch, tails or {}, name, dims)
+    check = _checker(verify)
+    records = {entry: run_pipeline(g, check, PIPELINE) for entry, g in graphs.items()}
+    optimized = {entry: r[-1].graph for entry, r in records.items()}
+    program = assemble(name, optimized, target, instruction_set(), meta)
+    return Compiled(program, records, initial)
+
+
+def _checker(verify: bool) -> Callable[[str, Graph, Graph], None] | None:
+    level = 2 if verify else env.number("DLC_CHECK")
+    return (None, structure, same_meaning)[level]
+
+
+def _graphs_of(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
+               dims: Mapping[str, int]) -> tuple[dict[str, Graph], Any, dict[str, object], str]:
+    """(entries, initial values by seed, meta, name) of what is compiled."""
+    if isinstance(thing, Task):
+        return task_graphs(thing, batch, tails, name, dims)
+    if isinstance(thing, Graph):
+        graph = thing
+    elif callable(thing):
+        graph = trace(thing, dims=dims)
+    else:
+        raise DlcError(f"dlc.compile: {thing!r} is no task, function or graph", here())
+    variables = graph_variables(graph)
+    return ({"main": graph}, lambda seed: initial_values(variables, seed) if variables else {},
+            {}, name or graph.name)
+
+
+def task_graphs(task: Task, batch: int | None, tails: Mapping[str, int], name: str,
+                dims: Mapping[str, int]) -> tuple[dict[str, Graph], Any, dict[str, object], str]:
+    """A task's entries: its steps, and the same for the smaller last batches in `tails`."""
+    if dims:
+        raise DlcError(f"task {task.name}: unknown options {', '.join(dims)}", here(),
+                       "a task takes batch=; other dimensions are its own: dlc.task(dims=...)")
+    graphs = task.graphs(batch)
+    meta = task.meta(graphs)
+    whole = dict(graphs)
+    for size in sorted({n for n in tails.values() if n}):
+        for entry, graph in task.graphs(size).items():
+            kind, _, phase = entry.partition(".")
+            if tails.get(kind) == size:
+                whole[f"{kind}_tail.{phase}" if phase else f"{kind}_tail"] = graph
+    return whole, lambda seed: task.initial_values(graphs, seed), meta, name or task.name
+
+
+def instruction_set() -> str:
+    """The instruction set to generate for: DLC_CPU, else the best that this machine has."""
+    from dlc.codegen.tiles import isa_of
+
+    asked = env.text("DLC_CPU")
+    if asked:
+        return asked
+    import llvmlite.binding as llvm
+
+    return isa_of(dict(llvm.get_host_cpu_features())).name
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))

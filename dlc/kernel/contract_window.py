@@ -1,0 +1,426 @@
+"""Convolutions without im2col: kernels that read a padded image in place, by a table of offsets.
+
+A window slides over an operand: its coordinate is column axis + inner axis, as in
+x[n, c, oy + ky - pad, ox + kx - pad]. In an image padded to rows of `pitch` elements, one tap
+(c, ky, kx) is a constant offset, so the row of B for one k is the image itself, shifted.
+
+`TapsWriter`, the convolution: lanes run along the flat image, also over the few columns at the end
+of each row that belong to no output; `taps` tiles multiply, then whole rows are cut out.
+`DotsWriter`, the gradient of the kernel: a few outputs are sums over whole images; `dots` tiles run
+along the flat image of both operands, with zeros at the end of each row of A.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlc.codegen.tiles import Isa
+from dlc.graph import Node
+from dlc.kernel.contract_gemm import GemmWriter, batch_names, chunk_index
+from dlc.kernel.contract_pack import ZERO, Job, Place, Run, local, loop, nest, run_of, stored
+from dlc.kernel.contract_plan import CHUNKS, LOCAL_BYTES, SPLIT_K, Blocking, Box, unravel
+from dlc.kernel.emit import Emitter
+from dlc.kernel.index import Sum, Var, sum_of
+from dlc.kernel.ir import Let, Load, Number, Store
+from dlc.ops.access import Within
+from dlc.types import i64
+
+Scalar = Callable[[Emitter, list[Sum]], Any]
+
+
+@dataclass(frozen=True)
+class Slide:
+    """One axis along which the window slides: coordinate = col * by_col + inner * by_inner - low."""
+
+    operand_axis: int
+    by_col: int
+    by_inner: int
+    low: int
+    cols: int
+    inner: int
+    extent: int  # of the operand
+
+    @property
+    def padded(self) -> int:
+        """Positions that the window reaches."""
+        return (self.cols - 1) * self.by_col + (self.inner - 1) * self.by_inner + 1
+
+    @property
+    def first(self) -> int:
+        """The first padded position inside the operand."""
+        return max(0, self.low)
+
+    @property
+    def count(self) -> int:
+        """Padded positions inside the operand."""
+        return min(self.padded, self.extent + self.low) - self.first
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window: the operand, its sliding axes, and the variable of each other axis."""
+
+    operand: Node
+    slides: tuple[Slide, ...]
+    others: tuple[tuple[int, Sum], ...]  # (operand axis, index by the variables of `symbols`)
+
+    @property
+    def plane(self) -> int:
+        """Elements of a padded image."""
+        return math.prod(s.padded for s in self.slides)
+
+    @property
+    def pitches(self) -> list[int]:
+        """Elements from one position to the next, per sliding axis."""
+        return [math.prod(s.padded for s in self.slides[i + 1:]) for i in range(len(self.slides))]
+
+    def flat(self, extents: list[int]) -> int:
+        """Length of the flat run that holds a block of `extents` positions."""
+        return sum((n - 1) * p for n, p in zip(extents, self.pitches, strict=True)) + 1
+
+
+def symbols(job: Job) -> tuple[list[Sum], list[Sum], list[Sum]]:
+    """Variables that stand for the batch, column and inner axes."""
+    shape = job.shape
+    return tuple([sum_of(Var(f"{p}{i}", 0, n - 1)) for i, n in enumerate(extents)]  # type: ignore
+                 for p, extents in (("b_", shape.batch), ("c_", shape.cols), ("k_", shape.inner)))
+
+
+def window_of(job: Job) -> Window | None:
+    """The window through which B is read: trailing column axes slide over trailing inner axes."""
+    batch, cols, inner = symbols(job)
+    access = job.read("b", batch, cols, inner)
+    if len(access.pieces) != 1 or access.fill != 0:
+        return None
+    piece = access.pieces[0]
+    if not all(isinstance(c, Within) for c in piece.conditions):
+        return None
+    operand = job.y.args[piece.operand]
+    slides, others = [], []
+    for axis, entry in enumerate(map(sum_of, piece.index)):
+        plain = entry.const == 0 and (not entry.terms or (
+            len(entry.terms) == 1 and entry.terms[0][1] == 1))
+        slide = None if plain else slide_of(job, axis, entry, int(operand.type.shape[axis]))
+        if plain:
+            others.append((axis, entry))
+        elif slide is None:
+            return None
+        else:
+            slides.append(slide)
+    window = Window(operand, tuple(s for _, _, s in slides), tuple(others))
+    n = len(slides)
+    trailing = all([place[i] for place in slides] == list(range(len(extents) - n, len(extents)))
+                   for i, extents in ((0, job.shape.cols), (1, job.shape.inner)))
+    inside = all(s.count > 0 for s in window.slides)
+    return window if 1 <= n <= 2 and trailing and inside else None
+
+
+def slide_of(job: Job, axis: int, entry: Sum, extent: int) -> tuple[int, int, Slide] | None:
+    """(column axis, inner axis, Slide) of an operand's axis; None when it is no such sum."""
+    found: dict[str, tuple[int, int]] = {}
+    for atom, c in entry.terms:
+        if not isinstance(atom, Var) or c < 1 or atom.name[:2] not in ("c_", "k_"):
+            return None
+        found[atom.name[:2]] = (int(atom.name[2:]), c)
+    if len(found) != 2 or len(entry.terms) != 2:
+        return None
+    (col, by_col), (inner, by_inner) = found["c_"], found["k_"]
+    return col, inner, Slide(axis, by_col, by_inner, -entry.const, job.shape.cols[col],
+                             job.shape.inner[inner], extent)
+
+
+class WindowWriter(GemmWriter):
+    """What both kinds of kernel share: filling a padded image, and the table of offsets."""
+
+    def __init__(self, job: Job, finish: Any, window: Window) -> None:
+        super().__init__(job, finish)
+        self.window = window
+        n = len(window.slides)
+        self.lead_cols, self.lead_inner = job.shape.cols[:-n], job.shape.inner[:-n]
+
+    def operand_index(self, batch: list[Sum], cols: list[Sum], inner: list[Sum],
+                      position: list[Sum]) -> tuple[Sum, ...]:
+        """The operand's index at padded positions inside it; `cols`, `inner` the leading axes."""
+        values = {**{f"b_{i}": v for i, v in enumerate(batch)},
+                  **{f"c_{i}": v for i, v in enumerate(cols)},
+                  **{f"k_{i}": v for i, v in enumerate(inner)}}
+        index = [ZERO] * (len(self.window.others) + len(self.window.slides))
+        for axis, entry in self.window.others:
+            index[axis] = values[entry.terms[0][0].text()] if entry.terms else ZERO
+        for slide, at in zip(self.window.slides, position, strict=True):
+            index[slide.operand_axis] = at + (slide.first - slide.low)
+        return tuple(index)
+
+    def fill_image(self, e: Emitter, to: Place, batch: list[Sum], cols: list[Sum],
+                   inner: list[Sum]) -> None:
+        """Copy the operand's image at these leading axes into its place among the zeros."""
+        slides, pitches = self.window.slides, self.window.pitches
+        first = sum(s.first * p for s, p in zip(slides, pitches, strict=True))
+
+        def scalar(at: Emitter, position: list[Sum]) -> Any:
+            return at.value(self.window.operand,
+                            self.operand_index(batch, cols, inner, position))
+        fill(e, self.job, to + first, scalar, [s.count for s in slides], pitches)
+
+    @property
+    def bordered(self) -> bool:
+        """Whether some padded position lies outside of the operand."""
+        return any(s.count < s.padded for s in self.window.slides)
+
+    def table(self, e: Emitter, taps: tuple[int, ...], steps: list[int], size: int) -> str:
+        """A table of the offsets of all (lead..., taps...) indices; filled up with zeros."""
+        name = e.names.new("table")
+        e.line(f"{name} = local_i64({size})")
+        run = Run(Box(taps, 0, taps[0]), (), ZERO, sum_of(taps[0]))
+        index, position, close = nest(e, run, "t")
+        offset = sum((i * s for i, s in zip(index, steps, strict=True)), ZERO)
+        e.stack[-1].statements.append(Store(name, position, e.integer(offset, i64), i64))
+        close()
+        if size > math.prod(taps):
+            self.zero(e, Place(name, sum_of(math.prod(taps))), size - math.prod(taps), i64)
+        return name
+
+    def zero(self, e: Emitter, to: Place, size: int, kind: Any = None) -> None:
+        kind = kind or self.job.kind
+        t, close = loop(e, "t", size)
+        e.stack[-1].statements.append(Store(to.buffer, to.offset + t, Number(0, kind), kind))
+        close()
+
+
+def fill(e: Emitter, job: Job, to: Place, scalar: Scalar, counts: list[int],
+         steps: list[int]) -> None:
+    """to[position . steps] = scalar(position) for positions within `counts`: by the copy tile
+    where rows lie in memory as they are."""
+    source = plain_rows(e, job, scalar, counts)
+    if source is not None:
+        load, by_row = source
+        rows, pitch = (counts[0], steps[0]) if len(counts) > 1 else (1, counts[0])
+        e.line(f"copy_{job.kind}({to.text()}, {pitch}, {load.text()}, {by_row}, {rows}, "
+               f"{counts[-1]})")
+        return
+    opened = [loop(e, "y", extent) for extent in counts]
+    position = [var for var, _ in opened]
+    place = to + sum((i * s for i, s in zip(position, steps, strict=True)), ZERO)
+    value = e.k.cast(scalar(e, position), job.kind)
+    e.stack[-1].statements.append(Store(place.buffer, place.offset, value, job.kind))
+    for _, close in reversed(opened):
+        close()
+
+
+def plain_rows(e: Emitter, job: Job, scalar: Scalar,
+               counts: list[int]) -> tuple[Place, int] | None:
+    """(where position 0 lies, elements between rows), when rows can be copied as they lie."""
+    probe = job.emitter()
+    names = [f"at_{i}" for i in range(len(counts))]
+    probe.levels = dict.fromkeys((*e.levels, *names), 0)
+    scalar(probe, [sum_of(Var(n, 0, c - 1)) for n, c in zip(names, counts, strict=True)])
+    statements = probe.stack[0].statements
+    if len(statements) != 1 or not isinstance(statements[0], Let):
+        return None
+    load = statements[0].value
+    if not isinstance(load, Load) or load.guard or stored(job, load.buffer) is not job.kind:
+        return None
+    by = [load.index.coefficient(n) if c > 1 else 0 for n, c in zip(names, counts, strict=True)]
+    if None in by or by[-1] != (1 if counts[-1] > 1 else 0):
+        return None
+    start = Sum(load.index.const, tuple((a, c) for a, c in load.index.terms
+                                        if not (isinstance(a, Var) and a.name in names)))
+    return Place(load.buffer, start), int(by[0] or 0)
+
+
+class TapsWriter(WindowWriter):
+    """C = A @ shifted images, one image after the other; A is packed by GemmWriter.write_pack."""
+
+    def write_multiply(self, e: Emitter, space: str) -> int:
+        """A chunk is some images; returns the number of chunks."""
+        window, job, cuts, shape = self.window, self.job, self.cuts, self.shape
+        spatial = [s.cols for s in window.slides]
+        images = image_box(math.prod(self.lead_cols), 2 * CHUNKS)
+        grid = (*shape.batch, images.count)
+        at, chunks = chunk_index(e, grid, batch_names(shape.batch, "part"))
+        run = run_of(e, images, at[-1], "n")
+        steps = [window.plane * math.prod(self.lead_inner[i + 1:])
+                 for i in range(len(self.lead_inner))]
+        steps += [p * s.by_inner for p, s in zip(window.pitches, window.slides, strict=True)]
+        table = self.table(e, shape.inner, steps, shape.k)
+        stride = whole(window.flat(spatial), cuts.width)
+        size = math.prod(self.lead_inner) * window.plane + stride
+        image = Place(local(e, "image", job.kind, size))
+        acc = Place(local(e, "acc", job.kind, cuts.height * stride))
+        if self.bordered:
+            self.zero(e, image, size)
+        step, close = loop(e, "n", images.size, run.size)
+        lead = unravel(run.start + step, self.lead_cols)
+        self.fill_channels(e, image, at[:-1], lead)
+        p, shut = loop(e, "p", self.panels)
+        rows = self.rows(e, p)
+        s, done = (sum_of(e.open("s", 0, stride)), True) if stride > cuts.width else (ZERO, False)
+        e.line(f"taps_{job.kind}_{cuts.height}x{cuts.width}("
+               f"{self.packed_panel(space, at[:-1], p).text()}, {(image + s).text()}, {table}, "
+               f"{shape.k}, {(acc + s).text()}, {stride}, {rows.text()}, 0)")
+        if done:
+            self.close_strips(e, s, str(stride))
+        self.finish_image(e, at[:-1], lead, p, rows, acc, stride)
+        shut()
+        close()
+        return chunks
+
+    def fill_channels(self, e: Emitter, image: Place, batch: list[Sum], lead: list[Sum]) -> None:
+        """All leading inner indices of one image."""
+        extents = self.lead_inner or (1,)
+        run = Run(Box(extents, 0, extents[0]), (), ZERO, sum_of(extents[0]))
+        index, position, close = nest(e, run, "c")
+        inner = index if self.lead_inner else []
+        self.fill_image(e, image + position * self.window.plane, batch, lead, inner)
+        close()
+
+    def finish_image(self, e: Emitter, batch: list[Sum], lead: list[Sum], p: Sum, rows: Sum,
+                     acc: Place, stride: int) -> None:
+        """Cut the rows of outputs out of the flat image, then store what the group makes of them."""
+        spatial = [s.cols for s in self.window.slides]
+        size, kind = math.prod(spatial), self.job.kind
+        i, close = loop(e, "i", min(self.cuts.height, self.shape.m), rows)
+        line = acc + i * stride
+        if len(spatial) > 1:
+            block = local(e, "block", kind, size)
+            e.line(f"copy_{kind}({block}, {spatial[1]}, {line.text()}, "
+                   f"{self.window.pitches[0]}, {spatial[0]}, {spatial[1]})")
+            line = Place(block)
+        axis = len(self.lead_cols)
+        cols = Run(Box(self.shape.cols, axis, self.shape.cols[axis]), tuple(lead), ZERO,
+                   sum_of(self.shape.cols[axis]))
+        row = unravel(p * self.cuts.height + i, self.shape.rows)
+        self.finish_row(e, batch, row, cols, line)
+        close()
+
+
+class DotsWriter(WindowWriter):
+    """Parts of C, each summed over some images; GemmWriter.write_sum adds them up."""
+
+    lanes = 1
+
+    def write_partial(self, e: Emitter, space: str) -> int:
+        """A chunk is some images; returns the number of chunks."""
+        window, job, cuts, shape = self.window, self.job, self.cuts, self.shape
+        at, chunks = chunk_index(e, (*shape.batch, self.parts), batch_names(shape.batch, "part"))
+        run = run_of(e, cuts.inner, at[-1], "m")
+        steps = [window.plane * math.prod(self.lead_cols[i + 1:])
+                 for i in range(len(self.lead_cols))]
+        steps += [p * s.by_col for p, s in zip(window.pitches, window.slides, strict=True)]
+        table = self.table(e, shape.cols, steps, cuts.stride)
+        length, high = self.length(), self.panels * cuts.height
+        step_a, step_b = high * length, math.prod(self.lead_cols) * window.plane
+        left = Place(local(e, "left", job.kind, cuts.inner.size * step_a))
+        image = Place(local(e, "image", job.kind, cuts.inner.size * step_b + length))
+        self.zero(e, left, cuts.inner.size * step_a)
+        self.zero(e, image, cuts.inner.size * step_b + length)
+        step, close = loop(e, "m", cuts.inner.size, run.size)
+        lead = unravel(run.start + step, self.lead_inner)
+        self.fill_all(e, image + step * step_b, at[:-1], lead)
+        self.fill_left(e, left + step * step_a, at[:-1], lead, length)
+        close()
+        s, shut = loop(e, "s", cuts.stride // cuts.width)
+        p, done = loop(e, "p", self.panels)
+        mine = Place(space, sum_of(Var("chunk", 0, chunks - 1)) * self.partial
+                     + p * (cuts.height * cuts.stride) + s * cuts.width)
+        e.line(f"dots_{job.kind}_{cuts.height}x{cuts.width}("
+               f"{(left + p * (cuts.height * length)).text()}, {length}, {image.text()}, "
+               f"{Place(table, s * cuts.width).text()}, {length}, {run.size.text()}, "
+               f"{step_a}, {step_b}, {mine.text()}, {cuts.stride})")
+        done()
+        shut()
+        return chunks
+
+    def length(self) -> int:
+        """Elements of one flat image of A: whole vectors."""
+        return whole(self.window.flat([s.inner for s in self.window.slides]), self.lanes)
+
+    def fill_all(self, e: Emitter, image: Place, batch: list[Sum], lead: list[Sum]) -> None:
+        """Every leading column index of one image of B."""
+        extents = self.lead_cols or (1,)
+        run = Run(Box(extents, 0, extents[0]), (), ZERO, sum_of(extents[0]))
+        index, position, close = nest(e, run, "c")
+        cols = index if self.lead_cols else []
+        self.fill_image(e, image + position * self.window.plane, batch, cols, lead)
+        close()
+
+    def fill_left(self, e: Emitter, left: Place, batch: list[Sum], lead: list[Sum],
+                  length: int) -> None:
+        """Every row of one image of A, with zeros at the end of each line."""
+        i, close = loop(e, "i", self.shape.m)
+        row = unravel(i, self.shape.rows)
+
+        def scalar(at: Emitter, position: list[Sum]) -> Any:
+            access = self.job.read("a", batch, row, [*lead, *position])
+            return at.access(access, self.job.y, ())
+        counts = [s.inner for s in self.window.slides]
+        fill(e, self.job, left + i * length, scalar, counts, self.window.pitches)
+        close()
+
+
+def whole(size: int, unit: int) -> int:
+    """`size` rounded up to a multiple of `unit`."""
+    return -(-size // unit) * unit
+
+
+# ---- which convolutions ------------------------------------------------------------------------
+
+
+def image_box(images: int, chunks: int) -> Box:
+    """Images in at most about `chunks` equal runs."""
+    return Box((images,), 0, -(-images // chunks))
+
+
+def taps_writer(job: Job, finish: Any) -> TapsWriter | None:
+    """A writer for a convolution of stride 1 with few rows, where packing would cost more than
+    the columns between the rows of outputs; None for any other."""
+    window = window_of(job)
+    if window is None or any(s.by_col != 1 for s in window.slides) or job.cuts.splits:
+        return None
+    spatial = [s.cols for s in window.slides]
+    stride = whole(window.flat(spatial), job.cuts.width)
+    waste = stride / math.prod(spatial)
+    lead = math.prod(job.shape.inner) // math.prod(s.inner for s in window.slides)
+    size = lead * window.plane + (job.cuts.height + 2) * stride
+    if waste > 1 + 12 / job.shape.m or size * job.kind.bytes > 2 * LOCAL_BYTES:
+        return None
+    return TapsWriter(job, finish, window)
+
+
+def dots_writer(job: Job, finish: Any, isa: Isa) -> DotsWriter | None:
+    """A writer for the gradient of a kernel: a long sum over images of stride 1; None for others."""
+    window = window_of(job)
+    shape, lanes = job.shape, isa.lanes(job.kind)
+    if window is None or any(s.by_inner != 1 for s in window.slides) or shape.k < SPLIT_K:
+        return None
+    if shape.m * shape.n > LOCAL_BYTES // job.kind.bytes:
+        return None
+    height, width = dots_block(shape.m, shape.n, isa)
+    panels, n = -(-shape.m // height), len(window.slides)
+    length = whole(window.flat([s.inner for s in window.slides]), lanes)
+    each = panels * height * length + math.prod(shape.cols[:-n]) * window.plane
+    images = math.prod(shape.inner[:-n])
+    most = LOCAL_BYTES // (each * job.kind.bytes)
+    if most < 1:
+        return None
+    inner = Box((images,), 0, min(most, -(-images // (2 * CHUNKS))))
+    cols = Box(shape.cols, 0, shape.cols[0])
+    writer = DotsWriter(replace(job, cuts=Blocking(height, width, cols, inner, panels, 1)),
+                        finish, window)
+    writer.lanes = lanes
+    return writer
+
+
+def dots_block(m: int, n: int, isa: Isa) -> tuple[int, int]:
+    """(rows, columns) of the dots tile: little waste, and enough products for each load."""
+    def score(block: tuple[int, int]) -> tuple[float, float]:
+        rows, cols = block
+        used = m / (-(-m // rows) * rows) * (n / (-(-n // cols) * cols))
+        loads = min(1.0, rows * cols / (rows + cols)) * min(1.0, rows * cols / 12)
+        return round(used * loads, 3), rows * cols / (rows + cols)
+    fits = [(r, c) for r in range(1, 7) for c in range(1, 9)
+            if r * c + r + 1 <= isa.registers - 2]
+    return max(fits, key=score)
