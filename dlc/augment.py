@@ -35,7 +35,7 @@ def affine(shift: float = 0.0, rotate: float = 0.0, scale: float = 0.0) -> Calla
 
     def move(images: Node) -> Node:
         if images.ndim != 4 or not images.dtype.is_float:
-            raise DlcError(f"augment.affine: the input is {describe(images)}", here(),
+            raise DlcError(f"augment.affine: the input is {describe(images)}", loc,
                            "it takes images, floats of [batch, channels, height, width]")
         n = int(images.shape[0])
         angle = random.uniform(n, -rotate, rotate, name="rotate") * (math.pi / 180)

@@ -113,13 +113,23 @@ kaiming_uniform, kaiming_normal = he_uniform, he_normal
 # --- first values of a whole task -----------------------------------------------------------------
 
 
+def first_value(variable: Variable, seed: Node) -> Node:
+    """What the initializer of `variable` gives; its errors are told at the variable's line."""
+    type_ = variable.type
+    try:
+        return variable.init(Key(seed, variable.name), tuple(type_.shape), type_.dtype)
+    except DlcError as problem:
+        raise DlcError(f"the initializer of {variable.name}: {problem.message}", variable.loc,
+                       problem.hint) from None
+
+
 def init_graph(variables: Sequence[Variable], name: str = "init") -> Graph:
     """seed u32[()] -> the first value of every variable, by checkpoint key."""
     seed = leaf.input_("seed", Type(u32))
     outputs = {}
     with building(Build()):
         for v in variables:
-            value = v.init(Key(seed, v.name), tuple(v.type.shape), v.type.dtype)
+            value = first_value(v, seed)
             if (value.dtype, tuple(value.shape)) != (v.type.dtype, tuple(v.type.shape)):
                 raise DlcError(f"the initializer of {v.name} gives {value.type}, not {v.type}",
                                v.loc, "it is called with (key, shape, dtype) and must keep both")

@@ -47,7 +47,8 @@ def uniform(shape: int | Sequence[int] = (), low: float = 0.0, high: float = 1.0
     `name` fixes the site's identity against edits of the function that it stands in.
     """
     dims = _shape(shape)
-    u = uniform_at(seed(), step(), dims, _site(name))
+    site = _site(name)
+    u = uniform_at(seed(), step(), dims, site)
     return u if (low, high) == (0.0, 1.0) else u * (high - low) + low
 
 
@@ -55,7 +56,8 @@ def normal(shape: int | Sequence[int] = (), mean: float = 0.0, std: float = 1.0,
            name: str = "") -> Node:
     """f32 of `shape`, normal with the given mean and standard deviation."""
     dims = _shape(shape)
-    z = normal_at(seed(), step(), dims, _site(name))
+    site = _site(name)
+    z = normal_at(seed(), step(), dims, site)
     return z if (mean, std) == (0.0, 1.0) else z * std + mean
 
 
@@ -64,7 +66,8 @@ def bernoulli(shape: int | Sequence[int] = (), p: float = 0.5, name: str = "") -
     if not 0.0 <= p <= 1.0:
         raise DlcError(f"bernoulli: p={p} is no probability", here(), "0 <= p <= 1")
     dims = _shape(shape)
-    return uniform_at(seed(), step(), dims, _site(name)) < p
+    site = _site(name)
+    return uniform_at(seed(), step(), dims, site) < p
 
 
 def uniform_at(seed: Node, step: Node, shape: Sequence[int], site: int) -> Node:

@@ -82,23 +82,24 @@ def as_schedule(rate: Rate) -> Schedule:
     return constant(rate)
 
 
-def _rate(what: str, value: float) -> float:
+def _rate(value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
             math.isfinite(value) and value >= 0):
-        raise DlcError(f"{what}: learning rate {value!r}", here(), "it is a number, 0 or larger")
+        raise DlcError(f"learning rate {value!r} does not fit", here(),
+                       "it is a number, 0 or larger")
     return float(value)
 
 
 def constant(rate: float) -> Schedule:
     """Always `rate`."""
-    value = _rate("constant", rate)
+    value = _rate(rate)
     return Schedule(lambda clock: as_node(value), f"{value:g}")
 
 
 def step_decay(rate: float, factor: float = 0.1, every: int | None = None,
                every_epochs: float | None = None) -> Schedule:
     """rate * factor ** floor(step / every): PyTorch's StepLR."""
-    value, span = _rate("step_decay", rate), _span("step_decay", every, every_epochs)
+    value, span = _rate(rate), _span("step_decay", every, every_epochs)
 
     def at(clock: Clock) -> Node:
         count = elementwise.floor(clock.step / clock.steps(span))
@@ -110,7 +111,7 @@ def step_decay(rate: float, factor: float = 0.1, every: int | None = None,
 def exponential(rate: float, factor: float, every: int | None = None,
                 every_epochs: float | None = None) -> Schedule:
     """rate * factor ** (step / every), smooth; `every` defaults to the whole training."""
-    value, span = _rate("exponential", rate), _span("exponential", every, every_epochs)
+    value, span = _rate(rate), _span("exponential", every, every_epochs)
 
     def at(clock: Clock) -> Node:
         share = clock.step / clock.steps(span)
@@ -125,7 +126,7 @@ def cosine(rate: float, final: float = 0.0, steps: int | None = None,
 
     Over `steps` or `epochs`; over the whole training when neither is given.
     """
-    value, last = _rate("cosine", rate), _rate("cosine", final)
+    value, last = _rate(rate), _rate(final)
     span = _span("cosine", steps, epochs)
 
     def at(clock: Clock) -> Node:
@@ -153,7 +154,7 @@ def piecewise(rates: Mapping[int, float]) -> Schedule:
     if not rates or 0 not in rates:
         raise DlcError(f"piecewise: {dict(rates)} says nothing about step 0", here(),
                        "give the first rate at 0: {0: 0.1, 1000: 0.01}")
-    ordered = sorted((int(s), _rate("piecewise", r)) for s, r in rates.items())
+    ordered = sorted((int(s), _rate(r)) for s, r in rates.items())
 
     def at(clock: Clock) -> Node:
         value = as_node(ordered[0][1])

@@ -139,11 +139,22 @@ def _again(scope: Scope, known: Variable, type_: Type, what: str) -> Variable:
     shared = scope.owners[-1:] and known.owners[-1:] == scope.owners[-1:]
     if not shared or known.application == scope.application:
         raise DlcError(f"{what} {known.name!r} is already there, made at {known.loc}", here(),
-                       "give one of the two another name; to share it, use one layer value twice")
+                       _another_name(scope))
     if (known.type.dtype, known.type.shape) != (type_.dtype, type_.shape):
         raise DlcError(f"{known.name} was made as {known.type} ({known.loc}), "
                        f"here {type_} is asked for", here())
     return known
+
+
+def _another_name(scope: Scope) -> str:
+    """How to resolve a clash: by a name, or for layers by the name of the chain around them."""
+    share = "to share it, use one layer value twice"
+    if not scope.owners:
+        return f"give one of the two another name; {share}"
+    outer = scope.owners[0]
+    name = scope.variable_names.get(id(outer), "second")
+    kind = getattr(outer, "kind", "layer").replace("block", "chain")
+    return f'give one of the two a name, e.g. nn.{kind}(..., name="{name}"); {share}'
 
 
 def parameter(name: str, type: Type, init: Initializer | None = None) -> Node:

@@ -52,6 +52,16 @@ def _like_weight(fan_in: int) -> Initializer:
     return init.uniform(-bound, bound)
 
 
+def _spatial_axes(x: Node, window: int | tuple[int, ...]) -> int:
+    """How many spatial axes x has; raises DlcError when a window of `window` does not fit them."""
+    if isinstance(window, int):
+        checks.rank(x, 3, "[batch, channels, size, ...]")
+        return x.ndim - 2
+    n = len(window)
+    checks.rank(x, n + 2, f"[batch, channels, {', '.join(['size'] * n)}]", n + 2)
+    return n
+
+
 def conv(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
          dilation: PerAxis = 1, groups: int = 1, bias: bool = True,
          weight_init: Initializer | None = None, bias_init: Initializer | None = None,
@@ -70,12 +80,11 @@ def conv(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
         checks.at_least("conv", 0, padding=padding)
 
     def apply(x: Node) -> Node:
-        n = len(size) if isinstance(size, tuple) else max(1, x.ndim - 2)
-        checks.rank(x, n + 2, f"[batch, channels, {', '.join(['size'] * n)}]", n + 2)
+        n = _spatial_axes(x, size)
         checks.floating(x)
         if int(x.shape[1]) % groups or channels % groups:
             raise DlcError(f"groups={groups} does not divide {int(x.shape[1])} input channels and "
-                           f"{channels} channels", here())
+                           f"{channels} channels", here(), "both must be multiples of groups")
         shape = (channels, int(x.shape[1]) // groups, *contract.per_axis(size, n))
         weight = parameter("weight", Type(x.dtype, shape), weight_init)
         y = contract.conv(x, weight, step, padding, holes, groups)
@@ -188,8 +197,7 @@ def _pool(kind: str, function: Callable[..., Node], size: PerAxis, stride: PerAx
     border = checks.per_axis(kind, "padding", padding, 0)
 
     def apply(x: Node) -> Node:
-        n = len(extent) if isinstance(extent, tuple) else max(1, x.ndim - 2)
-        checks.rank(x, n + 2, f"[batch, channels, {', '.join(['size'] * n)}]", n + 2)
+        n = _spatial_axes(x, extent)
         checks.floating(x)
         pads = tuple((p, p) for p in contract.per_axis(border, n))
         return function(x, contract.per_axis(extent, n), contract.per_axis(step, n),
