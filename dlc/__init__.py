@@ -1,6 +1,7 @@
 """dlc: a declarative deep-learning graph compiler. The public names, and the lazy facade."""
 
 from dlc import augment, init, nn, optim, random
+from dlc.compiler import Compiled, Loaded, compile
 from dlc.errors import DlcError
 from dlc.evaluate import evaluate
 from dlc.graph import Graph, Node
@@ -52,8 +53,8 @@ from dlc.transform import grad, hvp, jvp, value_and_grad, vjp
 from dlc.types import Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 
 __all__ = [
-    "DlcError", "Graph", "Loss", "Node", "Phase", "Task", "Type", "abs", "all", "any", "argmax",
-    "argmin", "augment", "bf16", "bool_", "broadcast_to", "cast", "ceil", "clip", "concat",
+    "Compiled", "DlcError", "Graph", "Loaded", "Loss", "Node", "Phase", "Task", "Type", "abs", "all", "any", "argmax",
+    "argmin", "augment", "bf16", "bool_", "broadcast_to", "cast", "ceil", "clip", "compile", "concat",
     "conv", "cos", "erf", "evaluate", "exp", "expm1", "f16", "f32", "f64", "flip", "floor",
     "grad", "hvp", "i32", "i64", "init", "iota", "isfinite", "jvp", "latest_state", "log",
     "log1p", "logsumexp", "loss", "matmul", "max", "maximum", "mean", "min", "minimum", "nn",
