@@ -87,7 +87,7 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
     kind, shape = computing(accumulator(y.type.dtype)), shape_of(y)
     job = Job(y, y.op.emit(y), shape, kind, blocking(shape, kind, isa), loads, stores)
     finish = finisher(y, body.outputs)
-    writer = (dots_writer(job, finish, isa) or taps_writer(job, finish)
+    writer = (dots_writer(job, finish, isa) or taps_writer(job, finish, isa)
               or GemmWriter(job, finish))
     if writer.cuts.splits:
         space = Scratch("parts", kind, shape.b * writer.parts * writer.partial)

@@ -24,11 +24,13 @@ from dlc.kernel.contract_pack import (
     nest,
     pack,
     run_of,
+    without,
 )
 from dlc.kernel.contract_plan import CHUNKS, Box, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Binary, Call, Cond, For, Let, Load, Store
+from dlc.kernel.ir import Binary, Call, Cond, For, Let, Load, Ref, Store
+from dlc.types import DType
 
 Finish = Callable[[Emitter, Index, Any], None]  # stores what the group makes of one element of C
 
@@ -185,10 +187,38 @@ class GemmWriter:
 
     def finish_panel(self, e: Emitter, batch: list[Sum], p: Sum, rows: Sum, cols: Run,
                      acc: Place) -> None:
-        i, close = loop(e, "i", min(self.cuts.height, self.shape.m), rows)
-        row = unravel(p * self.cuts.height + i, self.shape.rows)
+        most = min(self.cuts.height, self.shape.m)
+        self.finish_rows(e, batch, (p * self.cuts.height, rows, most), cols, acc)
+
+    def finish_rows(self, e: Emitter, batch: list[Sum], rows: tuple[Sum, Sum, int], cols: Run,
+                    acc: Place) -> None:
+        """Store what the group makes of rows (first, count, count at most) of a block of C."""
+        first, count, most = rows
+        if self.copy_out(e, batch, rows, cols, acc):
+            return
+        i, close = loop(e, "i", most, count)
+        row = unravel(first + i, self.shape.rows)
         self.finish_row(e, batch, row, cols, acc + i * self.cuts.stride)
         close()
+
+    def copy_out(self, e: Emitter, batch: list[Sum], rows: tuple[Sum, Sum, int], cols: Run,
+                 acc: Place) -> bool:
+        """Store a block by one tile call where the group makes nothing of it; else False."""
+        probe, (first, count, most) = self.job.emitter(), rows
+        i, j = sum_of(Var("i_probe", 0, most - 1)), sum_of(Var("j_probe", 0, cols.box.width - 1))
+        row = unravel(first + i, self.shape.rows)
+        col = unravel(cols.flat + j, cols.box.extents)
+        probe.levels = dict.fromkeys((*e.levels, "i_probe", "j_probe"), 0)
+        self.finish_element(probe, batch, row, col, acc + j)
+        to = stored_whole(probe.stack[0].statements, self.job.kind)
+        by_i, by_j = (to.index.coefficient(v) if to else None for v in ("i_probe", "j_probe"))
+        if to is None or by_i is None or by_j is None or 1 not in (by_i, by_j):
+            return False
+        target = Place(to.buffer, without(to.index, ("i_probe", "j_probe"))).text()
+        tile, step = ("copy", by_i) if by_j == 1 else ("transpose", by_j)
+        e.line(f"{tile}_{self.job.kind}({target}, {step}, {acc.text()}, {self.cuts.stride}, "
+               f"{count.text()}, {cols.length.text()})")
+        return True
 
     def finish_row(self, e: Emitter, batch: list[Sum], row: list[Sum], cols: Run,
                    acc: Place) -> None:
@@ -275,8 +305,17 @@ class GemmWriter:
             e.stack[-1].statements.append(Store(total, j, value, kind))
             close()
             done()
-        self.finish_row(e, batch, unravel(i, shape.rows), cols, Place(total))
+        self.finish_rows(e, batch, (i, sum_of(1), 1), cols, Place(total))
         return chunks
+
+
+def stored_whole(statements: list[Any], kind: DType) -> Store | None:
+    """The store, when statements only put a loaded element of `kind` somewhere unchanged."""
+    if len(statements) != 2 or not isinstance(statements[0], Let):
+        return None
+    let, store = statements
+    same = isinstance(store, Store) and isinstance(store.value, Ref) and store.dtype is kind
+    return store if same and store.value.name == let.name and isinstance(let.value, Load) else None
 
 
 def linear(statement: Any, var: str) -> bool:

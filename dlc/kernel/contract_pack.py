@@ -205,6 +205,12 @@ def probe(job: Job, lanes: Lanes, inner: Run) -> tuple[list[Load], Load | None]:
     return loads, loads[0] if plain and stored(job, loads[0].buffer) is job.kind else None
 
 
+def without(index: Sum, names: Sequence[str]) -> Sum:
+    """The part of an index that does not depend on variables, in which it is linear."""
+    return Sum(index.const, tuple((a, c) for a, c in index.terms
+                                  if not (isinstance(a, Var) and a.name in names)))
+
+
 def stored(job: Job, buffer: str) -> DType:
     """The dtype in which a buffer lies in memory."""
     found: DType = next(n.type.dtype for n, name in job.loads.items() if name == buffer)
@@ -216,9 +222,7 @@ def copy_block(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place, source
     by_lane, by_k = (source.index.coefficient(v) for v in ("lane_probe", "k_probe"))
     if by_lane is None or by_k is None or 1 not in (by_lane, by_k):
         return False
-    first = Sum(source.index.const, tuple(
-        (a, c) for a, c in source.index.terms
-        if not (isinstance(a, Var) and a.name in ("lane_probe", "k_probe"))))
+    first = without(source.index, ("lane_probe", "k_probe"))
     start, count, length = Place(source.buffer, first), lanes.count.text(), inner.length.text()
     tile, step, size = ("copy", by_k, f"{length}, {count}") if by_lane == 1 else (
         "transpose", by_lane, f"{count}, {length}")

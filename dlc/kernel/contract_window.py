@@ -20,20 +20,31 @@ from typing import Any
 from dlc.codegen.tiles import Isa
 from dlc.graph import Node
 from dlc.kernel.contract_gemm import GemmWriter, batch_names, chunk_index
-from dlc.kernel.contract_pack import ZERO, Job, Place, Run, local, loop, nest, run_of, stored
+from dlc.kernel.contract_pack import (
+    ZERO,
+    Job,
+    Place,
+    Run,
+    local,
+    loop,
+    nest,
+    run_of,
+    stored,
+    without,
+)
 from dlc.kernel.contract_plan import CHUNKS, LOCAL_BYTES, SPLIT_K, Blocking, Box, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Let, Load, Number, Store
 from dlc.ops.access import Within
-from dlc.types import i64
+from dlc.types import DType, i64
 
 Scalar = Callable[[Emitter, list[Sum]], Any]
 
 
 @dataclass(frozen=True)
 class Slide:
-    """One axis along which the window slides: coordinate = col * by_col + inner * by_inner - low."""
+    """An axis along which the window slides: coordinate = col * by_col + inner * by_inner - low."""
 
     operand_axis: int
     by_col: int
@@ -226,9 +237,7 @@ def plain_rows(e: Emitter, job: Job, scalar: Scalar,
     by = [load.index.coefficient(n) if c > 1 else 0 for n, c in zip(names, counts, strict=True)]
     if None in by or by[-1] != (1 if counts[-1] > 1 else 0):
         return None
-    start = Sum(load.index.const, tuple((a, c) for a, c in load.index.terms
-                                        if not (isinstance(a, Var) and a.name in names)))
-    return Place(load.buffer, start), int(by[0] or 0)
+    return Place(load.buffer, without(load.index, names)), int(by[0] or 0)
 
 
 class TapsWriter(WindowWriter):
@@ -279,7 +288,7 @@ class TapsWriter(WindowWriter):
 
     def finish_image(self, e: Emitter, batch: list[Sum], lead: list[Sum], p: Sum, rows: Sum,
                      acc: Place, stride: int) -> None:
-        """Cut the rows of outputs out of the flat image, then store what the group makes of them."""
+        """Cut the outputs out of the flat image, row by row, and store what the group makes of it."""
         spatial = [s.cols for s in self.window.slides]
         size, kind = math.prod(spatial), self.job.kind
         i, close = loop(e, "i", min(self.cuts.height, self.shape.m), rows)
@@ -374,24 +383,36 @@ def image_box(images: int, chunks: int) -> Box:
     return Box((images,), 0, -(-images // chunks))
 
 
-def taps_writer(job: Job, finish: Any) -> TapsWriter | None:
+def taps_writer(job: Job, finish: Any, isa: Isa) -> TapsWriter | None:
     """A writer for a convolution of stride 1 with few rows, where packing would cost more than
     the columns between the rows of outputs; None for any other."""
     window = window_of(job)
     if window is None or any(s.by_col != 1 for s in window.slides) or job.cuts.splits:
         return None
     spatial = [s.cols for s in window.slides]
-    stride = whole(window.flat(spatial), job.cuts.width)
+    height, width = taps_block(job.shape.m, window.flat(spatial), job.kind, isa)
+    stride = whole(window.flat(spatial), width)
     waste = stride / math.prod(spatial)
     lead = math.prod(job.shape.inner) // math.prod(s.inner for s in window.slides)
-    size = lead * window.plane + (job.cuts.height + 2) * stride
+    size = lead * window.plane + (height + 2) * stride
     if waste > 1 + 12 / job.shape.m or size * job.kind.bytes > 2 * LOCAL_BYTES:
         return None
-    return TapsWriter(job, finish, window)
+    cuts = replace(job.cuts, height=height, width=width, panels=-(-job.shape.m // height))
+    return TapsWriter(replace(job, cuts=cuts), finish, window)
+
+
+def taps_block(m: int, n: int, kind: DType, isa: Isa) -> tuple[int, int]:
+    """(rows, columns) of the taps tile: equal panels of rows, and as many vectors as the registers
+    hold and `n` columns fill."""
+    highest = (isa.registers - 4) // 2
+    height = -(-m // -(-m // highest))
+    lanes = isa.lanes(kind)
+    fits = [v for v in (4, 3, 2) if height * v + v + 2 <= isa.registers] or [2]
+    return height, lanes * min(fits, key=lambda v: whole(n, v * lanes))
 
 
 def dots_writer(job: Job, finish: Any, isa: Isa) -> DotsWriter | None:
-    """A writer for the gradient of a kernel: a long sum over images of stride 1; None for others."""
+    """A writer for the gradient of a kernel: a long sum over images of stride 1, or None."""
     window = window_of(job)
     shape, lanes = job.shape, isa.lanes(job.kind)
     if window is None or any(s.by_inner != 1 for s in window.slides) or shape.k < SPLIT_K:
