@@ -9,12 +9,12 @@ from typing import Any
 from dlc.codegen import prelude, tiles
 from dlc.codegen.parametrize import Use, share
 from dlc.graph import Graph, Kind, Node
-from dlc.kernel.contract import Scratch
 from dlc.kernel.lower import Lowered, lower
 from dlc.ops import higher, leaf
 from dlc.passes.order import Schedule, order, reads
 from dlc.passes.plan_memory import (
     Plan,
+    Scratch,
     aligned,
     category,
     launch_position,

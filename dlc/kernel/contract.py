@@ -21,17 +21,9 @@ from dlc.kernel.contract_window import dots_writer, taps_writer
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import block, computing, function_text
+from dlc.passes.plan_memory import Scratch
 from dlc.program import Kernel, Parameter
 from dlc.types import DType, accumulator
-
-
-@dataclass(frozen=True, eq=False)
-class Scratch:
-    """Workspace that one launch needs: `size` elements of `dtype`."""
-
-    name: str
-    dtype: DType
-    size: int
 
 
 @dataclass(frozen=True)

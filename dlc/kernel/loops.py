@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlc.graph import Graph, Kind, Node
-from dlc.kernel.axes import AxisClasses, carried, classes_of
+from dlc.ops.axes import AxisClasses, carried, classes_of
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Line, Load, Number, Ref, computing

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlc.graph import Graph, Kind, Node, toposort
+from dlc.graph import Graph, Kind, Node
 from dlc.kernel import contract
-from dlc.kernel.contract import Scratch
 from dlc.kernel.emit import Emitter, Names
 from dlc.kernel.ir import function_text
 from dlc.kernel.loops import LoopWriter, analyse
 from dlc.ops import leaf
+from dlc.passes.components import components
+from dlc.passes.plan_memory import Scratch
 from dlc.program import Kernel, Parameter
 
 
@@ -30,43 +31,6 @@ class Lowered:
     """A component made executable: stages with a barrier between, each of independent works."""
 
     stages: tuple[tuple[Work, ...], ...]
-
-
-def components(body: Graph) -> list[Graph]:
-    """Parts of a body that share no work but loads and scalars; each keeps the inputs it reads."""
-    parent: dict[Node, Node] = {}
-
-    def find(x: Node) -> Node:
-        while parent.setdefault(x, x) is not x:
-            parent[x] = parent[parent[x]]
-            x = parent[x]
-        return x
-
-    free = _free_scalars(body)
-    for node in body.nodes():
-        if (node.op.kind is Kind.LEAF and node.op is not leaf.RANDOM_BITS) or node in free:
-            continue
-        for arg in node.args:
-            if arg.op is not leaf.INPUT and arg not in free and arg.op.kind is not Kind.LEAF:
-                parent[find(arg)] = find(node)
-    parts: dict[Node, list[Node]] = {}
-    for out in body.outputs:
-        parts.setdefault(find(out), []).append(out)
-    return [_part(body, outs) for outs in parts.values()]
-
-
-def _free_scalars(body: Graph) -> set[Node]:
-    free: set[Node] = set()
-    for node in body.nodes():
-        scalar = node.op.kind in (Kind.LEAF, Kind.ELEMENTWISE) and node.type.size == 1
-        if scalar and all(a in free for a in node.args):
-            free.add(node)
-    return free
-
-
-def _part(body: Graph, outs: Sequence[Node]) -> Graph:
-    reached = set(toposort(outs))
-    return Graph(body.name, tuple(i for i in body.inputs if i in reached), tuple(outs))
 
 
 def lower(body: Graph, isa: Any, aliases: Mapping[Node, Node]) -> list[Lowered]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dlc.graph import Build, Graph, Kind, Node, building, make, rebuild, serving, users
-from dlc.kernel.axes import Axis, AxisClasses, carried, classes_of
+from dlc.ops.axes import Axis, AxisClasses, carried, classes_of
 from dlc.ops import higher, leaf, view
 from dlc.ops.leaf import input_
 from dlc.ops.window import FOLD

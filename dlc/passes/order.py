@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dlc.graph import Build, Graph, Kind, Node, building, make, serving, toposort
-from dlc.kernel.axes import carried
-from dlc.kernel.lower import components
+from dlc.ops.axes import carried
 from dlc.ops import higher, leaf, view
 from dlc.ops.leaf import input_
+from dlc.passes.components import components
 from dlc.types import TupleType
 
 

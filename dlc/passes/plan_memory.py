@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlc.graph import Kind, Node
-from dlc.kernel.contract import Scratch
 from dlc.ops import higher, leaf
 from dlc.passes.order import Schedule, launch_of, may_take_over
-from dlc.types import Type
+from dlc.types import DType, Type
 
 ALIGN = 64  # a cache line: no two values share one, and vectors load aligned
 
@@ -24,6 +23,15 @@ ALIGN = 64  # a cache line: no two values share one, and vectors load aligned
 def aligned(size: int) -> int:
     """`size` rounded up to whole cache lines; nothing is smaller than one."""
     return max(ALIGN, -(-size // ALIGN) * ALIGN)
+
+
+@dataclass(frozen=True, eq=False)
+class Scratch:
+    """Workspace that one launch needs while it runs: `size` elements of `dtype`."""
+
+    name: str
+    dtype: DType
+    size: int
 
 
 @dataclass(eq=False)

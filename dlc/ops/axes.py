@@ -99,20 +99,29 @@ def reshape_pairs(new: Sequence[Any], old: Sequence[Any]) -> list[tuple[int, int
     return [(a[k], b[k]) for k in a if k in b]
 
 
+class _Mark:
+    """An index that only remembers which output axis it is; arithmetic makes it no axis at all."""
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def _lost(self, _other: Any) -> _Mark:
+        return _Mark()
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __floordiv__ = __mod__ = _lost
+
+
 def _carried_by_contraction(node: Node, arg: Node) -> list[tuple[int, int]]:
     """Batch, row and column axes, found by asking the record's own index maps."""
-    from dlc.kernel.index import Var, sum_of
-
     c = node.op.emit(node)
-    out = tuple(sum_of(Var(f"o{i}", 0, int(d) - 1)) for i, d in enumerate(node.type.shape))
-    inner = tuple(sum_of(Var(f"k{i}", 0, n - 1)) for i, n in enumerate(c.extents))
+    out = tuple(_Mark(i) for i in range(node.ndim))
+    inner = tuple(_Mark() for _ in c.extents)
     pairs = []
     for read in (c.read_a, c.read_b):
         piece = read(out, inner).pieces[0]
-        if node.args[piece.operand] is not arg:
-            continue
-        pairs += [(i, j) for j, at in enumerate(piece.index) for i, o in enumerate(out)
-                  if at == o and o.terms]
+        if node.args[piece.operand] is arg:
+            pairs += [(at.axis, j) for j, at in enumerate(piece.index)
+                      if isinstance(at, _Mark) and at.axis >= 0]
     return pairs
 
 
