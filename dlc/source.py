@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from dlc.errors import Loc
+from dlc.errors import Loc, is_user_file
 
 
 @lru_cache(maxsize=32)
@@ -58,7 +58,7 @@ def call_arguments(call: Loc | None, count: int) -> list[Loc | None]:
 def parameter_places(function: Callable[..., Any]) -> dict[str, Loc]:
     """Where each parameter of `function` stands, by name; empty when the source is not there."""
     code = getattr(function, "__code__", None)
-    if code is None:
+    if code is None or not is_user_file(code.co_filename):
         return {}
     node = _parsed(code.co_filename).get((code.co_firstlineno, -1))
     if not isinstance(node, ast.FunctionDef):
@@ -68,9 +68,9 @@ def parameter_places(function: Callable[..., Any]) -> dict[str, Loc]:
 
 
 def definition(function: Callable[..., Any]) -> Loc | None:
-    """The line of `def` of a function, below its decorators; None for what has no code."""
+    """The line of `def` of a user's function, below its decorators; None for any other."""
     code = getattr(function, "__code__", None)
-    if code is None:
+    if code is None or not is_user_file(code.co_filename):
         return None
     node = _parsed(code.co_filename).get((code.co_firstlineno, -1))
     line = node.lineno if isinstance(node, ast.FunctionDef) else code.co_firstlineno

@@ -11,6 +11,7 @@ from typing import Any
 from dlc.errors import DlcError, Loc, here
 from dlc.graph import Build, Graph, Node, building
 from dlc.names import naming
+from dlc.nn.layer import Layer
 from dlc.ops import elementwise, leaf
 from dlc.ops.convert import as_node
 from dlc.ops.gather import Check
@@ -30,8 +31,6 @@ class CheckText:
 @contextmanager
 def tracing(function: Callable[..., Any], training: bool) -> Iterator[tuple[Build, Scope]]:
     """A new build with an empty scope, in which `function` is about to run."""
-    from dlc.nn.layer import Layer
-
     build = Build(training)
     scope = build.notes["scope"] = Scope(variable_names=variable_names(function, Layer))
     with building(build), naming():
@@ -66,30 +65,39 @@ def trace(function: Callable[..., Any], *types: Type, name: str | None = None,
 # --- inputs ---------------------------------------------------------------------------------------
 
 
-def signature(function: Callable[..., Any]) -> dict[str, Any]:
+def signature(function: Callable[..., Any], given: int = 0) -> dict[str, Any]:
     """Parameter name -> annotated Type (None without one) of the arguments that are arrays.
 
-    Arguments with a default value are the user's own settings and left alone.
+    Arguments with a default value are the user's own settings and left alone; `*xs` stands for as
+    many arguments as types are `given`.
     """
+    plain = function.apply if isinstance(function, Layer) else function
+    annotations = {} if given else _annotations(plain)
+    found: dict[str, Any] = {}
+    for parameter in inspect.signature(plain).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            if not given:
+                raise DlcError(f"{_name(function)}(*{parameter.name}): a graph has a fixed number "
+                               "of inputs", definition(plain), "name each argument, or pass types")
+            found.update((f"{parameter.name}{i}", None) for i in range(len(found), given))
+        elif parameter.default is parameter.empty:
+            found[parameter.name] = annotations.get(parameter.name)
+    return found
+
+
+def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of `function`, evaluated. Raises DlcError when that fails."""
     try:
-        annotations = inspect.get_annotations(function, eval_str=True)
+        return inspect.get_annotations(function, eval_str=True)
     except (NameError, TypeError, ValueError, DTypeError) as problem:
         raise DlcError(f"{_name(function)}: {problem}", definition(function),
                        'annotate arrays with dlc types, e.g. x: f32["batch", 10]') from None
-    found = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise DlcError(f"{_name(function)}(*{parameter.name}): a graph has a fixed number of "
-                           "inputs", definition(function), "name each argument")
-        if parameter.default is parameter.empty:
-            found[parameter.name] = annotations.get(parameter.name)
-    return found
 
 
 def make_inputs(function: Callable[..., Any], types: Sequence[Type], dims: Mapping[str, int],
                 role: str) -> dict[str, Node]:
     """An input node for each argument of `function`, with dimension names bound by `dims`."""
-    wanted = signature(function)
+    wanted = signature(function, len(types))
     if types and len(types) != len(wanted):
         raise DlcError(f"{_name(function)} takes {len(wanted)} arrays ({', '.join(wanted)}), "
                        f"{len(types)} types are given", definition(function))
@@ -124,6 +132,8 @@ def _no_type(function: Callable[..., Any], label: str, given: Any, place: Loc | 
 
 
 def _name(function: Callable[..., Any]) -> str:
+    if isinstance(function, Layer):
+        return function.name or function.kind
     return str(getattr(function, "__name__", function))
 
 

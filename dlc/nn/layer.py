@@ -96,7 +96,8 @@ def apply_layer(scope: Scope, element: Any, args: tuple[Any, ...],
 
 def _path(scope: Scope, element: Any, part: Callable[[], str]) -> tuple[str, ...]:
     """Where a layer stands. A nameless chain at the top adds nothing to its members' names."""
-    if isinstance(element, Layer) and element.kind == "block" and not (scope.path or element.name):
+    nameless = isinstance(element, Layer) and element.kind == "block" and not element.name
+    if nameless and not scope.owners:
         return ()
     return (*scope.path, part())
 

@@ -1,0 +1,377 @@
+"""trace: inputs from signatures, outputs, names, lines, parameters, state, random numbers, faults."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc import DlcError, Graph, f32, i32, nn, u32
+
+
+def labels(graph: Graph) -> list[str]:
+    return [n.attrs["label"] for n in graph.inputs]
+
+
+def roles(graph: Graph) -> dict[str, str]:
+    return {n.attrs["label"]: n.attrs["role"] for n in graph.inputs}
+
+
+# --- inputs and outputs ---------------------------------------------------------------------------
+
+
+def test_types_come_from_the_signature_with_bound_names() -> None:
+    def scaled(x: f32["batch", "width"], y: i32["batch"]) -> Any:
+        return x * 2
+
+    graph = dlc.trace(scaled, dims={"batch": 4, "width": 3})
+    assert [str(n.type) for n in graph.inputs] == ["f32[4, 3]", "i32[4]"]
+    assert graph.inputs[0].type.describe() == "f32[batch=4, width=3]"
+    assert graph.name == "scaled"
+    assert graph.output_names == ("out",)
+
+
+def test_given_types_replace_annotations() -> None:
+    graph = dlc.trace(lambda x, y: x + y, f32[2], f32[2], name="total")
+    assert graph.name == "total"
+    np.testing.assert_array_equal(dlc.evaluate(graph, np.ones(2, np.float32), [1.0, 2.0]), [2, 3])
+
+
+def test_an_argument_with_a_default_is_no_input() -> None:
+    def scaled(x: f32[2], factor: float = 3.0) -> Any:
+        return x * factor
+
+    graph = dlc.trace(scaled)
+    assert labels(graph) == ["x"]
+    np.testing.assert_array_equal(dlc.evaluate(graph, np.ones(2, np.float32)), [3, 3])
+
+
+def test_outputs_are_one_several_or_named() -> None:
+    def one(x: f32[2]) -> Any:
+        return x
+
+    def several(x: f32[2]) -> Any:
+        return x, x + 1, 3.0
+
+    def named(x: f32[2]) -> Any:
+        return {"low": x - 1, "high": x + 1}
+
+    assert dlc.trace(one).output_names == ("out",)
+    assert dlc.trace(several).output_names == ("out0", "out1", "out2")
+    assert dlc.trace(named).output_names == ("low", "high")
+
+
+def test_a_variable_number_of_arguments_is_refused() -> None:
+    def total(*xs: f32[2]) -> Any:
+        return xs[0]
+
+    with pytest.raises(DlcError, match="fixed number of inputs"):
+        dlc.trace(total)
+
+
+def test_an_annotation_that_does_not_evaluate_is_told() -> None:
+    def wrong(x: f32["batch", Undefined]) -> Any:  # type: ignore[name-defined]
+        return x
+
+    with pytest.raises(DlcError, match="Undefined"):
+        dlc.trace(wrong)
+
+
+def test_an_input_that_is_not_read_stays_an_input() -> None:
+    def first(x: f32[2], y: f32[2]) -> Any:
+        return x
+
+    assert labels(dlc.trace(first)) == ["x", "y"]
+
+
+# --- names and lines ------------------------------------------------------------------------------
+
+
+def test_nodes_take_the_users_variable_names() -> None:
+    def inner(x: Any) -> Any:
+        halved = x / 2
+        return halved + 1
+
+    def outer(x: f32[2]) -> Any:
+        total = inner(x)
+        _hidden = total * 3
+        return _hidden
+
+    graph = dlc.trace(outer)
+    names = {n.op.name: n.name for n in graph.nodes()}
+    assert names["div"] == "halved"
+    assert names["add"] == "total"
+    assert names["mul"] == ""
+
+
+def test_naming_leaves_another_profiler_alone() -> None:
+    def doubled(x: f32[2]) -> Any:
+        twice = x * 2
+        return twice + 0.5
+
+    seen = []
+    sys.setprofile(lambda frame, event, arg: seen.append(event))
+    try:
+        dlc.trace(doubled)
+        profiler = sys.getprofile()
+    finally:
+        sys.setprofile(None)
+    assert profiler is not None
+    assert "return" in seen
+
+
+def test_every_node_knows_its_line(tmp_path: Path) -> None:
+    """Layers and functions in a chain serve the line where they are written."""
+    program = textwrap.dedent("""\
+        import dlc
+        from dlc import f32, nn
+        net = nn.chain(
+            nn.dense(4),
+            dlc.tanh,
+            nn.dense(2))
+        def model(x: f32[3, 5]):
+            y = net(x)
+            return y * 2
+        graph = dlc.trace(model)
+        """)
+    path = tmp_path / "model.py"
+    path.write_text(program)
+    space: dict[str, Any] = {"__name__": "model"}
+    exec(compile(program, str(path), "exec"), space)
+    lines = {(n.op.name, str(n.type)): [loc.line for loc in n.locs] for n in space["graph"].nodes()}
+    assert lines["matmul", "f32[3, 4]"] == [4]
+    assert lines["tanh", "f32[3, 4]"] == [5]
+    assert lines["matmul", "f32[3, 2]"] == [6]
+    assert lines["mul", "f32[3, 2]"] == [9]
+    assert lines["input", "f32[3, 5]"] == [7]
+    assert lines["input", "f32[5, 4]"] == [4]
+
+
+# --- parameters and state -------------------------------------------------------------------------
+
+
+def test_parameters_follow_the_arguments() -> None:
+    def affine(x: f32[2, 3]) -> Any:
+        w = dlc.parameter("w", f32[3, 1])
+        shift = dlc.state("shift", f32[1])
+        return x @ w + shift
+
+    graph = dlc.trace(affine)
+    assert roles(graph) == {"x": "arg", "w": "param", "shift": "state"}
+
+
+def test_state_is_returned_new() -> None:
+    def count(x: f32[3]) -> Any:
+        seen = dlc.state("seen", i32[()])
+        dlc.update_state(seen, seen + 1)
+        return x * seen
+
+    graph = dlc.trace(count)
+    assert graph.updates == {"seen": "seen"}
+    out = dlc.evaluate(graph, np.ones(3, np.float32), np.int32(4))
+    np.testing.assert_array_equal(out["out"], [4, 4, 4])
+    assert out["seen"] == 5
+
+
+def test_latest_state_sees_the_updates_of_this_step() -> None:
+    def twice(x: f32[()]) -> Any:
+        total = dlc.state("total", f32[()])
+        dlc.update_state(total, dlc.latest_state(total) + x)
+        dlc.update_state(total, dlc.latest_state(total) + x)
+        return x
+
+    out = dlc.evaluate(dlc.trace(twice), np.float32(3), np.float32(1))
+    assert out["total"] == 7
+
+
+def test_training_is_known_at_build_time() -> None:
+    def mode(x: f32[()]) -> Any:
+        return x + 1 if dlc.training() else x
+
+    assert dlc.evaluate(dlc.trace(mode, training=True), np.float32(1)) == 2
+    assert dlc.evaluate(dlc.trace(mode), np.float32(1)) == 1
+
+
+# --- faults ---------------------------------------------------------------------------------------
+
+
+def test_fault_is_the_number_of_the_first_failed_check() -> None:
+    def picked(x: f32[4], i: i32[2], j: i32[2]) -> Any:
+        return dlc.take(x, i) + dlc.take(x, j)
+
+    graph = dlc.trace(picked)
+    x = np.zeros(4, np.float32)
+    good, bad = np.array([0, 3], np.int32), np.array([0, 4], np.int32)
+
+    def fault(i: Any, j: Any) -> int:
+        return int(dlc.evaluate(graph, x, i, j)["fault"])
+
+    assert [fault(good, good), fault(bad, good), fault(good, bad), fault(bad, bad)] == [0, 1, 2, 1]
+    assert len(graph.notes["checks"]) == 2
+    assert graph.notes["checks"][0].loc is not None
+
+
+def test_a_graph_without_checks_has_no_fault() -> None:
+    assert "fault" not in dlc.trace(lambda x: x * 2, f32[2]).output_names
+
+
+# --- random numbers -------------------------------------------------------------------------------
+
+
+def draw(function: Any, seed: int = 0, step: int = 0) -> Any:
+    graph = dlc.trace(function, f32[()], training=True)
+    return dlc.evaluate(graph, np.float32(0), np.uint32(seed), np.int32(step))
+
+
+def test_random_numbers_are_functions_of_seed_and_step() -> None:
+    def noise(x: Any) -> Any:
+        return dlc.random.uniform((1000,)) + x
+
+    first = draw(noise)
+    np.testing.assert_array_equal(first, draw(noise))
+    assert not np.array_equal(first, draw(noise, seed=1))
+    assert not np.array_equal(first, draw(noise, step=1))
+    assert 0 <= first.min() and first.max() < 1
+    assert abs(first.mean() - 0.5) < 0.03
+
+
+def test_two_sites_are_independent() -> None:
+    def two(x: Any) -> Any:
+        return dlc.random.uniform(1000), dlc.random.uniform(1000)
+
+    out = draw(two)
+    assert abs(np.corrcoef(out["out0"], out["out1"])[0, 1]) < 0.1
+
+
+def test_a_site_is_stable_under_edits_elsewhere(tmp_path: Path) -> None:
+    """New lines, functions and layers before it do not change a site's numbers."""
+    before = """
+def noise(x):
+    return dlc.random.normal(50) + x
+"""
+    after = """
+def extra(x):
+    return dlc.random.normal(50)
+
+
+def noise(x):
+    shift = 0.0 * dlc.sin(x)
+    return dlc.random.normal(50) + x + shift
+"""
+    spaces = []
+    for text in (before, after):
+        path = tmp_path / "edited.py"
+        path.write_text(text)
+        space: dict[str, Any] = {"dlc": dlc}
+        exec(compile(text, str(path), "exec"), space)
+        spaces.append(space)
+
+    def with_extra(x: Any) -> Any:
+        return spaces[1]["noise"](x + 0.0 * spaces[1]["extra"](x).sum())
+
+    np.testing.assert_array_equal(draw(spaces[0]["noise"]), draw(with_extra))
+
+
+def test_normal_numbers() -> None:
+    z = draw(lambda x: dlc.random.normal(20000, mean=1.0, std=2.0) + x)
+    assert abs(z.mean() - 1) < 0.05
+    assert abs(z.std() - 2) < 0.05
+    centred = (z - z.mean()) / z.std()
+    assert abs((centred ** 3).mean()) < 0.06
+    assert abs((centred ** 4).mean() - 3) < 0.15
+
+
+@pytest.mark.parametrize("p", [0.0, 0.25, 1.0])
+def test_bernoulli_numbers(p: float) -> None:
+    hits = draw(lambda x: dlc.random.bernoulli(4000, p).cast(f32) + x)
+    assert set(np.unique(hits)) <= {0.0, 1.0}
+    assert abs(hits.mean() - p) < 0.03
+
+
+def test_seed_and_step_are_inputs_only_where_numbers_are_drawn() -> None:
+    assert labels(dlc.trace(lambda x: x * 2, f32[2])) == ["x"]
+    graph = dlc.trace(lambda x: x * dlc.random.uniform(2), f32[2])
+    assert labels(graph) == ["x", "seed", "step"]
+    assert [n.type for n in graph.inputs[1:]] == [u32[()], i32[()]]
+
+
+# --- where layers stand ---------------------------------------------------------------------------
+
+
+def names_of(function: Any, *types: Any) -> list[str]:
+    return [v.name for v in dlc.trace(function, *types).notes["variables"]]
+
+
+def test_names_come_from_kind_and_rank_in_the_chain() -> None:
+    net = nn.chain(nn.conv(2, 3), dlc.tanh, nn.conv(3, 3), nn.flatten, nn.dense(4), dlc.tanh,
+                   nn.dense(2))
+    assert names_of(lambda x: net(x), f32[2, 1, 8, 8]) == [
+        "conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "dense1.weight", "dense1.bias",
+        "dense2.weight", "dense2.bias"]
+
+
+def test_functions_in_a_chain_do_not_shift_names() -> None:
+    short = nn.chain(nn.dense(4), nn.dense(2))
+    long = nn.chain(nn.flatten, nn.dense(4), dlc.tanh, dlc.sin, nn.dropout(0.1), nn.dense(2))
+    assert names_of(short, f32[2, 3]) == names_of(long, f32[2, 3])
+
+
+def test_chains_nest_as_blocks() -> None:
+    block = nn.chain(nn.dense(4), dlc.tanh)
+    net = nn.chain(nn.dense(4), block, nn.chain(nn.dense(4), name="head"))
+    assert [n for n in names_of(net, f32[2, 3]) if "weight" in n] == [
+        "dense1.weight", "block1/dense1.weight", "head/dense1.weight"]
+
+
+encoder = nn.dense(3)
+
+
+def test_a_layer_alone_is_named_by_its_variable() -> None:
+    decoder = nn.dense(5, bias=False)
+    assert names_of(lambda x: decoder(encoder(x)), f32[2, 5]) == [
+        "encoder.weight", "encoder.bias", "decoder.weight"]
+
+
+def test_a_layer_without_a_variable_is_named_by_rank() -> None:
+    layers = [nn.dense(4, bias=False), nn.dense(2, bias=False), nn.dense(1, bias=False, name="top")]
+
+    def net(x: Any) -> Any:
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    assert names_of(net, f32[2, 3]) == ["dense1.weight", "dense2.weight", "top.weight"]
+
+
+def test_the_same_value_shares_its_parameters() -> None:
+    """A siamese network: one set of weights, the same function."""
+    tower = nn.chain(nn.dense(3), dlc.tanh)
+
+    def pair(a: Any, b: Any) -> Any:
+        return tower(a), tower(b)
+
+    graph = dlc.trace(pair, f32[2, 4], f32[2, 4])
+    assert [v.name for v in graph.notes["variables"]] == ["dense1.weight", "dense1.bias"]
+    a, w = np.ones((2, 4), np.float32), np.full((4, 3), 0.1, np.float32)
+    out = dlc.evaluate(graph, a, a, w, np.zeros(3, np.float32))
+    np.testing.assert_array_equal(out["out0"], out["out1"])
+
+
+def test_a_layer_of_the_users_own() -> None:
+    def scale(x: Any) -> Any:
+        return x * dlc.parameter("gain", f32[x.shape[-1]], dlc.init.ones)
+
+    net = nn.chain(nn.dense(3), nn.layer(scale), nn.layer(scale, name="last"))
+    assert names_of(net, f32[2, 4])[2:] == ["scale1.gain", "last.gain"]
+
+
+def test_a_function_in_a_chain_may_make_parameters() -> None:
+    def bias(x: Any) -> Any:
+        return x + dlc.parameter("b", f32[x.shape[-1]])
+
+    assert names_of(nn.chain(bias, dlc.tanh), f32[2, 4]) == ["bias1.b"]
