@@ -16,7 +16,7 @@ from dlc.runtime.checkpoint import Checkpoint, Identity, Position, check_belongs
 from dlc.runtime.data import DataError, Dataset, Stream, epoch_order
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.interrupt import StopRequest
-from dlc.runtime.measure import HeldOutRun, Sums, evaluate, held_out_runs
+from dlc.runtime.measure import HeldOutRun, Sums, evaluate, held_out_runs, metric_names
 from dlc.runtime.schedule import BoundPhase, batch_size, find_phases
 from dlc.runtime.training import Callbacks, Fault, TrainConfig, TrainingFault, TrainResult
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Initial = Mapping[str, np.ndarray[Any, Any]] | Callable[[], Mapping[str, np.ndarray[Any, Any]]]
 WATCH_SECONDS = 0.1
+RECENT = 100  # batches whose mean is shown within an epoch
 EPOCH_LENGTH = "steps_per_epoch"  # the state in which a program keeps it
 
 
@@ -79,6 +80,7 @@ class Trainer:
     # -- the run -----------------------------------------------------------------------------
 
     def train(self, initial: Initial) -> TrainResult:
+        self.check_monitor()
         self.start(initial)
         batches = self.batches_per_epoch()
         if self.callbacks.progress:
@@ -95,6 +97,17 @@ class Trainer:
         self.train_s = time.monotonic() - started
         self.save()
         return self.result()
+
+    def check_monitor(self) -> None:
+        """Raise ValueError, before anything runs, when no entry gives the monitored metric."""
+        if self.tests():
+            names = metric_names(self.program, self.program.entries["eval"])
+        else:
+            names = ["loss"] + [phase.key(name) for phase in self.phases for name in
+                                metric_names(self.program, self.program.entries[phase.entry])]
+        if self.config.monitor not in names:
+            raise ValueError(f"monitor={self.config.monitor!r} is not a metric of "
+                             f"{self.config.model}; there are {', '.join(dict.fromkeys(names))}")
 
     def start(self, initial: Initial) -> None:
         """Write the persistent values: those of the checkpoint to resume from, or the initial."""
@@ -198,7 +211,7 @@ class Trainer:
             chunk = rows[done:done + count]
             phases = [b.stretch(chunk, self.position.step) for b in bound]
             report = self.loaded.run_steps(phases, count, first_step=self.position.step,
-                                           watch=self.watch, interval=WATCH_SECONDS)
+                                           watch=self.watcher(bound), interval=WATCH_SECONDS)
             faulty = report.reason == "fault"
             kept = report.steps - faulty
             self.take(bound, report, kept, chunk.shape[1])
@@ -211,11 +224,25 @@ class Trainer:
             if not at_end and self.autosave.is_due(self.position.step):
                 self.save()  # the end of an epoch saves once it is judged
 
-    def watch(self, done: int, log: Log) -> bool:
-        """Called during a native run: show how far it is; False stops it after its step."""
-        if self.callbacks.progress:
-            self.callbacks.progress.advance(self.position.batches + done, self.sums.means())
-        return not self.stop.signal and not self.autosave.is_time()
+    def watcher(self, bound: list[BoundPhase]) -> Callable[[int, Log], bool]:
+        """What is called during a native run: shows how far it is, stops it after its step."""
+        def watch(done: int, log: Log) -> bool:
+            if self.callbacks.progress:
+                means = {**self.sums.means(), **self.recent(bound, done, log)}
+                self.callbacks.progress.advance(self.position.batches + done, means)
+            return not self.stop.signal and not self.autosave.is_time()
+
+        return watch
+
+    def recent(self, bound: list[BoundPhase], done: int, log: Log) -> dict[str, float]:
+        """Metrics over the last RECENT batches of a run of which `done` steps are complete."""
+        steps = np.arange(self.position.step, self.position.step + done)
+        sums = Sums(self.program)
+        for b in bound:
+            runs = int(b.phase.runs_at(steps).sum())
+            tail = {key: rows[max(runs - RECENT, 0):runs] for key, rows in log.items()}
+            sums.add(b.entry, tail, min(runs, RECENT), 1, b.phase.key)
+        return sums.means()
 
     def take(self, bound: list[BoundPhase], report: StepReport, kept: int, samples: int) -> None:
         """Count `kept` steps of a report: metrics, position, time."""
@@ -277,11 +304,14 @@ class Trainer:
         if self.autosave.is_due(self.position.step):
             self.save()
 
+    def tests(self) -> bool:
+        """Whether there is something to test, and data to test it on."""
+        given = self.dataset.test is not None or self.dataset.test_stream is not None
+        return given and "eval" in self.program.entries
+
     def test(self) -> dict[str, float] | None:
         """Means over the test data, None without any."""
-        if self.dataset.test is None and self.dataset.test_stream is None:
-            return None
-        if "eval" not in self.program.entries:
+        if not self.tests():
             return None
         if self.dataset.test is None or not self.held_out_runs:
             self.held_out_runs = held_out_runs(self.loaded, self.dataset)
@@ -297,11 +327,8 @@ class Trainer:
 
     def judge(self, means: Mapping[str, float]) -> None:
         """Remember the state when the monitored metric is the best so far."""
-        if self.config.monitor not in means:
-            raise ValueError(f"monitor={self.config.monitor!r} is not a metric of "
-                             f"{self.config.model}; there are {', '.join(means)}")
-        value = means[self.config.monitor]
-        if self.config.is_better(value, self.position.best):
+        value = means.get(self.config.monitor)  # a phase may rest in this epoch
+        if value is not None and self.config.is_better(value, self.position.best):
             self.position.best, self.position.best_epoch = value, self.position.epoch
             if self.autosave.folder:
                 self.autosave.best = self.checkpoint()

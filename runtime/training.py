@@ -64,7 +64,9 @@ class TrainConfig:
         higher = self.higher_is_better
         if higher is None:
             higher = any(word in self.monitor for word in RISING)
-        return than is None or (value > than if higher else value < than)
+        if than is None or math.isnan(than):
+            return True
+        return value > than if higher else value < than
 
     def meaning(self, fault: Fault) -> str:
         """What a fault word says: a run-time check of the program, or a loss that is not finite."""

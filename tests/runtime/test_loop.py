@@ -19,7 +19,7 @@ from dlc.runtime import checkpoint as checkpoint_module
 from dlc.runtime import load
 from dlc.runtime.checkpoint import CheckpointError, read_checkpoint
 from dlc.runtime.data import DataError, Dataset, epoch_order
-from dlc.runtime.loop import train
+from dlc.runtime.loop import Trainer, train
 from dlc.runtime.schedule import TrainPhase, find_phases
 from dlc.runtime.training import (
     Callbacks,
@@ -132,6 +132,21 @@ def test_json_has_the_documented_keys(loaded: Any, tmp_path: Path) -> None:
     result.test_loss, result.metrics["gap"] = float("nan"), float("inf")
     record = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert record["test_loss"] is None and record["metrics"] == {"gap": None}
+
+
+def test_metrics_are_shown_within_an_epoch(loaded: Any) -> None:
+    shown: list[tuple[int, float]] = []
+
+    class Shown(Watcher):
+        def advance(self, done: int, metrics: Mapping[str, float]) -> None:
+            shown.append((done, metrics["loss"]))
+
+    slow = Trainer(loaded, CONFIG, make_data(), None, Callbacks(Shown()))
+    slow.position.step = 2
+    losses = np.arange(1, 301, dtype=np.float32)
+    log = {("train", name): losses for name in ("loss", "gap", "lr")}
+    assert slow.watcher(slow.bound(False))(250, log)
+    assert shown == [(250, float(np.mean(losses[150:250])))]
 
 
 def test_seed_changes_the_order_alone(loaded: Any) -> None:
@@ -321,6 +336,7 @@ def test_what_is_better(monitor: str, fields: dict[str, Any], rises: bool) -> No
     assert config.is_better(0.5, None)
     assert config.is_better(0.6, 0.5) == rises and config.is_better(0.4, 0.5) != rises
     assert not config.is_better(0.5, 0.5) and not config.is_better(float("nan"), 0.5)
+    assert config.is_better(0.5, float("nan"))
 
 
 def test_settings_from_a_tasks_meta_data() -> None:
@@ -350,8 +366,10 @@ def test_epoch_length_is_told_to_the_program() -> None:
 
 
 def test_unknown_monitor_names_the_metrics(loaded: Any) -> None:
-    with pytest.raises(ValueError, match=r"monitor='accuracy'.*loss, gap"):
+    with pytest.raises(ValueError, match=r"monitor='accuracy'.*there are loss, gap$"):
         run(loaded, None, monitor="accuracy")
+    with pytest.raises(ValueError, match=r"there are loss, gap, lr$"):
+        run(loaded, None, monitor="accuracy", data=replace(make_data(), test=None))
 
 
 @pytest.mark.parametrize("changes", [
