@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import ml_dtypes
@@ -117,7 +118,7 @@ class Type:
     def ndim(self) -> int:
         return len(self.shape)
 
-    @property
+    @cached_property
     def size(self) -> int:
         return math.prod(int(d) for d in self.shape)
 
@@ -181,6 +182,19 @@ def promote(a: DType, b: DType) -> DType:
     if u32 in (a, b) and {a, b} != {u32, u8}:
         raise DTypeError(f"{a} with {b} mixes signed with unsigned; cast one of them")
     return a if _INT_RANK[a] > _INT_RANK[b] else b
+
+
+def promotion_table() -> str:
+    """The table of `promote` as text, a row and a column for each dtype; - asks for a cast."""
+    def cell(a: DType, b: DType) -> str:
+        try:
+            return promote(a, b).name
+        except DTypeError:
+            return "-"
+
+    kinds = list(DTYPES.values())
+    rows = [["", *DTYPES], *([a.name, *(cell(a, b) for b in kinds)] for a in kinds)]
+    return "\n".join("".join(word.ljust(5) for word in row).rstrip() for row in rows)
 
 
 def sum_dtype(d: DType) -> DType:

@@ -1,0 +1,146 @@
+"""The promotion table, cell by cell: types.promote against the rules and against the evaluator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlc.errors import DlcError
+from dlc.evaluate import evaluate
+from dlc.graph import Build, Graph, building
+from dlc.ops import leaf
+from dlc.ops.elementwise import exp, maximum
+from dlc.ops.reduce import mean, sum_
+from dlc.types import (
+    DTYPES,
+    DType,
+    DTypeError,
+    Type,
+    accumulator,
+    bf16,
+    bool_,
+    f16,
+    f32,
+    i32,
+    promote,
+    promotion_table,
+    sum_dtype,
+    u8,
+)
+
+# docs/ir.md's table, row with column; "-" asks for a cast.
+TABLE = """
+        f64  f32  f16  bf16 i64  i32  u32  u8   bool
+f64     f64  f64  f64  f64  f64  f64  f64  f64  f64
+f32     f64  f32  f32  f32  f32  f32  f32  f32  f32
+f16     f64  f32  f16  -    f16  f16  f16  f16  f16
+bf16    f64  f32  -    bf16 bf16 bf16 bf16 bf16 bf16
+i64     f64  f32  f16  bf16 i64  i64  -    i64  i64
+i32     f64  f32  f16  bf16 i64  i32  -    i32  i32
+u32     f64  f32  f16  bf16 -    -    u32  u32  u32
+u8      f64  f32  f16  bf16 i64  i32  u32  u8   u8
+bool    f64  f32  f16  bf16 i64  i32  u32  u8   bool
+"""
+
+
+def cells() -> list[tuple[str, str, str]]:
+    head, *rows = [line.split() for line in TABLE.strip().splitlines()]
+    return [(row[0], column, cell) for row in rows
+            for column, cell in zip(head, row[1:], strict=True)]
+
+
+def test_the_table_has_every_pair() -> None:
+    assert {(a, b) for a, b, _ in cells()} == {(a, b) for a in DTYPES for b in DTYPES}
+
+
+@pytest.mark.parametrize(("a", "b", "result"), cells())
+def test_cell(a: str, b: str, result: str) -> None:
+    if result == "-":
+        with pytest.raises(DTypeError, match="cast"):
+            promote(DTYPES[a], DTYPES[b])
+    else:
+        assert promote(DTYPES[a], DTYPES[b]) is DTYPES[result]
+
+
+@pytest.mark.parametrize(("a", "b", "result"), cells())
+def test_cell_in_the_evaluator(a: str, b: str, result: str) -> None:
+    """The larger of 3 and 2 has the table's dtype, or the line is an error that asks for a cast."""
+    x, y = (leaf.input_(n, Type(DTYPES[d], (2,))) for n, d in (("x", a), ("y", b)))
+    arrays = [np.array([3, 0]).astype(x.dtype.numpy), np.array([0, 2]).astype(y.dtype.numpy)]
+    if result == "bool":
+        return  # bool has no maximum: the rows of bool with others are arithmetic
+    with building(Build()):
+        if result == "-":
+            with pytest.raises(DlcError, match=r"cast (one of )?them"):
+                maximum(x, y)
+            return
+        value = evaluate(Graph("f", (x, y), (maximum(x, y),)), *arrays)
+    assert value.dtype == DTYPES[result].numpy
+    expected = [1 if a == "bool" else 3, 1 if b == "bool" else 2]
+    assert value.astype(float).tolist() == expected
+
+
+@pytest.mark.parametrize("kind", DTYPES.values(), ids=str)
+@pytest.mark.parametrize(("number", "dtypes"), [
+    (2, {}),
+    (0.5, {"i64": f32, "i32": f32, "u32": f32, "u8": f32}),
+])
+def test_python_numbers_are_weak(kind: DType, number: float, dtypes: dict[str, DType]) -> None:
+    """A number takes the array's dtype; a float beside integers gives f32."""
+    if kind is bool_:
+        return
+    with building(Build()):
+        x = leaf.input_("x", Type(kind, (2,)))
+        assert (x * number).dtype is dtypes.get(kind.name, kind)
+
+
+def test_a_number_that_the_dtype_cannot_hold_is_an_error() -> None:
+    with building(Build()):
+        x = leaf.input_("x", Type(u8, (2,)))
+        with pytest.raises(DlcError, match=r"300 is outside u8 \(0 .. 255\)"):
+            x + 300
+        with pytest.raises(DlcError, match="-1 is outside u8"):
+            x - (-1)
+
+
+@pytest.mark.parametrize("kind", DTYPES.values(), ids=str)
+def test_sums_and_means(kind: DType) -> None:
+    """bool and u8 sums are i32, integer means f32, and nothing else changes."""
+    ones = np.ones(300).astype(kind.numpy)
+    with building(Build()):
+        x = leaf.input_("x", Type(kind, (300,)))
+        total, average = sum_(x), mean(x)
+        values = evaluate(Graph("f", (x,), (total, average), ("total", "mean")), ones)
+    assert total.dtype is (i32 if kind in (bool_, u8) else kind)
+    assert average.dtype is (kind if kind.is_float else f32)
+    assert values["total"].dtype == sum_dtype(kind).numpy
+    if kind is not bf16:  # 300 is no bf16
+        assert float(values["total"]) == 300
+    assert float(values["mean"]) == 1
+
+
+@pytest.mark.parametrize(("kind", "wide"), [(f16, f32), (bf16, f32), (f32, f32), (u8, i32)])
+def test_accumulators(kind: DType, wide: DType) -> None:
+    assert accumulator(kind) is wide
+
+
+def test_small_floats_accumulate_in_f32() -> None:
+    """4096 ones plus one: f16 alone would stop at 2048."""
+    x = leaf.input_("x", Type(f16, (4097,)))
+    with building(Build()):
+        total: Any = evaluate(Graph("f", (x,), (sum_(x),)), np.ones(4097, np.float16))
+    assert float(total) == float(np.float16(4097))
+
+
+def test_functions_of_the_reals_take_integers_as_f32() -> None:
+    with building(Build()):
+        assert exp(leaf.input_("x", Type(i32, (2,)))).dtype is f32
+
+
+def test_table_prints_every_cell() -> None:
+    lines = [line.split() for line in promotion_table().splitlines()]
+    shown = {(row[0], column): cell for row in lines[1:]
+             for column, cell in zip(lines[0], row[1:], strict=True)}
+    assert shown == {(a, b): cell for a, b, cell in cells()}
