@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from dlc.graph import Graph, Kind, Node, toposort
 from dlc.ops import leaf
 
 
+@lru_cache(maxsize=512)
 def components(body: Graph) -> list[Graph]:
     """Parts of a body that share no work but loads and scalars; each keeps the inputs it reads."""
     parent: dict[Node, Node] = {}

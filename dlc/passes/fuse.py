@@ -12,13 +12,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dlc.graph import Build, Graph, Kind, Node, building, make, rebuild, serving, users
 from dlc.ops.axes import Axis, AxisClasses, carried, classes_of
 from dlc.ops import higher, leaf, view
 from dlc.ops.leaf import input_
 from dlc.ops.window import FOLD
+from dlc.types import Type
 
 SMALL = 16384  # elements: a group this small may run as one chunk, on one thread
 ROWS = 32  # positions of the parallel loops that are enough to share among threads
@@ -32,15 +33,18 @@ class Group:
 
     members: list[Node]
     position: int
-    sources: set[Node] = field(default_factory=set)
+    work: int = 0
+    kinds: frozenset[Kind] = frozenset()
 
     @property
     def contraction(self) -> Node | None:
-        return next((n for n in self.members if n.op.kind is Kind.CONTRACT), None)
+        if Kind.CONTRACT not in self.kinds:
+            return None
+        return next(n for n in self.members if n.op.kind is Kind.CONTRACT)
 
     @property
     def has_reduction(self) -> bool:
-        return any(n.op.kind is Kind.REDUCE for n in self.members)
+        return Kind.REDUCE in self.kinds
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,12 @@ def _bases(node: Node) -> list[Node]:
     return [node]
 
 
+def work_of(node: Node) -> int:
+    """Elements that a node walks."""
+    operand = max((a.type.size for a in node.args if isinstance(a.type, Type)), default=1)
+    return max(node.type.size, operand) if node.op.kind is Kind.REDUCE else node.type.size
+
+
 class Fuser:
     """Groups the operators of one graph."""
 
@@ -118,7 +128,7 @@ class Fuser:
         self.readers: dict[Node, set[Node]] = {}
         for position, node in enumerate(self.order):
             if self.computes(node):
-                self.group[node] = Group([node], position)
+                self.group[node] = Group([node], position, work_of(node), frozenset([node.op.kind]))
                 self.edges[node] = self._edges(node)
                 for edge in self.edges[node]:
                     self.readers.setdefault(edge.producer, set()).add(node)
@@ -171,6 +181,8 @@ class Fuser:
             for edge in sorted(self.edges.get(node, ()), key=lambda e: -e.producer.type.size):
                 self._try(edge)
         for producer, readers in self.readers.items():
+            if len(readers) < 2 or producer.type.size == 1:
+                continue
             self._siblings(producer, [n for n in self.order if n in readers])
         groups = list(dict.fromkeys(self.group.values()))
         return sorted(groups, key=lambda g: g.position)
@@ -184,9 +196,8 @@ class Fuser:
                                              for e in self.edges[n])]
         for first, second in itertools.combinations(aligned, 2):
             a, b = self.group[first], self.group[second]
-            kinds = {n.op.kind for n in (*a.members, *b.members)}
-            widest = max(self._work(n) for n in (*a.members, *b.members))
-            if a is b or producer.type.size < widest or kinds & {Kind.CONTRACT, Kind.SCATTER} or depends(self, a, b) or depends(
+            kinds = a.kinds | b.kinds
+            if a is b or producer.type.size < max(a.work, b.work) or kinds & {Kind.CONTRACT, Kind.SCATTER} or depends(self, a, b) or depends(
                     self, b, a) or not self._parallel_enough(a, b):
                 continue
             self.join(a, b)
@@ -194,6 +205,7 @@ class Fuser:
     def join(self, first: Group, second: Group) -> None:
         first.members = sorted((*first.members, *second.members), key=self._index().__getitem__)
         first.position = max(first.position, second.position)
+        first.work, first.kinds = max(first.work, second.work), first.kinds | second.kinds
         for node in second.members:
             self.group[node] = first
 
@@ -207,8 +219,7 @@ class Fuser:
 
     def may_merge(self, first: Group, second: Group, edge: Edge) -> bool:
         """The fusion table (docs/fusion.md)."""
-        kinds = {n.op.kind for n in (*first.members, *second.members)}
-        if Kind.SCATTER in kinds:
+        if Kind.SCATTER in first.kinds | second.kinds:
             return False
         if second.contraction is not None:
             return self._prologue(first, second, edge)
@@ -264,7 +275,7 @@ class Fuser:
     def _parallel_enough(self, first: Group, second: Group) -> bool:
         """The merged group still has loops to share among threads, or is too small to need them."""
         members = {*first.members, *second.members}
-        work = max(self._work(n) for n in members)
+        work = max(first.work, second.work)
         reduced: set[Axis] = set()
         kept: set[Axis] = set()
         common: set[Axis] | None = None
@@ -282,10 +293,6 @@ class Fuser:
             return False  # a reduction inside a loop of the group would be computed again and again
         rows = math.prod(sizes.get(c, 1) for c in parallel)
         return work <= SMALL or rows >= ROWS or (rows >= 4 and work // rows >= SMALL // 4 and bool(reduced))
-
-    def _work(self, node: Node) -> int:
-        operand = max((a.type.size for a in node.args if hasattr(a.type, "size")), default=1)
-        return max(node.type.size, operand if node.op.kind is Kind.REDUCE else 1)
 
     def _cycle(self, first: Group, second: Group) -> bool:
         """Whether some path leaves `first` and enters `second` through a third group."""
