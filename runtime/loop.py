@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -287,7 +286,7 @@ class Trainer:
         position = self.position
         train_means = self.sums.means()
         test_means = self.test()
-        ms = statistics.median(self.epoch_ms) if self.epoch_ms else None
+        ms = float(np.median(self.epoch_ms)) if self.epoch_ms else None
         record = {"epoch": position.epoch + 1, "step": position.step, "train": train_means,
                   "test": test_means, "step_ms": ms, "samples": position.samples}
         position.history.append(record)
@@ -375,4 +374,4 @@ class Trainer:
         """Median milliseconds of a full step: of this run, else of the epochs it resumed from."""
         times = self.step_ms + self.epoch_ms or [
             r["step_ms"] for r in self.position.history if r["step_ms"] is not None]
-        return statistics.median(times) if times else None
+        return float(np.median(times)) if times else None

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import numpy as np
 
-from dlc.runtime.data.bundled import CANVAS, load_digits, load_linear, load_xor
-from dlc.runtime.data.cifar import RECORD, is_cifar_folder, load_cifar
-from dlc.runtime.data.dataset import HELD_OUT, DataError, Dataset, rename
-from dlc.runtime.data.files import open_data
-from dlc.runtime.data.idx import find_images, is_idx, load_idx
-from dlc.runtime.data.npy import NPY_MAGIC, arrays_dataset, load_npy_folder, load_npz
-from dlc.runtime.data.table import load_csv
-from dlc.runtime.data.textfile import load_text
+from dlc.runtime.data.bundled import load_digits, load_linear, load_xor
+from dlc.runtime.data.dataset import DataError, Dataset, rename
+from dlc.runtime.data.npy import arrays_dataset
+from dlc.runtime.data.options import KINDS, Options
 
 BUNDLED: dict[str, Callable[[], Dataset]] = {
     "digits": load_digits, "digits8": lambda: load_digits(8), "linear": load_linear,
     "xor": load_xor,
 }
-KINDS = ("idx", "cifar", "csv", "npy", "npz", "text")
-
-
-@dataclass
-class Options:
-    """What may follow a path: PATH?target=NAME&test=0.2&scale=255&length=64&size=32&x=FIELD."""
-
-    target: str = "-1"
-    test: float = HELD_OUT
-    scale: float = 1.0
-    length: int = 64
-    size: int = CANVAS
-    kind: str = ""
 
 
 def load_dataset(spec: Any, **options: Any) -> Dataset:
@@ -86,7 +68,9 @@ def open_spec(spec: Any, options: Options) -> Dataset:
     if isinstance(spec, str) and spec in BUNDLED:
         return load_digits(options.size) if spec == "digits" else BUNDLED[spec]()
     if isinstance(spec, (str, Path)):
-        return open_path(spec, options)
+        from dlc.runtime.data.paths import open_path  # loaders that bundled data do not need
+
+        return open_path(spec, options, tuple(BUNDLED))
     if isinstance(spec, Mapping):
         return from_arrays({str(k): v for k, v in spec.items()}, options)
     if isinstance(spec, tuple) and len(spec) == 2 and all(isinstance(s, Mapping) for s in spec):
@@ -108,64 +92,3 @@ def is_stream(spec: Any) -> bool:
 def from_arrays(arrays: dict[str, Any], options: Options) -> Dataset:
     fields = {name: np.asarray(value) for name, value in arrays.items()}
     return arrays_dataset("arrays", "arrays", fields, options.test, options.scale)
-
-
-def open_path(spec: str | Path, options: Options) -> Dataset:
-    path = Path(spec).expanduser()
-    if not path.exists():
-        import difflib  # only on this path: a few milliseconds of every start
-
-        near = difflib.get_close_matches(str(spec), BUNDLED, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DataError(spec, "", "there is no such file or bundled data set",
-                        f"{hint}bundled are {', '.join(BUNDLED)}")
-    if not path.is_dir() and not path.is_file():
-        raise DataError(path, "", "is neither a file nor a folder", "a regular file")
-    kind = options.kind or (folder_kind(path) if path.is_dir() else file_kind(path))
-    if kind == "idx":
-        return load_idx(path, options.test)
-    if kind == "cifar":
-        return load_cifar(path, options.test)
-    if kind == "csv":
-        return load_csv(path, options.target, options.test)
-    if kind == "npz":
-        return load_npz(path, options.test, options.scale)
-    if kind == "npy":
-        return load_npy_folder(path, options.test, options.scale)
-    return load_text(path, options.length, options.test)
-
-
-def folder_kind(path: Path) -> str:
-    """What a folder holds, by its files' names."""
-    if find_images(path, "train") is not None:
-        return "idx"
-    if is_cifar_folder(path):
-        return "cifar"
-    if any(path.glob("*.npy")):
-        return "npy"
-    raise DataError(path, "", "is a folder without data that dlc knows",
-                    "train-images-idx3-ubyte (MNIST), data_batch_1.bin (CIFAR-10) or .npy files")
-
-
-def file_kind(path: Path) -> str:
-    """What a file is: by its first bytes where they tell, else by the end of its name."""
-    with open_data(path) as file:
-        head = file.read(8)
-    if not head:
-        raise DataError(path, "", "the file is empty", "data")
-    if is_idx(head) or "idx" in path.name:
-        return "idx"
-    if head.startswith(NPY_MAGIC) or path.suffix == ".npy":
-        return "npy"
-    if head.startswith(b"PK") or path.suffix == ".npz":
-        return "npz"
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    whole = path.stat().st_size % RECORD == 0
-    if (suffix == ".bin" and whole) or "data_batch" in path.name:
-        return "cifar"
-    if suffix in (".csv", ".tsv"):
-        return "csv"
-    if suffix in (".txt", ".md", ".text"):
-        return "text"
-    raise DataError(path, "byte 0", f"begins with {head.hex()}, and {path.suffix or 'no suffix'} "
-                    "tells nothing", f"kind= one of {', '.join(KINDS)}")
