@@ -99,13 +99,11 @@ def test_plain_python_gives_the_compiled_bits(name: str, rng: np.random.Generato
         assert not wrong.size, f"{name}: operands, plain, compiled: {rows}"
 
 
+# of the widest instruction set of a machine, in its assembly
 VECTOR_REGISTER = {"avx512": "zmm", "avx2": "ymm", "neon": r"v\d+\.4s|v\d+\.2d", "scalar": "xmm"}
 
 
-VECTORIZED = [n for n in PUBLIC if n.endswith(("_f32", "_f64"))]
-
-
-@pytest.mark.parametrize("name", [*VECTORIZED, "random_bits"])
+@pytest.mark.parametrize("name", [n for n in PUBLIC if n.endswith(("_f32", "_f64"))])
 def test_a_loop_vectorizes(name: str) -> None:
     """The assembly computes in full vector registers and calls no function."""
     isa = machine_isa()
@@ -113,7 +111,7 @@ def test_a_loop_vectorizes(name: str) -> None:
         return  # without fma instructions fma is a call, and nothing vectorizes
     assembly = toolchain().assembly(loop_kernel(name))
     lines = [line for line in assembly.splitlines() if re.search(VECTOR_REGISTER[isa], line)]
-    work = [line for line in lines if re.search(r"madd|msub|mla|mul|div|cmp|xor|eor", line)]
+    work = [line for line in lines if re.search(r"madd|msub|mla|mul|div|cmp", line)]
     assert work, f"{name} compiles to scalar code"
     calls = re.findall(r"\b(?:callq?|bl)\s+(\S+)", assembly)
     assert not [c for c in calls if re.match(r"_?(fma|exp|log|sin|cos|tan|erf|pow|rint|trunc)", c)]

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from dlc.ops.random_reference import random_bits, threefry2x32
-from tests.codegen.prelude_native import compiled
+from dlc.program import Kernel, Parameter
+from dlc.runtime.isa import machine_isa
+from tests.codegen.prelude_native import Native, compiled, toolchain
 
 ONES = 0xFFFFFFFF
 # key, counter, block: the vectors published with Random123 for Threefry2x32 with 20 rounds
@@ -36,6 +38,23 @@ def test_kernel_and_reference_agree_on_every_bit(seed: int, step: int, site: int
     got, = compiled("random_bits")(np.full(n, seed, np.uint32), np.full(n, step, np.int32),
                                    np.full(n, site, np.uint32), index)
     np.testing.assert_array_equal(got, random_bits(seed, step, site, index))
+
+
+FILL = Kernel("fill", (Parameter("y", "u32", "pointer"), Parameter("n", "i64", "scalar")), """
+def fill(y, n, chunk):
+    for i in range(n):
+        y[i] = random_bits(u32(5), i32(9), u32(77), i)
+""")
+
+
+def test_filling_an_array_vectorizes() -> None:
+    """In a loop over the index all rounds work on full vectors (the last needs no exclusive or)."""
+    got = np.empty(1001, np.uint32)
+    Native(FILL)(got, len(got))
+    np.testing.assert_array_equal(got, random_bits(5, 9, 77, np.arange(len(got))))
+    registers = {"avx512": "zmm", "avx2": "ymm", "neon": ".4s", "scalar": "xmm"}[machine_isa()]
+    vectors = [x for x in toolchain().assembly(FILL).splitlines() if registers in x]
+    assert sum("xor" in x or "eor" in x for x in vectors) >= 19
 
 
 def uniform(seed: int, step: int = 0, site: int = 0, count: int = COUNT) -> np.ndarray:
@@ -93,10 +112,11 @@ def test_one_input_bit_flips_half_of_the_output(field: str) -> None:
 
 
 def test_normal_has_moments_tails_and_symmetry() -> None:
-    """sqrt(2) erfinv((k + 1/2) 2**-23 - 1): moments, shares beyond 1 to 4 sigma, both signs."""
+    """sqrt(2) erfinv(k 2**-23 + (2**-24 - 1)): moments, shares beyond 1 to 4 sigma, both signs."""
     for seed in (0, 9):
         bits = random_bits(seed, 0, 0, np.arange(COUNT)) >> np.uint32(8)
-        u = ((bits.astype(np.float64) + 0.5) * 2.0**-23 - 1).astype(np.float32)
+        u = bits.astype(np.float32) * np.float32(2.0**-23) + np.float32(2.0**-24 - 1)
+        np.testing.assert_array_equal(u, (bits + 0.5) * 2.0**-23 - 1)  # nothing rounds
         z = compiled("erfinv_f32")(u)[0].astype(np.float64) * math.sqrt(2)
         assert np.isfinite(z).all()
         assert abs(z.mean()) < 4.5 / math.sqrt(COUNT)
