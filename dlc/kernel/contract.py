@@ -15,6 +15,7 @@ from typing import Any
 from dlc.codegen.tiles import Isa
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.contract_gemm import GemmWriter
+from dlc.kernel.contract_matrix import packing
 from dlc.kernel.contract_pack import Index, Job
 from dlc.kernel.contract_plan import Shape, blocking, ravel
 from dlc.kernel.contract_window import dots_writer, taps_writer
@@ -23,15 +24,15 @@ from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import block, computing, function_text
 from dlc.passes.plan_memory import Scratch
 from dlc.program import Kernel, Parameter
-from dlc.types import DType, accumulator
+from dlc.types import accumulator
 
 
 @dataclass(frozen=True)
 class Part:
-    """One kernel of a launch; `args` are its parameters in order: group buffers or workspace."""
+    """One kernel of a launch; `args` are its parameters: group buffers, workspace, numbers."""
 
     kernel: Kernel
-    args: tuple[Node | Scratch, ...]
+    args: tuple[Node | Scratch | int, ...]
     chunks: int
 
 
@@ -87,9 +88,23 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
     else:
         space = Scratch("packed", kind, writer.packed)
         suffix, first, second = "pack", writer.write_pack, writer.write_multiply
-    stages = ((kernel_part(f"{name}_{suffix}", doc, job, space, first, True),),
-              (kernel_part(name, doc, job, space, second, False),))
-    return Lowered(stages, (space,), shape.flops)
+    before = None if writer.cuts.splits else pack_part(writer, space)
+    before = before or kernel_part(f"{name}_{suffix}", doc, job, space, first, True)
+    after = kernel_part(name, doc, job, space, second, False)
+    return Lowered(((before,), (after,)), (space,), shape.flops)
+
+
+def pack_part(writer: GemmWriter, space: Scratch) -> Part | None:
+    """Packing A by a kernel that all contractions share, where A lies in memory as a matrix."""
+    found = packing(writer)
+    if found is None:
+        return None
+    owner = {label: node for node, label in writer.job.loads.items()}
+    params = (Parameter("a", space.dtype.name, "pointer"),
+              Parameter("packed", space.dtype.name, "pointer", True),
+              *(Parameter(n, "i64", "scalar") for n in found.numbers))
+    kernel = Kernel(found.name, params, found.text, (found.tile,))
+    return Part(kernel, (owner[found.buffer], space, *found.numbers.values()), found.chunks)
 
 
 def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch,

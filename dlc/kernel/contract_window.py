@@ -288,7 +288,7 @@ class TapsWriter(WindowWriter):
 
     def finish_image(self, e: Emitter, batch: list[Sum], lead: list[Sum], p: Sum, rows: Sum,
                      acc: Place, stride: int) -> None:
-        """Cut the outputs out of the flat image, row by row, and store what the group makes of it."""
+        """Cut the outputs out of the flat image, line by line, and store what becomes of them."""
         spatial = [s.cols for s in self.window.slides]
         size, kind = math.prod(spatial), self.job.kind
         i, close = loop(e, "i", min(self.cuts.height, self.shape.m), rows)

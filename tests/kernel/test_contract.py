@@ -15,14 +15,8 @@ from dlc.codegen.prelude import prelude_text
 from dlc.codegen.tiles import ISAS, tile
 from dlc.evaluate import run as evaluate_nodes
 from dlc.graph import Build, Graph, Node, building
-from dlc.kernel.contract import (
-    Lowered,
-    Scratch,
-    lower_contract,
-    output_index,
-    shape_of,
-    uses_tiles,
-)
+from dlc.kernel.contract import Lowered, lower_contract, output_index, uses_tiles
+from dlc.kernel.index import sum_of
 from dlc.ops.contract import conv, matmul, swap
 from dlc.ops.convert import broadcast_to, cast
 from dlc.ops.elementwise import maximum, where
@@ -75,7 +69,7 @@ def native(kernel: Kernel, isa: str) -> Callable[..., None]:
     entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(linked.addresses["entry"])
 
     def call(*args: Any) -> None:
-        slots = np.array([a.ctypes.data for a in args[:-1]], np.int64)
+        slots = np.array([a if isinstance(a, int) else a.ctypes.data for a in args[:-1]], np.int64)
         entry(slots.ctypes.data, args[-1])
     call.linked = linked  # type: ignore[attr-defined]
     return call
@@ -105,11 +99,10 @@ def run(lowered: Lowered, body: Graph, arrays: Sequence[np.ndarray], isa: str,
         memory[space] = guarded(space.size, space.dtype.numpy)
     for stage in lowered.stages:
         for part in stage:
-            assert all(isinstance(a, (Node, Scratch)) for a in part.args)
             call = how(part.kernel, isa)
             order = range(part.chunks)
             for chunk in reversed(order) if backwards else order:
-                call(*(memory[a] for a in part.args), chunk)
+                call(*(a if isinstance(a, int) else memory[a] for a in part.args), chunk)
     return [memory[o].view(o.type.dtype.numpy).reshape(o.type.shape) for o in body.outputs]
 
 
@@ -261,3 +254,49 @@ def test_other_instruction_sets(isa: str) -> None:
     with building(Build()):
         outputs, inputs = dense_relu()
         check(outputs, inputs, isa)
+
+
+@pytest.mark.parametrize(("view", "index"), [
+    (lambda y: y, (3, 5)), (lambda y: transpose(y, (1, 0)), (5, 3)),
+    (lambda y: flip(y, (1,)), (3, 14)), (lambda y: reshape(y, (24, 4, 5)), (3, 1, 0)),
+    (lambda y: transpose(reshape(y, (24, 4, 5)), (1, 2, 0)) * 2.0, (1, 0, 3))])
+def test_output_index(view: Callable[[Node], Node], index: tuple[int, ...]) -> None:
+    with building(Build()):
+        y = matmul(input_("x", f32[24, 30]), input_("w", f32[30, 20]))
+        place = output_index(y, view(y))
+        assert place is not None
+        assert tuple(i.const for i in place((sum_of(3), sum_of(5)))) == index
+
+
+def test_output_without_place() -> None:
+    with building(Build()):
+        y = matmul(input_("x", f32[24, 30]), input_("w", f32[30, 24]))
+        assert output_index(y, y + transpose(y, (1, 0))) is None
+        assert output_index(y, y.sum(0)) is None
+        assert not uses_tiles(Graph("k", (), (y + transpose(y, (1, 0)),)))
+
+
+def test_tiny_products_stay_loops() -> None:
+    with building(Build()):
+        y = matmul(input_("x", f32[4, 2]), input_("w", f32[2, 2]))
+        assert not uses_tiles(Graph("k", (), (y,)))
+
+
+def test_packing_kernels_are_shared() -> None:
+    with building(Build()):
+        texts = set()
+        for m, k, n in ((128, 400, 120), (29, 84, 10), (64, 64, 64)):
+            x, w = input_("x", f32[m, k]), input_("w", f32[k, n])
+            lowered, _ = group([matmul(x, w)], [x, w], "avx512")
+            texts.add(lowered.stages[0][0].kernel)
+        assert len(texts) == 1
+
+
+@pytest.mark.parametrize(("name", "tiles"), [
+    ("conv_padded", "taps"), ("conv_weight_gradient", "dots"), ("dense_relu", "gemm"),
+    ("conv_weight_gradient_strided", "gemm"), ("long_sum_in_parts", "gemm")])
+def test_scheme(name: str, tiles: str) -> None:
+    with building(Build()):
+        lowered, _ = group(*CASES[name](), "avx512")
+        used = {t for stage in lowered.stages for p in stage for t in p.kernel.tiles}
+        assert any(t.startswith(tiles) for t in used), used
