@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import mmap
 from abc import ABC, abstractmethod
@@ -156,7 +157,8 @@ class ArenaProgram(ABC):
         memory, self._memory = self._memory, None
         if memory is not None:
             self._arena = np.empty(0, np.uint8)
-            memory.close()
+            with contextlib.suppress(BufferError):  # a traceback may hold a view: freed with it
+                memory.close()
 
     def __enter__(self) -> ArenaProgram:
         return self

@@ -94,6 +94,10 @@ class Cache:
         self.hits += 1
         return payload
 
+    def has(self, key: str) -> bool:
+        """Whether there is a file for `key`; only `get` says whether it is intact."""
+        return self.path(key).is_file()
+
     def _read(self, path: Path, key: str) -> bytes | None:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with open(handle, "rb") as file:

@@ -32,6 +32,7 @@ NUMBA = {"f32": nb.float32, "f64": nb.float64, "b1": nb.boolean, "void": nb.void
          "i8": nb.int8, "i16": nb.int16, "i32": nb.int32, "i64": nb.int64,
          "u8": nb.uint8, "u16": nb.uint16, "u32": nb.uint32, "u64": nb.uint64}
 NAMES = {value: name for name, value in NUMBA.items()}
+_RAISES = ".const.picklebuf"  # how Numba names the data of an exception
 STORED = {"bool": "u8", "f16": "u16", "bf16": "u16"}  # how a dtype lies in memory
 
 
@@ -235,7 +236,7 @@ class Toolchain:
         module.verify()
         self.builder.getModulePassManager().run(module, self.builder)
         for variable in module.global_variables:
-            if variable.name.startswith(".const.picklebuf"):
+            if variable.name.startswith(_RAISES):
                 raise LowerError("a kernel may not raise (raise, assert or a checked operation)")
         for function in module.functions:
             if function.is_declaration and not callable_outside(function.name):
@@ -369,14 +370,17 @@ def _hide(module: Any, exported: str, inner: str) -> None:
     """Make everything internal but the exported function; nothing unwinds.
 
     `inner` stays a call of its own: noalias on parameters is strongest where it is not inlined.
+    Numba counts compilations in its names; numbers of ours make equal kernels equal objects.
     """
-    for value in [*module.functions, *module.global_variables]:
+    module.get_function(inner).add_function_attribute("noinline")
+    for number, value in enumerate([*module.functions, *module.global_variables]):
         if not value.is_declaration and value.name != exported:
             value.linkage = "internal"
+            if not value.name.startswith(_RAISES):
+                value.name = f"{exported}.{number}"
     for function in module.functions:
         if not function.is_declaration:
             function.add_function_attribute("nounwind")
-    module.get_function(inner).add_function_attribute("noinline")
 
 
 def _reason(error: NumbaError) -> str:

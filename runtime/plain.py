@@ -29,7 +29,7 @@ def _cast(kind: Any) -> Callable[[Any], Any]:
 def _saturate(x: Any, low: int, high: int) -> int:
     if math.isinf(x):
         return high if x > 0 else low
-    return max(low, min(high, math.trunc(x)))
+    return max(low, min(high, int(float(x))))
 
 
 def _bitcast(kind: Any) -> Callable[[Any], Any]:

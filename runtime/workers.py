@@ -26,6 +26,7 @@ from dlc.program import Kernel, Program, TileText
 from dlc.runtime.cache import Cache, kernel_key
 from dlc.runtime.frames import read_frame, write_frame
 from dlc.runtime.link import LinkError, check_object
+from dlc.runtime.runner import COPY_ROWS, RUNNER
 
 
 class CompileError(Exception):
@@ -162,26 +163,38 @@ class Pool:
     """The workers of this process."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
+        self.forget()
+
+    def forget(self) -> None:
+        """Have no workers, without ending any: after a fork they are the parent's."""
         self.workers: list[Worker] = []
+        self.early: dict[str, Job] = {}  # begun by `start`, by key
         self.lock = threading.Lock()
 
     def ensure(self, count: int) -> None:
         """Have `count` live workers: those that idled out are replaced."""
-        if self.pid != os.getpid():  # after a fork the workers are the parent's
-            self.pid, self.workers, self.lock = os.getpid(), [], threading.Lock()
         for worker in [w for w in self.workers if not w.alive]:
             worker.stop()
             self.workers.remove(worker)
+            if worker.job is not None:
+                self.early.pop(worker.job.key, None)
         while len(self.workers) < count:
             self.workers.append(Worker())
 
     def stop(self) -> None:
         """End all workers of this process."""
-        if self.pid == os.getpid():
-            for worker in self.workers:
-                worker.stop()
+        for worker in self.workers:
+            worker.stop()
         self.workers = []
+        self.early = {}
+
+    def begin_early(self, jobs: Sequence[Job]) -> None:
+        """Have free workers begin `jobs`; a later `compile` of the same keys takes the results."""
+        free = [w for w in self.workers if w.job is None]
+        for worker, job in zip(free, jobs, strict=False):
+            if job.key not in self.early:
+                worker.begin(job)
+                self.early[job.key] = job
 
     def compile(self, jobs: Sequence[Job]) -> None:
         """Give every job its `data`, the longest texts first. Raises CompileError.
@@ -191,16 +204,19 @@ class Pool:
         with self.lock:
             self.ensure(min(len(jobs), worker_count()))
             try:
-                self._compile(sorted(jobs, key=lambda job: len(job.kernel.text)))
+                self._compile(sorted((j for j in jobs if j.key not in self.early),
+                                     key=lambda job: len(job.kernel.text)))
             except BaseException:
                 self.stop()
                 raise
+            for job in jobs:
+                job.data = job.data or self.early[job.key].data
 
     def _compile(self, pending: list[Job]) -> None:
         with selectors.DefaultSelector() as selector:
             for worker in self.workers:
                 selector.register(worker.answers, selectors.EVENT_READ, worker)
-                if pending:
+                if pending and worker.job is None:
                     worker.begin(pending.pop())
             while any(worker.job for worker in self.workers):
                 for ready, _ in selector.select():
@@ -211,6 +227,7 @@ class Pool:
 
 _pool = Pool()
 atexit.register(_pool.stop)
+os.register_at_fork(after_in_child=_pool.forget)
 
 
 def worker_count() -> int:
@@ -219,9 +236,15 @@ def worker_count() -> int:
 
 
 def start() -> None:
-    """Start the workers and return at once; call it as early as a cold compile is foreseen."""
+    """Start the workers and return at once; call it as early as a cold compile is foreseen.
+
+    They begin with the runtime's own kernels if the cache lacks them.
+    """
+    cache = Cache()
+    jobs = [job for job in map(runtime_job, (RUNNER, COPY_ROWS)) if not cache.has(job.key)]
     with _pool.lock:
         _pool.ensure(worker_count())
+        _pool.begin_early(jobs)
 
 
 def stop() -> None:
