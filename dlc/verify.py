@@ -9,7 +9,7 @@ import numpy as np
 
 from dlc.errors import DlcError
 from dlc.graph import Graph, Literal, Node, OpError
-from dlc.ops import REGISTRY, higher, leaf
+from dlc.ops import REGISTRY, higher, leaf, operand_count
 from dlc.types import DTYPES, DTypeError, TupleType, Type
 
 
@@ -29,7 +29,7 @@ class VerifyError(DlcError):
 INVARIANTS = {
     "acyclic": "a node comes after its operands",
     "operator": "a node's operator is a registered record",
-    "operands": "operands are nodes, and only `item` reads a tuple",
+    "operands": "operands are nodes, as many as the operator takes, and only `item` reads a tuple",
     "attributes": "attributes are named by the operator and hashable",
     "type": "a node's type is what its operator infers",
     "dimensions": "dimensions are non-negative integers, a layout permutes the axes",
@@ -185,6 +185,9 @@ def _plain(type_: Any) -> Any:
 
 
 def _verify_inferred(node: Node) -> None:
+    if operand_count(node.op) not in (None, len(node.args)):
+        raise VerifyError("operands", f"{node.op.name} takes {operand_count(node.op)} operands, "
+                                      f"not {len(node.args)}", node)
     try:
         inferred = node.op.infer(*(a.type for a in node.args), **node.attrs)
     except (OpError, DTypeError) as problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from dlc.graph import Kind, Op
 
 REGISTRY: dict[str, Op] = {}
@@ -24,6 +26,14 @@ def register(op: Op) -> Op:
     return op
 
 
+@lru_cache(maxsize=1024)
+def operand_count(op: Op) -> int | None:
+    """How many operands an elementwise `op` takes, by its samples; None: its type rule says."""
+    if op.kind is not Kind.ELEMENTWISE or op.samples is None:
+        return None
+    return len(next(iter(op.samples()))[0])
+
+
 from dlc.ops import (  # noqa: E402  the records need `register`
     contract,
     convert,
@@ -39,5 +49,6 @@ from dlc.ops import methods as _methods  # noqa: E402
 
 _methods.install()
 
-__all__ = ["REGISTRY", "contract", "convert", "elementwise", "gather", "higher", "leaf", "reduce",
+__all__ = ["REGISTRY", "contract", "convert", "elementwise", "gather", "higher", "leaf",
+           "operand_count", "reduce",
            "register", "view", "window"]

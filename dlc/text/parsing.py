@@ -13,7 +13,7 @@ from typing import Any
 
 from dlc.errors import DlcError, Loc, nearest
 from dlc.graph import Graph, Node, Op, OpError
-from dlc.ops import REGISTRY, higher, leaf
+from dlc.ops import REGISTRY, higher, leaf, operand_count
 from dlc.text.literals import TextError, read_array, read_int, read_number, read_type, read_value
 from dlc.text.locations import comments_by_line, read_locations
 from dlc.text.names import is_automatic
@@ -296,6 +296,8 @@ class _Reader:
     def node(self, op: Op, args: tuple[Node, ...], attrs: dict[str, Any], type_: Type | None,
              name: str, locs: tuple[Loc, ...], at: ast.AST, base: str) -> Node:
         """The node, its type checked against the operator's own rule."""
+        if operand_count(op) not in (None, len(args)):
+            raise TextError(f"{op.name} takes {operand_count(op)} operands, not {len(args)}", at)
         try:
             inferred = op.infer(*(a.type for a in args), **attrs)
         except (OpError, DTypeError) as problem:
