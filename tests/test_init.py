@@ -1,0 +1,89 @@
+"""Initializers: ranges and moments, one stream a name, the same values for the same seed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc import DlcError, f32, init, nn
+from dlc.init import fans, initial_values
+
+
+def drawn(initializer: Any, shape: tuple[int, ...], seed: int = 0, name: str = "w") -> Any:
+    """The first value of one parameter of `shape`."""
+    graph = dlc.trace(lambda: dlc.parameter(name, f32[shape], initializer))
+    return initial_values(graph.notes["variables"], seed)[name]
+
+
+@pytest.mark.parametrize(("initializer", "bound"), [
+    (init.glorot_uniform, math.sqrt(6 / 300)), (init.he_uniform, math.sqrt(6 / 200)),
+    (init.lecun_uniform, math.sqrt(3 / 200)), (init.fan_in_uniform, math.sqrt(1 / 200)),
+    (init.xavier_uniform, math.sqrt(6 / 300)), (init.kaiming_uniform, math.sqrt(6 / 200)),
+])
+def test_uniform_initializers_fill_their_range(initializer: Any, bound: float) -> None:
+    w = drawn(initializer, (200, 100))
+    assert np.abs(w).max() <= bound
+    assert np.abs(w).max() > 0.999 * bound
+    assert abs(w.mean()) < 0.02 * bound
+    assert abs(w.std() - bound / math.sqrt(3)) < 0.01 * bound
+
+
+@pytest.mark.parametrize(("initializer", "std"), [
+    (init.glorot_normal, math.sqrt(2 / 300)), (init.he_normal, math.sqrt(2 / 200)),
+    (init.lecun_normal, math.sqrt(1 / 200)), (init.normal(0.3), 0.3),
+])
+def test_normal_initializers(initializer: Any, std: float) -> None:
+    w = drawn(initializer, (200, 100))
+    assert abs(w.std() / std - 1) < 0.02
+    assert abs(w.mean()) < 0.03 * std
+
+
+def test_constants() -> None:
+    assert (drawn(init.zeros, (3,)) == 0).all()
+    assert (drawn(init.ones, (3,)) == 1).all()
+    assert (drawn(init.constant(0.5), (3,)) == 0.5).all()
+    u = drawn(init.uniform(2.0, 3.0), (1000,))
+    assert u.min() >= 2 and u.max() < 3
+
+
+def test_fans_of_dense_and_convolution() -> None:
+    assert fans((784, 10)) == (784, 10)
+    assert fans((16, 6, 5, 5)) == (150, 400)
+    with pytest.raises(DlcError, match="no fan in"):
+        fans((10,))
+
+
+def test_values_depend_on_seed_and_name_only() -> None:
+    shape = (4, 5)
+    base = drawn(init.he_normal, shape)
+    np.testing.assert_array_equal(base, drawn(init.he_normal, shape))
+    assert not np.array_equal(base, drawn(init.he_normal, shape, seed=1))
+    assert not np.array_equal(base, drawn(init.he_normal, shape, name="v"))
+
+
+def test_a_new_layer_leaves_the_first_values_of_others() -> None:
+    def values(net: Any) -> dict[str, Any]:
+        return initial_values(dlc.trace(net, f32[2, 3]).notes["variables"], 7)
+
+    short = values(nn.chain(nn.dense(4), nn.dense(4)))
+    long = values(nn.chain(nn.dense(4), nn.batch_norm(), nn.dense(4)))
+    np.testing.assert_array_equal(short["dense2.weight"], long["dense2.weight"])
+
+
+def test_default_of_dense_is_pytorchs() -> None:
+    """Weight and bias uniform within 1/sqrt(fan in)."""
+    v = initial_values(dlc.trace(nn.dense(50), f32[2, 400]).notes["variables"], 0)
+    for value in (v["dense1.weight"], v["dense1.bias"]):
+        assert np.abs(value).max() <= 1 / 20
+        assert np.abs(value).max() > 0.9 / 20
+
+
+def test_a_seed_is_32_bits() -> None:
+    variables = dlc.trace(nn.dense(2), f32[1, 2]).notes["variables"]
+    with pytest.raises(DlcError, match="seed -1"):
+        initial_values(variables, -1)
+    assert initial_values(variables, 2**32 - 1)["dense1.weight"].shape == (2, 2)
