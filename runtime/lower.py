@@ -235,6 +235,7 @@ class Toolchain:
         module = self.module(kernel, symbol)
         module.verify()
         self.builder.getModulePassManager().run(module, self.builder)
+        self.link_tiles(module, kernel)
         for variable in module.global_variables:
             if variable.name.startswith(_RAISES):
                 raise LowerError("a kernel may not raise (raise, assert or a checked operation)")
@@ -244,7 +245,7 @@ class Toolchain:
         return module
 
     def module(self, kernel: Kernel, symbol: str) -> Any:
-        """The unoptimized LLVM module of `kernel` with its callees, tiles and entry linked in."""
+        """The unoptimized LLVM module of `kernel` with its callees and entry linked in."""
         function = self.kernel_function(kernel)
         try:
             with global_compiler_lock:
@@ -258,10 +259,16 @@ class Toolchain:
         for library in _closure(lowered.library):
             for part in library.modules():
                 module.link_in(part, preserve=library is not lowered.library)
-        for name in kernel.tiles:
-            module.link_in(llvm.parse_assembly(self.tile(kernel, name).ir))
         _hide(module, symbol, inner)
         return module
+
+    def link_tiles(self, module: Any, kernel: Kernel) -> None:
+        """Add the tiles that `kernel` calls: after the passes, which could only cost time, since
+        tiles are written as they should be."""
+        for name in kernel.tiles:
+            module.link_in(llvm.parse_assembly(self.tile(kernel, name).ir))
+            function = module.get_function(name)
+            function.linkage = "internal"
 
     def tile(self, kernel: Kernel, name: str) -> TileText:
         if name not in self.tiles:
