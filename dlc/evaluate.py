@@ -55,9 +55,11 @@ def fit(value: Any, node: Node) -> Any:
 def run(graph: Graph, args: Sequence[Any]) -> list[Any]:
     """The output arrays of `graph` for input arrays in order, unchecked."""
     values: dict[Node, Any] = dict(zip(graph.inputs, args, strict=True))
-    for node in graph.nodes():
-        if node not in values:
-            values[node] = apply(node, [values[a] for a in node.args])
+    # infinities, NaN and wrapped integers are defined results, not warnings
+    with np.errstate(all="ignore"):
+        for node in graph.nodes():
+            if node not in values:
+                values[node] = apply(node, [values[a] for a in node.args])
     return [values[o] for o in graph.outputs]
 
 
