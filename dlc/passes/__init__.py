@@ -7,12 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dlc.graph import Graph
+from dlc.passes.constant_fold import constant_fold
+from dlc.passes.cse import cse
 from dlc.passes.differentiate import differentiate
 from dlc.passes.fuse import fuse
+from dlc.passes.layout import layout
+from dlc.passes.simplify import simplify
 
 Pass = Callable[[Graph], Graph]
 
-PIPELINE: tuple[Pass, ...] = (differentiate, fuse)
+PIPELINE: tuple[Pass, ...] = (
+    differentiate, simplify, constant_fold, cse, layout, fuse)
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Edge:
-    """`consumer` reads `producer` through views; `aligned` if each element reads its own."""
+    """`consumer` reads `producer` through views.
+
+    `aligned`: each element reads the one at its own index; `one_to_one`: each reads one of its own,
+    rearranged by reshapes and transposes at most.
+    """
 
     producer: Node
     consumer: Node
     aligned: bool
+    one_to_one: bool
     reads: int  # elements read
 
 
@@ -107,6 +112,15 @@ def _bases(node: Node) -> list[Node]:
     return [node]
 
 
+def reads_own(reader: Node, node: Node) -> bool:
+    """Whether each element of `reader` reads `node` at its own index; a reduction or contraction
+    may read more axes than it has."""
+    if reader.op.kind in (Kind.REDUCE, Kind.CONTRACT) and reader.op is not FOLD:
+        return True
+    whole = {j for _, j in carried(reader, node)}
+    return all(int(d) == 1 or j in whole for j, d in enumerate(node.type.shape))
+
+
 def work_of(node: Node) -> int:
     """Elements that a node walks."""
     operand = max((a.type.size for a in node.args if isinstance(a.type, Type)), default=1)
@@ -154,22 +168,21 @@ class Fuser:
     def _edges(self, consumer: Node) -> list[Edge]:
         """The computing producers that `consumer` reads, through any views between."""
         found: list[Edge] = []
-        stack = [(consumer, a, True, a.type.size) for a in consumer.args]
+        stack = [(consumer, a, True, True, a.type.size) for a in consumer.args]
         seen: set[tuple[Node, Node]] = set()
         while stack:
-            reader, node, aligned, reads = stack.pop()
+            reader, node, aligned, one_to_one, reads = stack.pop()
             if (reader, node) in seen:
                 continue
             seen.add((reader, node))
-            whole = {j for _, j in carried(reader, node)}
-            aligned = aligned and (reader.op.kind in (Kind.REDUCE, Kind.CONTRACT) and
-                                   reader.op is not FOLD or
-                                   all(int(d) == 1 or j in whole
-                                       for j, d in enumerate(node.type.shape)))
+            aligned = aligned and reads_own(reader, node)
+            one_to_one = one_to_one and (reader.op.kind is Kind.ELEMENTWISE or
+                                         reader.op in (view.RESHAPE, view.TRANSPOSE))
             if self.computes(node):
-                found.append(Edge(node, consumer, aligned, reads))
+                found.append(Edge(node, consumer, aligned, one_to_one, reads))
             elif node.op.kind in (Kind.VIEW, Kind.ELEMENTWISE):
-                stack.extend((node, a, aligned, max(reads, node.type.size)) for a in node.args)
+                reads = max(reads, node.type.size)
+                stack.extend((node, a, aligned, one_to_one, reads) for a in node.args)
         return found
 
     # --- merging ----------------------------------------------------------------------------------
@@ -233,14 +246,12 @@ class Fuser:
         """Elementwise work on a contraction's result, of its shape, runs on the finished tile."""
         anchor = first.contraction
         assert anchor is not None
-        if not edge.aligned or second.has_reduction or any(
+        if not (edge.aligned or edge.one_to_one) or second.has_reduction or any(
                 n.op.kind not in (Kind.ELEMENTWISE, Kind.LEAF) for n in second.members):
             return False
         if self._better_later(first, second):
             return False
-        shape = tuple(anchor.type.shape)
-        return all(tuple(n.type.shape) == shape for n in (*first.members, *second.members)
-                   if n is not anchor)
+        return all(n.type.size == anchor.type.size for n in (*first.members, *second.members))
 
     def _better_later(self, first: Group, second: Group) -> bool:
         """Cheap work whose operand is stored anyway and that only reductions read: it costs a store
@@ -385,12 +396,19 @@ class Rebuilder:
               outer: dict[Node, Node]) -> None:
         """`node` inside the body: itself, or an input that stands for a value in memory."""
         if self._boundary(node, members):
-            twin = input_(node.name or node.op.name, node.type)
+            twin = input_(unique(node.name or node.op.name, outer), node.type)
             twin.locs = node.locs
             inner[node] = twin
             outer[twin] = self.placed.get(node, node)
         else:
             inner[node] = rebuild(node, [inner[a] for a in node.args])
+
+
+def unique(name: str, taken: Iterable[Node]) -> str:
+    """`name`, numbered if an input of that name is there already."""
+    used = {n.attrs["label"] for n in taken}
+    return next(w for w in itertools.chain([name], (f"{name}_{i}" for i in itertools.count(2)))
+                if w not in used)
 
 
 def name_of(group: Group) -> str:

@@ -1,0 +1,41 @@
+"""Layout: a value that is read in one transposed order only is written in that order.
+
+    h: f32[8, 64, 4, 32] = matmul(...)              h: f32[8, 64, 4, 32]@0213 = matmul(...)
+    t = transpose(h, axes=(0, 2, 1, 3))       ->    t = transpose(h, axes=(0, 2, 1, 3))
+
+The transpose stays in the graph, where shapes are logical; in memory it becomes the identity, so its
+readers walk along cache lines. Inputs, outputs and values that somebody reads straight keep row-major
+order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dlc.graph import Build, Graph, Kind, Node, building, intern, rebuild, replace, serving, users
+from dlc.ops import view
+from dlc.types import Type
+
+
+def layout(graph: Graph) -> Graph:
+    """Choose layouts (see the module's before -> after)."""
+    readers = users(graph.outputs)
+    roots = set(graph.outputs)
+
+    def change(node: Node, args: tuple[Node, ...]) -> Node:
+        order = wanted_order(node, readers[node]) if node not in roots else None
+        if order is None:
+            return rebuild(node, args)
+        with serving(node.locs):
+            return intern(node.op, args, node.attrs, node.type.with_(layout=order), node.name)
+
+    with building(Build()):
+        return graph.with_outputs(replace(graph.outputs, change))
+
+
+def wanted_order(node: Node, readers: Sequence[Node]) -> tuple[int, ...] | None:
+    """The axis order in which every reader takes `node`, if it is one and not row-major."""
+    if not isinstance(node.type, Type) or node.op.kind in (Kind.LEAF, Kind.VIEW, Kind.HIGHER):
+        return None
+    orders = {r.attrs["axes"] if r.op is view.TRANSPOSE else None for r in readers}
+    return orders.pop() if len(orders) == 1 else None
