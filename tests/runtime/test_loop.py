@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,51 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlc.program import Port
 from dlc.runtime import checkpoint as checkpoint_module
 from dlc.runtime import load
 from dlc.runtime.checkpoint import CheckpointError, read_checkpoint
-from dlc.runtime.data import DataError, Dataset, epoch_order
+from dlc.runtime.data import Dataset, epoch_order
 from dlc.runtime.loop import Trainer, train
-from dlc.runtime.schedule import TrainPhase, find_phases
+from dlc.runtime.schedule import TrainPhase
 from dlc.runtime.training import (
     Callbacks,
     Fault,
-    TrainConfig,
     TrainingFault,
-    TrainResult,
     config_from_meta,
 )
-from dlc.types import i32
-from tests.runtime.handmade import entry, final_bytes, initial, make_data, make_program
-
-CONFIG = TrainConfig("line", epochs=4, batch=16, seed=3, save_seconds=1e9, save_steps=3)
-
-
-class Watcher:
-    """A Progress that remembers what it was told, and may act at a given batch."""
-
-    def __init__(self, at: tuple[int, int] | None = None) -> None:
-        self.notes: list[str] = []
-        self.records: list[Mapping[str, Any]] = []
-        self.at, self.closed = at, False
-        self.started: tuple[Any, ...] = ()
-
-    def start(self, config: TrainConfig, samples: int, steps: int | None, epoch: int) -> None:
-        self.started = (samples, steps, epoch)
-
-    def advance(self, done: int, metrics: Mapping[str, float]) -> None:
-        if self.at == (len(self.records), done):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        self.records.append(record)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def close(self) -> None:
-        self.closed = True
+from tests.runtime.handmade import final_bytes, initial, make_data, make_program
+from tests.runtime.looping import CONFIG, Watcher, run, without_times
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +34,6 @@ def loaded() -> Iterator[Any]:
     program = load(make_program(), threads=1)
     yield program
     program.close()
-
-
-def run(loaded: Any, folder: Path | None, watcher: Watcher | None = None, data: Any = None,
-        **changes: Any) -> tuple[TrainResult, str]:
-    result = train(loaded, replace(CONFIG, **changes), data or make_data(), folder, initial,
-                   Callbacks(watcher or Watcher()))
-    return result, final_bytes(loaded)
-
-
-def without_times(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in record.items() if k != "step_ms"} for record in history]
 
 
 def reference(epochs: int) -> tuple[np.ndarray, float, list[float], list[float]]:
@@ -355,16 +312,6 @@ def test_settings_from_a_tasks_meta_data() -> None:
         assert config.meaning(Fault(0, 0, entry_name, code, {})) == words
 
 
-def test_epoch_length_is_told_to_the_program() -> None:
-    base = make_program()
-    length = Port("steps_per_epoch", i32[()], 8640, "state")
-    with load(replace(base, persistent=(*base.persistent, length)), threads=1) as program:
-        train(program, CONFIG, make_data(), None, initial)
-        assert int(program.read("steps_per_epoch")) == 6
-        with pytest.raises(DataError, match=r"no known length.*a schedule in steps"):
-            train(program, CONFIG, stream(), None, initial)
-
-
 def test_unknown_monitor_names_the_metrics(loaded: Any) -> None:
     with pytest.raises(ValueError, match=r"monitor='accuracy'.*there are loss, gap$"):
         run(loaded, None, monitor="accuracy")
@@ -397,107 +344,3 @@ def test_without_test_data(loaded: Any) -> None:
     result, found = run(loaded, None, data=replace(make_data(), test=None))
     assert result.test_loss is None and "gap" in result.metrics
     assert found == run(loaded, None)[1], "testing changes nothing"
-
-
-# -- streams -------------------------------------------------------------------------------------
-
-
-def batches_of(epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    data, order = make_data().train, epoch_order(3, epoch, 85)
-    for start in range(0, 85, 16):
-        rows = order[start:start + 16]
-        yield data["x"][rows], data["y"][rows]
-
-
-def stream(**changes: Any) -> Dataset:
-    return replace(Dataset("stream", {}, make_data().test, stream=batches_of), **changes)
-
-
-def test_stream_equals_data_in_memory(loaded: Any, tmp_path: Path) -> None:
-    whole, expected = run(loaded, None)
-    watcher = Watcher()
-    result, found = run(loaded, tmp_path, watcher, data=stream())
-    assert found == expected and watcher.started == (0, None, 0)
-    assert without_times(result.history) == without_times(whole.history)
-
-
-def test_stream_resumes_in_mid_epoch(loaded: Any, tmp_path: Path) -> None:
-    _, expected = run(loaded, None)
-    stopped, _ = run(loaded, tmp_path, Watcher((1, 2)), data=stream())
-    assert stopped.steps == 8
-    assert run(loaded, tmp_path, data=stream(), resume=True)[1] == expected
-
-
-def test_stream_for_testing(loaded: Any) -> None:
-    test = make_data().test
-    assert test is not None
-    parts = [{k: v[i:i + 16] for k, v in test.items()} for i in range(0, 35, 16)]
-    streamed, _ = run(loaded, None, data=stream(test=None, test_stream=parts))
-    whole, _ = run(loaded, None)
-    assert streamed.test_loss == whole.test_loss
-
-
-def test_stream_batch_of_another_size(loaded: Any) -> None:
-    odd = [(np.zeros((9, 3), np.float32), np.zeros((9, 1), np.float32))]
-    with pytest.raises(DataError, match=r"epoch 1, batch 1: a batch of 9 samples.*5 or 16"):
-        run(loaded, None, data=stream(stream=odd))
-    with pytest.raises(DataError, match=r"test.*a batch of 9 samples.*3 or 16"):
-        run(loaded, None, data=stream(test=None, test_stream=odd))
-
-
-def test_stream_without_a_batch(loaded: Any) -> None:
-    with pytest.raises(DataError, match=r"epoch 1.*no batch"):
-        run(loaded, None, data=stream(stream=[]))
-
-
-# -- phases --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def two_phases() -> Iterator[Any]:
-    base = make_program()
-    entries = {n: e for n, e in base.entries.items() if not n.startswith("train")}
-    for name in ("a", "b"):
-        entries[f"train.{name}"] = entry(f"train.{name}", "sgd", 16)
-        entries[f"train_tail.{name}"] = entry(f"train_tail.{name}", "sgd", 5)
-    program = load(replace(base, entries=entries), threads=1)
-    yield program
-    program.close()
-
-
-def test_phases_alternate(two_phases: Any, tmp_path: Path) -> None:
-    a, b = find_phases(two_phases.program)
-    assert (a.entry, a.tail, a.name) == ("train.a", "train_tail.a", "a")
-    phases = (replace(a, every=2), replace(b, every=3, offset=1))
-    result, expected = run(two_phases, None, phases=phases)
-    sizes = [5 if step % 6 == 5 else 16 for step in range(24)]
-    ran = [step for step in range(24) for due in (step % 2 == 0, step % 3 == 1) if due]
-    assert int(two_phases.read("seen")) == sum(sizes[step] for step in ran)
-    train_means = result.history[0]["train"]
-    assert set(train_means) == {"loss", "a.loss", "a.gap", "a.lr", "b.loss", "b.gap", "b.lr"}
-    assert train_means["loss"] == train_means["a.loss"]
-    run(two_phases, tmp_path, Watcher((1, 3)), phases=phases)
-    assert run(two_phases, tmp_path, phases=phases, resume=True)[1] == expected
-
-
-def test_phases_by_epochs(two_phases: Any) -> None:
-    a, b = find_phases(two_phases.program)
-    phases = (replace(a, last_epoch=1), replace(b, first_epoch=1))
-    result, _ = run(two_phases, None, phases=phases)
-    assert "a.loss" in result.history[0]["train"] and "b.loss" not in result.history[0]["train"]
-    assert "b.loss" in result.history[1]["train"] and "a.loss" not in result.history[1]["train"]
-    assert int(two_phases.read("seen")) == 4 * 85
-
-
-@pytest.mark.parametrize("fields", [{"every": 0}, {"offset": 1}, {"every": 2, "offset": -1},
-                                    {"first_epoch": 2, "last_epoch": 2}])
-def test_phase_that_never_runs(fields: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="phase train: "):
-        TrainPhase(**fields)
-
-
-def test_program_without_training(two_phases: Any) -> None:
-    program = two_phases.program
-    only = {"eval": program.entries["eval"]}
-    with pytest.raises(ValueError, match="no entry to train; it has eval"):
-        find_phases(replace(program, entries=only))
