@@ -54,6 +54,7 @@ def verify_nodes(nodes: Iterable[Node]) -> None:
 
 def _verify(graph: Graph, around: Mapping[Node, Graph], done: set[int]) -> None:
     _verify_outputs(graph)
+    _verify_operands(graph)
     nodes = _verify_order(graph)
     for node in nodes:
         _verify_node(node)
@@ -73,6 +74,20 @@ def _verify_body(node: Node, body: Graph, around: Mapping[Node, Graph], done: se
         if problem.invariant == "body":
             raise
         raise VerifyError("body", f"in its body {body.name}: {problem.message}", node) from None
+
+
+def _verify_operands(graph: Graph) -> None:
+    """Before any walk that takes it for granted: whatever is reached is a node."""
+    stack = list(graph.outputs)
+    seen = set(map(id, stack))
+    while stack:
+        node = stack.pop()
+        for arg in node.args:
+            if not isinstance(arg, Node):
+                raise VerifyError("operands", f"operand {arg!r} is no node", node)
+            if id(arg) not in seen:
+                seen.add(id(arg))
+                stack.append(arg)
 
 
 def _verify_order(graph: Graph) -> list[Node]:
@@ -143,8 +158,6 @@ def _verify_node(node: Node) -> None:
     if REGISTRY.get(node.op.name) is not node.op:
         raise VerifyError("operator", f"{node.op.name} is not the registered operator", node)
     for arg in node.args:
-        if not isinstance(arg, Node):
-            raise VerifyError("operands", f"operand {arg!r} is no node", node)
         if isinstance(arg.type, TupleType) and node.op is not higher.ITEM:
             raise VerifyError("operands", f"operand {arg!r} is a tuple", node)
     _verify_attributes(node)
