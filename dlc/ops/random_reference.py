@@ -3,8 +3,7 @@
 Threefry2x32 with 20 rounds: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
 1, 2, 3", SC11. The kernel's text is in dlc/codegen/prelude/random_bits.py; both agree on every bit.
 
-Floats are compositions that a program writes out (docs/design/math.md): uniform on [0, 1) is
-(bits >> 8) * 2**-24; normal is sqrt(2) erfinv(u), u = (bits >> 8) * 2**-23 + (2**-24 - 1).
+Floats are compositions that stand in the graph (dlc/random.py, docs/design/math.md).
 """
 
 from __future__ import annotations

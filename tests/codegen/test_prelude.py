@@ -115,3 +115,15 @@ def test_a_loop_vectorizes(name: str) -> None:
     assert work, f"{name} compiles to scalar code"
     calls = re.findall(r"\b(?:callq?|bl)\s+(\S+)", assembly)
     assert not [c for c in calls if re.match(r"_?(fma|exp|log|sin|cos|tan|erf|pow|rint|trunc)", c)]
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLIC if n.endswith(("_f32", "_f64"))])
+def test_bits_do_not_depend_on_the_vector_width(name: str, rng: np.random.Generator) -> None:
+    """A narrower instruction set gives the same bits: fma is fma everywhere."""
+    narrower = {"avx512": "avx2", "avx2": "scalar", "neon": "scalar", "scalar": "scalar"}
+    columns = operands(name, rng, 300)
+    wide, = compiled(name)(*columns)
+    narrow, = compiled(name, narrower[machine_isa()])(*columns)
+    same = (wide.view(f"u{wide.itemsize}") == narrow.view(f"u{wide.itemsize}")) | np.isnan(wide)
+    assert same.all()
+    np.testing.assert_array_equal(np.isnan(wide), np.isnan(narrow))
