@@ -79,10 +79,12 @@ def predict(loaded: ArenaProgram, dataset: Dataset) -> Floats | None:
 
 
 def classify(scores: Floats, truth: np.ndarray[Any, Any]) -> Classification:
-    """Scores f32[n, classes] (logits or probabilities) or f32[n] (one logit for two classes)."""
+    """Scores f32[n, classes], or f32[n] for the second of two classes: logits, or probabilities
+    when all of them lie from 0 to 1 and, for several classes, sum to 1."""
     if scores.ndim == 1 or scores.shape[1] == 1:
-        logit = scores.reshape(-1).astype(np.float64)
-        scores = np.stack([np.zeros_like(logit), logit], axis=1).astype(np.float32)
+        one = scores.reshape(-1)
+        is_share = bool(((one >= 0) & (one <= 1)).all())
+        scores = np.stack([1 - one if is_share else np.zeros_like(one), one], axis=1)
     is_probability = bool((scores >= 0).all()) and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
     odds = scores if is_probability else softmax(scores)
     said = np.argmax(odds, axis=1).astype(np.int64)

@@ -269,6 +269,8 @@ def test_classify_takes_logits_probabilities_and_single_scores() -> None:
     assert odds.said.tolist() == [0] and abs(float(odds.confidence[0]) - 0.75) < 1e-6
     single = classify(np.float32([-2, 5]), np.array([0, 1]))
     assert single.said.tolist() == [0, 1] and single.confidence.min() > 0.85
+    share = classify(np.float32([0.25, 0.75]), np.array([0, 1]))
+    assert share.said.tolist() == [0, 1] and share.confidence.tolist() == [0.75, 0.75]
 
 
 def test_many_classes_get_a_list() -> None:
