@@ -124,7 +124,7 @@ class Loaded:
         self.running.close()
 
 
-def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,  # noqa: A001
+def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
             tails: Mapping[str, int] | None = None, verify: bool = False, name: str = "",
             **dims: int) -> Compiled:
     """Compile a task, a function with typed arguments, or a Graph.

@@ -38,7 +38,8 @@ def short_path(path: str) -> str:
 
 
 def is_user_file(path: str) -> bool:
-    """Whether code in `path` is the user's: everything but dlc itself; dlc.models counts as user's."""
+    """Whether code in `path` is the user's: everything but dlc itself; dlc.models counts as
+    user's."""
     return not path.startswith(_PACKAGE) or path.startswith(_USER_PARTS)
 
 

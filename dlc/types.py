@@ -175,7 +175,7 @@ def promote(a: DType, b: DType) -> DType:
         return b if a is bool_ else a
     if a.is_float and b.is_float:
         if _FLOAT_RANK[a] == _FLOAT_RANK[b]:
-            raise DTypeError(f"{a} with {b} has no common dtype; cast one of them, e.g. x.cast(f32)")
+            raise DTypeError(f"{a} with {b} has no common dtype; cast one, e.g. x.cast(f32)")
         return a if _FLOAT_RANK[a] > _FLOAT_RANK[b] else b
     if a.is_float or b.is_float:
         return a if a.is_float else b

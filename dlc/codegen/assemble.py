@@ -1,4 +1,5 @@
-"""From scheduled graphs to a Program: kernels, launches, arena, ports. The last step of compiling."""
+"""From scheduled graphs to a Program: kernels, launches, arena, ports. The last step of compiling.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from dlc.passes.plan_memory import (
     take_overs,
     values_of,
 )
-from dlc.program import Buffer, Constant, Entry, Kernel, Launch, Port, Program, Segment, Slot
+from dlc.program import Buffer, Constant, Entry, Launch, Port, Program, Segment, Slot
 from dlc.types import Type
 
 Ranges = list[tuple[int, int]]
@@ -85,7 +86,8 @@ def _aliases(schedule: Schedule, launch: Node, shared: Mapping[Node, Node]) -> d
     return found
 
 
-# --- persistent values: parameters, state, literals ------------------------------------------------
+# --- persistent values: parameters, state, literals
+# ------------------------------------------------
 
 
 def persistent(drafts: Sequence[Draft]) -> tuple[dict[str, int], dict[bytes, int], int]:
@@ -134,7 +136,8 @@ def _ports(drafts: Sequence[Draft], offsets: Mapping[str, int]) -> tuple[Port, .
     return tuple(found.values())
 
 
-# --- one entry ---------------------------------------------------------------------------------------
+# --- one entry
+# ---------------------------------------------------------------------------------------
 
 
 def entry_of(d: Draft, table: Mapping[int, Use]) -> Entry:

@@ -1,10 +1,11 @@
-"""One kernel for many sizes: texts that differ in numbers only share a kernel with scalar arguments.
+"""One kernel for many sizes: texts that differ in numbers only become one, with arguments.
 
     def k(x, y, chunk):                          def k(x, y, n0, chunk):
         for i in range(784): y[i] = -x[i]   ->       for i in range(n0): y[i] = -x[i]
     (and the same with 512)                      called with n0 = 784 and n0 = 512
 
-Numbers in which all texts agree stay in the text; so do divisors, steps and stack sizes, whose value
+Numbers in which all texts agree stay in the text; so do divisors, steps and stack sizes, whose
+value
 the generated code is made for.
 """
 

@@ -7,6 +7,7 @@ stage adds the parts up in the order of the chunks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ from dlc.kernel.contract_pack import (
     run_of,
     without,
 )
-from dlc.kernel.contract_plan import CHUNKS, Box, unravel
+from dlc.kernel.contract_plan import CHUNKS, LOCAL_BYTES, Box, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Binary, Call, Cond, For, Let, Load, Ref, Store
@@ -36,13 +37,15 @@ Finish = Callable[[Emitter, Index, Any], None]  # stores what the group makes of
 
 
 def chunk_index(e: Emitter, extents: tuple[int, ...], hints: str) -> tuple[list[Sum], int]:
-    """The index of the chunk in a grid of `extents`, its parts named; and the number of chunks."""
-    total = 1
-    for n in extents:
-        total *= n
+    """The index of the chunk in a grid of `extents`, its parts named; and the number of chunks.
+
+    The first extent may be another one when the text is used again: it is never taken for 1.
+    """
+    inner = math.prod(extents[1:])
     e.levels["chunk"] = 0
-    parts = unravel(sum_of(Var("chunk", 0, total - 1)), extents)
-    return [bind(e, hint, part) for hint, part in zip(hints.split(), parts, strict=True)], total
+    parts = unravel(sum_of(Var("chunk", 0, max(extents[0], 2) * inner - 1)), extents)
+    named = [bind(e, hint, part) for hint, part in zip(hints.split(), parts, strict=True)]
+    return named, extents[0] * inner
 
 
 def batch_names(batch: tuple[int, ...], *rest: str) -> str:
@@ -91,12 +94,9 @@ class GemmWriter:
 
     def panel_loop(self, e: Emitter, group: Sum, each: int) -> tuple[Sum, Callable[[], None]]:
         """Loop over panels group * each, ... of A."""
-        if each >= self.panels:
-            return loop(e, "p", self.panels)
-        var = e.open("p", 0, self.panels)
+        var = e.open("p", 0, max(self.panels, 2))
         low = group * each
-        high = (low + each).text()
-        high = f"min({high}, {self.panels})" if self.panels % each else high
+        high = f"min({(low + each).text()}, {self.panels})"
         return sum_of(var), lambda: e.close(var, low.text(), high)
 
     def packed_panel(self, ap: str, batch: list[Sum], p: Sum) -> Place:
@@ -109,14 +109,12 @@ class GemmWriter:
     def rows(self, e: Emitter, p: Sum) -> Sum:
         """How many rows panel p has."""
         height, m = self.cuts.height, self.shape.m
-        if m % height == 0:
-            return sum_of(height)
         return bind_text(e, "rows", f"min({height}, {m} - {(p * height).text()})", 1, height)
 
     def pack_panel(self, e: Emitter, batch: list[Sum], p: Sum, inner: Run, to: Place) -> None:
         height = self.cuts.height
         lanes = Lanes("a", tuple(batch), self.shape.rows, p * height, self.rows(e, p),
-                      min(height, self.shape.m), height)
+                      height, height)
         pack(e, self.job, lanes, inner, to)
 
     # ---- B ---------------------------------------------------------------------------------------
@@ -136,8 +134,8 @@ class GemmWriter:
         at, chunks = chunk_index(e, grid, batch_names(self.shape.batch, "g", "box"))
         batch, group = at[:-2], at[-2]
         cols = run_of(e, cuts.cols, at[-1], "n")
-        bp = Place(local(e, "bp", job.kind, cuts.stride * cuts.inner.width))
-        blocks = cuts.panels if cuts.inner.count > 1 else 1
+        bp = Place(local(e, "bp", job.kind, LOCAL_BYTES // job.kind.bytes))
+        blocks = cuts.highest if cuts.inner.count > 1 else 1
         acc = Place(local(e, "acc", job.kind, blocks * cuts.height * cuts.stride))
         if cuts.inner.count == 1:
             inner = run_of(e, cuts.inner, ZERO, "k")
@@ -187,8 +185,7 @@ class GemmWriter:
 
     def finish_panel(self, e: Emitter, batch: list[Sum], p: Sum, rows: Sum, cols: Run,
                      acc: Place) -> None:
-        most = min(self.cuts.height, self.shape.m)
-        self.finish_rows(e, batch, (p * self.cuts.height, rows, most), cols, acc)
+        self.finish_rows(e, batch, (p * self.cuts.height, rows, self.cuts.height), cols, acc)
 
     def finish_rows(self, e: Emitter, batch: list[Sum], rows: tuple[Sum, Sum, int], cols: Run,
                     acc: Place) -> None:
@@ -274,10 +271,9 @@ class GemmWriter:
     def part_loop(self, e: Emitter, number: Sum) -> tuple[Sum, Callable[[], None]]:
         """Loop over the boxes of the inner axes that part `number` sums."""
         splits, count = self.cuts.splits, self.cuts.inner.count
-        var = e.open("kb", 0, count)
+        var = e.open("kb", 0, max(count, 2))
         low = number * splits
-        high = (low + splits).text()
-        high = f"min({high}, {count})" if count % splits else high
+        high = f"min({(low + splits).text()}, {count})"
         return sum_of(var), lambda: e.close(var, low.text(), high)
 
     def write_sum(self, e: Emitter, space: str) -> int:
@@ -296,15 +292,14 @@ class GemmWriter:
         place = Store(total, j, Load(space, first + j, kind, len(e.stack) - 1), kind)
         e.stack[-1].statements.append(place)
         close()
-        if self.parts > 1:
-            s, done = loop(e, "s", self.parts - 1)
-            j, close = loop(e, "n", cols.box.width, cols.length)
-            level = len(e.stack) - 1
-            more = Load(space, first + (s + 1) * self.partial + j, kind, level)
-            value = e.k.binary("+", Load(total, j, kind, level), more)
-            e.stack[-1].statements.append(Store(total, j, value, kind))
-            close()
-            done()
+        s = e.open("s", 1, max(self.parts, 3))
+        j, close = loop(e, "n", cols.box.width, cols.length)
+        level = len(e.stack) - 1
+        more = Load(space, first + sum_of(s) * self.partial + j, kind, level)
+        value = e.k.binary("+", Load(total, j, kind, level), more)
+        e.stack[-1].statements.append(Store(total, j, value, kind))
+        close()
+        e.close(s, None, str(self.parts))
         self.finish_rows(e, batch, (i, sum_of(1), 1), cols, Place(total))
         return chunks
 

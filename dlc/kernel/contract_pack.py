@@ -98,11 +98,11 @@ class Place:
 
 def loop(e: Emitter, hint: str, extent: int, count: Sum | None = None) -> Opened:
     """Open a loop of `extent` rounds, or of `count` in 1 .. extent where that varies."""
-    if extent == 1:
+    if extent == 1 and (count is None or not count.terms):
         return ZERO, _nothing
-    var = e.open(hint, 0, extent)
+    var = e.open(hint, 0, max(extent, 2))
     high = count.text() if count is not None and count.terms else None
-    return sum_of(var), lambda: e.close(var, None, high)
+    return sum_of(var), lambda: e.close(var, None, high or str(extent))
 
 
 def _nothing() -> None:

@@ -23,11 +23,16 @@ SPLIT_K = 4096  # extents of the summed axis from which few outputs are split al
 @dataclass(frozen=True)
 class Box:
     """Extents cut into boxes: axes before `axis` one by one, `axis` in runs of `size`, the rest
-    whole. A box of (img, y, x) may be some rows y of one image, or some whole images."""
+    whole. A box of (img, y, x) may be some rows y of one image, or some whole images.
+
+    `open`: the extent of the cut axis may be another one when the same text is used again (the
+    batch), so the text says that the last run may be shorter even where it is not.
+    """
 
     extents: tuple[int, ...]
     axis: int
     size: int
+    open: bool = False
 
     @property
     def count(self) -> int:
@@ -50,8 +55,8 @@ class Box:
 
     @property
     def ragged(self) -> bool:
-        """Whether the last run is shorter."""
-        return self.extents[self.axis] % self.size != 0
+        """Whether the last run is shorter, or may be."""
+        return self.open or self.extents[self.axis] % self.size != 0
 
     def outer(self, number: Sum) -> list[Sum]:
         """Indices of the axes before `axis` in box `number`."""
@@ -59,18 +64,21 @@ class Box:
 
     def start(self, number: Sum) -> Sum:
         """Where box `number` starts on `axis`."""
-        return number % self.runs * self.size
+        return (number % self.runs if self.axis else number) * self.size
 
 
 def cut(extents: tuple[int, ...], target: int, multiple: int = 1) -> Box:
-    """Boxes of about `target` elements, equal but for the last, runs a multiple of `multiple`
-    where the cut axis is the innermost."""
+    """Boxes of about `target` elements. Runs along the only axis, or along one of an image, are
+    equal but for the last, and a multiple of `multiple` where they are innermost; runs of whole
+    images are of one length whatever their number."""
     if not extents:
         return Box((1,), 0, 1)
     axis, inner = len(extents) - 1, 1
     while axis > 0 and inner * extents[axis] * 2 <= target:
         inner *= extents[axis]
         axis -= 1
+    if axis == 0 and len(extents) > 1:
+        return Box(extents, 0, max(1, round(target / inner)), True)
     runs = max(1, round(extents[axis] * inner / target))
     size = max(1, -(-extents[axis] // runs))
     if inner == 1:
@@ -147,6 +155,7 @@ class Blocking:
     inner: Box
     panels: int
     splits: int = 0
+    highest: int = 1  # panels that a chunk may have while it walks boxes of `inner`
 
     @property
     def stride(self) -> int:
@@ -165,16 +174,23 @@ def blocking(shape: Shape, kind: DType, isa: Isa) -> Blocking:
     inner = cut_inner(shape.inner, LOCAL_BYTES // (stride * kind.bytes))
     wanted = max(1, min(panels, CHUNKS // max(1, shape.b * cols.count)))
     # a block of C as high as the chunk stays in cache while the summed axis is walked in boxes
-    highest = max(1, LOCAL_BYTES // (height * stride * kind.bytes)) if inner.count > 1 else panels
-    return Blocking(height, width, cols, inner, min(-(-panels // wanted), highest))
+    highest = max(1, LOCAL_BYTES // (height * stride * kind.bytes))
+    each = -(-panels // wanted)
+    return Blocking(height, width, cols, inner, each if inner.count == 1 else min(each, highest),
+                    highest=highest)
 
 
 def cut_inner(extents: tuple[int, ...], most: int) -> Box:
     """Boxes of at most about `most` elements along the summed axes; one box when all fit."""
-    total = math.prod(extents)
-    if total <= most:
-        return Box(extents or (1,), 0, (extents or (1,))[0])
-    return cut(extents, max(1, -(-total // -(-total // most))))
+    if not extents:
+        return Box((1,), 0, 1)
+    if math.prod(extents) <= most:
+        return Box(extents, 0, extents[0])
+    inner, axis = math.prod(extents), -1
+    while inner > most and axis < len(extents) - 1:
+        axis += 1
+        inner //= extents[axis]
+    return Box(extents, axis, max(1, most // inner), axis == 0 and len(extents) > 1)
 
 
 def split_blocking(shape: Shape, kind: DType, height: int, width: int) -> Blocking:

@@ -32,13 +32,14 @@ from dlc.kernel.contract_pack import (
     stored,
     without,
 )
-from dlc.kernel.contract_plan import CHUNKS, LOCAL_BYTES, SPLIT_K, Blocking, Box, unravel
+from dlc.kernel.contract_plan import CHUNKS, LOCAL_BYTES, Blocking, Box, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Let, Load, Number, Store
 from dlc.ops.access import Within
 from dlc.types import DType, i64
 
+IMAGES = 8  # that a chunk of dots sums: fewer pay for the sums of lanes, more for the parts
 Scalar = Callable[[Emitter, list[Sum]], Any]
 
 
@@ -291,7 +292,7 @@ class TapsWriter(WindowWriter):
         """Cut the outputs out of the flat image, line by line, and store what becomes of them."""
         spatial = [s.cols for s in self.window.slides]
         size, kind = math.prod(spatial), self.job.kind
-        i, close = loop(e, "i", min(self.cuts.height, self.shape.m), rows)
+        i, close = loop(e, "i", self.cuts.height, rows)
         line = acc + i * stride
         if len(spatial) > 1:
             block = local(e, "block", kind, size)
@@ -380,7 +381,7 @@ def whole(size: int, unit: int) -> int:
 
 def image_box(images: int, chunks: int) -> Box:
     """Images in at most about `chunks` equal runs."""
-    return Box((images,), 0, -(-images // chunks))
+    return Box((images,), 0, -(-images // chunks), True)
 
 
 def taps_writer(job: Job, finish: Any, isa: Isa) -> TapsWriter | None:
@@ -415,7 +416,7 @@ def dots_writer(job: Job, finish: Any, isa: Isa) -> DotsWriter | None:
     """A writer for the gradient of a kernel: a long sum over images of stride 1, or None."""
     window = window_of(job)
     shape, lanes = job.shape, isa.lanes(job.kind)
-    if window is None or any(s.by_inner != 1 for s in window.slides) or shape.k < SPLIT_K:
+    if window is None or any(s.by_inner != 1 or s.inner <= s.cols for s in window.slides):
         return None
     if shape.m * shape.n > LOCAL_BYTES // job.kind.bytes:
         return None
@@ -427,7 +428,7 @@ def dots_writer(job: Job, finish: Any, isa: Isa) -> DotsWriter | None:
     most = LOCAL_BYTES // (each * job.kind.bytes)
     if most < 1:
         return None
-    inner = Box((images,), 0, min(most, -(-images // (2 * CHUNKS))))
+    inner = Box((images,), 0, min(most, IMAGES), True)
     cols = Box(shape.cols, 0, shape.cols[0])
     writer = DotsWriter(replace(job, cuts=Blocking(height, width, cols, inner, panels, 1)),
                         finish, window)

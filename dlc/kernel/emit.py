@@ -33,9 +33,10 @@ class Block:
 
 
 # what kernel texts call, and Python's own words: no local may be called so
-RESERVED = (*keyword.kwlist, *"""range min max select at fma radd rmul rmin rmax sqrt floor ceil rint
-abs trunc copysign maximum minimum idiv imod f32 f64 i32 i64 u32 u8 u16 u64 unchecked_i32 mulhi_u32
-random_bits chunk j0 j1""".split())
+WORDS = """range min max select at fma radd rmul rmin rmax sqrt floor ceil rint abs trunc copysign
+maximum minimum idiv imod f32 f64 i32 i64 u32 u8 u16 u64 unchecked_i32 mulhi_u32 random_bits chunk
+j0 j1"""
+RESERVED = (*keyword.kwlist, *WORDS.split())
 
 
 class Names:
@@ -78,14 +79,16 @@ class Emitter:
     # --- loops ------------------------------------------------------------------------------------
 
     def open(self, hint: str, low: Any, high: Any) -> Var:
-        """Open `for hint in range(low, high)`; `high` may be Python source when low and size vary."""
+        """Open `for hint in range(low, high)`; `high` may be Python source when low and size vary.
+        """
         var = Var(self.names.new(hint), low, high - 1)
         self.stack.append(Block())
         self.levels[var.name] = len(self.stack) - 1
         return var
 
     def close(self, var: Var, low: str | None = None, high: str | None = None) -> None:
-        """Close the innermost loop, which `var` runs over, and write it into the block around it."""
+        """Close the innermost loop, which `var` runs over, and write it into the block around it.
+        """
         body = self.stack.pop()
         self.stack[-1].statements.append(For(
             var.name, low or str(var.low), high or str(var.high + 1), body.statements))
@@ -179,7 +182,8 @@ class Emitter:
     # --- guards -----------------------------------------------------------------------------------
 
     def condition(self, guard: Guard) -> tuple[str, int]:
-        """(source, level) of the conditions that are not always true; ("False", 0) if one never is."""
+        """(source, level) of the conditions that are not always true; ("False", 0) if one never
+        is."""
         words, level = [], 0
         for c in guard:
             value = sum_of(c.value)
@@ -211,10 +215,12 @@ class Emitter:
             result = self.k.select(Cond(f"({word})", bool_, level), value, result)
         return result
 
-    # --- reductions, contractions, gathers ------------------------------------------------------------
+    # --- reductions, contractions, gathers
+    # ------------------------------------------------------------
 
     def _reduce(self, node: Node, index: Index, guard: Guard) -> Any:
-        """A reduction where it is needed: a loop in the outermost block where its index is known."""
+        """A reduction where it is needed: a loop in the outermost block where its index is known.
+        """
         reduction = node.op.emit(node)
         source = node.args[0]
 
@@ -295,7 +301,8 @@ class Emitter:
         return self.value(node.args[0], tuple(var if i is None else i for i in source), guard)
 
     def clamped(self, value: Any, bound: int) -> Sum:
-        """A loaded index as an index expression, limited to 0 .. bound-1: no access leaves a buffer."""
+        """A loaded index as an index expression, limited to 0 .. bound-1: no access leaves a
+        buffer."""
         name = self.names.new("index")
         word = f"min(max(i64({value.text()}), 0), {max(bound - 1, 0)})"
         self.stack[value.level].statements.append(Let(name, Cond(word, i64, value.level)))

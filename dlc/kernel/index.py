@@ -112,7 +112,7 @@ class Sum:
         if by == 1:
             return self
         q, r = self._split(by)
-        if 0 <= r.low and r.high < by:
+        if r.low >= 0 and r.high < by:
             return q
         if r.low < 0 or q.low < 0:
             return Sum(0, ((Quotient(self, by), 1),))
@@ -123,7 +123,7 @@ class Sum:
         if by == 1:
             return Sum()
         q, r = self._split(by)
-        if 0 <= r.low and r.high < by:
+        if r.low >= 0 and r.high < by:
             return r
         if r.low < 0 or q.low < 0:
             r = self
@@ -141,7 +141,8 @@ class Sum:
         return frozenset(names)
 
     def coefficient(self, name: str) -> int | None:
-        """By how much the value grows when variable `name` grows by 1; None when not linear in it."""
+        """By how much the value grows when variable `name` grows by 1; None when not linear in it.
+        """
         total = 0
         for atom, c in self.terms:
             if isinstance(atom, Var):

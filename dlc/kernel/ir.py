@@ -227,7 +227,8 @@ def wrap_signature(name: str, params: Sequence[str]) -> str:
     return "\n".join([*lines, current])
 
 
-# --- folding single-use lets into their use: the text reads as a person would write it -----------------
+# --- folding single-use lets into their use: the text reads as a person would write it
+# -----------------
 
 
 def references(value: Any, count: dict[str, int]) -> None:
@@ -254,7 +255,8 @@ def _count_words(word: str, count: dict[str, int]) -> None:
         count[name] = count.get(name, 0) + 2
 
 
-def _count_statements(statements: Sequence[Any], count: dict[str, int], assigned: dict[str, int]) -> None:
+def _count_statements(statements: Sequence[Any], count: dict[str, int],
+                      assigned: dict[str, int]) -> None:
     for s in statements:
         if isinstance(s, Let):
             assigned[s.name] = assigned.get(s.name, 0) + 1

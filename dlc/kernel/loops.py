@@ -9,191 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from dlc.graph import Graph, Kind, Node
-from dlc.ops.axes import AxisClasses, carried, classes_of
-from dlc.kernel.emit import Emitter
+from dlc.graph import Node
+from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Line, Load, Number, Ref, computing
-from dlc.ops import leaf
+from dlc.kernel.nest import Class, Item, Nest
 from dlc.ops.reduce import kept_axes
-from dlc.ops.window import FOLD
+from dlc.types import Type, i64
 
 CHUNK_WORK = 16384  # elements a chunk should hold: about 10 us of streaming, 20 barriers' worth
 COLUMN = 128  # width of a column block: 8 AVX-512 vectors of f32
-
-Class = Any
-
-
-@dataclass
-class Item:
-    """A store of an output or a D-level reduction, with the loop classes it still needs."""
-
-    node: Node
-    space: tuple[Class, ...]
-    layer: int
-    reduces: bool
-    states: list[Any] = field(default_factory=list)
-
-
-@dataclass
-class Nest:
-    """What the analysis of a group finds: parallel classes, sizes, items."""
-
-    body: Graph
-    classes: AxisClasses
-    parallel: tuple[Class, ...]
-    column: Class | None
-    sizes: dict[Class, int]
-    items: list[Item]
-    order: dict[Class, int]
-
-
-def is_plain_reduce(node: Node) -> bool:
-    """A reduction over whole axes (fold reads windows, so it is emitted where it is needed)."""
-    return node.op.kind is Kind.REDUCE and node.op is not FOLD
-
-
-def analyse(body: Graph) -> Nest:
-    """Classes, parallel axes and items of a group."""
-    nodes = body.nodes()
-    base = classes_of(nodes)
-    classes = merge_adjacent(nodes, base, broken_classes(nodes, base))
-    sizes: dict[Class, int] = {}
-    order: dict[Class, int] = {}
-    for node in sorted(nodes, key=lambda n: -n.type.size if hasattr(n.type, "size") else 0):
-        for c, d in classes.sized(node):
-            sizes.setdefault(c, d)
-            order.setdefault(c, len(order))
-    reduced = {c for n in nodes if is_plain_reduce(n) for c in reduced_classes(n, classes)}
-    common: set[Class] | None = None
-    for out in body.outputs:
-        mine = {c for c, _ in classes.sized(out)}
-        common = mine if common is None else common & mine
-    parallel = [c for c in sorted(common or (), key=lambda c: order[c]) if c not in reduced]
-    column = column_class(nodes, classes, parallel, reduced)
-    items = find_items(body, nodes, classes, set(parallel), order)
-    return Nest(body, classes, tuple(parallel), column, sizes, items, order)
-
-
-def reduced_classes(node: Node, classes: MergedClasses) -> list[Class]:
-    """The classes that a reduction folds away."""
-    kept = {c for c, _ in classes.sized(node)}
-    return [c for c, _ in classes.sized(node.args[0]) if c not in kept]
-
-
-def column_class(nodes: Sequence[Node], classes: MergedClasses, parallel: Sequence[Class],
-                 reduced: set[Class]) -> Class | None:
-    """The contiguous parallel class that becomes a vector, if reductions run outside of it."""
-    if not reduced or not parallel:
-        return None
-    largest = max((n for n in nodes if is_plain_reduce(n)), key=lambda n: n.args[0].type.size)
-    inside = classes.sized(largest.args[0])
-    return inside[-1][0] if inside and inside[-1][0] in parallel else None
-
-
-class MergedClasses(AxisClasses):
-    """Axis classes in which runs of axes that always stand together count as one."""
-
-    def __init__(self, base: AxisClasses, runs: dict[Class, tuple[Class, ...]]) -> None:
-        super().__init__()
-        self.parent, self.nodes = base.parent, base.nodes
-        self.runs = runs  # first class of a run -> all its classes, outermost first
-        self.first = {c: head for head, run in runs.items() for c in run}
-
-    def sized(self, node: Node) -> list[tuple[Class, int]]:
-        """(merged class, size) of the node's axes, outermost first."""
-        found: list[tuple[Class, int]] = []
-        for c, d in zip(self.of(node), node.type.shape, strict=True):
-            if c is None:
-                continue
-            head = self.first.get(c, c)
-            if found and found[-1][0] == head and c != head:
-                found[-1] = (head, found[-1][1] * int(d))
-            else:
-                found.append((head, int(d)))
-        return found
-
-    def index(self, node: Node, at: dict[Class, Sum]) -> tuple[Sum, ...]:
-        """The node's index when each merged class stands at `at[class]`."""
-        result: list[Sum] = []
-        shape = [int(d) for d in node.type.shape]
-        parts = self.of(node)
-        for i, c in enumerate(parts):
-            if c is None:
-                result.append(Sum())
-                continue
-            head = self.first.get(c, c)
-            run = self.runs.get(head, (head,))
-            later = [shape[parts.index(x)] for x in run[run.index(c) + 1:]]
-            value = at[head] // math.prod(later)
-            result.append(value if run.index(c) == 0 else value % shape[i])
-        return tuple(result)
-
-
-def broken_classes(nodes: Sequence[Node], classes: AxisClasses) -> set[Class]:
-    """Classes whose index some operator takes apart: merged, they would need divisions inside."""
-    broken: set[Class] = set()
-    for node in nodes:
-        if node.op is leaf.IOTA:
-            broken.add(classes.of(node)[node.attrs["axis"]])
-        for arg in node.args:
-            pairs = carried(node, arg)
-            if node.op.kind in (Kind.ELEMENTWISE, Kind.LEAF):
-                continue
-            broken |= set(classes.of(node)) - {classes.of(node)[i] for i, _ in pairs}
-            if node.op.kind is Kind.VIEW or node.op is FOLD:
-                broken |= set(classes.of(arg)) - {classes.of(arg)[j] for _, j in pairs}
-    return broken
-
-
-def merge_adjacent(nodes: Sequence[Node], classes: AxisClasses,
-                   broken: set[Class]) -> MergedClasses:
-    """Merge classes that stand next to each other, in one order, wherever they stand at all."""
-    follows: dict[Class, set[Class | None]] = {}
-    before: dict[Class, set[Class | None]] = {}
-    for node in nodes:
-        present = [c for c in classes.of(node) if c is not None]
-        for a, b in zip([*present, None], [None, *present], strict=True):
-            if b is not None:
-                follows.setdefault(b, set()).add(a)
-            if a is not None:
-                before.setdefault(a, set()).add(b)
-    joined = {a: next(iter(bs)) for a, bs in follows.items()
-              if len(bs) == 1 and None not in bs and before[next(iter(bs))] == {a} and
-              next(iter(bs)) != a and a not in broken and next(iter(bs)) not in broken}
-    starts = [a for a in joined if a not in joined.values()]
-    runs: dict[Class, tuple[Class, ...]] = {}
-    for head in starts:
-        run = [head]
-        while run[-1] in joined:
-            run.append(joined[run[-1]])
-        runs[head] = tuple(run)
-    return MergedClasses(classes, runs)
-
-
-def find_items(body: Graph, nodes: Sequence[Node], classes: MergedClasses, parallel: set[Class],
-               order: dict[Class, int]) -> list[Item]:
-    """Stores, and reductions whose kept axes are all parallel, each in its dependency layer."""
-    layers: dict[Node, int] = {}
-    items: list[Item] = []
-    for node in nodes:
-        below = max((layers[a] for a in node.args), default=0)
-        mine = {c for c, _ in classes.sized(node)} if is_plain_reduce(node) else set()
-        if is_plain_reduce(node) and mine <= parallel:
-            space = reduced_classes(node, classes)
-            items.append(Item(node, tuple(sorted(space, key=lambda c: order[c])), below, True))
-            below += 1
-        layers[node] = below
-    for out in dict.fromkeys(body.outputs):
-        space = [c for c, _ in classes.sized(out) if c not in parallel]
-        items.append(Item(out, tuple(sorted(space, key=lambda c: order[c])), layers[out], False))
-    return items
-
-
-# --- writing the nest -------------------------------------------------------------------------------
 
 
 class LoopWriter:
@@ -314,12 +141,10 @@ class LoopWriter:
         x = e.k.cast(e.value(source, index), e.reduction_dtype(node))
         self._fold(item, reduction, x, inner)
 
-    # --- states: scalars, or an array over the column ---------------------------------------------------
+    # --- states: scalars, or an array over the column
+    # ---------------------------------------------------
 
     def _fold(self, item: Item, reduction: Any, x: Any, inner: tuple[Sum, ...]) -> None:
-        from dlc.kernel.emit import flat
-        from dlc.types import Type, i64
-
         e = self.emitter
         axes = item.node.attrs["axes"]
         extents = tuple(item.node.args[0].type.shape[a] for a in axes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from dlc.graph import Graph, Kind, Node
 from dlc.kernel import contract
 from dlc.kernel.emit import Emitter, Names
 from dlc.kernel.ir import function_text
-from dlc.kernel.loops import LoopWriter, analyse
+from dlc.kernel.loops import LoopWriter
+from dlc.kernel.nest import analyse
 from dlc.ops import leaf
 from dlc.passes.components import components
 from dlc.passes.plan_memory import Scratch

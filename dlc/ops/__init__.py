@@ -10,7 +10,8 @@ REGISTRY: dict[str, Op] = {}
 
 
 def register(op: Op) -> Op:
-    """Add `op` to the registry. Raises ValueError when the record is incomplete or the name taken."""
+    """Add `op` to the registry. Raises ValueError when the record is incomplete or the name taken.
+    """
     missing = [f for f in ("infer", "eval", "samples") if getattr(op, f) is None]
     if op.gradient == "smooth" and op.grad is None:
         missing.append("grad")

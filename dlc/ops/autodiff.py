@@ -10,7 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlc.errors import DlcError
-from dlc.graph import Graph, Kind, Node, describe, make, serving, substitute, toposort
+from dlc.graph import (
+    Graph,
+    Kind,
+    Node,
+    adopt,
+    describe,
+    make,
+    rebuild,
+    serving,
+    substitute,
+    toposort,
+)
 from dlc.ops import elementwise, higher, leaf
 from dlc.types import TupleType, Type
 
@@ -100,7 +111,8 @@ def inline(body: Graph, args: Sequence[Node]) -> list[Node]:
     return substitute(body.outputs, dict(zip(body.inputs, args, strict=True)))
 
 
-# --- forward mode -----------------------------------------------------------------------------------
+# --- forward mode
+# -----------------------------------------------------------------------------------
 
 
 def forward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node]:
@@ -160,7 +172,8 @@ def _push_higher(node: Node, tangents: Sequence[Any]) -> Any:
     return pushed if isinstance(node.type, TupleType) else pushed[0]
 
 
-# --- what grad and jvp nodes stand for -------------------------------------------------------------------
+# --- what grad and jvp nodes stand for
+# -------------------------------------------------------------------
 
 
 def expansion(attrs: Mapping[str, Any]) -> Graph:
@@ -189,8 +202,6 @@ def jvp_graph(body: Graph, tangents: int) -> Graph:
 
 def expand_higher(outputs: Sequence[Node]) -> list[Node]:
     """`outputs` with every grad and jvp node replaced by what it stands for, innermost first."""
-    from dlc.graph import rebuild
-
     done: dict[Node, Any] = {}
     for node in toposort(outputs):
         args = [done[a] for a in node.args]
@@ -200,5 +211,5 @@ def expand_higher(outputs: Sequence[Node]) -> list[Node]:
             with serving(node.locs):
                 done[node] = inline(expansion(node.attrs), args)
         else:
-            done[node] = rebuild(node, tuple(args))
+            done[node] = adopt(rebuild(node, tuple(args)))
     return [done[o] for o in outputs]

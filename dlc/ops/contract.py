@@ -100,7 +100,8 @@ def _broadcast_lead(x: Node, y: Node) -> tuple[int, ...]:
 
 # --- convolution ----------------------------------------------------------------------------------
 #
-# x [N, (G,) C, S...] and w [(G,) O, C, K...] give y [N, (G,) O, S'...]. The optional group axis G is
+# x [N, (G,) C, S...] and w [(G,) O, C, K...] give y [N, (G,) O, S'...]. The optional group axis G
+# is
 # a batch axis of the contraction; with it the operator is closed under differentiation.
 
 
@@ -276,7 +277,8 @@ def conv(x: Any, w: Any, stride: int | Sequence[int] = 1, padding: Any = 0,
     n = a.ndim - 2
     if groups < 1 or b.ndim != a.ndim or a.shape[1] % groups or b.shape[0] % groups:
         raise DlcError(f"conv({describe(a)}, {describe(b)}): groups={groups} does not divide the "
-                       f"channels, or ranks differ", here(), "input [N, C, S...], kernel [O, C, K...]")
+                       f"channels, or ranks differ", here(),
+                       "input [N, C, S...], kernel [O, C, K...]")
     attrs = {"stride": per_axis(stride, n), "lhs_dilation": (1,) * n,
              "rhs_dilation": per_axis(dilation, n)}
     attrs["padding"] = conv_padding(padding, a, b, attrs["stride"], attrs["rhs_dilation"])
@@ -299,7 +301,8 @@ def exclusive_products(x: Node, axes: tuple[int, ...]) -> Node:
     n = int(flat.shape[-1])
     square = (*flat.shape[:-1], n, n)
     same = iota(square, flat.ndim - 1) == iota(square, flat.ndim)
-    others = prod(where(same, 1.0, broadcast_to(reshape(flat, (*flat.shape[:-1], 1, n)), square)), -1)
+    wide = broadcast_to(reshape(flat, (*flat.shape[:-1], 1, n)), square)
+    others = prod(where(same, 1.0, wide), -1)
     back = reshape(others, tuple(x.shape[a] for a in (*kept, *axes)))
     return transpose(back, tuple(int(i) for i in np.argsort((*kept, *axes))))
 

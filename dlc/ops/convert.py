@@ -14,7 +14,7 @@ from dlc.types import DType, DTypeError, Type, bool_, dtype, f32, i32, promote
 
 
 def as_node(value: Any, like: DType | None = None) -> Node:
-    """`value` as a node. Python numbers are weak: they take the dtype `like` where it can hold them.
+    """`value` as a node. Python numbers are weak: they take the dtype `like` if it holds them.
 
     Raises DlcError for what is no number or array.
     """
@@ -57,7 +57,8 @@ def operands(op_name: str, *values: Any) -> list[Node]:
     except DTypeError as problem:
         raise DlcError(f"{op_name}({', '.join(map(describe, nodes))}): {problem}", here()) from None
     found = iter(nodes)
-    full = [as_node(v, common) if isinstance(v, (bool, int, float)) else next(found) for v in values]
+    full = [as_node(v, common) if isinstance(v, (bool, int, float)) else next(found)
+            for v in values]
     try:
         kind = _common_dtype(full)
     except DTypeError as problem:
@@ -74,7 +75,8 @@ def _common_dtype(nodes: Sequence[Node]) -> DType | None:
 
 
 def broadcast_shape(op_name: str, nodes: Sequence[Node]) -> tuple[int, ...]:
-    """The NumPy broadcast of the nodes' shapes. Raises DlcError naming the dimensions that clash."""
+    """The NumPy broadcast of the nodes' shapes. Raises DlcError naming the dimensions that clash.
+    """
     rank = max((n.ndim for n in nodes), default=0)
     shape: list[int] = []
     for axis in range(rank):

@@ -166,7 +166,8 @@ def _eval_sigmoid(x: Any) -> Any:
 
 SIGMOID = _op("sigmoid", "1 / (1 + e ** -x)", _eval_sigmoid, float_type, unary(),
               lambda g, y, x: (g * (y * (const_like(y, 1.0) - y)),))
-SIN = _op("sin", "sine (radians)", quiet(np.sin), float_type, unary(), lambda g, y, x: (g * cos(x),))
+SIN = _op("sin", "sine (radians)", quiet(np.sin), float_type, unary(),
+          lambda g, y, x: (g * cos(x),))
 COS = _op("cos", "cosine (radians)", quiet(np.cos), float_type, unary(),
           lambda g, y, x: (-g * sin(x),))
 _ERF = np.vectorize(math.erf, otypes=[np.float64])

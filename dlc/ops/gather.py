@@ -32,7 +32,8 @@ def note_check(bad: Node, text: str) -> None:
 
 
 def checked_index(index: Node, bound: int, what: str) -> Node:
-    """`index` limited to 0 .. bound-1. A constant out of range is an error now, data one at run time."""
+    """`index` limited to 0 .. bound-1. A constant out of range is an error now, data one at run
+    time."""
     if index.dtype not in (i32, i64):
         raise DlcError(f"{what}: {describe(index)} can't index", here(), "an index is i32 or i64")
     if index.op in (leaf.CONSTANT, leaf.ARRAY):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlc.graph import Graph, Kind, Node, Op, OpError, make
+from dlc.graph import Build, Graph, Kind, Node, Op, OpError, building, make
 from dlc.ops import register
 from dlc.types import TupleType, Type
 
@@ -63,10 +63,14 @@ def _infer_grad(*types: Any, body: Graph, count: int) -> Any:
 
 
 def _eval_by_expansion(run: Run, *args: Any, **attrs: Any) -> Any:
-    """Differentiate symbolically, then run the result: the derivative's meaning is its expansion."""
+    """Differentiate symbolically, then run the result: the derivative's meaning is its expansion.
+    """
     from dlc.ops.autodiff import expansion
 
-    return tuple(run(expansion(attrs), args))
+    # apart from a build that is going on: evaluating a graph must not add to it
+    with building(Build()):
+        graph = expansion(attrs)
+    return tuple(run(graph, args))
 
 
 GRAD = _higher(

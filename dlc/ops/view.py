@@ -166,7 +166,8 @@ def flip(x: Any, axis: Axes = None) -> Node:
     return make(FLIP, (node,), axes=axes) if axes else node
 
 
-# --- slice and pad: each other's gradients ---------------------------------------------------------
+# --- slice and pad: each other's gradients
+# ---------------------------------------------------------
 
 
 def _slice_shape(start: Any, stop: Any, step: Any) -> tuple[int, ...]:
@@ -275,7 +276,8 @@ def pad(x: Any, low: Sequence[int], high: Sequence[int], value: float = 0.0,
     return make(PAD, (node,), low=tuple(low), high=tuple(high), interior=inner, value=float(value))
 
 
-# --- concat and window ------------------------------------------------------------------------------
+# --- concat and window
+# ------------------------------------------------------------------------------
 
 
 def _infer_concat(*types: Type, axis: int) -> Type:

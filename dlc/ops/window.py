@@ -28,8 +28,8 @@ def check_window(size: int, window: int, stride: int, dilation: int, axis: int) 
         raise OpError(f"spatial axis {axis}: window {window}, stride {stride}, dilation {dilation}",
                       "all must be at least 1")
     if (window - 1) * dilation + 1 > size:
-        raise OpError(f"spatial axis {axis}: a window of {(window - 1) * dilation + 1} does not fit "
-                      f"into {int(size)}", "pad more or take a smaller window")
+        raise OpError(f"spatial axis {axis}: a window of {(window - 1) * dilation + 1} does not "
+                      f"fit into {int(size)}", "pad more or take a smaller window")
 
 
 def _infer_window(x: Type, *, size: Any, stride: Any, dilation: Any) -> Type:
@@ -80,7 +80,8 @@ def _sample_window() -> Iterator[Any]:
 
 WINDOW = register(Op(
     "window", Kind.VIEW, _infer_window, _eval_window,
-    lambda g, y, x: (make(FOLD, (g,), extent=tuple(map(int, x.shape[x.ndim - len(y.attrs["size"]):])),
+    lambda g, y, x: (make(FOLD, (g,),
+                          extent=tuple(map(int, x.shape[x.ndim - len(y.attrs["size"]):])),
                           size=y.attrs["size"], stride=y.attrs["stride"],
                           dilation=y.attrs["dilation"]),),
     _emit_window, _sample_window, (0,),

@@ -66,7 +66,8 @@ def values(graph: Graph, arrays: dict[str, Any]) -> dict[Node, Any]:
 
 
 def close(a: Any, b: Any) -> bool:
-    """Equal for integers, within rounding for floats; NaN and infinities where the other has them."""
+    """Equal for integers, within rounding for floats; NaN and infinities where the other has them.
+    """
     if a.dtype.kind in "iub":
         return np.array_equal(a, b)
     x, y = a.astype(np.float64), b.astype(np.float64)

@@ -3,8 +3,10 @@
     h: f32[8, 64, 4, 32] = matmul(...)              h: f32[8, 64, 4, 32]@0213 = matmul(...)
     t = transpose(h, axes=(0, 2, 1, 3))       ->    t = transpose(h, axes=(0, 2, 1, 3))
 
-The transpose stays in the graph, where shapes are logical; in memory it becomes the identity, so its
-readers walk along cache lines. Inputs, outputs and values that somebody reads straight keep row-major
+The transpose stays in the graph, where shapes are logical; in memory it becomes the identity, so
+its
+readers walk along cache lines. Inputs, outputs and values that somebody reads straight keep row-
+major
 order.
 """
 

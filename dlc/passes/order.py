@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dlc.graph import Build, Graph, Kind, Node, building, make, serving, toposort
-from dlc.ops.axes import carried
 from dlc.ops import higher, leaf, view
+from dlc.ops.axes import carried
 from dlc.ops.leaf import input_
 from dlc.passes.components import components
 from dlc.types import TupleType
@@ -21,7 +21,8 @@ from dlc.types import TupleType
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """Launches in order; `home` maps a value to the input whose place in memory it is written to."""
+    """Launches in order; `home` maps a value to the input whose place in memory it is written to.
+    """
 
     graph: Graph
     launches: tuple[Node, ...]
@@ -67,7 +68,7 @@ def with_copies(graph: Graph) -> Graph:
     for at, (name, value) in enumerate(zip(graph.output_names, graph.outputs, strict=True)):
         if name not in graph.updates or value is inputs[graph.updates[name]]:
             continue
-        if value.op is not higher.FUSED and value.op is not higher.ITEM or value in seen:
+        if (value.op is not higher.FUSED and value.op is not higher.ITEM) or value in seen:
             outputs[at] = copy_of(value)
         seen.add(outputs[at])
     return graph.with_outputs(outputs)
@@ -175,7 +176,8 @@ def alone(body: Graph, twin: Node, result: Node) -> bool:
 
 def schedule(graph: Graph, launches: list[Node], before: Mapping[Node, set[Node]],
              home: Mapping[Node, Node]) -> list[Node]:
-    """List scheduling: of the launches that are ready, the one after which fewest bytes are held."""
+    """List scheduling: of the launches that are ready, the one after which fewest bytes are held.
+    """
     left = {n: set(before[n]) for n in launches}
     readers: dict[Node, int] = {}
     for n in launches:

@@ -47,7 +47,8 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Where everything lies. `offsets` are absolute; `lower_bound` is the most bytes live at once."""
+    """Where everything lies. `offsets` are absolute; `lower_bound` is the most bytes live at once.
+    """
 
     offsets: Mapping[Node | Scratch, int]
     spans: tuple[Span, ...]

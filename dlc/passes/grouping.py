@@ -1,0 +1,300 @@
+"""Grouping: which operators become one launch. `may_merge` is the table of docs/fusion.md."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlc.graph import Graph, Kind, Node
+from dlc.ops import leaf, view
+from dlc.ops.axes import Axis, AxisClasses, carried, classes_of
+from dlc.ops.window import FOLD
+from dlc.passes.floating import CHEAP, floating_nodes
+from dlc.types import Type
+
+SMALL = 16384  # elements: a group this small may run as one chunk, on one thread
+ROWS = 32  # positions of the parallel loops that are enough to share among threads
+
+
+@dataclass(eq=False)
+class Group:
+    """Operators that will be one launch. `position` is that of its last member in the order."""
+
+    members: list[Node]
+    position: int
+    work: int = 0
+    kinds: frozenset[Kind] = frozenset()
+
+    @property
+    def contraction(self) -> Node | None:
+        if Kind.CONTRACT not in self.kinds:
+            return None
+        return next(n for n in self.members if n.op.kind is Kind.CONTRACT)
+
+    @property
+    def has_reduction(self) -> bool:
+        return Kind.REDUCE in self.kinds
+
+
+@dataclass(frozen=True)
+class Edge:
+    """`consumer` reads `producer` through views.
+
+    `aligned`: each element reads the one at its own index; `one_to_one`: each reads one of its own,
+    rearranged by reshapes and transposes at most.
+    """
+
+    producer: Node
+    consumer: Node
+    aligned: bool
+    one_to_one: bool
+    reads: int  # elements read
+
+
+def is_scalar_work(node: Node) -> bool:
+    """A rank-0 elementwise operator: recomputed wherever it is needed."""
+    return node.op.kind is Kind.ELEMENTWISE and node.type.size == 1
+
+
+def reads_own(reader: Node, node: Node) -> bool:
+    """Whether each element of `reader` reads `node` at its own index; a reduction or contraction
+    may read more axes than it has."""
+    if reader.op.kind in (Kind.REDUCE, Kind.CONTRACT) and reader.op is not FOLD:
+        return True
+    whole = {j for _, j in carried(reader, node)}
+    return all(int(d) == 1 or j in whole for j, d in enumerate(node.type.shape))
+
+
+def work_of(node: Node) -> int:
+    """Elements that a node walks."""
+    operand = max((a.type.size for a in node.args if isinstance(a.type, Type)), default=1)
+    return max(node.type.size, operand) if node.op.kind is Kind.REDUCE else node.type.size
+
+
+class Fuser:
+    """Groups the operators of one graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.order = graph.nodes()
+        self.classes: AxisClasses = classes_of(self.order)
+        self.roots = {n for n in graph.outputs if n.op is not leaf.INPUT}
+        self.free = self._free_scalars()
+        self.floating = floating_nodes(graph, self.roots, self.free)
+        self.group: dict[Node, Group] = {}
+        self.edges: dict[Node, list[Edge]] = {}
+        self.readers: dict[Node, set[Node]] = {}
+        for position, node in enumerate(self.order):
+            if self.computes(node):
+                self.group[node] = Group([node], position, work_of(node), frozenset([node.op.kind]))
+                self.edges[node] = self._edges(node)
+                for edge in self.edges[node]:
+                    self.readers.setdefault(edge.producer, set()).add(node)
+
+    def _free_scalars(self) -> set[Node]:
+        """Scalars that follow from scalar inputs alone: they cost nothing to recompute."""
+        free: set[Node] = set()
+        for node in self.order:
+            inputs = node.op.kind is Kind.LEAF and node.op is not leaf.RANDOM_BITS and (
+                node.type.size == 1)
+            if inputs or (is_scalar_work(node) and all(a in free for a in node.args)):
+                free.add(node)
+        return free
+
+    def computes(self, node: Node) -> bool:
+        """Whether the node needs a place in a group: views, free scalars, floats join their
+        readers."""
+        if node in self.free or node in self.floating:
+            return node in self.roots
+        if node.op.kind is Kind.LEAF:
+            return node.op is leaf.RANDOM_BITS or node in self.roots
+        return node.op.kind is not Kind.VIEW or node in self.roots
+
+    def _edges(self, consumer: Node) -> list[Edge]:
+        """The computing producers that `consumer` reads, through any views between."""
+        found: list[Edge] = []
+        stack = [(consumer, a, True, True, a.type.size) for a in consumer.args]
+        seen: set[tuple[Node, Node]] = set()
+        while stack:
+            reader, node, aligned, one_to_one, reads = stack.pop()
+            if (reader, node) in seen:
+                continue
+            seen.add((reader, node))
+            aligned = aligned and reads_own(reader, node)
+            one_to_one = one_to_one and (reader.op.kind is Kind.ELEMENTWISE or
+                                         reader.op in (view.RESHAPE, view.TRANSPOSE))
+            if self.computes(node):
+                found.append(Edge(node, consumer, aligned, one_to_one, reads))
+            elif node.op.kind in (Kind.VIEW, Kind.ELEMENTWISE):
+                reads = max(reads, node.type.size)
+                stack.extend((node, a, aligned, one_to_one, reads) for a in node.args)
+        return found
+
+    # --- merging ----------------------------------------------------------------------------------
+
+    def run(self) -> list[Group]:
+        """Merge greedily along edges, consumers in topological order, then siblings that read one
+        value; returns groups in order."""
+        for node in self.order:
+            for edge in sorted(self.edges.get(node, ()), key=lambda e: -e.producer.type.size):
+                self._try(edge)
+        for producer, readers in self.readers.items():
+            if len(readers) < 2 or producer.type.size == 1:
+                continue
+            self._siblings(producer, [n for n in self.order if n in readers])
+        groups = list(dict.fromkeys(self.group.values()))
+        return sorted(groups, key=lambda g: g.position)
+
+    def _siblings(self, producer: Node, readers: Sequence[Node]) -> None:
+        """Groups that read `producer` in the same loops read it once.
+
+            m = argmax(z); s = logsumexp(z)   ->   m, s = fused(z)
+        """
+        aligned = [n for n in readers if any(e.producer is producer and e.aligned
+                                             for e in self.edges[n])]
+        for first, second in itertools.combinations(aligned, 2):
+            a, b = self.group[first], self.group[second]
+            loops = not (a.kinds | b.kinds) & {Kind.CONTRACT, Kind.SCATTER}
+            if a is b or not loops or producer.type.size < max(a.work, b.work):
+                continue
+            if independent(self, a, b) and self._parallel_enough(a, b):
+                self.join(a, b)
+
+    def join(self, first: Group, second: Group) -> None:
+        first.members = sorted((*first.members, *second.members), key=self._index().__getitem__)
+        first.position = max(first.position, second.position)
+        first.work, first.kinds = max(first.work, second.work), first.kinds | second.kinds
+        for node in second.members:
+            self.group[node] = first
+
+    def _try(self, edge: Edge) -> None:
+        first, second = self.group[edge.producer], self.group[edge.consumer]
+        if first is second or not self.may_merge(first, second, edge):
+            return
+        if self._cycle(first, second):
+            return
+        self.join(first, second)
+
+    def may_merge(self, first: Group, second: Group, edge: Edge) -> bool:
+        """The fusion table (docs/fusion.md)."""
+        if Kind.SCATTER in first.kinds | second.kinds:
+            return False
+        if second.contraction is not None:
+            return self._prologue(first, second, edge)
+        if first.contraction is not None:
+            return self._epilogue(first, second, edge)
+        if not edge.aligned and not self._may_inline(first, edge):
+            return False
+        return self._parallel_enough(first, second)
+
+    def _epilogue(self, first: Group, second: Group, edge: Edge) -> bool:
+        """Elementwise work on a contraction's result, of its shape, runs on the finished tile."""
+        anchor = first.contraction
+        assert anchor is not None
+        if not (edge.aligned or edge.one_to_one) or second.has_reduction or any(
+                n.op.kind not in (Kind.ELEMENTWISE, Kind.LEAF) and
+                n.op not in (view.RESHAPE, view.TRANSPOSE) for n in second.members):
+            return False
+        if self._better_later(first, second):
+            return False
+        return all(n.type.size == anchor.type.size for n in (*first.members, *second.members))
+
+    def _better_later(self, first: Group, second: Group) -> bool:
+        """Cheap work whose operand is stored anyway and that only reductions read: it costs a store
+        here and nothing there."""
+        members = {*first.members, *second.members}
+        stored = any(self.readers.get(n, set()) - members for n in first.members)
+        readers = {r for n in second.members for r in self.readers.get(n, set()) - members}
+        loops = all(r.op.kind is Kind.REDUCE for r in readers)
+        cheap = all(n.op.name in CHEAP and n not in self.roots for n in second.members)
+        return stored and cheap and loops and bool(readers)
+
+    def _prologue(self, first: Group, second: Group, edge: Edge) -> bool:
+        """Cheap elementwise work that only this contraction reads is done while packing."""
+        if first.contraction is not None or first.has_reduction:
+            return False
+        alone = all(self.readers.get(n, set()) <= {*first.members, *second.members} and
+                    n not in self.roots for n in first.members)
+        return alone and edge.consumer is second.contraction and all(
+            n.op.name in CHEAP for n in first.members)
+
+    def _may_inline(self, first: Group, edge: Edge) -> bool:
+        """Recompute the producer at other indices: only if nobody else reads it and it is cheap."""
+        alone = self.readers.get(edge.producer, set()) <= {edge.consumer}
+        if not alone or edge.producer in self.roots or len(first.members) > 8:
+            return False
+        if any(n.op.kind not in (Kind.ELEMENTWISE, Kind.GATHER) for n in first.members):
+            return False
+        cheap = all(n.op.name in CHEAP or n.op.kind is Kind.GATHER for n in first.members)
+        factor = edge.reads / max(edge.producer.type.size, 1)
+        return factor <= 1.01 or (cheap and factor <= 4)
+
+    def _parallel_enough(self, first: Group, second: Group) -> bool:
+        """The merged group still has loops to share among threads, or is too small to need them."""
+        members = {*first.members, *second.members}
+        work = max(first.work, second.work)
+        reduced: set[Axis] = set()
+        kept: set[Axis] = set()
+        common: set[Axis] | None = None
+        for node in members:
+            mine = {c for c in self.classes.of(node) if c is not None}
+            if node.op.kind is Kind.REDUCE and node.op is not FOLD:
+                reduced |= {c for c in self.classes.of(node.args[0]) if c and c not in mine}
+                kept |= mine
+            if node in self.roots or self.readers.get(node, set()) - members:
+                common = mine if common is None else common & mine
+        sizes = {self.classes.find((id(n), i)): int(d) for n in members
+                 for i, d in enumerate(n.type.shape)}
+        parallel = (common or set()) - reduced
+        if not kept <= parallel:
+            return False  # a reduction inside a loop of the group would be computed again and again
+        rows = math.prod(sizes.get(c, 1) for c in parallel)
+        long_rows = rows >= 4 and work // rows >= SMALL // 4 and bool(reduced)
+        return work <= SMALL or rows >= ROWS or long_rows
+
+    def _cycle(self, first: Group, second: Group) -> bool:
+        """Whether some path leaves `first` and enters `second` through a third group."""
+        stack, seen = [second], {second}
+        lowest = min(self.group_position(first))
+        while stack:
+            group = stack.pop()
+            for node in group.members:
+                for edge in self.edges[node]:
+                    before = self.group[edge.producer]
+                    if before is first and group is not second:
+                        return True
+                    if before in seen or before is first or before.position < lowest:
+                        continue
+                    seen.add(before)
+                    stack.append(before)
+        return False
+
+    def group_position(self, group: Group) -> list[int]:
+        index = self._index()
+        return [index[n] for n in group.members]
+
+    def _index(self) -> dict[Node, int]:
+        if not hasattr(self, "_positions"):
+            self._positions = {n: i for i, n in enumerate(self.order)}
+        return self._positions
+
+
+def independent(fuser: Fuser, a: Group, b: Group) -> bool:
+    """Whether neither group depends on the other, through any path."""
+    return not depends(fuser, b, a) and not depends(fuser, a, b)
+
+
+def depends(fuser: Fuser, later: Group, earlier: Group) -> bool:
+    stack, seen = [later], {later}
+    while stack:
+        for node in stack.pop().members:
+            for edge in fuser.edges[node]:
+                before = fuser.group[edge.producer]
+                if before is earlier:
+                    return True
+                if before not in seen:
+                    seen.add(before)
+                    stack.append(before)
+    return False
