@@ -77,6 +77,11 @@ class Forward:
     result: Loss
     checks: list[Check]
 
+    @property
+    def lines(self) -> tuple[Loc, ...]:
+        """The line that returned the loss: what belongs to no layer serves it."""
+        return () if self.result.loc is None else (self.result.loc,)
+
 
 def run_function(task: Task, phase: Phase, build: Build, scope: Scope,
                  inputs: dict[str, Node]) -> Forward:
@@ -115,8 +120,7 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         forward = run_function(task, phase, build, scope, inputs)
         trained = [] if phase.optimizer is None else trainable(task, phase, scope)
         value, metrics, bad, grads = differentiate(phase, forward, trained)
-        lines = () if forward.result.loc is None else (forward.result.loc,)
-        with serving(lines):
+        with serving(forward.lines):
             fault = fault_code(bad, leaf_if(elementwise.isfinite(value), 0, -1))
             ok = elementwise.eq(fault, 0)
             new_step = scopes.step() + 1
@@ -162,7 +166,7 @@ def differentiate(phase: Phase, forward: Forward, trained: Sequence[Variable],
         nodes = [v.node for v in trained]
         rest = [v.node for v in scope.variables.values() if v not in set(trained)]
         body = Graph("forward", (*nodes, *forward.inputs.values(), *rest), tuple(values))
-        with serving(() if result.loc is None else (result.loc,)):
+        with serving(forward.lines):
             one = leaf.constant(1.0, result.value.type)
             node = make(higher.GRAD, (*body.inputs, one), body=body, count=len(nodes))
             grads = [higher.item(node, len(values) + i) for i in range(len(nodes))]
@@ -200,8 +204,9 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         forward = run_function(task, phase, build, scope, inputs)
         result = forward.result
         outputs = {"loss": cast(result.value, f32), **result.metrics}
-        zero = leaf.constant(0, Type(i32))
-        outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)
+        with serving(forward.lines):
+            zero = leaf.constant(0, Type(i32))
+            outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)
         prediction, _ = shown(forward)
         if prediction is not None:
             outputs["prediction"] = prediction

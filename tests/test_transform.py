@@ -1,4 +1,4 @@
-"""grad, value_and_grad, vjp, jvp, hvp: values against closed forms and differences, in any nesting."""
+"""grad, vjp, jvp, hvp against closed forms and central differences, in any nesting."""
 
 from __future__ import annotations
 
