@@ -92,11 +92,24 @@ def pull(node: Node, g: Node) -> Sequence[Node | None]:
     """The operands' cotangents for the cotangent `g` of `node`."""
     if node.op.gradient == "zero" or not node.type.dtype.is_float:
         return ()
-    if node.op.grad is None:
-        raise DlcError(f"{node.op.name}({', '.join(map(describe, node.args))}) has no gradient",
-                       node.loc, "stop_gradient(x) cuts it off where none is wanted")
+    _require_gradient(node)
     return tuple(part if arg.type.dtype.is_float else None
                  for part, arg in zip(node.op.grad(g, node, *node.args), node.args, strict=True))
+
+
+def _require_gradient(node: Node) -> None:
+    """Raise DlcError for an operator without gradient, and for a conversion of one's integers.
+
+    An argmax as an index or in a comparison selects, and is constant; as a number it has none.
+    """
+    source = node
+    while source.op is elementwise.CAST or (source is not node and source.op.kind is Kind.VIEW):
+        if source.args[0].type.dtype.is_float:
+            return
+        source = source.args[0]
+    if source.op.grad is None and source.op.gradient == "none":
+        raise DlcError(f"{source.op.name}({', '.join(map(describe, source.args))}) has no gradient",
+                       source.loc, "stop_gradient(x) cuts it off where none is wanted")
 
 
 def _pull_higher(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
@@ -134,6 +147,7 @@ def push(node: Node, tangents: Sequence[Any]) -> Any:
         return _push_higher(node, tangents)
     if node.op.gradient == "zero" or not node.type.dtype.is_float:
         return zeros(node.type)
+    _require_gradient(node)
     terms = [_push_operand(node, i, t) for i, t in enumerate(tangents)
              if t is not None and node.args[i].type.dtype.is_float]
     total = zeros(node.type) if not terms else terms[0]

@@ -12,7 +12,7 @@ from inspect import Parameter, signature
 from typing import Any
 
 from dlc.errors import DlcError, Loc, nearest
-from dlc.graph import Graph, Node, Op, OpError
+from dlc.graph import Build, Graph, Node, Op, OpError, building
 from dlc.ops import REGISTRY, higher, leaf, operand_count
 from dlc.text.literals import TextError, read_array, read_int, read_number, read_type, read_value
 from dlc.text.locations import comments_by_line, read_locations
@@ -42,7 +42,9 @@ def parse_text(text: str, file: str = "<graph>") -> Parsed:
     try:
         module = ast.parse(text)
         comments = _Comments(text)
-        return _read_module(module, comments)
+        # numbers are made through the operators' own functions, apart from a build that is going on
+        with building(Build()):
+            return _read_module(module, comments)
     except (SyntaxError, tokenize.TokenError) as problem:
         line = getattr(problem, "lineno", None) or 1
         raise _error(str(getattr(problem, "msg", problem)), text, Loc(file, line), "") from None
