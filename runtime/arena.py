@@ -139,7 +139,8 @@ class ArenaProgram(ABC):
         flat = self._bytes(offset, kind.bytes).view(kind.dtype.numpy)
         order = kind.layout or tuple(range(kind.ndim))
         stored = flat.reshape([int(kind.shape[axis]) for axis in order])
-        return stored.transpose(np.argsort(order)) if order else stored
+        logical: Array = stored.transpose(np.argsort(order)) if order else stored
+        return logical
 
     def _bytes(self, offset: int, count: int) -> Array:
         self._alive()

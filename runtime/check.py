@@ -91,7 +91,7 @@ def _check_arguments(program: Program, where: str, kernel: Kernel, segment: Segm
             _check_range(program, what, value.offset, 0)
             if value.offset % ELEMENT_BYTES[parameter.dtype]:
                 raise ProgramError(f"{what}: offset {value.offset} is not aligned")
-        elif isinstance(value, Slot) or isinstance(value, float) and parameter.dtype == "i64":
+        elif isinstance(value, Slot) or (isinstance(value, float) and parameter.dtype == "i64"):
             raise ProgramError(f"{what} is an {parameter.dtype}, got {value!r}")
         elif parameter.dtype == "i64" and not -2**63 <= value < 2**63:
             raise ProgramError(f"{what}: {value} is no i64")

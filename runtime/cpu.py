@@ -24,7 +24,7 @@ from dlc.runtime.runner import (
     RUNNER,
     STAMP,
 )
-from dlc.runtime.steps import Log, Phase, StepReport
+from dlc.runtime.steps import Log, Phase, Reason, StepReport
 from dlc.runtime.table import Array, Table, address_of
 from dlc.runtime.table_builder import TableBuilder
 from dlc.runtime.threads import NATIVE, Attendant, Run, Threads
@@ -105,7 +105,7 @@ class CpuProgram(ArenaProgram):
         interrupted = steps > 0 and self._execute(table, steps, first_step,
                                                   look if watch else None, interval)
         done = int(table.control[DONE])
-        reason = REASONS[int(table.control[REASON])] if steps else "done"
+        reason: Reason = REASONS[int(table.control[REASON])] if steps else "done"
         if interrupted and reason == "stopped":
             reason = "interrupt"
         return StepReport(done, reason, recorder.log(done), time.perf_counter() - began,

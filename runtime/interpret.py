@@ -19,7 +19,7 @@ from dlc.runtime.arena import ArenaProgram, Array, to_array
 from dlc.runtime.check import ELEMENT_BYTES, extents_of
 from dlc.runtime.control import CONTROL
 from dlc.runtime.primitives import PRIMITIVES
-from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, StepReport
+from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, Reason, StepReport
 
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8,
          "u16": np.uint16, "u32": np.uint32, "u64": np.uint64, "bool": np.uint8,
@@ -114,7 +114,8 @@ class InterpretedProgram(ArenaProgram):
         self._alive()
         self.check_phases(phases, steps, first_step)
         began, rows, self._done = time.perf_counter(), _empty_log(self, phases), 0
-        fault, reason = 0, "done"
+        fault = 0
+        reason: Reason = "done"
         while self._done < steps and reason == "done":
             step = first_step + self._done
             for phase in phases:
@@ -126,7 +127,7 @@ class InterpretedProgram(ArenaProgram):
             elif watch is not None and watch(self._done, _stack(rows)) is False:
                 reason = "stopped"
         seconds = time.perf_counter() - began
-        return StepReport(self._done, reason, _stack(rows), seconds, fault)  # type: ignore[arg-type]
+        return StepReport(self._done, reason, _stack(rows), seconds, fault)
 
     def _run_phase(self, phase: Phase, step: int, first_step: int,
                    rows: dict[tuple[str, str], tuple[Port, list[Array]]]) -> int:

@@ -8,9 +8,11 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-_MATH = ("exp exp2 expm1 log log2 log10 log1p pow sin cos tan asin acos atan atan2 sinh cosh tanh "
-         "asinh acosh atanh erf erfc tgamma lgamma fmod hypot cbrt floor ceil rint trunc round "
-         "nearbyint roundeven fma sqrt fmin fmax fmaximum fminimum ldexp").split()
+_MATH = (
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "pow", "sqrt", "cbrt", "hypot",
+    "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh",
+    "atanh", "erf", "erfc", "tgamma", "lgamma", "fmod", "fma", "fmin", "fmax", "ldexp",
+    "floor", "ceil", "rint", "trunc", "round", "nearbyint", "roundeven")
 _SYSTEM = ("memcpy", "memmove", "memset", "sched_yield", "nanosleep", "clock_gettime")
 ALLOWED_SYMBOLS = frozenset([*_MATH, *(f"{name}f" for name in _MATH), *_SYSTEM])
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from numba.core import compiler, typing
-from numba.core import types as nb
+from numba.core import types as numba_types
 from numba.core.codegen import CodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import NumbaError, TypingError
@@ -24,15 +24,14 @@ from numba.core.typing.templates import AbstractTemplate
 from dlc.program import Kernel, Parameter, TileText
 from dlc.runtime import passes_numba
 from dlc.runtime.control import CONTROL
-from dlc.runtime.isa import target_cpu
-from dlc.runtime.link import ALLOWED_SYMBOLS
+from dlc.runtime.llvm_module import check_calls, entry_text, hide, pass_builder, target_machine
 from dlc.runtime.primitives import LLVM, PRIMITIVES, Primitive, PrimitiveError, call_intrinsic
 
+nb: Any = numba_types  # most of it is made at import time, which type checkers do not see
 NUMBA = {"f32": nb.float32, "f64": nb.float64, "b1": nb.boolean, "void": nb.void,
          "i8": nb.int8, "i16": nb.int16, "i32": nb.int32, "i64": nb.int64,
          "u8": nb.uint8, "u16": nb.uint16, "u32": nb.uint32, "u64": nb.uint64}
 NAMES = {value: name for name, value in NUMBA.items()}
-_RAISES = ".const.picklebuf"  # how Numba names the data of an exception
 STORED = {"bool": "u8", "f16": "u16", "bf16": "u16"}  # how a dtype lies in memory
 
 
@@ -106,7 +105,7 @@ class Toolchain:
         self.tiles = tiles
         self.flags = _flags()
         self.machine = target_machine(isa)
-        self.builder = _pass_builder(self.machine)
+        self.builder = pass_builder(self.machine)
         self.namespace: dict[str, Any] = {}
         self.compiled: dict[Any, Any] = {}
         for primitive in (*PRIMITIVES.values(), *CONTROL.values()):
@@ -236,12 +235,9 @@ class Toolchain:
         module.verify()
         self.builder.getModulePassManager().run(module, self.builder)
         self.link_tiles(module, kernel)
-        for variable in module.global_variables:
-            if variable.name.startswith(_RAISES):
-                raise LowerError("a kernel may not raise (raise, assert or a checked operation)")
-        for function in module.functions:
-            if function.is_declaration and not callable_outside(function.name):
-                raise LowerError(f"it calls {function.name}, which no kernel may call")
+        reason = check_calls(module)
+        if reason:
+            raise LowerError(reason)
         return module
 
     def module(self, kernel: Kernel, symbol: str) -> Any:
@@ -253,13 +249,13 @@ class Toolchain:
         except NumbaError as error:
             raise LowerError(_reason(error)) from None
         inner = lowered.fndesc.llvm_func_name
-        module = llvm.parse_assembly(_entry(kernel, symbol, inner))
+        module = llvm.parse_assembly(entry_text(kernel, symbol, inner))
         module.triple = self.machine.triple
         module.data_layout = str(self.machine.target_data)
         for library in _closure(lowered.library):
             for part in library.modules():
                 module.link_in(part, preserve=library is not lowered.library)
-        _hide(module, symbol, inner)
+        hide(module, symbol, inner)
         return module
 
     def link_tiles(self, module: Any, kernel: Kernel) -> None:
@@ -283,11 +279,6 @@ class Toolchain:
         if not isinstance(function, python_types.FunctionType):
             raise LowerError(f"its text defines no function {kernel.name}")
         return function
-
-
-def callable_outside(symbol: str) -> bool:
-    """Whether an object may leave `symbol` to the linker: LLVM intrinsics and the C library's."""
-    return symbol.startswith("llvm.") or symbol in ALLOWED_SYMBOLS
 
 
 def execute(text: str, filename: str, namespace: dict[str, Any]) -> None:
@@ -320,45 +311,9 @@ def _flags() -> Any:
     return flags
 
 
-def target_machine(isa: str) -> Any:
-    """The LLVM target machine for `isa` ("" is this machine's own), position independent."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    name, features = target_cpu(isa)
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(cpu=name, features=features, opt=2, reloc="pic",
-                                        codemodel="small")
-
-
-def _pass_builder(machine: Any) -> Any:
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
-    options.slp_vectorization = True
-    options.loop_interleaving = True
-    options.loop_unrolling = True
-    return llvm.create_pass_builder(machine, options)
-
-
 def _kernel_kinds(kernel: Kernel) -> tuple[Any, ...]:
     kinds = [numba_type(p.dtype + "*" if p.kind == "pointer" else p.dtype) for p in kernel.params]
     return (*kinds, nb.int64)
-
-
-def _entry(kernel: Kernel, symbol: str, inner: str) -> str:
-    """LLVM IR of the exported function: unpack the argument slots and call `inner`."""
-    lines, arguments = [], []
-    for i, parameter in enumerate(kernel.params):
-        kind = "ptr" if parameter.kind == "pointer" else LLVM[parameter.dtype]
-        lines.append(f"  %s{i} = getelementptr i64, ptr %args, i64 {i}")
-        lines.append(f"  %a{i} = load {kind}, ptr %s{i}")
-        arguments.append(f"{kind} %a{i}")
-    kinds = ["ptr", "ptr", *(a.split()[0] for a in arguments), "i64"]
-    call = ", ".join(["ptr %r", "ptr %e", *arguments, "i64 %chunk"])
-    return "\n".join([
-        f'declare i32 @"{inner}"({", ".join(kinds)})',
-        f'define void @"{symbol}"(ptr %args, i64 %chunk) nounwind {{',
-        "  %r = alloca ptr", "  %e = alloca ptr", *lines,
-        f'  %status = call i32 @"{inner}"({call})', "  ret void", "}", ""])
 
 
 def _closure(library: Collector) -> list[Collector]:
@@ -371,23 +326,6 @@ def _closure(library: Collector) -> list[Collector]:
             seen.append(part)
             pending.extend(part.libraries)
     return seen
-
-
-def _hide(module: Any, exported: str, inner: str) -> None:
-    """Make everything internal but the exported function; nothing unwinds.
-
-    `inner` stays a call of its own: noalias on parameters is strongest where it is not inlined.
-    Numba counts compilations in its names; numbers of ours make equal kernels equal objects.
-    """
-    module.get_function(inner).add_function_attribute("noinline")
-    for number, value in enumerate([*module.functions, *module.global_variables]):
-        if not value.is_declaration and value.name != exported:
-            value.linkage = "internal"
-            if not value.name.startswith(_RAISES):
-                value.name = f"{exported}.{number}"
-    for function in module.functions:
-        if not function.is_declaration:
-            function.add_function_attribute("nounwind")
 
 
 def _reason(error: NumbaError) -> str:

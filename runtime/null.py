@@ -25,8 +25,8 @@ class NullProgram(ArenaProgram):
     """
 
     def __init__(self, program: Program) -> None:
-        check_texts(program)
         super().__init__(program)
+        check_texts(program)
         self.launched = 0  # launches that a device would have made
 
     def run(self, entry: str) -> None:

@@ -36,8 +36,7 @@ class KernelContext(cpu.CPUContext):  # type: ignore[misc]
 
     def load_additional_registries(self) -> None:
         from numba.core import optional  # noqa: F401
-        from numba.cpython import (  # noqa: F401
-            builtins, mathimpl, numbers, rangeobj, tupleobj)
+        from numba.cpython import builtins, mathimpl, numbers, rangeobj, tupleobj  # noqa: F401
         self.install_registry(mathimpl.registry)
 
 

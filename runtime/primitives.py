@@ -56,7 +56,7 @@ def _refuse(name: str, takes: str, got: tuple[str, ...]) -> PrimitiveError:
 
 
 def _same(name: str, count: int, allowed: tuple[str, ...]) -> Callable[[tuple[str, ...]], str]:
-    """The rule of an operation on `count` operands of one type among `allowed`, which it returns."""
+    """The rule of an operation on `count` operands of one `allowed` type, which is the result's."""
     def rule(got: tuple[str, ...]) -> str:
         if len(got) != count or len(set(got)) != 1 or got[0] not in allowed:
             one = "one operand of" if count == 1 else f"{count} operands of one type among"

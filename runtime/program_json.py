@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from dlc import program as p
-from dlc.types import DType, Dim, DTypeError, TupleType, Type, dtype
+from dlc.types import Dim, DType, DTypeError, TupleType, Type, dtype
 
 FORMAT = 1
 _CLASSES = {c.__name__: c for c in (

@@ -7,6 +7,7 @@ with its own number as `chunk`. Rows and control words are int64 arrays made by 
 from __future__ import annotations
 
 from dlc.program import Kernel, Parameter
+from dlc.runtime.steps import Reason
 
 # Words of the control block, in units of 8 bytes; what threads write lies on lines of its own.
 ROWS, ROW_COUNT, THREADS, SPINS, STEPS, FAULTS, FAULT_COUNT = range(7)
@@ -19,7 +20,7 @@ LINE = 64  # bytes between counters of different threads
 FUNCTION, ARGUMENTS, CHUNKS, BARRIER, EVERY, OFFSET, COUNTERS = range(7)
 ROW_WORDS = 8
 
-REASONS = ("done", "fault", "stopped")
+REASONS: tuple[Reason, ...] = ("done", "fault", "stopped")
 
 _RUNNER = '''
 def dlc_barrier(control, threads, generation, spins, first, end):

@@ -12,6 +12,7 @@ from dlc.program import Entry, Port
 
 Array = np.ndarray[Any, Any]
 Log = dict[tuple[str, str], Array]
+Reason = Literal["done", "fault", "interrupt", "stopped"]
 LOGGED_BYTES = 64  # outputs up to this size are logged for every run
 
 
@@ -52,7 +53,7 @@ class StepReport:
     """
 
     steps: int
-    reason: Literal["done", "fault", "interrupt", "stopped"]
+    reason: Reason
     log: Log
     seconds: float
     fault: int = 0

@@ -6,6 +6,7 @@ user's main module nor imports more of dlc than it needs. Messages are frames (r
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -65,10 +66,9 @@ def toolchain_or_error(request: dict[str, Any]) -> Any:
 def main() -> None:
     gc.disable()  # a short life and no large garbage: collections only cost time
     prepare_imports(sys.argv[1], sys.argv[2])
-    try:
+    # the parent went away or was interrupted: nobody waits for an answer
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         serve(0, private_stdout())
-    except (KeyboardInterrupt, BrokenPipeError):
-        pass  # the parent went away or was interrupted: nobody waits for an answer
     os._exit(0)  # no interpreter shutdown: it costs time and has nothing to save
 
 

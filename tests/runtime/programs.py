@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlc.program import (
+    Buffer,
     Entry,
     Kernel,
     Launch,
@@ -110,9 +111,9 @@ def train_program(fault_at: int = 10**9, launches: int = 6) -> Program:
     offsets, total = place([4 * N, 4 * N, 4 * N, 4, 4, 4, 4])
     y, x, z, loss, step, fault, rate = offsets
     mix = [Launch("mix", ((Segment(0, (Slot(y), Slot(x), N, 0.25), 10),),), ("models/small.py:7",))]
-    for _ in range(launches):
-        mix.append(Launch("there", ((Segment(2, (Slot(z), Slot(y), N), 10),),
-                                    (Segment(2, (Slot(y), Slot(z), N), 10),))))
+    there = Segment(2, (Slot(z), Slot(y), N), 10)
+    back = Segment(2, (Slot(y), Slot(z), N), 10)
+    mix += [Launch("there and back", ((there,), (back,)))] * launches
     end = Launch("end", ((Segment(1, (Slot(loss), Slot(y), N), 1),
                           Segment(3, (Slot(fault), Slot(step), fault_at), 1)),))
     inputs = (Port("x", f32[4, N // 4], x), Port("step", i32[()], step, "step"))
@@ -125,7 +126,8 @@ def train_program(fault_at: int = 10**9, launches: int = 6) -> Program:
          "scale": Entry("scale", (copy, scale), (Port("rate", f32[()], rate),),
                         (Port("other", f32[2, 3], z),))},
         (AXPY, TOTAL, SMOOTH, FAULT), total,
-        persistent=(Port("y", f32[N], y),))
+        persistent=(Port("y", f32[N], y),),
+        buffers=(Buffer("z", f32[N], z, 4 * N, "workspace", "", 0, 99),))
 
 
 COUNT = Kernel("count", (pointer("cells", "i64", True),), '''def count(cells, chunk):

@@ -1,4 +1,4 @@
-"""Compile workers: errors name the kernel, any __main__ works, nothing is left behind or printed."""
+"""Compile workers: errors name the kernel, any __main__ works, nothing is left or printed."""
 
 from __future__ import annotations
 
@@ -207,9 +207,8 @@ def test_ctrl_c_while_compiling_prints_one_traceback(tmp_path: Path) -> None:
         from tests.runtime.programs import AXPY
         workers.start()
         print([w.process.pid for w in workers._pool.workers], flush=True)
-        text = AXPY.text
-        kernels = [replace(AXPY, text=text.replace("0.5", str(i)) + f"# {{i}}\\n") for i in range(400)]
-        workers._pool.compile([job(k) for k in kernels])
+        texts = [AXPY.text + f"# {{i}}\\n" for i in range(400)]
+        workers._pool.compile([job(replace(AXPY, text=text)) for text in texts])
     """)
     child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True, start_new_session=True,
