@@ -48,13 +48,12 @@ def share(kernels: Sequence[Kernel], entries: Sequence[str]) -> tuple[list[Kerne
     """
     groups: dict[Any, list[int]] = {}
     forms = [cut(k) for k in kernels]
-    seen: dict[Any, int] = {}
+    seen: dict[Any, dict[str, int]] = {}
     for i, form in enumerate(forms):
         key: Any = (form.pieces, _signature(form.kernel))
         if form.kernel.tiles:
-            number = seen.get((entries[i], key), 0)
-            seen[entries[i], key] = number + 1
-            key = (key, number)
+            ranks = seen.setdefault((entries[i], key), {})
+            key = (key, ranks.setdefault(repr(form.numbers), len(ranks)))
         groups.setdefault(key, []).append(i)
     out: list[Kernel] = []
     uses: list[Use | None] = [None] * len(kernels)

@@ -111,6 +111,8 @@ class Sum:
         by = int(other)
         if by == 1:
             return self
+        if by == 0:
+            return Sum()  # an index into no elements: nobody comes here
         q, r = self._split(by)
         if r.low >= 0 and r.high < by:
             return q
@@ -120,7 +122,7 @@ class Sum:
 
     def __mod__(self, other: Any) -> Sum:
         by = int(other)
-        if by == 1:
+        if by <= 1:
             return Sum()
         q, r = self._split(by)
         if r.low >= 0 and r.high < by:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dlc.graph import Graph, Kind, Node
+from dlc.graph import Graph, Kind, Node, toposort
 from dlc.kernel import contract
 from dlc.kernel.emit import Emitter, Names
 from dlc.kernel.ir import function_text
@@ -37,7 +37,17 @@ class Lowered:
 def lower(body: Graph, isa: Any, aliases: Mapping[Node, Node]) -> list[Lowered]:
     """Each component of a fused body as kernels. `aliases` maps an output to the input whose place
     in memory it takes over (both become one parameter)."""
-    return [_lower_component(part, isa, aliases) for part in components(body)]
+    parts = [without_empty(part) for part in components(body)]
+    return [_lower_component(part, isa, aliases) for part in parts if part.outputs]
+
+
+def without_empty(part: Graph) -> Graph:
+    """The part without outputs that have no elements: nothing computes them."""
+    outs = tuple(o for o in part.outputs if o.type.size)
+    if len(outs) == len(part.outputs):
+        return part
+    reached = set(toposort(outs))
+    return Graph(part.name, tuple(i for i in part.inputs if i in reached), outs)
 
 
 def _lower_component(part: Graph, isa: Any, aliases: Mapping[Node, Node]) -> Lowered:

@@ -1,7 +1,7 @@
 """The analysis of a loop group: parallel axes, merged axis classes, items and their layers.
 
 Items are what a group makes: stores of outputs, and reductions that are finished within one
-of the parallel loops. Items of one dependency layer share loops.
+position of the parallel loops. Items of one dependency layer share loops.
 """
 
 from __future__ import annotations
@@ -83,9 +83,10 @@ def reduced_classes(node: Node, classes: MergedClasses) -> list[Class]:
 def column_class(nodes: Sequence[Node], classes: MergedClasses, parallel: Sequence[Class],
                  reduced: set[Class]) -> Class | None:
     """The contiguous parallel class that becomes a vector, if reductions run outside of it."""
-    if not reduced or not parallel:
+    reductions = [n for n in nodes if is_item(n)]
+    if not reduced or not parallel or not reductions:
         return None
-    largest = max((n for n in nodes if is_plain_reduce(n)), key=lambda n: n.args[0].type.size)
+    largest = max(reductions, key=lambda n: n.args[0].type.size)
     inside = classes.sized(largest.args[0])
     return inside[-1][0] if inside and inside[-1][0] in parallel else None
 
@@ -170,6 +171,16 @@ def merge_adjacent(nodes: Sequence[Node], classes: AxisClasses,
     return MergedClasses(classes, runs)
 
 
+SHORT = 16  # a reduction over fewer elements unrolls: a window of a pooling
+
+
+def is_item(node: Node) -> bool:
+    """Whether a reduction gets loops and states of its own; a short one is unrolled in place."""
+    if not is_plain_reduce(node):
+        return False
+    return node.args[0].type.size > SHORT * max(node.type.size, 1) or node.type.size == 1
+
+
 def find_items(body: Graph, nodes: Sequence[Node], classes: MergedClasses, parallel: set[Class],
                order: dict[Class, int]) -> list[Item]:
     """Stores, and reductions whose kept axes are all parallel, each in its dependency layer."""
@@ -177,8 +188,8 @@ def find_items(body: Graph, nodes: Sequence[Node], classes: MergedClasses, paral
     items: list[Item] = []
     for node in nodes:
         below = max((layers[a] for a in node.args), default=0)
-        mine = {c for c, _ in classes.sized(node)} if is_plain_reduce(node) else set()
-        if is_plain_reduce(node) and mine <= parallel:
+        mine = {c for c, _ in classes.sized(node)} if is_item(node) else set()
+        if is_item(node) and mine <= parallel:
             space = reduced_classes(node, classes)
             items.append(Item(node, tuple(sorted(space, key=lambda c: order[c])), below, True))
             below += 1

@@ -200,16 +200,18 @@ def _eval_logsumexp(x: Any, *, axes: tuple[int, ...]) -> Any:
 
 def _online_logsumexp() -> Combine:
     """States (max, sum of exp(x - max)): one pass over the input (Milakov & Gimelshein 2018)."""
-    def merge(k: Any, a: Any, b: Any) -> Any:
-        top = k.let("top", k.call("maximum", a[0], b[0]))
+    def join(k: Any, a: Any, top_b: Any, scaled_b: Callable[[Any], Any]) -> Any:
+        top = k.let("top", k.call("maximum", a[0], top_b))
         # an infinite maximum would give inf - inf
         safe = k.let("safe", k.select(k.call("isfinite", top), top, k.number(0.0, top.dtype)))
         left = k.binary("*", a[1], k.call("exp", k.binary("-", a[0], safe)))
-        right = k.binary("*", b[1], k.call("exp", k.binary("-", b[0], safe)))
-        return top, k.binary("+", left, right)
+        return top, k.binary("+", left, scaled_b(k.call("exp", k.binary("-", top_b, safe))))
+
+    def merge(k: Any, a: Any, b: Any) -> Any:
+        return join(k, a, b[0], lambda scale: k.binary("*", b[1], scale))
 
     def step(k: Any, s: Any, x: Any, position: Any) -> Any:
-        return merge(k, s, (x, k.number(1.0, x.dtype)))
+        return join(k, s, x, lambda scale: scale)
 
     def finish(k: Any, s: Any) -> Any:
         safe = k.select(k.call("isfinite", s[0]), s[0], k.number(0.0, s[0].dtype))
