@@ -175,7 +175,7 @@ def blocking(shape: Shape, kind: DType, isa: Isa) -> Blocking:
     wanted = max(1, min(panels, CHUNKS // max(1, shape.b * cols.count)))
     # a block of C as high as the chunk stays in cache while the summed axis is walked in boxes
     highest = max(1, LOCAL_BYTES // (height * stride * kind.bytes))
-    each = -(-panels // wanted)
+    each = max(2, -(-panels // wanted))  # 1 would be another text than more
     return Blocking(height, width, cols, inner, each if inner.count == 1 else min(each, highest),
                     highest=highest)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.codegen.parametrize import share
 from dlc.codegen.prelude import prelude_text
 from dlc.codegen.tiles import ISAS, tile
 from dlc.evaluate import run as evaluate_nodes
@@ -300,3 +301,26 @@ def test_scheme(name: str, tiles: str) -> None:
         lowered, _ = group(*CASES[name](), "avx512")
         used = {t for stage in lowered.stages for p in stage for t in p.kernel.tiles}
         assert any(t.startswith(tiles) for t in used), used
+
+
+def at_batch(name: str, batch: int) -> tuple[list[Node], list[Node]]:
+    x, w, g = (input_(n, f32[d]) for n, d in (
+        ("x", (batch, 60)), ("w", (60, 50)), ("g", (batch, 50))))
+    image, kernel = input_("image", f32[batch, 3, 12, 12]), input_("kernel", f32[6, 3, 5, 5])
+    dx, dw, gi = gradients(image, kernel, padding=2)
+    return {"dense": ([matmul(x, w)], [x, w]), "dx": ([matmul(g, swap(w))], [g, w]),
+            "dw": ([matmul(swap(x), g)], [x, g]),
+            "conv": ([conv(image, kernel, padding=2)], [image, kernel]),
+            "conv_dx": ([dx], [gi, kernel]), "conv_dw": ([dw], [image, gi])}[name]
+
+
+@pytest.mark.parametrize("name", ["dense", "dx", "dw", "conv", "conv_dx", "conv_dw"])
+def test_batch_sizes_share_kernels(name: str) -> None:
+    kernels, entries = [], []
+    for batch in (128, 29, 104):
+        with building(Build()):
+            lowered, _ = group(*at_batch(name, batch), "avx512")
+            kernels += [p.kernel for stage in lowered.stages for p in stage]
+            entries += [str(batch)] * 2
+    distinct, _ = share(kernels, entries)
+    assert len(distinct) == 2, "\n".join(k.text for k in distinct)
