@@ -73,7 +73,7 @@ def test_cell_in_the_evaluator(a: str, b: str, result: str) -> None:
         return  # bool has no maximum: the rows of bool with others are arithmetic
     with building(Build()):
         if result == "-":
-            with pytest.raises(DlcError, match=r"cast (one of )?them"):
+            with pytest.raises(DlcError, match="cast one"):
                 maximum(x, y)
             return
         value = evaluate(Graph("f", (x, y), (maximum(x, y),)), *arrays)

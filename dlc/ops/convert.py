@@ -110,10 +110,11 @@ def broadcast_to(x: Node, shape: Sequence[int]) -> Node:
 
 def cast(x: Node, kind: DType) -> Node:
     """`x` with elements of dtype `kind`; conversions are defined in docs/ir.md."""
-    from dlc.ops.elementwise import CAST
+    from dlc.ops.elementwise import CAST, convert_array
 
     if x.dtype is kind:
         return x
-    if x.op is leaf.CONSTANT and not (x.dtype.is_float and kind.is_integer):
-        return leaf.constant(x.attrs["value"], Type(kind, x.shape))
+    if x.op is leaf.CONSTANT:
+        value = convert_array(np.asarray(x.attrs["value"], x.dtype.numpy), kind)
+        return leaf.constant(value.item(), Type(kind, x.shape))
     return make(CAST, (x,), dtype=kind)

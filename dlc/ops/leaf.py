@@ -54,8 +54,8 @@ def constant(value: float | int | bool, type_: Type) -> Node:
         info = np.iinfo(type_.dtype.numpy)
         if not info.min <= int(value) <= info.max:
             raise OpError(f"{value!r} is outside {type_.dtype} ({info.min} .. {info.max})")
-    kept = type_.dtype.numpy.type(value).item() if type_.dtype.name != "bf16" else float(
-        np.asarray(value, type_.dtype.numpy).astype(np.float32))
+    with np.errstate(all="ignore"):  # too large for a float dtype is infinite
+        kept = np.asarray(value).astype(type_.dtype.numpy).item()
     return make(CONSTANT, type=type_.with_(layout=None), value=kept)
 
 
