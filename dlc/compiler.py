@@ -4,34 +4,75 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from dlc import env
-from dlc.codegen.assemble import assemble
-from dlc.errors import DlcError, here
+from dlc.errors import DlcError, here, nearest
 from dlc.evaluate import fit
 from dlc.graph import Graph, Node
 from dlc.init import initial_values
-from dlc.passes import PIPELINE, Record, run_pipeline
-from dlc.passes.check import same_meaning, structure
 from dlc.program import Kernel, Program
 from dlc.task import Task
 from dlc.trace import graph_variables, trace
 
+if TYPE_CHECKING:
+    from dlc.passes import Record
+    from dlc.runtime.kept import KeptProgram
+
 TARGETS = ("cpu",)
+Check = Callable[[str, Graph, Graph], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is compiled: the entries as they were written, and first values by seed."""
+
+    name: str
+    graphs: Mapping[str, Graph]
+    initial: Callable[[int], Mapping[str, Any]]
+    meta: Mapping[str, object] = field(default_factory=dict)
+
+    def kept(self, target: str, isa: str) -> KeptProgram:
+        """Where its Program is kept on disk: found by the text of the graphs."""
+        from dlc.runtime.kept import KeptProgram
+        from dlc.text import print_graph
+
+        texts = {entry: print_graph(graph) for entry, graph in self.graphs.items()}
+        return KeptProgram(self.name, texts, {"target": target, "isa": isa, "meta": self.meta})
 
 
 class Compiled:
     """A compiled program: the graph after every pass, the kernels, the memory plan, and `load`.
 
-    `initial` are the first values of parameters and state, by name, made when asked for.
+    A Program that was found on disk is not compiled again: its passes run when `records` or
+    `graph` are asked for (`was_kept`).
     """
 
-    def __init__(self, program: Program, records: Mapping[str, list[Record]],
-                 initial: Callable[[int], Mapping[str, Any]]) -> None:
-        self.program = program
-        self.records = dict(records)
-        self._initial = initial
+    def __init__(self, source: Source, target: str, check: Check | None) -> None:
+        self.source, self._check = source, check
+        isa = instruction_set()
+        kept = source.kept(target, isa) if check is None else None
+        found = kept.get() if kept is not None else None
+        self.was_kept = found is not None
+        self.program: Program = found or self._assemble(target, isa)
+        if kept is not None and found is None:
+            kept.put(self.program)
+
+    def _assemble(self, target: str, isa: str) -> Program:
+        from dlc.codegen.assemble import assemble
+
+        optimized = {entry: r[-1].graph for entry, r in self.records.items()}
+        return assemble(self.source.name, optimized, target, isa, dict(self.source.meta))
+
+    @cached_property
+    def records(self) -> dict[str, list[Record]]:
+        """What every pass did, by entry; the first record is the graph as it was written."""
+        from dlc.passes import PIPELINE, run_pipeline
+
+        return {entry: run_pipeline(graph, self._check, PIPELINE)
+                for entry, graph in self.source.graphs.items()}
 
     @property
     def graph(self) -> Graph:
@@ -49,7 +90,7 @@ class Compiled:
 
     def initial_values(self, seed: int = 0) -> Mapping[str, Any]:
         """First values of parameters and state for `seed`, by name."""
-        return self._initial(seed)
+        return self.source.initial(seed)
 
     def load(self, device: str = "cpu", threads: int | None = None, seed: int = 0) -> Loaded:
         """The program on `device` with initial values written: a callable over NumPy arrays.
@@ -62,7 +103,7 @@ class Compiled:
             running = runtime.load(self.program, device, threads)
         except ValueError as problem:
             raise DlcError(str(problem), here()) from None
-        for name, value in self._initial(seed).items():
+        for name, value in self.source.initial(seed).items():
             running.write(name, value)
         return Loaded(self, running)
 
@@ -100,13 +141,13 @@ class Loaded:
         return next(iter(results.values())) if len(results) == 1 else results
 
     def _inputs(self, entry: str) -> list[Node]:
-        graph = self.compiled.records[entry][0].graph
+        graph = self.compiled.source.graphs[entry]
         return [n for n in graph.inputs if n.attrs["role"] not in ("param", "state")]
 
     def _check_fault(self, entry: str, code: Any) -> None:
         if code is None or int(code) == 0:
             return
-        checks = self.compiled.records[entry][0].graph.notes.get("checks", ())
+        checks = self.compiled.source.graphs[entry].notes.get("checks", ())
         if 0 < int(code) <= len(checks):
             check = checks[int(code) - 1]
             raise DlcError(check.text, check.loc)
@@ -136,25 +177,24 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
     """
     env.check()
     if target not in TARGETS:
-        raise DlcError(f"unknown target {target!r}", here(), f"targets are {', '.join(TARGETS)}")
-    graphs, initial, meta, name = _graphs_of(thing, batch, tails or {}, name, dims)
-    check = _checker(verify)
-    records = {entry: run_pipeline(g, check, PIPELINE) for entry, g in graphs.items()}
-    optimized = {entry: r[-1].graph for entry, r in records.items()}
-    program = assemble(name, optimized, target, instruction_set(), meta)
-    return Compiled(program, records, initial)
+        raise DlcError(f"unknown target {target!r}{nearest(target, list(TARGETS))}", here(),
+                       f"targets are {', '.join(TARGETS)}")
+    return Compiled(_source(thing, batch, tails or {}, name, dims), target, _checker(verify))
 
 
-def _checker(verify: bool) -> Callable[[str, Graph, Graph], None] | None:
+def _checker(verify: bool) -> Check | None:
     level = 2 if verify else env.number("DLC_CHECK")
-    return (None, structure, same_meaning)[level]
+    if level == 0:
+        return None
+    from dlc.passes.check import same_meaning, structure
+
+    return same_meaning if level == 2 else structure
 
 
-def _graphs_of(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
-               dims: Mapping[str, int]) -> tuple[dict[str, Graph], Any, dict[str, object], str]:
-    """(entries, initial values by seed, meta, name) of what is compiled."""
+def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
+            dims: Mapping[str, int]) -> Source:
     if isinstance(thing, Task):
-        return task_graphs(thing, batch, tails, name, dims)
+        return task_source(thing, batch, tails, name, dims)
     if isinstance(thing, Graph):
         graph = thing
     elif callable(thing):
@@ -162,25 +202,24 @@ def _graphs_of(thing: Any, batch: int | None, tails: Mapping[str, int], name: st
     else:
         raise DlcError(f"dlc.compile: {thing!r} is no task, function or graph", here())
     variables = graph_variables(graph)
-    return ({"main": graph}, lambda seed: initial_values(variables, seed) if variables else {},
-            {}, name or graph.name)
+    return Source(name or graph.name, {"main": graph},
+                  lambda seed: initial_values(variables, seed) if variables else {})
 
 
-def task_graphs(task: Task, batch: int | None, tails: Mapping[str, int], name: str,
-                dims: Mapping[str, int]) -> tuple[dict[str, Graph], Any, dict[str, object], str]:
+def task_source(task: Task, batch: int | None, tails: Mapping[str, int], name: str = "",
+                dims: Mapping[str, int] | None = None) -> Source:
     """A task's entries: its steps, and the same for the smaller last batches in `tails`."""
     if dims:
         raise DlcError(f"task {task.name}: unknown options {', '.join(dims)}", here(),
                        "a task takes batch=; other dimensions are its own: dlc.task(dims=...)")
     graphs = task.graphs(batch)
-    meta = task.meta(graphs)
     whole = dict(graphs)
-    for size in sorted({n for n in tails.values() if n}):
-        for entry, graph in task.graphs(size).items():
-            kind, _, phase = entry.partition(".")
-            if tails.get(kind) == size:
-                whole[f"{kind}_tail.{phase}" if phase else f"{kind}_tail"] = graph
-    return whole, lambda seed: task.initial_values(graphs, seed), meta, name or task.name
+    for kind, size in tails.items():
+        for entry, graph in (task.graphs(size, (kind,)) if size else {}).items():
+            _, _, phase = entry.partition(".")
+            whole[f"{kind}_tail.{phase}" if phase else f"{kind}_tail"] = graph
+    return Source(name or task.name, whole, lambda seed: task.initial_values(graphs, seed),
+                  task.meta(graphs))
 
 
 def instruction_set() -> str:

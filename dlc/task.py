@@ -102,14 +102,17 @@ class Task:
 
     # --- graphs
 
-    def graphs(self, batch: int | None = None) -> dict[str, Graph]:
+    def graphs(self, batch: int | None = None,
+               kinds: Sequence[str] = ("train", "eval")) -> dict[str, Graph]:
         """The steps as graphs: "train" (or "train.PHASE" for several phases) and "eval".
 
         Inputs have the roles data, param and state; updates name what they replace.
         """
         dims = self.bound_dims(self.batch if batch is None else batch)
-        found = {self.entry_name(p): train_graph(self, p, dims) for p in self.phases}
-        found["eval"] = eval_graph(self, self.eval_phase(), dims)
+        phases = self.phases if "train" in kinds else ()
+        found = {self.entry_name(p): train_graph(self, p, dims) for p in phases}
+        if "eval" in kinds:
+            found["eval"] = eval_graph(self, self.eval_phase(), dims)
         return found
 
     def entry_name(self, phase: Phase) -> str:
@@ -217,7 +220,7 @@ def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
     is_class = target in kinds and kinds[target].dtype.is_integer
     optimizers = [p.optimizer for p in task.phases if p.optimizer is not None]
     meta = TaskMeta(
-        task.name, task.data, task.batch, task.epochs, task.patience, task.monitor,
+        task.name, data_name(task.data), task.batch, task.epochs, task.patience, task.monitor,
         notes["metrics"], tuple(_phase_data(task, p) for p in task.phases),
         sum(v.type.size for v in params), {v.name: _type_data(v) for v in params},
         {k: tuple(_check_data(c) for c in g.notes["checks"]) for k, g in graphs.items()},
@@ -226,6 +229,11 @@ def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
         ", ".join(dict.fromkeys(map(str, optimizers))),
         ", ".join(dict.fromkeys(str(o.learning_rate) for o in optimizers)))
     return asdict(meta)
+
+
+def data_name(data: Any) -> str:
+    """What is told of the data: the name or path as it was given, else the kind of object."""
+    return data if isinstance(data, str) else f"a {type(data).__name__}"
 
 
 def _phase_data(task: Task, phase: Phase) -> dict[str, Any]:
