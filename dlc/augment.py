@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dlc import random
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make, serving
+from dlc.names import name_locals
 from dlc.ops import elementwise, leaf, view
 from dlc.ops.convert import cast
 from dlc.ops.gather import GATHER
@@ -38,10 +39,13 @@ def affine(shift: float = 0.0, rotate: float = 0.0, scale: float = 0.0) -> Calla
             raise DlcError(f"augment.affine: the input is {describe(images)}", loc,
                            "it takes images, floats of [batch, channels, height, width]")
         n = int(images.shape[0])
-        angle = random.uniform(n, -rotate, rotate, name="rotate") * (math.pi / 180)
+        turn = math.radians(rotate)
+        angle = random.uniform(n, -turn, turn, name="rotate")
         zoom = random.uniform(n, 1 - scale, 1 + scale, name="scale")
         down, right = (random.uniform(n, -shift, shift, name=f"shift {a}") for a in "yx")
         rows, columns = source_points(images, angle, zoom, down, right)
+        name_locals({"angle": angle, "zoom": zoom, "down": down, "right": right, "rows": rows,
+                     "columns": columns})
         return bilinear(images, rows, columns)
 
     return moved
@@ -60,8 +64,8 @@ def source_points(images: Node, angle: Node, zoom: Node, down: Node, right: Node
     def each(values: Node) -> Node:
         return view.reshape(values, (n, 1, 1))
 
-    y = each(-down) + (leaf.iota((1, height, 1), 1, f32) - middle_y)
-    x = each(-right) + (leaf.iota((1, 1, width), 2, f32) - middle_x)
+    y = leaf.iota((1, height, 1), 1, f32) - middle_y - each(down)
+    x = leaf.iota((1, 1, width), 2, f32) - middle_x - each(right)
     cos, sin = each(elementwise.cos(angle) / zoom), each(elementwise.sin(angle) / zoom)
     return cos * y - sin * x + middle_y, sin * y + cos * x + middle_x
 
@@ -81,7 +85,7 @@ def bilinear(images: Node, rows: Node, columns: Node) -> Node:
     at = cast(top, i32) * (width + 3) + cast(left, i32)
 
     def corner(offset: int) -> Node:
-        return make(GATHER, (flat, at + offset), axis=2, batch=1)
+        return make(GATHER, (flat, at + offset if offset else at), axis=2, batch=1)
 
     def channel(values: Node) -> Node:
         return cast(view.reshape(values, (n, 1, *rows.shape[1:])), images.dtype)
@@ -89,4 +93,6 @@ def bilinear(images: Node, rows: Node, columns: Node) -> Node:
     across, along = channel(x - left), channel(y - top)
     upper = corner(0) + (corner(1) - corner(0)) * across
     lower = corner(width + 3) + (corner(width + 4) - corner(width + 3)) * across
+    name_locals({"top": top, "left": left, "corner": at, "across": across, "along": along,
+                 "upper": upper, "lower": lower})
     return upper + (lower - upper) * along

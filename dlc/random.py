@@ -48,8 +48,8 @@ def uniform(shape: int | Sequence[int] = (), low: float = 0.0, high: float = 1.0
     """
     dims = _shape(shape)
     site = _site(name)
-    u = uniform_at(seed(), step(), dims, site)
-    return u if (low, high) == (0.0, 1.0) else u * (high - low) + low
+    u = uniform_at(seed(), step(), dims, site, high - low)
+    return u + low if low else u
 
 
 def normal(shape: int | Sequence[int] = (), mean: float = 0.0, std: float = 1.0,
@@ -70,10 +70,11 @@ def bernoulli(shape: int | Sequence[int] = (), p: float = 0.5, name: str = "") -
     return uniform_at(seed(), step(), dims, site) < p
 
 
-def uniform_at(seed: Node, step: Node, shape: Sequence[int], site: int) -> Node:
-    """f32 of `shape` in [0, 1): multiples of 2^-24, which f32 holds exactly."""
+def uniform_at(seed: Node, step: Node, shape: Sequence[int], site: int,
+               high: float = 1.0) -> Node:
+    """f32 of `shape` in [0, high): multiples of high * 2^-24; f32 holds 24 bits exactly."""
     bits = leaf.random_bits(seed, step, tuple(shape), site)
-    return cast(bits >> 8, f32) * 2.0**-24
+    return cast(bits >> 8, f32) * (high * 2.0**-24)
 
 
 def normal_at(seed: Node, step: Node, shape: Sequence[int], site: int) -> Node:

@@ -69,6 +69,8 @@ class Scope:
     variable_names: dict[int, str] = field(default_factory=dict)
     # (prediction, target) of the first loss over a data input: what a report shows
     prediction: tuple[Node, Node] | None = None
+    # names for nodes that the user gave none: what a layer returns is called by where it stands
+    hints: list[tuple[Node, str]] = field(default_factory=list)
     # a task's phase counts its own steps
     step_name: str = "step"
 

@@ -123,6 +123,7 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         with serving(forward.lines):
             fault = fault_code(bad, leaf_if(elementwise.isfinite(value), 0, -1))
             ok = elementwise.eq(fault, 0)
+            scope.hints += [(fault, "fault"), (ok, "ok")]
             new_step = scopes.step() + 1
         outputs = {"loss": cast(value, f32), **metrics}
         new = dict(scope.updates)
@@ -132,6 +133,7 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
             stepped, lr = update(phase.optimizer, trained, grads, step, task.epochs, prefix)
             new = {**scope.updates, **stepped}
             outputs["lr"] = lr
+            scope.hints.append((lr, "lr"))
         new[phase.step_name] = new_step
         outputs["fault"] = fault
         outputs.update(new_names(outputs, predicated(scope, new, ok)))
@@ -171,8 +173,11 @@ def differentiate(phase: Phase, forward: Forward, trained: Sequence[Variable],
             node = make(higher.GRAD, (*body.inputs, one), body=body, count=len(nodes))
             grads = [higher.item(node, len(values) + i) for i in range(len(nodes))]
             values = [higher.item(node, i) for i in range(len(values))]
+            scope.hints += [(g, f"{v.name}.grad") for g, v in zip(grads, trained, strict=True)]
     left = values[1:]
     metrics = {name: left.pop(0) for name in result.metrics}
+    scope.hints += [(values[0], "loss"), (result.value, "loss")]
+    scope.hints += [(m, name) for group in (metrics, result.metrics) for name, m in group.items()]
     scope.updates = {name: left.pop(0) for name in scope.updates}
     return values[0], metrics, left, grads
 
@@ -191,6 +196,7 @@ def predicated(scope: Scope, new: Mapping[str, Node], ok: Node) -> dict[str, Nod
         old = scope.variables[name].node
         with serving(old.locs or value.locs):
             kept[name] = elementwise.where(ok, cast(value, old.dtype), old)
+            scope.hints.append((kept[name], f"{name}.new"))
     return kept
 
 
@@ -207,6 +213,7 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         with serving(forward.lines):
             zero = leaf.constant(0, Type(i32))
             outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)
+        scope.hints += [(node, name) for name, node in outputs.items()]
         prediction, _ = shown(forward)
         if prediction is not None:
             outputs["prediction"] = prediction

@@ -35,6 +35,8 @@ def tracing(function: Callable[..., Any], training: bool) -> Iterator[tuple[Buil
     scope = build.notes["scope"] = Scope(variable_names=variable_names(function, Layer))
     with building(build), naming():
         yield build, scope
+    for node, name in scope.hints:
+        node.name = node.name or name
 
 
 def trace(function: Callable[..., Any], *types: Type, name: str | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dlc.errors import DlcError, Loc, here, is_user_file
@@ -71,8 +72,11 @@ def _at(where: Loc | None, users: bool) -> Iterator[None]:
 
 
 def apply_layer(scope: Scope, element: Any, args: tuple[Any, ...],
-                part: Callable[[], str], where: Loc | None = None) -> Any:
-    """`element` (a Layer or a plain function) on `args`, under its own path and line."""
+                part: Callable[[], str], where: Loc | None = None, hint: str = "") -> Any:
+    """`element` (a Layer or a plain function) on `args`, under its own path and line.
+
+    `hint` names its result in print; without one its path does.
+    """
     function = element.apply if isinstance(element, Layer) else element
     placed = scope.placed.get(id(element))
     if placed is None:
@@ -89,6 +93,8 @@ def apply_layer(scope: Scope, element: Any, args: tuple[Any, ...],
             raise
         except DlcError as problem:
             raise _explain(placed, problem, nodes, place if not users else problem.loc) from None
+    if isinstance(result, Node) and placed.path:
+        scope.hints.append((result, hint or "/".join(placed.path)))
     if not placed.types:
         placed.types = tuple(n.type for n in nodes)
     return result
@@ -140,7 +146,8 @@ def chain(*elements: Layer | Function, name: str = "") -> Layer:
     def apply(x: Any) -> Any:
         scope = current_scope("applying a chain")
         for element, part, place in zip(elements, parts, places, strict=True):
-            x = apply_layer(scope, element, (x,), lambda part=part: part, place)  # type: ignore[misc]
+            hint = "" if isinstance(element, Layer) else part
+            x = apply_layer(scope, element, (x,), partial(str, part), place, hint)
         return x
 
     inner = ", ".join(_shown(e) for e in elements)
@@ -152,19 +159,27 @@ def _shown(element: Any) -> str:
 
 
 def part_names(elements: Sequence[Any], places: Sequence[Loc | None]) -> list[str]:
-    """A name for each member of a chain; a member that stands twice keeps its first name."""
-    names: dict[int, str] = {}
+    """A name for each member of a chain; a layer that stands twice keeps its first name."""
+    names: list[str] = []
+    layers: dict[int, str] = {}
     counts: dict[str, int] = {}
     for element, place in zip(elements, places, strict=True):
-        if id(element) in names:
-            continue
-        given = element.name if isinstance(element, Layer) else ""
-        kind = element.kind if isinstance(element, Layer) else getattr(
-            element, "__name__", "function").strip("<>_")
-        counts[kind] = counts.get(kind, 0) + (0 if given else 1)
-        name = given or f"{kind}{counts[kind]}"
-        if name in names.values():
-            raise DlcError(f"chain: two members are named {name!r}", place,
-                           "give one of them another name")
-        names[id(element)] = name
-    return [names[id(e)] for e in elements]
+        name = layers.get(id(element), "")
+        if not name:
+            kind, name = _kind_and_name(element)
+            counts[kind] = counts.get(kind, 0) + (0 if name else 1)
+            name = name or f"{kind}{counts[kind]}"
+            if name in names:
+                raise DlcError(f"chain: two members are named {name!r}", place,
+                               "give one of them another name")
+        if isinstance(element, Layer):
+            layers[id(element)] = name
+        names.append(name)
+    return names
+
+
+def _kind_and_name(element: Any) -> tuple[str, str]:
+    """What a member of a chain is, and the name it was given ("" for none)."""
+    if isinstance(element, Layer):
+        return element.kind, element.name
+    return getattr(element, "__name__", "function").strip("<>_"), ""

@@ -6,6 +6,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, current_build, describe
+from dlc.names import name_locals
 from dlc.nn import checks
 from dlc.nn.functions import softplus
 from dlc.ops import elementwise, gather, leaf, reduce
@@ -35,10 +36,13 @@ def cross_entropy(logits: Any, label: Any, smoothing: float = 0.0) -> Node:
     checks.labels("cross_entropy", y, x)
     _remember(x, y)
     classes = int(x.shape[-1])
-    chosen = reduce.sum_(x * gather.one_hot(y, classes, x.dtype), -1)
+    target = gather.one_hot(y, classes, x.dtype)
+    chosen = reduce.sum_(x * target, -1)
     if smoothing:
         chosen = chosen * (1.0 - smoothing) + reduce.mean(x, -1) * smoothing
-    return reduce.mean(reduce.logsumexp(x, -1) - chosen)
+    log_total = reduce.logsumexp(x, -1)
+    name_locals({"target": target, "chosen": chosen, "log_total": log_total})
+    return reduce.mean(log_total - chosen)
 
 
 def binary_cross_entropy_with_logits(logits: Any, target: Any) -> Node:
