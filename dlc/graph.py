@@ -114,7 +114,7 @@ class Node(Operators):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.type.shape
+        return tuple(self.type.shape)
 
     @property
     def dtype(self) -> Any:

@@ -230,4 +230,4 @@ def _holds(type_: Type, value: Any) -> bool:
         info = np.iinfo(type_.dtype.numpy)
         return bool(info.min <= value <= info.max)
     with np.errstate(all="ignore"):
-        return value != value or float(type_.dtype.numpy.type(value)) == value
+        return bool(value != value or float(type_.dtype.numpy.type(value)) == value)

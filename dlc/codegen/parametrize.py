@@ -5,8 +5,7 @@
     (and the same with 512)                      called with n0 = 784 and n0 = 512
 
 Numbers in which all texts agree stay in the text; so do divisors, steps and stack sizes, whose
-value
-the generated code is made for.
+value the generated code is made for.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ def numbers_of(node: ast.AST) -> list[ast.Constant]:
     if isinstance(node, ast.Constant):
         number = isinstance(node.value, (int, float)) and not isinstance(node.value, bool)
         return [node] if number and abs(node.value) < 2**62 else []  # type: ignore[arg-type]
-    children = list(ast.iter_child_nodes(node))
+    children: Sequence[ast.AST] = list(ast.iter_child_nodes(node))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         if node.func.id in FIXED_CALLS:
             children = node.args[:1]

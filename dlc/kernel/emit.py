@@ -195,7 +195,7 @@ class Emitter:
                 level = max(level, self.level_of((value,)))
         return " and ".join(dict.fromkeys(words)), level
 
-    def access(self, access: Access, node: Node, guard: Guard) -> Any:
+    def access(self, access: Access, node: Node | _Reader, guard: Guard) -> Any:
         """The first piece of a view whose conditions hold, else its fill."""
         dtype = result_dtype(node)
         result: Any = Number(access.fill, dtype)

@@ -39,7 +39,7 @@ class Nest:
     """What the analysis of a group finds: parallel classes, sizes, items."""
 
     body: Graph
-    classes: AxisClasses
+    classes: MergedClasses
     parallel: tuple[Class, ...]
     column: Class | None
     sizes: dict[Class, int]
@@ -178,7 +178,8 @@ def is_item(node: Node) -> bool:
     """Whether a reduction gets loops and states of its own; a short one is unrolled in place."""
     if not is_plain_reduce(node):
         return False
-    return node.args[0].type.size > SHORT * max(node.type.size, 1) or node.type.size == 1
+    reads, gives = int(node.args[0].type.size), int(node.type.size)
+    return reads > SHORT * max(gives, 1) or gives == 1
 
 
 def find_items(body: Graph, nodes: Sequence[Node], classes: MergedClasses, parallel: set[Class],

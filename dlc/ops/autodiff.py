@@ -93,8 +93,10 @@ def pull(node: Node, g: Node) -> Sequence[Node | None]:
     if node.op.gradient == "zero" or not node.type.dtype.is_float:
         return ()
     _require_gradient(node)
+    rule = node.op.grad
+    assert rule is not None, node.op.name
     return tuple(part if arg.type.dtype.is_float else None
-                 for part, arg in zip(node.op.grad(g, node, *node.args), node.args, strict=True))
+                 for part, arg in zip(rule(g, node, *node.args), node.args, strict=True))
 
 
 def _require_gradient(node: Node) -> None:
@@ -162,8 +164,9 @@ def _push_operand(node: Node, position: int, tangent: Node) -> Node:
         args = [tangent if i == position else a for i, a in enumerate(node.args)]
         return make(node.op, args, **node.attrs)
     if node.op.kind is Kind.ELEMENTWISE:
-        part = pull(node, tangent)
-        return part[position] if part and part[position] is not None else zeros(node.type)
+        pulled = pull(node, tangent)
+        own = pulled[position] if pulled else None
+        return zeros(node.type) if own is None else own
     return _transpose_of_transpose(node, position, tangent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import register
-from dlc.ops.access import Access, Contraction, Divides, Index, Piece, Within
+from dlc.ops.access import Access, Condition, Contraction, Divides, Index, Piece, Within
 from dlc.ops.convert import as_node, broadcast_to, cast
 from dlc.ops.samples import spread
 from dlc.ops.view import flip, reshape, transpose
@@ -58,7 +59,7 @@ def _sample_matmul() -> Iterator[Any]:
         yield (spread(rng, (*lead, m, k), -2, 2), spread(rng, (*lead, k, n), -2, 2)), {}
 
 
-MATMUL = register(Op(
+MATMUL: Op = register(Op(
     "matmul", Kind.CONTRACT, _infer_matmul, _eval_matmul,
     lambda g, y, a, b: (make(MATMUL, (g, swap(b))), make(MATMUL, (swap(a), g))),
     _matmul_contraction, _sample_matmul, (0, 1), "matrix product of the last two axes, batched"))
@@ -83,7 +84,7 @@ def matmul(a: Any, b: Any) -> Node:
 def _matmul_stacks(x: Node, y: Node) -> Node:
     """Equal ranks by broadcasting; a stack times one matrix is a single, taller product."""
     if y.ndim == 2 and x.ndim > 2:
-        flat = make(MATMUL, (reshape(x, (-1, x.shape[-1])), y))
+        flat = make(MATMUL, (reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y))
         return reshape(flat, (*x.shape[:-1], y.shape[-1]))
     lead = _broadcast_lead(x, y)
     return make(MATMUL, (broadcast_to(x, (*lead, *x.shape[-2:])),
@@ -147,7 +148,7 @@ def _eval_conv(x: Any, w: Any, *, grouped: bool, stride: Any, padding: Any, lhs_
     if not grouped:
         x, w = x[:, None], w[None]
     n = len(stride)
-    dilated = np.zeros((*x.shape[:3], *((d - 1) * ld + 1 + max(lo, 0) + max(hi, 0) for d, ld, (
+    dilated: Any = np.zeros((*x.shape[:3], *((d - 1) * ld + 1 + max(lo, 0) + max(hi, 0) for d, ld, (
         lo, hi) in zip(x.shape[3:], lhs_dilation, padding, strict=True))), np.float64)
     dilated[(..., *(slice(max(lo, 0), max(lo, 0) + (d - 1) * ld + 1, ld) for d, ld, (lo, _) in zip(
         x.shape[3:], lhs_dilation, padding, strict=True)))] = x
@@ -178,7 +179,8 @@ def _conv_contraction(y: Node) -> Contraction:
     group = (1,) if grouped else ()
 
     def read_x(out: Index, inner: Index) -> Access:
-        source, conditions = [], []
+        source: list[Any] = []
+        conditions: list[Condition] = []
         for a in range(n):
             at = (out[lead + a] * attrs["stride"][a] + inner[1 + a] * attrs["rhs_dilation"][a]
                   - attrs["padding"][a][0])
@@ -279,7 +281,7 @@ def conv(x: Any, w: Any, stride: int | Sequence[int] = 1, padding: Any = 0,
         raise DlcError(f"conv({describe(a)}, {describe(b)}): groups={groups} does not divide the "
                        f"channels, or ranks differ", here(),
                        "input [N, C, S...], kernel [O, C, K...]")
-    attrs = {"stride": per_axis(stride, n), "lhs_dilation": (1,) * n,
+    attrs: dict[str, Any] = {"stride": per_axis(stride, n), "lhs_dilation": (1,) * n,
              "rhs_dilation": per_axis(dilation, n)}
     attrs["padding"] = conv_padding(padding, a, b, attrs["stride"], attrs["rhs_dilation"])
     if groups == 1:

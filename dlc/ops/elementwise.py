@@ -67,6 +67,13 @@ def const_like(x: Node, value: float) -> Node:
 
 # --- arithmetic -----------------------------------------------------------------------------
 
+# functions of the DSL that gradient rules call, made at the end of this file
+floordiv: Callable[..., Node]
+cos: Callable[..., Node]
+sin: Callable[..., Node]
+exp: Callable[..., Node]
+sign: Callable[..., Node]
+
 ADD = _op("add", "x + y", np.add, numeric_type, binary(), lambda g, y, a, b: (g, g),
           emit=lambda k, a, b: k.binary("+", a, b))
 SUB = _op("sub", "x - y", np.subtract, numeric_type, binary(), lambda g, y, a, b: (g, -g),

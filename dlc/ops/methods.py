@@ -86,7 +86,6 @@ def _axis_key(x: Node, part: Any, axis: int, size: int) -> tuple[int, int, int, 
     return 0, size, 1, True, convert.as_node(part)
 
 
-
 def install() -> None:
     """Give Node its operators; the graph module itself knows no operator."""
     e = elementwise
@@ -96,9 +95,10 @@ def install() -> None:
     for name, function in pairs.items():
         setattr(Node, f"__{name}__", lambda self, other, f=function: f(self, other))
         setattr(Node, f"__r{name}__", _swapped(function))
-    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-        # hashing stays by identity: two live nodes never share a hash, so dicts of nodes are safe
-        setattr(Node, f"__{name}__", lambda self, other, f=getattr(e, name): f(self, other))
+    # hashing stays by identity: two live nodes never share a hash, so dicts of nodes are safe
+    comparisons = {"eq": e.eq, "ne": e.ne, "lt": e.lt, "le": e.le, "gt": e.gt, "ge": e.ge}
+    for name, function in comparisons.items():
+        setattr(Node, f"__{name}__", lambda self, other, f=function: f(self, other))
     functions: dict[str, Callable[..., Any]] = {
         "__neg__": e.neg, "__abs__": e.abs_, "__invert__": e.not_, "__getitem__": index,
         "__len__": _length, "__iter__": _iterate,

@@ -11,7 +11,7 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, check_shape, describe, make
 from dlc.ops import register
-from dlc.ops.access import Access, Divides, Index, Piece, Within
+from dlc.ops.access import Access, Condition, Divides, Index, Piece, Within
 from dlc.ops.convert import as_node
 from dlc.ops.reduce import Axes, axes_of, check_axes
 from dlc.ops.samples import spread
@@ -242,15 +242,17 @@ def _grad_pad(g: Node, y: Node, x: Node) -> tuple[Node]:
 
 
 def _emit_pad(index: Index, y: Node) -> Access:
-    source, conditions = [], []
+    source: list[Any] = []
+    conditions: list[Condition] = []
     axes = zip(index, y.attrs["low"], y.attrs["high"], y.attrs["interior"], y.args[0].shape,
                strict=True)
     for i, lo, hi, gap, d in axes:
         at = i - lo if lo else i
         if gap:
-            conditions += [Divides(at, gap + 1)]
+            # the bounds come before the division, which takes no negative number
+            conditions += [Within(at, 0, (int(d) - 1) * (gap + 1) + 1), Divides(at, gap + 1)]
             at = at // (gap + 1)
-        if lo or hi or gap:
+        elif lo or hi:
             conditions += [Within(at, 0, int(d))]
         source.append(at)
     return Access((Piece(0, tuple(source), tuple(conditions)),), y.attrs["value"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from dlc.graph import Kind, Node, Op, OpError, check_shape, make
 from dlc.ops import register
-from dlc.ops.access import Access, Divides, Index, Piece, Reduction, Within
+from dlc.ops.access import Access, Condition, Divides, Index, Piece, Reduction, Within
 from dlc.ops.convert import as_node
 from dlc.ops.reduce import max_, mean, simple
 from dlc.ops.samples import spread
@@ -106,8 +106,8 @@ def _eval_fold(g: Any, *, extent: Any, size: Any, stride: Any, dilation: Any) ->
     lead = g.ndim - 2 * n
     x = np.zeros((*g.shape[:lead], *extent), g.dtype)
     for k in np.ndindex(*size):
-        at = tuple(slice(k[a] * dilation[a], k[a] * dilation[a] + (g.shape[lead + a] - 1)
-                         * stride[a] + 1, stride[a]) for a in range(n))
+        at: list[Any] = [slice(k[a] * dilation[a], k[a] * dilation[a] + (g.shape[lead + a] - 1)
+                               * stride[a] + 1, stride[a]) for a in range(n)]
         x[(..., *at)] += g[(..., *k)]
     return x
 
@@ -120,7 +120,8 @@ def _fold_reduction(y: Node) -> Reduction:
         return _apart(y, lead)
 
     def read(out: Index, inner: Index) -> Access:
-        source, conditions = [], []
+        source: list[Any] = []
+        conditions: list[Condition] = []
         for a in range(n):
             # a window of one offset per position needs no division: keep the map simple
             at = out[lead + a] - inner[a] * dilation[a]
@@ -160,7 +161,7 @@ def _sample_fold() -> Iterator[Any]:
                                             "dilation": dilation}
 
 
-FOLD = register(Op(
+FOLD: Op = register(Op(
     "fold", Kind.REDUCE, _infer_fold, _eval_fold,
     lambda g, y, x: (make(WINDOW, (g,), size=y.attrs["size"], stride=y.attrs["stride"],
                           dilation=y.attrs["dilation"]),),

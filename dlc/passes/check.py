@@ -6,7 +6,7 @@ first node of the new graph whose value the old one does not hold, and the user'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,7 @@ def _report(name: str, label: str, output: Node, old: dict[Node, Any],
         culprit.loc, "this is a mistake in dlc; DLC_CHECK=2 shows it, please report the program")
 
 
-def _is_new(node: Node, value: Any, known: dict[tuple[Any, ...], Sequence[Any]]) -> bool:
+def _is_new(node: Node, value: Any, known: Mapping[tuple[Any, ...], Sequence[Any]]) -> bool:
     if not isinstance(node.type, Type):
         return False
     return not any(close(value, v) for v in known.get((value.dtype, value.shape), ()))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
+from dlc.errors import Loc
 from dlc.graph import Build, Graph, Kind, Node, building, make, rebuild, serving
 from dlc.ops import higher, leaf
 from dlc.ops.leaf import input_
@@ -104,6 +105,6 @@ def name_of(group: Group) -> str:
     return "_".join(short[:3])
 
 
-def lines_of(members: Iterable[Node]) -> tuple:
+def lines_of(members: Iterable[Node]) -> tuple[Loc, ...]:
     """The user lines that a group serves, in order, without repeats."""
     return tuple(dict.fromkeys(loc for n in members for loc in n.locs))

@@ -70,7 +70,8 @@ def reads_own(reader: Node, node: Node) -> bool:
 def work_of(node: Node) -> int:
     """Elements that a node walks."""
     operand = max((a.type.size for a in node.args if isinstance(a.type, Type)), default=1)
-    return max(node.type.size, operand) if node.op.kind is Kind.REDUCE else node.type.size
+    own = int(node.type.size)
+    return max(own, operand) if node.op.kind is Kind.REDUCE else own
 
 
 class Fuser:
@@ -80,7 +81,7 @@ class Fuser:
         self.graph = graph
         self.order = graph.nodes()
         self.classes: AxisClasses = classes_of(self.order)
-        self.roots = {n for n in graph.outputs if n.op is not leaf.INPUT}
+        self.roots = {n for n in graph.outputs if n.op not in (leaf.INPUT, leaf.ARRAY)}
         self.free = self._free_scalars()
         self.floating = floating_nodes(graph, self.roots, self.free)
         self.group: dict[Node, Group] = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from dlc.graph import Kind, Node
 from dlc.ops import higher, leaf
@@ -109,7 +110,7 @@ def plan_memory(schedule: Schedule, persistent: Mapping[Node, int], base: int,
     total = min((place(spans, key) for key in ORDERS), default=0)
     best = min(ORDERS, key=lambda key: place(spans, key))
     place(spans, best)
-    offsets: dict[Node | Scratch, int] = dict(persistent)
+    offsets: dict[Any, int] = dict(persistent)
     for span in spans:
         for value in span.values:
             offsets[value] = base + span.offset

@@ -7,6 +7,6 @@ from dlc.text.parsing import Parsed, parse_graph, parse_text
 from dlc.text.printing import print_graph
 
 # The graph module knows no printer: a Graph gets its text here, as Node gets its operators.
-Graph.__str__ = print_graph  # type: ignore[method-assign]
+Graph.__str__ = print_graph  # type: ignore[method-assign, assignment]
 
 __all__ = ["Parsed", "parse_graph", "parse_text", "print_graph"]

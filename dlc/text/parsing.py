@@ -144,7 +144,7 @@ class _Reader:
         missing: list[ast.expr | None] = [None] * (len(arguments.args) - len(arguments.defaults))
         first = tree.lineno
         found = []
-        for argument, default in zip(arguments.args, missing + arguments.defaults, strict=True):
+        for argument, default in zip(arguments.args, [*missing, *arguments.defaults], strict=True):
             type_, offset = self.annotation(argument.annotation, argument)
             role, label = self.role(default, argument.arg)
             line = argument.lineno
@@ -225,8 +225,9 @@ class _Reader:
                 raise TextError(f"{op.name} has no attribute {keyword.arg}", keyword.value,
                                 f"it has {', '.join(sorted(known)) or 'none'}")
             attrs[keyword.arg] = read_value(keyword.value, self.functions)
-        for key in told_by_type(op) if type_ is not None else ():
-            attrs.setdefault(key, FROM_TYPE[key](type_))
+        if type_ is not None:
+            for key in told_by_type(op):
+                attrs.setdefault(key, FROM_TYPE[key](type_))
         return attrs
 
     def literal(self, op: Op, tree: ast.Call, type_: Type | None, name: str,

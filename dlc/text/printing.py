@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from inspect import signature
 from typing import Any
@@ -16,7 +16,8 @@ from dlc.types import TupleType, Type, bool_
 
 WIDTH = 100
 # Attributes that the binder's type tells: the text leaves them out.
-FROM_TYPE = {"shape": lambda t: tuple(t.shape), "type": lambda t: t, "dtype": lambda t: t.dtype}
+FROM_TYPE: dict[str, Callable[[Type], Any]] = {
+    "shape": lambda t: tuple(t.shape), "type": lambda t: t, "dtype": lambda t: t.dtype}
 
 
 def print_graph(graph: Graph, offsets: Mapping[Node, int] | None = None,
