@@ -19,14 +19,14 @@ High-Performance Matrix Multiplication", TOMS 34(3), 2008. docs/design/contracti
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from llvmlite import ir
 
+from dlc.codegen.tile_writer import I32, I64, TileWriter, number
 from dlc.program import TileText
 from dlc.types import DType, dtype
 
@@ -89,115 +89,11 @@ def tile(name: str, isa: str) -> TileText:
     if match[1] in ("gemm", "taps") and block[1] % lanes:
         raise TileError(f"{name}: {block[1]} columns are no whole number of {lanes}-lane vectors")
     make, params, plain = _FAMILIES[match[1]]
-    text = make(_Writer(name, params, kind, lanes), *block)
+    text = make(TileWriter(name, params, kind, lanes), *block)
     pointer = f"{kind.name}*"
     types = tuple({"T*": pointer}.get(p, p) for _, p in params)
     body = plain.format(name=name, params=", ".join(n for n, _ in params), R=block[0], C=block[1])
     return TileText(name, text, types, "void", body)
-
-
-class _Writer:
-    """Builds one function: vectors of the tile's element type, loops, broadcasts, fma."""
-
-    def __init__(self, name: str, params: tuple[tuple[str, str], ...], kind: DType,
-                 lanes: int) -> None:
-        self.element = ir.FloatType() if kind.name == "f32" else ir.DoubleType()
-        self.suffix, self.size, self.lanes = f"v{lanes}{kind.name}", kind.bytes, lanes
-        self.vector = ir.VectorType(self.element, lanes)
-        self.module = ir.Module(name=name)
-        self.module.triple = ""
-        types = [_I64 if t == "i64" else ir.PointerType() for _, t in params]
-        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
-        # every kernel that calls the tile brings the same definition along
-        self.function.linkage = "linkonce_odr"
-        for attribute in ("nounwind", "noinline"):
-            self.function.attributes.add(attribute)
-        for argument, (label, t) in zip(self.function.args, params, strict=True):
-            argument.name = label
-            if t != "i64":
-                argument.add_attribute("noalias")
-        self.args = self.function.args
-        self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
-
-    def at(self, pointer: Any, index: Any, scale: int = 1) -> Any:
-        """pointer + index * scale elements."""
-        if isinstance(index, int):
-            index = number(index)
-        if scale != 1:
-            index = self.b.mul(index, number(scale))
-        return self.b.gep(pointer, [index], source_etype=self.element)
-
-    def word(self, table: Any, index: int | Any) -> Any:
-        """table[index] of an i64 table."""
-        index = number(index) if isinstance(index, int) else index
-        return self.b.load(self.b.gep(table, [index], source_etype=_I64), typ=_I64)
-
-    def load(self, pointer: Any) -> Any:
-        return self.b.load(pointer, typ=self.vector, align=self.size)
-
-    def store(self, value: Any, pointer: Any) -> None:
-        self.b.store(value, pointer, align=self.size)
-
-    def call(self, stem: str, result: Any, operands: list[Any]) -> Any:
-        """An LLVM intrinsic on this tile's vectors."""
-        function = self.module.globals.get(stem)
-        if function is None:
-            kind = ir.FunctionType(result, [o.type for o in operands])
-            function = ir.Function(self.module, kind, stem)
-        return self.b.call(function, operands)
-
-    def fma(self, a: Any, b: Any, c: Any) -> Any:
-        return self.call(f"llvm.fma.{self.suffix}", self.vector, [a, b, c])
-
-    def broadcast(self, pointer: Any) -> Any:
-        """The element at `pointer` in every lane."""
-        one = self.b.load(pointer, typ=self.element, align=self.size)
-        none = ir.Constant(self.vector, ir.Undefined)
-        first = self.b.insert_element(none, one, ir.Constant(_I32, 0))
-        zeros = ir.Constant(ir.VectorType(_I32, self.lanes), None)
-        return self.b.shuffle_vector(first, none, zeros)
-
-    def block(self, label: str) -> Any:
-        """Append a block, jump to it when the current one is still open, and go on there."""
-        block = self.function.append_basic_block(label)
-        if not self.b.block.is_terminated:
-            self.b.branch(block)
-        self.b = ir.IRBuilder(block)
-        return block
-
-    @contextmanager
-    def loop(self, count: Any, step: int, carried: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
-        """for i in range(0, count, step), at least once. The body replaces items of the list it
-        is given; afterwards the list holds the final values."""
-        before = self.b.block
-        head = self.block("loop")
-        i = self.b.phi(_I64)
-        phis = [self.b.phi(v.type) for v in carried]
-        values: list[Any] = list(phis)
-        yield i, values
-        after = self.b.add(i, number(step))
-        i.add_incoming(number(0), before)
-        i.add_incoming(after, self.b.block)
-        for phi, first, last in zip(phis, carried, values, strict=True):
-            phi.add_incoming(first, before)
-            phi.add_incoming(last, self.b.block)
-        again = self.b.icmp_signed("<", after, count)
-        leave = self.function.append_basic_block("done")
-        self.b.cbranch(again, head, leave)
-        self.b = ir.IRBuilder(leave)
-
-    def finish(self) -> str:
-        if not self.b.block.is_terminated:
-            self.b.ret_void()
-        return str(self.module)
-
-
-_I32, _I64 = ir.IntType(32), ir.IntType(64)
-
-
-def number(value: int) -> Any:
-    """An i64 constant."""
-    return ir.Constant(_I64, value)
 
 
 # ---- gemm and taps: a block of C in registers --------------------------------------------------
@@ -208,15 +104,15 @@ def _row_counts(block_rows: int) -> list[int]:
     return [block_rows, *(r for r in (8, 6, 4, 2) if r < block_rows)]
 
 
-def _gemm(w: _Writer, block_rows: int, block_cols: int) -> str:
+def _gemm(w: TileWriter, block_rows: int, block_cols: int) -> str:
     return _blocks(w, block_rows, block_cols, lambda b, ldb, k: w.at(b, w.b.mul(k, ldb)))
 
 
-def _taps(w: _Writer, block_rows: int, block_cols: int) -> str:
+def _taps(w: TileWriter, block_rows: int, block_cols: int) -> str:
     return _blocks(w, block_rows, block_cols, lambda b, table, k: w.at(b, w.word(table, k)))
 
 
-def _blocks(w: _Writer, block_rows: int, block_cols: int, row_of_b: Callable[..., Any]) -> str:
+def _blocks(w: TileWriter, block_rows: int, block_cols: int, row_of_b: Callable[..., Any]) -> str:
     """One loop per row count, chosen by the argument `rows`."""
     a, b, where, k, c, ldc, rows, add = w.args
     counts = _row_counts(block_rows)
@@ -233,7 +129,7 @@ def _blocks(w: _Writer, block_rows: int, block_cols: int, row_of_b: Callable[...
     return w.finish()
 
 
-def _multiply(w: _Writer, left: Any, right: Any, k: Any, row_of_b: Callable[..., Any]) -> Any:
+def _multiply(w: TileWriter, left: Any, right: Any, k: Any, row_of_b: Callable[..., Any]) -> Any:
     """sum_k A[k, :count] outer B[k, :]: the rows of the sum, each a list of vectors."""
     (a, stride, count), (b, where, cols) = left, right
     vectors = cols // w.lanes
@@ -250,7 +146,7 @@ def _multiply(w: _Writer, left: Any, right: Any, k: Any, row_of_b: Callable[...,
     return [acc[r * vectors:(r + 1) * vectors] for r in range(count)]
 
 
-def _write(w: _Writer, acc: Any, c: Any, ldc: Any, add: Any) -> None:
+def _write(w: TileWriter, acc: Any, c: Any, ldc: Any, add: Any) -> None:
     """C = acc, or C += acc where `add` is not zero."""
     with w.b.if_else(w.b.icmp_signed("!=", add, number(0))) as (then, otherwise):
         for branch, adds in ((then, True), (otherwise, False)):
@@ -266,7 +162,7 @@ def _write(w: _Writer, acc: Any, c: Any, ldc: Any, add: Any) -> None:
 # ---- dots: vectors along k ---------------------------------------------------------------------
 
 
-def _dots(w: _Writer, rows: int, cols: int) -> str:
+def _dots(w: TileWriter, rows: int, cols: int) -> str:
     """C[r, j] = sum over `repeat` runs of `k` elements of A[r] * B[table[j]].
 
     Both operands are contiguous along k: nothing is packed, each lane sums every lanes-th element.
@@ -292,21 +188,21 @@ def _dots(w: _Writer, rows: int, cols: int) -> str:
     return w.finish()
 
 
-def _lane_sum(w: _Writer, value: Any) -> Any:
+def _lane_sum(w: TileWriter, value: Any) -> Any:
     """The sum of all lanes, halves added to halves: a fixed order."""
     width = w.lanes
     while width > 1:
         width //= 2
-        order = [ir.Constant(_I32, (i + width) if i < width else 0) for i in range(w.lanes)]
-        mask = ir.Constant(ir.VectorType(_I32, w.lanes), order)
+        order = [ir.Constant(I32, (i + width) if i < width else 0) for i in range(w.lanes)]
+        mask = ir.Constant(ir.VectorType(I32, w.lanes), order)
         value = w.b.fadd(value, w.b.shuffle_vector(value, value, mask))
-    return w.b.extract_element(value, ir.Constant(_I32, 0))
+    return w.b.extract_element(value, ir.Constant(I32, 0))
 
 
 # ---- transpose and copy ------------------------------------------------------------------------
 
 
-def _transpose(w: _Writer, _rows: int, _cols: int) -> str:
+def _transpose(w: TileWriter, _rows: int, _cols: int) -> str:
     """Blocks of lanes x lanes through log2(lanes) rounds of shuffles; masks at the edges."""
     dst, ldd, src, lds, rows, cols = w.args
     with w.loop(rows, w.lanes, []) as (i, _):
@@ -323,7 +219,7 @@ def _transpose(w: _Writer, _rows: int, _cols: int) -> str:
     return w.finish()
 
 
-def _copy(w: _Writer, _rows: int, _cols: int) -> str:
+def _copy(w: TileWriter, _rows: int, _cols: int) -> str:
     """A column of vectors after the other, so that the mask is made once."""
     dst, ldd, src, lds, rows, cols = w.args
     true = ir.Constant(ir.IntType(1), 1)
@@ -335,7 +231,7 @@ def _copy(w: _Writer, _rows: int, _cols: int) -> str:
     return w.finish()
 
 
-def _transposed(w: _Writer, block: list[Any]) -> list[Any]:
+def _transposed(w: TileWriter, block: list[Any]) -> list[Any]:
     """Exchange ever larger squares: after the round of `width`, blocks of 2*width are done."""
     width = 1
     while width < w.lanes:
@@ -352,32 +248,32 @@ def _transposed(w: _Writer, block: list[Any]) -> list[Any]:
 
 
 def _mask(order: list[int]) -> Any:
-    return ir.Constant(ir.VectorType(_I32, len(order)), [ir.Constant(_I32, i) for i in order])
+    return ir.Constant(ir.VectorType(I32, len(order)), [ir.Constant(I32, i) for i in order])
 
 
-def _live(w: _Writer, start: Any, end: Any) -> Any:
+def _live(w: TileWriter, start: Any, end: Any) -> Any:
     """Lane l is on where start + l < end."""
-    wide = ir.VectorType(_I64, w.lanes)
+    wide = ir.VectorType(I64, w.lanes)
     none = ir.Constant(wide, ir.Undefined)
-    left = w.b.insert_element(none, w.b.sub(end, start), ir.Constant(_I32, 0))
-    left = w.b.shuffle_vector(left, none, ir.Constant(ir.VectorType(_I32, w.lanes), None))
+    left = w.b.insert_element(none, w.b.sub(end, start), ir.Constant(I32, 0))
+    left = w.b.shuffle_vector(left, none, ir.Constant(ir.VectorType(I32, w.lanes), None))
     lanes = ir.Constant(wide, [number(i) for i in range(w.lanes)])
     return w.b.icmp_signed("<", lanes, left)
 
 
-def _both(w: _Writer, lanes: Any, row: Any) -> Any:
+def _both(w: TileWriter, lanes: Any, row: Any) -> Any:
     """`lanes` where `row` holds, else none."""
     return w.b.select(row, lanes, ir.Constant(lanes.type, None))
 
 
-def _masked_load(w: _Writer, pointer: Any, lanes: Any, row: Any) -> Any:
-    operands = [pointer, ir.Constant(_I32, w.size), _both(w, lanes, row),
+def _masked_load(w: TileWriter, pointer: Any, lanes: Any, row: Any) -> Any:
+    operands = [pointer, ir.Constant(I32, w.size), _both(w, lanes, row),
                 ir.Constant(w.vector, None)]
     return w.call(f"llvm.masked.load.{w.suffix}.p0", w.vector, operands)
 
 
-def _masked_store(w: _Writer, value: Any, pointer: Any, lanes: Any, row: Any) -> None:
-    operands = [value, pointer, ir.Constant(_I32, w.size), _both(w, lanes, row)]
+def _masked_store(w: TileWriter, value: Any, pointer: Any, lanes: Any, row: Any) -> None:
+    operands = [value, pointer, ir.Constant(I32, w.size), _both(w, lanes, row)]
     w.call(f"llvm.masked.store.{w.suffix}.p0", ir.VoidType(), operands)
 
 
@@ -422,7 +318,7 @@ def _params(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((p.split(":")[0], p.split(":")[1]) for p in text.split())
 
 
-_FAMILIES: dict[str, tuple[Callable[[_Writer, int, int], str], Any, str]] = {
+_FAMILIES: dict[str, tuple[Callable[[TileWriter, int, int], str], Any, str]] = {
     "gemm": (_gemm, _params("a:T* b:T* ldb:i64 k:i64 c:T* ldc:i64 rows:i64 add:i64"),
              _PLAIN_GEMM),
     "taps": (_taps, _params("a:T* b:T* table:i64* k:i64 c:T* ldc:i64 rows:i64 add:i64"),

@@ -14,11 +14,11 @@ from typing import Any
 
 from dlc.codegen.tiles import Isa
 from dlc.graph import Graph, Kind, Node
+from dlc.kernel.contract_conv import dots_writer, taps_writer
 from dlc.kernel.contract_gemm import GemmWriter
 from dlc.kernel.contract_matrix import packing
 from dlc.kernel.contract_pack import Index, Job
 from dlc.kernel.contract_plan import Shape, blocking, ravel
-from dlc.kernel.contract_window import dots_writer, taps_writer
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import block, computing, function_text

@@ -15,10 +15,12 @@ from dlc.codegen.parametrize import share
 from dlc.codegen.prelude import prelude_text
 from dlc.codegen.tiles import ISAS, tile
 from dlc.evaluate import run as evaluate_nodes
-from dlc.graph import Build, Graph, Node, building
+from dlc.graph import Build, Graph, Kind, Node, Op, building, make
+from dlc.kernel import contract_plan
 from dlc.kernel.contract import Lowered, lower_contract, output_index, uses_tiles
 from dlc.kernel.index import sum_of
-from dlc.ops.contract import conv, matmul, swap
+from dlc.ops import REGISTRY
+from dlc.ops.contract import CONV, conv, matmul, swap
 from dlc.ops.convert import broadcast_to, cast
 from dlc.ops.elementwise import maximum, where
 from dlc.ops.leaf import input_
@@ -236,6 +238,36 @@ def conv_weight_gradient_strided() -> tuple[list[Node], list[Node]]:
     return [dw], [x, g]
 
 
+@case
+def conv_line_groups() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[5, 6, 40]), input_("w", f32[9, 2, 5])
+    return [conv(x, w, padding=2, groups=3)], [x, w]
+
+
+@case
+def conv_line_groups_weight_gradient() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f64[11, 6, 40]), input_("w", f64[9, 2, 5])
+    y = reshape(x, (11, 3, 2, 40)), reshape(w, (3, 3, 2, 5))
+    y = make(CONV, y, grouped=True, stride=(1,), padding=((2, 1),), lhs_dilation=(1,),
+             rhs_dilation=(2,))
+    g = input_("g", y.type)
+    _, dw = CONV.grad(g, y, *y.args)
+    return [dw], [x, g]
+
+
+@case
+def conv_half_with_prologue_and_bias() -> tuple[list[Node], list[Node]]:
+    x, w, b = input_("x", bf16[3, 2, 11, 10]), input_("w", bf16[5, 2, 3, 3]), input_("b", bf16[5])
+    y = conv(x * 2.0, w, padding=1, dilation=2)
+    return [maximum(y + reshape(b, (5, 1, 1)), 0.0)], [x, w, b]
+
+
+@case
+def conv_space() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[2, 2, 5, 6, 7]), input_("w", f32[4, 2, 2, 3, 3])
+    return [conv(x, w, padding=1)], [x, w]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_compiled(name: str) -> None:
     with building(Build()):
@@ -251,10 +283,27 @@ def test_interpreted(name: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ["avx2", "neon", "sse2"])
-def test_other_instruction_sets(isa: str) -> None:
+@pytest.mark.parametrize("name", ["dense_relu", "conv_padded", "conv_weight_gradient"])
+def test_other_instruction_sets(name: str, isa: str) -> None:
     with building(Build()):
-        outputs, inputs = dense_relu()
+        outputs, inputs = CASES[name]()
         check(outputs, inputs, isa)
+
+
+@pytest.mark.parametrize("op", [o for o in REGISTRY.values() if o.kind is Kind.CONTRACT],
+                         ids=lambda o: o.name)
+def test_records(op: Op, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samples of every contraction, and of its gradients, however small."""
+    monkeypatch.setattr(contract_plan, "TINY", 0)
+    assert op.samples is not None and op.grad is not None
+    for arrays, attrs in op.samples():
+        with building(Build()):
+            inputs = [input_(n, f32[a.shape]) for n, a in zip("ab", arrays, strict=True)]
+            y = make(op, inputs, **attrs)
+            check([y], inputs)
+            g = input_("g", y.type)
+            for i, cotangent in enumerate(op.grad(g, y, *inputs)):
+                check([cotangent], [g, inputs[1 - i]])
 
 
 @pytest.mark.parametrize(("view", "index"), [
