@@ -56,4 +56,4 @@ def graph_of(sample: Sample) -> Graph:
     """The graph of the single operator."""
     with building(Build()):
         inputs = inputs_for(sample.arrays)
-        return Graph(sample.op.name, inputs, (make(sample.op, inputs, **sample.attrs),))
+        return Graph(sample.op.name, inputs, (make(sample.op, inputs, **sample.attrs),), ("y",))

@@ -1,0 +1,74 @@
+"""The CPU backend against the evaluator: every sample of every operator, and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc.evaluate import evaluate
+from dlc.graph import Build, Graph, building
+from dlc.ops import leaf
+from dlc.ops.autodiff import reverse
+from dlc.types import DType, bf16, f16, f64
+from tests.ops.sampled import SAMPLES, SMOOTH, Sample, graph_of
+
+# Polynomials are within 4 units in the last place; a sum of n terms loses up to n in any order.
+TOLERANCE = {"f64": 1e-12, "f32": 2e-6, "f16": 2e-3, "bf16": 2e-2}
+
+
+def check(graph: Graph, arrays: tuple[np.ndarray, ...]) -> None:
+    """Run `graph` on the CPU and through the evaluator; compare outputs by name."""
+    with dlc.compile(graph).load(threads=2) as program:
+        found = program(*arrays)
+    expected = evaluate(graph, *arrays)
+    names = graph.output_names
+    pairs = {n: (found, expected) for n in names} if len(names) == 1 else {
+        n: (found[n], expected[n]) for n in names}
+    for name, node in zip(names, graph.outputs, strict=True):
+        got, want = (np.asarray(a) for a in pairs[name])
+        assert (got.dtype, got.shape) == (want.dtype, want.shape) == (
+            node.dtype.numpy, tuple(node.shape))
+        compare(got, want, TOLERANCE.get(node.dtype.name), name)
+
+
+def compare(got: Any, want: Any, tolerance: float | None, name: str) -> None:
+    if tolerance is None:
+        np.testing.assert_array_equal(got, want, err_msg=name)
+        return
+    size = float(np.max(np.abs(want[np.isfinite(want)]), initial=0.0))
+    np.testing.assert_allclose(got.astype(np.float64), want.astype(np.float64), rtol=tolerance,
+                               atol=tolerance * size, err_msg=name)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_value_on_the_cpu(sample: Sample) -> None:
+    check(graph_of(sample), sample.arrays)
+
+
+@pytest.mark.parametrize("sample", SMOOTH, ids=str)
+def test_gradient_on_the_cpu(sample: Sample) -> None:
+    """The derivative's operators in the types that they have there: f32."""
+    with building(Build()):
+        graph = graph_of(sample)
+        y = graph.outputs[0]
+        u = leaf.input_("u", y.type)
+        grads = reverse({y: u}, [graph.inputs[i] for i in sample.floats()])
+    names = tuple(f"dx{i}" for i in sample.floats())
+    ramp = np.linspace(-1, 1, y.type.size).reshape(tuple(y.shape)).astype(y.dtype.numpy)
+    check(Graph(f"grad_{sample.op.name}", (*graph.inputs, u), tuple(grads), names),
+          (*sample.arrays, ramp))
+
+
+LARGEST = {s.op.name: s for s in SAMPLES if s.floats()}
+
+
+@pytest.mark.parametrize("kind", [f64, f16, bf16], ids=str)
+@pytest.mark.parametrize("name", LARGEST)
+def test_other_floats_on_the_cpu(name: str, kind: DType) -> None:
+    """The last sample of every operator that takes floats, in the other float dtypes."""
+    sample = LARGEST[name]
+    arrays = tuple(a.astype(kind.numpy) if a.dtype.kind == "f" else a for a in sample.arrays)
+    check(graph_of(Sample(sample.op, sample.number, arrays, sample.attrs)), arrays)
