@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.codegen import prelude, tiles
@@ -152,13 +152,15 @@ def entry_of(d: Draft, table: Mapping[int, Use]) -> Entry:
     writes: Ranges = []
     for node in d.schedule.launches:
         launch, mine_r, mine_w = launch_of_node(d, node, table)
+        if not launch.stages:
+            launches.append(replace(launch, barrier=False))  # only values without elements
+            continue
         barrier = overlaps(mine_r, writes) or overlaps(mine_w, writes) or overlaps(mine_w, reads)
         if barrier:
             reads, writes = [], []
         reads += mine_r
         writes += mine_w
-        launches.append(Launch(launch.name, launch.stages, launch.lines, launch.flops,
-                               launch.bytes, barrier))
+        launches.append(replace(launch, barrier=barrier))
     inputs = tuple(Port(n.attrs["label"], n.type, offsets[n], n.attrs["role"])
                    for n in graph.inputs if n.attrs["role"] not in ("param", "state"))
     outputs = tuple(

@@ -9,7 +9,7 @@ from typing import Any
 from dlc.graph import Graph, Kind, Node, toposort
 from dlc.kernel import contract
 from dlc.kernel.emit import Emitter, Names
-from dlc.kernel.ir import function_text
+from dlc.kernel.ir import computing, function_text
 from dlc.kernel.loops import LoopWriter
 from dlc.kernel.nest import analyse
 from dlc.ops import leaf
@@ -128,8 +128,16 @@ def _lower_scatter(part: Graph, aliases: Mapping[Node, Node]) -> Lowered:
     from dlc.kernel.scatter import write_scatter
 
     table = buffers(part, aliases)
+    (node,) = part.outputs
     emitter = Emitter(table.loads, table.stores)
-    chunks = write_scatter(part.outputs[0], emitter)
+    sums = None
+    if computing(node.type.dtype) is not node.type.dtype:
+        # half precisions add up in f32 and round once
+        space = Scratch("sums", computing(node.type.dtype), node.type.size)
+        sums = emitter.names.new(space.name)
+        table.params.append(Parameter(sums, space.dtype.name, "pointer", True))
+        table.operands.append(space)
+    chunks = write_scatter(node, emitter, sums)
     text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
                          emitter.stack[0].statements)
     kernel = Kernel(part.name, tuple(table.params), text)

@@ -16,7 +16,7 @@ from dlc.ops import higher, leaf, view
 from dlc.ops.axes import carried
 from dlc.ops.leaf import input_
 from dlc.passes.components import components
-from dlc.types import TupleType
+from dlc.types import TupleType, Type
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ def launch_of(value: Node) -> Node:
     return value.args[0] if value.op is higher.ITEM else value
 
 
-def result_types(launch: Node) -> tuple:
+def result_types(launch: Node) -> tuple[Type, ...]:
     """The types of a launch's results."""
     return launch.type.items if isinstance(launch.type, TupleType) else (launch.type,)
 
@@ -61,12 +61,16 @@ def update_pairs(graph: Graph) -> dict[Node, Node]:
 
 def with_copies(graph: Graph) -> Graph:
     """Give each update a value of its own: a new value that is another input, or that replaces two
-    inputs, is copied."""
+    inputs, is copied. So is an input that is given out as it was before its update."""
     seen: set[Node] = set()
     outputs = list(graph.outputs)
     inputs = {i.attrs["label"]: i for i in graph.inputs}
+    old = set(update_pairs(graph).values())
     for at, (name, value) in enumerate(zip(graph.output_names, graph.outputs, strict=True)):
-        if name not in graph.updates or value is inputs[graph.updates[name]]:
+        if name not in graph.updates:
+            outputs[at] = copy_of(value) if value in old else value
+            continue
+        if value is inputs[graph.updates[name]]:
             continue
         if (value.op is not higher.FUSED and value.op is not higher.ITEM) or value in seen:
             outputs[at] = copy_of(value)

@@ -49,7 +49,7 @@ VIEWS: tuple[Rule, ...] = (
          examples=("x: f32[3]; p = (0,); q = (3,); r = (1,)",)),
     rule("slice(slice(x, start=p, stop=q, step=r), start=s, stop=t, step=u) -> "
          "slice(x, start=slice_start(p, r, s), stop=slice_stop(slice_start(p, r, s), "
-         "product(r, u), y.shape), step=product(r, u))",
+         "product(r, u), y.shape), step=product(r, u))", "y.type.size > 0",
          examples=("x: f32[20]; p = (1,); q = (18,); r = (2,); s = (1,); t = (7,); u = (3,)",)),
     rule("pad(x, low=p, high=q, interior=r, value=v) -> x", "tuple(x.shape) == tuple(y.shape)",
          examples=("x: f32[3]; p = (0,); q = (0,); r = (0,); v = 0.0",)),
