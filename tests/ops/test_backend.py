@@ -25,7 +25,7 @@ def check(graph: Graph, arrays: tuple[np.ndarray, ...]) -> None:
         found = program(*arrays)
     expected = evaluate(graph, *arrays)
     names = graph.output_names
-    pairs = {n: (found, expected) for n in names} if len(names) == 1 else {
+    pairs = dict.fromkeys(names, (found, expected)) if len(names) == 1 else {
         n: (found[n], expected[n]) for n in names}
     for name, node in zip(names, graph.outputs, strict=True):
         got, want = (np.asarray(a) for a in pairs[name])
