@@ -224,7 +224,7 @@ def task_source(task: Task, batch: int | None, tails: Mapping[str, int], name: s
 
 def instruction_set() -> str:
     """The instruction set to generate for: DLC_CPU, else the best that this machine has."""
-    from dlc.codegen.tiles import isa_of
+    from dlc.kernel.isa import isa_of
 
     asked = env.text("DLC_CPU")
     if asked:

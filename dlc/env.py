@@ -44,9 +44,13 @@ def check() -> None:
 
 
 def text(name: str) -> str:
-    """The value of switch `name`, or its default."""
+    """The value of switch `name`, or its default; raises EnvError when it is none of its words."""
     switch = next(s for s in SWITCHES if s.name == name)
-    return os.environ.get(name, switch.default)
+    value = os.environ.get(name, switch.default)
+    words = switch.values.split(" | ")
+    if len(words) > 1 and value not in (switch.default, *words):
+        raise EnvError(f"{name}={value!r} does not fit; it takes {', '.join(words)}")
+    return value
 
 
 def number(name: str) -> int:

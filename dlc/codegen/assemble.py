@@ -10,6 +10,7 @@ from typing import Any
 from dlc.codegen import prelude, tiles
 from dlc.codegen.parametrize import Use, share
 from dlc.graph import Graph, Kind, Node
+from dlc.kernel.isa import ISAS
 from dlc.kernel.lower import Lowered, lower
 from dlc.ops import higher, leaf
 from dlc.passes.order import Schedule, order, reads
@@ -44,7 +45,7 @@ class Draft:
 def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
              meta: dict[str, object] | None = None) -> Program:
     """The Program of optimized graphs, one entry each; parameters and state are shared by name."""
-    drafts = [draft(entry, graph, tiles.ISAS[isa]) for entry, graph in graphs.items()]
+    drafts = [draft(entry, graph, ISAS[isa]) for entry, graph in graphs.items()]
     kept, literals, base = persistent(drafts)
     for d in drafts:
         d.plan = plan_memory(d.schedule, {**_kept_nodes(d, kept), **_literal_nodes(d, literals)},

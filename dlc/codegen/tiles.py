@@ -20,50 +20,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from llvmlite import ir
 
 from dlc.codegen.tile_writer import I32, I64, TileWriter, number
+from dlc.kernel.isa import ISAS
 from dlc.program import TileText
-from dlc.types import DType, dtype
-
-
-@dataclass(frozen=True)
-class Isa:
-    """An instruction set: bytes of a vector register, and how many registers there are.
-
-    `feature` is LLVM's name of the CPU feature that it needs ("" for the baseline).
-    """
-
-    name: str
-    bytes: int
-    registers: int
-    feature: str = ""
-
-    def lanes(self, kind: DType) -> int:
-        """Elements of `kind` in one vector register."""
-        return self.bytes // kind.bytes
-
-
-# from the widest to the baseline of every 64-bit machine: the order in which `isa_of` looks
-ISAS = {i.name: i for i in (Isa("avx512", 64, 32, "avx512f"), Isa("avx2", 32, 16, "avx2"),
-                            Isa("neon", 16, 32, "neon"), Isa("sse2", 16, 16))}
-
-
-def isa_of(features: dict[str, bool]) -> Isa:
-    """The widest instruction set among LLVM's host CPU `features`."""
-    return next(i for i in ISAS.values() if not i.feature or features.get(i.feature))
-
-
-def gemm_block(isa: Isa, kind: DType) -> tuple[int, int]:
-    """(rows, columns) of the gemm tile: two vectors of columns, and rows to fill the registers.
-
-    Two registers hold the row of B and two the broadcasts of A in flight.
-    """
-    return (isa.registers - 4) // 2, 2 * isa.lanes(kind)
+from dlc.types import dtype
 
 
 class TileError(KeyError):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlc.codegen.tiles import Isa
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.contract_conv import dots_writer, taps_writer
 from dlc.kernel.contract_gemm import GemmWriter
@@ -22,6 +21,7 @@ from dlc.kernel.contract_plan import Shape, blocking, ravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import block, computing, function_text
+from dlc.kernel.isa import Isa
 from dlc.passes.plan_memory import Scratch
 from dlc.program import Kernel, Parameter
 from dlc.types import accumulator

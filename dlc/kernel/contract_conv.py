@@ -12,13 +12,13 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from dlc.codegen.tiles import Isa
 from dlc.kernel.contract_gemm import batch_names, chunk_index
 from dlc.kernel.contract_pack import ZERO, Job, Place, Run, local, loop, nest, run_of
 from dlc.kernel.contract_plan import CHUNKS, LOCAL_BYTES, Blocking, Box, unravel
 from dlc.kernel.contract_window import WindowWriter, fill, whole, window_of
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
+from dlc.kernel.isa import Isa
 from dlc.types import DType
 
 IMAGES = 8  # that a chunk of dots sums: fewer pay for the sums of lanes, more for the parts

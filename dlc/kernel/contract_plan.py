@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dlc.codegen.tiles import Isa, gemm_block
 from dlc.kernel.index import Sum, sum_of
+from dlc.kernel.isa import Isa, gemm_block
 from dlc.types import DType
 
 TINY = 8192  # multiplications below which plain loops beat packing

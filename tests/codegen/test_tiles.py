@@ -10,11 +10,12 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from dlc.codegen.tiles import ISAS, TileError, gemm_block, isa_of, tile
+from dlc.codegen.tiles import TileError, tile
+from dlc.kernel.isa import ISAS, gemm_block, isa_of
 from dlc.types import dtype, f32, f64
 
 HOST = llvm.get_host_cpu_features()
-RUNNABLE = [i for i in ISAS.values() if not i.feature or HOST.get(i.feature) or i.name == "neon"]
+RUNNABLE = [i for i in ISAS.values() if all(HOST.get(f) for f in i.features) or i.name == "neon"]
 CTYPES = {"i64": ctypes.c_int64, "i64*": ctypes.c_void_p, "f32*": ctypes.c_void_p,
           "f64*": ctypes.c_void_p}
 
@@ -126,10 +127,12 @@ def test_block_fills_registers() -> None:
 
 
 def test_isa_of_features() -> None:
-    assert isa_of({"avx512f": True, "avx2": True}).name == "avx512"
-    assert isa_of({"avx512f": False, "avx2": True}).name == "avx2"
+    avx2 = {"avx2": True, "fma": True}
+    avx512 = dict.fromkeys(("avx512f", "avx512bw", "avx512dq", "avx512vl"), True)
+    assert isa_of({**avx512, **avx2}).name == "avx512"
+    assert isa_of({**avx512, **avx2, "avx512vl": False}).name == "avx2"
     assert isa_of({"neon": True}).name == "neon"
-    assert isa_of({}).name == "sse2"
+    assert isa_of({}).name == "scalar"
 
 
 @pytest.mark.parametrize(("name", "isa", "says"), [
