@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -232,8 +231,3 @@ def instruction_set() -> str:
     import llvmlite.binding as llvm
 
     return isa_of(dict(llvm.get_host_cpu_features())).name
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))
