@@ -1,0 +1,69 @@
+"""The command line: `dlc train | show | bench | models | ops | passes`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from dlc import env
+from dlc.cli.arguments import UsageError, parse
+
+# Mistakes of the user, told in one message. Their modules are looked up, never loaded for it.
+USER_ERRORS = (
+    ("dlc.cli.arguments", "UsageError"), ("dlc.errors", "DlcError"), ("dlc.types", "DTypeError"),
+    ("dlc.env", "EnvError"), ("dlc.runtime.data", "DataError"),
+    ("dlc.runtime.tensorfile", "CheckpointError"), ("dlc.runtime.cache", "CacheError"),
+    ("dlc.runtime.workers", "CompileError"), ("dlc.runtime.training", "TrainingFault"),
+    ("dlc.runtime.bench.systems", "BenchError"),
+)
+USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit status.
+
+    0 is success, 2 a mistake of the user's (one message on standard error, with a traceback only
+    under DLC_DEBUG), 130 Ctrl-C; a mistake of dlc's own leaves with its traceback.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        env.check()
+        debug = env.number("DLC_DEBUG")
+        status = run(given, debug)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever read our output has enough; the interpreter must not complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except env.EnvError as error:
+        return complain(error)
+    return status
+
+
+def run(given: list[str], debug: int) -> int:
+    """Parse `given` and run its command; mistakes of the user become a message and 2."""
+    try:
+        options = parse(given)
+        module = import_module(f"dlc.cli.{options.module}")
+        return int(getattr(module, options.function)(options))
+    except KeyboardInterrupt:
+        print("dlc: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except user_errors() as error:
+        if debug:
+            raise
+        return complain(error)
+
+
+def user_errors() -> tuple[type[Exception], ...]:
+    """The classes in USER_ERRORS whose modules are loaded; others can't have been raised."""
+    return tuple(getattr(sys.modules[module], name) for module, name in USER_ERRORS
+                 if module in sys.modules)
+
+
+def complain(error: Exception) -> int:
+    """Tell what was wrong; the exit status."""
+    print(f"dlc: {error}", file=sys.stderr)
+    return UsageError.status if isinstance(error, UsageError) else USER_ERROR

@@ -1,0 +1,172 @@
+"""The arguments of every command, and one message for those that do not fit."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from dlc.errors import nearest
+
+COMMANDS = ("train", "show", "bench", "models", "ops", "passes")
+SEEDS, THREADS = 2**32 - 1, 256
+
+
+class UsageError(Exception):
+    """Arguments that no command takes."""
+
+    status = 2
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises UsageError and takes no abbreviations."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}\n  see: {self.prog} --help")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As the base class; an unknown option is answered with the nearest ones."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            known = [s for action in self._actions for s in action.option_strings]
+            name = rest[0].partition("=")[0]
+            what = "option" if name.startswith("-") else "argument"
+            self.error(f"unknown {what} {name!r}{nearest(name, known)}")
+        return found, rest
+
+
+def parse(given: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line; `module` and `function` say what runs it.
+
+    Raises UsageError; ends the process for --help and --version.
+    """
+    parser, commands = root_parser()
+    if not given:
+        parser.print_help(sys.stdout)
+        raise SystemExit(0)
+    if not given[0].startswith("-") and given[0] not in commands:
+        raise UsageError(f"unknown command {given[0]!r}{nearest(given[0], list(COMMANDS))}\n"
+                         f"  commands are {', '.join(COMMANDS)}")
+    options = parser.parse_args(given)
+    options.given = list(given)
+    return options
+
+
+def root_parser() -> tuple[Parser, Sequence[str]]:
+    """The parser of `dlc`, and the names of its commands."""
+    parser = Parser(prog="dlc", description="A deep-learning compiler that one person can read.")
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (train, show, bench, models, ops, passes, bench_worker):
+        add(commands)
+    return parser, list(commands.choices)
+
+
+class Version(argparse.Action):
+    """--version, read only when it is asked for."""
+
+    def __call__(self, *_: Any, **__: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"dlc {version('dlc')}")
+        raise SystemExit(0)
+
+
+def command(commands: Any, name: str, help_: str | None, module: str,
+            function: str = "run") -> Parser:
+    """A new command; without help it is not listed."""
+    words = {"help": help_, "description": help_} if help_ else {}
+    parser: Parser = commands.add_parser(name, **words)
+    parser.set_defaults(module=module, function=function, command=name)
+    return parser
+
+
+def file_argument(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE",
+                        help="a Python file with a task, or the name of a bundled model")
+    parser.add_argument("--target", default="cpu", help="what to compile for (cpu)")
+
+
+def train(commands: Any) -> None:
+    """dlc train FILE"""
+    parser = command(commands, "train", "train a network, with checkpoints and a report", "train")
+    file_argument(parser)
+    parser.add_argument("--epochs", type=whole(1), metavar="N", help="epochs in all")
+    parser.add_argument("--batch", type=whole(1), metavar="N", help="samples a step")
+    parser.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N",
+                        help="initial weights, order and noise; never the split (0)")
+    parser.add_argument("--threads", type=whole(1, THREADS), metavar="N",
+                        help="CPU threads; results do not depend on it")
+    parser.add_argument("--out", metavar="DIR", help="checkpoints and report (runs/MODEL)")
+    parser.add_argument("--resume", action="store_true", help="go on from DIR's last checkpoint")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+                        help="change an option of the task, e.g. lr=0.01; may be repeated")
+    parser.add_argument("--json", action="store_true",
+                        help="the last line on standard output is one JSON object")
+
+
+def show(commands: Any) -> None:
+    """dlc show FILE"""
+    parser = command(commands, "show", "print the graph, the kernels or the memory plan", "show")
+    file_argument(parser)
+    parser.add_argument("--after", metavar="PASS", help="the graph after this pass (or: input)")
+    parser.add_argument("--kernels", action="store_true", help="every launch with its kernels")
+    parser.add_argument("--memory", action="store_true", help="the memory plan")
+
+
+def bench(commands: Any) -> None:
+    """dlc bench"""
+    parser = command(commands, "bench", "step time, start-up and memory beside other systems",
+                     "bench")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models (all that peers have)")
+    parser.add_argument("--against", default="torch,jax", metavar="LIST",
+                        help="peers, separated by commas (torch,jax)")
+    parser.add_argument("--dtype", default="f32", help="element type (f32)")
+    parser.add_argument("--threads", type=whole(1, THREADS), default=0, metavar="N",
+                        help="threads of every system (all cores)")
+    parser.add_argument("--json", metavar="OUT", help="write the figures to this file")
+
+
+def bench_worker(commands: Any) -> None:
+    """dlc bench-worker, which `dlc bench` starts."""
+    parser = command(commands, "bench-worker", None, "bench", "worker")
+    parser.add_argument("file", metavar="MODEL")
+    parser.add_argument("--threads", type=whole(1, THREADS), required=True)
+    parser.add_argument("--batch", type=whole(0), required=True)
+
+
+def models(commands: Any) -> None:
+    """dlc models"""
+    command(commands, "models", "list the bundled models", "listing", "models")
+
+
+def ops(commands: Any) -> None:
+    """dlc ops"""
+    parser = command(commands, "ops", "list the operators", "listing", "ops")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    parser.add_argument("--promotion", action="store_true", help="print the promotion table")
+
+
+def passes(commands: Any) -> None:
+    """dlc passes"""
+    parser = command(commands, "passes", "list the passes and rewrite rules", "listing", "passes")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """A converter for whole numbers from `low` to `high`."""
+    fits = f"a whole number from {low}" + ("" if high is None else f" to {high}")
+
+    def convert(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdigit() else -1
+        if number < low or (high is not None and number > high):
+            raise argparse.ArgumentTypeError(f"{text} does not fit; {fits}")
+        return number
+
+    return convert

@@ -1,0 +1,151 @@
+"""Why a training step failed: replayed in NumPy on the graph as it was written, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlc.errors import DlcError
+from dlc.evaluate import apply
+from dlc.graph import Graph, Kind, Node, describe
+from dlc.ops import leaf
+from dlc.types import Type
+
+if TYPE_CHECKING:
+    from dlc.compiler import Compiled
+    from dlc.runtime.arena import ArenaProgram
+    from dlc.runtime.training import Fault
+
+Values = Mapping[Node, Any]
+
+
+def explainer(compiled: Compiled, loaded: ArenaProgram) -> Callable[[Fault], str]:
+    """What the training loop asks about a fault: the operator and the user's line behind it."""
+    def explain(fault: Fault) -> str:
+        graph = compiled.source.graphs[fault.entry]
+        kept = {port.name: loaded.read(port.name) for port in loaded.program.persistent}
+        return explain_fault(graph, {**kept, **fault.inputs}, fault.code)
+
+    return explain
+
+
+def explain_fault(graph: Graph, inputs: Mapping[str, Any], code: int) -> str:
+    """The cause of fault `code` of the step `graph` on `inputs` (arrays by input name).
+
+    A positive code is a run-time check (an index out of range), -1 a loss that is not finite.
+    """
+    plain, values = replay(graph, inputs)
+    if code > 0:
+        return broken_check(plain, values, code)
+    loss = plain.outputs[plain.output_names.index("loss")]
+    if np.isfinite(values[loss]).all():
+        return ("the loss is not finite, but a replay in NumPy gives "
+                f"{float(values[loss]):.6g}: the kernels overflow where NumPy does not")
+    origin = first_cause(loss, values)
+    if origin is None:
+        return f"the loss is {float(values[loss])}"
+    what = f"the loss is {float(values[loss])}: {origin_text(origin, values)}"
+    return DlcError(what, origin.loc).render()
+
+
+def replay(graph: Graph, inputs: Mapping[str, Any]) -> tuple[Graph, Values]:
+    """The step with its gradients written out and nothing else changed, and every node's value."""
+    from dlc.passes.differentiate import differentiate
+
+    plain = differentiate(graph)
+    values: dict[Node, Any] = {n: np.asarray(inputs[n.attrs["label"]]) for n in plain.inputs}
+    with np.errstate(all="ignore"):
+        for node in plain.nodes():
+            if node not in values:
+                values[node] = apply(node, [values[a] for a in node.args])
+    return plain, values
+
+
+def first_cause(loss: Node, values: Values) -> Node | None:
+    """The first node, in the order of evaluation, from which values that are not finite reach the
+    loss while its own operands are finite. A constant counts only when there is nothing else."""
+    causes = list(dict.fromkeys(sources(loss, values)))
+    computed = [n for n in causes if n.op.kind is not Kind.LEAF]
+    order = {node: place for place, node in enumerate(values)}
+    return min(computed or causes, key=order.__getitem__, default=None)
+
+
+def sources(loss: Node, values: Values) -> Iterator[Node]:
+    """The nodes behind `loss`, along values that are not finite, whose operands are all finite."""
+    seen, stack = {loss}, [loss]
+    while stack:
+        node = stack.pop()
+        bad = [a for a in node.args if not is_finite(values[a])]
+        if not bad:
+            yield node
+        for arg in bad:
+            if arg not in seen:
+                seen.add(arg)
+                stack.append(arg)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether all numbers of a value (a tuple of arrays for several results) are finite."""
+    if isinstance(value, tuple):
+        return all(map(is_finite, value))
+    return value.dtype.kind in "iub" or bool(np.isfinite(value.astype(np.float64)).all())
+
+
+def origin_text(node: Node, values: Values) -> str:
+    """`log gives -inf at [3, 1] of f32[64, 10], from x = 0.0`."""
+    value = values[node]
+    if not isinstance(node.type, Type):
+        return f"{node.op.name} gives values that are not finite"
+    at = tuple(np.argwhere(~np.isfinite(value.astype(np.float64)))[0])
+    if node.op is leaf.INPUT:
+        return f"{node.attrs['label']} holds {value[at]}{place(at)}"
+    named = f" ({node.name})" if node.name else ""
+    text = f"{node.op.name}{named} gives {value[at]}{place(at)} of {node.type.describe()}"
+    told = [operand_text(a, values[a], at) for a in node.args if not isinstance(values[a], tuple)]
+    return f"{text}, from {' and '.join(told)}" if told else text
+
+
+def operand_text(node: Node, value: Any, at: tuple[Any, ...]) -> str:
+    """An operand's element at `at` where it has one, else the range of its values."""
+    name = node.name or node.attrs.get("label") or node.op.name
+    if node.op is leaf.CONSTANT or value.size == 1:
+        return f"{value.reshape(-1)[0]}" if node.op is leaf.CONSTANT else f"{name} = {value.item()}"
+    if value.shape and len(value.shape) == len(at) and all(map(int.__lt__, map(int, at), value.shape)):
+        return f"{name} = {value[at]}"
+    return f"{name} between {value.min()} and {value.max()}"
+
+
+def place(at: tuple[Any, ...]) -> str:
+    return f" at [{', '.join(str(int(i)) for i in at)}]" if at else ""
+
+
+def broken_check(graph: Graph, values: Values, code: int) -> str:
+    """The run-time check with number `code`: its text, line, and the index that failed it."""
+    check = graph.notes["checks"][code - 1]
+    condition = checked_condition(graph.outputs[graph.output_names.index("fault")], code)
+    found = offending_index(condition, values) if condition is not None else ""
+    return DlcError(check.text + found, check.loc).render()
+
+
+def checked_condition(fault: Node, code: int) -> Node | None:
+    """The condition of check `code` in the chain of selections that makes the fault word."""
+    node = fault
+    while len(node.args) == 3:
+        if node.args[1].op is leaf.CONSTANT and node.args[1].attrs["value"] == code:
+            return node.args[0]
+        node = node.args[2]
+    return None
+
+
+def offending_index(condition: Node, values: Values) -> str:
+    """The first index that is out of range, from `any(or(lt(index, 0), ge(index, bound)))`."""
+    either = condition.args[0] if condition.args else condition
+    if either.op.name != "or_" or not either.args[0].args:
+        return ""
+    wrong, index = values[either], either.args[0].args[0]
+    if not wrong.any() or values[index].shape != wrong.shape:
+        return ""
+    at = tuple(np.argwhere(wrong)[0])
+    return f"; {describe(index)} holds {values[index][at]}{place(at)}"

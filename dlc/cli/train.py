@@ -1,0 +1,235 @@
+"""`dlc train FILE`: from a task to a trained, saved and reported network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from dlc.cli.arguments import UsageError
+from dlc.cli.source import load_task, user_code
+
+if TYPE_CHECKING:
+    from dlc.compiler import Compiled
+    from dlc.runtime.arena import ArenaProgram
+    from dlc.runtime.data import Dataset
+    from dlc.runtime.training import Progress, TrainConfig, TrainResult
+    from dlc.task import Task
+
+SAMPLED_ROWS = 64  # of every field, for the identity of the data
+
+
+@dataclass
+class Session:
+    """One run: what was asked for, and what was made of it."""
+
+    options: argparse.Namespace
+    task: Task
+    dataset: Dataset
+    compiled: Compiled
+    loaded: ArenaProgram
+    compile_s: float
+    out: TextIO
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, write checkpoints and report.html, tell the result; 128 + signal when stopped."""
+    from dlc.cli.warm import Warm
+
+    warm = Warm(options)
+    warm.start_workers()
+    # with --json standard output is the object alone
+    session = prepare(options, sys.stderr if options.json else sys.stdout)
+    warm.remember(session.compiled.program)
+    folder = Path(options.out or f"runs/{session.task.name}")
+    check_folder(folder)
+    say(session.out, opening(session))
+    config = configure(session)
+    result = train(session, config, folder)
+    report = write_report(session, config, result, folder)
+    say(session.out, closing(result, report))
+    if options.json:
+        print(json.dumps(result.to_json()))
+    return 128 + result.interrupted if result.interrupted else 0
+
+
+def prepare(options: argparse.Namespace, out: TextIO) -> Session:
+    """Load the task and its data, compile, and load the program."""
+    from dlc import runtime
+    from dlc.compiler import compile as compile_task
+    from dlc.runtime.data import load_dataset
+
+    task = changed_task(load_task(options.file), options)
+    if not task.data:
+        raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
+    dataset = load_dataset(task.data)
+    began = time.perf_counter()
+    with user_code():
+        compiled = compile_task(task, options.target, batch=task.batch, tails=tails(task, dataset))
+    loaded = runtime.load(compiled.program, options.target, options.threads)
+    return Session(options, task, dataset, compiled, loaded, time.perf_counter() - began, out)
+
+
+def changed_task(task: Task, options: argparse.Namespace) -> Task:
+    """`task` with --set, --epochs and --batch. Raises UsageError or DlcError."""
+    settings: dict[str, Any] = {}
+    for setting in options.settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {setting} does not fit; it takes KEY=VALUE, e.g. lr=0.01")
+        settings[key] = value
+    for key in ("epochs", "batch"):
+        if getattr(options, key) is not None:
+            settings[key] = getattr(options, key)
+    return task.with_options(**settings) if settings else task
+
+
+def tails(task: Task, dataset: Dataset) -> dict[str, int]:
+    """The sizes of the smaller last batches, by kind of entry."""
+    counts = {"train": dataset.samples, "eval": dataset.test_samples}
+    return {kind: count % task.batch for kind, count in counts.items()}
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UsageError unless `folder` is one that can be written, or can be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {folder}: {error.strerror}") from None
+
+
+def configure(session: Session) -> TrainConfig:
+    """The settings of the run, from the task and the command line."""
+    from dlc.runtime.training import config_from_meta
+
+    options = session.options
+    again = ["dlc", *(a for a in options.given if a != "--resume"), "--resume"]
+    return config_from_meta(
+        session.compiled.program.meta, session.compiled.program, seed=options.seed,
+        task=identity(session.compiled, session.dataset), resume=options.resume,
+        compile_s=session.compile_s, resume_hint=shlex.join(again))
+
+
+def identity(compiled: Compiled, dataset: Dataset) -> str:
+    """What a checkpoint belongs to: the training steps without their source lines, and the data."""
+    from dlc.text import print_graph
+
+    crc = 0
+    for entry, graph in compiled.source.graphs.items():
+        if entry.startswith("train"):
+            lines = (line.partition("  #")[0] for line in print_graph(graph).splitlines())
+            text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+            crc = zlib.crc32(f"{entry}\n{text}".encode(), crc)
+    for name, array in dataset.train.items():
+        crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
+        crc = zlib.crc32(array[:: max(1, len(array) // SAMPLED_ROWS)].tobytes(), crc)
+    return f"{crc:08x}"
+
+
+def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
+    """Run the training loop with the display that fits the output."""
+    from dlc.cli.faults import explainer
+    from dlc.runtime.loop import train as train_loop
+    from dlc.runtime.training import Callbacks
+
+    compiled, loaded = session.compiled, session.loaded
+    calls = Callbacks(display(session.out), explainer(compiled, loaded))
+    return train_loop(loaded, config, session.dataset, folder,
+                      lambda: compiled.initial_values(config.seed), calls)
+
+
+def display(out: TextIO) -> Progress:
+    from dlc.runtime.progress import make_progress
+
+    return make_progress(out)
+
+
+def write_report(session: Session, config: TrainConfig, result: TrainResult,
+                 folder: Path) -> Path | None:
+    """report.html in `folder`; None when nothing was trained or the disk is full."""
+    from dlc.runtime.report import write_report as write
+    from dlc.runtime.report_gather import gather_report
+
+    if not result.history:
+        return None
+    meta = session.compiled.program.meta
+    given = gather_report(session.loaded, result, session.dataset, settings(session, config),
+                          graphs(session), str(meta["target"]))
+    try:
+        return write(folder / "report.html", given)
+    except OSError as error:
+        say(session.out, f"warning: report.html was not written ({error.strerror})")
+        return None
+
+
+def settings(session: Session, config: TrainConfig) -> dict[str, object]:
+    """The configuration as the report shows it."""
+    meta: Mapping[str, Any] = session.compiled.program.meta
+    shown: dict[str, object] = {
+        "command": shlex.join(["dlc", *session.options.given]), "data": meta["data"],
+        "epochs": config.epochs, "batch": config.batch, "seed": config.seed,
+        "optimizer": meta["optimizer"], "learning rate": meta["learning_rate"],
+        "augmentation": "yes" if meta["augmented"] else "no",
+        "threads": session.loaded.threads, "instruction set": session.compiled.program.isa}
+    return {**shown, **session.task.settings}
+
+
+def graphs(session: Session) -> dict[str, str]:
+    """The first training step before the passes and after them."""
+    from dlc.text import print_graph
+
+    entry = next(iter(session.compiled.source.graphs))
+    return {f"{entry}, as it was written": print_graph(session.compiled.source.graphs[entry]),
+            f"{entry}, after the passes": session.compiled.program.entries[entry].graph}
+
+
+# --- what is said -----------------------------------------------------------------------------------
+
+
+def say(out: TextIO, text: str) -> None:
+    out.write(text + "\n")
+    out.flush()
+
+
+def opening(session: Session) -> str:
+    """What is about to be trained, in three lines."""
+    program = session.compiled.program
+    entry = next(iter(program.entries.values()))
+    threads = session.loaded.threads
+    how = "found in the cache" if session.compiled.was_kept else f"{len(program.kernels)} kernels"
+    return (f"{session.task.name} on {session.dataset.describe()}\n"
+            f"  {program.meta['parameters']:,} parameters, {plural(len(entry.launches), 'launch')} "
+            f"a step, {program.peak_bytes / 2**20:.1f} MiB, {plural(threads, 'thread')}\n"
+            f"  compiled in {session.compile_s:.2f} s ({how})")
+
+
+def closing(result: TrainResult, report: Path | None) -> str:
+    """How the run ended, and where its files are."""
+    part = "test" if result.test_loss is not None else "training"
+    loss = result.test_loss if result.test_loss is not None else result.train_loss
+    found = {**({} if loss is None else {"loss": loss}), **result.metrics}
+    words = ", ".join(f"{name} {value:.4f}" for name, value in found.items())
+    how = ("stopped" if result.interrupted else
+           f"no better for a while, best epoch {result.best_epoch}" if result.stopped_early
+           else "done")
+    step = f", {result.step_ms:.3g} ms a step" if result.step_ms is not None else ""
+    lines = [f"{how}: {plural(result.epochs, 'epoch')}, {plural(result.steps, 'step')} in "
+             f"{result.train_s:.1f} s{step}"]
+    lines += [f"  {part} {words}"] if words else []
+    lines += [f"  {what:11}{path}" for what, path in (
+        ("checkpoint", result.checkpoint), ("best", result.best_checkpoint), ("report", report))
+        if path is not None]
+    return "\n".join(lines)
+
+
+def plural(count: int, word: str) -> str:
+    """1 step, 2 steps, 3 launches."""
+    ending = "" if count == 1 else "es" if word == "launch" else "s"
+    return f"{count:,} {word}{ending}"
