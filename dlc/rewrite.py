@@ -332,7 +332,7 @@ class Driver:
             if new is not None and new is not node:
                 _check_type(candidate, node, new)
                 self.counts[candidate.text] += 1
-                if new not in self.normal and new.op is not leaf.CONSTANT:
+                if new.op is not leaf.CONSTANT:
                     new.name = new.name or node.name
                 return new
         return None

@@ -41,12 +41,22 @@ def reverse(outputs: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node]:
     for node, g in outputs.items():
         _accumulate(cotangents, node, g)
     parts: dict[Node, dict[int, Node]] = {}
-    for node in reversed(toposort(list(outputs))):
+    order = toposort(list(outputs))
+    known = {*order, *outputs.values()}
+    for node in reversed(order):
+        if node in cotangents and cotangents[node] not in known:
+            _name(cotangents[node], node)
         if node not in reach or node.op is leaf.INPUT:
             continue
         with serving(node.locs):
             _sweep(node, cotangents, parts, reach)
     return [cotangents[x] if x in cotangents else zeros(x.type) for x in wrt]
+
+
+def _name(g: Node, node: Node) -> None:
+    """The cotangent of what the user called h reads as d_h in a graph's text."""
+    if node.name and not g.name and g.op not in (leaf.INPUT, leaf.CONSTANT):
+        g.name = f"d_{node.name}"
 
 
 def depends_on(outputs: Sequence[Node], wrt: Sequence[Node]) -> set[Node]:

@@ -52,7 +52,9 @@ class Rebuilder:
             self._copy(node, members, inner, outer)
         body = Graph(f"fused_{name_of(group)}", tuple(outer), tuple(inner[r] for r in results))
         with serving(lines_of(group.members)):
-            node = make(higher.FUSED, list(outer.values()), group.members[-1].name, body=body)
+            # several results carry their own names
+            name = results[0].name if len(results) == 1 else ""
+            node = make(higher.FUSED, list(outer.values()), name, body=body)
             for i, result in enumerate(results):
                 self.placed[result] = result_node = higher.item(node, i)
                 result_node.name = result_node.name or result.name
