@@ -19,6 +19,7 @@ from numba.core import types as numba_types
 from numba.core.codegen import CodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import NumbaError, TypingError
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate
 
 from dlc.program import Kernel, Parameter, TileText
@@ -90,9 +91,15 @@ class Collector(CodeLibrary):  # type: ignore[misc]
 
 @lru_cache(maxsize=1)
 def numba_contexts() -> tuple[Any, Any]:
-    """Numba's typing and target contexts: one pair a process, they take 0.1 s to fill."""
+    """Numba's typing and target contexts, one pair a process.
+
+    They stand in for Numba's own: filling those (with lists, strings, arrays, a reference-counting
+    runtime that is compiled first) takes twice as long as everything here.
+    """
     typing_context = passes_numba.KernelTyping()
     target = passes_numba.KernelContext(typing_context, "cpu")
+    cpu_target._toplevel_typing_context = typing_context
+    cpu_target._toplevel_target_context = target
     target.refresh()
     return typing_context, target
 

@@ -82,6 +82,9 @@ class KernelContext(cpu.CPUContext):  # type: ignore[misc]
         from numba.cpython import builtins, mathimpl, numbers, rangeobj, tupleobj  # noqa: F401
         self.install_registry(mathimpl.registry)
 
+    def post_lowering(self, mod: Any, library: Any) -> None:
+        """Link nothing: kernels need no reference-counting runtime."""
+
 
 class KernelPasses(PassManager):  # type: ignore[misc]
     """Numba's pass manager without a liveness analysis after every pass: lowering has its own."""
