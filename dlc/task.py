@@ -128,8 +128,14 @@ class Task:
         dims = dict(self.dims)
         for function in (*(p.function for p in self.phases), self.evaluate):
             first = next((t for t in signature(function).values() if isinstance(t, Type)), None)
-            if first is not None and first.shape and isinstance(first.shape[0], str):
+            if first is None or not first.shape:
+                continue
+            if isinstance(first.shape[0], str):
                 dims.setdefault(first.shape[0], batch)
+            elif first.shape[0] != batch:
+                raise DlcError(f"{self.name} takes batches of {first.shape[0]} alone ({first}), "
+                               f"not of {batch}", definition(function),
+                               'name the first dimension: f32["batch", ...]')
         return dims
 
     def variables(self, graphs: Mapping[str, Graph]) -> tuple[Variable, ...]:
