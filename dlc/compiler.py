@@ -169,7 +169,7 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
             **dims: int) -> Compiled:
     """Compile a task, a function with typed arguments, or a Graph.
 
-    `dims` binds dimension names of a function, `batch` is a task's. `tails` gives sizes of a
+    `batch` and `dims` bind dimension names; a task takes `batch` alone. `tails` gives sizes of a
     smaller last batch per entry kind ("train", "eval"), which become entries that share
     parameters, memory and kernels. `verify` evaluates before and after every pass. Raises
     DlcError at the user's line.
@@ -194,6 +194,8 @@ def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
             dims: Mapping[str, int]) -> Source:
     if isinstance(thing, Task):
         return task_source(thing, batch, tails, name, dims)
+    if batch is not None:
+        dims = {"batch": batch, **dims}
     if isinstance(thing, Graph):
         graph = thing
     elif callable(thing):
