@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from dlc.graph import Graph, Node
 from dlc.ops import REGISTRY, higher
@@ -32,14 +32,14 @@ def identifier(text: str) -> str:
     return f"x{word}" if word[0].isdigit() else word
 
 
-def unique(base: str, taken: Iterable[str], start: int = 1) -> str:
-    """`base`, or `base_1`, `base_2`, ...: the first that is not taken."""
-    taken = taken if isinstance(taken, (set, dict)) else set(taken)
-    if base not in taken:
-        return base
-    while f"{base}_{start}" in taken:
-        start += 1
-    return f"{base}_{start}"
+def unique_function(base: str, taken: set[str]) -> str:
+    """`base`, or `base2`, `base3`, ...: the first not taken. Values have an underscore: base2_1."""
+    stem = f"{base}_v" if base[-1].isdigit() else base
+    number, name = 2, base
+    while name in taken:
+        name = f"{stem}{number}"
+        number += 1
+    return name
 
 
 def bodies(graph: Graph) -> list[Graph]:
@@ -63,8 +63,8 @@ def name_functions(graphs: Sequence[Graph]) -> dict[int, str]:
     taken = {*REGISTRY, *DTYPES, *RESERVED, "update"}
     names: dict[int, str] = {}
     # the last is the graph that was asked for: its own name comes first
-    for graph in reversed(graphs):
-        names[id(graph)] = unique(identifier(graph.name), taken)
+    for graph in (graphs[-1], *graphs[:-1]):
+        names[id(graph)] = unique_function(identifier(graph.name), taken)
         taken.add(names[id(graph)])
     return names
 

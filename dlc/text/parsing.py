@@ -191,7 +191,7 @@ class _Reader:
         if isinstance(tree, ast.Subscript):
             source = self.variable(tree.value)
             return self.node(higher.ITEM, (source,), {"index": read_int(tree.slice)}, type_, name,
-                             locs, tree, self.base(source))
+                             locs or source.locs, tree, self.base(source))
         if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
             raise TextError(f"{ast.unparse(tree)} is no call of an operator", tree)
         callee = tree.func.id

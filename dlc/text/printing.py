@@ -78,7 +78,7 @@ class _Printer:
     def __init__(self, graph: Graph, functions: dict[int, str], offsets: Mapping[Node, int],
                  order: Sequence[Node] | None) -> None:
         self.graph, self.functions, self.offsets = graph, functions, offsets
-        nodes = list(graph.nodes() if order is None else order)
+        nodes = list(results_together(graph.nodes()) if order is None else order)
         self.inline = self.inline_constants(nodes)
         self.nodes = [n for n in nodes if n.op is not leaf.INPUT and n not in self.inline]
         self.names = name_nodes(self.nodes, graph.inputs, functions)
@@ -135,7 +135,9 @@ class _Printer:
         # the results of a tuple carry their own types, each at its own binder
         typed = isinstance(node.type, TupleType)
         head = f"    {name} = " if typed else f"    {name}: {self.type_of(node)} = "
-        return self.call(node, head), format_locations(node.locs)
+        # a result serves the lines of its call, unless it says otherwise
+        told = node.op is higher.ITEM and node.locs == node.args[0].locs
+        return self.call(node, head), "" if told else format_locations(node.locs)
 
     def call(self, node: Node, head: str) -> tuple[str, ...]:
         if node.op is higher.ITEM:
@@ -183,6 +185,19 @@ class _Printer:
         return ("    return {", *(f"        {e}," for e in entries), "    }")
 
 
+def results_together(nodes: Sequence[Node]) -> list[Node]:
+    """`nodes` with the results of a tuple right behind it, in their order."""
+    items: dict[Node, list[Node]] = {}
+    for node in nodes:
+        if node.op is higher.ITEM:
+            items.setdefault(node.args[0], []).append(node)
+    order: list[Node] = []
+    for node in nodes:
+        if node.op is not higher.ITEM:
+            order += [node, *sorted(items.get(node, ()), key=lambda n: n.attrs["index"])]
+    return order
+
+
 def _same(a: Any, b: Any) -> bool:
     # a pad value of -0.0 is not the usual 0.0
     return bool(a == b) and repr(a) == repr(b) if isinstance(a, float) else bool(a == b)
@@ -220,7 +235,7 @@ def fill(head: str, words: Sequence[str], tail: str) -> tuple[str, ...]:
 
 
 def align(rows: Sequence[tuple[tuple[str, ...], str]]) -> list[str]:
-    """Code lines with their comments in one column; a comment that does not fit stands above."""
+    """Code lines with their comments in one column; others stand above."""
     fitting = [len(code[-1]) for code, note in rows
                if note and len(code[-1]) + len(note) < WIDTH - 1]
     column = min(max(fitting, default=0), 72) + 2
@@ -229,7 +244,7 @@ def align(rows: Sequence[tuple[tuple[str, ...], str]]) -> list[str]:
         last = code[-1].ljust(column) if len(code[-1]) + 2 <= column else f"{code[-1]}  "
         if len(last) + len(note) > WIDTH:
             last = f"{code[-1]}  "
-        above = note and len(last) + len(note) > WIDTH
+        above = note and (len(code) > 1 or len(last) + len(note) > WIDTH)
         if above:
             lines.append(f"    {note}")
         lines += [*code[:-1], code[-1] if above or not note else f"{last}{note}"]
