@@ -34,7 +34,7 @@ class Number:
             return str(int(self.value)) if self.dtype is i64 else f"{self.dtype}({int(self.value)})"
         word = repr(float(self.value))
         word = {"inf": "1e999", "-inf": "-1e999", "nan": "1e999 - 1e999"}.get(word, word)
-        return f"({word})" if self.dtype is f64 else f"f32({word})"
+        return f"{self.dtype}({word})"
 
 
 @dataclass(frozen=True)

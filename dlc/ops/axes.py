@@ -17,10 +17,15 @@ Axis = tuple[int, int]  # (id of node, axis)
 
 
 class AxisClasses:
-    """Union-find over the axes of nodes; axes of size 1 belong to no class."""
+    """Union-find over the axes of nodes; axes of size 1 belong to no class.
+
+    Two axes of one node are never in one class, or its loop would walk a diagonal: with
+    x / sum(x, axis=1)[None] a row's index would be that of a column.
+    """
 
     def __init__(self) -> None:
         self.parent: dict[Axis, Axis] = {}
+        self.holders: dict[Axis, set[int]] = {}  # root -> ids of the nodes that have an axis in it
         self.nodes: list[Node] = []
 
     def find(self, axis: Axis) -> Axis:
@@ -32,8 +37,14 @@ class AxisClasses:
         return root
 
     def join(self, a: Node, i: int, b: Node, j: int) -> None:
-        if int(a.type.shape[i]) == int(b.type.shape[j]) != 1:
-            self.parent[self.find((id(a), i))] = self.find((id(b), j))
+        if int(a.type.shape[i]) != int(b.type.shape[j]) or int(a.type.shape[i]) == 1:
+            return
+        first, second = self.find((id(a), i)), self.find((id(b), j))
+        mine = self.holders.get(first, {first[0]})
+        other = self.holders.get(second, {second[0]})
+        if first != second and mine.isdisjoint(other):
+            self.parent[first] = second
+            self.holders[second] = mine | other
 
     def add(self, node: Node) -> None:
         """Join the axes that `node` carries over from its operands."""

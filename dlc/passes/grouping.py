@@ -123,7 +123,7 @@ class Fuser:
             if (reader, node) in seen:
                 continue
             seen.add((reader, node))
-            aligned = aligned and reads_own(reader, node)
+            aligned = aligned and reads_own(reader, node) and self._same_loops(reader, node)
             one_to_one = one_to_one and (reader.op.kind is Kind.ELEMENTWISE or
                                          reader.op in (view.RESHAPE, view.TRANSPOSE))
             if self.computes(node):
@@ -132,6 +132,13 @@ class Fuser:
                 reads = max(reads, node.type.size)
                 stack.extend((node, a, aligned, one_to_one, reads) for a in node.args)
         return found
+
+    def _same_loops(self, reader: Node, node: Node) -> bool:
+        """Whether one loop walks each axis that `reader` takes over: not x / sum(x, 1)[None]."""
+        return all(int(node.type.shape[j]) == 1 or
+                   self.classes.find((id(reader), i)) == self.classes.find((id(node), j))
+                   for i, j in carried(reader, node)
+                   if int(reader.type.shape[i]) == int(node.type.shape[j]))
 
     # --- merging ----------------------------------------------------------------------------------
 

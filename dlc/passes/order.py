@@ -141,9 +141,9 @@ def may_take_over(launch: Node, value: Node, operand: Node) -> bool:
     result = body.outputs[value.attrs["index"] if value.op is higher.ITEM else 0]
     if sum(a is operand for a in launch.args) > 1:
         return False
-    if twin.type.bytes != result.type.bytes or (
+    if twin.type.dtype is not result.type.dtype or (
             tuple(twin.type.shape) != tuple(result.type.shape)):
-        return False
+        return False  # a kernel's parameter has one dtype
     return only_pointwise(body, twin, result)
 
 
