@@ -13,7 +13,7 @@ from dlc.graph import Build, Graph, Node, building
 from dlc.names import naming
 from dlc.nn.layer import Layer
 from dlc.ops import elementwise, leaf
-from dlc.ops.convert import as_node
+from dlc.ops.convert import as_node, holds_node
 from dlc.ops.gather import Check
 from dlc.scope import Scope, Variable, variable_names
 from dlc.source import definition, parameter_places
@@ -147,13 +147,18 @@ def named_outputs(function: Callable[..., Any], result: Any) -> dict[str, Node]:
     if result is None:
         raise DlcError(f"{_name(function)} returned None", definition(function),
                        "return the value, a tuple of values, or a dict of them")
-    if isinstance(result, Mapping):
-        listed = {str(k): v for k, v in result.items()}
-    elif isinstance(result, (tuple, list)):
-        listed = {f"out{i}": v for i, v in enumerate(result)}
-    else:
-        listed = {"out": result}
+    listed: dict[str, Any] = {}
+    for name, value in (result if isinstance(result, Mapping) else {"out": result}).items():
+        leaves = several(value)
+        listed |= {f"{name}{i}": v for i, v in enumerate(leaves)} if leaves else {str(name): value}
     return {k: output(function, v) for k, v in listed.items()}
+
+
+def several(value: Any) -> list[Any]:
+    """The values in a nesting of tuples and lists, in order; none for what is one value."""
+    if isinstance(value, (tuple, list)) and (isinstance(value, tuple) or holds_node(value)):
+        return [leaf for part in value for leaf in several(part) or [part]]
+    return []
 
 
 def output(function: Callable[..., Any], value: Any) -> Node:

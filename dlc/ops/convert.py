@@ -22,8 +22,11 @@ def as_node(value: Any, like: DType | None = None) -> Node:
         return value
     if isinstance(value, (bool, int, float)):
         return number(value, like)
+    if holds_node(value):
+        raise DlcError(f"a {type(value).__name__} with graph values in it is no array", here(),
+                       "dlc.concat joins graph values")
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
-        data = np.asarray(value)
+        data = _array(value)
         if isinstance(value, (list, tuple)) and data.dtype.kind in "if":
             data = data.astype((like or (f32 if data.dtype.kind == "f" else i32)).numpy)
         try:
@@ -32,6 +35,20 @@ def as_node(value: Any, like: DType | None = None) -> Node:
             raise DlcError(str(problem), here()) from None
     raise DlcError(f"{type(value).__name__} {value!r} is no array or number", here(),
                    "operands are graph values, NumPy arrays and Python numbers")
+
+
+def holds_node(value: Any) -> bool:
+    """Whether a graph value stands somewhere in a nesting of lists and tuples."""
+    return isinstance(value, (list, tuple)) and any(
+        isinstance(v, Node) or holds_node(v) for v in value)
+
+
+def _array(value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError as problem:
+        raise DlcError(f"a {type(value).__name__} of rows of several lengths is no array", here(),
+                       str(problem).split(".")[0]) from None
 
 
 def number(value: float | int | bool, like: DType | None) -> Node:
