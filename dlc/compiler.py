@@ -33,24 +33,31 @@ class Source:
     initial: Callable[[int], Mapping[str, Any]]
     meta: Mapping[str, object] = field(default_factory=dict)
 
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """The graphs as text, by entry. Passes may name nodes: it is read before they run."""
+        from dlc.text import print_graph
+
+        return {entry: print_graph(graph) for entry, graph in self.graphs.items()}
+
     def kept(self, target: str, isa: str) -> KeptProgram:
         """Where its Program is kept on disk: found by the text of the graphs."""
         from dlc.runtime.kept import KeptProgram
-        from dlc.text import print_graph
 
-        texts = {entry: print_graph(graph) for entry, graph in self.graphs.items()}
-        return KeptProgram(self.name, texts, {"target": target, "isa": isa, "meta": self.meta})
+        options = {"target": target, "isa": isa, "meta": self.meta}
+        return KeptProgram(self.name, self.texts, options)
 
 
 class Compiled:
     """A compiled program: the graph after every pass, the kernels, the memory plan, and `load`.
 
     A Program that was found on disk is not compiled again: its passes run when `records` or
-    `graph` are asked for (`was_kept`).
+    `graph` are asked for (`was_kept`). `texts` are the graphs as they were written, by entry.
     """
 
     def __init__(self, source: Source, target: str, check: Check | None) -> None:
         self.source, self._check = source, check
+        self.texts = source.texts
         isa = instruction_set()
         kept = source.kept(target, isa) if check is None else None
         found = kept.get() if kept is not None else None

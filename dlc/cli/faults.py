@@ -110,11 +110,13 @@ def origin_text(node: Node, values: Values) -> str:
 def operand_text(node: Node, value: Any, at: tuple[Any, ...]) -> str:
     """An operand's element at `at` where it has one, else the range of its values."""
     name = node.name or node.attrs.get("label") or node.op.name
-    if node.op is leaf.CONSTANT or value.size == 1:
-        return f"{value.reshape(-1)[0]}" if node.op is leaf.CONSTANT else f"{name} = {value.item()}"
-    if value.shape and len(value.shape) == len(at) and all(map(int.__lt__, map(int, at), value.shape)):
-        return f"{name} = {value[at]}"
-    return f"{name} between {value.min()} and {value.max()}"
+    if node.op is leaf.CONSTANT:
+        return str(value.reshape(-1)[0])
+    if value.size == 1:
+        return f"{name} = {value.item():.6g}"
+    if len(value.shape) == len(at) and all(i < n for i, n in zip(at, value.shape, strict=True)):
+        return f"{name} = {value[at]:.6g}"
+    return f"{name} between {value.min():.6g} and {value.max():.6g}"
 
 
 def place(at: tuple[Any, ...]) -> str:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from dlc.cli.arguments import UsageError
 from dlc.cli.source import load_task, user_code
+from dlc.errors import nearest
 
 if TYPE_CHECKING:
     from dlc.compiler import Compiled
-    from dlc.runtime.arena import ArenaProgram
+    from dlc.runtime.cpu import CpuProgram
     from dlc.runtime.data import Dataset
     from dlc.runtime.training import Progress, TrainConfig, TrainResult
     from dlc.task import Task
@@ -34,7 +35,7 @@ class Session:
     task: Task
     dataset: Dataset
     compiled: Compiled
-    loaded: ArenaProgram
+    loaded: CpuProgram
     compile_s: float
     out: TextIO
 
@@ -62,10 +63,11 @@ def run(options: argparse.Namespace) -> int:
 
 def prepare(options: argparse.Namespace, out: TextIO) -> Session:
     """Load the task and its data, compile, and load the program."""
-    from dlc import runtime
     from dlc.compiler import compile as compile_task
+    from dlc.runtime.cpu import CpuProgram
     from dlc.runtime.data import load_dataset
 
+    check_target(options.target)
     task = changed_task(load_task(options.file), options)
     if not task.data:
         raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
@@ -73,8 +75,17 @@ def prepare(options: argparse.Namespace, out: TextIO) -> Session:
     began = time.perf_counter()
     with user_code():
         compiled = compile_task(task, options.target, batch=task.batch, tails=tails(task, dataset))
-    loaded = runtime.load(compiled.program, options.target, options.threads)
+    loaded = CpuProgram(compiled.program, options.threads)
     return Session(options, task, dataset, compiled, loaded, time.perf_counter() - began, out)
+
+
+def check_target(target: str) -> None:
+    """Raise UsageError for a target that dlc does not compile for."""
+    from dlc.compiler import TARGETS
+
+    if target not in TARGETS:
+        raise UsageError(f"unknown target {target!r}{nearest(target, list(TARGETS))}\n"
+                         f"  targets are {', '.join(TARGETS)}")
 
 
 def changed_task(task: Task, options: argparse.Namespace) -> Task:
@@ -119,12 +130,10 @@ def configure(session: Session) -> TrainConfig:
 
 def identity(compiled: Compiled, dataset: Dataset) -> str:
     """What a checkpoint belongs to: the training steps without their source lines, and the data."""
-    from dlc.text import print_graph
-
     crc = 0
-    for entry, graph in compiled.source.graphs.items():
+    for entry, written in compiled.texts.items():
         if entry.startswith("train"):
-            lines = (line.partition("  #")[0] for line in print_graph(graph).splitlines())
+            lines = (line.partition("  #")[0] for line in written.splitlines())
             text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
             crc = zlib.crc32(f"{entry}\n{text}".encode(), crc)
     for name, array in dataset.train.items():
@@ -183,14 +192,12 @@ def settings(session: Session, config: TrainConfig) -> dict[str, object]:
 
 def graphs(session: Session) -> dict[str, str]:
     """The first training step before the passes and after them."""
-    from dlc.text import print_graph
-
-    entry = next(iter(session.compiled.source.graphs))
-    return {f"{entry}, as it was written": print_graph(session.compiled.source.graphs[entry]),
+    entry = next(iter(session.compiled.texts))
+    return {f"{entry}, as it was written": session.compiled.texts[entry],
             f"{entry}, after the passes": session.compiled.program.entries[entry].graph}
 
 
-# --- what is said -----------------------------------------------------------------------------------
+# --- what is said ---------------------------------------------------------------------------------
 
 
 def say(out: TextIO, text: str) -> None:
