@@ -10,7 +10,7 @@ import numpy as np
 from dlc.graph import Build, Graph, Node, building
 from dlc.ops import contract, elementwise, gather, leaf, reduce, view, window
 from dlc.ops.convert import broadcast_to, cast
-from dlc.types import Type, bool_, f16, f32, i32, u8
+from dlc.types import DType, Type, bool_, f16, f32, f64, i32, u8
 
 Rng = np.random.Generator
 SHAPES: tuple[tuple[int, ...], ...] = ((), (3,), (1, 4), (2, 3), (2, 3, 4), (2, 1, 4, 4))
@@ -20,14 +20,15 @@ REDUCE: tuple[Callable[..., Node], ...] = (
     reduce.sum_, reduce.max_, reduce.min_, reduce.mean, reduce.argmax, reduce.logsumexp)
 
 
-def random_graph(seed: int, size: int, updates: bool = True) -> Graph:
-    """A graph of about `size` operators, the same for the same arguments.
+def random_graph(seed: int, size: int, floats: DType = f32) -> Graph:
+    """A graph of about `size` operators, the same for the same arguments, mostly over `floats`.
 
-    Two inputs are parameters that the graph updates, unless `updates` is false.
+    Two inputs are parameters that the graph updates.
     """
     rng = np.random.default_rng(seed)
     with building(Build()):
-        inputs = [leaf.input_(f"x{i}", Type(f32 if i < 3 else pick(rng, (i32, u8, bool_, f16)),
+        others = (i32, u8, bool_, f16 if floats is f32 else floats)
+        inputs = [leaf.input_(f"x{i}", Type(floats if i < 3 else pick(rng, others),
                                             pick(rng, SHAPES)),
                               "param" if i < 2 else "data") for i in range(5)]
         values = list(inputs)
@@ -38,11 +39,9 @@ def random_graph(seed: int, size: int, updates: bool = True) -> Graph:
                 if rng.random() < 0.3 and made.op is not leaf.INPUT:
                     made.name = pick(rng, ("h", "loss", "w", "h_1", "mul_1", "x0"))
         results = {f"out{i}": v for i, v in enumerate(values[-3:])}
-        if updates:
-            results.update({x.name: x * 0.9 + 0.1 for x in inputs[:2]})
-    names = tuple(results)
-    replaced = {x.name: x.name for x in inputs[:2]} if updates else {}
-    return Graph(f"random{seed}", tuple(inputs), tuple(results.values()), names, replaced)
+        results.update({x.name: x * 0.9 + 0.1 for x in inputs[:2]})
+    replaced = {x.name: x.name for x in inputs[:2]}
+    return Graph(f"random{seed}", tuple(inputs), tuple(results.values()), tuple(results), replaced)
 
 
 def pick(rng: Rng, values: Any) -> Any:
@@ -137,9 +136,10 @@ def product(rng: Rng, x: Node, values: list[Node]) -> Node | None:
 
 
 def convolution(rng: Rng, x: Node, values: list[Node]) -> Node | None:
-    if x.ndim != 4 or x.dtype is not f32 or x.type.size > 512 or min(x.shape[2:]) < 2:
+    if x.ndim != 4 or x.dtype not in (f32, f64) or x.type.size > 512 or min(x.shape[2:]) < 2:
         return None
-    w = leaf.array(rng.normal(size=(2, int(x.shape[1]), 2, 2)), f32[2, int(x.shape[1]), 2, 2])
+    shape = (2, int(x.shape[1]), 2, 2)
+    w = leaf.array(rng.normal(size=shape), Type(x.dtype, shape))
     return contract.conv(x, w, stride=int(rng.integers(1, 3)), padding=int(rng.integers(2)))
 
 
@@ -151,7 +151,8 @@ def taken(rng: Rng, x: Node, values: list[Node]) -> Node | None:
 
 
 def converted(rng: Rng, x: Node, values: list[Node]) -> Node | None:
-    return cast(x, pick(rng, (f32, f32, f16, i32, u8)))
+    wide = next(v.dtype for v in values if v.dtype in (f32, f64))
+    return cast(x, pick(rng, (wide, wide, f16 if wide is f32 else wide, i32, u8)))
 
 
 def repeated(rng: Rng, x: Node, values: list[Node]) -> Node | None:

@@ -7,16 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dlc.errors import DlcError, Loc
 from dlc.evaluate import evaluate
 from dlc.graph import Build, Graph, Node, building, make, serving
 from dlc.ops import contract, elementwise, gather, higher, leaf, reduce
+from dlc.ops.autodiff import forward, reverse
 from dlc.passes.differentiate import differentiate
 from dlc.passes.simplify import simplify
 from dlc.text import parse_graph, print_graph
 from dlc.types import Type, f64
 from dlc.verify import verify
+from tests.random_graphs import random_arrays, random_graph
 
 VECTOR = f64[4]
 Function = Callable[..., Node]
@@ -227,3 +231,29 @@ def test_a_gradient_that_does_not_exist_is_an_error_at_its_line(mode: str) -> No
         graph = differentiate(derivative(selected))
     expected = [0, 0, 0, 2] if mode == "reverse" else 2 * X[3]
     np.testing.assert_allclose(values(graph, X)[0], expected)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 25))
+def test_both_modes_agree_on_random_graphs(seed: int, size: int) -> None:
+    """<u, J t> = <J^T u, t> for random u and t; J^T u is what one reverse sweep gives."""
+    graph = random_graph(seed, size, f64)
+    with building(Build()):
+        xs = [x for x in graph.inputs if x.dtype is f64]
+        ys = [y for y in dict.fromkeys(graph.outputs) if y.dtype is f64]
+        us = [leaf.input_(f"u{i}", y.type) for i, y in enumerate(ys)]
+        ts = [leaf.input_(f"t{i}", x.type) for i, x in enumerate(xs)]
+        pulled = reverse(dict(zip(ys, us, strict=True)), xs)
+        pushed = forward(ys, dict(zip(xs, ts, strict=True)))
+        outputs = (*pulled, *pushed)
+        made = simplify(Graph("f", (*graph.inputs, *us, *ts), outputs,
+                              tuple(f"o{i}" for i in range(len(outputs)))))
+    verify(made)
+    rng = np.random.default_rng(seed)
+    draws = [np.asarray(rng.normal(size=tuple(n.shape))) for n in (*us, *ts)]
+    with np.errstate(all="ignore"):
+        found = values(made, *random_arrays(graph, seed), *draws)
+    right = [np.vdot(p, t) for p, t in zip(found, draws[len(us):], strict=False)]
+    left = [np.vdot(u, p) for u, p in zip(draws, found[len(xs):], strict=False)]
+    if np.isfinite([*left, *right]).all():
+        size_ = 1 + sum(map(abs, left)) + sum(map(abs, right))
+        assert abs(sum(left) - sum(right)) <= 1e-9 * size_
