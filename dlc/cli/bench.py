@@ -1,0 +1,73 @@
+"""`dlc bench`: dlc beside the peers that are installed, and the worker that stands for dlc."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from dlc.cli.arguments import UsageError
+from dlc.cli.source import bundled_models, load_task, user_code
+
+if TYPE_CHECKING:
+    from dlc.cli.warm import Warm
+    from dlc.runtime.bench.worker import Network
+    from dlc.task import Task
+
+# What the peers' networks are trained with (docs/benchmarks.md).
+LEARNING_RATE = "1e-3"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and print the table; raises BenchError, UsageError."""
+    from dlc.runtime.bench.run import bench
+
+    for name in options.names:
+        load_task(name)  # a misspelt name is told before anything is measured
+    peers = [peer for peer in options.against.split(",") if peer]
+    bench(options.names, peers, options.dtype, options.threads, options.json)
+    return 0
+
+
+def worker(options: argparse.Namespace) -> int:
+    """Serve one model to `dlc bench`: the first step at once, then as many as it asks for."""
+    from dlc.cli.warm import Warm
+    from dlc.runtime.bench.worker import keep_to_cores, serve
+
+    keep_to_cores(options.threads)
+    warm = Warm(options)
+    warm.start_workers()
+    serve(lambda: network(options, warm))
+    return 0
+
+
+def network(options: argparse.Namespace, warm: Warm) -> Network:
+    """The training step alone, loaded: what the peers build and compile too."""
+    from dlc.compiler import Compiled, Source
+    from dlc.runtime.bench import own
+    from dlc.runtime.cpu import CpuProgram
+
+    task = measured_task(options.file, options.batch)
+    with user_code():
+        graphs = task.graphs(kinds=("train",))
+        source = Source(task.name, graphs, lambda seed: task.initial_values(graphs, seed))
+        compiled = Compiled(source, "cpu", None)
+    loaded = CpuProgram(compiled.program, options.threads)
+    warm.remember(compiled.program)
+    return own.network(loaded, compiled.initial_values())
+
+
+def measured_task(file: str, batch: int) -> Task:
+    """The task as it is measured: a model that peers have too trains as theirs do.
+
+    Batch 0 leaves a model that peers do not have as it is written.
+    """
+    from dlc.runtime.bench.systems import BATCH
+
+    task = load_task(file)
+    if file in BATCH and file in bundled_models():
+        task = task.with_options(lr=LEARNING_RATE, augment="no")
+    if batch:
+        task = task.with_options(batch=batch)
+    if not any(phase.optimizer for phase in task.phases):
+        raise UsageError(f"{task.name} has no step that trains")
+    return task
