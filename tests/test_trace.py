@@ -390,10 +390,10 @@ def test_nested_results_are_numbered_through() -> None:
 
 def test_a_list_of_graph_values_is_refused_where_an_array_is_wanted() -> None:
     def f(x: f32[3]) -> Any:
-        return x + [x, x, x]
+        return x * [x, x, x]
 
     def ragged(x: f32[3]) -> Any:
-        return x + [[1.0], [2.0, 3.0]]
+        return x * [[1.0], [2.0, 3.0]]
 
     with pytest.raises(DlcError, match=r"graph values in it is no array(.|\n)*dlc.concat"):
         dlc.trace(f)
