@@ -242,8 +242,12 @@ def test_both_modes_agree_on_random_graphs(seed: int, size: int) -> None:
         ys = [y for y in dict.fromkeys(graph.outputs) if y.dtype is f64]
         us = [leaf.input_(f"u{i}", y.type) for i, y in enumerate(ys)]
         ts = [leaf.input_(f"t{i}", x.type) for i, x in enumerate(xs)]
-        pulled = reverse(dict(zip(ys, us, strict=True)), xs)
-        pushed = forward(ys, dict(zip(xs, ts, strict=True)))
+        try:
+            pulled = reverse(dict(zip(ys, us, strict=True)), xs)
+            pushed = forward(ys, dict(zip(xs, ts, strict=True)))
+        except DlcError as problem:
+            assert "argmax" in problem.message  # cast to a number: refused above
+            return
         outputs = (*pulled, *pushed)
         made = simplify(Graph("f", (*graph.inputs, *us, *ts), outputs,
                               tuple(f"o{i}" for i in range(len(outputs)))))
