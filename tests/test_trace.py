@@ -298,3 +298,16 @@ def test_seed_and_step_are_inputs_only_where_numbers_are_drawn() -> None:
     graph = dlc.trace(lambda x: x * dlc.random.uniform(2), f32[2])
     assert labels(graph) == ["x", "seed", "step"]
     assert [n.type for n in graph.inputs[1:]] == [u32[()], i32[()]]
+
+
+def test_a_list_of_graph_values_is_refused_where_an_array_is_wanted() -> None:
+    def f(x: f32[3]) -> Any:
+        return x * [x, x, x]
+
+    def ragged(x: f32[3]) -> Any:
+        return x * [[1.0], [2.0, 3.0]]
+
+    with pytest.raises(DlcError, match=r"graph values in it is no array(.|\n)*dlc.concat"):
+        dlc.trace(f)
+    with pytest.raises(DlcError, match="several lengths"):
+        dlc.trace(ragged)

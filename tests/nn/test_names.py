@@ -93,16 +93,3 @@ def test_nested_results_are_numbered_through() -> None:
 
     assert dlc.trace(f).output_names == ("out0", "out1", "out2", "out3")
     assert dlc.trace(g).output_names == ("value", "grads0", "grads1", "row")
-
-
-def test_a_list_of_graph_values_is_refused_where_an_array_is_wanted() -> None:
-    def f(x: f32[3]) -> Any:
-        return x * [x, x, x]
-
-    def ragged(x: f32[3]) -> Any:
-        return x * [[1.0], [2.0, 3.0]]
-
-    with pytest.raises(DlcError, match=r"graph values in it is no array(.|\n)*dlc.concat"):
-        dlc.trace(f)
-    with pytest.raises(DlcError, match="several lengths"):
-        dlc.trace(ragged)
