@@ -27,8 +27,8 @@ from dlc.runtime.program_json import ProgramFormatError, program_from_json, prog
 MAGIC = b"dlc cache 1\n"
 DEFAULT_LIMIT = 512 << 20  # bytes kept before the least recently used entries go
 _HEADER = len(MAGIC) + 32 + 32
-_SOURCES = ("lower.py", "llvm_module.py", "passes_numba.py", "primitives.py", "control.py",
-            "isa.py")
+_SOURCES = ("lower.py", "llvm_module.py", "passes_numba.py", "primitives.py", "halves.py",
+            "control.py", "isa.py")
 
 
 class CacheError(Exception):

@@ -7,7 +7,6 @@ import platform
 import llvmlite.binding as llvm
 
 FIXED = {"avx2": ("x86-64-v3", ""), "scalar": ("x86-64-v2", "")}
-_ISA_ARCHITECTURE = {"avx512": "x86_64", "avx2": "x86_64", "neon": "aarch64"}
 
 
 class IsaError(ValueError):
@@ -42,3 +41,8 @@ def target_cpu(isa: str) -> tuple[str, str]:
     if isa not in order or order.index(isa) > order.index(own):
         raise IsaError(f"this machine runs {', '.join(order[:order.index(own) + 1])}, not {isa!r}")
     return FIXED[isa]
+
+
+def has_f16(isa: str) -> bool:
+    """Whether `isa` converts f16 in hardware: F16C came with AVX2 at the latest."""
+    return (isa or machine_isa()) != "scalar"

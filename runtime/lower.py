@@ -25,6 +25,7 @@ from numba.core.typing.templates import AbstractTemplate
 from dlc.program import Kernel, Parameter, TileText
 from dlc.runtime import passes_numba
 from dlc.runtime.control import CONTROL
+from dlc.runtime.isa import has_f16
 from dlc.runtime.llvm_module import check_calls, entry_text, hide, pass_builder, target_machine
 from dlc.runtime.primitives import LLVM, PRIMITIVES, Primitive, PrimitiveError, call_intrinsic
 
@@ -112,6 +113,7 @@ class Toolchain:
         self.tiles = tiles
         self.flags = _flags()
         self.machine = target_machine(isa)
+        self.has_f16 = has_f16(isa)
         self.builder = pass_builder(self.machine)
         self.namespace: dict[str, Any] = {}
         self.compiled: dict[Any, Any] = {}
@@ -168,10 +170,14 @@ class Toolchain:
                 raise TypingError(f"the size given to {primitive.name} must be a literal")
             return numba_type(result)
 
+        emit = primitive.emit
+        if not self.has_f16 and primitive.without_f16c is not None:
+            emit = primitive.without_f16c
+
         def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             names = tuple(dtype_name(a) for a in signature.args)
             operands = [a.literal_value for a in signature.args] if primitive.literal else values
-            return primitive.emit(builder, names, list(operands))
+            return emit(builder, names, list(operands))
         return self.template(primitive.name, rule, lower, primitive.literal)
 
     def tile_template(self, tile: TileText) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from dlc.runtime import plain
+from dlc.runtime import halves, plain
 
 Emit = Callable[[Any, tuple[str, ...], list[Any]], Any]  # (IRBuilder, dtype names, operands)
 
@@ -36,7 +36,8 @@ class PrimitiveError(TypeError):
 class Primitive:
     """One primitive: `result` maps operand types to the result's and raises PrimitiveError.
 
-    `literal` asks for the value of the first operand at compile time (passed to emit as an int).
+    `literal` asks for the value of the first operand at compile time (passed to emit as an int);
+    `without_f16c` is what to emit where the machine has no instructions for f16.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Primitive:
     emit: Emit
     plain: Callable[..., Any]
     literal: bool = False
+    without_f16c: Emit | None = None
 
 
 def bits(dtype: str) -> int:
@@ -135,11 +137,6 @@ def _saturated(builder: Any, source: str, target: str, value: Any) -> Any:
     return builder.select(nan, ir.Constant(kind, 0), result)
 
 
-def _unchecked_i32(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
-    """One conversion instruction; frozen, so that a value out of range is only unspecified."""
-    return builder.freeze(builder.fptosi(operands[0], LLVM["i32"]))
-
-
 def _cast(target: str) -> Primitive:
     def emit(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
         return emit_cast(builder, types[0], target, operands[0])
@@ -206,34 +203,6 @@ def _select(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
     return builder.select(*operands)
 
 
-# ---- half precision, stored as u16 ---------------------------------------------------------------
-
-def _f16_to_f32(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
-    return builder.fpext(builder.bitcast(operands[0], ir.HalfType()), LLVM["f32"])
-
-
-def _f32_to_f16(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
-    return builder.bitcast(builder.fptrunc(operands[0], ir.HalfType()), LLVM["u16"])
-
-
-def _bf16_to_f32(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
-    wide = builder.shl(builder.zext(operands[0], LLVM["u32"]), ir.Constant(LLVM["u32"], 16))
-    return builder.bitcast(wide, LLVM["f32"])
-
-
-def _f32_to_bf16(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
-    """Round to nearest even by integer arithmetic: vcvtneps2bf16 would flush subnormals."""
-    u32, u16 = LLVM["u32"], LLVM["u16"]
-    word = builder.bitcast(operands[0], u32)
-    high = builder.lshr(word, ir.Constant(u32, 16))
-    odd = builder.and_(high, ir.Constant(u32, 1))
-    rounded = builder.lshr(builder.add(builder.add(word, ir.Constant(u32, 0x7FFF)), odd),
-                           ir.Constant(u32, 16))
-    quiet = builder.or_(high, ir.Constant(u32, 0x40))
-    is_nan = builder.fcmp_unordered("uno", operands[0], operands[0])
-    return builder.trunc(builder.select(is_nan, quiet, rounded), u16)
-
-
 # ---- memory --------------------------------------------------------------------------------------
 
 def _at_rule(got: tuple[str, ...]) -> str:
@@ -270,8 +239,6 @@ def _numeric() -> list[Primitive]:
         return Primitive(name, _same(name, 2, allowed), emit, body)
 
     return [
-        Primitive("unchecked_i32", fixed("unchecked_i32", (FLOATS,), "i32"), _unchecked_i32,
-                  plain.CASTS["i32"]),
         Primitive("fma", _same("fma", 3, FLOATS), _intrinsic("fma"), plain.fma),
         binary("radd", plain.add, _reassociated("add")),
         binary("rmul", plain.multiply, _reassociated("mul")),
@@ -294,15 +261,17 @@ def _numeric() -> list[Primitive]:
 
 def _conversions() -> list[Primitive]:
     words = ("f32", "i32", "u32")
-    halves = (("f16_to_f32", "u16", "f32", _f16_to_f32), ("f32_to_f16", "f32", "u16", _f32_to_f16),
-              ("bf16_to_f32", "u16", "f32", _bf16_to_f32),
-              ("f32_to_bf16", "f32", "u16", _f32_to_bf16))
+    widen, narrow = ((("u16",),), "f32"), ((("f32",),), "u16")
+    sixteen = (("f16_to_f32", widen, halves.f16_to_f32, halves.f16_to_f32_integer),
+               ("f32_to_f16", narrow, halves.f32_to_f16, halves.f32_to_f16_integer),
+               ("bf16_to_f32", widen, halves.bf16_to_f32, None),
+               ("f32_to_bf16", narrow, halves.f32_to_bf16, None))
     return [
         *[_cast(d) for d in ("f32", "f64", "i32", "i64", "u32", "u8", "u16", "u64")],
         *[_bitcast(d, words) for d in words],
         *[_bitcast(d, ("f64", "i64", "u64")) for d in ("f64", "i64", "u64")],
-        *[Primitive(name, fixed(name, ((source,),), target), emit, getattr(plain, name))
-          for name, source, target, emit in halves],
+        *[Primitive(name, fixed(name, *rule), emit, getattr(plain, name), without_f16c=portable)
+          for name, rule, emit, portable in sixteen],
     ]
 
 

@@ -46,7 +46,7 @@ def place(sizes: Sequence[int]) -> tuple[list[int], int]:
 
 def kernel_program(kernel: Kernel, arrays: Mapping[str, Array], scalars: Sequence[Any] = (),
                    chunks: int = 1, prelude: str = "",
-                   tiles: Mapping[str, TileText] | None = None) -> Program:
+                   tiles: Mapping[str, TileText] | None = None, isa: str = "") -> Program:
     """A Program with the single entry "run": one launch of `kernel` on `arrays` by name.
 
     Arrays of u16 stand as f16 ports: the bits are what counts.
@@ -59,7 +59,7 @@ def kernel_program(kernel: Kernel, arrays: Mapping[str, Array], scalars: Sequenc
     segment = Segment(0, (*map(Slot, offsets), *scalars), chunks)
     entry = Entry("run", (Launch("launch", ((segment,),), ("models/small.py:3",)),), (), ())
     return Program("small", "cpu", {"run": entry}, (kernel,), total, tuple(ports),
-                   prelude=prelude, tiles=dict(tiles or {}))
+                   prelude=prelude, tiles=dict(tiles or {}), isa=isa)
 
 
 def run_kernel(kernel: Kernel, arrays: Mapping[str, Array], scalars: Sequence[Any] = (),

@@ -40,7 +40,7 @@ def values(dtype: str, rng: np.random.Generator, count: int) -> Array:
     return np.concatenate([edges, random])
 
 
-def apply(name: str, operands: list[Array], result: str, device: str) -> Array:
+def apply(name: str, operands: list[Array], result: str, device: str, isa: str = "") -> Array:
     """`name` over `operands` elementwise, on `device`."""
     letters = "abc"[:len(operands)]
     dtypes = [next(d for d, n in NUMPY.items() if n == o.dtype) for o in operands]
@@ -51,13 +51,13 @@ def apply(name: str, operands: list[Array], result: str, device: str) -> Array:
                     f"    for i in range(n):\n        out[i] = {call}\n")
     count = len(operands[0])
     arrays = {**dict(zip(letters, operands, strict=True)), "out": np.zeros(count, NUMPY[result])}
-    return run_kernel(kernel, arrays, (count,), device=device)["out"]
+    return run_kernel(kernel, arrays, (count,), device=device, isa=isa)["out"]
 
 
-def check(name: str, operands: list[Array], result: str) -> None:
+def check(name: str, operands: list[Array], result: str, isa: str = "") -> None:
     """The native bits equal the plain ones; any NaN equals any NaN but in an exact operation."""
     with np.errstate(all="ignore"):
-        native = apply(name, operands, result, "cpu")
+        native = apply(name, operands, result, "cpu", isa)
         plain = apply(name, operands, result, "interpret")
     if result in ("f32", "f64"):
         both = np.isnan(native) & np.isnan(plain)
@@ -111,20 +111,36 @@ def test_fma_rounds_once(dtype: str, rng: np.random.Generator) -> None:
     check("fma", [a, b, rng.permutation(a)], dtype)
 
 
-def test_half_conversions_all_patterns() -> None:
+@pytest.mark.parametrize("isa", ["", "scalar"])
+def test_half_conversions_all_patterns(isa: str) -> None:
     every = np.arange(1 << 16, dtype=np.uint16)
-    check("f16_to_f32", [every], "f32")
-    check("bf16_to_f32", [every], "f32")
+    check("f16_to_f32", [every], "f32", isa)
+    check("bf16_to_f32", [every], "f32", isa)
 
 
-def test_to_half_rounds_to_nearest_even(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("isa", ["", "scalar"])
+def test_to_half_rounds_to_nearest_even(isa: str, rng: np.random.Generator) -> None:
     words = rng.integers(0, 1 << 32, 4000, np.uint32)
     ties = (np.arange(1 << 16, dtype=np.uint32)[::37] << 16) | 0x8000
     data = np.concatenate([words, ties, ties + 1, ties - 1]).view(np.float32)
     data = np.concatenate([data, values("f32", rng, 500)])
-    check("f32_to_bf16", [data], "u16")
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    halfway = every[np.isfinite(every)].astype(np.float32) * np.float32(1 + 2.0 ** -11)
+    small = data[np.isfinite(data) & (np.abs(data) < 1)] * np.float32(1e-4)
+    data = np.concatenate([data, halfway, small])
+    check("f32_to_bf16", [data], "u16", isa)
     finite = data[~np.isnan(data)]
-    check("f32_to_f16", [finite], "u16")
+    check("f32_to_f16", [finite], "u16", isa)
+
+
+@pytest.mark.parametrize("isa", ["avx2", "scalar"])
+def test_narrower_instruction_sets_give_the_same_bits(isa: str, rng: np.random.Generator) -> None:
+    if isa == "avx2" and not on_x86():
+        isa = "scalar"
+    x = values("f32", rng, 500)
+    for name in ("sqrt", "rint", "floor", "i32", "u8"):
+        check(name, [x], {"u8": "u8", "i32": "i32"}.get(name, "f32"), isa)
+    check("fma", [x, x[::-1].copy(), rng.permutation(x)], "f32", isa)
 
 
 @pytest.mark.parametrize("dtype", ["i32", "i64"])
