@@ -65,8 +65,11 @@ def tile(name: str, isa: str) -> TileText:
 
 
 def _row_counts(block_rows: int) -> list[int]:
-    """Row counts with a loop of their own: a narrow last panel should not pay for a full one."""
-    return [block_rows, *(r for r in (8, 6, 4, 2) if r < block_rows)]
+    """Row counts with a loop of their own: a narrow last panel should not pay for a full one.
+
+    Fewer than 4 rows would not be faster: their sums are too few to hide the latency of fma.
+    """
+    return [block_rows, *(r for r in (8, 4) if r < block_rows)]
 
 
 def _gemm(w: TileWriter, block_rows: int, block_cols: int) -> str:

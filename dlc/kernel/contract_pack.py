@@ -232,10 +232,13 @@ def copy_block(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place, source
 
 def pack_straight(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> None:
     """Evaluate element by element, lanes innermost."""
-    column, k, close = nest(e, inner, "k")
     if lanes.run is not None:
+        column, k, close = nest(e, inner, "k")
         row, lane, shut = nest(e, lanes.run, "n")
     else:
+        # one loop over k: nested short ones would be unrolled, which takes long to compile
+        k, close = loop(e, "k", inner.box.width, inner.length)
+        column = unravel(inner.flat + k, inner.box.extents)
         lane, shut = loop(e, "i", lanes.most, lanes.count)
         row = unravel(lanes.flat + lane, lanes.extents)
     value = e.access(job.read(lanes.side, lanes.batch, row, column), job.y, ())
