@@ -160,7 +160,7 @@ class Cache:
             return None
 
     def put_program(self, key: str, program: Program) -> None:
-        """Keep `program` under `key` (program_key)."""
+        """Keep `program` under `key`."""
         self.put(key, program_to_json(program).encode())
 
 
@@ -209,11 +209,6 @@ def kernel_key(kernel: Kernel, prelude: str, tiles: dict[str, TileText], isa: st
     used = [(tiles[t].ir, tiles[t].params, tiles[t].result) for t in kernel.tiles if t in tiles]
     return key_of("kernel", kernel.name, parameters, kernel.text, list(kernel.tiles), used,
                   prelude, toolchain(isa))
-
-
-def program_key(graph: str, options: dict[str, object]) -> str:
-    """The cache key of a Program: SHA-256 over the graph's text and the compile options."""
-    return key_of("program", graph, sorted((k, repr(v)) for k, v in options.items()))
 
 
 def key_of(*parts: object) -> str:

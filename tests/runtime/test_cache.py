@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dlc.program import Buffer, Constant, TileText
 from dlc.runtime import cache as module
-from dlc.runtime.cache import Cache, CacheError, kernel_key, key_of, pack, program_key, unpack
+from dlc.runtime.cache import Cache, CacheError, kernel_key, key_of, pack, unpack
 from dlc.runtime.program_json import ProgramFormatError, program_from_json, program_to_json
 from dlc.types import Dim, Type, f32
 from tests.runtime.programs import AXPY, train_program
@@ -180,13 +180,6 @@ def test_the_toolchain_is_in_the_key(what: str, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.undo()
     module.toolchain.cache_clear()
     assert kernel_key(AXPY, "", {}, "") == before
-
-
-def test_program_keys_hold_graph_and_options() -> None:
-    keys = {program_key("g", {}), program_key("h", {}), program_key("g", {"batch": 1}),
-            program_key("g", {"batch": "1"}), program_key("g", {"size": 1})}
-    assert len(keys) == 5
-    assert program_key("g", {"a": 1, "b": 2}) == program_key("g", {"b": 2, "a": 1})
 
 
 def full_program() -> object:
