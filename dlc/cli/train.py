@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dlc.cli.arguments import UsageError
+from dlc.cli.paper import plural
 from dlc.cli.source import load_task, user_code
-from dlc.errors import nearest
+from dlc.cli.targets import check_target
 
 if TYPE_CHECKING:
     from dlc.compiler import Compiled
@@ -77,15 +78,6 @@ def prepare(options: argparse.Namespace, out: TextIO) -> Session:
         compiled = compile_task(task, options.target, batch=task.batch, tails=tails(task, dataset))
     loaded = CpuProgram(compiled.program, options.threads)
     return Session(options, task, dataset, compiled, loaded, time.perf_counter() - began, out)
-
-
-def check_target(target: str) -> None:
-    """Raise UsageError for a target that dlc does not compile for."""
-    from dlc.compiler import TARGETS
-
-    if target not in TARGETS:
-        raise UsageError(f"unknown target {target!r}{nearest(target, list(TARGETS))}\n"
-                         f"  targets are {', '.join(TARGETS)}")
 
 
 def changed_task(task: Task, options: argparse.Namespace) -> Task:
@@ -234,9 +226,3 @@ def closing(result: TrainResult, report: Path | None) -> str:
         ("checkpoint", result.checkpoint), ("best", result.best_checkpoint), ("report", report))
         if path is not None]
     return "\n".join(lines)
-
-
-def plural(count: int, word: str) -> str:
-    """1 step, 2 steps, 3 launches."""
-    ending = "" if count == 1 else "es" if word == "launch" else "s"
-    return f"{count:,} {word}{ending}"

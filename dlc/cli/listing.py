@@ -1,0 +1,83 @@
+"""`dlc models`, `dlc ops`, `dlc passes`: what there is, a line each."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import cleandoc
+from pathlib import Path
+
+from dlc.cli.arguments import UsageError
+from dlc.cli.paper import paint, shorten, width
+from dlc.cli.source import bundled_models
+from dlc.errors import nearest
+
+
+def models(options: argparse.Namespace) -> int:
+    """Every bundled model with what its file says it is."""
+    folder = Path(__file__).parent.parent / "models"
+    rows = {}
+    for name in bundled_models():
+        text = (folder / f"{name}.py").read_text(encoding="utf-8")
+        rows[name] = first_line(ast.get_docstring(ast.parse(text)))
+    columns(rows)
+    return 0
+
+
+def ops(options: argparse.Namespace) -> int:
+    """Every operator with its kind and meaning, or the promotion table."""
+    if options.promotion:
+        from dlc.types import promotion_table
+
+        print(promotion_table())
+        return 0
+    from dlc.ops import REGISTRY
+
+    kinds = {name: op.kind.value for name, op in REGISTRY.items()}
+    chosen = choose("operator", options.names, REGISTRY)
+    edge = max(map(len, kinds.values()))
+    order = sorted(chosen, key=lambda n: (list(dict.fromkeys(kinds.values())).index(kinds[n]), n))
+    columns({name: f"{kinds[name]:{edge}}  {first_line(REGISTRY[name].doc)}" for name in order})
+    return 0
+
+
+def passes(options: argparse.Namespace) -> int:
+    """Every pass in order, then every rewrite rule of `simplify`."""
+    from dlc.passes import PIPELINE
+    from dlc.passes.simplify import RULES
+
+    documents = {step.__name__: step.__doc__ or "" for step in PIPELINE}
+    homes = {step.__name__: sys.modules[step.__module__].__doc__ or "" for step in PIPELINE}
+    if options.names:
+        for name in choose("pass", options.names, documents):
+            print(f"{paint(name, 'bold')}\n{cleandoc(homes[name])}\n\n{cleandoc(documents[name])}\n")
+        return 0
+    columns({name: first_line(text) for name, text in documents.items()})
+    print(f"\n{len(RULES)} rewrite rules, applied by simplify until none matches:")
+    for rule in RULES:
+        print(f"  {rule.text}{f'   where {rule.where}' if rule.where else ''}")
+    return 0
+
+
+def choose(what: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
+    """`names`, or all that are known. Raises UsageError for one that is not."""
+    there = list(known)
+    for name in names:
+        if name not in there:
+            raise UsageError(f"unknown {what} {name!r}{nearest(name, there)}")
+    return list(names) or there
+
+
+def first_line(text: str | None) -> str:
+    """The first line of a docstring."""
+    return (text or "").strip().partition("\n")[0]
+
+
+def columns(rows: Mapping[str, str]) -> None:
+    """Names and what they are; in a terminal each on one line of it."""
+    edge = max(map(len, rows), default=0) + 2
+    for name, text in rows.items():
+        room = width() - edge if sys.stdout.isatty() else len(text)
+        print(f"{paint(f'{name:{edge}}', 'bold')}{shorten(text, max(room, 20))}".rstrip())

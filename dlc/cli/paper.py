@@ -1,0 +1,78 @@
+"""What the command line prints on: colours in a terminal only, units, columns."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34",
+         "magenta": "35", "cyan": "36"}
+
+
+def coloured() -> bool:
+    """Whether standard output is a terminal that shows colours (and NO_COLOR is not set)."""
+    dumb = os.environ.get("TERM", "dumb") in ("dumb", "")
+    return sys.stdout.isatty() and not dumb and not os.environ.get("NO_COLOR")
+
+
+def paint(text: str, style: str) -> str:
+    """`text` in a style of CODES, where colours are shown."""
+    return f"\x1b[{CODES[style]}m{text}\x1b[0m" if text and coloured() else text
+
+
+def width() -> int:
+    """Columns of the terminal; 80 for a pipe."""
+    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+
+
+def python(text: str) -> None:
+    """Print Python text, highlighted in a terminal and as it is elsewhere."""
+    if not coloured():
+        print(text)
+        return
+    from rich.console import Console
+    from rich.syntax import Syntax
+
+    code = Syntax(text.rstrip("\n"), "python", theme="ansi_dark", background_color="default")
+    Console(highlight=False, soft_wrap=True).print(code)
+
+
+def size(count: float) -> str:
+    """Bytes as 320 B, 9.4 KiB, 3.6 MiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def flops(count: float) -> str:
+    """Operations as 9 flop, 15.7 Mflop."""
+    for unit in ("", "k", "M", "G"):
+        if count < 1000:
+            return f"{count:.0f} flop" if not unit else f"{count:.1f} {unit}flop"
+        count /= 1000
+    return f"{count:.1f} Tflop"
+
+
+def plural(count: int, word: str) -> str:
+    """1 step, 2 steps, 3 launches."""
+    ending = "" if count == 1 else "es" if word == "launch" else "s"
+    return f"{count:,} {word}{ending}"
+
+
+def shorten(text: str, columns: int) -> str:
+    """`text` in at most `columns` columns, its end cut off."""
+    return text if len(text) <= columns else text[: max(columns - 1, 0)] + "…"
+
+
+def lines_of(places: tuple[str, ...]) -> str:
+    """Source places with each file named once: models/lenet.py:9, 18."""
+    parts: list[str] = []
+    last = ""
+    for place in places:
+        file, _, line = place.rpartition(":")
+        parts.append(line if file == last else place)
+        last = file
+    return ", ".join(parts)
