@@ -14,10 +14,10 @@ from typing import Any
 from dlc.graph import Node
 from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Line, Load, Number, Ref, computing
+from dlc.kernel.ir import Line, Load, Number, Ref, computing, pack
 from dlc.kernel.nest import Class, Item, Nest
 from dlc.ops.reduce import kept_axes
-from dlc.types import Type, i64
+from dlc.types import Type, bool_, i64
 
 CHUNK_WORK = 16384  # elements a chunk should hold: about 10 us of streaming, 20 barriers' worth
 COLUMN = 128  # width of a column block: 8 AVX-512 vectors of f32
@@ -160,7 +160,7 @@ class LoopWriter:
         if len(new) > 1:
             new = [e.let("t", n) for n in new]
         for s, n in zip(item.states, new, strict=True):
-            e.line(f"{s.name}[{at.text()}] = {n.text()}")
+            e.line(f"{s.name}[{at.text()}] = {pack(s.dtype, n.text())}")
 
     def _start(self, item: Item) -> None:
         e, node = self.emitter, item.node
@@ -171,7 +171,7 @@ class LoopWriter:
         var = self.emitter.open("j", 0, self.nest.sizes[self.nest.column])
         for s, value in zip(item.states, combine.identity(dtype), strict=True):
             at = sum_of(var) - self.column_low
-            e.line(f"{s.name}[{at.text()}] = {Number(value, s.dtype).text()}")
+            e.line(f"{s.name}[{at.text()}] = {pack(s.dtype, Number(value, s.dtype).text())}")
         self._close_column(var)
 
     def _close_column(self, var: Var) -> None:
@@ -237,7 +237,8 @@ class LoopWriter:
         for kind in dtypes:
             dtype = computing(kind)
             name = e.names.new(node.name or node.op.name)
-            e.stack[-1].statements.append(Line(f"{name} = local_{dtype}({width})"))
+            memory = "u8" if dtype is bool_ else dtype
+            e.stack[-1].statements.append(Line(f"{name} = local_{memory}({width})"))
             item.states.append(Ref(name, dtype, 0))
 
     def _column_layers(self, column: Class) -> None:

@@ -85,6 +85,8 @@ class ScalarBuilder:
             return self.compare("<", Call("abs", (args[0],), dtype, level), infinity)
         if dtype is bool_:
             raise TypeError(f"{name} has no kernel form for bool")
+        if name == "abs" and dtype.category == "uint":
+            return args[0]
         if name in ("maximum", "minimum") and not dtype.is_float:
             return Call(name[:3], args, dtype, level)
         function = PRIMITIVES.get(name, f"{name}_{dtype}")
