@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlc.graph import Node
-from dlc.kernel.contract_plan import Blocking, Box, Shape, unravel
+from dlc.kernel.contract_plan import Blocking, Box, Shape, cut_inner, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Cond, Let, Load, Store
@@ -22,6 +22,7 @@ from dlc.types import DType, i64
 
 Index = tuple[Sum, ...]
 ZERO = Sum()
+TURN = 4096  # elements of a row that is evaluated before it is transposed: 16 rows fill 256 KiB
 Opened = tuple[Sum, Callable[[], None]]  # a loop variable, and what closes its loop
 
 
@@ -251,6 +252,13 @@ def pack_straight(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> 
 
 def pack_turned(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> None:
     """Evaluate some lanes into rows that are contiguous along k, then transpose them."""
+    if inner.box.width > TURN:
+        # only packing whole does this: a chunk's own boxes are short
+        kb, shut = loop(e, "kb", cut_inner(inner.box.extents, TURN).count)
+        part = run_of(e, cut_inner(inner.box.extents, TURN), kb, "k")
+        pack_turned(e, job, lanes, part, to + part.flat * lanes.stride)
+        shut()
+        return
     group = min(16, lanes.most)
     width = inner.box.width
     rows = local(e, "turn", job.kind, group * width)

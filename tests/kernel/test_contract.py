@@ -199,6 +199,12 @@ def long_sum_in_parts() -> tuple[list[Node], list[Node]]:
 
 
 @case
+def long_masked_rows() -> tuple[list[Node], list[Node]]:
+    g, h, w = input_("g", f32[5, 9001]), input_("h", f32[5, 9001]), input_("w", f32[9001, 600])
+    return [matmul(where(h > 0.0, g, 0.0), w)], [g, h, w]
+
+
+@case
 def conv_padded() -> tuple[list[Node], list[Node]]:
     x, w = input_("x", f32[4, 3, 9, 8]), input_("w", f32[7, 3, 3, 3])
     return [conv(x, w, padding=1)], [x, w]
