@@ -5,7 +5,7 @@ from __future__ import annotations
 import dlc
 from dlc import f32, i32, nn, optim
 
-net = nn.chain(nn.flatten, nn.dense(128), nn.relu, nn.dense(64), nn.relu, nn.dense(10))
+net = nn.chain(nn.flatten, nn.dense(512), nn.relu, nn.dense(512), nn.relu, nn.dense(10))
 
 
 @dlc.task(data="digits", optimizer=optim.adam(1e-3), batch=64, epochs=30)

@@ -18,7 +18,7 @@ from dlc.runtime.data import load_dataset
 from dlc.runtime.data.batches import epoch_order
 
 NAMES = ["linear_regression", "logistic_regression", "xor", "mlp", "lenet"]
-PARAMETERS = {"linear_regression": 9, "logistic_regression": 650, "xor": 33, "mlp": 109386,
+PARAMETERS = {"linear_regression": 9, "logistic_regression": 650, "xor": 33, "mlp": 669706,
               "lenet": 61706}
 
 
