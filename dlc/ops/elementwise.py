@@ -45,6 +45,13 @@ def integer_type(*types: Type) -> Type:
     return same_type(*types)
 
 
+def shift_type(*types: Type) -> Type:
+    """Like same_type, for integers: a bool has no bits to move."""
+    if types[0].dtype is bool_:
+        raise OpError("bool has no bits to shift", "cast first, e.g. x.cast(i32)")
+    return integer_type(*types)
+
+
 def compare_type(*types: Type) -> Type:
     return same_type(*types).with_(dtype=bool_)
 
@@ -251,9 +258,9 @@ def _eval_shift(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 SHL = _op("shl", "x << y; 0 when y is no bit position", _eval_shift(np.left_shift),
-          integer_type, integers(shift=True))
+          shift_type, integers(shift=True))
 SHR = _op("shr", "x >> y, arithmetic for signed; 0 when y is no bit position",
-          _eval_shift(np.right_shift), integer_type, integers(shift=True))
+          _eval_shift(np.right_shift), shift_type, integers(shift=True))
 
 # --- conversion ---------------------------------------------------------------------------------
 
