@@ -125,6 +125,8 @@ def rule(text: str, where: str = "", grade: Grade = Grade.EXACT, examples: Seque
     """The rule `text`. Raises ValueError at once when it is no equation over known operators."""
     made = Rule(text, where, grade, tuple(examples), names or {})
     assert made.roots is not None
+    if any(isinstance(n, ast.Name) and n.id == "y" for n in ast.walk(made.sides[0])):
+        raise ValueError(f"rule {text!r}: y is the node replaced; name the operand otherwise")
     return made
 
 

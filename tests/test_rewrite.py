@@ -244,6 +244,7 @@ def test_a_wrong_rule_is_caught(wrong: Rule, rng: np.random.Generator) -> None:
     ("neg(neg(x))", "no ->"),
     ("x -> neg(x)", "no operator's call"),
     ("frob(x) -> x", "no operator frob"),
+    ("sub(x, y) -> neg(x)", "y is the node replaced"),
 ])
 def test_a_malformed_rule_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -233,7 +233,7 @@ def buffers_of(d: Draft) -> list[Buffer]:
     found = []
     count = len(d.schedule.launches)
     life = {v: s for s in d.plan.spans for v in s.values}
-    outputs = set(d.schedule.graph.outputs)
+    outputs = dict(zip(d.schedule.graph.outputs, d.schedule.graph.output_names, strict=True))
     for value, offset in d.plan.offsets.items():
         span = life.get(value)
         first, last = (span.first, span.last) if span else (-1, count)
@@ -246,7 +246,8 @@ def buffers_of(d: Draft) -> list[Buffer]:
             continue  # an update lies where its parameter lies
         made = launch_position(d.schedule, value)
         kind = "output" if value in outputs and category(value) == "activation" else category(value)
-        found.append(Buffer(value.name or value.op.name, value.type, offset,
+        name = outputs[value] if kind == "output" else value.name or value.op.name
+        found.append(Buffer(name, value.type, offset,
                             aligned(value.type.bytes), kind, d.name,
                             first if made < 0 else made, last, str(value.loc or "")))
     return found

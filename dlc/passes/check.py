@@ -90,7 +90,7 @@ def _report(name: str, label: str, output: Node, old: dict[Node, Any],
                    output)
     return PassError(
         f"pass {name} changed the meaning of output {label!r}: first new value at "
-        f"{culprit.op.name} {culprit.name or ''}: {culprit.type}".replace("  ", " "),
+        f"{' '.join(filter(None, (culprit.op.name, culprit.name)))}: {culprit.type}",
         culprit.loc, "this is a mistake in dlc; DLC_CHECK=2 shows it, please report the program")
 
 

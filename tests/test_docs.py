@@ -1,0 +1,147 @@
+"""The documents are true: their code runs, their outputs and excerpts are what dlc prints."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dlc
+from dlc.cli.arguments import parse
+from dlc.compiler import Compiled
+from tests.documents import PAGES, ROOT, Block, agrees, blocks, excerpt, runs, with_texts
+
+EXECUTED = [ROOT / "docs" / "tour.md"]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", EXECUTED, ids=name)
+def test_code_prints_what_the_page_says(page: Path, request: pytest.FixtureRequest,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """From top to bottom in one namespace; --update-golden writes outputs without a `...`."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("DLC_CHECK", raising=False)
+    if request.config.getoption("--update-golden"):
+        # twice: outputs name lines of the page, and longer outputs move them
+        for _ in range(2):
+            changes = [c for c in untrue(page) if "...\n" not in c[0].text]
+            page.write_text(with_texts(page.read_text(), changes))
+    for block, shown in untrue(page):
+        pytest.fail(f"{name(page)}:{block.line} says\n{block.text}\nbut dlc prints\n{shown}")
+
+
+def untrue(page: Path) -> list[tuple[Block, str]]:
+    """The outputs on the page that its code does not print, with what it prints."""
+    space: dict[str, Any] = {"__name__": "page"}
+    changes = []
+    for code, output in runs(page.read_text()):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            # the page's own lines, so that a failure and every location name them
+            exec(compile("\n" * (code.line - 1) + code.text, str(page), "exec"), space)
+        shown = "".join(line.rstrip() + "\n" for line in printed.getvalue().rstrip().splitlines())
+        if output is None:
+            assert not shown, f"line {code.line} prints what the page does not show:\n{shown}"
+        elif not agrees(shown, output.text):
+            changes.append((output, shown))
+    return changes
+
+
+@lru_cache(maxsize=4)
+def compiled(model: str) -> Compiled:
+    module = __import__(f"dlc.models.{model}", fromlist=[model])
+    return dlc.compile(getattr(module, model))
+
+
+def printed(subject: str) -> str:
+    """What dlc prints: `MODEL GRAPH after PASS`, or `MODEL kernel NAME`."""
+    model, what, *rest = subject.split()
+    if what == "kernel":
+        return next(k.text for k in compiled(model).kernels if k.name == rest[0])
+    record = next(r for r in compiled(model).records[what] if r.name == rest[1])
+    return str(record.graph)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_excerpts_are_what_dlc_prints(page: Path, request: pytest.FixtureRequest,
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels are those for AVX-512, on any machine; --update-golden writes them anew."""
+    monkeypatch.setenv("DLC_CPU", "avx512")
+    monkeypatch.chdir(ROOT)
+    text = page.read_text()
+    changes = []
+    for block in blocks(text):
+        if block.note.startswith("shown: "):
+            subject, first, last = block.subject
+            now = excerpt(printed(subject), first, last)
+        elif block.note.startswith("file: "):
+            now = (ROOT / block.note.removeprefix("file: ")).read_text()
+        else:
+            continue
+        if now != block.text:
+            changes.append((block, now))
+    if request.config.getoption("--update-golden"):
+        page.write_text(with_texts(text, changes))
+    for block, now in changes:
+        pytest.fail(f"{name(page)}:{block.line} ({block.note}) is not what dlc prints:\n{now}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Relative links name files that exist, and headings that they hold."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?://|mailto:", target):
+            continue
+        path, _, heading = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{name(page)} links to {target}"
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", file.read_text(), re.M)
+            slugs = {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
+            assert heading in slugs, f"{name(page)} links to {target}; there are {sorted(slugs)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_exist(page: Path) -> None:
+    """Every `dlc ...` that a page tells to type is taken by the command line."""
+    for line in command_lines(page.read_text()):
+        words = shlex.split(re.sub(r"\s+#.*", "", line))[1:]
+        assert parse(words).module, line
+
+
+def command_lines(text: str) -> list[str]:
+    """Lines of code blocks that begin with `dlc` or `.venv/bin/dlc`; synopses with [ aside."""
+    found = re.findall(r"^(?:    |\$ )?((?:\.venv/bin/)?dlc [a-z][^\n]*)$", text, re.M)
+    return [line for line in found if not re.search(r"[\[|]|\.\.\.|: ", line)]
+
+
+def test_commands_are_found() -> None:
+    """The reader of command lines finds them, so the test above tests something."""
+    text = "    dlc train lenet   # a remark\n    dlc bench [NAME ...]\nand dlc trains\n"
+    assert command_lines(text) == ["dlc train lenet   # a remark"]
+    assert sum(len(command_lines(p.read_text())) for p in PAGES) >= 8
+
+
+def test_output_with_gaps() -> None:
+    assert agrees("a\nb\nc\n", "a\n...\nc\n")
+    assert agrees("a\n", "a\n...\n")
+    assert not agrees("a\nb\n", "a\n")
+    assert not agrees("a\nb\nc\nd\n", "a\n...\nc\n")
+
+
+def test_make_targets_exist() -> None:
+    """Every `make TARGET` on a page is in the Makefile."""
+    known = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    named: set[Any] = set()
+    for page in PAGES:
+        named |= set(re.findall(r"(?:^    |`)make ([a-z]+)", page.read_text(), re.M))
+    assert {"train", "test", "conformance"} <= named <= known
