@@ -282,12 +282,6 @@ class RuleSet:
             self._table[name] = found
         return found
 
-    def describe(self) -> list[str]:
-        """One line a rule: the equation, its condition, its grade."""
-        width = max((len(r.text) for r in self.rules), default=0)
-        return [f"{r.text.ljust(width)}  {r.grade.value}{f', where {r.where}' if r.where else ''}"
-                for r in self.rules]
-
 
 class Driver:
     """Rewrites bottom-up to a fixed point. Each node is brought to normal form once: linear time.

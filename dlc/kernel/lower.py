@@ -93,7 +93,8 @@ def doc_lines(part: Graph) -> list[str]:
     """The kernel's docstring: what it computes, and the user's lines that it serves."""
     ops = [n.op.name for n in part.nodes() if n.op.kind not in (Kind.LEAF, Kind.VIEW)]
     what = " ".join(dict.fromkeys(ops)) or "copy"
-    locs = dict.fromkeys(str(loc) for n in part.nodes() if n.op is not leaf.INPUT
+    locs = dict.fromkeys(str(loc) for n in part.nodes()
+                         if n.op not in (leaf.INPUT, leaf.CONSTANT)  # all share a constant
                          for loc in n.locs)
     lines = [what if len(what) < 80 else what[:76] + " ..."]
     current = ""
