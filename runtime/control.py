@@ -47,6 +47,13 @@ def _atomic_add(builder: Any, types: tuple[str, ...], operands: list[Any]) -> An
     return builder.atomic_rmw("add", _word(builder, operands[0]), operands[1], "acq_rel")
 
 
+def _atomic_claim(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
+    """Store operands[2] if the word holds operands[1]; the word's old value either way."""
+    pair = builder.cmpxchg(_word(builder, operands[0]), operands[1], operands[2],
+                           "acq_rel", "acquire")
+    return builder.extract_value(pair, 0)
+
+
 def _call_kernel(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
     kind = ir.FunctionType(ir.VoidType(), [_I64.as_pointer(), _I64])
     function = builder.inttoptr(operands[0], kind.as_pointer())
@@ -112,6 +119,14 @@ def _plain_add(address: int, value: int) -> int:
         return old
 
 
+def _plain_claim(address: int, expected: int, value: int) -> int:
+    with _plain_atomics:
+        old = _plain_load(address)
+        if old == expected:
+            _plain_store(address, value)
+        return old
+
+
 def _plain_call(function: int, arguments: int, chunk: int) -> int:
     _KERNEL(function)(arguments, chunk)
     return chunk
@@ -141,6 +156,7 @@ CONTROL: dict[str, Primitive] = {p.name: p for p in (
     _control("atomic_load", 1, _atomic_load, _plain_load),
     _control("atomic_store", 2, _atomic_store, _plain_store),
     _control("atomic_add", 2, _atomic_add, _plain_add),
+    _control("atomic_claim", 3, _atomic_claim, _plain_claim),
     _control("call_kernel", 3, _call_kernel, _plain_call),
     _control("pause", 0, _pause, _plain_pause),
     _control("give_way", 0, _give_way, _plain_give_way),
