@@ -12,6 +12,7 @@ from dlc.program import Kernel, Program
 from dlc.runtime.arena import ArenaProgram
 from dlc.runtime.check import ProgramError
 from dlc.runtime.control import CONTROL
+from dlc.runtime.hazards import check_hazards
 from dlc.runtime.primitives import PRIMITIVES
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, StepReport
 
@@ -21,12 +22,14 @@ ALLOWED_BUILTINS = {"range", "min", "max", "abs", "float", "int", "bool", "True"
 class NullProgram(ArenaProgram):
     """A Program that is checked, holds values, and whose launches do nothing.
 
-    Raises ProgramError for what check_program finds and for kernel texts that don't fit.
+    Raises ProgramError for what check_program finds, for kernel texts that don't fit, and where a
+    barrier between launches is missing.
     """
 
     def __init__(self, program: Program) -> None:
         super().__init__(program)
         check_texts(program)
+        check_hazards(program)
         self.launched = 0  # launches that a device would have made
 
     def run(self, entry: str) -> None:
