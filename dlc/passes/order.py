@@ -142,8 +142,9 @@ def may_take_over(launch: Node, value: Node, operand: Node) -> bool:
     if sum(a is operand for a in launch.args) > 1:
         return False
     if twin.type.dtype is not result.type.dtype or (
-            tuple(twin.type.shape) != tuple(result.type.shape)):
-        return False  # a kernel's parameter has one dtype
+            tuple(twin.type.shape) != tuple(result.type.shape)) or (
+            twin.type.layout != result.type.layout):
+        return False  # a kernel's parameter has one dtype; an element has one place
     return only_pointwise(body, twin, result)
 
 

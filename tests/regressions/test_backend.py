@@ -179,3 +179,15 @@ def test_one_hot_of_an_index_out_of_range_reads_nothing_outside() -> None:
     running.write(labels[1], np.array([-(2**31), 2**31 - 1], np.int32), "main")
     running.run("main")
     assert running.read("fault", "main") != 0
+
+
+def test_a_value_of_another_layout_is_not_written_in_place() -> None:
+    """`moved` is stored in the order its reader walks; `kept`, which it is made of, row by row."""
+    def step(x: Node, w: Node) -> Node:
+        kept = contract.matmul(x, w)
+        moved = elementwise.maximum(kept * 2.0, kept * kept)
+        last = view.transpose(view.reshape(moved, (60, 8, 9)), (1, 0, 2))
+        return contract.matmul(last, broadcast_to(view.reshape(w, (72, 30))[:9], (8, 9, 30)))
+
+    x, w = ramp(f32[60, 30]) % 2, ramp(f32[30, 72]) % 2
+    check(graph_of([f32[60, 30], f32[30, 72]], step), x, w, device="cpu")
