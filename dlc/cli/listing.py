@@ -52,12 +52,14 @@ def passes(options: argparse.Namespace) -> int:
     homes = {step.__name__: sys.modules[step.__module__].__doc__ or "" for step in PIPELINE}
     if options.names:
         for name in choose("pass", options.names, documents):
-            print(f"{paint(name, 'bold')}\n{cleandoc(homes[name])}\n\n{cleandoc(documents[name])}\n")
+            print(f"{paint(name, 'bold')}\n{cleandoc(homes[name])}\n")
+            print(f"{cleandoc(documents[name])}\n")
         return 0
     columns({name: first_line(text) for name, text in documents.items()})
     print(f"\n{len(RULES)} rewrite rules, applied by simplify until none matches:")
     for rule in RULES:
-        print(f"  {rule.text}{f'   where {rule.where}' if rule.where else ''}")
+        text = f"  {rule.text}{f'   where {rule.where}' if rule.where else ''}"
+        print(shorten(text, width()) if sys.stdout.isatty() else text)
     return 0
 
 

@@ -14,6 +14,7 @@ MARKS = {"parameter": "p", "state": "s", "input": "i", "activation": "a", "works
 STYLES = {"parameter": "blue", "state": "cyan", "input": "green", "activation": "yellow",
           "workspace": "magenta", "output": "red", "constant": "dim"}
 ROWS = 24  # of the map
+NAME = 14  # the least columns for a value's name
 _BINDER = re.compile(r"^\s+(\w+): (.+?) @ 0x([0-9a-f]+)\b", re.M)
 
 
@@ -55,14 +56,16 @@ def table(buffers: Sequence[Buffer], names: dict[tuple[int, str], list[str]],
           entry: Entry) -> None:
     """One line a value: offset, size, life, what it is, name, the user's line."""
     print(paint(f"{'offset':>9} {'size':>10} {'life':>7}  {'what':10} name", "dim"))
-    places = [line_of(b, entry) for b in buffers]
+    widest = width() - 30 - 12 - NAME  # what the columns before the name and after it leave
+    places = [p if len(p) <= widest else "…" + p[len(p) - widest + 1:]
+              for p in (line_of(b, entry) for b in buffers)]
     edge = max(map(len, places), default=0)
     for buffer, place in zip(buffers, places, strict=True):
         named = names.get((buffer.offset, str(buffer.type)), [])
         plain = buffer.category not in (*PERSISTENT, "input", "workspace")
         name = named.pop(0) if plain and named else buffer.name
         left = f"{buffer.offset:#9x} {size(buffer.bytes):>10} {life(buffer, entry):>7}  "
-        room = max(width() - len(left) - 12 - edge, 8)
+        room = max(width() - len(left) - 12 - edge, NAME)
         what = paint(f"{buffer.category:10}", STYLES.get(buffer.category, "dim"))
         print(f"{left}{what} {shorten(name, room):{room}} {paint(place, 'dim')}".rstrip())
 
@@ -133,7 +136,7 @@ def arena_map(program: Program, buffers: Sequence[Buffer], count: int) -> None:
         marks = "".join(mark(buffers, i, low, low + step) * cell for i in shown)
         print(f"{low:#9x}  {colour(marks)}")
     legend = [f"{MARKS[c]} {c}" for c in MARKS if any(b.category == c for b in buffers)]
-    print(" " * 11 + ", ".join([*legend, "· free"]))
+    print("  ".join([*legend, "· free"]))
 
 
 def mark(buffers: Sequence[Buffer], launch: int, low: int, high: int) -> str:

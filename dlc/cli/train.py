@@ -17,6 +17,7 @@ from dlc.cli.arguments import UsageError
 from dlc.cli.paper import plural
 from dlc.cli.source import load_task, user_code
 from dlc.cli.targets import check_target
+from dlc.errors import nearest
 
 if TYPE_CHECKING:
     from dlc.compiler import Compiled
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from dlc.task import Task
 
 SAMPLED_ROWS = 64  # of every field, for the identity of the data
+SAVE_SECONDS = 5.0  # between checkpoints; a run that is killed loses at most this
 
 
 @dataclass
@@ -113,11 +115,21 @@ def configure(session: Session) -> TrainConfig:
     from dlc.runtime.training import config_from_meta
 
     options = session.options
+    check_monitor(session.compiled.program.meta)
     again = ["dlc", *(a for a in options.given if a != "--resume"), "--resume"]
     return config_from_meta(
         session.compiled.program.meta, session.compiled.program, seed=options.seed,
         task=identity(session.compiled, session.dataset), resume=options.resume,
-        compile_s=session.compile_s, resume_hint=shlex.join(again))
+        compile_s=session.compile_s, save_seconds=SAVE_SECONDS, resume_hint=shlex.join(again))
+
+
+def check_monitor(meta: Mapping[str, Any]) -> None:
+    """Raise UsageError when the metric that is monitored is none of the task's."""
+    known = [*meta["metrics"], *(f"{phase['name']}.{name}" for phase in meta["phases"]
+                                 for name in meta["metrics"] if len(meta["phases"]) > 1)]
+    if meta["monitor"] not in known:
+        raise UsageError(f"{meta['name']} has no metric {meta['monitor']!r} to monitor"
+                         f"{nearest(meta['monitor'], known)}\n  metrics are {', '.join(known)}")
 
 
 def identity(compiled: Compiled, dataset: Dataset) -> str:
