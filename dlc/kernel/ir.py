@@ -1,6 +1,6 @@
 """The loop-level IR, which prints as the Python function that Numba compiles (docs/ir.md).
 
-    statement  := For | Let | Store | Note | Buffer
+    statement  := For | Let | Store | Line
     expression := Number | Ref | Load | Call | Binary | Cond
 
 Scalars carry a dtype and the depth of the loop that they depend on, so that a statement can be

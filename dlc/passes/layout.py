@@ -1,13 +1,11 @@
 """Layout: a value that is read in one transposed order only is written in that order.
 
-    h: f32[8, 64, 4, 32] = matmul(...)              h: f32[8, 64, 4, 32]@0213 = matmul(...)
-    t = transpose(h, axes=(0, 2, 1, 3))       ->    t = transpose(h, axes=(0, 2, 1, 3))
+    h: f32[2, 4, 3] = tanh(x)                  h: f32[2, 4, 3].layout(0, 2, 1) = tanh(x)
+    t = transpose(h, axes=(0, 2, 1))     ->    t = transpose(h, axes=(0, 2, 1))
 
 The transpose stays in the graph, where shapes are logical; in memory it becomes the identity, so
-its
-readers walk along cache lines. Inputs, outputs and values that somebody reads straight keep row-
-major
-order.
+its readers walk along cache lines. Inputs, outputs and values that somebody reads straight keep
+row-major order.
 """
 
 from __future__ import annotations
