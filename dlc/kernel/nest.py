@@ -13,7 +13,7 @@ from typing import Any
 
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.index import Sum
-from dlc.ops import leaf
+from dlc.ops import leaf, view
 from dlc.ops.axes import AxisClasses, carried, classes_of
 from dlc.ops.window import FOLD
 
@@ -138,8 +138,8 @@ def broken_classes(nodes: Sequence[Node], classes: AxisClasses) -> set[Class]:
             broken.add(classes.of(node)[node.attrs["axis"]])
         for arg in node.args:
             pairs = carried(node, arg)
-            if node.op.kind in (Kind.ELEMENTWISE, Kind.LEAF):
-                continue
+            if node.op.kind in (Kind.ELEMENTWISE, Kind.LEAF) or node.op is view.BROADCAST:
+                continue  # a broadcast drops an index or passes it on whole
             broken |= set(classes.of(node)) - {classes.of(node)[i] for i, _ in pairs}
             if node.op.kind is Kind.VIEW or node.op is FOLD:
                 broken |= set(classes.of(arg)) - {classes.of(arg)[j] for _, j in pairs}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dlc.graph import Build, Graph, Kind, Node, building, make, serving, toposort
 from dlc.ops import higher, leaf, view
-from dlc.ops.axes import carried
+from dlc.ops.axes import carried, classes_of
 from dlc.ops.leaf import input_
 from dlc.passes.components import components
 from dlc.types import TupleType, Type
@@ -159,7 +159,8 @@ def only_pointwise(body: Graph, twin: Node, result: Node) -> bool:
         reached.add(node)
     # every store that depends on the operand runs in the loop that overwrites it
     touched = [o for o in body.outputs if o in reached]
-    same = all(tuple(o.type.shape) == tuple(result.type.shape) for o in touched)
+    classes = classes_of(body.nodes())
+    same = all(classes.of(o) == classes.of(twin) for o in (*touched, result))
     return same and one_layer(body, [*touched, result]) and alone(body, twin, result)
 
 

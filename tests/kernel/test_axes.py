@@ -1,0 +1,91 @@
+"""Axis classes: what one loop walks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dlc import f32
+from dlc.graph import Build, Node, building, toposort
+from dlc.kernel.nest import broken_classes, merge_adjacent
+from dlc.ops import contract, leaf, reduce, view, window
+from dlc.ops.axes import carried, classes_of
+from dlc.ops.convert import broadcast_to
+from tests.random_programs import Maker, Seeded
+from tests.random_steps import program
+
+
+def classes(y: Node, *nodes: Node) -> list[tuple[Any, ...]]:
+    found = classes_of(toposort([y]))
+    return [found.of(n) for n in nodes]
+
+
+def made(build: Callable[..., Node], *types: Any) -> tuple[Node, list[Node]]:
+    inputs = [leaf.input_(f"x{i}", t) for i, t in enumerate(types)]
+    with building(Build()):
+        return build(*inputs), inputs
+
+
+def test_a_reduction_keeps_its_other_axes() -> None:
+    y, (x,) = made(lambda x: reduce.sum_(x, 1), f32[4, 5, 6])
+    (of_y, of_x) = classes(y, y, x)
+    assert of_y == (of_x[0], of_x[2])
+
+
+def test_an_axis_of_size_one_belongs_to_no_class() -> None:
+    y, _ = made(lambda x: view.reshape(x, (1, 4)), f32[4])
+    assert classes(y, y)[0][0] is None
+
+
+@pytest.mark.parametrize("build,types,pairs", [
+    (lambda x: view.transpose(x, (1, 0)), (f32[3, 4],), [(0, 1), (1, 0)]),
+    (lambda x: broadcast_to(x, (5, 3, 4)), (f32[3, 1],), [(1, 0), (2, 1)]),
+    (lambda x: view.reshape(x, (3, 2, 4)), (f32[3, 8],), [(0, 0)]),
+    (lambda x: view.reshape(x, (2, 12)), (f32[2, 3, 4],), [(0, 0)]),
+    (lambda x: view.flip(x, 1), (f32[3, 4],), [(0, 0)]),
+    (lambda x: view.slice_(x, (0, 1), (3, 4)), (f32[3, 4],), [(0, 0)]),
+    (lambda x: view.pad(x, (0, 1), (0, 0)), (f32[3, 4],), [(0, 0)]),
+    (lambda x: view.concat([x, x], 1), (f32[3, 4],), [(0, 0)]),
+    (lambda x: window.window(x, (2,)), (f32[3, 4],), [(0, 0)]),
+    (contract.matmul, (f32[3, 4], f32[4, 5]), [(0, 0)]),
+])
+def test_what_an_operator_carries_over(build: Any, types: Any, pairs: Any) -> None:
+    y, inputs = made(build, *types)
+    assert carried(y, inputs[0]) == pairs
+
+
+def test_two_axes_of_one_value_are_never_one_loop() -> None:
+    """x - sum(x, 1) as a row: the sum's axis would be both of x's."""
+    y, (x,) = made(lambda x: x - broadcast_to(reduce.sum_(x, 1), (5, 5)), f32[5, 5])
+    of_x, of_y = classes(y, x, y)
+    assert len(set(of_x)) == len(set(of_y)) == 2
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_graphs_never_join_two_axes_of_a_node(seed: int) -> None:
+    import numpy as np
+
+    graph = program(Maker(Seeded(np.random.default_rng(seed))), 14)
+    nodes = [n for n in graph.nodes() if hasattr(n.type, "shape")]
+    found = classes_of(nodes)
+    for node in nodes:
+        mine = [c for c in found.of(node) if c is not None]
+        assert len(set(mine)) == len(mine), node
+
+
+def test_axes_that_always_stand_together_are_one_loop() -> None:
+    y, (x, _) = made(lambda x, b: x * 2.0 + b, f32[4, 5, 6], f32[4, 5, 6])
+    nodes = toposort([y])
+    base = classes_of(nodes)
+    merged = merge_adjacent(nodes, base, broken_classes(nodes, base))
+    assert [d for _, d in merged.sized(x)] == [120]
+
+
+def test_a_broadcast_axis_stays_a_loop_of_its_own() -> None:
+    y, (x, _) = made(lambda x, b: x + broadcast_to(b, (4, 5, 6)), f32[4, 5, 6], f32[6])
+    nodes = toposort([y])
+    base = classes_of(nodes)
+    merged = merge_adjacent(nodes, base, broken_classes(nodes, base))
+    assert [d for _, d in merged.sized(x)] == [20, 6]
