@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -284,7 +285,11 @@ class Graph:
 
     def nodes(self) -> list[Node]:
         """Every node that the outputs reach, operands first."""
-        return toposort(self.outputs)
+        return list(self._sorted)
+
+    @cached_property
+    def _sorted(self) -> tuple[Node, ...]:
+        return tuple(toposort(self.outputs))
 
     def with_outputs(self, outputs: Sequence[Node]) -> Graph:
         return replace_fields(self, outputs=tuple(outputs))
