@@ -165,7 +165,7 @@ _INT_RANK = {u8: 0, i32: 1, u32: 1, i64: 2}
 
 
 def promote(a: DType, b: DType) -> DType:
-    """The dtype of `a op b` for two arrays (docs/semantics: promotion).
+    """The dtype of `a op b` for two arrays (docs/ir.md: promotion).
 
     Raises DTypeError where a cast must be written: f16 with bf16, u32 with a signed integer.
     """
