@@ -34,10 +34,7 @@ class ArenaProgram(ABC):
     def __init__(self, program: Program) -> None:
         check_program(program)
         self.program = program
-        self._memory: mmap.mmap | None = mmap.mmap(
-            -1, max(program.arena_bytes, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        if program.arena_bytes >= HUGE_PAGE_FROM and hasattr(mmap, "MADV_HUGEPAGE"):
-            self._memory.madvise(mmap.MADV_HUGEPAGE)
+        self._memory: mmap.mmap | None = allocate(program)
         self._arena: Array = np.frombuffer(self._memory, np.uint8)
         self._persistent = {port.name: port for port in program.persistent}
         for constant in program.constants:
@@ -167,6 +164,19 @@ class ArenaProgram(ABC):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
+
+
+def allocate(program: Program) -> mmap.mmap:
+    """Zeroed, page-aligned memory for the arena. Raises MemoryError when there is none."""
+    size = program.arena_bytes
+    try:
+        memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"{program.name} takes an arena of {size} bytes: {error}") from None
+    if size >= HUGE_PAGE_FROM and hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
 
 
 def to_array(port: Port, value: Any) -> Array:

@@ -73,7 +73,7 @@ def _check_launch(program: Program, entry: Entry, index: int, launch: Launch) ->
             if not 0 <= segment.kernel < len(program.kernels):
                 raise ProgramError(f"{where}: no kernel {segment.kernel}; there are "
                                    f"{len(program.kernels)}")
-            if segment.chunks < 0:
+            if not 0 <= segment.chunks < 2**31:
                 raise ProgramError(f"{where}: {segment.chunks} chunks")
             _check_arguments(program, where, program.kernels[segment.kernel], segment)
         _check_stage(program, entry, where, index, stage)

@@ -24,17 +24,17 @@ from dlc.runtime.runner import (
     RUNNER,
     STAMP,
 )
-from dlc.runtime.steps import Log, Phase, Reason, StepReport
+from dlc.runtime.steps import Log, Phase, PhaseError, Reason, StepReport
 from dlc.runtime.table import Array, Table, address_of
 from dlc.runtime.table_builder import TableBuilder
-from dlc.runtime.threads import NATIVE, Attendant, Run, Threads
+from dlc.runtime.threads import NATIVE, Attendant, Run, Threads, available_cores
 
 SPINS = 1000  # pauses before a waiting thread yields; none when threads outnumber cores
 
 
 def default_threads() -> int:
     """DLC_THREADS, else the number of cores this process may use."""
-    return env.number("DLC_THREADS") or len(os.sched_getaffinity(0))
+    return env.number("DLC_THREADS") or available_cores()
 
 
 class CpuProgram(ArenaProgram):
@@ -93,6 +93,8 @@ class CpuProgram(ArenaProgram):
         """
         self._alive()
         self.check_phases(phases, steps, first_step)
+        if not 0 < interval <= 3600:
+            raise PhaseError(f"interval={interval}; it takes seconds, above 0 and up to 3600")
         builder = TableBuilder(self.program, self.threads, self._kernels, self._copy_rows,
                                address_of(self._arena))
         recorder = builder.add_phases(phases, steps, first_step)
@@ -142,7 +144,7 @@ class CpuProgram(ArenaProgram):
             raise RuntimeError(f"{self.program.name} is running in another thread")
         try:
             self._settle()
-            crowded = self.threads > len(os.sched_getaffinity(0))
+            crowded = self.threads > available_cores()
             table.rewind(steps, first_step, 0 if crowded else SPINS)
             self._control = table.control
             arguments = np.array([table.control_address], np.int64)

@@ -62,9 +62,13 @@ class StepReport:
 def check_phase(phase: Phase, entry: Entry, persistent: Mapping[str, Port], steps: int,
                 first_step: int) -> None:
     """Raise PhaseError unless `phase` feeds every input of its entry with what fits."""
-    if phase.every < 1 or not 0 <= phase.offset < phase.every:
+    if not 1 <= phase.every < 2**31 or not 0 <= phase.offset < phase.every:
         raise PhaseError(f"{phase.entry}: every={phase.every}, offset={phase.offset}; every is at "
                          "least 1, offset from 0 to every - 1")
+    for port in entry.inputs:
+        if port.role == "step" and first_step + steps - 1 > np.iinfo(port.type.dtype.numpy).max:
+            raise PhaseError(f"{phase.entry}: step {first_step + steps - 1} does not fit "
+                             f"{port.name}, {port.type}")
     ports = {p.name: p for p in entry.inputs if p.name not in persistent}
     for name in (*phase.feeds, *phase.fixed):
         if name not in ports:

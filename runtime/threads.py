@@ -20,6 +20,13 @@ _PR_SET_TIMERSLACK = 29  # <linux/prctl.h>
 NATIVE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 
 
+def available_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class ForkError(RuntimeError):
     """Use in a child process of something whose threads stayed in the parent."""
 
@@ -54,9 +61,7 @@ class Threads:
     def __init__(self, count: int) -> None:
         self.count = count
         self.pid = os.getpid()
-        self._shared = _Shared(count)
-        self._started = False
-        weakref.finalize(self, self._shared.queue.put, None)
+        self._shared: _Shared | None = None
 
     def check_process(self) -> None:
         """Raise ForkError when this process is not the one that made the threads."""
@@ -71,16 +76,26 @@ class Threads:
         Submitting a run twice runs it once, so a caller torn away by a signal may try again.
         """
         self.check_process()
-        if not self._started:
-            self._started = True
+        if self._shared is None:
+            self._shared = self._start()
+        self._shared.queue.put(run)
+
+    def _start(self) -> _Shared:
+        """Start all threads or none. Raises RuntimeError when the system gives no more."""
+        shared = _Shared(self.count)
+        try:
             for number in range(self.count):
                 threading.Thread(target=_lead if number == 0 else _follow, daemon=True,
-                                 args=(self._shared, number), name=f"dlc-{number}").start()
-        self._shared.queue.put(run)
+                                 args=(shared, number), name=f"dlc-{number}").start()
+        except RuntimeError as error:
+            shared.queue.put(None)  # those that did start end again
+            raise RuntimeError(f"{self.count} threads: {error}; ask for fewer") from None
+        weakref.finalize(self, shared.queue.put, None)
+        return shared
 
     def close(self) -> None:
         """Let the threads end after the runs submitted so far."""
-        if self.pid == os.getpid():
+        if self.pid == os.getpid() and self._shared is not None:
             self._shared.queue.put(None)
 
 
@@ -143,7 +158,7 @@ class Attendant:
         """Submit the run and return when it has ended. Raises what `watch` raised, afterwards."""
         while not self.run.completed:
             try:
-                self.threads.submit(self.run)
+                self._submit()
                 while not self.run.completed:
                     self._wait()
             except KeyboardInterrupt:
@@ -151,6 +166,13 @@ class Attendant:
                 self.stop()
         if self.error is not None:
             raise self.error
+
+    def _submit(self) -> None:
+        try:
+            self.threads.submit(self.run)
+        except RuntimeError:  # no threads: nothing of it will ever run
+            self.run.completed = True
+            raise
 
     def _wait(self) -> None:
         self.run.ended.acquire(timeout=self.interval)

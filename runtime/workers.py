@@ -27,6 +27,7 @@ from dlc.runtime.cache import Cache, kernel_key
 from dlc.runtime.frames import read_frame, write_frame
 from dlc.runtime.link import LinkError, check_object
 from dlc.runtime.runner import COPY_ROWS, RUNNER
+from dlc.runtime.threads import available_cores
 
 
 class CompileError(Exception):
@@ -88,6 +89,7 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, "-P", str(here / "worker.py"), str(here.parent), json.dumps(sys.path)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, bufsize=0,
+            pipesize=1 << 20,  # a whole prelude and its tiles, so that sending does not wait
             start_new_session=True, env=worker_environment())
         self.setups: list[Setup] = []
         self.job: Job | None = None
@@ -232,7 +234,7 @@ os.register_at_fork(after_in_child=_pool.forget)
 
 def worker_count() -> int:
     """DLC_WORKERS, else the number of cores this process may use."""
-    return env.number("DLC_WORKERS") or len(os.sched_getaffinity(0))
+    return env.number("DLC_WORKERS") or available_cores()
 
 
 def start() -> None:

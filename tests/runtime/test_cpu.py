@@ -221,6 +221,24 @@ def test_phases_that_do_not_fit(make: Callable[[], Phase], told: str) -> None:
                 loaded.run_steps([], 5)
 
 
+def test_steps_must_fit_their_input() -> None:
+    with load(train_program(), "cpu", 1) as loaded:
+        loaded.run_steps([train_phase(2)], 2, first_step=2**31 - 2)
+        with pytest.raises(PhaseError, match=r"step 2147483648 does not fit step, i32\[\(\)\]"):
+            loaded.run_steps([train_phase(2)], 2, first_step=2**31 - 1)
+
+
+@pytest.mark.parametrize("interval", [0, -1.0, float("nan"), 1e9])
+def test_impossible_intervals(interval: float) -> None:
+    with CpuProgram(train_program(), 1) as loaded, pytest.raises(PhaseError, match="interval="):
+        loaded.run_steps([train_phase(2)], 2, interval=interval)
+
+
+def test_an_arena_that_the_system_does_not_give() -> None:
+    with pytest.raises(MemoryError, match="huge takes an arena of 4611686018427387904 bytes"):
+        load(Program("huge", "cpu", {}, (), 1 << 62))
+
+
 def test_feeds_of_any_strides_and_large_rows() -> None:
     """A data set that is a view, rows that take several chunks to copy."""
     rows = 32

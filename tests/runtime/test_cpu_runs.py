@@ -121,6 +121,24 @@ def test_threads_end_with_the_program() -> None:
     assert not any(thread.is_alive() for thread in started)
 
 
+def test_threads_start_all_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, left = threading.Thread.start, [2]
+
+    def limited(thread: threading.Thread) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+    with CpuProgram(train_program(), 4) as loaded:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", limited)
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="4 threads: can't start new thread; ask"):
+                    loaded.run("scale")
+                left[0] = 2
+        loaded.run("scale")
+
+
 @pytest.mark.parametrize("threads", [0, -1, 257])
 def test_impossible_thread_counts(threads: int) -> None:
     with pytest.raises(ValueError, match="it takes a number from 1 to 256"):

@@ -65,6 +65,8 @@ BAD: dict[str, tuple[Callable[[], Program], str]] = {
     "no such kernel": (lambda: with_segment(lambda s: replace(s, kernel=9)),
                        r"train, launch 0 \(mix\): no kernel 9; there are 4"),
     "negative kernel": (lambda: with_segment(lambda s: replace(s, kernel=-1)), "no kernel -1"),
+    "too many chunks": (lambda: with_segment(lambda s: replace(s, chunks=2**31)),
+                        "2147483648 chunks"),
     "negative chunks": (lambda: with_segment(lambda s: replace(s, chunks=-1)), "-1 chunks"),
     "too few arguments": (lambda: with_args(Slot(0), Slot(640), N),
                           "kernel axpy takes 4 arguments, got 3"),
