@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dlc.cli.arguments import UsageError
-from dlc.cli.paper import plural
+from dlc.cli.paper import plural, size
 from dlc.cli.source import load_task, user_code
 from dlc.cli.targets import check_target
 from dlc.errors import nearest
@@ -75,6 +75,7 @@ def prepare(options: argparse.Namespace, out: TextIO) -> Session:
     if not task.data:
         raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
     dataset = load_dataset(task.data)
+    say(out, subject(task, dataset))
     began = time.perf_counter()
     with user_code():
         compiled = compile_task(task, options.target, batch=task.batch, tails=tails(task, dataset))
@@ -209,15 +210,19 @@ def say(out: TextIO, text: str) -> None:
     out.flush()
 
 
+def subject(task: Task, dataset: Dataset) -> str:
+    """What is about to be trained, on what."""
+    counts, _, fields = dataset.describe().partition("; ")
+    return f"{task.name} on {counts}" + (f"\n  {fields}" if fields else "")
+
+
 def opening(session: Session) -> str:
-    """What is about to be trained, in three lines."""
+    """What was compiled, in two lines."""
     program = session.compiled.program
     entry = next(iter(program.entries.values()))
-    threads = session.loaded.threads
     how = "found in the cache" if session.compiled.was_kept else f"{len(program.kernels)} kernels"
-    return (f"{session.task.name} on {session.dataset.describe()}\n"
-            f"  {program.meta['parameters']:,} parameters, {plural(len(entry.launches), 'launch')} "
-            f"a step, {program.peak_bytes / 2**20:.1f} MiB, {plural(threads, 'thread')}\n"
+    return (f"  {program.meta['parameters']:,} parameters, {plural(len(entry.launches), 'launch')} "
+            f"a step, {size(program.peak_bytes)}, {plural(session.loaded.threads, 'thread')}\n"
             f"  compiled in {session.compile_s:.2f} s ({how})")
 
 
