@@ -25,20 +25,23 @@ class LaunchTime:
 
 
 def live_bytes(program: Program, entry: str) -> dict[str, list[int]]:
-    """Bytes alive during every launch of `entry`, by category; persistent values always are."""
+    """Bytes alive during every launch of `entry`, by category; persistent values always are.
+
+    Bytes that two values share, because one is written in place of the other, count once.
+    """
     count = max(len(program.entries[entry].launches), 1)
     table = {category: [0] * count for category in CATEGORIES}
-    seen = set()
-    for buffer in program.buffers:
-        persistent = buffer.category in ("parameter", "state")
-        if (buffer.entry != entry and not persistent) or (persistent and buffer.name in seen):
-            continue
-        if persistent:
-            seen.add(buffer.name)
-        first, last = (0, count - 1) if persistent else (max(buffer.first, 0), buffer.last)
-        row = table.setdefault(buffer.category, [0] * count)
-        for i in range(first, min(last, count - 1) + 1):
-            row[i] += buffer.bytes
+    persistent = {b.name: b for b in program.buffers if b.category in ("parameter", "state")}
+    others = [b for b in program.buffers
+              if b.entry == entry and b.category not in ("parameter", "state")]
+    for i in range(count):
+        alive = [*persistent.values(), *(b for b in others if b.first <= i <= b.last)]
+        end = 0
+        for buffer in sorted(alive, key=lambda b: b.offset):
+            last = buffer.offset + buffer.bytes
+            row = table.setdefault(buffer.category, [0] * count)
+            row[i] += max(0, last - max(end, buffer.offset))
+            end = max(end, last)
     return table
 
 
