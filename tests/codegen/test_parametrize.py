@@ -1,0 +1,162 @@
+"""Shared kernels: with its numbers put back, each text is the one that was given."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc.codegen.assemble import draft
+from dlc.codegen.parametrize import MOST, Use, share
+from dlc.compiler import instruction_set
+from dlc.kernel.isa import ISAS
+from dlc.passes import run_pipeline
+from dlc.program import Kernel, Parameter
+from tests.random_programs import Maker, Seeded
+from tests.random_steps import program
+
+POINTERS = (Parameter("x", "f32", "pointer"), Parameter("y", "f32", "pointer", True))
+
+
+def kernel(body: str, name: str = "k", tiles: tuple[str, ...] = (),
+           params: tuple[Parameter, ...] = POINTERS) -> Kernel:
+    words = ", ".join([*(p.name for p in params), "chunk"])
+    return Kernel(name, params, f'def {name}({words}):\n    """doc 1 2"""\n    {body}\n', tiles)
+
+
+def shared(*kernels: Kernel, entries: Sequence[str] = ()) -> tuple[list[Kernel], list[Use]]:
+    return share(kernels, entries or ["main"] * len(kernels))
+
+
+class PutBack(ast.NodeTransformer):
+    """Scalar parameters replaced by their numbers."""
+
+    def __init__(self, numbers: dict[str, int | float]) -> None:
+        self.numbers = numbers
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        value = self.numbers.get(node.id)
+        return node if value is None else ast.Constant(value)
+
+
+def code(kernel: Kernel, numbers: Sequence[int | float] = ()) -> str:
+    """The function's statements without name, signature and docstring, numbers put back."""
+    (function,) = ast.parse(kernel.text).body
+    assert isinstance(function, ast.FunctionDef)
+    scalars = [p.name for p in kernel.params if p.kind == "scalar"]
+    added = scalars[len(scalars) - len(numbers):] if numbers else []
+    tree = PutBack(dict(zip(added, numbers, strict=True))).visit(function)
+    start = 1 if ast.get_docstring(function) else 0
+    renamed = {a.arg: f"p{i}" for i, a in enumerate(function.args.args)}
+    text = "\n".join(ast.dump(s) for s in tree.body[start:])
+    for name, word in renamed.items():
+        text = text.replace(f"id='{name}'", f"id='{word}'")
+    return text.replace(f"id='p{len(function.args.args) - 1}'", "id='chunk'")
+
+
+def check_put_back(kernels: Sequence[Kernel], entries: Sequence[str]) -> list[Kernel]:
+    out, uses = share(kernels, entries)
+    for given, use in zip(kernels, uses, strict=True):
+        assert code(out[use.kernel], use.scalars) == code(given), given.text
+        assert out[use.kernel].tiles == given.tiles
+        assert len(out[use.kernel].params) == len(given.params) + len(use.scalars)
+    names = [k.name for k in out]
+    assert len(set(names)) == len(names)
+    assert all(k.text.startswith(f"def {k.name}(") for k in out)
+    return out
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_numbers_put_back_give_the_kernels_of_random_programs(seed: int) -> None:
+    kernels, entries = [], []
+    for number in range(4):
+        maker = Maker(Seeded(np.random.default_rng(100 * seed + number)), largest=3000)
+        graph = run_pipeline(program(maker, 12))[-1].graph
+        for parts in draft("main", graph, ISAS[instruction_set()]).lowered.values():
+            for work in (w for p in parts for stage in p.stages for w in stage):
+                kernels.append(work.kernel)
+                entries.append(f"entry{number}")
+    check_put_back(kernels, entries)
+
+
+def test_numbers_put_back_give_the_kernels_of_lenet() -> None:
+    compiled = dlc.compile(importlib.import_module("dlc.models.lenet").lenet)
+    works = [(entry, w.kernel) for entry, records in compiled.records.items()
+             for parts in draft(entry, records[-1].graph, ISAS[instruction_set()]).lowered.values()
+             for p in parts for stage in p.stages for w in stage]
+    out = check_put_back([k for _, k in works], [e for e, _ in works])
+    assert len(out) < len(works)
+
+
+def test_texts_that_differ_in_numbers_are_one_kernel() -> None:
+    out, uses = shared(kernel("for i in range(784): y[i] = x[i * 3]"),
+                       kernel("for i in range(512): y[i] = x[i * 3]"))
+    assert len(out) == 1
+    assert "range(n0)" in out[0].text and "i * 3" in out[0].text
+    assert [u.scalars for u in uses] == [(784,), (512,)]
+
+
+def test_equal_numbers_are_one_argument() -> None:
+    out, uses = shared(kernel("for i in range(8): y[i * 8] = x[i]"),
+                       kernel("for i in range(9): y[i * 9] = x[i]"))
+    assert [u.scalars for u in uses] == [(8,), (9,)]
+    assert out[0].params[-1] == Parameter("n0", "i64", "scalar")
+
+
+def test_floats_become_f64_arguments() -> None:
+    out, uses = shared(kernel("y[0] = f32(0.5)"), kernel("y[0] = f32(0.25)"))
+    assert out[0].params[-1] == Parameter("c0", "f64", "scalar")
+    assert [u.scalars for u in uses] == [(0.5,), (0.25,)]
+
+
+@pytest.mark.parametrize("bodies", [
+    ("y[idiv(chunk, 3)] = x[0]", "y[idiv(chunk, 5)] = x[0]"),
+    ("y[imod(chunk, 3)] = x[0]", "y[imod(chunk, 5)] = x[0]"),
+    ("s = local_f32(32)", "s = local_f32(64)"),
+    ("for i in range(0, 64, 4): y[i] = x[i]", "for i in range(0, 64, 8): y[i] = x[i]"),
+    ("y[0] = f32(2)", "y[0] = f32(2.0)"),
+    ("y[0] = x[0] + x[1]", "y[0] = x[0] * x[1]"),
+    ("y[0] = True", "y[0] = False"),
+], ids=["divisor", "modulus", "stack", "step", "int and float", "operators", "booleans"])
+def test_what_is_made_for_its_numbers_stays_apart(bodies: tuple[str, str]) -> None:
+    assert len(shared(*map(kernel, bodies))[0]) == 2
+
+
+def test_signatures_that_differ_stay_apart() -> None:
+    wide = tuple(Parameter(p.name, "f64", p.kind, p.written) for p in POINTERS)
+    assert len(shared(kernel("y[0] = x[3]"), kernel("y[0] = x[3]", params=wide))[0]) == 2
+
+
+def test_too_many_numbers_stay_apart() -> None:
+    def many(start: int) -> Kernel:
+        return kernel("; ".join(f"y[{start + 7 * i}] = x[0]" for i in range(MOST + 1)))
+
+    assert len(shared(many(0), many(1), many(0))[0]) == 2
+
+
+def test_tiled_kernels_share_between_entries_not_within_one() -> None:
+    """Within one entry a tile's numbers are constants that LLVM folds."""
+    a, b = kernel("t(x, 8)", tiles=("t",)), kernel("t(x, 9)", tiles=("t",))
+    assert len(shared(a, b, entries=["train", "train"])[0]) == 2
+    assert len(shared(a, b, entries=["train", "tail"])[0]) == 1
+
+
+def test_names_that_two_kernels_have_are_told_apart() -> None:
+    out, _ = shared(kernel("y[0] = x[0]"), kernel("y[0] = x[0] + x[1]"))
+    assert [k.name for k in out] == ["k", "k_2"]
+
+
+def test_a_new_argument_takes_no_name_of_the_text() -> None:
+    params = (*POINTERS, Parameter("n0", "f32", "pointer"))
+    out, _ = shared(kernel("y[5] = n0[0]", params=params), kernel("y[6] = n0[0]", params=params))
+    assert out[0].params[-1].name == "n0_"
+
+
+def test_an_infinity_stays_in_the_text() -> None:
+    out, uses = shared(kernel("y[0] = f32(1e999)"), kernel("y[0] = f32(2.0)"))
+    assert len(out) == 2
+    assert [u.scalars for u in uses] == [(), ()]
