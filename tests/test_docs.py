@@ -152,3 +152,15 @@ def test_make_targets_exist() -> None:
     for page in PAGES:
         named |= set(re.findall(r"(?:^    |`)make ([a-z]+)", page.read_text(), re.M))
     assert {"train", "test", "conformance"} <= named <= known
+
+
+def test_pages_that_code_names_exist() -> None:
+    """A docs/*.md in a docstring or a comment is there, and the index has every page."""
+    sources = [*(ROOT / "dlc").rglob("*.py"), *(ROOT / "runtime").rglob("*.py")]
+    for source in sources:
+        for page in re.findall(r"docs/[\w/-]+(?:\.md)?", source.read_text()):
+            assert (ROOT / page).exists(), f"{source} names {page}"
+    index = (ROOT / "docs" / "README.md").read_text()
+    for path in (ROOT / "docs").rglob("*.md"):
+        short = str(path.relative_to(ROOT / "docs"))
+        assert short == "README.md" or f"({short})" in index, f"docs/README.md lacks {short}"

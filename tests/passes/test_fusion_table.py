@@ -1,0 +1,189 @@
+"""docs/fusion.md, row by row: which operators share a launch, and which do not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import dlc
+from dlc import f32, i32, nn, optim, tanh
+from dlc.graph import Graph, Kind, Node
+from dlc.ops import higher
+from dlc.passes import run_pipeline
+from tests.documents import ROOT
+
+Rows = list[list[str]]
+
+
+def launches(thing: Any) -> Rows:
+    """The operators of each launch, but views and leaves; `thing` is a function or a graph."""
+    graph = thing if isinstance(thing, Graph) else dlc.trace(thing)
+    fused = run_pipeline(graph)[-1].graph
+    return [[n.op.name for n in f.attrs["body"].nodes() if n.op.kind not in (Kind.LEAF, Kind.VIEW)]
+            for f in fused.nodes() if f.op is higher.FUSED]
+
+
+def training_step(clip: Any = None) -> Rows:
+    """Two dense layers and Adam."""
+    net = nn.chain(nn.dense(256), tanh, nn.dense(10))
+
+    @dlc.task(data="digits8", optimizer=optim.adam(1e-3, clip=clip), batch=64)
+    def two_layers(image: f32["batch", 64], label: i32["batch"]) -> dlc.Loss:
+        return dlc.loss(nn.cross_entropy(net(image), label))
+
+    return launches(two_layers.graphs()["train"])
+
+
+def test_the_page_has_a_test_for_each_row() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "fusion.md").read_text(), re.M)
+    tests = {name for name in globals() if name.startswith("test_")}
+    assert {f"test_{row}" for row in rows} == tests - {"test_the_page_has_a_test_for_each_row"}
+
+
+def test_elementwise() -> None:
+    def f(x: f32[64, 256]) -> Node:
+        return dlc.exp(x) * 2 + tanh(x)
+
+    assert launches(f) == [["exp", "mul", "tanh", "add"]]
+
+
+def test_into_reduction() -> None:
+    def f(x: f32[64, 256]) -> Node:
+        return (x * x).sum(1)
+
+    assert launches(f) == [["mul", "sum"]]
+
+
+def test_out_of_reduction() -> None:
+    def rows(x: f32[64, 256]) -> Node:
+        return nn.softmax(x, 1)
+
+    def columns(x: f32[256, 64]) -> Node:
+        return nn.softmax(x, 0)
+
+    assert len(launches(rows)) == len(launches(columns)) == 1
+
+
+def test_reduction_again() -> None:
+    def f(x: f32[512, 256]) -> Node:
+        return (x - x.mean(0)).max(1)
+
+    found = launches(f)
+    assert len(found) == 2
+    assert "sum" in found[0] and "max" in found[1]
+
+
+def test_epilogue() -> None:
+    def dense(x: f32[64, 128], w: f32[128, 256], b: f32[256]) -> Node:
+        return nn.relu(x @ w + b)
+
+    def convolution(x: f32[8, 4, 14, 14], w: f32[6, 4, 5, 5], b: f32[6, 1, 1]) -> Node:
+        return tanh(dlc.conv(x, w) + b)
+
+    assert launches(dense) == [["matmul", "add", "gt", "where"]]
+    assert launches(convolution) == [["conv", "add", "tanh"]]
+
+
+def test_epilogue_rearranged() -> None:
+    def f(x: f32[64, 128], w: f32[128, 256]) -> Node:
+        return tanh((x @ w).reshape(64, 16, 16).transpose((1, 0, 2)))
+
+    assert launches(f) == [["matmul", "tanh"]]
+
+
+def test_contraction_to_reduction() -> None:
+    def f(x: f32[64, 128], w: f32[128, 256]) -> Node:
+        return (x @ w).sum(1)
+
+    assert launches(f) == [["matmul"], ["sum"]]
+
+
+def test_prologue() -> None:
+    def f(x: f32[64, 128], w: f32[128, 256]) -> Node:
+        return (x * 2.0 + 1.0) @ w
+
+    assert launches(f) == [["mul", "add", "matmul"]]
+
+
+def test_costly_prologue() -> None:
+    def f(x: f32[64, 128], w: f32[128, 256]) -> Node:
+        return tanh(x) @ w
+
+    assert launches(f) == [["tanh"], ["matmul"]]
+
+
+def test_shared_prologue() -> None:
+    def f(x: f32[64, 128], w: f32[128, 256]) -> tuple[Node, Node]:
+        y = x * 2.0 + 1.0
+        return y @ w, y
+
+    assert launches(f) == [["mul", "add"], ["matmul"]]
+
+
+def test_two_contractions() -> None:
+    def f(x: f32[64, 128], w: f32[128, 256], v: f32[256, 64]) -> Node:
+        return (x @ w) @ v
+
+    assert launches(f) == [["matmul"], ["matmul"]]
+
+
+def test_scatter() -> None:
+    def f(table: f32[100, 32], at: i32[50]) -> Any:
+        def loss(t: Node) -> Node:
+            return (dlc.take(t, at) ** 2).sum()
+
+        return table - 0.1 * dlc.grad(loss)(table)
+
+    found = launches(f)
+    assert [ops for ops in found if "scatter_add" in ops] == [["maximum", "minimum", "scatter_add"]]
+    assert ["mul", "sub"] in found
+
+
+def test_cheap_elsewhere() -> None:
+    def f(x: f32[64, 256]) -> Node:
+        return dlc.flip(x * 2.0, (1,)) + 1.0
+
+    def costly(x: f32[64, 256]) -> Node:
+        return dlc.window(tanh(x), (3,)).max(2)
+
+    assert launches(f) == [["mul", "add"]]
+    assert launches(costly) == [["tanh"], ["max"]]
+
+
+def test_siblings() -> None:
+    def f(x: f32[64, 128], w: f32[128, 256]) -> tuple[Node, Node]:
+        logits = x @ w
+        return dlc.argmax(logits, 1), dlc.logsumexp(logits, 1)
+
+    assert launches(f) == [["matmul"], ["argmax", "logsumexp"]]
+
+
+def test_floating() -> None:
+    """tanh's derivative is made of what tanh stored, by each of those that read it."""
+    def f(x: f32[64, 64], w: f32[64, 128], v: f32[128, 32]) -> Any:
+        y = tanh(x @ w)
+        slope = 1.0 - y * y
+        return y @ v, slope.sum(0), slope @ v
+
+    assert sorted(launches(f)) == [["matmul"], ["matmul", "tanh"], ["mul", "sub", "matmul"],
+                                   ["mul", "sub", "sum"]]
+
+
+def test_twins() -> None:
+    """The two biases' updates, with their gradients, are one launch."""
+    found = [ops for ops in training_step() if ops.count("sqrt") == 2]
+    assert len(found) == 1
+    assert found[0].count("sum") == 2
+
+
+def test_optimizer_epilogue() -> None:
+    for ops in training_step():
+        if "matmul" in ops and "where" in ops:
+            assert "sqrt" in ops
+    assert sum("matmul" in ops and "sqrt" in ops for ops in training_step()) == 2
+
+
+def test_clipped_optimizer() -> None:
+    found = training_step(optim.clip_by_norm(1.0))
+    assert not any("matmul" in ops and "sqrt" in ops for ops in found)
+    assert sum(ops == ["matmul"] for ops in found) == 2
