@@ -1,4 +1,4 @@
-"""Hazards between launches: what runs with no barrier between must not touch what another writes."""
+"""Hazards: launches with no barrier between them must not touch what another of them writes."""
 
 from __future__ import annotations
 

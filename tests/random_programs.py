@@ -263,7 +263,7 @@ class Maker:
         return self.values.exact[node]
 
     def like(self, node: Node, dtype: DType | None = None) -> Node:
-        """A node of `node`'s shape (and dtype): one of the pool, or a broadcast one, or an input."""
+        """A node of `node`'s shape (and dtype): one of the pool, a broadcast one, or an input."""
         kind = dtype or node.dtype
         same = self.find(lambda n: n.type == node.type.with_(dtype=kind))
         if same is not None and self.chance(70):

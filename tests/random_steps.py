@@ -224,7 +224,7 @@ def pooled(m: Maker) -> Node | None:
     return function(x, (2, 2), (1 + m.draw.below(2), 1 + m.draw.below(2)), padding)
 
 
-# --- reductions, contractions, gathers ----------------------------------------------------------------
+# --- reductions, contractions, gathers ----------------------------------------------------------
 
 
 def axes_for(m: Maker, x: Node) -> tuple[int, ...]:

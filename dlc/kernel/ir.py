@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlc.kernel.index import Sum
-from dlc.types import DType, bool_, f32, f64, i64
+from dlc.types import DType, bool_, f32, i64
 
 INDENT = "    "
 

@@ -10,17 +10,17 @@ import pytest
 
 import dlc
 from dlc import f32
+from dlc.codegen.prelude import prelude_text
 from dlc.compiler import instruction_set
 from dlc.graph import Graph, Node
 from dlc.kernel.isa import ISAS
-from dlc.kernel.lower import Work, lower
 from dlc.kernel.loops import CHUNK_WORK, COLUMN
+from dlc.kernel.lower import Work, lower
 from dlc.kernel.nest import analyse
 from dlc.ops import higher
 from dlc.ops.convert import broadcast_to
 from dlc.passes import run_pipeline
 from dlc.passes.components import components
-from dlc.codegen.prelude import prelude_text
 from dlc.runtime.interpret import NUMPY, kernel_function
 from dlc.types import Type
 from tests.random_programs import Maker, Seeded

@@ -104,7 +104,7 @@ def test_buffers_of_a_program_lie_apart(name: str) -> None:
     for entry in found.entries:
         mine = [b for b in found.buffers if b.entry == entry]
         for i, a in enumerate(mine):
-            assert 0 <= a.offset and a.offset + a.bytes <= found.arena_bytes
+            assert a.offset >= 0 and a.offset + a.bytes <= found.arena_bytes
             for b in mine[i + 1:]:
                 assert not meets(a, b), (a, b)
 

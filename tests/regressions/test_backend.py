@@ -95,8 +95,8 @@ def test_a_launch_without_elements_keeps_the_barrier_of_the_next() -> None:
         total = reduce.sum_(x, 1)
         return view.slice_(total, (2,), (2,)), x / broadcast_to(total + 1, (50, 50)), total
 
-    whole = assemble("empty", {"main": run_pipeline(graph_of([f32[50, 50]], step))[-1].graph}, "cpu",
-                     instruction_set())
+    graph = run_pipeline(graph_of([f32[50, 50]], step))[-1].graph
+    whole = assemble("empty", {"main": graph}, "cpu", instruction_set())
     for launch in whole.entries["main"].launches:
         assert launch.stages or not launch.barrier
 
