@@ -72,7 +72,7 @@ def prepare(options: argparse.Namespace, out: TextIO) -> Session:
 
     check_target(options.target)
     task = changed_task(load_task(options.file), options)
-    if not task.data:
+    if task.data == "":
         raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
     dataset = load_dataset(task.data)
     say(out, subject(task, dataset))
@@ -100,7 +100,16 @@ def changed_task(task: Task, options: argparse.Namespace) -> Task:
 def tails(task: Task, dataset: Dataset) -> dict[str, int]:
     """The sizes of the smaller last batches, by kind of entry."""
     counts = {"train": dataset.samples, "eval": dataset.test_samples}
+    if not dataset.in_memory:
+        counts = {"train": stream_samples(dataset.stream),
+                  "eval": stream_samples(dataset.test_stream)}
     return {kind: count % task.batch for kind, count in counts.items()}
+
+
+def stream_samples(stream: Any) -> int:
+    """How many samples a stream gives where it says so, as torch's DataLoader does; else 0."""
+    source = getattr(stream, "dataset", None)
+    return len(source) if hasattr(source, "__len__") else 0
 
 
 def check_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +43,7 @@ def bench(
     threads = threads or available
     check_arguments(dtype, threads, available)
     chosen, missing = select(against, all_systems() if systems is None else systems)
-    errors = Console(stderr=True, highlight=False)
+    errors = Console(stderr=True, highlight=False, markup=False)
     plan = replace(plan or Plan(threads, dtype), threads=threads, say=errors.print)
     for system, why in missing.items():
         errors.print(f"{system} is left out: {why}")
@@ -81,13 +82,17 @@ def bench_model(
 
 def print_report(report: dict[str, Any]) -> None:
     """The machine, a table of all rows, the ratios, and what was left out."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
     found = report["machine"]
     console.print(
         f"{found['cpu']}, {found['threads']} of {found['cores']} cores: "
         f"{found['peak_gflops']} GFLOP/s and {found['bandwidth_gbs']} GB/s measured"
     )
-    table = Table(*COLUMNS)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for column in COLUMNS:
+        words = column in ("model", "system")
+        shown = "% of floor" if column == "percent_of_floor" else column
+        table.add_column(shown, justify="left" if words else "right", no_wrap=words)
     for row in report["rows"]:
         table.add_row(*("-" if row[column] is None else str(row[column]) for column in COLUMNS))
     console.print(table)

@@ -142,3 +142,36 @@ def test_a_kept_program_is_found_and_an_edited_task_is_not(tmp_path: Path) -> No
     assert "found in the cache" not in first and "found in the cache" in second
     file.write_text(file.read_text().replace("0.2", "0.25"))
     assert "found in the cache" not in dlc(*run, at=tmp_path, DLC_CACHE=str(cache)).stdout
+
+
+LOADER = '''import dlc
+import numpy as np
+from dlc import f32, nn, optim
+
+
+class Loader:
+    """Batches of 8 and a last one of 5, with the length of its data, as torch's DataLoader."""
+
+    def __init__(self, samples):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((samples, 3)).astype(np.float32)
+        self.dataset = list(zip(x, x.sum(1, keepdims=True)))
+
+    def __iter__(self):
+        for start in range(0, len(self.dataset), 8):
+            x, y = zip(*self.dataset[start:start + 8])
+            yield {"x": np.stack(x), "y": np.stack(y)}
+
+
+@dlc.task(data=(Loader(29), Loader(13)), optimizer=optim.sgd(0.1), batch=8, epochs=4)
+def streamed(x: f32["batch", 3], y: f32["batch", 1]):
+    return dlc.loss(nn.mse(nn.dense(1)(x), y))
+'''
+
+
+def test_a_loader_of_batches_with_a_smaller_last_one(tmp_path: Path) -> None:
+    (tmp_path / "streamed.py").write_text(LOADER)
+    done = dlc("train", "streamed.py", "--json", at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["steps"] == 4 * 4 and found["test_loss"] < found["train_loss"]
