@@ -108,7 +108,7 @@ def tails(task: Task, dataset: Dataset) -> dict[str, int]:
 
 def stream_samples(stream: Any) -> int:
     """How many samples a stream gives where it says so, as torch's DataLoader does; else 0."""
-    source = getattr(stream, "dataset", None)
+    source: Any = getattr(stream, "dataset", ())
     return len(source) if hasattr(source, "__len__") else 0
 
 

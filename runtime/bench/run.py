@@ -88,7 +88,7 @@ def print_report(report: dict[str, Any]) -> None:
         f"{found['cpu']}, {found['threads']} of {found['cores']} cores: "
         f"{found['peak_gflops']} GFLOP/s and {found['bandwidth_gbs']} GB/s measured"
     )
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True)
     for column in COLUMNS:
         words = column in ("model", "system")
         shown = "% of floor" if column == "percent_of_floor" else column
