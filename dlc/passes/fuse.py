@@ -1,8 +1,8 @@
 """Fusion: operators that share loops become one `fused` node, which becomes one launch.
 
-    h = matmul(x, w)                      def fused_tanh(x, w, b):
+    h = matmul(x, w)                      def fused_matmul_tanh(x, w, b):
     y = tanh(add(h, broadcast(b)))   ->       return tanh(add(matmul(x, w), broadcast(b)))
-                                          y = fused_tanh(x, w, b)
+                                          y = fused_matmul_tanh(x, w, b)
 
 What may fuse with what is the table in docs/fusion.md; `may_merge` is that table, row by row.
 """
@@ -22,7 +22,11 @@ from dlc.passes.horizontal import merge_horizontally
 
 
 def fuse(graph: Graph) -> Graph:
-    """Replace every operator by a member of a fused node (see the module's before -> after)."""
+    """Put operators that can share loops into fused nodes, each of which becomes one launch.
+
+    before:  h: f32[4, 2] = matmul(x, w);  y: f32[4, 2] = tanh(h)
+    after:   y: f32[4, 2] = fused_matmul_tanh(x, w)
+    """
     fuser = Fuser(graph)
     groups = fuser.run()
     with building(Build()):
