@@ -65,6 +65,8 @@ class Compiled:
         self.program: Program = found or self._assemble(target, isa)
         if kept is not None and found is None:
             kept.put(self.program)
+        if env.number("DLC_DEBUG"):
+            tell(self, env.number("DLC_DEBUG"))
 
     def _assemble(self, target: str, isa: str) -> Program:
         from dlc.codegen.assemble import assemble
@@ -228,6 +230,25 @@ def task_source(task: Task, batch: int | None, tails: Mapping[str, int], name: s
             whole[f"{kind}_tail.{phase}" if phase else f"{kind}_tail"] = graph
     return Source(name or task.name, whole, lambda seed: task.initial_values(graphs, seed),
                   task.meta(graphs))
+
+
+def tell(compiled: Compiled, level: int) -> None:
+    """What DLC_DEBUG asks for, on standard error: passes, launches, graphs, kernels."""
+    from dlc.text import print_graph
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    for entry, records in compiled.records.items():
+        for record in records:
+            say(f"{entry} {record.name}: {record.nodes} nodes, {record.seconds * 1e3:.1f} ms")
+            if level >= 3:
+                say(print_graph(record.graph))
+        for number, launch in enumerate(compiled.program.entries[entry].launches):
+            if level >= 2:
+                say(f"{entry} launch {number + 1}: {launch.name}, {', '.join(launch.lines)}")
+    for kernel in compiled.kernels if level >= 4 else ():
+        say(kernel.text)
 
 
 def instruction_set() -> str:

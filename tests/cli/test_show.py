@@ -15,7 +15,7 @@ from dlc.cli.show_memory import lower_bound
 from dlc.cli.source import bundled_models, load_task
 from dlc.ops import REGISTRY
 from dlc.passes import PIPELINE
-from tests.cli.command import variables
+from tests.cli.command import dlc, variables
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -87,3 +87,13 @@ def test_lists_have_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert "  neg(neg(x)) -> x" in passes
     assert shown(capsys, "ops", "--promotion").split()[:3] == ["f64", "f32", "f16"]
     assert "before:" in shown(capsys, "passes", "cse")
+
+
+def test_debug_levels_add_to_each_other(tmp_path: Path) -> None:
+    """1 passes, 2 launches, 3 graphs, 4 kernels, all on standard error."""
+    told = [dlc("show", "xor", "--after", "input", at=tmp_path, DLC_DEBUG=str(level)).stderr
+            for level in range(5)]
+    assert told[0] == "" and [len(t) for t in told] == sorted({len(t) for t in told})
+    assert "train differentiate:" in told[1] and "launch" not in told[1]
+    assert "train launch 1:" in told[2] and "def " not in told[2]
+    assert "def train(" in told[3] and "chunk):" not in told[3] and "chunk):" in told[4]
