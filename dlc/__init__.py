@@ -2,7 +2,7 @@
 
 from dlc import augment, init, nn, optim, random
 from dlc.compiler import Compiled, Loaded, compile
-from dlc.errors import DlcError
+from dlc.errors import DlcError, hide_own_frames
 from dlc.evaluate import evaluate
 from dlc.graph import Graph, Node
 from dlc.ops.contract import conv, matmul
@@ -65,3 +65,5 @@ __all__ = [
     "sum", "take", "tanh", "task", "trace", "training", "transpose", "u8", "u32",
     "update_state", "value_and_grad", "variance", "vjp", "where", "window",
 ]
+
+hide_own_frames()

@@ -6,7 +6,7 @@ import linecache
 import os
 import sys
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, TracebackType
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _USER_PARTS = (os.path.join(_PACKAGE, "models") + os.sep,)
@@ -90,6 +90,24 @@ class DlcError(Exception):
         if self.hint:
             lines.append(f"  {self.hint}")
         return "\n".join(lines)
+
+
+def show_at_users_line(kind: type[BaseException], error: BaseException,
+                       trace: TracebackType | None) -> None:
+    """An excepthook: a mistake of the user's is told at their line, without the frames inside dlc.
+
+    DLC_DEBUG asks for all frames.
+    """
+    if isinstance(error, DlcError) and os.environ.get("DLC_DEBUG", "0") == "0":
+        print(f"{kind.__name__}: {error}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def hide_own_frames() -> None:
+    """Use `show_at_users_line` for uncaught errors, unless somebody else shows them already."""
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = show_at_users_line
 
 
 def source_excerpt(loc: Loc) -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import linecache
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from dlc.errors import DlcError
+from dlc.errors import DlcError, hide_own_frames
 
 CASES = sorted((Path(__file__).parent / "errors").glob("*.txt"))
 RULE = "---\n"
@@ -51,3 +54,36 @@ def test_message_points_at_the_users_line(case: Path) -> None:
 
 def test_there_are_many_cases() -> None:
     assert len(CASES) >= 50
+
+
+SCRIPT = """
+import dlc
+from dlc import f32
+
+def wrong(x: f32[2, 3], w: f32[4, 5]):
+    return x @ w
+
+dlc.compile(wrong)
+"""
+
+
+@pytest.mark.parametrize(("debug", "frames"), [("0", False), ("1", True)])
+def test_a_script_sees_its_own_line_only(tmp_path: Path, debug: str, frames: bool) -> None:
+    """Uncaught, a mistake is one message; DLC_DEBUG shows the frames inside dlc too."""
+    script = tmp_path / "mine.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, text=True,
+                          env={**os.environ, "DLC_DEBUG": debug}, capture_output=True)
+    assert done.returncode == 1
+    assert "mine.py:6: matmul(" in done.stderr and "    return x @ w\n" in done.stderr
+    assert ("Traceback" in done.stderr) is frames
+    assert ("compiler.py" in done.stderr) is frames
+
+
+def test_another_excepthook_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(*_: object) -> None:
+        """Somebody else's."""
+
+    monkeypatch.setattr(sys, "excepthook", other)
+    hide_own_frames()
+    assert sys.excepthook is other

@@ -13,10 +13,6 @@ from dlc.ops.autodiff import expand_higher
 
 
 def differentiate(graph: Graph) -> Graph:
-    """Replace every grad and jvp node by the derivative that it stands for.
-
-    before:  v = grad(x, 1.0, body=sin, count=1);  y: f32[3] = v[0];  gx: f32[3] = v[1]
-    after:   y: f32[3] = sin(x);  a: f32[3] = cos(x);  gx: f32[3] = mul(1.0, a)
-    """
+    """Replace every grad and jvp node by the derivative that it stands for."""
     with building(Build()):
         return graph.with_outputs(expand_higher(graph.outputs))

@@ -22,11 +22,7 @@ from dlc.passes.horizontal import merge_horizontally
 
 
 def fuse(graph: Graph) -> Graph:
-    """Put operators that can share loops into fused nodes, each of which becomes one launch.
-
-    before:  h: f32[4, 2] = matmul(x, w);  y: f32[4, 2] = tanh(h)
-    after:   y: f32[4, 2] = fused_matmul_tanh(x, w)
-    """
+    """Put operators that can share loops into fused nodes, each of which becomes one launch."""
     fuser = Fuser(graph)
     groups = fuser.run()
     with building(Build()):

@@ -18,11 +18,7 @@ from dlc.types import Type
 
 
 def layout(graph: Graph) -> Graph:
-    """Write a value in the order in which all its readers transpose it.
-
-    before:  h: f32[2, 4, 3] = tanh(x);                  t = transpose(h, axes=(0, 2, 1))
-    after:   h: f32[2, 4, 3].layout(0, 2, 1) = tanh(x);  t = transpose(h, axes=(0, 2, 1))
-    """
+    """Write a value in the order in which all its readers transpose it."""
     readers = users(graph.outputs)
     roots = set(graph.outputs)
 
