@@ -72,7 +72,8 @@ class Cache:
                              f"({os.getuid()}); set DLC_CACHE to a directory of yours")
         if found.st_mode & 0o022:
             raise CacheError(f"cache directory {where} can be written by others "
-                             f"(mode {found.st_mode & 0o777:o}); run: chmod 700 {where}")
+                             f"(mode {found.st_mode & 0o777:o}); set DLC_CACHE to a directory of "
+                             "yours alone")
 
     def path(self, key: str) -> Path:
         """Where the entry of `key` (64 hex digits) lies."""

@@ -117,7 +117,8 @@ def check_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {folder}: {error.strerror}") from None
+        why = "is a file, not a folder" if folder.is_file() else error.strerror
+        raise UsageError(f"--out {folder}: {why}") from None
 
 
 def configure(session: Session) -> TrainConfig:

@@ -83,7 +83,7 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path) -> None:
     directory = tmp_path / "open"
     directory.mkdir()
     directory.chmod(0o777)
-    with pytest.raises(CacheError, match=r"can be written by others \(mode 777\); run: chmod 700"):
+    with pytest.raises(CacheError, match=r"can be written by others \(mode 777\); set DLC_CACHE"):
         Cache(directory)
 
 
