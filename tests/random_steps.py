@@ -6,10 +6,24 @@ from typing import Any
 
 import dlc
 from dlc.graph import Build, Graph, Node, building, make
-from dlc.ops import contract, elementwise, gather, leaf, reduce, view, window
-from dlc.ops.convert import broadcast_to, cast
+from dlc.ops import contract, elementwise, gather, leaf, reduce
+from dlc.ops.convert import cast
 from dlc.types import DTYPES, Type, bool_, f32, f64, i32, i64, u32
 from tests.random_programs import FLOATS, OTHERS, Maker
+from tests.random_views import (
+    flipped,
+    folded,
+    is_float,
+    is_number,
+    joined,
+    padded,
+    pooled,
+    repeated,
+    reshaped,
+    sliced,
+    transposed,
+    windowed,
+)
 
 SMOOTH = ("exp", "tanh", "sigmoid", "sin", "cos", "erf", "expm1")
 POSITIVE = ("log", "log1p", "sqrt", "rsqrt")
@@ -17,14 +31,6 @@ WHOLE = ("floor", "ceil", "round_", "sign", "isfinite")
 ANY_PAIR = ("add", "sub", "mul", "maximum", "minimum")
 INTEGER_PAIR = ("floordiv", "rem", "shl", "shr", "and_", "or_", "xor")
 COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
-
-
-def is_number(n: Node) -> bool:
-    return n.dtype is not bool_
-
-
-def is_float(n: Node) -> bool:
-    return n.dtype.is_float
 
 
 def unary(m: Maker) -> Node | None:
@@ -113,117 +119,6 @@ def converted(m: Maker) -> Node | None:
     return cast(x, kind)
 
 
-# --- views ----------------------------------------------------------------------------------------
-
-
-def reshaped(m: Maker) -> Node | None:
-    x = m.find(lambda n: n.type.size > 0)
-    if x is None:
-        return None
-    dims, size = [], x.type.size
-    for _ in range(m.draw.below(4)):
-        d = m.pick([d for d in (1, 2, 3, 4, 5, 7, *m.dims) if d and size % d == 0])
-        dims.append(d)
-        size //= d
-    dims.insert(m.draw.below(len(dims) + 1), size)
-    return view.reshape(x, tuple(dims))
-
-
-def transposed(m: Maker) -> Node | None:
-    x = m.find(lambda n: n.ndim > 1)
-    if x is None:
-        return None
-    axes = list(range(x.ndim))
-    return view.transpose(x, tuple(axes.pop(m.draw.below(len(axes))) for _ in range(x.ndim)))
-
-
-def repeated(m: Maker) -> Node | None:
-    x = m.find(lambda n: n.ndim < 4)
-    if x is None:
-        return None
-    shape = [m.pick(m.dims) if d == 1 and m.chance(50) else int(d) for d in x.shape]
-    if m.chance(60):
-        shape.insert(0, m.pick(m.dims))
-    return broadcast_to(x, tuple(shape))
-
-
-def flipped(m: Maker) -> Node | None:
-    x = m.find(lambda n: n.ndim > 0)
-    return None if x is None else view.flip(x, m.draw.below(x.ndim))
-
-
-def sliced(m: Maker) -> Node | None:
-    x = m.find(lambda n: n.ndim > 0)
-    if x is None:
-        return None
-    start, stop, step = [], [], []
-    for d in map(int, x.shape):
-        lo = m.draw.below(d + 1) if m.chance(40) else 0
-        hi = lo + m.draw.below(d - lo + 1) if m.chance(40) else d
-        if hi == lo and d and m.chance(90):
-            lo, hi = 0, d
-        start.append(lo)
-        stop.append(hi)
-        step.append(m.pick((1, 1, 2, 3)))
-    return view.slice_(x, start, stop, step)
-
-
-def padded(m: Maker) -> Node | None:
-    x = m.find(lambda n: n.ndim > 0 and is_number(n))
-    if x is None:
-        return None
-    low, high, inner = ([m.pick((0, 0, 1, 2)) for _ in range(x.ndim)] for _ in range(3))
-    return view.pad(x, low, high, m.pick((0, 0, 0, 1, 2)), inner)
-
-
-def joined(m: Maker) -> Node | None:
-    x = m.find(lambda n: n.ndim > 0)
-    if x is None:
-        return None
-    axis = m.draw.below(x.ndim)
-    others = [m.like(x) if m.chance(70) else x for _ in range(1 + m.draw.below(2))]
-    third = m.find(lambda n: n.dtype is x.dtype and n.ndim == x.ndim and all(
-        d == e or a == axis for a, (d, e) in enumerate(zip(n.shape, x.shape, strict=True))))
-    return view.concat([x, *others, *([third] if third is not None else [])], axis)
-
-
-def windowed(m: Maker) -> Node | None:
-    x = m.find(lambda n: n.ndim > 0 and max(n.shape) > 1)
-    if x is None:
-        return None
-    count = 1 + m.draw.below(min(2, x.ndim))
-    size, stride, dilation = [], [], []
-    for d in map(int, x.shape[x.ndim - count:]):
-        if d == 0:
-            return None
-        k = 1 + m.draw.below(min(d, 3))
-        dilation.append(1 if k == 1 else 1 + m.draw.below(max(1, min(2, (d - 1) // (k - 1)))))
-        size.append(k)
-        stride.append(1 + m.draw.below(3))
-    return window.window(x, size, stride, dilation)
-
-
-def folded(m: Maker) -> Node | None:
-    """The transpose of a window of some value of the pool."""
-    windows = windowed(m)
-    if windows is None or windows.type.size > m.largest or not is_number(windows):
-        return None
-    x = windows.args[0]
-    values = elementwise.mul(windows, windows) if m.chance(50) else windows
-    attrs = {k: windows.attrs[k] for k in ("size", "stride", "dilation")}
-    extent = tuple(map(int, x.shape[x.ndim - len(attrs["size"]):]))
-    return make(window.FOLD, (values,), extent=extent, **attrs)
-
-
-def pooled(m: Maker) -> Node | None:
-    x = m.find(lambda n: is_float(n) and n.ndim > 1 and min(n.shape[-2:]) > 1)
-    if x is None:
-        return None
-    function = window.max_pool if m.exact(x) or m.chance(50) else window.avg_pool
-    padding = ((m.draw.below(2), 0), (0, m.draw.below(2))) if m.chance(40) else None
-    return function(x, (2, 2), (1 + m.draw.below(2), 1 + m.draw.below(2)), padding)
-
-
 # --- reductions, contractions, gathers ----------------------------------------------------------
 
 
@@ -270,17 +165,22 @@ def product(m: Maker) -> Node | None:
 
 
 def convolution(m: Maker) -> Node | None:
-    x = m.find(lambda n: is_float(n) and n.ndim in (3, 4) and min(n.shape) > 0)
+    """Any padding, strides and dilations; with five axes the second is the group."""
+    x = m.find(lambda n: is_float(n) and n.ndim in (3, 4, 5) and min(n.shape) > 0)
     if x is None:
         return None
-    size = [1 + m.draw.below(min(3, int(d))) for d in x.shape[2:]]
-    w = m.input(Type(x.dtype, (m.pick([d for d in m.dims if d] or [1]), int(x.shape[1]), *size)),
-                "param")
+    lead = 3 if x.ndim > 3 and m.chance(40) else 2
+    size = [1 + m.draw.below(min(3, int(d))) for d in x.shape[lead:]]
+    channels = m.pick([d for d in m.dims if d] or [1])
+    head = (int(x.shape[1]), channels, int(x.shape[2])) if lead == 3 else (
+        channels, int(x.shape[1]))
+    w = m.input(Type(x.dtype, (*head, *size)), "param")
     n = len(size)
-    padding = [(m.draw.below(3), m.draw.below(3)) for _ in range(n)]
-    return make(contract.CONV, (x, w), grouped=False, padding=tuple(padding),
+    wide = [m.pick((1, 1, 2)) if k > 1 else 1 for k in size]
+    padding = tuple((m.draw.below(3) + d, m.draw.below(3)) for d in wide)
+    return make(contract.CONV, (x, w), grouped=lead == 3, padding=padding,
                 stride=tuple(1 + m.draw.below(2) for _ in range(n)),
-                lhs_dilation=tuple(m.pick((1, 1, 2)) for _ in range(n)), rhs_dilation=(1,) * n)
+                lhs_dilation=tuple(m.pick((1, 1, 2)) for _ in range(n)), rhs_dilation=tuple(wide))
 
 
 def taken(m: Maker) -> Node | None:
@@ -330,11 +230,11 @@ def noise(m: Maker) -> Node | None:
 
 
 def gradient(m: Maker) -> Node | None:
-    """The gradient of a smooth chain of other steps, by the values it starts from."""
+    """A derivative, backwards, forwards or second, of a smooth chain of other steps."""
     x = m.find(lambda n: n.dtype in (f32, f64) and 0 < n.type.size <= m.largest // 4)
     if x is None:
         return None
-    kept, arrays, values = m.pool, len(m.inputs), m.values
+    kept, values = m.pool, m.values
     y = m.find(lambda n: n.dtype is x.dtype and n is not x and n.type.size > 0)
 
     def loss(*args: Node) -> Node:
@@ -347,9 +247,13 @@ def gradient(m: Maker) -> Node | None:
         last = m.find(is_float)
         return reduce.sum_(last * last) if m.chance(50) else reduce.mean(last)
 
-    del arrays
     args = [x] if y is None or m.chance(40) else [x, y]
-    found = dlc.grad(loss, wrt=tuple(range(len(args))))(*args)
+    if m.chance(25):
+        found = dlc.jvp(loss, args, args)
+    elif len(args) == 1 and m.chance(25):
+        found = (dlc.hvp(loss, x, x),)
+    else:
+        found = dlc.grad(loss, wrt=tuple(range(len(args))))(*args)
     m.pool = kept
     for extra in found[1:]:
         m.add(extra)
@@ -357,7 +261,7 @@ def gradient(m: Maker) -> Node | None:
 
 
 CHAIN = (unary, pair, number, quotient, reshaped, transposed, repeated, flipped, sliced, joined,
-         windowed, pooled, reduction, softmax, product, convolution, select)
+         windowed, pooled, reduction, softmax, product, convolution, select, gradient)
 STEPS = (unary, unary, sign_or_absolute, pair, pair, pair, number, number, quotient, integer_pair,
          whole_quotient, compare, select, inverted, converted, reshaped, reshaped, transposed,
          repeated, flipped, sliced, sliced, padded, padded, joined, windowed, folded, pooled,

@@ -17,7 +17,9 @@ from dlc import env
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("dlc", "runtime", "models", "tests")
-SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+# golden texts are what the compiler prints, not what somebody wrote
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")
+                 if not path.is_relative_to(ROOT / "tests" / "golden"))
 SHIPPED = [path for path in SOURCES if path.relative_to(ROOT).parts[0] != "tests"]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 PROSE = sorted([*DOCUMENTS, ROOT / "Makefile", ROOT / ".ci" / "run"])
@@ -114,7 +116,8 @@ def test_every_switch_that_is_named_exists() -> None:
     for path in [*SOURCES, *PROSE]:
         if "unknown" not in path.stem:
             named |= set(re.findall(r"\bDLC_[A-Z]+\b", path.read_text()))
-    assert named <= known
+    misspelt = {"DLC_DEBUGG"}  # in a test of what such a name is answered with
+    assert named - misspelt <= known
 
 
 def test_env_page_has_every_switch_in_order(request: pytest.FixtureRequest) -> None:

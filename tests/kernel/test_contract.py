@@ -380,26 +380,3 @@ def test_batch_sizes_share_kernels(name: str) -> None:
             entries += [str(batch)] * 2
     distinct, _ = share(kernels, entries)
     assert len(distinct) == 2, "\n".join(k.text for k in distinct)
-
-
-def test_output_over_an_operand_of_another() -> None:
-    with building(Build()):
-        x, w, p = input_("x", f32[24, 30]), input_("w", f32[30, 20]), input_("p", f32[24, 20])
-        y = matmul(x, w)
-        body = Graph("k", (x, w, p), (y * 2.0, y + p))
-        first, second = body.outputs
-        lowered = lower_contract("k", ["in place"], body, {x: "x", w: "w", p: "p"},
-                                 {first: "p", second: "out"}, ISAS["avx512"])
-        arrays = data(body.inputs)
-        memory: dict[Any, np.ndarray] = dict(
-            zip(body.inputs, [a.copy() for a in arrays], strict=True))
-        memory[second] = np.empty((24, 20), np.float32)
-        memory |= {s: np.empty(s.size, np.float32) for s in lowered.scratch}
-        for stage in lowered.stages:
-            for part in stage:
-                call = native(part.kernel, "avx512")
-                for chunk in range(part.chunks):
-                    call(*(a if isinstance(a, int) else memory[a] for a in part.args), chunk)
-        want = evaluate_nodes(body, arrays)
-        np.testing.assert_allclose(memory[p], want[0], rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(memory[second], want[1], rtol=1e-4, atol=1e-4)

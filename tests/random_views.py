@@ -1,0 +1,125 @@
+"""The views among the steps of random programs: reshapes, slices, pads, windows."""
+
+from __future__ import annotations
+
+from dlc.graph import Node, make
+from dlc.ops import elementwise, view, window
+from dlc.ops.convert import broadcast_to
+from dlc.types import bool_
+from tests.random_programs import Maker
+
+
+def is_number(n: Node) -> bool:
+    return n.dtype is not bool_
+
+
+def is_float(n: Node) -> bool:
+    return n.dtype.is_float
+
+
+def reshaped(m: Maker) -> Node | None:
+    x = m.find(lambda n: n.type.size > 0)
+    if x is None:
+        return None
+    dims, size = [], x.type.size
+    for _ in range(m.draw.below(4)):
+        d = m.pick([d for d in (1, 2, 3, 4, 5, 7, *m.dims) if d and size % d == 0])
+        dims.append(d)
+        size //= d
+    dims.insert(m.draw.below(len(dims) + 1), size)
+    return view.reshape(x, tuple(dims))
+
+
+def transposed(m: Maker) -> Node | None:
+    x = m.find(lambda n: n.ndim > 1)
+    if x is None:
+        return None
+    axes = list(range(x.ndim))
+    return view.transpose(x, tuple(axes.pop(m.draw.below(len(axes))) for _ in range(x.ndim)))
+
+
+def repeated(m: Maker) -> Node | None:
+    x = m.find(lambda n: n.ndim < 4)
+    if x is None:
+        return None
+    shape = [m.pick(m.dims) if d == 1 and m.chance(50) else int(d) for d in x.shape]
+    if m.chance(60):
+        shape.insert(0, m.pick(m.dims))
+    return broadcast_to(x, tuple(shape))
+
+
+def flipped(m: Maker) -> Node | None:
+    x = m.find(lambda n: n.ndim > 0)
+    return None if x is None else view.flip(x, m.draw.below(x.ndim))
+
+
+def sliced(m: Maker) -> Node | None:
+    x = m.find(lambda n: n.ndim > 0)
+    if x is None:
+        return None
+    start, stop, step = [], [], []
+    for d in map(int, x.shape):
+        lo = m.draw.below(d + 1) if m.chance(40) else 0
+        hi = lo + m.draw.below(d - lo + 1) if m.chance(40) else d
+        if hi == lo and d and m.chance(90):
+            lo, hi = 0, d
+        start.append(lo)
+        stop.append(hi)
+        step.append(m.pick((1, 1, 2, 3)))
+    return view.slice_(x, start, stop, step)
+
+
+def padded(m: Maker) -> Node | None:
+    x = m.find(lambda n: n.ndim > 0 and is_number(n))
+    if x is None:
+        return None
+    low, high, inner = ([m.pick((0, 0, 1, 2)) for _ in range(x.ndim)] for _ in range(3))
+    return view.pad(x, low, high, m.pick((0, 0, 0, 1, 2)), inner)
+
+
+def joined(m: Maker) -> Node | None:
+    x = m.find(lambda n: n.ndim > 0)
+    if x is None:
+        return None
+    axis = m.draw.below(x.ndim)
+    others = [m.like(x) if m.chance(70) else x for _ in range(1 + m.draw.below(2))]
+    third = m.find(lambda n: n.dtype is x.dtype and n.ndim == x.ndim and all(
+        d == e or a == axis for a, (d, e) in enumerate(zip(n.shape, x.shape, strict=True))))
+    return view.concat([x, *others, *([third] if third is not None else [])], axis)
+
+
+def windowed(m: Maker) -> Node | None:
+    x = m.find(lambda n: n.ndim > 0 and max(n.shape) > 1)
+    if x is None:
+        return None
+    count = 1 + m.draw.below(min(2, x.ndim))
+    size, stride, dilation = [], [], []
+    for d in map(int, x.shape[x.ndim - count:]):
+        if d == 0:
+            return None
+        k = 1 + m.draw.below(min(d, 3))
+        dilation.append(1 if k == 1 else 1 + m.draw.below(max(1, min(2, (d - 1) // (k - 1)))))
+        size.append(k)
+        stride.append(1 + m.draw.below(3))
+    return window.window(x, size, stride, dilation)
+
+
+def folded(m: Maker) -> Node | None:
+    """The transpose of a window of some value of the pool."""
+    windows = windowed(m)
+    if windows is None or windows.type.size > m.largest or not is_number(windows):
+        return None
+    x = windows.args[0]
+    values = elementwise.mul(windows, windows) if m.chance(50) else windows
+    attrs = {k: windows.attrs[k] for k in ("size", "stride", "dilation")}
+    extent = tuple(map(int, x.shape[x.ndim - len(attrs["size"]):]))
+    return make(window.FOLD, (values,), extent=extent, **attrs)
+
+
+def pooled(m: Maker) -> Node | None:
+    x = m.find(lambda n: is_float(n) and n.ndim > 1 and min(n.shape[-2:]) > 1)
+    if x is None:
+        return None
+    function = window.max_pool if m.exact(x) or m.chance(50) else window.avg_pool
+    padding = ((m.draw.below(2), 0), (0, m.draw.below(2))) if m.chance(40) else None
+    return function(x, (2, 2), (1 + m.draw.below(2), 1 + m.draw.below(2)), padding)
