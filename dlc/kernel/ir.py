@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from dlc.kernel.index import Sum
 from dlc.types import DType, bool_, f32, i64
 
@@ -32,9 +34,15 @@ class Number:
             return str(bool(self.value))
         if not self.dtype.is_float:
             return str(int(self.value)) if self.dtype is i64 else f"{self.dtype}({int(self.value)})"
-        word = repr(float(self.value))
+        word = shortest(float(self.value), self.dtype)
         word = {"inf": "1e999", "-inf": "-1e999", "nan": "1e999 - 1e999"}.get(word, word)
         return f"{self.dtype}({word})"
+
+
+def shortest(value: float, dtype: DType) -> str:
+    """The shortest decimal that reads back as `value` in `dtype`: 0.9, not 0.8999999761581421."""
+    word = repr(float(str(np.float32(value)))) if dtype is f32 else repr(value)
+    return word if np.float32(float(word)) == np.float32(value) else repr(value)
 
 
 @dataclass(frozen=True)
