@@ -1,4 +1,4 @@
-"""Fusion beyond its table (docs/fusion.md, test_fusion_table.py): values, loops, lines, no cycles."""
+"""Fusion beyond its table (test_fusion_table.py): values, loops, lines, no cycles."""
 
 from __future__ import annotations
 
