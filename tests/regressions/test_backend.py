@@ -191,3 +191,8 @@ def test_a_value_of_another_layout_is_not_written_in_place() -> None:
 
     x, w = ramp(f32[60, 30]) % 2, ramp(f32[30, 72]) % 2
     check(graph_of([f32[60, 30], f32[30, 72]], step), x, w, device="cpu")
+
+
+def test_a_gather_clamps_its_indices() -> None:
+    graph = graph_of([f32[4, 3], i64[5]], lambda x, i: make(gather.GATHER, (x, i), axis=0, batch=0))
+    check(graph, ramp(f32[4, 3]), np.array([-(2**40), -1, 2, 4, 2**40]))
