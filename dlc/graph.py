@@ -195,11 +195,19 @@ def make(op: Op, args: Sequence[Node] = (), name: str = "", **attrs: Any) -> Nod
     Raises DlcError at the user's line when the operands do not fit.
     """
     args = tuple(args)
+    attrs = {key: plain(value) for key, value in attrs.items()}
     try:
         type_ = op.infer(*(a.type for a in args), **attrs)
     except (OpError, DTypeError) as problem:
         raise operand_error(op, args, problem) from None
     return intern(op, args, attrs, type_, name)
+
+
+def plain(value: Any) -> Any:
+    """An attribute without NumPy's scalars: a Program and its text hold Python's."""
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def intern(op: Op, args: tuple[Node, ...], attrs: Mapping[str, Any], type_: Any,

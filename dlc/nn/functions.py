@@ -49,8 +49,13 @@ def flatten(x: Any) -> Node:
 
 
 def log_softmax(x: Any, axis: int = -1) -> Node:
-    """x - logsumexp(x) along `axis`: logarithms of probabilities that sum to 1."""
+    """x - logsumexp(x) along `axis`: logarithms of probabilities that sum to 1.
+
+    The largest is taken off first, so that scores far from 0 keep their digits.
+    """
     node = as_node(x)
+    if node.type.size:
+        node = node - elementwise.stop_gradient(reduce.max_(node, axis, keepdims=True))
     return node - reduce.logsumexp(node, axis, keepdims=True)
 
 

@@ -72,7 +72,11 @@ def _axis_key(x: Node, part: Any, axis: int, size: int) -> tuple[int, int, int, 
     if isinstance(part, slice):
         if part.step == 0:
             raise DlcError(f"slice of {describe(x)}: step 0 on axis {axis}", here())
-        lo, hi, st = part.indices(size)
+        try:
+            lo, hi, st = part.indices(size)
+        except TypeError:
+            raise DlcError(f"slice of {describe(x)}: {part} on axis {axis}", here(),
+                           "a slice holds ints; take(x, index) reads at computed places") from None
         count = len(range(lo, hi, st))
         if st < 0:
             lo, hi = lo + (count - 1) * st, lo + 1

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, OpError, make
+from dlc.errors import DlcError, here
+from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import register
 from dlc.ops.access import Access, Combine, Index, Piece, Reduction
 from dlc.ops.convert import as_node, broadcast_to, cast
@@ -130,14 +131,13 @@ def _grad_extreme(g: Node, y: Node, x: Node) -> tuple[Node]:
 
 
 def _position(x: Node, axes: tuple[int, ...]) -> Node:
-    """The linear index of each element among those over `axes`."""
-    from dlc.ops.leaf import iota
+    """The linear index of each element among those over `axes`; 0 over none."""
+    from dlc.ops.leaf import constant, iota
 
-    total: Any = None
+    total = constant(0, Type(i32, x.shape))
     for axis in axes:
-        ramp = iota(x.shape, axis)
-        total = ramp if total is None else total * int(x.shape[axis]) + ramp
-    return as_node(total)
+        total = total * int(x.shape[axis]) + iota(x.shape, axis)
+    return total
 
 
 def _nonempty(x: Type, axes: tuple[int, ...], **changes: Any) -> Type:
@@ -302,10 +302,26 @@ def variance(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
 
 
 def any_(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
-    """Whether any element of the bool array x holds."""
-    return reduction(MAX, x, axis, keepdims, ties="even")
+    """Whether any element of the bool array x holds; of no elements False."""
+    return _quantified(MAX, x, axis, keepdims)
 
 
 def all_(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
-    """Whether all elements of the bool array x hold."""
-    return reduction(MIN, x, axis, keepdims, ties="even")
+    """Whether all elements of the bool array x hold; of no elements True."""
+    return _quantified(MIN, x, axis, keepdims)
+
+
+def _quantified(op: Op, x: Any, axis: Axes, keepdims: bool) -> Node:
+    """The largest or smallest of bools; of none, what changes no other."""
+    from dlc.ops.leaf import constant
+
+    node = as_node(x)
+    if node.dtype is not bool_:
+        raise DlcError(f"{'any' if op is MAX else 'all'}({describe(node)}): needs bool", here(),
+                       "compare first, e.g. x != 0")
+    axes = axes_of(node, axis)
+    if not any(a < node.ndim and node.shape[a] == 0 for a in axes):
+        return reduction(op, node, axis, keepdims, ties="even")
+    kept = tuple(1 if a in axes else d for a, d in enumerate(node.shape) if keepdims or
+                 a not in axes)
+    return constant(op is MIN, Type(bool_, kept))

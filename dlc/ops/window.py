@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, OpError, check_shape, make
+from dlc.errors import DlcError, here
+from dlc.graph import Kind, Node, Op, OpError, check_shape, describe, make
 from dlc.ops import register
 from dlc.ops.access import Access, Condition, Divides, Index, Piece, Reduction, Within
 from dlc.ops.convert import as_node
@@ -183,6 +184,11 @@ def _pool_windows(x: Any, size: Sequence[int], stride: Sequence[int] | None,
     node = as_node(x)
     lead = (0,) * (node.ndim - len(size))
     if padding is not None:
+        for a, (width, (low, high)) in enumerate(zip(size, padding, strict=True)):
+            if max(low, high) >= width:
+                raise DlcError(f"pool of {describe(node)}: spatial axis {a}: padding "
+                               f"({low}, {high}) hides a whole window of {width}", here(),
+                               f"padding is at most {width - 1}")
         node = pad(node, (*lead, *(p[0] for p in padding)), (*lead, *(p[1] for p in padding)), fill)
     return window(node, size, stride or size)
 
