@@ -1,0 +1,283 @@
+"""torch's reductions, products of matrices and indexed reads in dlc's DSL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import dlc
+from dlc.graph import Node, make
+from dlc.ops.gather import SCATTER_ADD, checked_index, take
+from tests.conformance.adapters.registry import (
+    Excluded,
+    add,
+    axes,
+    axis_of,
+    cast_to,
+    covers,
+)
+from tests.conformance.adapters.shapes import movedim
+
+# --- sums and extremes ----------------------------------------------------------------------------
+
+
+def over(function: Any) -> Any:
+    """torch's signature (x, dim, keepdim, dtype) of one of dlc's reductions."""
+    def reduction(x: Node, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Node:
+        return function(cast_to(x, dtype), axes(x, dim), keepdims=keepdim)
+
+    return reduction
+
+
+add("sum", over(dlc.sum), dtypes=("float32", "int32"))
+add("mean", over(dlc.mean))
+add("prod", over(dlc.prod), dtypes=("float32", "int32"))
+add("amax", over(dlc.max), dtypes=("float32", "int64"))
+add("amin", over(dlc.min), dtypes=("float32", "int64"))
+add("argmax", over(dlc.argmax))
+add("argmin", over(dlc.argmin))
+add("logsumexp", over(dlc.logsumexp))
+add("all", lambda x, dim=None, keepdim=False: dlc.all(x != 0, axes(x, dim), keepdim))
+add("any", lambda x, dim=None, keepdim=False: dlc.any(x != 0, axes(x, dim), keepdim))
+add("count_nonzero", lambda x, dim=None: dlc.sum(x != 0, axes(x, dim)))
+add("max/reduction_no_dim", lambda x: dlc.max(x))
+add("min/reduction_no_dim", lambda x: dlc.min(x))
+
+
+@covers("nansum")
+def nansum(x: Node, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Node:
+    return over(dlc.sum)(dlc.where(x == x, x, 0.0), dim, keepdim, dtype)
+
+
+@covers("nanmean")
+def nanmean(x: Node, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Node:
+    count = dlc.sum(dlc.cast(x == x, dlc.f32), axes(x, dim), keepdim)
+    return nansum(x, dim, keepdim, dtype) / count
+
+
+@covers("max/reduction_with_dim")
+def max_with_dim(x: Node, dim: int, keepdim: bool = False) -> list[Node]:
+    """torch sends the gradient to the element that it names: the first."""
+    at = axes(x, dim)
+    return [dlc.max(x, at, keepdim, ties="first"), dlc.argmax(x, at, keepdim)]
+
+
+@covers("min/reduction_with_dim")
+def min_with_dim(x: Node, dim: int, keepdim: bool = False) -> list[Node]:
+    at = axes(x, dim)
+    return [dlc.min(x, at, keepdim, ties="first"), dlc.argmin(x, at, keepdim)]
+
+
+@covers("aminmax")
+def aminmax(x: Node, dim: Any = None, keepdim: bool = False) -> list[Node]:
+    at = axes(x, dim)
+    return [dlc.min(x, at, keepdim), dlc.max(x, at, keepdim)]
+
+
+@covers("var_mean var_mean/unbiased")
+def var_mean(x: Node, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
+             correction: Any = None) -> list[Node]:
+    """The variance with torch's correction of the count (1 unless told), and the mean."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    less = correction if correction is not None else 0 if unbiased is False else 1
+    at = axes(x, dim)
+    mean = dlc.mean(x, at, keepdims=True)
+    squares = dlc.sum((x - mean) * (x - mean), at, keepdim)
+    count = x.size // max(1, squares.size)
+    rest = max(0, count - less)
+    return [squares * (1 / rest if rest else math.inf), dlc.mean(x, at, keepdim)]
+
+
+add("var var/unbiased", lambda *args, **more: var_mean(*args, **more)[0])
+add("std std/unbiased", lambda *args, **more: dlc.sqrt(var_mean(*args, **more)[0]))
+
+
+@covers("std_mean std_mean/unbiased")
+def std_mean(*args: Any, **more: Any) -> list[Node]:
+    var, mean = var_mean(*args, **more)
+    return [dlc.sqrt(var), mean]
+
+
+@covers("torch.ops.aten._safe_softmax.default")
+def safe_softmax(x: Node, dim: int, dtype: Any = None) -> Node:
+    """A row without any finite score gives zeros."""
+    wide = cast_to(x, dtype)
+    some = dlc.max(wide, dim, keepdims=True) > -math.inf
+    return dlc.where(some, softmax(dlc.where(some, wide, 0.0), dim), 0.0)
+
+
+@covers("softmax softmax/with_dtype")
+def softmax(x: Node, dim: int, dtype: Any = None) -> Node:
+    return dlc.exp(log_softmax(x, dim, dtype))
+
+
+@covers("log_softmax log_softmax/with_dtype")
+def log_softmax(x: Node, dim: int, dtype: Any = None) -> Node:
+    wide = cast_to(x, dtype)
+    if wide.ndim == 0:
+        return wide - dlc.logsumexp(wide)
+    return dlc.nn.log_softmax(wide, dim)
+
+
+add("nn.functional.softmin nn.functional.softmin/with_dtype",
+    lambda x, dim, dtype=None: softmax(-cast_to(x, dtype), dim))
+
+# --- matrices -------------------------------------------------------------------------------------
+
+add("matmul mm bmm mv dot vdot", dlc.matmul)
+add("__rmatmul__", lambda a, b: b @ a)
+add("inner", lambda a, b: a * b if 0 in (a.ndim, b.ndim) else tensordot(a, b, ((-1,), (-1,))))
+add("outer", lambda a, b: a[:, None] * b[None])
+add("addmm addmm/decomposed addmv", lambda x, a, b, beta=1, alpha=1: x * beta + (a @ b) * alpha)
+add("baddbmm", lambda x, a, b, beta=1, alpha=1: x * beta + (a @ b) * alpha)
+add("addbmm", lambda x, a, b, beta=1, alpha=1: x * beta + dlc.sum(a @ b, 0) * alpha)
+add("addr", lambda x, a, b, beta=1, alpha=1: x * beta + a[:, None] * b[None] * alpha)
+add("linalg.vecdot", lambda a, b, dim=-1: dlc.sum(a * b, dim))
+add("linalg.multi_dot", lambda arrays: chained(arrays))
+
+
+def chained(arrays: Sequence[Node]) -> Node:
+    out = arrays[0]
+    for one in arrays[1:]:
+        out = out @ one
+    return out
+
+
+@covers("tensordot")
+def tensordot(a: Node, b: Node, dims: Any = 2) -> Node:
+    if isinstance(dims, int):
+        dims = (range(a.ndim - dims, a.ndim), range(dims))
+    left = [axis_of(a, d) for d in dims[0]]
+    right = [axis_of(b, d) for d in dims[1]]
+    for i, j in zip(left, right, strict=True):
+        if a.shape[i] == 1:  # torch repeats an axis of size 1
+            a = dlc.broadcast_to(a, [b.shape[j] if k == i else d for k, d in enumerate(a.shape)])
+    free_a = [i for i in range(a.ndim) if i not in left]
+    free_b = [i for i in range(b.ndim) if i not in right]
+    inner = math.prod(a.shape[i] for i in left)
+    rows = dlc.transpose(a, (*free_a, *left)).reshape((-1 if inner else 0, inner))
+    columns = dlc.transpose(b, (*right, *free_b)).reshape((inner, -1 if inner else 0))
+    return (rows @ columns).reshape((*(a.shape[i] for i in free_a), *(b.shape[i] for i in free_b)))
+
+
+@covers("kron")
+def kron(a: Node, b: Node) -> Node:
+    rank = max(a.ndim, b.ndim)
+    p, q = (1,) * (rank - a.ndim) + a.shape, (1,) * (rank - b.ndim) + b.shape
+    wide = (a.reshape(tuple(n for d in p for n in (d, 1)))
+            * b.reshape(tuple(n for d in q for n in (1, d))))
+    return wide.reshape(tuple(d * e for d, e in zip(p, q, strict=True)))
+
+
+# --- indexed reads and writes ---------------------------------------------------------------------
+
+NARROW_INDEX = "an index of dtype u8: dlc indexes with i32 and i64"
+
+
+def checked(index: Any) -> Any:
+    if isinstance(index, Node) and index.dtype is dlc.u8:
+        raise Excluded(NARROW_INDEX)
+    return index
+
+
+@covers("index_select")
+def index_select(x: Node, dim: int, index: Node) -> Node:
+    if x.ndim == 0:
+        return dlc.take(x.reshape((1,)), index).reshape(())
+    return dlc.take(x, index, dim)
+
+
+NEGATIVE = "a negative index in data: dlc counts from the end for constants only"
+
+
+@covers("take", refuses=NEGATIVE)
+def take_flat(x: Node, index: Node) -> Node:
+    return dlc.take(x.reshape((x.size,)), index)
+
+
+@covers("gather", excludes=(NARROW_INDEX,))
+def gather(x: Node, dim: int, index: Node) -> Node:
+    """Along `dim` by index; the other axes go together, as far as the index has them."""
+    checked(index)
+    if x.ndim == 0:
+        return dlc.take(x.reshape((1,)), index)
+    axis = axis_of(x, dim)
+    if index.ndim == 1 and x.ndim == 1:
+        return dlc.take(x, index)
+    if index.ndim != x.ndim:
+        return dlc.take(x, index, dim)
+    cut = tuple(slice(None) if a == axis else slice(0, int(d)) for a, d in enumerate(index.shape))
+    rows, places = movedim(x[cut], axis, -1), movedim(index, axis, -1)
+    return movedim(take(rows, places, -1, x.ndim - 1), -1, axis)
+
+
+@covers("take_along_dim", refuses=NEGATIVE)
+def take_along_dim(x: Node, index: Node, dim: int | None = None) -> Node:
+    if dim is None:
+        return dlc.take(x.reshape((x.size,)), index.reshape((index.size,)))
+    axis = axis_of(x, dim)
+    lead = np.broadcast_shapes(tuple(1 if a == axis else d for a, d in enumerate(x.shape)),
+                               tuple(1 if a == axis else d for a, d in enumerate(index.shape)))
+    def wide(y: Node) -> Node:
+        return dlc.broadcast_to(y, [y.shape[a] if a == axis else d for a, d in enumerate(lead)])
+
+    return gather(wide(x), dim, wide(index))
+
+
+def added(like: Node, axis: int, index: Node, values: Node, batch: int) -> Node:
+    """Zeros of a shape, with values added where the indices say."""
+    places = checked_index(index, int(like.shape[axis]), "scatter_add")
+    return make(SCATTER_ADD, (places, values), shape=tuple(map(int, like.shape)), axis=axis,
+                batch=batch)
+
+
+@covers("index_add")
+def index_add(x: Node, dim: int, index: Node, source: Node, alpha: Any = 1) -> Node:
+    if x.ndim == 0:
+        return x + dlc.sum(source) * alpha
+    axis = axis_of(x, dim)
+    return x + added(x, axis, index, source * alpha, 0)
+
+
+@covers("scatter_add")
+def scatter_add(x: Node, dim: int, index: Node, source: Node) -> Node:
+    if x.ndim == 0:
+        return x + source
+    axis = axis_of(x, dim)
+    if x.ndim != index.ndim:
+        return added(x, axis, index, source, 0)
+    used = source[tuple(slice(0, int(d)) for d in index.shape)]
+    places, values = movedim(index, axis, -1), movedim(used, axis, -1)
+    rows = dlc.iota((*places.shape[:-1], int(x.shape[axis])), 0)
+    back = movedim(added(rows, x.ndim - 1, places, values, x.ndim - 1), -1, axis)
+    return x + dlc.pad(back, (0,) * x.ndim,
+                       [int(a) - int(b) for a, b in zip(x.shape, back.shape, strict=True)])
+
+
+GUESSED = "num_classes=-1 reads the classes off the data: dlc's shapes are known before it runs"
+
+
+@covers("nn.functional.one_hot", dtypes=("int64",), excludes=(GUESSED,))
+def one_hot(index: Node, num_classes: int = -1) -> Node:
+    if num_classes == -1:
+        raise Excluded(GUESSED)
+    return dlc.one_hot(index, num_classes, dlc.i64)
+
+
+@covers("index_fill", excludes=("a value in an array",))
+def index_fill(x: Node, dim: int, index: Node, value: Any) -> Node:
+    if isinstance(value, Node):
+        raise Excluded("a value in an array")
+    if x.ndim == 0:
+        return x * 0.0 + value
+    axis = axis_of(x, dim)
+    row = dlc.iota((index.size, int(x.shape[axis])), 1, index.dtype)
+    hit = dlc.any(row == index.reshape((index.size, 1)), 0)
+    wide = hit.reshape(tuple(d if a == axis else 1 for a, d in enumerate(x.shape)))
+    return dlc.where(wide, value, x)
+
+
