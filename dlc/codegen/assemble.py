@@ -169,7 +169,23 @@ def entry_of(d: Draft, table: Mapping[int, Use]) -> Entry:
         for name, value in zip(graph.output_names, graph.outputs, strict=True)
         if name not in graph.updates)
     placed = {n: o for n, o in offsets.items() if isinstance(n, Node)}
-    return Entry(d.name, tuple(launches), inputs, outputs, print_graph(graph, placed))
+    text = print_graph(graph, placed, in_order(d.schedule))
+    return Entry(d.name, tuple(launches), inputs, outputs, text)
+
+
+def in_order(schedule: Schedule) -> list[Node]:
+    """The graph's nodes as they run: inputs and constants, then each launch with its results."""
+    rank: dict[Node, tuple[int, int]] = {}
+    number = {launch: i for i, launch in enumerate(schedule.launches)}
+    for node in schedule.graph.nodes():
+        behind = max((rank[a] for a in node.args), default=(-1, 0))
+        if node in number:
+            rank[node] = (number[node], 0)
+        elif node.op is higher.ITEM and node.args[0] in number:
+            rank[node] = (number[node.args[0]], 1 + node.attrs["index"])
+        else:
+            rank[node] = (behind[0], behind[1] + 1) if node.args else behind
+    return sorted(rank, key=rank.__getitem__)
 
 
 def launch_of_node(d: Draft, node: Node, table: Mapping[int, Use]) -> tuple[Launch, Ranges, Ranges]:
