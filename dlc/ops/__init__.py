@@ -47,8 +47,10 @@ from dlc.ops import (  # noqa: E402  the records need `register`
     window,
 )
 from dlc.ops import methods as _methods  # noqa: E402
+from dlc.ops import numpy_calls as _numpy_calls  # noqa: E402
 
 _methods.install()
+_numpy_calls.install()
 
 __all__ = ["REGISTRY", "contract", "convert", "elementwise", "gather", "higher", "leaf",
            "operand_count", "reduce",
