@@ -77,6 +77,14 @@ class ScalarBuilder:
             return Number(False, bool_)
         return self.binary("&", self.compare("!=", x, x), self.compare("==", best, best))
 
+    def same(self, x: Any, y: Any) -> Any:
+        """x and y are equal, or both NaN."""
+        equal = self.compare("==", x, y)
+        if not x.dtype.is_float:
+            return equal
+        return self.or_(equal, self.binary("&", self.compare("!=", x, x),
+                                           self.compare("!=", y, y)))
+
     def call(self, name: str, *args: Any) -> Any:
         """A function of the reals or integers: a primitive, or the prelude's `name_dtype`."""
         dtype, level = args[0].dtype, max(a.level for a in args)

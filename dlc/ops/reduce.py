@@ -157,18 +157,21 @@ MIN = _reduce("min", "smallest over axes; NaN if any is NaN",
 
 
 def _position_of(better: str, lowest_: Callable[[Any], float]) -> Combine:
-    """States (best value, its position); the first of equals wins, NaN wins over all."""
-    def step(k: Any, s: Any, x: Any, position: Any) -> Any:
-        wins = k.or_(k.compare(better, x, s[0]), k.first_nan(x, s[0]))
-        wins = k.let("wins", k.or_(wins, k.compare("<", s[1], k.number(0, i32))))
-        return k.select(wins, x, s[0]), k.select(wins, k.cast(position, i32), s[1])
+    """States (best value, its position); the first of equals wins, NaN wins over all.
 
+    Loops may walk the elements in any order: among equals the position decides, not the time.
+    """
     def merge(k: Any, a: Any, b: Any) -> Any:
         wins = k.or_(k.compare(better, b[0], a[0]), k.first_nan(b[0], a[0]))
-        wins = k.let("wins", k.or_(wins, k.compare("<", a[1], k.number(0, i32))))
+        earlier = k.binary("&", k.same(b[0], a[0]), k.compare("<", b[1], a[1]))
+        wins = k.let("wins", k.or_(wins, earlier))
         return k.select(wins, b[0], a[0]), k.select(wins, b[1], a[1])
 
-    return Combine(lambda d: (lowest_(d), -1), step, merge, lambda k, s: s[1],
+    def step(k: Any, s: Any, x: Any, position: Any) -> Any:
+        return merge(k, s, (x, k.cast(position, i32)))
+
+    nowhere = int(np.iinfo(np.int32).max)
+    return Combine(lambda d: (lowest_(d), nowhere), step, merge, lambda k, s: s[1],
                    lambda d: (d, i32))
 
 

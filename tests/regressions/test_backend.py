@@ -196,3 +196,19 @@ def test_a_value_of_another_layout_is_not_written_in_place() -> None:
 def test_a_gather_clamps_its_indices() -> None:
     graph = graph_of([f32[4, 3], i64[5]], lambda x, i: make(gather.GATHER, (x, i), axis=0, batch=0))
     check(graph, ramp(f32[4, 3]), np.array([-(2**40), -1, 2, 4, 2**40]))
+
+
+@pytest.mark.parametrize("kind", [i32, f32], ids=str)
+@pytest.mark.parametrize("device", ["interpret", "cpu"])
+def test_the_first_of_equals_wins_in_any_order_of_loops(kind: Any, device: str) -> None:
+    """The loops walk the memory of x, the positions count along its transpose."""
+    def step(x: Node) -> tuple[Node, ...]:
+        moved = view.transpose(view.flip(x, 0), (2, 0, 1))
+        return reduce.argmin(moved, (1, 2)), reduce.argmax(moved, (1, 2)), reduce.argmax(
+            view.flip(x, 0), (0, 2))
+
+    x = ramp(kind[8, 3, 6]) % 3
+    check(graph_of([kind[8, 3, 6]], step), x, device=device)
+    if kind is f32:
+        x[2:4] = np.nan
+        check(graph_of([kind[8, 3, 6]], step), x, device=device)
