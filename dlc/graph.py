@@ -98,8 +98,6 @@ class Node(Operators):
     type: Any
     locs: tuple[Loc, ...]
     name: str
-    # NumPy must not try to broadcast over a Node: array + node calls node.__radd__
-    __array_ufunc__ = None
 
     def __init__(self, op: Op, args: tuple[Node, ...], attrs: Mapping[str, Any], type_: Any,
                  locs: tuple[Loc, ...] = (), name: str = "") -> None:
