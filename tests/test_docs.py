@@ -6,10 +6,12 @@ import contextlib
 import io
 import re
 import shlex
+import textwrap
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dlc
@@ -164,3 +166,14 @@ def test_pages_that_code_names_exist() -> None:
     for path in (ROOT / "docs").rglob("*.md"):
         short = str(path.relative_to(ROOT / "docs"))
         assert short == "README.md" or f"({short})" in index, f"docs/README.md lacks {short}"
+
+
+def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The indented block in which `images` and `labels` are the reader's."""
+    text = (ROOT / "README.md").read_text()
+    block = re.findall(r"^    import dlc\n(?:    .*\n|\n)+", text, re.M)[0]
+    space: dict[str, Any] = {"images": np.zeros((64, 1, 28, 28), np.float32),
+                             "labels": np.zeros(64, np.int32)}
+    exec(compile(textwrap.dedent(block), "README.md", "exec"), space)
+    assert "fused_matmul_tanh" in capsys.readouterr().out
+    assert 2.0 < space["results"]["loss"] < 2.7
