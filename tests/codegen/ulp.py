@@ -47,7 +47,8 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x < 0, e, 1.0) / (1.0 + e)
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+# Compiled here and now: once a Toolchain is made, Numba in this process knows no arrays.
+@numba.njit("void(f8[::1], f8[::1])", nogil=True)  # type: ignore[misc]
 def _erf(x: Any, y: Any) -> None:
     for i in range(x.size):
         a = abs(x[i])
@@ -57,7 +58,7 @@ def _erf(x: Any, y: Any) -> None:
             y[i] = math.erf(x[i]) if not a > 6.0 else math.copysign(1.0, x[i])
 
 
-@numba.njit(nogil=True, error_model="numpy")  # type: ignore[misc]
+@numba.njit("void(f8[::1], f8[::1])", nogil=True, error_model="numpy")  # type: ignore[misc]
 def _erfinv(x: Any, y: Any) -> None:
     """Halley's iteration on erf, or on erfc where x is near 1."""
     for i in range(x.size):
