@@ -161,6 +161,7 @@ class Sum:
             parts.append(("- " if c < 0 else "+ ") + word)
         if self.const or not parts:
             parts.append(f"{'-' if self.const < 0 else '+'} {abs(self.const)}")
+        parts.sort(key=lambda part: part[0] == "-")  # 120 - n, not -n + 120
         joined = " ".join(parts)
         return joined[2:] if joined.startswith("+ ") else "-" + joined[2:]
 
