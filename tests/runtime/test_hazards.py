@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,15 +19,37 @@ from dlc.runtime.check import ProgramError
 from dlc.runtime.hazards import check_hazards
 
 
+def compiled(function: Callable[..., Any], *types: Any) -> Program:
+    graph = dlc.trace(function, *types)
+    return assemble("main", {"main": run_pipeline(graph)[-1].graph}, "cpu", instruction_set())
+
+
 def chain() -> Program:
-    """Three launches that read one another, and one that stands apart."""
+    """Launches that read one another, and one that stands apart."""
     def step(x: Any, w: Any) -> Any:
         h = dlc.tanh(x @ w)
         total = h.sum(0)
         return h - broadcast_to(total, h.shape) * 0.5, w * 2.0
 
-    graph = dlc.trace(step, f32[300, 200], f32[200, 300])
-    return assemble("chain", {"main": run_pipeline(graph)[-1].graph}, "cpu", instruction_set())
+    return compiled(step, f32[300, 200], f32[200, 300])
+
+
+def total() -> Program:
+    """A launch that only reads what the one before it wrote."""
+    return compiled(lambda x: x / (x * x).sum(), f32[300, 200])
+
+
+def update() -> Program:
+    """A launch that overwrites what another one reads."""
+    def step(x: Any) -> Any:
+        w = dlc.state("w", f32[300, 200])
+        dlc.update_state(w, w * 0.5 + x)
+        return (w.T @ x).sum()
+
+    return compiled(step, f32[300, 200])
+
+
+PROGRAMS = [chain, total, update]
 
 
 def without_barrier(program: Program, index: int) -> Program:
@@ -36,13 +59,15 @@ def without_barrier(program: Program, index: int) -> Program:
     return replace(program, entries={"main": replace(entry, launches=tuple(launches))})
 
 
-def test_compiled_programs_have_no_hazard() -> None:
-    check_hazards(chain())
-    runtime.load(chain(), "null").close()
+@pytest.mark.parametrize("build", PROGRAMS, ids=lambda f: f.__name__)
+def test_compiled_programs_have_no_hazard(build: Callable[[], Program]) -> None:
+    check_hazards(build())
+    runtime.load(build(), "null").close()
 
 
-def test_every_dropped_barrier_is_seen() -> None:
-    program = chain()
+@pytest.mark.parametrize("build", PROGRAMS, ids=lambda f: f.__name__)
+def test_every_dropped_barrier_is_seen(build: Callable[[], Program]) -> None:
+    program = build()
     barriers = [i for i, launch in enumerate(program.entries["main"].launches)
                 if launch.barrier and i]
     assert barriers
