@@ -15,6 +15,7 @@ USER_ERRORS = (
     ("dlc.cli.arguments", "UsageError"), ("dlc.errors", "DlcError"), ("dlc.types", "DTypeError"),
     ("dlc.env", "EnvError"), ("dlc.runtime.data", "DataError"),
     ("dlc.runtime.tensorfile", "CheckpointError"), ("dlc.runtime.cache", "CacheError"),
+    ("dlc.runtime.isa", "IsaError"),
     ("dlc.runtime.workers", "CompileError"), ("dlc.runtime.training", "TrainingFault"),
     ("dlc.runtime.bench.systems", "BenchError"),
 )
