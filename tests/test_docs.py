@@ -177,3 +177,13 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
     exec(compile(textwrap.dedent(block), "README.md", "exec"), space)
     assert "fused_matmul_tanh" in capsys.readouterr().out
     assert 2.0 < space["results"]["loss"] < 2.7
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "design").glob("*.md")), ids=name)
+def test_modules_that_design_names_exist(page: Path) -> None:
+    """Each NAME.py or folder/NAME.py on a page of design is a file of the repository."""
+    files = [p.relative_to(ROOT).as_posix() for f in ("dlc", "runtime", "models", "tests")
+             for p in (ROOT / f).rglob("*.py")]
+    for module in re.findall(r"(?<![\w/])[\w/]+\.py\b", page.read_text()):
+        found = [f for f in files if f"/{f}".endswith(f"/{module.removeprefix('dlc/runtime/')}")]
+        assert found, f"{name(page)} names {module}"
