@@ -17,6 +17,8 @@ from dlc.passes import run_pipeline
 from dlc.program import Program
 from dlc.runtime.check import ProgramError
 from dlc.runtime.hazards import check_hazards
+from dlc.runtime.table import Table
+from dlc.runtime.table_builder import TableBuilder
 
 
 def compiled(function: Callable[..., Any], *types: Any) -> Program:
@@ -74,3 +76,19 @@ def test_every_dropped_barrier_is_seen(build: Callable[[], Program]) -> None:
     for index in barriers:
         with pytest.raises(ProgramError, match="no barrier stands between"):
             runtime.load(without_barrier(program, index), "null")
+
+
+def test_a_barrier_stands_between_the_stages_of_a_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table asks for one before each stage, and within a stage for none."""
+    program = chain()
+    launch = max(program.entries["main"].launches, key=lambda one: len(one.stages))
+    assert len(launch.stages) > 1
+    asked: list[bool] = []
+    monkeypatch.setattr(Table, "add", lambda self, function, arguments, chunks, barrier, *rest:
+                        asked.append(barrier))
+    twice = replace(launch, stages=tuple(stage * 2 for stage in launch.stages))
+    kernels = list(range(len(program.kernels)))
+    for first in (True, False):
+        asked.clear()
+        TableBuilder(program, 1, kernels, 0, 0).add_launch(twice, first)
+        assert asked == [first, False] + [True, False] * (len(launch.stages) - 1)
