@@ -20,7 +20,16 @@ from dlc.ops.reduce import kept_axes
 from dlc.types import Type, bool_, i64
 
 CHUNK_WORK = 16384  # elements a chunk should hold: about 10 us of streaming, 20 barriers' worth
+CHUNKS = 4  # at least, so that threads have something to share
+TINY = 1024  # elements that are one chunk: less than a microsecond
 COLUMN = 128  # width of a column block: 8 AVX-512 vectors of f32
+
+
+def rows_per_chunk(rows: int, work: int) -> int:
+    """Positions of the parallel loops in one chunk, each of `work` elements."""
+    if rows * work <= TINY:
+        return rows
+    return max(1, min(CHUNK_WORK // work, -(-rows // CHUNKS)))
 
 
 class LoopWriter:
@@ -41,7 +50,7 @@ class LoopWriter:
         outer = [c for c in flat if c != inner]
         rows = math.prod(nest.sizes[c] for c in outer)
         work = self._work() // max(rows, 1)
-        per_chunk = max(1, CHUNK_WORK // max(work, 1))
+        per_chunk = rows_per_chunk(rows, max(work, 1))
         var = self._open_chunk(outer, rows, per_chunk)
         self._layers((inner,) if inner is not None else ())
         self._close_chunk(var, per_chunk, rows)
@@ -87,10 +96,8 @@ class LoopWriter:
         if per_chunk >= rows:
             self.emitter.close(var)
             return
-        high = f"(chunk + 1) * {per_chunk}"
-        if rows % per_chunk:
-            high = f"min({high}, {rows})"
-        self.emitter.close(var, f"chunk * {per_chunk}", high)
+        # the bound stands there also where it divides: another batch then takes the same kernel
+        self.emitter.close(var, f"chunk * {per_chunk}", f"min((chunk + 1) * {per_chunk}, {rows})")
 
     def _layers(self, last: tuple[Class, ...] = ()) -> None:
         """All items, layer by layer; a reduction is started before its layer's loops."""

@@ -15,7 +15,7 @@ from dlc.passes.floating import CHEAP, floating_nodes
 from dlc.types import Type
 
 SMALL = 16384  # elements: a group this small may run as one chunk, on one thread
-ROWS = 32  # positions of the parallel loops that are enough to share among threads
+ROWS = 16  # positions of the parallel loops that are enough to share among threads
 
 
 @dataclass(eq=False)

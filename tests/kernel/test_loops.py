@@ -14,7 +14,7 @@ from dlc.codegen.prelude import prelude_text
 from dlc.compiler import instruction_set
 from dlc.graph import Graph, Node
 from dlc.kernel.isa import ISAS
-from dlc.kernel.loops import CHUNK_WORK, COLUMN
+from dlc.kernel.loops import CHUNK_WORK, CHUNKS, COLUMN, TINY
 from dlc.kernel.lower import Work, lower
 from dlc.kernel.nest import analyse
 from dlc.ops import higher
@@ -84,11 +84,13 @@ def test_every_element_is_written_once(seed: int) -> None:
             assert scatters or np.all(count == 1), (node, count)
 
 
-@pytest.mark.parametrize("n", [1, CHUNK_WORK - 1, CHUNK_WORK, CHUNK_WORK + 1, 2 * CHUNK_WORK + 7])
-def test_one_flat_loop_is_cut_into_chunks(n: int) -> None:
+@pytest.mark.parametrize("n,chunks", [(1, 1), (TINY, 1), (TINY + 1, CHUNKS), (CHUNK_WORK, CHUNKS),
+                                      (CHUNKS * CHUNK_WORK, CHUNKS),
+                                      (CHUNKS * CHUNK_WORK + 7, CHUNKS + 1)])
+def test_one_flat_loop_is_cut_into_chunks(n: int, chunks: int) -> None:
     (body,) = bodies(optimized([f32[n]], lambda x: x * 2.0 + 1.0))
     (work,) = works_of(body)
-    assert work.chunks == -(-n // CHUNK_WORK)
+    assert work.chunks == chunks
     assert all(np.all(c == 1) for c in writes(body).values())
 
 
