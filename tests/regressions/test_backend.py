@@ -26,7 +26,7 @@ def graph_of(types: Sequence[Type], function: Callable[..., Any],
              updates: Sequence[int] = ()) -> Graph:
     """A graph of `function` on inputs x0, x1, ...; its last results replace inputs `updates`."""
     with building(Build()):
-        inputs = [leaf.input_(f"x{i}", t, "param" if i in updates else "arg")
+        inputs = [leaf.input_(f"x{i}", t, "param" if i in updates else "data")
                   for i, t in enumerate(types)]
         result = function(*inputs)
         outputs = tuple(result) if isinstance(result, tuple) else (result,)
