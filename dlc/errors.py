@@ -82,6 +82,14 @@ class DlcError(Exception):
         self.hint = hint
         super().__init__(self.render())
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows (IPython asks for it by this name)."""
+        import traceback
+
+        if shows_own_frames():
+            return traceback.format_exception(self)
+        return [f"{type(self).__name__}: {self}"]
+
     def render(self) -> str:
         """The message as shown to the user: place, message, source line with caret, hint."""
         lines = [self.message]
@@ -92,13 +100,18 @@ class DlcError(Exception):
         return "\n".join(lines)
 
 
+def shows_own_frames() -> bool:
+    """Whether tracebacks keep the frames inside dlc."""
+    return os.environ.get("DLC_DEBUG", "0") != "0"
+
+
 def show_at_users_line(kind: type[BaseException], error: BaseException,
                        trace: TracebackType | None) -> None:
     """An excepthook: a mistake of the user's is told at their line, without the frames inside dlc.
 
     DLC_DEBUG asks for all frames.
     """
-    if isinstance(error, DlcError) and os.environ.get("DLC_DEBUG", "0") == "0":
+    if isinstance(error, DlcError) and not shows_own_frames():
         print(f"{kind.__name__}: {error}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)

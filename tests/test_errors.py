@@ -87,3 +87,14 @@ def test_another_excepthook_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "excepthook", other)
     hide_own_frames()
     assert sys.excepthook is other
+
+
+def test_a_notebook_sees_the_message_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = DlcError("no", hint="yes")
+    monkeypatch.setenv("DLC_DEBUG", "0")
+    assert error._render_traceback_() == ["DlcError: no\n  yes"]
+    monkeypatch.setenv("DLC_DEBUG", "1")
+    try:
+        raise error
+    except DlcError as raised:
+        assert "Traceback" in "".join(raised._render_traceback_())
