@@ -11,7 +11,7 @@ from dlc.graph import Graph, Kind, Node
 from dlc.ops import leaf, view
 from dlc.ops.axes import Axis, AxisClasses, carried, classes_of
 from dlc.ops.window import FOLD
-from dlc.passes.floating import CHEAP, floating_nodes
+from dlc.passes.recompute import CHEAP, recomputed_nodes
 from dlc.types import Type
 
 SMALL = 16384  # elements: a group this small may run as one chunk, on one thread
@@ -83,7 +83,7 @@ class Fuser:
         self.classes: AxisClasses = classes_of(self.order)
         self.roots = {n for n in graph.outputs if n.op not in (leaf.INPUT, leaf.ARRAY)}
         self.free = self._free_scalars()
-        self.floating = floating_nodes(graph, self.roots, self.free)
+        self.recomputed = recomputed_nodes(graph, self.roots, self.free)
         self.group: dict[Node, Group] = {}
         self.edges: dict[Node, list[Edge]] = {}
         self.readers: dict[Node, set[Node]] = {}
@@ -105,9 +105,9 @@ class Fuser:
         return free
 
     def computes(self, node: Node) -> bool:
-        """Whether the node needs a place in a group: views, free scalars, floats join their
-        readers."""
-        if node in self.free or node in self.floating:
+        """Whether the node needs a place in a group: views, free scalars and what is recomputed
+        join their readers."""
+        if node in self.free or node in self.recomputed:
             return node in self.roots
         if node.op.kind is Kind.LEAF:
             return node.op is leaf.RANDOM_BITS or node in self.roots

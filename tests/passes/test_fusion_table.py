@@ -158,7 +158,7 @@ def test_siblings() -> None:
     assert launches(f) == [["matmul"], ["argmax", "logsumexp"]]
 
 
-def test_floating() -> None:
+def test_recompute() -> None:
     """tanh's derivative is made of what tanh stored, by each of those that read it."""
     def f(x: f32[64, 64], w: f32[64, 128], v: f32[128, 32]) -> Any:
         y = tanh(x @ w)

@@ -1,4 +1,4 @@
-"""Floating nodes: cheap functions of a value that lies in memory anyway, recomputed by each reader.
+"""What fusion recomputes: cheap functions of a value that lies in memory anyway, by each reader.
 
     y = tanh(h); s = sub(1, mul(y, y))      s is never stored: whoever reads it reads y
 """
@@ -13,13 +13,10 @@ CHEAP = {"add", "sub", "mul", "neg", "where", "cast", "maximum", "minimum", "abs
          "le", "gt", "ge", "and_", "or_", "xor", "not_", "stop_gradient"}
 
 
-def floating_nodes(graph: Graph, roots: set[Node], free: set[Node]) -> set[Node]:
-    """Cheap functions of one value that lies in memory anyway: recomputed by whoever reads them.
-
-        y = tanh(h); s = sub(1, mul(y, y))      s is never stored: its readers read y
-    """
+def recomputed_nodes(graph: Graph, roots: set[Node], free: set[Node]) -> set[Node]:
+    """The cheap nodes that read one value in memory and need no place of their own there."""
     readers = users(graph.outputs)
-    floating: set[Node] = set()
+    recomputed: set[Node] = set()
     anchored: dict[Node, bool] = {}
     for node in graph.nodes():
         base_anchored = _anchored(node, readers, roots)
@@ -29,10 +26,10 @@ def floating_nodes(graph: Graph, roots: set[Node], free: set[Node]) -> set[Node]
                      (b.op.kind is not Kind.LEAF or b.op is leaf.INPUT)]
             known = all(anchored.get(b) or b.op.kind is Kind.LEAF or b in free for b in bases)
             if known and len(whole) <= 1:
-                floating.add(node)
+                recomputed.add(node)
                 base_anchored = True
         anchored[node] = base_anchored
-    return floating
+    return recomputed
 
 
 def _anchored(node: Node, readers: dict[Node, list[Node]], roots: set[Node]) -> bool:
