@@ -1,8 +1,8 @@
 """One kernel for many sizes: texts that differ in numbers only become one, with arguments.
 
-    def k(x, y, chunk):                          def k(x, y, n0, chunk):
-        for i in range(784): y[i] = -x[i]   ->       for i in range(n0): y[i] = -x[i]
-    (and the same with 512)                      called with n0 = 784 and n0 = 512
+    def k(x, y, chunk):                                 def k(x, y, n0, chunk):
+        for i in range(chunk, 784): y[i] = -x[i]   ->       for i in range(chunk, n0): y[i] = -x[i]
+    (and the same with 512)                             called with n0 = 784 and n0 = 512
 
 Numbers in which all texts agree stay in the text; so do divisors, steps and stack sizes, whose
 value the generated code is made for.
@@ -38,22 +38,30 @@ class _Form:
     pieces: tuple[str, ...]
     numbers: tuple[int | float, ...]
 
+    @property
+    def fixed(self) -> tuple[int | float, ...]:
+        """What stays a literal within one entry: on tiles everything, else the lengths of inner
+        loops, for which LLVM chooses vectors and unrolling (a row of 14 pixels is no vector of 16)."""
+        if self.kernel.tiles:
+            return self.numbers
+        around = zip(self.pieces, self.numbers, self.pieces[1:], strict=False)
+        return tuple(n for before, n, after in around
+                     if before.endswith("range(") and after.startswith("):"))
+
 
 def share(kernels: Sequence[Kernel], entries: Sequence[str]) -> tuple[list[Kernel], list[Use]]:
     """The distinct kernels, and for each given kernel how it is called.
 
-    `entries` says which entry each kernel comes from: kernels on tiles are shared between entries
-    (another batch size) but keep their numbers within one.
+    `entries` says which entry each kernel comes from: between entries (another batch size) any
+    number may become an argument, within one entry the `fixed` ones of a text may not.
     """
     groups: dict[Any, list[int]] = {}
     forms = [cut(k) for k in kernels]
     seen: dict[Any, dict[str, int]] = {}
     for i, form in enumerate(forms):
         key: Any = (form.pieces, _signature(form.kernel))
-        if form.kernel.tiles:
-            ranks = seen.setdefault((entries[i], key), {})
-            key = (key, ranks.setdefault(repr(form.numbers), len(ranks)))
-        groups.setdefault(key, []).append(i)
+        ranks = seen.setdefault((entries[i], key), {})
+        groups.setdefault((key, ranks.setdefault(repr(form.fixed), len(ranks))), []).append(i)
     out: list[Kernel] = []
     uses: list[Use | None] = [None] * len(kernels)
     for members in groups.values():

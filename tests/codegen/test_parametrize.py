@@ -93,16 +93,23 @@ def test_numbers_put_back_give_the_kernels_of_lenet() -> None:
 
 
 def test_texts_that_differ_in_numbers_are_one_kernel() -> None:
-    out, uses = shared(kernel("for i in range(784): y[i] = x[i * 3]"),
-                       kernel("for i in range(512): y[i] = x[i * 3]"))
+    out, uses = shared(kernel("for i in range(chunk, 784): y[i] = x[i * 3]"),
+                       kernel("for i in range(chunk, 512): y[i] = x[i * 3]"))
     assert len(out) == 1
-    assert "range(n0)" in out[0].text and "i * 3" in out[0].text
+    assert "range(chunk, n0)" in out[0].text and "i * 3" in out[0].text
     assert [u.scalars for u in uses] == [(784,), (512,)]
 
 
+def test_lengths_of_inner_loops_stay_within_one_entry() -> None:
+    """LLVM chooses vectors by them; another entry is another batch and may share all the same."""
+    two = [kernel("for i in range(14): y[i] = x[i]"), kernel("for i in range(5): y[i] = x[i]")]
+    assert len(share(two, ["train", "train"])[0]) == 2
+    assert len(share(two, ["train", "eval"])[0]) == 1
+
+
 def test_equal_numbers_are_one_argument() -> None:
-    out, uses = shared(kernel("for i in range(8): y[i * 8] = x[i]"),
-                       kernel("for i in range(9): y[i * 9] = x[i]"))
+    out, uses = shared(kernel("for i in range(chunk, 8): y[i * 8] = x[i]"),
+                       kernel("for i in range(chunk, 9): y[i * 9] = x[i]"))
     assert [u.scalars for u in uses] == [(8,), (9,)]
     assert out[0].params[-1] == Parameter("n0", "i64", "scalar")
 
