@@ -41,7 +41,7 @@ class _Form:
     @property
     def fixed(self) -> tuple[int | float, ...]:
         """What stays a literal within one entry: on tiles everything, else the lengths of inner
-        loops, for which LLVM chooses vectors and unrolling (a row of 14 pixels is no vector of 16)."""
+        loops, by which LLVM chooses vectors and unrolling (14 pixels are no vector of 16)."""
         if self.kernel.tiles:
             return self.numbers
         around = zip(self.pieces, self.numbers, self.pieces[1:], strict=False)
