@@ -20,8 +20,8 @@ from dlc.ops import REGISTRY, leaf
 from dlc.passes import run_pipeline
 from dlc.types import DTYPES, DType, Type
 
-FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, -7.25, 255.5, 256.0, -300.0, 2.0**31, -(2.0**31),
-          2.0**32 - 1, 2.0**63, -(2.0**63), 2.0**64, 1e-30, math.inf, -math.inf, math.nan]
+FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, -7.25, 255.5, 256.0, 2.0**31, -(2.0**31),
+          2.0**32 - 1, 2.0**63, 2.0**64, -300.0, -(2.0**63), 1e-30, math.inf, -math.inf, math.nan]
 # ways to compute a float that may differ in the last bits, and by how many of f32's
 ROUNDING = {"exp": 4, "expm1": 4, "log": 4, "log1p": 4, "tanh": 8, "sigmoid": 4, "sin": 8, "cos": 8,
             "erf": 8, "pow": 16, "rsqrt": 4}
@@ -62,6 +62,8 @@ def operands(name: str, kind: DType) -> list[np.ndarray[Any, Any]]:
         values = values[~(np.abs(values.astype(np.float64)) > LARGEST[name])]
     assert op.samples is not None
     count = len(next(iter(op.samples()))[0])
+    if count > 1:  # the pairs of the first and the last seven say enough
+        values = np.concatenate([values[:7], values[7:][-7:]])
     if name == "where":
         return [np.array(c) for c in zip(*itertools.product(
             [False, True], values, values), strict=True)]
@@ -99,17 +101,22 @@ def wrong(name: str, got: np.ndarray[Any, Any], want: np.ndarray[Any, Any]) -> n
 
 ALL = [(case, graph) for number, case in enumerate(cases())
        if (graph := graph_of(number, *case)) is not None]
+USUAL = ("f32", "bf16", "i32", "bool")  # the others compile in `make conformance`
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", ["interpret", "cpu"])
-def test_edges(device: str) -> None:
+@pytest.mark.parametrize("device,kinds", [
+    ("interpret", tuple(DTYPES)), ("cpu", USUAL),
+    pytest.param("cpu", tuple(DTYPES), marks=pytest.mark.conformance)],
+    ids=["plain", "compiled", "compiled-all"])
+def test_edges(device: str, kinds: tuple[str, ...]) -> None:
     """One program with an entry for each operator and dtype."""
-    whole = assemble("edges", {g.name: run_pipeline(g)[-1].graph for _, g in ALL}, "cpu",
+    tried = [(case, graph) for case, graph in ALL if case[1].name in kinds]
+    whole = assemble("edges", {g.name: run_pipeline(g)[-1].graph for _, g in tried}, "cpu",
                      instruction_set())
     running: Any = runtime.load(whole, device)
     mistakes = []
-    for (name, kind, attrs), graph in ALL:
+    for (name, kind, attrs), graph in tried:
         arrays = operands(name, kind)
         for node, array in zip(graph.inputs, arrays, strict=True):
             running.write(node.attrs["label"], array, graph.name)
@@ -131,7 +138,7 @@ def test_signs_of_zero() -> None:
                  "expm1", "log1p"):
         graph = graph_of(0, name, DTYPES["f32"], {})
         assert graph is not None
-        x = edges(DTYPES["f32"])[:2] if name != "sin" else operands(name, DTYPES["f32"])[0]
+        x = np.array([0.0, -0.0], np.float32)
         padded = np.zeros(graph.inputs[0].type.shape, np.float32)
         padded[:2] = x[:2]
         running: Any = runtime.load(assemble("zero", {"main": run_pipeline(graph)[-1].graph}, "cpu",
