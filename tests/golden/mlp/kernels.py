@@ -1,0 +1,439 @@
+def fused_constant(lr, chunk):
+    """copy"""
+    lr[0] = f32(0.001)
+
+
+def pack_transpose_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
+    """A as panels of 14 rows, k by k, for the gemm tiles
+
+    m rows, k columns; k side by side in memory, step elements from one row to the next.
+    leap: elements between matrices; each: panels a chunk; groups: chunks a matrix."""
+    b = idiv(chunk, groups)
+    g = imod(chunk, groups)
+    for p in range(g * each, min(g * each + each, panels)):
+        rows = min(14, m - p * 14)
+        transpose_f32(at(packed, (b * panels + p) * k * 14), 14, at(a, first + b * leap + p * 14 * step), step, rows, k)
+
+
+def fused_matmul(dense1_weight, dense1_bias, out, relu1, packed, chunk):
+    """matmul add le where
+    models/mlp.py:8"""
+    g = idiv(chunk, 8)
+    box = imod(chunk, 8)
+    n0 = box * 64
+    bp = local_f32(65536)
+    acc = local_f32(896)
+    copy_f32(bp, 64, at(dense1_weight, n0), 512, 784, 64)
+    for p in range(g * 5, min(g * 5 + 5, 5)):
+        rows = min(14, 64 - p * 14)
+        for s in range(0, 64, 32):
+            gemm_f32_14x32(at(packed, p * 10976), at(bp, s), 64, 784, at(acc, s), 64, rows, 0)
+        for i in range(rows):
+            for n in range(64):
+                dense1 = acc[i * 64 + n] + dense1_bias[n + n0]
+                le = dense1 <= f32(0.0)
+                out[p * 7168 + i * 512 + n + n0] = u8(le)
+                relu1[p * 7168 + i * 512 + n + n0] = select(le, f32(0.0), dense1)
+
+
+def fused_matmul_2(dense2_weight, dense2_bias, out, relu2, packed, chunk):
+    """matmul add le where
+    models/mlp.py:8"""
+    g = idiv(chunk, 8)
+    box = imod(chunk, 8)
+    n0 = box * 64
+    bp = local_f32(65536)
+    acc = local_f32(896)
+    copy_f32(bp, 64, at(dense2_weight, n0), 512, 512, 64)
+    for p in range(g * 5, min(g * 5 + 5, 5)):
+        rows = min(14, 64 - p * 14)
+        for s in range(0, 64, 32):
+            gemm_f32_14x32(at(packed, p * 7168), at(bp, s), 64, 512, at(acc, s), 64, rows, 0)
+        for i in range(rows):
+            for n in range(64):
+                dense2 = acc[i * 64 + n] + dense2_bias[n + n0]
+                le = dense2 <= f32(0.0)
+                out[p * 7168 + i * 512 + n + n0] = u8(le)
+                relu2[p * 7168 + i * 512 + n + n0] = select(le, f32(0.0), dense2)
+
+
+def fused_matmul_3(dense3_weight, dense3_bias, logits, packed, chunk):
+    """matmul add
+    models/mlp.py:8"""
+    bp = local_f32(65536)
+    acc = local_f32(448)
+    copy_f32(bp, 32, dense3_weight, 10, 512, 10)
+    for p in range(chunk * 2, min(chunk * 2 + 2, 5)):
+        rows = min(14, 64 - p * 14)
+        gemm_f32_14x32(at(packed, p * 7168), bp, 32, 512, acc, 32, rows, 0)
+        for i in range(rows):
+            for n in range(10):
+                logits[p * 140 + i * 10 + n] = acc[i * 32 + n] + dense3_bias[n]
+
+
+def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
+    """logsumexp maximum minimum eq cast mul sum sub exp add
+    models/mlp.py:14"""
+    for i in range(64):
+        minimum2 = min(max(label[i], i32(0)), i32(9))
+        log_total = f32(-1e999)
+        log_total_s1 = f32(0.0)
+        for r0 in range(10):
+            logits3 = logits[i * 10 + r0]
+            top = maximum(log_total, logits3)
+            safe = select((abs(top) < f32(1e999)), top, f32(0.0))
+            log_total_s1_new = (log_total_s1 * exp_f32((log_total - safe))) + exp_f32((logits3 - safe))
+            log_total = top
+            log_total_s1 = log_total_s1_new
+        log_total2 = log_f32(log_total_s1) + select((abs(log_total) < f32(1e999)), log_total, f32(0.0))
+        for r in range(10):
+            mul2 = exp_f32((logits[i * 10 + r] - log_total2)) * f32(0.015625)
+            d_logits[i * 10 + r] = (f32((minimum2 == i32(r))) * f32(-0.015625)) + mul2
+        chosen = f32(0.0)
+        for r0_2 in range(10):
+            chosen = radd(chosen, (logits[i * 10 + r0_2] * f32((minimum2 == i32(r0_2)))))
+        out[i] = log_total2 - chosen
+
+
+def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
+    """argmax eq cast
+    models/mlp.py:14"""
+    for i in range(64):
+        argmax = f32(-1e999)
+        argmax_s1 = i32(2147483647)
+        for r0 in range(10):
+            logits2 = logits[i * 10 + r0]
+            wins = ((logits2 > argmax) | ((logits2 != logits2) & (argmax == argmax))) | (((logits2 == argmax) | ((logits2 != logits2) & (argmax != argmax))) & (i32(r0) < argmax_s1))
+            argmax = select(wins, logits2, argmax)
+            argmax_s1 = select(wins, i32(r0), argmax_s1)
+        out[i] = f32((argmax_s1 == label[i]))
+
+
+def fused_sum(cast, accuracy, chunk):
+    """sum mul
+    models/mlp.py:14"""
+    sum = f32(0.0)
+    for r in range(64):
+        sum = radd(sum, cast[r])
+    accuracy[0] = sum * f32(0.015625)
+
+
+def fused_sum_max_isfinite(sub, label, step, loss, fault, step_new, chunk):
+    """sum mul lt ge or_ max isfinite where eq add
+    models/mlp.py:14"""
+    sum = f32(0.0)
+    max2 = False
+    for r in range(64):
+        sum = radd(sum, sub[r])
+    for r2 in range(64):
+        label2 = label[r2]
+        max2 = max2 | ((label2 < i32(0)) | (label2 >= i32(10)))
+    loss2 = sum * f32(0.015625)
+    fault2 = select(max2, i32(1), select((abs(loss2) < f32(1e999)), i32(0), i32(-1)))
+    step2 = step[0]
+    loss[0] = loss2
+    fault[0] = fault2
+    step_new[0] = select((fault2 == i32(0)), i32(step2 + i32(1)), step2)
+
+
+def fused_matmul_4(le, dense3_weight, d_dense2, packed, chunk):
+    """matmul where
+    models/mlp.py:8"""
+    g = idiv(chunk, 8)
+    box = imod(chunk, 8)
+    n0 = box * 64
+    bp = local_f32(65536)
+    acc = local_f32(896)
+    transpose_f32(bp, 64, at(dense3_weight, n0 * 10), 10, 64, 10)
+    for p in range(g * 5, min(g * 5 + 5, 5)):
+        rows = min(14, 64 - p * 14)
+        for s in range(0, 64, 32):
+            gemm_f32_14x32(at(packed, p * 140), at(bp, s), 64, 10, at(acc, s), 64, rows, 0)
+        for i in range(rows):
+            for n in range(64):
+                d_dense2_2 = select((le[p * 7168 + i * 512 + n + n0] != u8(0)), f32(0.0), acc[i * 64 + n])
+                d_dense2[p * 7168 + i * 512 + n + n0] = d_dense2_2
+
+
+def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
+    """A as panels of 14 rows, k by k, for the gemm tiles
+
+    m rows, k columns; rows side by side in memory, step elements from one k to the next.
+    leap: elements between matrices; each: panels a chunk; groups: chunks a matrix."""
+    b = idiv(chunk, groups)
+    g = imod(chunk, groups)
+    for p in range(g * each, min(g * each + each, panels)):
+        rows = min(14, m - p * 14)
+        copy_f32(at(packed, (b * panels + p) * k * 14), 14, at(a, first + b * leap + p * 14), step, k, rows)
+
+
+def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_weight,
+                          dense3_weight, step, packed, chunk):
+    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
+    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    bp = local_f32(65536)
+    acc = local_f32(448)
+    copy_f32(bp, 32, d_logits, 10, 64, 10)
+    ok = fault[0] == i32(0)
+    add3 = f32(step[0]) + f32(1.0)
+    neg = (f32(0.001) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
+    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    for p in range(chunk * 5, min(chunk * 5 + 5, 37)):
+        rows = min(14, 512 - p * 14)
+        gemm_f32_14x32(at(packed, p * 896), bp, 32, 64, acc, 32, rows, 0)
+        for i in range(rows):
+            for n in range(10):
+                adam_m_dense3_weight2 = adam_m_dense3_weight[p * 140 + i * 10 + n]
+                d_dense3_weight = acc[i * 32 + n]
+                add = (adam_m_dense3_weight2 * f32(0.9)) + (d_dense3_weight * f32(0.1))
+                adam_v_dense3_weight2 = adam_v_dense3_weight[p * 140 + i * 10 + n]
+                add2 = (adam_v_dense3_weight2 * f32(0.999)) + ((d_dense3_weight * d_dense3_weight) * f32(0.001))
+                dense3_weight2 = dense3_weight[p * 140 + i * 10 + n]
+                sub = dense3_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                adam_m_dense3_weight[p * 140 + i * 10 + n] = select(ok, add, adam_m_dense3_weight2)
+                adam_v_dense3_weight[p * 140 + i * 10 + n] = select(ok, add2, adam_v_dense3_weight2)
+                dense3_weight[p * 140 + i * 10 + n] = select(ok, sub, dense3_weight2)
+
+
+def fused_matmul_5(le, dense2_weight, d_dense1, packed, chunk):
+    """matmul where
+    models/mlp.py:8"""
+    g = idiv(chunk, 8)
+    box = imod(chunk, 8)
+    n0 = box * 64
+    bp = local_f32(65536)
+    acc = local_f32(896)
+    transpose_f32(bp, 64, at(dense2_weight, n0 * 512), 512, 64, 512)
+    for p in range(g * 5, min(g * 5 + 5, 5)):
+        rows = min(14, 64 - p * 14)
+        for s in range(0, 64, 32):
+            gemm_f32_14x32(at(packed, p * 7168), at(bp, s), 64, 512, at(acc, s), 64, rows, 0)
+        for i in range(rows):
+            for n in range(64):
+                d_dense1_2 = select((le[p * 7168 + i * 512 + n + n0] != u8(0)), f32(0.0), acc[i * 64 + n])
+                d_dense1[p * 7168 + i * 512 + n + n0] = d_dense1_2
+
+
+def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, adam_m_dense2_bias,
+                       d_dense2, adam_v_dense2_bias, dense1_bias, step, dense2_bias, chunk):
+    """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
+    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    j0 = chunk * 128
+    j1 = j0 + 128
+    d_dense1_bias = local_f32(128)
+    d_dense2_bias = local_f32(128)
+    for j in range(j0, j1):
+        d_dense1_bias[j - j0] = f32(0.0)
+    for j2 in range(j0, j1):
+        d_dense2_bias[j2 - j0] = f32(0.0)
+    for r in range(64):
+        for j3 in range(j0, j1):
+            d_dense1_2 = d_dense1[r * 512 + j3]
+            d_dense1_bias[j3 - j0] = radd(d_dense1_bias[j3 - j0], d_dense1_2)
+    for r2 in range(64):
+        for j4 in range(j0, j1):
+            d_dense2_2 = d_dense2[r2 * 512 + j4]
+            d_dense2_bias[j4 - j0] = radd(d_dense2_bias[j4 - j0], d_dense2_2)
+    ok = fault[0] == i32(0)
+    add5 = f32(step[0]) + f32(1.0)
+    neg = (f32(0.001) / expm1_f32((add5 * f32(-0.105360515)))) * f32(-1.0)
+    rsqrt = rsqrt_f32((expm1_f32((add5 * f32(-0.0010005003))) * f32(-1.0)))
+    for j5 in range(j0, j1):
+        adam_m_dense1_bias2 = adam_m_dense1_bias[j5]
+        d_dense1_bias2 = d_dense1_bias[j5 - j0]
+        add = (adam_m_dense1_bias2 * f32(0.9)) + (d_dense1_bias2 * f32(0.1))
+        adam_v_dense1_bias2 = adam_v_dense1_bias[j5]
+        add2 = (adam_v_dense1_bias2 * f32(0.999)) + ((d_dense1_bias2 * d_dense1_bias2) * f32(0.001))
+        adam_m_dense2_bias2 = adam_m_dense2_bias[j5]
+        d_dense2_bias2 = d_dense2_bias[j5 - j0]
+        add3 = (adam_m_dense2_bias2 * f32(0.9)) + (d_dense2_bias2 * f32(0.1))
+        adam_v_dense2_bias2 = adam_v_dense2_bias[j5]
+        add4 = (adam_v_dense2_bias2 * f32(0.999)) + ((d_dense2_bias2 * d_dense2_bias2) * f32(0.001))
+        dense1_bias2 = dense1_bias[j5]
+        sub = dense1_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        dense2_bias2 = dense2_bias[j5]
+        sub2 = dense2_bias2 - ((neg * add3) / ((sqrt(add4) * rsqrt) + f32(1e-08)))
+        adam_m_dense1_bias[j5] = select(ok, add, adam_m_dense1_bias2)
+        adam_v_dense1_bias[j5] = select(ok, add2, adam_v_dense1_bias2)
+        adam_m_dense2_bias[j5] = select(ok, add3, adam_m_dense2_bias2)
+        adam_v_dense2_bias[j5] = select(ok, add4, adam_v_dense2_bias2)
+        dense1_bias[j5] = select(ok, sub, dense1_bias2)
+        dense2_bias[j5] = select(ok, sub2, dense2_bias2)
+
+
+def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, step, dense3_bias,
+                       chunk):
+    """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
+    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    j0 = 0
+    j1 = j0 + 10
+    d_dense3_bias = local_f32(10)
+    for j in range(j0, j1):
+        d_dense3_bias[j] = f32(0.0)
+    for r in range(64):
+        for j2 in range(j0, j1):
+            d_logits2 = d_logits[r * 10 + j2]
+            d_dense3_bias[j2] = radd(d_dense3_bias[j2], d_logits2)
+    ok = fault[0] == i32(0)
+    add3 = f32(step[0]) + f32(1.0)
+    neg = (f32(0.001) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
+    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    for j3 in range(j0, j1):
+        adam_m_dense3_bias2 = adam_m_dense3_bias[j3]
+        d_dense3_bias2 = d_dense3_bias[j3]
+        add = (adam_m_dense3_bias2 * f32(0.9)) + (d_dense3_bias2 * f32(0.1))
+        adam_v_dense3_bias2 = adam_v_dense3_bias[j3]
+        add2 = (adam_v_dense3_bias2 * f32(0.999)) + ((d_dense3_bias2 * d_dense3_bias2) * f32(0.001))
+        dense3_bias2 = dense3_bias[j3]
+        sub = dense3_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        adam_m_dense3_bias[j3] = select(ok, add, adam_m_dense3_bias2)
+        adam_v_dense3_bias[j3] = select(ok, add2, adam_v_dense3_bias2)
+        dense3_bias[j3] = select(ok, sub, dense3_bias2)
+
+
+def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
+                          dense2_weight, step, packed, chunk):
+    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
+    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    g = idiv(chunk, 8)
+    box = imod(chunk, 8)
+    n0 = box * 64
+    bp = local_f32(65536)
+    acc = local_f32(896)
+    copy_f32(bp, 64, at(d_dense2, n0), 512, 64, 64)
+    ok = fault[0] == i32(0)
+    add3 = f32(step[0]) + f32(1.0)
+    neg = (f32(0.001) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
+    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    for p in range(g * 37, min(g * 37 + 37, 37)):
+        rows = min(14, 512 - p * 14)
+        for s in range(0, 64, 32):
+            gemm_f32_14x32(at(packed, p * 896), at(bp, s), 64, 64, at(acc, s), 64, rows, 0)
+        for i in range(rows):
+            for n in range(64):
+                adam_m_dense2_weight2 = adam_m_dense2_weight[p * 7168 + i * 512 + n + n0]
+                d_dense2_weight = acc[i * 64 + n]
+                add = (adam_m_dense2_weight2 * f32(0.9)) + (d_dense2_weight * f32(0.1))
+                adam_v_dense2_weight2 = adam_v_dense2_weight[p * 7168 + i * 512 + n + n0]
+                add2 = (adam_v_dense2_weight2 * f32(0.999)) + ((d_dense2_weight * d_dense2_weight) * f32(0.001))
+                dense2_weight2 = dense2_weight[p * 7168 + i * 512 + n + n0]
+                sub = dense2_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                adam_m_dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, add, adam_m_dense2_weight2)
+                adam_v_dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, add2, adam_v_dense2_weight2)
+                dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, sub, dense2_weight2)
+
+
+def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,
+                          dense1_weight, step, packed, chunk):
+    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
+    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    g = idiv(chunk, 8)
+    box = imod(chunk, 8)
+    n0 = box * 64
+    bp = local_f32(65536)
+    acc = local_f32(896)
+    copy_f32(bp, 64, at(d_dense1, n0), 512, 64, 64)
+    ok = fault[0] == i32(0)
+    add3 = f32(step[0]) + f32(1.0)
+    neg = (f32(0.001) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
+    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    for p in range(g * 56, min(g * 56 + 56, 56)):
+        rows = min(14, 784 - p * 14)
+        for s in range(0, 64, 32):
+            gemm_f32_14x32(at(packed, p * 896), at(bp, s), 64, 64, at(acc, s), 64, rows, 0)
+        for i in range(rows):
+            for n in range(64):
+                adam_m_dense1_weight2 = adam_m_dense1_weight[p * 7168 + i * 512 + n + n0]
+                d_dense1_weight = acc[i * 64 + n]
+                add = (adam_m_dense1_weight2 * f32(0.9)) + (d_dense1_weight * f32(0.1))
+                adam_v_dense1_weight2 = adam_v_dense1_weight[p * 7168 + i * 512 + n + n0]
+                add2 = (adam_v_dense1_weight2 * f32(0.999)) + ((d_dense1_weight * d_dense1_weight) * f32(0.001))
+                dense1_weight2 = dense1_weight[p * 7168 + i * 512 + n + n0]
+                sub = dense1_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                adam_m_dense1_weight[p * 7168 + i * 512 + n + n0] = select(ok, add, adam_m_dense1_weight2)
+                adam_v_dense1_weight[p * 7168 + i * 512 + n + n0] = select(ok, add2, adam_v_dense1_weight2)
+                dense1_weight[p * 7168 + i * 512 + n + n0] = select(ok, sub, dense1_weight2)
+
+
+def fused_copy(step_new, out, chunk):
+    """copy
+    models/mlp.py:14"""
+    out[0] = step_new[0]
+
+
+def fused_max(label, fault, chunk):
+    """lt ge or_ max where
+    models/mlp.py:14"""
+    max2 = False
+    for r in range(64):
+        label2 = label[r]
+        max2 = max2 | ((label2 < i32(0)) | (label2 >= i32(10)))
+    fault[0] = select(max2, i32(1), i32(0))
+
+
+def fused_matmul_6(dense1_weight, dense1_bias, relu1, packed, chunk):
+    """matmul add le where
+    models/mlp.py:8"""
+    g = idiv(chunk, 8)
+    box = imod(chunk, 8)
+    n0 = box * 64
+    bp = local_f32(65536)
+    acc = local_f32(896)
+    copy_f32(bp, 64, at(dense1_weight, n0), 512, 784, 64)
+    for p in range(g * 5, min(g * 5 + 5, 5)):
+        rows = min(14, 64 - p * 14)
+        for s in range(0, 64, 32):
+            gemm_f32_14x32(at(packed, p * 10976), at(bp, s), 64, 784, at(acc, s), 64, rows, 0)
+        for i in range(rows):
+            for n in range(64):
+                dense1 = acc[i * 64 + n] + dense1_bias[n + n0]
+                relu1[p * 7168 + i * 512 + n + n0] = select((dense1 <= f32(0.0)), f32(0.0), dense1)
+
+
+def fused_matmul_7(dense2_weight, dense2_bias, relu2, packed, chunk):
+    """matmul add le where
+    models/mlp.py:8"""
+    g = idiv(chunk, 8)
+    box = imod(chunk, 8)
+    n0 = box * 64
+    bp = local_f32(65536)
+    acc = local_f32(896)
+    copy_f32(bp, 64, at(dense2_weight, n0), 512, 512, 64)
+    for p in range(g * 5, min(g * 5 + 5, 5)):
+        rows = min(14, 64 - p * 14)
+        for s in range(0, 64, 32):
+            gemm_f32_14x32(at(packed, p * 7168), at(bp, s), 64, 512, at(acc, s), 64, rows, 0)
+        for i in range(rows):
+            for n in range(64):
+                dense2 = acc[i * 64 + n] + dense2_bias[n + n0]
+                relu2[p * 7168 + i * 512 + n + n0] = select((dense2 <= f32(0.0)), f32(0.0), dense2)
+
+
+def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
+    """logsumexp maximum minimum eq cast mul sum sub
+    models/mlp.py:14"""
+    for i in range(64):
+        log_total = f32(-1e999)
+        log_total_s1 = f32(0.0)
+        for r0 in range(10):
+            logits2 = logits[i * 10 + r0]
+            top = maximum(log_total, logits2)
+            safe = select((abs(top) < f32(1e999)), top, f32(0.0))
+            log_total_s1_new = (log_total_s1 * exp_f32((log_total - safe))) + exp_f32((logits2 - safe))
+            log_total = top
+            log_total_s1 = log_total_s1_new
+        log_total2 = log_f32(log_total_s1) + select((abs(log_total) < f32(1e999)), log_total, f32(0.0))
+        chosen = f32(0.0)
+        minimum2 = min(max(label[i], i32(0)), i32(9))
+        for r0_2 in range(10):
+            chosen = radd(chosen, (logits[i * 10 + r0_2] * f32((minimum2 == i32(r0_2)))))
+        out[i] = log_total2 - chosen
+
+
+def fused_sum_2(sub, loss, chunk):
+    """sum mul
+    models/mlp.py:14"""
+    sum = f32(0.0)
+    for r in range(64):
+        sum = radd(sum, sub[r])
+    loss[0] = sum * f32(0.015625)
