@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PEERLESS = {"test_exhaustive_f32.py"}
+PEERLESS = {"test_exhaustive_f32.py", "test_page.py"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

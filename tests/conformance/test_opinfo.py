@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections import Counter
@@ -18,11 +17,8 @@ import dlc
 from dlc.graph import Graph
 from dlc.trace import trace
 from dlc.types import Type, dtype
-from tests.conformance.adapters.registry import TABLE, Adapter, Excluded
+from tests.conformance.adapters import TABLE, Adapter, Excluded
 from tests.conformance.torch_samples import SEED, Case, cases
-
-for module in ("elementwise", "shapes", "reductions", "activations", "layers"):
-    importlib.import_module(f"tests.conformance.adapters.{module}")
 
 pytestmark = pytest.mark.conformance
 # Within RELATIVE of PyTorch's element, or ABSOLUTE of the array's largest. Where cancellation makes
