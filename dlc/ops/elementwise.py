@@ -344,9 +344,9 @@ def square(x: Any) -> Node:
 
 
 def relu(x: Any) -> Node:
-    """max(x, 0); the gradient at 0 is 0."""
+    """max(x, 0), NaN of NaN; the gradient at 0 is 0."""
     node = as_node(x)
-    return where(node > 0, node, const_like(node, 0))
+    return where(node <= 0, const_like(node, 0), node)
 
 
 def clip(x: Any, low: Any, high: Any) -> Node:

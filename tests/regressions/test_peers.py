@@ -74,3 +74,11 @@ def test_padding_that_hides_a_window(pool: Callable[..., Any]) -> None:
     """A maximum over padding alone would be -inf."""
     with pytest.raises(DlcError, match="hides a whole window of 2"):
         dlc.trace(lambda x: pool(2, 2, padding=2)(x), f32[1, 1, 8])
+
+
+def test_relu_of_nan() -> None:
+    """relu gave 0 for NaN: a network that diverged looked dead instead."""
+    x = np.array([np.nan, -1.0, 0.0, 2.0], np.float32)
+    np.testing.assert_array_equal(value(dlc.relu, x), [np.nan, 0, 0, 2])
+    slope = dlc.grad(lambda x: dlc.relu(x).sum())
+    np.testing.assert_array_equal(value(slope, x), [1, 0, 0, 1])
