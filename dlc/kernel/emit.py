@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import keyword
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -39,17 +40,21 @@ j0 j1"""
 RESERVED = (*keyword.kwlist, *WORDS.split())
 
 
+# functions of the prelude and tiles are called so: exp_f32, f32_to_bf16, gemm_f32_14x32
+_TYPED = re.compile(r"_(?=(?:b?f16|f32|f64|u8|[iu](?:16|32|64))(?:_|$))")
+
+
 class Names:
-    """Unique Python identifiers from hints."""
+    """Unique Python identifiers from hints; none is what a kernel text may call."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self.used = {*RESERVED, *taken}
 
     def new(self, hint: str) -> str:
         word = "".join(c if c.isalnum() else "_" for c in hint).strip("_").lower() or "v"
-        word = word if not word[0].isdigit() else f"v{word}"
+        word = _TYPED.sub("", word if not word[0].isdigit() else f"v{word}")
         name, count = word, 1
-        while name in self.used:
+        while name in self.used or _TYPED.search(name):
             count += 1
             name = f"{word}{count}" if not word[-1].isdigit() else f"{word}_{count}"
         self.used.add(name)
