@@ -1,4 +1,4 @@
-"""Emission: names that clash with nothing, work in the outermost loop, guards that say the least."""
+"""Emission: names that clash with nothing, work in the outermost loop, the fewest guards."""
 
 from __future__ import annotations
 
