@@ -298,6 +298,8 @@ def _fold_block(statements: list[Any], once: set[str]) -> list[Any]:
             out.append(For(s.var, s.low, s.high, _fold_block(s.body, once), s.step))
         elif isinstance(s, Let):
             value = _fold(s.value, pending)
+            # what is still pending meant the old value of a name that is assigned again
+            _flush({n: pending.pop(n) for n in list(pending) if _mentions(pending[n], s.name)}, out)
             if s.name in once and len(value.text()) < 60:
                 pending[s.name] = value
             else:
@@ -317,6 +319,12 @@ def _fold_block(statements: list[Any], once: set[str]) -> list[Any]:
 def _flush(pending: dict[str, Any], out: list[Any]) -> None:
     out.extend(Let(n, v) for n, v in pending.items())
     pending.clear()
+
+
+def _mentions(value: Any, name: str) -> bool:
+    count: dict[str, int] = {}
+    references(value, count)
+    return name in count
 
 
 def _reads(value: Any, buffer: str) -> bool:

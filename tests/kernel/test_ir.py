@@ -1,0 +1,162 @@
+"""The loop-level IR: literals, casts, what folding lets may and may not move."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlc.kernel.index import Sum, Var, sum_of
+from dlc.kernel.ir import (
+    Binary,
+    Call,
+    For,
+    Let,
+    Line,
+    Load,
+    Number,
+    Ref,
+    Store,
+    block,
+    function_text,
+    pack,
+    strip,
+    unpack,
+)
+from dlc.program import Kernel, Parameter
+from dlc.runtime.interpret import kernel_function
+from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
+
+INDEX = sum_of(Var("i", 0, 9))
+
+
+def load(buffer: str) -> Load:
+    return Load(buffer, INDEX, f32, 1)
+
+
+def plus(a: Any, b: Any) -> Binary:
+    return Binary("+", a, b, f32, 1)
+
+
+def text_of(*statements: Any) -> str:
+    loop = For("i", "0", "10", list(statements))
+    return function_text("k", ["x", "y"], ["doc"], [loop])
+
+
+def run(*statements: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """x and y after the statements ran over ten elements."""
+    params = (Parameter("x", "f32", "pointer", True), Parameter("y", "f32", "pointer", True))
+    function = kernel_function(Kernel("k", params, text_of(*statements)))
+    x, y = np.arange(10, dtype=np.float32), np.zeros(10, np.float32)
+    function(x, y, 0)
+    return x, y
+
+
+@pytest.mark.parametrize("value,dtype,word", [
+    (1, f32, "f32(1.0)"), (0.5, f64, "f64(0.5)"), (3, i64, "3"), (3, i32, "i32(3)"),
+    (7, u8, "u8(7)"), (True, bool_, "True"), (math.inf, f32, "f32(1e999)"),
+    (-math.inf, f64, "f64(-1e999)"), (2**32 - 1, u32, "u32(4294967295)")])
+def test_literals_name_their_dtype(value: Any, dtype: DType, word: str) -> None:
+    assert Number(value, dtype).text() == word
+
+
+def test_nan_is_written_as_a_difference() -> None:
+    assert math.isnan(eval(Number(math.nan, f32).text(), {"f32": np.float32}))
+
+
+def test_what_lies_in_memory_is_converted() -> None:
+    assert unpack(bool_, "x[0]") == "(x[0] != u8(0))"
+    assert unpack(bf16, "x[0]") == "bf16_to_f32(x[0])"
+    assert pack(f16, "v") == "f32_to_f16(v)"
+    assert pack(bool_, "v") == "u8(v)"
+    assert unpack(f32, "x[0]") == "x[0]" and pack(i64, "v") == "v"
+
+
+def test_narrow_integers_wrap() -> None:
+    assert Binary("+", Ref("a", i32, 0), Ref("b", i32, 0), i32, 0).text() == "i32(a + b)"
+    assert Binary("+", Ref("a", i64, 0), Ref("b", i64, 0), i64, 0).text() == "(a + b)"
+
+
+@pytest.mark.parametrize("word,without", [("(a + b)", "a + b"), ("(a) + (b)", "(a) + (b)"),
+                                          ("f(a)", "f(a)"), ("((a))", "(a)"), ("a", "a")])
+def test_strip(word: str, without: str) -> None:
+    assert strip(word) == without
+
+
+def test_a_value_that_is_used_once_stands_in_its_use() -> None:
+    one = Let("a", plus(load("x"), Number(1, f32)))
+    text = text_of(one, Store("y", INDEX, Call("abs", (Ref("a", f32, 1),), f32, 1), f32))
+    assert "y[i] = abs((x[i] + f32(1.0)))" in text
+
+
+def test_a_value_that_is_used_twice_keeps_its_name() -> None:
+    twice = Binary("*", Ref("a", f32, 1), Ref("a", f32, 1), f32, 1)
+    assert "a = x[i]" in text_of(Let("a", load("x")), Store("y", INDEX, twice, f32))
+
+
+def test_a_load_does_not_move_past_a_store_into_its_buffer() -> None:
+    x, y = run(Let("old", load("x")), Store("x", INDEX, Number(7, f32), f32),
+               Store("y", INDEX, Ref("old", f32, 1), f32))
+    assert (x == 7).all() and (y == np.arange(10)).all()
+
+
+def test_a_load_inside_an_expression_does_not_either() -> None:
+    _, y = run(Let("old", plus(load("x"), Number(1, f32))), Store("x", INDEX, Number(7, f32), f32),
+               Store("y", INDEX, Ref("old", f32, 1), f32))
+    assert (y == np.arange(10) + 1).all()
+
+
+def test_a_value_does_not_move_past_a_new_value_of_what_it_is_made_of() -> None:
+    """t is made of s before s changes."""
+    _, y = run(Let("s", load("x")), Let("t", plus(Ref("s", f32, 1), Number(1, f32))),
+               Let("s", Number(100, f32)),
+               Store("y", INDEX, plus(Ref("t", f32, 1), Ref("s", f32, 1)), f32))
+    assert (y == np.arange(10) + 101).all()
+
+
+def test_a_value_does_not_move_into_a_loop_or_past_a_line() -> None:
+    inner = For("r", "0", "3", [Store("y", INDEX, plus(load("y"), Ref("a", f32, 1)), f32)])
+    text = text_of(Let("a", load("x")), inner)
+    assert text.index("a = x[i]") < text.index("for r")
+    text = text_of(Let("a", load("x")), Line("x[i] = f32(0.0)"), Store("y", INDEX, Ref("a", f32, 1),
+                                                                       f32))
+    assert text.index("a = x[i]") < text.index("x[i] = f32(0.0)")
+
+
+def test_a_state_is_never_folded_away() -> None:
+    statements = [Let("s", Number(0, f32)),
+                  For("r", "0", "3", [Let("s", plus(Ref("s", f32, 2), Number(1, f32)))]),
+                  Store("y", INDEX, Ref("s", f32, 1), f32)]
+    _, y = run(*statements)
+    assert (y == 3).all()
+
+
+def test_an_empty_block_passes() -> None:
+    assert block([], "  ") == ["  pass"]
+
+
+def test_guarded_loads_touch_nothing_where_the_guard_fails() -> None:
+    guarded = Load("x", INDEX - 5, f32, 1, "i - 5 >= 0", "f32(0.0)", f32)
+    assert guarded.text() == "(x[i - 5] if i - 5 >= 0 else f32(0.0))"
+    _, y = run(Store("y", INDEX, guarded, f32))
+    assert (y == [0, 0, 0, 0, 0, 0, 1, 2, 3, 4]).all()
+
+
+def test_steps_and_bounds_of_loops() -> None:
+    assert For("i", "0", "9", [], 4).lines("")[0] == "for i in range(0, 9, 4):"
+    assert For("i", "0", "9").lines("")[0] == "for i in range(9):"
+    assert For("i", "a", "b").lines("")[0] == "for i in range(a, b):"
+
+
+def test_a_long_signature_is_wrapped() -> None:
+    names = [f"parameter_{i}" for i in range(20)]
+    text = function_text("kernel", names, ["doc"], [Line("x = 1")])
+    assert max(map(len, text.splitlines())) <= 100
+    compile(text, "kernel", "exec")
+
+
+def test_an_index_is_written_with_its_signs() -> None:
+    assert (INDEX * -2 + 3).text() == "3 - i * 2"
+    assert Sum().text() == "0" and Sum(-4).text() == "-4"
