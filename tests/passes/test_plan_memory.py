@@ -150,7 +150,7 @@ def test_a_reduced_operand_is_not_taken_over() -> None:
     graph = optimized(f, f32[150, 150])
     d, _ = plan_of(graph)
     loaded: Any = runtime.load(assemble("softmax", {"main": graph}, "cpu", instruction_set()),
-                               "interpret")
+                               "cpu")
     x = np.random.default_rng(0).normal(size=(150, 150)).astype(np.float32)
     loaded.write("x", x, "main")
     loaded.run("main")
