@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -179,7 +180,7 @@ def rates(schedule: Any, steps: int = 8, epochs: int = 4, per_epoch: int = 2) ->
      lambda s: 1.0 if s < 3 else 0.1 if s < 5 else 0.01),
     (optim.cosine(1.0).scaled(0.5), lambda s: (1 + math.cos(math.pi * s / 8)) / 4),
     (lambda step: 1.0 / (step + 1.0), lambda s: 1 / (s + 1)),
-], ids=str)
+], ids=lambda v: "function" if inspect.isfunction(v) else str(v))
 def test_schedules(schedule: Any, at: Callable[[int], float]) -> None:
     np.testing.assert_allclose(rates(schedule), [at(s) for s in range(8)], rtol=2e-6, atol=1e-7)
 
