@@ -78,6 +78,10 @@ def symbol_of(kernel: Kernel, key: str) -> str:
     return f"{kernel.name}_{key[:16]}"
 
 
+class WorkerEnded(CompileError):
+    """A worker that ended of itself, after half a minute without work, as a job was on its way."""
+
+
 class Worker:
     """One worker process, the setups it holds and the job it is doing."""
 
@@ -142,7 +146,8 @@ class Worker:
         words = self.errors.read().decode(errors="replace").strip()[-2000:]
         said = f"; it said:\n{words}" if words else ""
         reason = f"its compile worker ended with status {self.process.returncode}{said}"
-        return self.job.error(reason) if self.job else CompileError(reason)
+        error = self.job.error(reason) if self.job else CompileError(reason)
+        return WorkerEnded(str(error)) if self.process.returncode == 0 else error
 
     def stop(self) -> None:
         """End the process and release its pipes."""
@@ -204,15 +209,22 @@ class Pool:
         Any exception, Ctrl-C included, ends the workers: their answers would be out of step.
         """
         with self.lock:
-            self.ensure(min(len(jobs), worker_count()))
             try:
-                self._compile(sorted((j for j in jobs if j.key not in self.early),
-                                     key=lambda job: len(job.kernel.text)))
+                try:
+                    self._compile_missing(jobs)
+                except WorkerEnded:
+                    self.stop()  # new workers have their half minute before them
+                    self._compile_missing(jobs)
             except BaseException:
                 self.stop()
                 raise
             for job in jobs:
                 job.data = job.data or self.early[job.key].data
+
+    def _compile_missing(self, jobs: Sequence[Job]) -> None:
+        self.ensure(min(len(jobs), worker_count()))
+        self._compile(sorted((j for j in jobs if not j.data and j.key not in self.early),
+                             key=lambda job: len(job.kernel.text)))
 
     def _compile(self, pending: list[Job]) -> None:
         with selectors.DefaultSelector() as selector:

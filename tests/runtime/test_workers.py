@@ -127,6 +127,25 @@ def test_dead_workers_are_replaced() -> None:
     assert compile_one("def k(x, n, chunk):\n    x[1] = f32(n)\n")
 
 
+def test_workers_that_end_as_a_job_is_on_its_way_are_replaced(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure, calls = workers._pool.ensure, []
+
+    def ensure_idle_ones(count: int) -> None:
+        ensure(count)
+        calls.append(count)
+        if len(calls) == 1:
+            for worker in workers._pool.workers:
+                worker.process.stdin.close()  # type: ignore[union-attr]
+                assert worker.process.wait(20) == 0
+                worker.process.stdin = open(os.devnull, "wb")  # noqa: SIM115  stop closes it
+
+    workers.stop()
+    monkeypatch.setattr(workers._pool, "ensure", ensure_idle_ones)
+    assert compile_one("def k(x, n, chunk):\n    x[2] = f32(n)\n")
+    assert len(calls) == 2
+
+
 def test_a_worker_ends_when_its_parent_closes_the_pipe() -> None:
     worker = Worker()
     worker.process.stdin.close()  # type: ignore[union-attr]
