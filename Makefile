@@ -20,7 +20,7 @@ train: $(VENV)/.installed
 	$(BIN)/dlc train lenet
 
 test: lint types
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
