@@ -234,9 +234,13 @@ class Pool:
                     worker.begin(pending.pop())
             while any(worker.job for worker in self.workers):
                 for ready, _ in selector.select():
-                    ready.data.finish()
+                    worker = ready.data
+                    if worker.job is None:  # it idled out: the end of its pipe reads as ready
+                        selector.unregister(ready.fileobj)
+                        continue
+                    worker.finish()
                     if pending:
-                        ready.data.begin(pending.pop())
+                        worker.begin(pending.pop())
 
 
 _pool = Pool()

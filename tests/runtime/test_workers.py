@@ -146,6 +146,23 @@ def test_workers_that_end_as_a_job_is_on_its_way_are_replaced(
     assert len(calls) == 2
 
 
+def test_a_worker_that_ends_without_a_job_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure = workers._pool.ensure
+
+    def ensure_one_idle(count: int) -> None:
+        ensure(2)
+        idle = workers._pool.workers[1]
+        idle.process.stdin.close()  # type: ignore[union-attr]
+        assert idle.process.wait(20) == 0
+        idle.process.stdin = open(os.devnull, "wb")  # noqa: SIM115  stop closes it
+
+    workers.stop()
+    monkeypatch.setattr(workers._pool, "ensure", ensure_one_idle)
+    assert compile_one("def k(x, n, chunk):\n    x[3] = f32(n)\n")
+    monkeypatch.undo()
+    workers.stop()
+
+
 def test_a_worker_ends_when_its_parent_closes_the_pipe() -> None:
     worker = Worker()
     worker.process.stdin.close()  # type: ignore[union-attr]
