@@ -22,8 +22,10 @@ settings.load_profile("dlc")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--update-golden` writes what the compiler prints now over the texts in tests/golden."""
+    """`--update-golden` writes what the compiler prints now over the texts in tests/golden,
+    `--conformance-table` the counts of a conformance run to docs/conformance.md."""
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/*")
+    parser.addoption("--conformance-table", action="store_true", help="write docs/conformance.md")
 
 
 @pytest.fixture

@@ -90,3 +90,11 @@ def with_texts(page: str, changes: list[tuple[Block, str]]) -> str:
     for block, text in sorted(changes, key=lambda c: -c[0].start):
         page = page[:block.start] + text + page[block.end:]
     return page
+
+
+def replaced(text: str, part: str, content: str) -> str:
+    """`text` with `content` between the marks of `part`."""
+    mark, end = f"<!-- {part} -->\n", "<!-- end -->"
+    before, _, rest = text.partition(mark)
+    assert rest, f"the page has no mark {mark}"
+    return before + mark + content + "\n" + end + rest.partition(end)[2]

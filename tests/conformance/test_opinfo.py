@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -19,6 +18,7 @@ from dlc.graph import Graph
 from dlc.trace import trace
 from dlc.types import Type, dtype
 from tests.conformance.adapters import TABLE, Adapter, Excluded
+from tests.conformance.cut import Tally
 from tests.conformance.torch_samples import SEED, Case, cases
 
 pytestmark = pytest.mark.conformance
@@ -139,28 +139,25 @@ def error(x: np.ndarray, exact: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_values_and_gradients(name: str, record_property: Callable[..., None]) -> None:
+def test_values_and_gradients(name: str, tally: Callable[[str], Tally]) -> None:
     """Every sample of the operator through the evaluator, in every dtype its adapter lists."""
-    adapter, checked, left_out = TABLE[name], 0, Counter[str]()
+    adapter, counts = TABLE[name], tally("torch OpInfo")
     for kind in adapter.dtypes:
         for case in cases(name, getattr(torch, kind)):
             pair = [(adapter, case)]
             try:
                 graph = graph_of(pair)
             except Excluded as reason:
-                left_out[str(reason)] += 1
+                counts.leave_out(str(reason))
                 continue
             found = dlc.evaluate(graph, *arrays_of(graph, pair))
             if isinstance(found, dict) and int(found.get("fault", 0)) and adapter.refuses:
-                left_out[adapter.refuses] += 1
+                counts.leave_out(adapter.refuses)
                 continue
             compare(results(found, graph, pair)[0], case, adapter.scale)
-            checked += 1
-    record_property("samples", checked)
-    for reason, n in left_out.items():
-        print(f"{name}: {n} of {checked + sum(left_out.values())} samples left out: {reason}")
-    assert checked
-    assert set(left_out) == set(adapter.excludes) | ({adapter.refuses} - {""})
+            counts.add()
+    assert counts.passed
+    assert set(counts.excluded) == set(adapter.excludes) | ({adapter.refuses} - {""})
 
 
 def runnable(adapter: Adapter, case: Case) -> bool:

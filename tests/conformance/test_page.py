@@ -8,6 +8,7 @@ import pytest
 
 from tests.conformance.adapters import TABLE
 from tests.conformance.adapters.differences import DIFFERENCES
+from tests.documents import replaced
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 
@@ -41,14 +42,6 @@ def differences() -> str:
         reasons.setdefault(reason, []).append(f"`{case}`")
     rows = [f"| {', '.join(cases)} | {reason} |" for reason, cases in reasons.items()]
     return "\n".join(["| error inputs | reason |", "|---|---|", *rows])
-
-
-def replaced(text: str, part: str, content: str) -> str:
-    """`text` with `content` between the marks of `part`."""
-    mark, end = f"<!-- {part} -->\n", "<!-- end -->"
-    before, _, rest = text.partition(mark)
-    assert rest, f"docs/conformance.md has no mark {mark}"
-    return before + mark + content + "\n" + end + rest.partition(end)[2]
 
 
 def test_page_lists_what_is_compared(request: pytest.FixtureRequest) -> None:
