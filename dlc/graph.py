@@ -49,6 +49,12 @@ class Op:
     emit     ELEMENTWISE: (k, *scalars) -> scalar      k builds kernel expressions
              REDUCE: a Combine; VIEW: (index, y) -> (operand, index, predicate)
              CONTRACT: (y) -> Contraction
+    pull     (node, {result: cotangent}) -> one cotangent or None per operand: the reverse rule of
+             an operator with several results, or of one that holds a graph
+    push     (node, one tangent or None per operand) -> tangents of the results, a list when there
+             are several: the forward rule where deriving it from `grad` or `pull` is not enough
+    expand   (**attrs) -> Graph: what a transformation (grad, jvp) stands for, over the node's
+             operands; evaluation, both modes and the differentiate pass use it
     linear   operands in which the result is linear, each with the others fixed (for forward mode)
     samples  () -> iterable of (arrays, attrs)         operands for the generated tests
     defaults (*types, **attrs) -> attributes           those that the text leaves out when equal
@@ -66,6 +72,9 @@ class Op:
     # gradient: "smooth" is tested against differences; "zero" by meaning; "none" is an error
     gradient: str = "smooth"
     defaults: Callable[..., Mapping[str, Any]] | None = None
+    pull: Callable[[Node, Mapping[int, Node]], Sequence[Node | None]] | None = None
+    push: Callable[[Node, Sequence[Any]], Any] | None = None
+    expand: Callable[..., Graph] | None = None
 
     def __repr__(self) -> str:
         return self.name

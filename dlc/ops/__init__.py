@@ -13,7 +13,7 @@ def register(op: Op) -> Op:
     """Add `op` to the registry. Raises ValueError when the record is incomplete or the name taken.
     """
     missing = [f for f in ("infer", "eval", "samples") if getattr(op, f) is None]
-    if op.gradient == "smooth" and op.grad is None:
+    if op.gradient == "smooth" and op.grad is None and op.pull is None and op.expand is None:
         missing.append("grad")
     if op.emit is None and op.kind not in (Kind.LEAF, Kind.HIGHER):
         missing.append("emit")

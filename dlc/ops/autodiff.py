@@ -16,6 +16,7 @@ from dlc.graph import (
     Node,
     adopt,
     describe,
+    intern,
     make,
     rebuild,
     serving,
@@ -81,14 +82,10 @@ def _sweep(node: Node, cotangents: dict[Node, Node], parts: dict[Node, dict[int,
         if g is not None:
             _add_part(parts.setdefault(node.args[0], {}), node.attrs["index"], g)
         return
-    if isinstance(node.type, TupleType) or node.op.kind is Kind.HIGHER:
-        given = parts.get(node, {})
-        if node in cotangents:
-            given = {0: cotangents[node]}
-        pulled = _pull_higher(node, given) if given else ()
-    else:
-        g = cotangents.get(node)
-        pulled = pull(node, g) if g is not None else ()
+    given = parts.get(node, {})
+    if node in cotangents:
+        given = {0: cotangents[node]}
+    pulled = pull(node, given) if given else ()
     for arg, part in zip(node.args, pulled, strict=False):
         if part is not None and arg in reach:
             _accumulate(cotangents, arg, part)
@@ -98,15 +95,25 @@ def _add_part(parts: dict[int, Node], index: int, g: Node) -> None:
     parts[index] = elementwise.add(parts[index], g) if index in parts else g
 
 
-def pull(node: Node, g: Node) -> Sequence[Node | None]:
-    """The operands' cotangents for the cotangent `g` of `node`."""
-    if node.op.gradient == "zero" or not node.type.dtype.is_float:
+def pull(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
+    """The operands' cotangents, given those of some results of `node`, by number."""
+    if node.op.expand is not None:
+        return pull_body(node.op.expand(**node.attrs), node.args, given)
+    if node.op.gradient == "zero" or not any(_results(node)[i].dtype.is_float for i in given):
         return ()
-    _require_gradient(node)
-    rule = node.op.grad
-    assert rule is not None, node.op.name
+    if node.op.pull is not None:
+        pulled = node.op.pull(node, given)
+    else:
+        _require_gradient(node)
+        assert node.op.grad is not None, node.op.name
+        pulled = node.op.grad(given[0], node, *node.args)
     return tuple(part if arg.type.dtype.is_float else None
-                 for part, arg in zip(rule(g, node, *node.args), node.args, strict=True))
+                 for part, arg in zip(pulled, node.args, strict=True))
+
+
+def _results(node: Node) -> tuple[Type, ...]:
+    """The types of a node's results."""
+    return tuple(node.type.items) if isinstance(node.type, TupleType) else (node.type,)
 
 
 def _require_gradient(node: Node) -> None:
@@ -119,16 +126,20 @@ def _require_gradient(node: Node) -> None:
         if source.args[0].type.dtype.is_float:
             return
         source = source.args[0]
-    if source.op.grad is None and source.op.gradient == "none":
+    if source.op.grad is None and source.op.pull is None and source.op.gradient == "none":
         raise DlcError(f"{source.op.name}({', '.join(map(describe, source.args))}) has no gradient",
                        source.loc, "stop_gradient(x) cuts it off where none is wanted")
 
 
-def _pull_higher(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
-    """Expand a grad, jvp or fused node and differentiate what it stands for."""
-    body = node.attrs["body"] if node.op is higher.FUSED else expansion(node.attrs)
-    outs = inline(body, node.args)
-    return reverse({outs[i]: g for i, g in given.items()}, node.args)
+def pull_body(body: Graph, args: Sequence[Node], given: Mapping[int, Node]) -> list[Node]:
+    """The cotangents of `args`, to which `body` is applied, given those of some of its results."""
+    fresh = {i: leaf.input_(f"g{i}", body.outputs[i].type) for i in given}
+    cotangents: dict[Node, Node] = {}
+    for i, g in fresh.items():
+        _accumulate(cotangents, body.outputs[i], g)
+    pulled = reverse(cotangents, body.inputs)
+    return substitute(pulled, {**dict(zip(body.inputs, args, strict=True)),
+                               **{fresh[i]: g for i, g in given.items()}})
 
 
 def inline(body: Graph, args: Sequence[Node]) -> list[Node]:
@@ -155,8 +166,12 @@ def push(node: Node, tangents: Sequence[Any]) -> Any:
     """The tangent of `node` for the operands' tangents (None: zero); a list for tuple results."""
     if node.op is higher.ITEM:
         return tangents[0][node.attrs["index"]]
-    if node.op.kind is Kind.HIGHER:
-        return _push_higher(node, tangents)
+    if node.op.expand is not None:
+        return push_body(node.op.expand(**node.attrs), node.args, tangents)
+    if node.op.push is not None:
+        return node.op.push(node, tangents)
+    if isinstance(node.type, TupleType):
+        return _transposed_results(node, tangents)
     if node.op.gradient == "zero" or not node.type.dtype.is_float:
         return zeros(node.type)
     _require_gradient(node)
@@ -174,40 +189,42 @@ def _push_operand(node: Node, position: int, tangent: Node) -> Node:
         args = [tangent if i == position else a for i, a in enumerate(node.args)]
         return make(node.op, args, **node.attrs)
     if node.op.kind is Kind.ELEMENTWISE:
-        pulled = pull(node, tangent)
+        pulled = pull(node, {0: tangent})
         own = pulled[position] if pulled else None
         return zeros(node.type) if own is None else own
-    return _transpose_of_transpose(node, position, tangent)
+    tangents = [tangent if i == position else None for i in range(len(node.args))]
+    return _transposed_results(node, tangents)[0]
 
 
-def _transpose_of_transpose(node: Node, position: int, tangent: Node) -> Node:
-    """J t as the cotangent of u in <J^T u, t>: J^T u is linear in u, whatever u is."""
-    u = leaf.input_("u", node.type)
-    parts = pull(node, u)
-    pulled = parts[position] if parts else None
-    if pulled is None:
-        return zeros(node.type)
-    linear = reverse({pulled: tangent}, [u])[0]
-    return substitute([linear], {u: zeros(node.type)})[0]
+def _transposed_results(node: Node, tangents: Sequence[Node | None]) -> list[Node]:
+    """J t as the cotangent of u in <J^T u, t>: J^T u is linear in u, whatever u is.
+
+    One u for each float result; the others' tangents are zero.
+    """
+    types = _results(node)
+    us = {i: leaf.input_(f"u{i}", t) for i, t in enumerate(types) if t.dtype.is_float}
+    transposed: dict[Node, Node] = {}
+    for part, tangent in zip(pull(node, us) if us else (), tangents, strict=False):
+        if part is not None and tangent is not None:
+            _accumulate(transposed, part, tangent)
+    linear = reverse(transposed, list(us.values()))
+    at_zero = substitute(linear, {u: zeros(u.type) for u in us.values()})
+    pushed = dict(zip(us, at_zero, strict=True))
+    return [pushed[i] if i in pushed else zeros(t) for i, t in enumerate(types)]
 
 
-def _push_higher(node: Node, tangents: Sequence[Any]) -> Any:
-    body = node.attrs["body"] if node.op is higher.FUSED else expansion(node.attrs)
-    outs = inline(body, node.args)
-    given = {a: t for a, t in zip(node.args, tangents, strict=True) if t is not None}
-    pushed = forward(outs, given)
-    return pushed if isinstance(node.type, TupleType) else pushed[0]
+def push_body(body: Graph, args: Sequence[Node], tangents: Sequence[Any]) -> list[Node]:
+    """The tangents of the results of `body` applied to `args` with these tangents (None: zero)."""
+    fresh = {x: leaf.input_("t", x.type)
+             for x, t in zip(body.inputs, tangents, strict=True) if t is not None}
+    pushed = forward(body.outputs, fresh)
+    moved = [t for t in tangents if t is not None]
+    return substitute(pushed, {**dict(zip(body.inputs, args, strict=True)),
+                               **dict(zip(fresh.values(), moved, strict=True))})
 
 
 # --- what grad and jvp nodes stand for
 # -------------------------------------------------------------------
-
-
-def expansion(attrs: Mapping[str, Any]) -> Graph:
-    """The graph that a grad or jvp node with these attributes stands for (cached per body)."""
-    if "count" in attrs:
-        return grad_graph(attrs["body"], attrs["count"])
-    return jvp_graph(attrs["body"], attrs["tangents"])
 
 
 def grad_graph(body: Graph, count: int) -> Graph:
@@ -227,16 +244,43 @@ def jvp_graph(body: Graph, tangents: int) -> Graph:
     return Graph(f"jvp_{body.name}", (*body.inputs, *extra), (*outputs, *pushed))
 
 
+def _with_expanded_bodies(node: Node) -> Node:
+    """`node` with the graphs that it holds expanded; itself when they hold no transformation."""
+    changed = {key: with_expanded(value) for key, value in node.attrs.items()
+               if isinstance(value, Graph)}
+    if all(body is node.attrs[key] for key, body in changed.items()):
+        return node
+    with serving(node.locs):
+        return intern(node.op, node.args, {**node.attrs, **changed}, node.type, node.name)
+
+
+def with_expanded(graph: Graph) -> Graph:
+    """`graph` without transformations; itself when it has none, in no body either."""
+    if not has_transformation(graph):
+        return graph
+    return graph.with_outputs(expand_higher(graph.outputs))
+
+
+def has_transformation(graph: Graph) -> bool:
+    """Whether a node of `graph`, or of a graph inside it, stands for an expansion."""
+    return any(node.op.expand is not None or any(
+        has_transformation(v) for v in node.attrs.values() if isinstance(v, Graph))
+        for node in graph.nodes())
+
+
 def expand_higher(outputs: Sequence[Node]) -> list[Node]:
-    """`outputs` with every grad and jvp node replaced by what it stands for, innermost first."""
+    """`outputs` with every transformation replaced by what it stands for, innermost first.
+
+    Bodies of other nodes (a loop's, a branch's) are expanded where they stand.
+    """
     done: dict[Node, Any] = {}
     for node in toposort(outputs):
         args = [done[a] for a in node.args]
         if node.op is higher.ITEM and isinstance(args[0], list):
             done[node] = args[0][node.attrs["index"]]
-        elif node.op in (higher.GRAD, higher.JVP):
+        elif node.op.expand is not None:
             with serving(node.locs):
-                done[node] = inline(expansion(node.attrs), args)
+                done[node] = inline(node.op.expand(**node.attrs), args)
         else:
-            done[node] = adopt(rebuild(node, tuple(args)))
+            done[node] = adopt(rebuild(_with_expanded_bodies(node), tuple(args)))
     return [done[o] for o in outputs]

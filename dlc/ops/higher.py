@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dlc.graph import Build, Graph, Kind, Node, Op, OpError, building, make
@@ -16,9 +16,20 @@ def _no_samples() -> list[Any]:
     return []
 
 
-def _higher(name: str, infer: Any, eval_: Any, doc: str) -> Op:
+def _higher(name: str, infer: Any, eval_: Any, doc: str, **rules: Any) -> Op:
     return register(Op(name, Kind.HIGHER, infer, eval_, None, None, _no_samples, doc=doc,
-                       gradient="none"))
+                       gradient="none", **rules))
+
+
+def expanding(name: str, infer: Any, expand: Callable[..., Graph], doc: str) -> Op:
+    """Register a transformation of a body: a node that means no more than its expansion."""
+    def evaluate(run: Run, *args: Any, **attrs: Any) -> Any:
+        # apart from a build that is going on: evaluating a graph must not add to it
+        with building(Build()):
+            graph = expand(**attrs)
+        return tuple(run(graph, args))
+
+    return _higher(name, infer, evaluate, doc, expand=expand)
 
 
 def _infer_item(x: TupleType, *, index: int) -> Type:
@@ -51,7 +62,21 @@ def _eval_fused(run: Run, *args: Any, body: Graph) -> Any:
     return results[0] if len(results) == 1 else tuple(results)
 
 
-FUSED = _higher("fused", _infer_fused, _eval_fused, "a group of operators that becomes one launch")
+def _pull_fused(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
+    from dlc.ops.autodiff import pull_body
+
+    return pull_body(node.attrs["body"], node.args, given)
+
+
+def _push_fused(node: Node, tangents: Sequence[Any]) -> Any:
+    from dlc.ops.autodiff import push_body
+
+    pushed = push_body(node.attrs["body"], node.args, tangents)
+    return pushed if isinstance(node.type, TupleType) else pushed[0]
+
+
+FUSED = _higher("fused", _infer_fused, _eval_fused, "a group of operators that becomes one launch",
+                pull=_pull_fused, push=_push_fused)
 
 
 def _infer_grad(*types: Any, body: Graph, count: int) -> Any:
@@ -62,19 +87,14 @@ def _infer_grad(*types: Any, body: Graph, count: int) -> Any:
     return TupleType((*(o.type for o in body.outputs), *(i.type for i in body.inputs[:count])))
 
 
-def _eval_by_expansion(run: Run, *args: Any, **attrs: Any) -> Any:
-    """Differentiate symbolically, then run the result: the derivative's meaning is its expansion.
-    """
-    from dlc.ops.autodiff import expansion
+def _expand_grad(*, body: Graph, count: int) -> Graph:
+    from dlc.ops.autodiff import grad_graph
 
-    # apart from a build that is going on: evaluating a graph must not add to it
-    with building(Build()):
-        graph = expansion(attrs)
-    return tuple(run(graph, args))
+    return grad_graph(body, count)
 
 
-GRAD = _higher(
-    "grad", _infer_grad, _eval_by_expansion,
+GRAD = expanding(
+    "grad", _infer_grad, _expand_grad,
     "results of a body and the cotangents of its first `count` inputs; operands: the body's "
     "inputs, then the cotangent of its first result")
 
@@ -87,8 +107,14 @@ def _infer_jvp(*types: Any, body: Graph, tangents: int) -> Any:
     return TupleType((*outs, *outs))
 
 
-JVP = _higher(
-    "jvp", _infer_jvp, _eval_by_expansion,
+def _expand_jvp(*, body: Graph, tangents: int) -> Graph:
+    from dlc.ops.autodiff import jvp_graph
+
+    return jvp_graph(body, tangents)
+
+
+JVP = expanding(
+    "jvp", _infer_jvp, _expand_jvp,
     "results of a body and their tangents; operands: the body's inputs, then the tangents of "
     "its first `tangents` inputs")
 

@@ -13,9 +13,8 @@ import numpy as np
 
 from dlc.errors import DlcError
 from dlc.evaluate import finish
-from dlc.graph import Build, Graph, Kind, Node, building, toposort
+from dlc.graph import Graph, Kind, Node, toposort
 from dlc.ops import higher
-from dlc.ops.autodiff import expansion
 from dlc.ops.elementwise import CAST
 from dlc.types import TupleType, Type
 from dlc.verify import verify
@@ -83,22 +82,31 @@ def _run(graph: Graph, args: Sequence[Any]) -> dict[Node, Any]:
     return found
 
 
+def _outputs(graph: Graph, args: Sequence[Any]) -> list[Any]:
+    found = _run(graph, args)
+    return [found[o] for o in graph.outputs]
+
+
 def _apply(node: Node, args: Sequence[Any]) -> Any:
     """Like evaluate's apply, without rounding to the node's float dtype."""
     if node.op is higher.ITEM:
         return args[0][node.attrs["index"]]
     if node.op.kind is Kind.HIGHER:
-        with building(Build()):
-            body = node.attrs["body"] if node.op is higher.FUSED else expansion(node.attrs)
-        inner = _run(body, args)
-        results = tuple(inner[o] for o in body.outputs)
-        return results if isinstance(node.type, TupleType) else results[0]
+        return node.op.eval(_outputs, *args, **node.attrs)
     if node.op is CAST and node.type.dtype.is_float:
         return _wide(np.asarray(args[0], np.float64))
-    result = _wide(node.op.eval(*args, **node.attrs))
-    if not node.type.dtype.is_float:
-        result = finish(result, node.type)
-    return result.reshape(tuple(map(int, node.type.shape)))
+    result = node.op.eval(*args, **node.attrs)
+    if isinstance(node.type, TupleType):
+        return tuple(map(_placed, result, node.type.items))
+    return _placed(result, node.type)
+
+
+def _placed(value: Any, type_: Type) -> Any:
+    """A result in its type's shape; floats stay wide."""
+    result = _wide(value)
+    if not type_.dtype.is_float:
+        result = finish(result, type_)
+    return result.reshape(tuple(map(int, type_.shape)))
 
 
 def _wide(value: Any) -> Any:
