@@ -113,11 +113,11 @@ def _clash(op_name: str, nodes: Sequence[Node], axis: int) -> DlcError:
         "sizes must be equal or 1, counted from the last axis; use reshape or x[:, None] to align")
 
 
-def broadcast_to(x: Node, shape: Sequence[int]) -> Node:
+def broadcast_to(x: Any, shape: Sequence[int]) -> Node:
     """`x` repeated to `shape` by NumPy's rule; constants change shape in place."""
     from dlc.ops.view import BROADCAST
 
-    shape = tuple(shape)
+    x, shape = as_node(x), tuple(shape)
     if tuple(x.shape) == shape:
         return x
     if x.op is leaf.CONSTANT:
@@ -125,10 +125,15 @@ def broadcast_to(x: Node, shape: Sequence[int]) -> Node:
     return make(BROADCAST, (x,), shape=shape)
 
 
-def cast(x: Node, kind: DType) -> Node:
+def cast(x: Any, kind: DType) -> Node:
     """`x` with elements of dtype `kind`; conversions are defined in docs/ir.md."""
     from dlc.ops.elementwise import CAST, convert_array
 
+    x = as_node(x)
+    if not isinstance(kind, DType):
+        raise DlcError(f"cast of {describe(x)} to {kind!r}", here(),
+                       "a dtype is dlc.f32, dlc.f64, dlc.f16, dlc.bf16, dlc.i32, dlc.i64, "
+                       "dlc.u32, dlc.u8 or dlc.bool_")
     if x.dtype is kind:
         return x
     if x.op is leaf.CONSTANT:
