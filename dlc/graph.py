@@ -28,6 +28,7 @@ class Kind(Enum):
     CONTRACT = "contract"  # a sum of products of two operands: matmul, convolution
     GATHER = "gather"  # an index that is itself data
     SCATTER = "scatter"  # the transpose of a gather
+    ROUTINE = "routine"  # a kernel text of its own: sorts, factorizations, a user's function
     HIGHER = "higher"  # holds a graph, or projects from a tuple
 
 
@@ -48,13 +49,15 @@ class Op:
     grad     (g, y, *args) -> one cotangent or None per operand, in ops
     emit     ELEMENTWISE: (k, *scalars) -> scalar      k builds kernel expressions
              REDUCE: a Combine; VIEW: (index, y) -> (operand, index, predicate)
-             CONTRACT: (y) -> Contraction
+             CONTRACT: (y) -> Contraction; ROUTINE: (y) -> Routine
     pull     (node, {result: cotangent}) -> one cotangent or None per operand: the reverse rule of
              an operator with several results, or of one that holds a graph
     push     (node, one tangent or None per operand) -> tangents of the results, a list when there
              are several: the forward rule where deriving it from `grad` or `pull` is not enough
     expand   (**attrs) -> Graph: what a transformation (grad, jvp) stands for, over the node's
              operands; evaluation, both modes and the differentiate pass use it
+    batch    (node, args, mapped, size) -> Node: what vmap makes of it (dlc/ops/batch_rules.py), where
+             a first axis of examples is not what the names of its attributes say
     linear   operands in which the result is linear, each with the others fixed (for forward mode)
     samples  () -> iterable of (arrays, attrs)         operands for the generated tests
     defaults (*types, **attrs) -> attributes           those that the text leaves out when equal
@@ -75,6 +78,7 @@ class Op:
     pull: Callable[[Node, Mapping[int, Node]], Sequence[Node | None]] | None = None
     push: Callable[[Node, Sequence[Any]], Any] | None = None
     expand: Callable[..., Graph] | None = None
+    batch: Callable[[Node, Sequence[Node], tuple[bool, ...], int], Any] | None = None
 
     def __repr__(self) -> str:
         return self.name
