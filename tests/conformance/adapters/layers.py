@@ -13,7 +13,8 @@ from dlc.graph import Node, make, substitute
 from dlc.nn import Layer
 from dlc.nn import batch_norm as batch_norm_layer
 from dlc.nn import layer_norm as layer_norm_layer
-from dlc.ops.contract import CONV, per_axis, swap
+from dlc.ops.contract import CONV, swap
+from dlc.ops.convolution import per_axis
 from dlc.ops.view import slice_
 from tests.conformance.adapters.reductions import softmax
 from tests.conformance.adapters.registry import Excluded, add, covers
