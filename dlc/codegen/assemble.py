@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -231,11 +232,9 @@ def flops_of(body: Graph) -> int:
     total = 0
     for node in body.nodes():
         if node.op.kind is Kind.CONTRACT:
-            extents = node.op.emit(node).extents
-            count = 2
-            for n in extents:
-                count *= int(n)
-            total += count * node.type.size
+            whole = node.op.emit(node)
+            parts = [(p.contraction, p.shape) for p in whole.phases] or [(whole, node.type.shape)]
+            total += sum(2 * math.prod(c.extents) * math.prod(shape) for c, shape in parts)
         elif node.op.kind is Kind.ELEMENTWISE:
             total += node.type.size
         elif node.op.kind is Kind.REDUCE:
