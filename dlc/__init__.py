@@ -5,9 +5,10 @@ from dlc.compiler import Compiled, Loaded, compile
 from dlc.errors import DlcError, hide_own_frames
 from dlc.evaluate import evaluate
 from dlc.graph import Graph, Node
-from dlc.ops.contract import conv, matmul
+from dlc.ops.contract import matmul
 from dlc.ops.convert import as_node as asarray
 from dlc.ops.convert import broadcast_to, cast
+from dlc.ops.convolution import conv, conv_transpose
 from dlc.ops.elementwise import abs_ as abs
 from dlc.ops.elementwise import (
     ceil,
@@ -55,15 +56,15 @@ from dlc.types import Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 
 __all__ = [
     "Compiled", "DlcError", "Graph", "Loaded", "Loss", "Node", "Phase", "Task", "Type", "abs",
-    "all", "any", "argmax", "argmin", "asarray", "augment", "bf16", "bool_", "broadcast_to",
-    "cast", "ceil", "clip", "compile", "concat", "conv", "cos", "erf", "evaluate", "exp",
+    "all", "any", "argmax", "argmin", "asarray", "augment", "bf16", "bool_", "broadcast_to", "cast",
+    "ceil", "clip", "compile", "concat", "conv", "conv_transpose", "cos", "erf", "evaluate", "exp",
     "expm1", "f16", "f32", "f64", "flip", "floor", "grad", "hvp", "i32", "i64", "init", "iota",
     "isfinite", "jvp", "latest_state", "log", "log1p", "logsumexp", "loss", "matmul", "max",
     "maximum", "mean", "min", "minimum", "nn", "one_hot", "optim", "pad", "parameter",
-    "parse_graph", "phase", "power", "print_graph", "prod", "random", "relu", "reshape",
-    "round", "rsqrt", "sigmoid", "sign", "sin", "sqrt", "square", "state", "stop_gradient",
-    "sum", "take", "tanh", "task", "trace", "training", "transpose", "u8", "u32",
-    "update_state", "value_and_grad", "variance", "vjp", "where", "window",
+    "parse_graph", "phase", "power", "print_graph", "prod", "random", "relu", "reshape", "round",
+    "rsqrt", "sigmoid", "sign", "sin", "sqrt", "square", "state", "stop_gradient", "sum", "take",
+    "tanh", "task", "trace", "training", "transpose", "u8", "u32", "update_state", "value_and_grad",
+    "variance", "vjp", "where", "window",
 ]
 
 hide_own_frames()

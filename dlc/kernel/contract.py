@@ -14,14 +14,15 @@ from typing import Any
 
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.contract_conv import dots_writer, taps_writer
-from dlc.kernel.contract_gemm import GemmWriter
+from dlc.kernel.contract_gemm import GemmWriter, batch_names, chunk_index
 from dlc.kernel.contract_matrix import packing
-from dlc.kernel.contract_pack import Index, Job
-from dlc.kernel.contract_plan import Shape, blocking, ravel
+from dlc.kernel.contract_pack import Index, Job, Run, nest
+from dlc.kernel.contract_plan import Box, Shape, blocking, ravel, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import block, computing, function_text
+from dlc.kernel.ir import Number, block, computing, function_text
 from dlc.kernel.isa import Isa
+from dlc.ops.access import Contraction, Phase
 from dlc.passes.plan_memory import Scratch
 from dlc.program import Kernel, Parameter
 from dlc.types import accumulator
@@ -53,8 +54,12 @@ def contraction_of(body: Graph) -> Node | None:
 
 def shape_of(y: Node) -> Shape:
     """The extents of contraction `y` by role."""
-    c, dims = y.op.emit(y), [int(d) for d in y.type.shape]
-    batch, rows, cols = (tuple(dims[a] for a in axes) for axes in (c.batch, c.rows, c.cols))
+    return extents(y.op.emit(y), y.type.shape)
+
+
+def extents(c: Contraction, dims: Sequence[int]) -> Shape:
+    """The extents of a contraction with results of shape `dims`, by role."""
+    batch, rows, cols = (tuple(int(dims[a]) for a in axes) for axes in (c.batch, c.rows, c.cols))
     return Shape(batch, rows, cols, tuple(c.extents))
 
 
@@ -77,11 +82,35 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
     y = contraction_of(body)
     if y is None or not uses_tiles(body):
         raise ValueError(f"{name}: no group around one contraction that tiles can run")
-    kind, shape = computing(accumulator(y.type.dtype)), shape_of(y)
-    job = Job(y, y.op.emit(y), shape, kind, blocking(shape, kind, isa), loads, stores)
-    finish = finisher(y, body.outputs)
-    writer = (dots_writer(job, finish, isa) or taps_writer(job, finish, isa)
-              or GemmWriter(job, finish))
+    whole, finish, found = y.op.emit(y), finisher(y, body.outputs), []
+    phases = whole.phases or (Phase(tuple(y.type.shape), whole, lambda index: index),)
+    for number, phase in enumerate(p for p in phases if 0 not in p.shape):
+        title = f"{name}_phase{number}" if number else name
+        found.append(lower_phase(title, doc, phase, y, loads, stores, finish, isa))
+    # phases write between each other's elements: one after the other, or no check could tell
+    packs = tuple(part for phase in found for part in phase.stages[0] if len(phase.stages) == 2)
+    return Lowered(((packs,) if packs else ()) + tuple(phase.stages[-1] for phase in found),
+                   tuple(space for phase in found for space in phase.scratch),
+                   sum(phase.flops for phase in found))
+
+
+Finish = Callable[[Emitter, Index, Any], None]
+
+
+def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Mapping[Node, str],
+                stores: Mapping[Node, str], finish: Finish, isa: Isa) -> Lowered:
+    """The stages of one phase of contraction `y`; a single one where its sums are empty."""
+    kind, shape = computing(accumulator(y.type.dtype)), extents(phase.contraction, phase.shape)
+
+    def placed(e: Emitter, index: Index, value: Any) -> None:
+        finish(e, tuple(map(sum_of, phase.place(index))), value)
+
+    job = Job(y, phase.contraction, shape, kind, blocking(shape, kind, isa), loads, stores)
+    if shape.k == 0:
+        part = kernel_part(name, doc, job, None, lambda e, _: write_zeros(e, job, placed), False)
+        return Lowered(((part,),), (), 0)
+    writer = (dots_writer(job, placed, isa) or taps_writer(job, placed, isa)
+              or GemmWriter(job, placed))
     if writer.cuts.splits:
         space = Scratch("parts", kind, shape.b * writer.parts * writer.partial)
         suffix, first, second = "sums", writer.write_partial, writer.write_sum
@@ -92,6 +121,20 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
     before = before or kernel_part(f"{name}_{suffix}", doc, job, space, first, True)
     after = kernel_part(name, doc, job, space, second, False)
     return Lowered(((before,), (after,)), (space,), shape.flops)
+
+
+def write_zeros(e: Emitter, job: Job, finish: Finish) -> int:
+    """What the group makes of sums of no products; a chunk is a row. Returns how many chunks."""
+    shape = job.shape
+    at, chunks = chunk_index(e, (*shape.batch, shape.m), batch_names(shape.batch, "i"))
+    columns = shape.cols or (1,)
+    run = Run(Box(columns, 0, columns[0]), (), sum_of(0), sum_of(columns[0]))
+    index, _, close = nest(e, run, "n")
+    col = index if shape.cols else []
+    row = unravel(at[-1], shape.rows)
+    finish(e, job.out_index(at[:-1], row, col), Number(0, job.kind))
+    close()
+    return chunks
 
 
 def pack_part(writer: GemmWriter, space: Scratch) -> Part | None:
@@ -107,12 +150,12 @@ def pack_part(writer: GemmWriter, space: Scratch) -> Part | None:
     return Part(kernel, (owner[found.buffer], space, *found.numbers.values()), found.chunks)
 
 
-def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch,
+def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch | None,
                 write: Callable[[Emitter, str], int], fills: bool) -> Part:
     """The kernel that `write` emits, with the buffers that its text uses and the workspace, which
     it fills or reads."""
     e = job.emitter()
-    label = e.names.new(space.name)
+    label = e.names.new(space.name) if space else ""
     chunks = write(e, label)
     statements = e.stack[0].statements
     words = set(re.findall(r"\w+", "\n".join(block(statements, ""))))
@@ -122,10 +165,11 @@ def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch,
     used = [(n, owner[n]) for n in names if n in words]
     params = [Parameter(n, node.type.dtype.name, "pointer", n in written and not fills)
               for n, node in used]
-    params.append(Parameter(label, space.dtype.name, "pointer", fills))
+    spaces = (space,) if space else ()
+    params += [Parameter(label, s.dtype.name, "pointer", fills) for s in spaces]
     text = function_text(name, [p.name for p in params], doc, statements)
     tiles = tuple(sorted(set(_TILE.findall(text))))
-    return Part(Kernel(name, tuple(params), text, tiles), (*(n for _, n in used), space), chunks)
+    return Part(Kernel(name, tuple(params), text, tiles), (*(n for _, n in used), *spaces), chunks)
 
 
 _TILE = re.compile(r"\b(?:(?:gemm|taps|dots)_f\d+_\d+x\d+|(?:transpose|copy)_f\d+)(?=\()")

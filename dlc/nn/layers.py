@@ -10,7 +10,7 @@ from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
 from dlc.nn import checks
 from dlc.nn.layer import Layer
-from dlc.ops import contract, elementwise, gather, reduce, view, window
+from dlc.ops import contract, convolution, elementwise, gather, reduce, view, window
 from dlc.ops.convert import cast
 from dlc.scope import (
     Initializer,
@@ -85,9 +85,9 @@ def conv(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
         if int(x.shape[1]) % groups or channels % groups:
             raise DlcError(f"groups={groups} does not divide {int(x.shape[1])} input channels and "
                            f"{channels} channels", here(), "both must be multiples of groups")
-        shape = (channels, int(x.shape[1]) // groups, *contract.per_axis(size, n))
+        shape = (channels, int(x.shape[1]) // groups, *convolution.per_axis(size, n))
         weight = parameter("weight", Type(x.dtype, shape), weight_init)
-        y = contract.conv(x, weight, step, padding, holes, groups)
+        y = convolution.conv(x, weight, step, padding, holes, groups)
         if not bias:
             return y
         start = bias_init or _like_weight(weight.type.size // channels)
@@ -199,8 +199,8 @@ def _pool(kind: str, function: Callable[..., Node], size: PerAxis, stride: PerAx
     def apply(x: Node) -> Node:
         n = _spatial_axes(x, extent)
         checks.floating(x)
-        pads = tuple((p, p) for p in contract.per_axis(border, n))
-        return function(x, contract.per_axis(extent, n), contract.per_axis(step, n),
+        pads = tuple((p, p) for p in convolution.per_axis(border, n))
+        return function(x, convolution.per_axis(extent, n), convolution.per_axis(step, n),
                         pads if any(p != (0, 0) for p in pads) else None)
 
     return Layer(kind, apply, f"{kind}({size})", name, here())

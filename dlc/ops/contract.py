@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,11 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import register
-from dlc.ops.access import Access, Condition, Contraction, Divides, Index, Piece, Within
+from dlc.ops.access import Access, Condition, Contraction, Divides, Index, Phase, Piece, Within
 from dlc.ops.convert import as_node, broadcast_to, cast
 from dlc.ops.samples import spread
 from dlc.ops.view import flip, reshape, transpose
-from dlc.types import Type, accumulator, promote
+from dlc.types import Type, promote
 
 # --- matmul ---------------------------------------------------------------------------------------
 
@@ -102,8 +104,7 @@ def _broadcast_lead(x: Node, y: Node) -> tuple[int, ...]:
 # --- convolution ----------------------------------------------------------------------------------
 #
 # x [N, (G,) C, S...] and w [(G,) O, C, K...] give y [N, (G,) O, S'...]. The optional group axis G
-# is
-# a batch axis of the contraction; with it the operator is closed under differentiation.
+# is a batch axis of the contraction; with it the operator is closed under differentiation.
 
 
 def _conv_sizes(x: Type, w: Type, grouped: bool, attrs: dict[str, Any]) -> list[tuple[int, int]]:
@@ -171,36 +172,93 @@ def _usual_conv(x: Type, w: Type, *, grouped: bool = False, **_: Any) -> dict[st
             "rhs_dilation": ones}
 
 
+@dataclass(frozen=True)
+class _Along:
+    """How x is read along a spatial axis: (out * by_out + inner * by_inner + first) / gap, where
+    that is whole; w at inner * tap_step + tap_first."""
+
+    by_out: int
+    by_inner: int
+    first: int
+    gap: int
+    extent: int
+    taps: int
+    tap_step: int = 1
+    tap_first: int = 0
+
+    def position(self, out: Any, inner: Any) -> tuple[Any, list[Condition]]:
+        """The index into x, and when it is one."""
+        at = out * self.by_out + inner * self.by_inner + self.first
+        if self.gap == 1:
+            return at, [Within(at, 0, self.extent)]
+        inside = Within(at, 0, (self.extent - 1) * self.gap + 1)
+        return at // self.gap, [inside, Divides(at, self.gap)]
+
+    def phases(self) -> Iterator[_Along]:
+        """One for each residue of `out` by the number of phases: those reads without a gap."""
+        count = self.gap // math.gcd(self.by_out, self.gap)
+        step = self.gap // math.gcd(self.by_inner, self.gap)
+        for out in range(count):
+            start = self.first + out * self.by_out
+            tap = next((t for t in range(step) if (start + t * self.by_inner) % self.gap == 0),
+                       self.taps)
+            yield _Along(self.by_out * count // self.gap, self.by_inner * step // self.gap,
+                         (start + tap * self.by_inner) // self.gap, 1, self.extent,
+                         max(0, -(-(self.taps - tap) // step)), step, tap)
+
+
+MOST_PHASES = 32  # of a convolution: each is a launch's kernel of its own
+
+
 def _conv_contraction(y: Node) -> Contraction:
     x, w = y.args
-    grouped, attrs = y.attrs["grouped"], y.attrs
+    attrs, lead = y.attrs, 3 if y.attrs["grouped"] else 2
+    axes = [_Along(stride, hole, -low, gap, int(x.shape[lead + a]), int(w.shape[lead + a]))
+            for a, (stride, hole, (low, _), gap) in enumerate(zip(
+                attrs["stride"], attrs["rhs_dilation"], attrs["padding"], attrs["lhs_dilation"],
+                strict=True))]
+    split = [list(axis.phases()) for axis in axes]
+    count = math.prod(map(len, split))
+    phases = itertools.product(*map(range, map(len, split))) if 1 < count <= MOST_PHASES else ()
+    return _conv_reads(y, axes, tuple(_conv_phase(y, split, at) for at in phases))
+
+
+def _conv_phase(y: Node, split: Sequence[Sequence[_Along]], at: Sequence[int]) -> Phase:
+    """The outputs whose spatial indices are at[a] modulo the number of phases along a."""
+    lead = y.ndim - len(split)
+    steps = [len(axis) for axis in split]
+    sizes = [max(0, -(-(int(d) - p) // s))
+             for d, p, s in zip(y.shape[lead:], at, steps, strict=True)]
+    chosen = [axis[p] for axis, p in zip(split, at, strict=True)]
+
+    def place(out: Index) -> Index:
+        moved = (o * s + p for o, s, p in zip(out[lead:], steps, at, strict=True))
+        return (*out[:lead], *moved)
+
+    return Phase((*map(int, y.shape[:lead]), *sizes), _conv_reads(y, chosen), place)
+
+
+def _conv_reads(y: Node, axes: Sequence[_Along], phases: tuple[Phase, ...] = ()) -> Contraction:
+    grouped, w = y.attrs["grouped"], y.args[1]
     lead = 3 if grouped else 2
-    n = x.ndim - lead
     group = (1,) if grouped else ()
 
     def read_x(out: Index, inner: Index) -> Access:
-        source: list[Any] = []
-        conditions: list[Condition] = []
-        for a in range(n):
-            at = (out[lead + a] * attrs["stride"][a] + inner[1 + a] * attrs["rhs_dilation"][a]
-                  - attrs["padding"][a][0])
-            gap, d = attrs["lhs_dilation"][a], int(x.shape[lead + a])
-            if gap > 1:
-                conditions += [Divides(at, gap), Within(at, 0, (d - 1) * gap + 1)]
-                at = at // gap
-            elif attrs["padding"][a] != (0, 0):
-                conditions.append(Within(at, 0, d))
-            source.append(at)
+        read = [axis.position(o, i) for axis, o, i in zip(axes, out[lead:], inner[1:],
+                                                          strict=True)]
         head = (out[0], *(out[g] for g in group), inner[0])
-        return Access((Piece(0, (*head, *source), tuple(conditions)),))
+        conditions = tuple(c for _, found in read for c in found)
+        return Access((Piece(0, (*head, *(at for at, _ in read)), conditions),))
 
     def read_w(out: Index, inner: Index) -> Access:
-        return Access((Piece(1, (*(out[g] for g in group), out[lead - 1], *inner)),))
+        taps = (i * axis.tap_step + axis.tap_first
+                for axis, i in zip(axes, inner[1:], strict=True))
+        return Access((Piece(1, (*(out[g] for g in group), out[lead - 1], inner[0], *taps)),))
 
     # rows are the output channels: the kernel is the left operand of the product
     spatial = tuple(range(lead, y.ndim))
-    return Contraction(tuple(map(int, w.shape[lead - 1:])), group, (lead - 1,), (0, *spatial),
-                       read_w, read_x)
+    extents = (int(w.shape[lead - 1]), *(axis.taps for axis in axes))
+    return Contraction(extents, group, (lead - 1,), (0, *spatial), read_w, read_x, phases)
 
 
 def _grad_conv(g: Node, y: Node, x: Node, w: Node) -> tuple[Node, Node]:
@@ -247,51 +305,6 @@ CONV = register(Op(
     "[N, G, C, S...] with [G, O, C, K...]", defaults=_usual_conv))
 
 
-def per_axis(value: int | Sequence[int], n: int) -> tuple[int, ...]:
-    """One number per spatial axis; an int stands for all."""
-    return (value,) * n if isinstance(value, int) else tuple(value)
-
-
-def conv_padding(padding: Any, x: Node, w: Node, stride: Sequence[int],
-                 dilation: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """(low, high) per spatial axis from an int, ints, pairs, "valid" or "same"."""
-    n = x.ndim - 2
-    if padding == "valid":
-        return ((0, 0),) * n
-    if padding == "same":
-        total = [max(0, (-(-int(x.shape[2 + a]) // stride[a]) - 1) * stride[a]
-                     + (int(w.shape[2 + a]) - 1) * dilation[a] + 1 - int(x.shape[2 + a]))
-                 for a in range(n)]
-        return tuple((t // 2, t - t // 2) for t in total)
-    if isinstance(padding, int):
-        return ((padding, padding),) * n
-    return tuple((p, p) if isinstance(p, int) else (int(p[0]), int(p[1])) for p in padding)
-
-
-def conv(x: Any, w: Any, stride: int | Sequence[int] = 1, padding: Any = 0,
-         dilation: int | Sequence[int] = 1, groups: int = 1) -> Node:
-    """Cross-correlation of x [N, C, S...] with w [O, C/groups, K...]: [N, O, S'...].
-
-    `padding` is an int, one int or (low, high) per axis, "same" or "valid". Raises DlcError when
-    channels do not divide into groups or the kernel does not fit.
-    """
-    a, b = as_node(x), as_node(w)
-    n = a.ndim - 2
-    if groups < 1 or b.ndim != a.ndim or a.shape[1] % groups or b.shape[0] % groups:
-        raise DlcError(f"conv({describe(a)}, {describe(b)}): groups={groups} does not divide the "
-                       f"channels, or ranks differ", here(),
-                       "input [N, C, S...], kernel [O, C, K...]")
-    attrs: dict[str, Any] = {"stride": per_axis(stride, n), "lhs_dilation": (1,) * n,
-             "rhs_dilation": per_axis(dilation, n)}
-    attrs["padding"] = conv_padding(padding, a, b, attrs["stride"], attrs["rhs_dilation"])
-    if groups == 1:
-        return make(CONV, (a, b), grouped=False, **attrs)
-    a = reshape(a, (a.shape[0], groups, a.shape[1] // groups, *a.shape[2:]))
-    b = reshape(b, (groups, b.shape[0] // groups, *b.shape[1:]))
-    y = make(CONV, (a, b), grouped=True, **attrs)
-    return reshape(y, (y.shape[0], y.shape[1] * y.shape[2], *y.shape[3:]))
-
-
 def exclusive_products(x: Node, axes: tuple[int, ...]) -> Node:
     """For each element, the product of all others over `axes`."""
     from dlc.ops.elementwise import where
@@ -307,8 +320,3 @@ def exclusive_products(x: Node, axes: tuple[int, ...]) -> Node:
     others = prod(where(same, 1.0, wide), -1)
     back = reshape(others, tuple(x.shape[a] for a in (*kept, *axes)))
     return transpose(back, tuple(int(i) for i in np.argsort((*kept, *axes))))
-
-
-def accumulate_dtype(y: Node) -> Any:
-    """The dtype in which a contraction adds up."""
-    return accumulator(y.dtype)

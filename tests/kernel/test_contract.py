@@ -21,8 +21,9 @@ from dlc.kernel.contract import Lowered, lower_contract, output_index, uses_tile
 from dlc.kernel.index import sum_of
 from dlc.kernel.isa import ISAS
 from dlc.ops import REGISTRY
-from dlc.ops.contract import CONV, conv, matmul, swap
+from dlc.ops.contract import CONV, matmul, swap
 from dlc.ops.convert import broadcast_to, cast
+from dlc.ops.convolution import conv
 from dlc.ops.elementwise import maximum, where
 from dlc.ops.leaf import input_
 from dlc.ops.view import flip, reshape, transpose
