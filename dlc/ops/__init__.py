@@ -36,6 +36,7 @@ def operand_count(op: Op) -> int | None:
 
 
 from dlc.ops import (  # noqa: E402  the records need `register`
+    batching,
     contract,
     convert,
     elementwise,
@@ -52,6 +53,6 @@ from dlc.ops import numpy_calls as _numpy_calls  # noqa: E402
 _methods.install()
 _numpy_calls.install()
 
-__all__ = ["REGISTRY", "contract", "convert", "elementwise", "gather", "higher", "leaf",
+__all__ = ["REGISTRY", "batching", "contract", "convert", "elementwise", "gather", "higher", "leaf",
            "operand_count", "reduce",
            "register", "view", "window"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from dlc.errors import DlcError, Loc, here
 from dlc.graph import Kind, Node, Op, OpError, check_shape, current_build, describe, make
-from dlc.ops import leaf, register
+from dlc.ops import batch_rules, leaf, register
 from dlc.ops.convert import as_node, cast
 from dlc.types import Type, i32, i64
 
@@ -111,7 +111,8 @@ def _sample_gather() -> Iterator[Any]:
 GATHER = register(Op(
     "gather", Kind.GATHER, _infer_gather, _eval_gather, _grad_gather, gather_index,
     _sample_gather, (0,), "slices of x along an axis at data-dependent indices, clamped; "
-    "the first `batch` axes are shared", defaults=lambda *types, **_: {"batch": 0}))
+    "the first `batch` axes are shared", defaults=lambda *types, **_: {"batch": 0},
+    batch=batch_rules.gather))
 
 
 def _infer_scatter(index: Type, g: Type, *, shape: Any, axis: int, batch: int) -> Type:
@@ -149,7 +150,7 @@ SCATTER_ADD = register(Op(
                                        batch=y.attrs["batch"])),
     gather_index, _sample_scatter, (1,),
     "zeros of `shape` with updates added at clamped indices, in index order",
-    defaults=lambda *types, **_: {"batch": 0}))
+    defaults=lambda *types, **_: {"batch": 0}, batch=batch_rules.scatter))
 
 
 def take(x: Any, index: Any, axis: int = 0, batch: int = 0) -> Node:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dlc.errors import here
 from dlc.graph import Kind, Literal, Node, Op, OpError, check_shape, make
-from dlc.ops import register
+from dlc.ops import batch_rules, register
 from dlc.ops.random_reference import random_bits as reference_bits
 from dlc.types import DType, Type, i32, u32
 
@@ -119,7 +119,7 @@ def _sample_bits() -> list[Any]:
 
 RANDOM_BITS = register(Op(
     "random_bits", Kind.LEAF, infer=_infer_bits, eval=_eval_bits, samples=_sample_bits,
-    gradient="zero",
+    gradient="zero", batch=batch_rules.random_bits,
     doc="u32 random bits: a function of (seed, step, call site, element index), counter-based.",
 ))
 

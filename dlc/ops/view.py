@@ -10,7 +10,7 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, check_shape, describe, make
-from dlc.ops import register
+from dlc.ops import batch_rules, register
 from dlc.ops.access import Access, Condition, Divides, Index, Piece, Within
 from dlc.ops.convert import as_node
 from dlc.ops.reduce import Axes, axes_of, check_axes
@@ -28,9 +28,9 @@ def _samples(*cases: tuple[tuple[int, ...], dict[str, Any]]) -> Any:
 
 
 def _view(name: str, doc: str, infer: Any, eval_: Any, grad: Any, emit: Any, samples: Any,
-          defaults: Any = None) -> Op:
+          defaults: Any = None, batch: Any = None) -> Op:
     return register(Op(name, Kind.VIEW, infer, eval_, grad, emit, samples, (0,), doc,
-                       defaults=defaults))
+                       defaults=defaults, batch=batch))
 
 
 # --- reshape ------------------------------------------------------------------------------------
@@ -106,7 +106,8 @@ TRANSPOSE = _view(
     lambda x, *, axes: np.transpose(x, axes),
     lambda g, y, x: (transpose(g, _inverse(y.attrs["axes"])),),
     lambda index, y: Access((Piece(0, tuple(index[i] for i in _inverse(y.attrs["axes"]))),)),
-    _samples(((2, 3), {"axes": (1, 0)}), ((2, 3, 4), {"axes": (2, 0, 1)})))
+    _samples(((2, 3), {"axes": (1, 0)}), ((2, 3, 4), {"axes": (2, 0, 1)})),
+    batch=batch_rules.transpose)
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Node:
@@ -142,7 +143,8 @@ def _emit_broadcast(index: Index, y: Node) -> Access:
 BROADCAST = _view(
     "broadcast", "elements repeated along new axes and axes of size 1", _infer_broadcast,
     lambda x, *, shape: np.broadcast_to(x, shape), _grad_broadcast, _emit_broadcast,
-    _samples(((), {"shape": (3, 2)}), ((3,), {"shape": (2, 3)}), ((3, 1), {"shape": (2, 3, 5)})))
+    _samples(((), {"shape": (3, 2)}), ((3,), {"shape": (2, 3)}), ((3, 1), {"shape": (2, 3, 5)})),
+    batch=batch_rules.broadcast)
 
 
 def _infer_flip(x: Type, *, axes: tuple[int, ...]) -> Type:
