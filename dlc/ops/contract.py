@@ -12,7 +12,7 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, describe, make
-from dlc.ops import register
+from dlc.ops import batch_rules, register
 from dlc.ops.access import Access, Condition, Contraction, Divides, Index, Phase, Piece, Within
 from dlc.ops.convert import as_node, broadcast_to, cast
 from dlc.ops.samples import spread
@@ -64,7 +64,8 @@ def _sample_matmul() -> Iterator[Any]:
 MATMUL: Op = register(Op(
     "matmul", Kind.CONTRACT, _infer_matmul, _eval_matmul,
     lambda g, y, a, b: (make(MATMUL, (g, swap(b))), make(MATMUL, (swap(a), g))),
-    _matmul_contraction, _sample_matmul, (0, 1), "matrix product of the last two axes, batched"))
+    _matmul_contraction, _sample_matmul, (0, 1), "matrix product of the last two axes, batched",
+    batch=batch_rules.matmul))
 
 
 def matmul(a: Any, b: Any) -> Node:
@@ -302,7 +303,7 @@ def _sample_conv() -> Iterator[Any]:
 CONV = register(Op(
     "conv", Kind.CONTRACT, _infer_conv, _eval_conv, _grad_conv, _conv_contraction, _sample_conv,
     (0, 1), "cross-correlation of [N, C, S...] with [O, C, K...]; with a group axis: "
-    "[N, G, C, S...] with [G, O, C, K...]", defaults=_usual_conv))
+    "[N, G, C, S...] with [G, O, C, K...]", defaults=_usual_conv, batch=batch_rules.conv))
 
 
 def exclusive_products(x: Node, axes: tuple[int, ...]) -> Node:
