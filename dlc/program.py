@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from dlc.types import Type
+
+FORMAT = 2  # 2 brought loops, branches and moving slots; 1 is read as well
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,20 @@ class TileText:
 
 @dataclass(frozen=True)
 class Slot:
-    """A pointer argument: a byte offset into the arena."""
+    """A pointer argument: a byte offset into the arena.
+
+    Inside loops it may move: by `strides[d]` bytes with each iteration of the d-th loop around it
+    (the outermost is 0), and `swaps[d]` bytes away in every second iteration. Zeros at the end of
+    both are left out, so a slot that stands still has neither.
+    """
 
     offset: int
+    strides: tuple[int, ...] = ()
+    swaps: tuple[int, ...] = ()
+
+    @property
+    def moves(self) -> bool:
+        return bool(self.strides or self.swaps)
 
 
 @dataclass(frozen=True)
@@ -80,10 +97,87 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class Loop:
+    """`launches` again and again, `count` times; all is done before an iteration begins."""
+
+    name: str
+    count: int
+    launches: tuple[Launch | Loop | Branch, ...]
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Branch:
+    """`then` if the byte at `flag` is not zero, else `otherwise`."""
+
+    name: str
+    flag: Slot
+    then: tuple[Launch | Loop | Branch, ...]
+    otherwise: tuple[Launch | Loop | Branch, ...]
+    lines: tuple[str, ...] = ()
+
+
+Step = Launch | Loop | Branch
+
+
+def walk(steps: Sequence[Step], counts: tuple[int, ...] = ()) -> Iterator[
+        tuple[Launch, tuple[int, ...]]]:
+    """Every launch in order, with the counts of the loops around it, outermost first."""
+    for step in steps:
+        if isinstance(step, Loop):
+            yield from walk(step.launches, (*counts, step.count))
+        elif isinstance(step, Branch):
+            yield from walk((*step.then, *step.otherwise), counts)
+        else:
+            yield step, counts
+
+
+def sweep(slot: Slot, counts: Sequence[int]) -> tuple[int, int]:
+    """The lowest and the highest offset of `slot` in loops that run `counts` times."""
+    low = high = slot.offset
+    for stride, count in zip(slot.strides, counts, strict=False):
+        low, high = low + min(0, stride * (count - 1)), high + max(0, stride * (count - 1))
+    for swap, count in zip(slot.swaps, counts, strict=False):
+        low, high = low + min(0, swap if count > 1 else 0), high + max(0, swap if count > 1 else 0)
+    return low, high
+
+
+def may_meet(a: Slot, a_bytes: int, b: Slot, b_bytes: int, counts: Sequence[int]) -> bool:
+    """Whether two buffers share a byte in some iteration of the loops around both.
+
+    Exact where both move alike; else what they sweep over all iterations is compared.
+    """
+    if not a.moves and not b.moves:
+        return a.offset < b.offset + b_bytes and b.offset < a.offset + a_bytes
+    swapped = sorted({d for slot in (a, b) for d, swap in enumerate(slot.swaps)
+                      if swap and d < len(counts) and counts[d] > 1})
+    for odd in itertools.product((False, True), repeat=len(swapped)):
+        chosen = {d for d, is_odd in zip(swapped, odd, strict=True) if is_odd}
+        if _sweeps_meet(_at(a, chosen), a_bytes, _at(b, chosen), b_bytes, counts):
+            return True
+    return False
+
+
+def _at(slot: Slot, odd: set[int]) -> Slot:
+    """The slot in iterations that are odd in the loops `odd`, even in the others."""
+    away = sum(swap for d, swap in enumerate(slot.swaps) if d in odd)
+    return Slot(slot.offset + away, slot.strides)
+
+
+def _sweeps_meet(a: Slot, a_bytes: int, b: Slot, b_bytes: int, counts: Sequence[int]) -> bool:
+    if a.strides == b.strides:
+        return a.offset < b.offset + b_bytes and b.offset < a.offset + a_bytes
+    (low_a, high_a), (low_b, high_b) = sweep(a, counts), sweep(b, counts)
+    return low_a < high_b + b_bytes and low_b < high_a + a_bytes
+
+
+@dataclass(frozen=True)
 class Buffer:
     """One value in the arena. `category`: parameter, state, input, activation, workspace, output.
 
-    `first` and `last` are launch indices within `entry` (-1, len(launches)) for persistent values.
+    `first` and `last` count the launches of `entry` in the order of its text, each once however
+    often a loop runs it (-1 and their number for persistent values). `strides` and `swaps` are
+    those of the slots that point to it: an element of a sequence moves along it.
     """
 
     name: str
@@ -95,6 +189,8 @@ class Buffer:
     first: int
     last: int
     line: str = ""
+    strides: tuple[int, ...] = ()
+    swaps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,10 +220,20 @@ class Entry:
     """One graph made executable. Updated parameters and state are written in place in the arena."""
 
     name: str
-    launches: tuple[Launch, ...]
+    launches: tuple[Step, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     graph: str = ""
+
+    @cached_property
+    def flat(self) -> tuple[Launch, ...]:
+        """Every launch in order, those inside loops and branches once."""
+        return tuple(launch for launch, _ in walk(self.launches))
+
+    @cached_property
+    def runs(self) -> tuple[int, ...]:
+        """How often each of `flat` runs in a step: the product of the counts of its loops."""
+        return tuple(math.prod(counts) for _, counts in walk(self.launches))
 
 
 @dataclass(frozen=True)
@@ -151,7 +257,7 @@ class Program:
     tiles: dict[str, TileText] = field(default_factory=dict)
     constants: tuple[Constant, ...] = ()
     isa: str = ""
-    format: int = 1
+    format: int = FORMAT
     meta: dict[str, object] = field(default_factory=dict)
 
     @property

@@ -29,6 +29,13 @@ def _load(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
     return builder.load(_word(builder, operands[0]), typ=_I64)
 
 
+def _load_byte(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
+    """The byte at an address, as i64."""
+    byte = ir.IntType(8)
+    pointer = builder.inttoptr(operands[0], byte.as_pointer())
+    return builder.zext(builder.load(pointer, typ=byte), _I64)
+
+
 def _store(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
     builder.store(operands[1], _word(builder, operands[0]))
     return operands[1]
@@ -107,6 +114,10 @@ def _plain_load(address: int) -> int:
     return ctypes.c_int64.from_address(int(address)).value
 
 
+def _plain_load_byte(address: int) -> int:
+    return ctypes.c_uint8.from_address(int(address)).value
+
+
 def _plain_store(address: int, value: int) -> int:
     ctypes.c_int64.from_address(int(address)).value = int(value)
     return int(value)
@@ -152,6 +163,7 @@ def _control(name: str, operands: int, emit: Emit, plain: Any) -> Primitive:
 
 CONTROL: dict[str, Primitive] = {p.name: p for p in (
     _control("load_word", 1, _load, _plain_load),
+    _control("load_byte", 1, _load_byte, _plain_load_byte),
     _control("store_word", 2, _store, _plain_store),
     _control("atomic_load", 1, _atomic_load, _plain_load),
     _control("atomic_store", 2, _atomic_store, _plain_store),

@@ -35,7 +35,7 @@ class NullProgram(ArenaProgram):
     def run(self, entry: str) -> None:
         """Count the launches of `entry`."""
         self._alive()
-        self.launched += len(self.entry(entry).launches)
+        self.launched += sum(self.entry(entry).runs)
 
     def run_steps(self, phases: Sequence[Phase], steps: int, *, first_step: int = 0,
                   watch: Callable[[int, Log], bool | None] | None = None,
@@ -48,7 +48,7 @@ class NullProgram(ArenaProgram):
         for phase in phases:
             runs = phase.runs(first_step, first_step + steps)
             entry = self.entry(phase.entry)
-            self.launched += runs * len(entry.launches)
+            self.launched += runs * sum(entry.runs)
             for port in entry.outputs:
                 if port.name not in persistent and 0 < port.type.bytes <= LOGGED_BYTES:
                     shape = (runs, *(int(d) for d in port.type.shape))

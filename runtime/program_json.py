@@ -10,10 +10,10 @@ from typing import Any
 from dlc import program as p
 from dlc.types import Dim, DType, DTypeError, TupleType, Type, dtype
 
-FORMAT = 1
+READ = (1, p.FORMAT)  # format 1 is 2 without loops
 _CLASSES = {c.__name__: c for c in (
-    p.Buffer, p.Constant, p.Entry, p.Kernel, p.Launch, p.Parameter, p.Port, p.Program, p.Segment,
-    p.Slot, p.TileText, Type, TupleType)}
+    p.Branch, p.Buffer, p.Constant, p.Entry, p.Kernel, p.Launch, p.Loop, p.Parameter, p.Port,
+    p.Program, p.Segment, p.Slot, p.TileText, Type, TupleType)}
 _FIELDS = {c: dataclasses.fields(c) for c in _CLASSES.values()}
 
 
@@ -24,7 +24,7 @@ class ProgramFormatError(ValueError):
 def program_to_json(program: p.Program) -> str:
     """`program` as one line of JSON. Raises ProgramFormatError when `meta` holds other than
     None, bool, int, float, str, bytes, tuple, list and dict."""
-    return json.dumps({"dlc program": FORMAT, "program": _encode(program)}, separators=(",", ":"))
+    return json.dumps({"dlc program": p.FORMAT, "program": _encode(program)}, separators=(",", ":"))
 
 
 def program_from_json(text: str) -> p.Program:
@@ -35,9 +35,9 @@ def program_from_json(text: str) -> p.Program:
         raise ProgramFormatError(f"not JSON: {error}") from None
     if not isinstance(outer, dict) or "dlc program" not in outer:
         raise ProgramFormatError("not a saved program of dlc")
-    if outer["dlc program"] != FORMAT:
+    if outer["dlc program"] not in READ:
         raise ProgramFormatError(f"saved in format {outer['dlc program']!r}; this version of dlc "
-                                 f"reads format {FORMAT}")
+                                 f"reads formats {' and '.join(map(str, READ))}")
     try:
         program = _decode(outer.get("program"))
     except (KeyError, TypeError, ValueError, AttributeError, DTypeError, RecursionError) as error:

@@ -55,7 +55,7 @@ def write_report(path: Path, given: ReportInput) -> Path:
 
 def render(given: ReportInput) -> str:
     """The report as HTML: everything inline, every text escaped."""
-    launches = given.program.entries[given.entry].launches if (
+    launches = given.program.entries[given.entry].flat if (
         given.entry in given.program.entries) else ()
     body = "\n".join([
         header(given), curves(given.result.history), answers(given), filter_section(given),

@@ -43,6 +43,6 @@ def launch_times(loaded: CpuProgram, entry: str) -> list[LaunchTime]:
     finally:
         for name, value in kept.items():
             loaded.write(name, value)
-    launches = loaded.program.entries[entry].launches
+    launches = loaded.program.entries[entry].flat
     return [LaunchTime(launch.name, time, launch.lines)
             for launch, time in zip(launches, seconds, strict=True)]

@@ -29,7 +29,7 @@ def live_bytes(program: Program, entry: str) -> dict[str, list[int]]:
 
     Bytes that two values share, because one is written in place of the other, count once.
     """
-    count = max(len(program.entries[entry].launches), 1)
+    count = max(len(program.entries[entry].flat), 1)
     table = {category: [0] * count for category in CATEGORIES}
     persistent = {b.name: b for b in program.buffers if b.category in ("parameter", "state")}
     others = [b for b in program.buffers
@@ -53,7 +53,7 @@ def memory_section(program: Program, entry: str) -> str:
     used = [c for c in table if any(table[c])]
     totals = [sum(column) for column in zip(*(table[c] for c in used), strict=True)]
     peak = totals.index(max(totals))
-    names = [launch.name for launch in program.entries[entry].launches] or [entry]
+    names = [launch.name for launch in program.entries[entry].flat] or [entry]
     series = [Series(NAMES.get(c, c), c, [float(v) for v in table[c]]) for c in used]
     rows = "".join(
         f'<tr><td><span class="key {c}">{escape(NAMES.get(c, c))}</span></td>'

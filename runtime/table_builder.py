@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dlc.program import Entry, Launch, Port, Program, Segment, Slot
+from dlc.program import Branch, Entry, Launch, Loop, Port, Program, Segment, Slot, Step
 from dlc.runtime.arena import physical, to_array
 from dlc.runtime.runner import STEP
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase
-from dlc.runtime.table import Array, Table, address_of
+from dlc.runtime.table import ALONE, Array, Moving, Table, address_of
 
 COPY_BYTES = 1 << 15  # bytes that one chunk of a copy moves, about
 
@@ -60,6 +60,20 @@ class Recorder:
         return int(words.astype(np.int32)[0]) if len(words) else 0
 
 
+@dataclass
+class Stamp:
+    """The kernel that notes times: its address, its arguments, and the slot that comes next."""
+
+    function: int
+    arguments: list[int]
+    slot: int = 0
+
+    def after_launch(self, table: Table) -> None:
+        """A row that notes the time."""
+        table.add(self.function, [*self.arguments, self.slot], 1, True)
+        self.slot += 1
+
+
 class TableBuilder:
     """Builds one Table from the kernels' addresses and the arena's."""
 
@@ -72,17 +86,38 @@ class TableBuilder:
         self.arena = arena
         self.persistent = {p.name for p in program.persistent}
 
-    def add_entry(self, entry: Entry, every: int = 1, offset: int = 0) -> None:
-        """The launches of `entry`, in the steps where step % every == offset."""
-        for number, launch in enumerate(entry.launches):
-            self.add_launch(launch, launch.barrier or number == 0, every, offset)
+    def add_entry(self, entry: Entry) -> None:
+        """The launches of `entry`, behind a barrier."""
+        self.add_steps(entry.launches)
 
-    def add_launch(self, launch: Launch, barrier: bool, every: int = 1, offset: int = 0) -> None:
+    def add_steps(self, steps: Sequence[Step], stamp: Stamp | None = None) -> None:
+        """Rows and instructions of launches, loops and branches, the first behind a barrier."""
+        first = True
+        for step in steps:
+            if isinstance(step, Loop):
+                self.table.begin_loop(step.count)
+                self.add_steps(step.launches, stamp)
+                self.table.end_loop()
+            elif isinstance(step, Branch):
+                self.table.begin_branch(self._address(step.flag))
+                self.add_steps(step.then, stamp)
+                self.table.otherwise()
+                self.add_steps(step.otherwise, stamp)
+                self.table.end_branch()
+            else:
+                self.add_launch(step, step.barrier or first or stamp is not None)
+                if stamp is not None:
+                    stamp.after_launch(self.table)
+            first = False
+
+    def add_launch(self, launch: Launch, barrier: bool) -> None:
         """A row for every segment; a barrier before each stage, before the first one if asked."""
+        known = max(launch.flops, launch.bytes / 4) or ALONE
+        work = known / max(sum(len(stage) for stage in launch.stages), 1)
         for stage in launch.stages:
             for segment in stage:
                 self.table.add(self.kernels[segment.kernel], self._arguments(segment),
-                               segment.chunks, barrier, every, offset)
+                               segment.chunks, barrier, work)
                 barrier = False
             barrier = True
 
@@ -93,35 +128,45 @@ class TableBuilder:
         for number, phase in enumerate(phases):
             entry = self.program.entries[phase.entry]
             base = phase.before(first_step)
+            if phase.every > 1:
+                self.table.begin_when(phase.every, phase.offset)
             for k, copy in enumerate(self._inputs(entry, phase)):
                 self._add_copy(copy, phase, base, barrier=k == 0)
-            self.add_entry(entry, phase.every, phase.offset)
+            self.add_entry(entry)
             runs = phase.runs(first_step, first_step + steps)
             fault = address_of(recorder.faults[number:])
             for k, copy in enumerate(self._outputs(entry, phase, runs, recorder, fault)):
                 self._add_copy(copy, phase, base, barrier=k == 0)
+            if phase.every > 1:
+                self.table.end_when()
         self.table.watch_faults(recorder.faults)
         return recorder
 
     def add_profile(self, entry: Entry, stamp: int, repeat: int) -> Array:
-        """Launches with a time stamp before and after each: the times, int64 [repeat, n + 1] ns."""
-        slots = len(entry.launches) + 1
+        """Launches with a time stamp before and after each: int64 [repeat, 1 + launches] ns.
+
+        Column 1 + i is what launch i of `entry.flat` took in a run, all iterations together.
+        """
+        slots = len(entry.flat) + 1
         times = np.zeros((repeat, slots), np.int64)
         self.table.hold(times)
-        arguments = [address_of(times), self.table.control_address, slots]
-        self.table.add(stamp, [*arguments, 0], 1, True)
-        for number, launch in enumerate(entry.launches):
-            self.add_launch(launch, True)
-            self.table.add(stamp, [*arguments, number + 1], 1, True)
+        stamps = Stamp(stamp, [address_of(times), self.table.control_address, slots])
+        stamps.after_launch(self.table)
+        self.add_steps(entry.launches, stamps)
         return times
 
-    def _arguments(self, segment: Segment) -> list[int]:
+    def _address(self, slot: Slot) -> int | Moving:
+        """Where a slot points to, and how loops move it."""
+        at = self.arena + slot.offset
+        return Moving(at, slot.strides, slot.swaps) if slot.moves else at
+
+    def _arguments(self, segment: Segment) -> list[int | Moving]:
         """The 8-byte slots of a segment's arguments: addresses, integers, bits of floats."""
-        slots = []
+        slots: list[int | Moving] = []
         kernel = self.program.kernels[segment.kernel]
         for parameter, value in zip(kernel.params, segment.args, strict=True):
             if isinstance(value, Slot):
-                slots.append(self.arena + value.offset)
+                slots.append(self._address(value))
             elif parameter.dtype == "f64":
                 slots.append(struct.unpack("<q", struct.pack("<d", value))[0])
             else:
@@ -169,4 +214,4 @@ class TableBuilder:
                      copy.target_stride, copy.index_stride]
         self.table.hold(copy.index)
         self.table.add(self.copy_rows, arguments, -(-copy.rows // per_chunk), barrier,
-                       phase.every, phase.offset)
+                       copy.rows * copy.row_bytes / 4)

@@ -308,7 +308,7 @@ def program_jobs(program: Program) -> list[Job]:
     """One job for every kernel of `program`."""
     lines: dict[int, dict[str, None]] = {}
     for entry in program.entries.values():
-        for launch in entry.launches:
+        for launch in entry.flat:
             for segment in (s for stage in launch.stages for s in stage):
                 lines.setdefault(segment.kernel, {}).update(dict.fromkeys(launch.lines))
     used = {name for kernel in program.kernels for name in kernel.tiles}

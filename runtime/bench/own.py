@@ -36,7 +36,8 @@ def network(
         parameters=sum(port.type.size for port in program.persistent if port.role == "param"),
         batch=batch_size(entry),
         version=version(program),
-        launches=tuple((launch.flops, launch.bytes) for launch in entry.launches),
+        launches=tuple((launch.flops * runs, launch.bytes * runs)
+                       for launch, runs in zip(entry.flat, entry.runs, strict=True)),
     )
 
 

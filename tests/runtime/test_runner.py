@@ -115,7 +115,9 @@ def test_the_text_of_the_runner_runs_in_plain_python() -> None:
     assert address is not None
     table = Table(1)
     table.add(address, [11], 3, barrier=False)
-    table.add(address, [22], 2, barrier=True, every=2, offset=1)
+    table.begin_when(every=2, offset=1)
+    table.add(address, [22], 2, barrier=True)
+    table.end_when()
     table.finish().rewind(steps=3, first_step=4, spins=10)
     kernel_function(RUNNER)(table.control_address, 0)
     first, second = [(11, 0), (11, 1), (11, 2)], [(22, 0), (22, 1)]
