@@ -235,6 +235,8 @@ def flops_of(body: Graph) -> int:
             whole = node.op.emit(node)
             parts = [(p.contraction, p.shape) for p in whole.phases] or [(whole, node.type.shape)]
             total += sum(2 * math.prod(c.extents) * math.prod(shape) for c, shape in parts)
+        elif node.op.kind is Kind.ROUTINE:
+            total += node.op.emit(node).flops
         elif node.op.kind is Kind.ELEMENTWISE:
             total += node.type.size
         elif node.op.kind is Kind.REDUCE:

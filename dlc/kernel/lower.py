@@ -13,6 +13,7 @@ from dlc.kernel.ir import computing, function_text
 from dlc.kernel.loops import LoopWriter
 from dlc.kernel.nest import analyse
 from dlc.ops import leaf
+from dlc.ops.higher import ITEM
 from dlc.passes.components import components
 from dlc.passes.plan_memory import Scratch
 from dlc.program import Kernel, Parameter
@@ -56,6 +57,8 @@ def _lower_component(part: Graph, isa: Any, aliases: Mapping[Node, Node]) -> Low
         return _lower_tiles(part, isa, aliases)
     if any(n.op.kind is Kind.SCATTER for n in nodes):
         return _lower_scatter(part, aliases)
+    if any(n.op.kind is Kind.ROUTINE for n in nodes):
+        return _lower_routine(part)
     return _lower_loops(part, aliases)
 
 
@@ -91,7 +94,8 @@ def buffers(part: Graph, aliases: Mapping[Node, Node]) -> Buffers:
 
 def doc_lines(part: Graph) -> list[str]:
     """The kernel's docstring: what it computes, and the user's lines that it serves."""
-    ops = [n.op.name for n in part.nodes() if n.op.kind not in (Kind.LEAF, Kind.VIEW)]
+    ops = [n.op.name for n in part.nodes()
+           if n.op.kind not in (Kind.LEAF, Kind.VIEW) and n.op is not ITEM]
     what = " ".join(dict.fromkeys(ops)) or "copy"
     locs = dict.fromkeys(str(loc) for n in part.nodes()
                          if n.op not in (leaf.INPUT, leaf.CONSTANT)  # all share a constant
@@ -107,13 +111,17 @@ def doc_lines(part: Graph) -> list[str]:
 
 
 def _lower_loops(part: Graph, aliases: Mapping[Node, Node]) -> Lowered:
+    return Lowered(((loops(part, aliases),),))
+
+
+def loops(part: Graph, aliases: Mapping[Node, Node]) -> Work:
+    """The part as one loop nest."""
     table = buffers(part, aliases)
     emitter = Emitter(table.loads, table.stores)
     chunks = LoopWriter(analyse(part), emitter).write()
     text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
                          emitter.stack[0].statements)
-    kernel = Kernel(part.name, tuple(table.params), text)
-    return Lowered(((Work(kernel, tuple(table.operands), chunks),),))
+    return Work(Kernel(part.name, tuple(table.params), text), tuple(table.operands), chunks)
 
 
 def _lower_tiles(part: Graph, isa: Any, aliases: Mapping[Node, Node]) -> Lowered:
@@ -143,3 +151,10 @@ def _lower_scatter(part: Graph, aliases: Mapping[Node, Node]) -> Lowered:
                          emitter.stack[0].statements)
     kernel = Kernel(part.name, tuple(table.params), text)
     return Lowered(((Work(kernel, tuple(table.operands), chunks),),))
+
+
+def _lower_routine(part: Graph) -> Lowered:
+    """A routine's own text, after the loops that prepare its operands."""
+    from dlc.kernel.routine import lower_routine
+
+    return lower_routine(part, lambda graph: loops(graph, {}))

@@ -43,6 +43,7 @@ from dlc.ops import (  # noqa: E402  the records need `register`
     gather,
     higher,
     leaf,
+    linalg_factor,
     reduce,
     view,
     window,
@@ -54,5 +55,5 @@ _methods.install()
 _numpy_calls.install()
 
 __all__ = ["REGISTRY", "batching", "contract", "convert", "elementwise", "gather", "higher", "leaf",
-           "operand_count", "reduce",
+           "linalg_factor", "operand_count", "reduce",
            "register", "view", "window"]

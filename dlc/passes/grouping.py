@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from dlc.graph import Graph, Kind, Node
 from dlc.ops import leaf, view
 from dlc.ops.axes import Axis, AxisClasses, carried, classes_of
+from dlc.ops.higher import ITEM
+from dlc.ops.routine import result_types
 from dlc.ops.window import FOLD
 from dlc.passes.recompute import CHEAP, recomputed_nodes
 from dlc.types import Type
@@ -58,6 +60,11 @@ def is_scalar_work(node: Node) -> bool:
     return node.op.kind is Kind.ELEMENTWISE and node.type.size == 1
 
 
+def is_routine_result(node: Node) -> bool:
+    """Whether the node projects a result of a routine that has several."""
+    return node.op is ITEM and node.args[0].op.kind is Kind.ROUTINE
+
+
 def reads_own(reader: Node, node: Node) -> bool:
     """Whether each element of `reader` reads `node` at its own index; a reduction or contraction
     may read more axes than it has."""
@@ -70,7 +77,7 @@ def reads_own(reader: Node, node: Node) -> bool:
 def work_of(node: Node) -> int:
     """Elements that a node walks."""
     operand = max((a.type.size for a in node.args if isinstance(a.type, Type)), default=1)
-    own = int(node.type.size)
+    own = sum(int(t.size) for t in result_types(node))
     return max(own, operand) if node.op.kind is Kind.REDUCE else own
 
 
@@ -88,11 +95,20 @@ class Fuser:
         self.edges: dict[Node, list[Edge]] = {}
         self.readers: dict[Node, set[Node]] = {}
         for position, node in enumerate(self.order):
-            if self.computes(node):
+            if is_routine_result(node):
+                self._add_result(node, position)
+            elif self.computes(node):
                 self.group[node] = Group([node], position, work_of(node), frozenset([node.op.kind]))
                 self.edges[node] = self._edges(node)
                 for edge in self.edges[node]:
                     self.readers.setdefault(edge.producer, set()).add(node)
+
+    def _add_result(self, item: Node, position: int) -> None:
+        """A result of a routine belongs to the routine's group, whatever becomes of the others."""
+        group = self.group[item.args[0]]
+        group.members.append(item)
+        group.position = position
+        self.group[item], self.edges[item] = group, []
 
     def _free_scalars(self) -> set[Node]:
         """Scalars that follow from scalar inputs alone: they cost nothing to recompute."""
@@ -164,7 +180,7 @@ class Fuser:
                                              for e in self.edges[n])]
         for first, second in itertools.combinations(aligned, 2):
             a, b = self.group[first], self.group[second]
-            loops = not (a.kinds | b.kinds) & {Kind.CONTRACT, Kind.SCATTER}
+            loops = not (a.kinds | b.kinds) & {Kind.CONTRACT, Kind.SCATTER, Kind.ROUTINE}
             if a is b or not loops or producer.type.size < max(a.work, b.work):
                 continue
             if independent(self, a, b) and self._parallel_enough(a, b):
@@ -187,7 +203,7 @@ class Fuser:
 
     def may_merge(self, first: Group, second: Group, edge: Edge) -> bool:
         """The fusion table (docs/fusion.md)."""
-        if Kind.SCATTER in first.kinds | second.kinds:
+        if (first.kinds | second.kinds) & {Kind.SCATTER, Kind.ROUTINE}:
             return False
         if second.contraction is not None:
             return self._prologue(first, second, edge)

@@ -39,7 +39,7 @@ def _anchored(node: Node, readers: dict[Node, list[Node]], roots: set[Node]) -> 
     stack = [(node, r) for r in readers[node]]
     while stack:
         value, reader = stack.pop()
-        if reader.op.kind in (Kind.CONTRACT, Kind.SCATTER, Kind.GATHER):
+        if reader.op.kind in (Kind.CONTRACT, Kind.SCATTER, Kind.GATHER, Kind.ROUTINE):
             return True
         if reader.op.kind is Kind.VIEW:
             if len(carried(reader, value)) < sum(int(d) != 1 for d in value.type.shape):

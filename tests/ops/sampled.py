@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from dlc.graph import Build, Graph, Node, Op, building, make
-from dlc.ops import REGISTRY, leaf
-from dlc.types import Type, dtype, f64
+from dlc.ops import REGISTRY, higher, leaf
+from dlc.types import TupleType, Type, dtype, f64
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,11 @@ def inputs_for(arrays: Sequence[np.ndarray]) -> tuple[Node, ...]:
 
 
 def graph_of(sample: Sample) -> Graph:
-    """The graph of the single operator."""
+    """The graph of the single operator, with an output for each of its results."""
     with building(Build()):
         inputs = inputs_for(sample.arrays)
-        return Graph(sample.op.name, inputs, (make(sample.op, inputs, **sample.attrs),), ("y",))
+        node = make(sample.op, inputs, **sample.attrs)
+        if not isinstance(node.type, TupleType):
+            return Graph(sample.op.name, inputs, (node,), ("y",))
+        results = tuple(higher.item(node, i) for i in range(len(node.type.items)))
+        return Graph(sample.op.name, inputs, results, tuple(f"y{i}" for i in range(len(results))))

@@ -7,8 +7,9 @@ from typing import Any
 
 import dlc
 from dlc import f32, i32, nn, optim, tanh
-from dlc.graph import Graph, Kind, Node
+from dlc.graph import Graph, Kind, Node, make
 from dlc.ops import higher
+from dlc.ops.linalg_factor import CHOLESKY
 from dlc.passes import run_pipeline
 from tests.documents import ROOT
 
@@ -167,6 +168,14 @@ def test_recompute() -> None:
 
     assert sorted(launches(f)) == [["matmul"], ["matmul", "tanh"], ["mul", "sub", "matmul"],
                                    ["mul", "sub", "sum"]]
+
+
+def test_routine() -> None:
+    def f(a: f32[64, 64]) -> Node:
+        root = make(CHOLESKY, (dlc.exp(a),))
+        return dlc.exp(make(CHOLESKY, (root.T * 2.0,)))
+
+    assert launches(f) == [["exp"], ["cholesky"], ["mul"], ["cholesky"], ["exp"]]
 
 
 def test_twins() -> None:

@@ -1,0 +1,73 @@
+"""Routines: operators whose kernel is a text of its own (sorts, factorizations, a user's function).
+
+A routine's text is one function in the dialect of docs/ir.md over flat C-contiguous buffers:
+
+    def NAME(operands..., results..., workspaces..., chunk):
+
+One call does chunk `chunk` of `chunks`, which may run in any order and at the same time. It may
+read its operands anywhere; it writes its own part of results and workspaces only. Operands and
+results in half precisions are f32 there: they are converted before and after.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import Template
+from typing import Any
+
+from dlc.graph import Node
+from dlc.types import DType, TupleType, Type, accumulator
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Memory that a routine needs while it runs: `size` elements for each of its chunks."""
+
+    dtype: DType
+    size: int
+
+
+@dataclass(frozen=True)
+class Routine:
+    """What the record of a ROUTINE emits: the text of its function and how it is called.
+
+    `functions` is the text of functions that it calls beside primitives and the prelude; `flops`
+    counts the arithmetic of all chunks, for reports.
+    """
+
+    text: str
+    chunks: int
+    workspaces: tuple[Workspace, ...] = ()
+    functions: str = ""
+    flops: int = 0
+
+    def parameters(self) -> list[str]:
+        """The names of operands, results and workspaces in the text, without `chunk`."""
+        function = ast.parse(self.text).body[0]
+        assert isinstance(function, ast.FunctionDef)
+        return [a.arg for a in function.args.args][:-1]
+
+
+def filled(text: str, **values: Any) -> str:
+    """A routine's text with `$name` replaced: sizes, dtypes ($T) and other words."""
+    return Template(text).substitute({k: str(v) for k, v in values.items()})
+
+
+def result_types(node: Node) -> tuple[Type, ...]:
+    """The types of a node's results."""
+    return tuple(node.type.items) if isinstance(node.type, TupleType) else (node.type,)
+
+
+def batch_count(shape: Sequence[Any], core: int) -> int:
+    """How many arrays of the last `core` axes there are: the chunks of a batched routine."""
+    count = 1
+    for d in shape[:len(shape) - core]:
+        count *= int(d)
+    return count
+
+
+def kernel_dtype(type_: Type) -> str:
+    """The dtype in which a routine's text holds values of `type_`: half precisions are f32."""
+    return accumulator(type_.dtype).name if type_.dtype.is_float else type_.dtype.name
