@@ -53,6 +53,7 @@ from dlc.text import parse_graph, print_graph
 from dlc.trace import trace
 from dlc.transform import grad, hvp, jvp, value_and_grad, vjp
 from dlc.types import Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
+from dlc.vectorize import vmap
 
 __all__ = [
     "Compiled", "DlcError", "Graph", "Loaded", "Loss", "Node", "Phase", "Task", "Type", "abs",
@@ -64,7 +65,7 @@ __all__ = [
     "parse_graph", "phase", "power", "print_graph", "prod", "random", "relu", "reshape", "round",
     "rsqrt", "sigmoid", "sign", "sin", "sqrt", "square", "state", "stop_gradient", "sum", "take",
     "tanh", "task", "trace", "training", "transpose", "u8", "u32", "update_state", "value_and_grad",
-    "variance", "vjp", "where", "window",
+    "variance", "vjp", "vmap", "where", "window",
 ]
 
 hide_own_frames()

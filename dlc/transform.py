@@ -29,7 +29,8 @@ class Body:
     graph: Graph
     operands: tuple[Node, ...]
     results: int
-    single: bool
+    # what the function returned: the nesting of its results
+    structure: Any
     updates: tuple[str, ...]
     checks: tuple[Check, ...]
 
@@ -67,8 +68,7 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     fresh = [leaf.input_(n.name or f"x{i}", n.type) for i, n in enumerate(leaves)]
     before = _Effects.now()
     result = function(*unflatten(list(args), list(fresh)))
-    single = not isinstance(result, (tuple, list))
-    outputs = [as_node(r) for r in ([result] if single else result)]
+    outputs = [as_node(r) for r in flatten(result)]
     updates, checks = before.since()
     everything = [*outputs, *updates.values(), *(c.bad for c in checks)]
     holes = {w: leaf.input_(w.name or "captured", w.type) for w in watched}
@@ -76,7 +76,7 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     body, captured = _lift(inner, [*fresh, *holes.values()])
     name = getattr(function, "__name__", "body").strip("<>")
     graph = Graph(name, (*fresh, *holes.values(), *captured.values()), tuple(body))
-    return Body(graph, (*leaves, *watched, *captured), len(outputs), single, tuple(updates),
+    return Body(graph, (*leaves, *watched, *captured), len(outputs), result, tuple(updates),
                 tuple(checks))
 
 
@@ -162,7 +162,7 @@ def value_and_grad(function: Callable[..., Any], wrt: Wrt = 0) -> Callable[..., 
         values = results_of(body, node)
         total = len(body.graph.outputs)
         grads = [higher.item(node, total + i) for i in range(wanted)]
-        return (values[0] if body.single else tuple(values)), _nested(wrt, args, places, grads)
+        return unflatten(body.structure, values), _nested(wrt, args, places, grads)
 
     return derived
 
@@ -202,8 +202,7 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
         grads = [higher.item(node, total + i) for i in range(wanted)]
         return _nested(places if len(args) > 1 else 0, args, places, grads)
 
-    results = outputs[:body.results]
-    return (results[0] if body.single else tuple(results)), pullback
+    return unflatten(body.structure, outputs[:body.results]), pullback
 
 
 def grad_node(body: Body, order: Sequence[int], wanted: int, cotangent: Node) -> Node:
@@ -271,7 +270,7 @@ def jvp(function: Callable[..., Any], args: Sequence[Any], tangents: Sequence[An
     values = results_of(body, node)
     total = len(body.graph.outputs)
     pushed = [higher.item(node, total + i) for i in range(body.results)]
-    return (values[0], pushed[0]) if body.single else (tuple(values), tuple(pushed))
+    return unflatten(body.structure, values), unflatten(body.structure, pushed)
 
 
 def _tangent(function: Callable[..., Any], tangent: Any, x: Node) -> Node:
