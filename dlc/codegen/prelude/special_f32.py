@@ -1,4 +1,4 @@
-"""Prelude, f32: error function, its inverse, power.
+"""Prelude, f32: error function, power.
 
 Kernel text like exp_log_f32.py, whose functions it calls.
 """
@@ -25,35 +25,6 @@ def erf_f32(x: f32) -> f32:
     q = fma(q, b, f32(0.00016645092))
     y = select(a < f32(0.9), fma(a, p, a), f32(1.0) - exp_f32(-q))
     return bitcast_f32(i32(bitcast_i32(y) | i32(bits & i32(-2147483648))))
-
-
-def erfinv_f32(x: f32) -> f32:
-    """The inverse of erf on (-1, 1); +-1 give infinities, beyond is NaN.
-
-    x times a polynomial in w = -ln(1 - x**2), or in sqrt(w) from w = 5 on: Giles, "Approximating
-    the erfinv function", GPU Computing Gems, 2011; coefficients fitted anew.
-    """
-    w = f32(0.0) - log_f32(fma(-x, x, f32(1.0)))
-    p = fma(f32(-5.4199867e-09), w, f32(1.4757894e-07))
-    p = fma(p, w, f32(-1.3124486e-06))
-    p = fma(p, w, f32(7.628671e-07))
-    p = fma(p, w, f32(5.361021e-05))
-    p = fma(p, w, f32(-0.00014228698))
-    p = fma(p, w, f32(-0.0023208195))
-    p = fma(p, w, f32(0.011542589))
-    p = fma(p, w, f32(0.23201485))
-    p = fma(x, f32(0.8862269), x * w * p)
-    s = sqrt(w) - f32(3.125)
-    q = fma(f32(-0.0002025379), s, f32(-0.000103897444))
-    q = fma(q, s, f32(0.0013519723))
-    q = fma(q, s, f32(-0.0026436017))
-    q = fma(q, s, f32(0.0037638915))
-    q = fma(q, s, f32(-0.0052762036))
-    q = fma(q, s, f32(0.0070511717))
-    q = fma(q, s, f32(1.0037174))
-    q = fma(q, s, f32(2.9583201))
-    y = select(w < f32(5.0), p, x * q)
-    return select(w == bitcast_f32(i32(0x7F800000)), x * w, y)
 
 
 def power_f64(a: f64, y: f64) -> f64:
