@@ -9,6 +9,7 @@ from dlc.ops.contract import matmul
 from dlc.ops.convert import as_node as asarray
 from dlc.ops.convert import broadcast_to, cast
 from dlc.ops.convolution import conv, conv_transpose
+from dlc.ops.einsum import einsum
 from dlc.ops.elementwise import abs_ as abs
 from dlc.ops.elementwise import (
     ceil,
@@ -38,6 +39,7 @@ from dlc.ops.elementwise import (
 from dlc.ops.elementwise import round_ as round
 from dlc.ops.gather import one_hot, take
 from dlc.ops.leaf import iota
+from dlc.ops.products import bilinear, cross, dot, inner, kron, multi_dot, outer, tensordot, vdot
 from dlc.ops.reduce import all_ as all
 from dlc.ops.reduce import any_ as any
 from dlc.ops.reduce import argmax, argmin, logsumexp, mean, prod, variance
@@ -57,15 +59,16 @@ from dlc.vectorize import vmap
 
 __all__ = [
     "Compiled", "DlcError", "Graph", "Loaded", "Loss", "Node", "Phase", "Task", "Type", "abs",
-    "all", "any", "argmax", "argmin", "asarray", "augment", "bf16", "bool_", "broadcast_to", "cast",
-    "ceil", "clip", "compile", "concat", "conv", "conv_transpose", "cos", "erf", "evaluate", "exp",
-    "expm1", "f16", "f32", "f64", "flip", "floor", "grad", "hvp", "i32", "i64", "init", "iota",
-    "isfinite", "jvp", "latest_state", "log", "log1p", "logsumexp", "loss", "matmul", "max",
-    "maximum", "mean", "min", "minimum", "nn", "one_hot", "optim", "pad", "parameter",
-    "parse_graph", "phase", "power", "print_graph", "prod", "random", "relu", "reshape", "round",
-    "rsqrt", "sigmoid", "sign", "sin", "sqrt", "square", "state", "stop_gradient", "sum", "take",
-    "tanh", "task", "trace", "training", "transpose", "u8", "u32", "update_state", "value_and_grad",
-    "variance", "vjp", "vmap", "where", "window",
+    "all", "any", "argmax", "argmin", "asarray", "augment", "bf16", "bilinear", "bool_",
+    "broadcast_to", "cast", "ceil", "clip", "compile", "concat", "conv", "conv_transpose", "cos",
+    "cross", "dot", "einsum", "erf", "evaluate", "exp", "expm1", "f16", "f32", "f64", "flip",
+    "floor", "grad", "hvp", "i32", "i64", "init", "inner", "iota", "isfinite", "jvp", "kron",
+    "latest_state", "log", "log1p", "logsumexp", "loss", "matmul", "max", "maximum", "mean", "min",
+    "minimum", "multi_dot", "nn", "one_hot", "optim", "outer", "pad", "parameter", "parse_graph",
+    "phase", "power", "print_graph", "prod", "random", "relu", "reshape", "round", "rsqrt",
+    "sigmoid", "sign", "sin", "sqrt", "square", "state", "stop_gradient", "sum", "take", "tanh",
+    "task", "tensordot", "trace", "training", "transpose", "u8", "u32", "update_state",
+    "value_and_grad", "variance", "vdot", "vjp", "vmap", "where", "window",
 ]
 
 hide_own_frames()
