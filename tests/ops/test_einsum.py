@@ -90,7 +90,8 @@ PRODUCTS: dict[str, tuple[Any, Any, tuple[tuple[int, ...], ...]]] = {
                   ((4, 5), (5, 2), (2, 7), (7, 3))),
     "multi_dot of vectors": (lambda *a: dlc.multi_dot(a), lambda *a: np.linalg.multi_dot(a),
                              ((5,), (5, 2), (2,))),
-    "bilinear": (lambda *a: dlc.bilinear(*a), lambda x, y, w, b: np.einsum("ni,oij,nj->no", x, w, y) + b,
+    "bilinear": (lambda *a: dlc.bilinear(*a),
+                 lambda x, y, w, b: np.einsum("ni,oij,nj->no", x, w, y) + b,
                  ((4, 3), (4, 2), (5, 3, 2), (5,))),
 }
 
