@@ -132,6 +132,13 @@ def walk(steps: Sequence[Step], counts: tuple[int, ...] = ()) -> Iterator[
             yield step, counts
 
 
+def place(slot: Slot, iterations: Sequence[int]) -> int:
+    """The offset of `slot` in these iterations of the loops around it."""
+    strides = sum(s * t for s, t in zip(slot.strides, iterations, strict=False))
+    return slot.offset + strides + sum(
+        s * (t % 2) for s, t in zip(slot.swaps, iterations, strict=False))
+
+
 def sweep(slot: Slot, counts: Sequence[int]) -> tuple[int, int]:
     """The lowest and the highest offset of `slot` in loops that run `counts` times."""
     low = high = slot.offset
@@ -142,33 +149,37 @@ def sweep(slot: Slot, counts: Sequence[int]) -> tuple[int, int]:
     return low, high
 
 
+def stands(slot: Slot, counts: Sequence[int]) -> Iterator[Slot]:
+    """`slot` without its swaps: once for every combination of even and odd iterations."""
+    swaps = [swap for swap, count in zip(slot.swaps, counts, strict=False) if swap and count > 1]
+    for odd in itertools.product((0, 1), repeat=len(swaps)):
+        yield Slot(slot.offset + sum(o * s for o, s in zip(odd, swaps, strict=True)), slot.strides)
+
+
 def may_meet(a: Slot, a_bytes: int, b: Slot, b_bytes: int, counts: Sequence[int]) -> bool:
     """Whether two buffers share a byte in some iteration of the loops around both.
 
-    Exact where both move alike; else what they sweep over all iterations is compared.
+    Exact where both move by the same strides; else what they sweep over all iterations counts.
     """
-    if not a.moves and not b.moves:
-        return a.offset < b.offset + b_bytes and b.offset < a.offset + a_bytes
-    swapped = sorted({d for slot in (a, b) for d, swap in enumerate(slot.swaps)
-                      if swap and d < len(counts) and counts[d] > 1})
-    for odd in itertools.product((False, True), repeat=len(swapped)):
-        chosen = {d for d, is_odd in zip(swapped, odd, strict=True) if is_odd}
-        if _sweeps_meet(_at(a, chosen), a_bytes, _at(b, chosen), b_bytes, counts):
+    for odd in itertools.product((False, True), repeat=_swapping(a, b, counts)):
+        first, second = _at(a, odd), _at(b, odd)
+        lows = (first.offset,) * 2, (second.offset,) * 2
+        if a.strides != b.strides:
+            lows = sweep(first, counts), sweep(second, counts)
+        if lows[0][0] < lows[1][1] + b_bytes and lows[1][0] < lows[0][1] + a_bytes:
             return True
     return False
 
 
-def _at(slot: Slot, odd: set[int]) -> Slot:
-    """The slot in iterations that are odd in the loops `odd`, even in the others."""
-    away = sum(swap for d, swap in enumerate(slot.swaps) if d in odd)
+def _swapping(a: Slot, b: Slot, counts: Sequence[int]) -> int:
+    """How many of the outermost loops it takes to reach the last one in which a or b swaps."""
+    return min(max(len(a.swaps), len(b.swaps)), len(counts))
+
+
+def _at(slot: Slot, odd: Sequence[bool]) -> Slot:
+    """The slot in the iterations that are odd as `odd` says, loop by loop."""
+    away = sum(swap for swap, is_odd in zip(slot.swaps, odd, strict=False) if is_odd)
     return Slot(slot.offset + away, slot.strides)
-
-
-def _sweeps_meet(a: Slot, a_bytes: int, b: Slot, b_bytes: int, counts: Sequence[int]) -> bool:
-    if a.strides == b.strides:
-        return a.offset < b.offset + b_bytes and b.offset < a.offset + a_bytes
-    (low_a, high_a), (low_b, high_b) = sweep(a, counts), sweep(b, counts)
-    return low_a < high_b + b_bytes and low_b < high_a + a_bytes
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from dlc.program import Entry, Kernel, Launch, Port, Program, Segment, Slot
+from dlc.program import (
+    Branch,
+    Entry,
+    Kernel,
+    Launch,
+    Loop,
+    Port,
+    Program,
+    Segment,
+    Slot,
+    Step,
+    may_meet,
+    stands,
+    sweep,
+    walk,
+)
 from dlc.types import DTYPES
 
 ELEMENT_BYTES = {**{name: d.bytes for name, d in DTYPES.items()}, "u16": 2, "u64": 8}
@@ -27,8 +42,9 @@ def check_program(program: Program) -> None:
     for entry in program.entries.values():
         for port in (*entry.inputs, *entry.outputs):
             _check_port(program, entry.name, port)
-        for index, launch in enumerate(entry.launches):
-            _check_launch(program, entry, index, launch)
+        _check_steps(program, entry, entry.launches, ())
+        for index, (launch, counts) in enumerate(walk(entry.launches)):
+            _check_launch(program, entry, index, launch, counts)
 
 
 def _check_kernel(program: Program, kernel: Kernel) -> None:
@@ -66,8 +82,35 @@ def _check_port(program: Program, where: str, port: Port) -> None:
         raise ProgramError(f"{program.name}: {what} of role fault is no i32 scalar")
 
 
-def _check_launch(program: Program, entry: Entry, index: int, launch: Launch) -> None:
+def _check_steps(program: Program, entry: Entry, steps: Sequence[Step],
+                 counts: tuple[int, ...]) -> None:
+    """Loops run a number of times, flags of branches lie in the arena."""
+    for step in steps:
+        if isinstance(step, Loop):
+            if not 0 <= step.count < 2**31:
+                raise ProgramError(f"{entry.name}: loop {step.name} runs {step.count} times")
+            _check_steps(program, entry, step.launches, (*counts, step.count))
+        elif isinstance(step, Branch):
+            what = f"{entry.name}: the flag of branch {step.name}"
+            _check_moves(program, what, step.flag, 1, counts)
+            _check_steps(program, entry, (*step.then, *step.otherwise), counts)
+
+
+def _check_moves(program: Program, what: str, slot: Slot, count: int,
+                 counts: Sequence[int]) -> None:
+    """`count` bytes at `slot` lie in the arena in every iteration."""
+    if max(len(slot.strides), len(slot.swaps)) > len(counts):
+        raise ProgramError(f"{what} moves with {max(len(slot.strides), len(slot.swaps))} loops, "
+                           f"{len(counts)} are around it")
+    if 0 not in counts:
+        low, high = sweep(slot, counts)
+        _check_range(program, what, low, high - low + count)
+
+
+def _check_launch(program: Program, entry: Entry, index: int, launch: Launch,
+                  counts: Sequence[int]) -> None:
     where = f"{entry.name}, launch {index} ({launch.name})"
+    extents = extents_of(program, entry, index)
     for stage in launch.stages:
         for segment in stage:
             if not 0 <= segment.kernel < len(program.kernels):
@@ -75,11 +118,13 @@ def _check_launch(program: Program, entry: Entry, index: int, launch: Launch) ->
                                    f"{len(program.kernels)}")
             if not 0 <= segment.chunks < 2**31:
                 raise ProgramError(f"{where}: {segment.chunks} chunks")
-            _check_arguments(program, where, program.kernels[segment.kernel], segment)
-        _check_stage(program, entry, where, index, stage)
+            _check_arguments(program, where, segment, extents, counts)
+        _check_stage(program, where, stage, extents, counts)
 
 
-def _check_arguments(program: Program, where: str, kernel: Kernel, segment: Segment) -> None:
+def _check_arguments(program: Program, where: str, segment: Segment, extents: dict[Slot, int],
+                     counts: Sequence[int]) -> None:
+    kernel = program.kernels[segment.kernel]
     if len(segment.args) != len(kernel.params):
         raise ProgramError(f"{where}: kernel {kernel.name} takes {len(kernel.params)} arguments, "
                            f"got {len(segment.args)}")
@@ -88,52 +133,80 @@ def _check_arguments(program: Program, where: str, kernel: Kernel, segment: Segm
         if parameter.kind == "pointer":
             if not isinstance(value, Slot):
                 raise ProgramError(f"{what} is a pointer, got {value!r}")
-            _check_range(program, what, value.offset, 0)
-            if value.offset % ELEMENT_BYTES[parameter.dtype]:
-                raise ProgramError(f"{what}: offset {value.offset} is not aligned")
+            _check_moves(program, what, value, 0, counts)
+            _check_pointer(what, value, ELEMENT_BYTES[parameter.dtype], extents, counts)
         elif isinstance(value, Slot) or (isinstance(value, float) and parameter.dtype == "i64"):
             raise ProgramError(f"{what} is an {parameter.dtype}, got {value!r}")
         elif parameter.dtype == "i64" and not -2**63 <= value < 2**63:
             raise ProgramError(f"{what}: {value} is no i64")
 
 
-def _check_stage(program: Program, entry: Entry, where: str, index: int,
-                 stage: tuple[Segment, ...]) -> None:
+def _check_pointer(what: str, slot: Slot, size: int, extents: dict[Slot, int],
+                   counts: Sequence[int]) -> None:
+    """A pointer is aligned to its elements wherever it stands, and one that moves stays, over all
+    iterations, within buffers that stand still."""
+    for bytes_ in (slot.offset, *slot.strides, *slot.swaps):
+        if bytes_ % size:
+            raise ProgramError(f"{what}: offset {bytes_} is not aligned")
+    if not slot.moves or 0 in counts:
+        return
+    if slot not in extents:
+        raise ProgramError(f"{what} moves, and no buffer says how large it is")
+    for place in stands(slot, counts):
+        low, high = sweep(place, counts)
+        end = high + extents[slot]
+        if not any(still.offset <= low and end <= still.offset + count
+                   for still, count in extents.items() if not still.moves):
+            raise ProgramError(f"{what} moves over bytes {low} to {end}, which is no buffer")
+
+
+def _check_stage(program: Program, where: str, stage: tuple[Segment, ...],
+                 extents: dict[Slot, int], counts: Sequence[int]) -> None:
     """Segments of one stage run at the same time: none may write what another one touches, nor
     may one get the same buffer twice and write it."""
-    extents = extents_of(program, entry, index)
-    uses = sorted((low, high, number, name, written) for number, segment in enumerate(stage)
-                  for low, high, name, written in _uses(program, segment, extents))
-    open_: list[tuple[int, int, int, str, bool]] = []
+    uses = sorted(((low, high, number, slot, name, written)
+                   for number, segment in enumerate(stage)
+                   for slot, name, written in _uses(program, segment)
+                   for low, high in [_reach(slot, extents, counts)]), key=lambda use: use[:3])
+    open_: list[tuple[int, int, int, Slot, str, bool]] = []
     for use in uses:
         open_ = [other for other in open_ if other[1] > use[0]]
         for other in open_:
-            if (use[4] or other[4]) and (use[2] != other[2] or use[0] == other[0]):
-                writer, reader = (use, other) if use[4] else (other, use)
+            same = use[2] == other[2] and use[3] != other[3]
+            if (use[5] or other[5]) and not same and may_meet(
+                    use[3], _size(use[3], extents), other[3], _size(other[3], extents), counts):
+                writer, reader = (use, other) if use[5] else (other, use)
                 raise ProgramError(
-                    f"{where}: segment {writer[2]} writes {writer[3]} (bytes {writer[0]} to "
-                    f"{writer[1]}) while segment {reader[2]} uses {reader[3]} (bytes {reader[0]} "
+                    f"{where}: segment {writer[2]} writes {writer[4]} (bytes {writer[0]} to "
+                    f"{writer[1]}) while segment {reader[2]} uses {reader[4]} (bytes {reader[0]} "
                     f"to {reader[1]})")
         open_.append(use)
 
 
-def extents_of(program: Program, entry: Entry, index: int) -> dict[int, int]:
-    """End of the buffer that starts at an offset while launch `index` of `entry` runs."""
-    ends: dict[int, int] = {}
+def _size(slot: Slot, extents: dict[Slot, int]) -> int:
+    return max(extents.get(slot, 0), 1)
+
+
+def _reach(slot: Slot, extents: dict[Slot, int], counts: Sequence[int]) -> tuple[int, int]:
+    """First byte and end of what a pointer names, over all iterations; at least one byte."""
+    low, high = sweep(slot, counts)
+    return low, high + _size(slot, extents)
+
+
+def extents_of(program: Program, entry: Entry, index: int) -> dict[Slot, int]:
+    """Bytes of the buffer that starts at a slot while launch `index` of `entry.flat` runs."""
+    found: dict[Slot, int] = {}
     for buffer in program.buffers:
         if buffer.entry in (entry.name, "") and buffer.first <= index <= buffer.last:
-            end = buffer.offset + buffer.bytes
-            ends[buffer.offset] = max(end, ends.get(buffer.offset, 0))
+            slot = Slot(buffer.offset, buffer.strides, buffer.swaps)
+            found[slot] = max(buffer.bytes, found.get(slot, 0))
     for port in (*program.persistent, *entry.inputs, *entry.outputs):
-        ends.setdefault(port.offset, port.offset + port.type.bytes)
-    return ends
+        found.setdefault(Slot(port.offset), port.type.bytes)
+    return found
 
 
-def _uses(program: Program, segment: Segment,
-          extents: dict[int, int]) -> Iterator[tuple[int, int, str, bool]]:
-    """(first byte, end, parameter, written) of every pointer argument, at least one byte each."""
+def _uses(program: Program, segment: Segment) -> Iterator[tuple[Slot, str, bool]]:
+    """(slot, parameter, written) of every pointer argument."""
     for parameter, value in zip(program.kernels[segment.kernel].params, segment.args, strict=True):
         if isinstance(value, Slot):
-            end = extents.get(value.offset, value.offset + 1)
-            yield value.offset, max(end, value.offset + 1), parameter.name, parameter.written
-
+            yield value, parameter.name, parameter.written

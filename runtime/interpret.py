@@ -14,7 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from dlc.program import Entry, Kernel, Launch, Port, Program, Segment, Slot, TileText
+from dlc.program import (
+    Entry,
+    Kernel,
+    Launch,
+    Loop,
+    Port,
+    Program,
+    Segment,
+    Slot,
+    Step,
+    TileText,
+    place,
+    walk,
+)
 from dlc.runtime.arena import ArenaProgram, Array, to_array
 from dlc.runtime.check import ELEMENT_BYTES, extents_of
 from dlc.runtime.control import CONTROL
@@ -82,26 +95,45 @@ class InterpretedProgram(ArenaProgram):
         self._alive()
         found = self.entry(entry)
         with np.errstate(all="ignore"):
-            for index, launch in enumerate(found.launches):
-                self._run_launch(found, index, launch)
+            self._run_steps(found, found.launches, 0, ())
 
-    def _run_launch(self, entry: Entry, index: int, launch: Launch) -> None:
+    def _run_steps(self, entry: Entry, steps: Sequence[Step], index: int,
+                   at: tuple[int, ...]) -> int:
+        """Run steps in iteration `at` of the loops around; the number of the launch after them."""
+        for step in steps:
+            if isinstance(step, Launch):
+                self._run_launch(entry, index, step, at)
+                index += 1
+            elif isinstance(step, Loop):
+                for iteration in range(step.count):
+                    self._run_steps(entry, step.launches, index, (*at, iteration))
+                index += len(list(walk(step.launches)))
+            else:
+                second = index + len(list(walk(step.then)))
+                if self._bytes(place(step.flag, at), 1)[0]:
+                    self._run_steps(entry, step.then, index, at)
+                else:
+                    self._run_steps(entry, step.otherwise, second, at)
+                index = second + len(list(walk(step.otherwise)))
+        return index
+
+    def _run_launch(self, entry: Entry, index: int, launch: Launch, at: tuple[int, ...]) -> None:
         extents = extents_of(self.program, entry, index)
         for stage in launch.stages:
             for segment in reversed(stage):
-                arguments = self._arguments(segment, extents)
+                arguments = self._arguments(segment, extents, at)
                 for chunk in reversed(range(segment.chunks)):
                     self._functions[segment.kernel](*arguments, chunk)
 
-    def _arguments(self, segment: Segment, extents: dict[int, int]) -> list[Any]:
+    def _arguments(self, segment: Segment, extents: dict[Slot, int],
+                   at: tuple[int, ...]) -> list[Any]:
         values: list[Any] = []
         kernel = self.program.kernels[segment.kernel]
         for parameter, value in zip(kernel.params, segment.args, strict=True):
             if isinstance(value, Slot):
-                size = ELEMENT_BYTES[parameter.dtype]
-                end = extents.get(value.offset, self.program.arena_bytes)
-                count = (end - value.offset) // size
-                flat = self._bytes(value.offset, count * size).view(NUMPY[parameter.dtype])
+                size, start = ELEMENT_BYTES[parameter.dtype], place(value, at)
+                count = extents.get(value, self.program.arena_bytes - start) // size
+                flat = self._bytes(start, count * size).view(NUMPY[parameter.dtype])
                 values.append(flat.view(Buffer))
             else:
                 values.append(np.float64(value) if parameter.dtype == "f64" else int(value))
