@@ -6,12 +6,13 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help train test lint types conformance faults bench clean
+.PHONY: help train test lint types conformance conformance-full faults bench clean
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
 	@echo "make test         lint, types and all tests (under 5 minutes on two cores)"
-	@echo "make conformance  compare with PyTorch and JAX; transcendentals over every f32 bit pattern"
+	@echo "make conformance  tests of PyTorch, JAX, ONNX and others: the cut of the day (docs/conformance.md)"
+	@echo "make conformance-full  all of them; writes the table of docs/conformance.md (up to 3 hours)"
 	@echo "make faults       plant faults one by one; the tests must catch each"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make clean        remove .venv, caches and build results"
@@ -29,7 +30,10 @@ types: $(VENV)/.test
 	$(BIN)/mypy
 
 conformance: $(VENV)/.conformance
-	$(BIN)/python -m pytest -q -m conformance
+	$(BIN)/python -m pytest -q -m conformance -n auto
+
+conformance-full: $(VENV)/.conformance
+	CONFORMANCE_FULL=1 $(BIN)/python -m pytest -q -m conformance -n auto --conformance-table
 
 faults: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m faults

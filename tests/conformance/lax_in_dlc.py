@@ -182,6 +182,10 @@ def conv_general_dilated(x: Any, w: Any, *, dimension_numbers: Any, window_strid
     low, high = ((0, 0, *(p[i] for p in padding)) for i in range(2))
     image = cropped_pad(image, low, high, none)
 
+    if any((k - 1) * d >= n for n, k, d in zip(image.shape[2:], kernel.shape[2:], rhs_dilation,
+                                               strict=True)):
+        raise Excluded("a kernel larger than the image: dlc refuses it, JAX gives no pixels")
+
     def one(part: Any, filters: Any) -> Any:
         return dlc.conv(part, filters, stride=tuple(window_strides), padding=0,
                         dilation=tuple(rhs_dilation), groups=feature_group_count)
