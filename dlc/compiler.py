@@ -245,7 +245,7 @@ def tell(compiled: Compiled, level: int) -> None:
             say(f"{entry} {record.name}: {record.nodes} nodes, {record.seconds * 1e3:.1f} ms")
             if level >= 3:
                 say(print_graph(record.graph))
-        for number, launch in enumerate(compiled.program.entries[entry].launches):
+        for number, launch in enumerate(compiled.program.entries[entry].flat):
             if level >= 2:
                 say(f"{entry} launch {number + 1}: {launch.name}, {', '.join(launch.lines)}")
     for kernel in compiled.kernels if level >= 4 else ():

@@ -50,6 +50,7 @@ class Table:
         self._moves: list[tuple[int, list[tuple[int, int, int]]]] = []
         self._arguments: list[int] = []
         self._held: list[Any] = []
+        self._new_phase = True
         # the phase that all begin with: whoever takes its one chunk looks for the first work
         self._rows.append([0, 0, 1, 0, 0, 0, 0, 0])
         self._starts = [0]

@@ -97,9 +97,10 @@ def pass_line(record: Record) -> str:
 
 def totals(program: Program, entry: Entry) -> str:
     """Launches, kernels, barriers, arithmetic and traffic of one step."""
-    used = {s.kernel for launch in entry.launches for stage in launch.stages for s in stage}
-    barriers = sum(launch.barrier + len(launch.stages) - 1 for launch in entry.launches)
-    work = sum(launch.flops for launch in entry.launches)
-    moved = sum(launch.bytes for launch in entry.launches)
-    return (f"{plural(len(entry.launches), 'launch')} a step, {plural(len(used), 'kernel')}, "
+    used = {s.kernel for launch in entry.flat for stage in launch.stages for s in stage}
+    runs = list(zip(entry.flat, entry.runs, strict=True))
+    barriers = sum((launch.barrier + len(launch.stages) - 1) * n for launch, n in runs)
+    work = sum(launch.flops * n for launch, n in runs)
+    moved = sum(launch.bytes * n for launch, n in runs)
+    return (f"{plural(sum(entry.runs), 'launch')} a step, {plural(len(used), 'kernel')}, "
             f"{plural(barriers, 'barrier')}, {flops(work)}, {size(moved)} moved")

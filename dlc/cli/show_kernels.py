@@ -13,10 +13,10 @@ def kernels(program: Program, entries: Sequence[Entry]) -> None:
     """Print the launches of `entries`; a kernel that was printed is named by its launch."""
     shown: dict[int, str] = {}
     for entry in entries:
-        for number, launch in enumerate(entry.launches):
+        for number, launch in enumerate(entry.flat):
             place = f"{number + 1}" if len(entries) == 1 else f"{entry.name} {number + 1}"
             print()
-            print(headline(place, len(entry.launches), launch))
+            print(headline(place, len(entry.flat), launch))
             for depth, stage in enumerate(launch.stages):
                 print(stage_line(program, launch, depth, stage, shown))
             new = [s.kernel for stage in launch.stages for s in stage if s.kernel not in shown]

@@ -23,13 +23,13 @@ def memory(program: Program, entries: Sequence[Entry]) -> None:
     for entry in entries:
         buffers = buffers_of(program, entry)
         print()
-        print(paint(f"{entry.name}: {plural(len(entry.launches), 'launch')}; a life is the first "
+        print(paint(f"{entry.name}: {plural(len(entry.flat), 'launch')}; a life is the first "
                     "and last launch that needs it", "bold"))
         table(buffers, names_of(entry), entry)
         print()
-        sums(buffers, len(entry.launches))
+        sums(buffers, len(entry.flat))
         print()
-        arena_map(program, buffers, len(entry.launches))
+        arena_map(program, buffers, len(entry.flat))
     print()
     bound = max(lower_bound(program, entry) for entry in program.entries.values())
     over = (program.peak_bytes / bound - 1) * 100 if bound else 0.0
@@ -74,7 +74,7 @@ def line_of(buffer: Buffer, entry: Entry) -> str:
     """The user's line that a value serves; workspace serves the lines of its launch."""
     if buffer.line or buffer.category != "workspace":
         return buffer.line
-    lines = entry.launches[buffer.first].lines if 0 <= buffer.first < len(entry.launches) else ()
+    lines = entry.flat[buffer.first].lines if 0 <= buffer.first < len(entry.flat) else ()
     return lines[0] if lines else ""
 
 
@@ -82,7 +82,7 @@ def life(buffer: Buffer, entry: Entry) -> str:
     """The launches from the first to the last that needs a value, counted from 1."""
     if buffer.category in PERSISTENT:
         return "always"
-    return f"{max(buffer.first, 0) + 1}-{min(buffer.last, len(entry.launches) - 1) + 1}"
+    return f"{max(buffer.first, 0) + 1}-{min(buffer.last, len(entry.flat) - 1) + 1}"
 
 
 def sums(buffers: Sequence[Buffer], count: int) -> None:
@@ -119,7 +119,7 @@ def union(buffers: Iterable[Buffer]) -> int:
 def lower_bound(program: Program, entry: Entry) -> int:
     """The most bytes alive at once in `entry`, in its order of launches, and the constants."""
     buffers = buffers_of(program, entry)
-    most = max(union(live(buffers, i)) for i in range(max(len(entry.launches), 1)))
+    most = max(union(live(buffers, i)) for i in range(max(len(entry.flat), 1)))
     literal = sum(-(-len(c.data) // 64) * 64 for c in program.constants)
     known = {b.offset for b in buffers}
     return most + (0 if any(c.offset in known for c in program.constants) else literal)

@@ -231,7 +231,7 @@ def opening(session: Session) -> str:
     program = session.compiled.program
     entry = next(iter(program.entries.values()))
     how = "found in the cache" if session.compiled.was_kept else f"{len(program.kernels)} kernels"
-    return (f"  {program.meta['parameters']:,} parameters, {plural(len(entry.launches), 'launch')} "
+    return (f"  {program.meta['parameters']:,} parameters, {plural(len(entry.flat), 'launch')} "
             f"a step, {size(program.peak_bytes)}, {plural(session.loaded.threads, 'thread')}\n"
             f"  compiled in {session.compile_s:.2f} s ({how})")
 
