@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -56,8 +57,8 @@ class Op:
              are several: the forward rule where deriving it from `grad` or `pull` is not enough
     expand   (**attrs) -> Graph: what a transformation (grad, jvp) stands for, over the node's
              operands; evaluation, both modes and the differentiate pass use it
-    batch    (node, args, mapped, size) -> Node: what vmap makes of it (dlc/ops/batch_rules.py), where
-             a first axis of examples is not what the names of its attributes say
+    batch    (node, args, mapped, size) -> Node: what vmap makes of it, where a first axis of
+             examples is not what the names of its attributes say (dlc/ops/batch_rules.py)
     linear   operands in which the result is linear, each with the others fixed (for forward mode)
     samples  () -> iterable of (arrays, attrs)         operands for the generated tests
     defaults (*types, **attrs) -> attributes           those that the text leaves out when equal
@@ -75,13 +76,24 @@ class Op:
     # gradient: "smooth" is tested against differences; "zero" by meaning; "none" is an error
     gradient: str = "smooth"
     defaults: Callable[..., Mapping[str, Any]] | None = None
-    pull: Callable[[Node, Mapping[int, Node]], Sequence[Node | None]] | None = None
+    pull: Callable[[Node, Given], Sequence[Node | None]] | None = None
     push: Callable[[Node, Sequence[Any]], Any] | None = None
     expand: Callable[..., Graph] | None = None
     batch: Callable[[Node, Sequence[Node], tuple[bool, ...], int], Any] | None = None
 
     def __repr__(self) -> str:
         return self.name
+
+
+class Given(dict[int, "Node"]):
+    """The cotangents of some results of a node, by number: what a `pull` rule gets.
+
+    `wanted` are the positions of the operands whose own cotangents are asked for.
+    """
+
+    def __init__(self, cotangents: Mapping[int, Node], wanted: Iterable[int]) -> None:
+        super().__init__(cotangents)
+        self.wanted = frozenset(wanted)
 
 
 @dataclass(frozen=True)
@@ -209,6 +221,7 @@ def make(op: Op, args: Sequence[Node] = (), name: str = "", **attrs: Any) -> Nod
     attrs = {key: plain(value) for key, value in attrs.items()}
     try:
         type_ = op.infer(*(a.type for a in args), **attrs)
+        check_size(type_)
     except (OpError, DTypeError) as problem:
         raise operand_error(op, args, problem) from None
     return intern(op, args, attrs, type_, name)
@@ -279,6 +292,12 @@ def check_shape(shape: Sequence[Any]) -> tuple[int, ...]:
         if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool) or dim < 0:
             raise OpError(f"dimension {dim!r} of shape {tuple(shape)}", "sizes are 0, 1, 2, ...")
     return tuple(shape)
+
+
+def check_size(type_: Any) -> None:
+    """Raise OpError for a result that no memory holds: index arithmetic stays within 64 bits."""
+    if isinstance(type_, Type) and math.prod(map(int, type_.shape)) >= 1 << 48:
+        raise OpError(f"a result of shape {tuple(map(int, type_.shape))}", "no memory holds it")
 
 
 def describe(node: Node) -> str:
