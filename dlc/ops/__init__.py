@@ -41,6 +41,7 @@ from dlc.ops import (  # noqa: E402  the records need `register`
     convert,
     elementwise,
     gather,
+    gradient_rules,
     higher,
     leaf,
     linalg_factor,
@@ -54,6 +55,7 @@ from dlc.ops import numpy_calls as _numpy_calls  # noqa: E402
 _methods.install()
 _numpy_calls.install()
 
-__all__ = ["REGISTRY", "batching", "contract", "convert", "elementwise", "gather", "higher", "leaf",
+__all__ = ["REGISTRY", "batching", "contract", "convert", "elementwise", "gather",
+           "gradient_rules", "higher", "leaf",
            "linalg_factor", "operand_count", "reduce",
            "register", "view", "window"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from dlc.errors import DlcError
 from dlc.graph import (
+    Given,
     Graph,
     Kind,
     Node,
@@ -85,7 +86,8 @@ def _sweep(node: Node, cotangents: dict[Node, Node], parts: dict[Node, dict[int,
     given = parts.get(node, {})
     if node in cotangents:
         given = {0: cotangents[node]}
-    pulled = pull(node, given) if given else ()
+    wanted = [i for i, a in enumerate(node.args) if a in reach]
+    pulled = pull(node, given, wanted) if given else ()
     for arg, part in zip(node.args, pulled, strict=False):
         if part is not None and arg in reach:
             _accumulate(cotangents, arg, part)
@@ -95,14 +97,19 @@ def _add_part(parts: dict[int, Node], index: int, g: Node) -> None:
     parts[index] = elementwise.add(parts[index], g) if index in parts else g
 
 
-def pull(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
-    """The operands' cotangents, given those of some results of `node`, by number."""
+def pull(node: Node, given: Mapping[int, Node],
+         wanted: Sequence[int] | None = None) -> Sequence[Node | None]:
+    """The operands' cotangents, given those of some results of `node`, by number.
+
+    Only those at positions `wanted` need be there (default: all).
+    """
+    asked = Given(given, range(len(node.args)) if wanted is None else wanted)
     if node.op.expand is not None:
-        return pull_body(node.op.expand(**node.attrs), node.args, given)
+        return pull_body(node.op.expand(**node.attrs), node.args, asked)
     if node.op.gradient == "zero" or not any(_results(node)[i].dtype.is_float for i in given):
         return ()
     if node.op.pull is not None:
-        pulled = node.op.pull(node, given)
+        pulled = node.op.pull(node, asked)
     else:
         _require_gradient(node)
         assert node.op.grad is not None, node.op.name
@@ -131,15 +138,19 @@ def _require_gradient(node: Node) -> None:
                        source.loc, "stop_gradient(x) cuts it off where none is wanted")
 
 
-def pull_body(body: Graph, args: Sequence[Node], given: Mapping[int, Node]) -> list[Node]:
+def pull_body(body: Graph, args: Sequence[Node],
+              given: Mapping[int, Node]) -> list[Node | None]:
     """The cotangents of `args`, to which `body` is applied, given those of some of its results."""
     fresh = {i: leaf.input_(f"g{i}", body.outputs[i].type) for i in given}
     cotangents: dict[Node, Node] = {}
     for i, g in fresh.items():
         _accumulate(cotangents, body.outputs[i], g)
-    pulled = reverse(cotangents, body.inputs)
-    return substitute(pulled, {**dict(zip(body.inputs, args, strict=True)),
-                               **{fresh[i]: g for i, g in given.items()}})
+    wanted = sorted(given.wanted) if isinstance(given, Given) else range(len(args))
+    pulled = reverse(cotangents, [body.inputs[i] for i in wanted])
+    outside = substitute(pulled, {**dict(zip(body.inputs, args, strict=True)),
+                                  **{fresh[i]: g for i, g in given.items()}})
+    found = dict(zip(wanted, outside, strict=True))
+    return [found.get(i) for i in range(len(args))]
 
 
 def inline(body: Graph, args: Sequence[Node]) -> list[Node]:
@@ -189,7 +200,7 @@ def _push_operand(node: Node, position: int, tangent: Node) -> Node:
         args = [tangent if i == position else a for i, a in enumerate(node.args)]
         return make(node.op, args, **node.attrs)
     if node.op.kind is Kind.ELEMENTWISE:
-        pulled = pull(node, {0: tangent})
+        pulled = pull(node, {0: tangent}, [position])
         own = pulled[position] if pulled else None
         return zeros(node.type) if own is None else own
     tangents = [tangent if i == position else None for i in range(len(node.args))]
@@ -204,7 +215,8 @@ def _transposed_results(node: Node, tangents: Sequence[Node | None]) -> list[Nod
     types = _results(node)
     us = {i: leaf.input_(f"u{i}", t) for i, t in enumerate(types) if t.dtype.is_float}
     transposed: dict[Node, Node] = {}
-    for part, tangent in zip(pull(node, us) if us else (), tangents, strict=False):
+    wanted = [i for i, t in enumerate(tangents) if t is not None]
+    for part, tangent in zip(pull(node, us, wanted) if us else (), tangents, strict=False):
         if part is not None and tangent is not None:
             _accumulate(transposed, part, tangent)
     linear = reverse(transposed, list(us.values()))

@@ -82,7 +82,8 @@ def batch_node(node: Node, args: Sequence[Batched], size: int) -> Found:
 def _labelled(made: Any, node: Node) -> Found:
     """A rule's answer: a mapped node, or (node, mapped) for each result; named like `node`."""
     if isinstance(made, list):
-        return [Batched(n, m) for n, m in made]
+        results = [Batched(n, m) for n, m in made]
+        return results if isinstance(node.type, TupleType) else results[0]
     made.name = made.name or node.name
     if isinstance(made.type, TupleType):
         return [Batched(higher.item(made, i), True) for i in range(len(made.type.items))]
@@ -124,7 +125,8 @@ def _single(value: Found) -> Batched:
 
 def _step(node: Node, args: Sequence[Found], size: int, own: bool) -> Found:
     if node.op is higher.ITEM and isinstance(args[0], list):
-        return args[0][node.attrs["index"]]
+        result: Batched = args[0][node.attrs["index"]]
+        return result
     singles = [_single(a) for a in args]
     if own or any(a.mapped for a in singles):
         return batch_node(node, singles, size)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlc.graph import Build, Graph, Kind, Node, Op, OpError, building, make
+from dlc.graph import Build, Given, Graph, Kind, Node, Op, OpError, building, make
 from dlc.ops import register
 from dlc.types import TupleType, Type
 
@@ -62,7 +62,7 @@ def _eval_fused(run: Run, *args: Any, body: Graph) -> Any:
     return results[0] if len(results) == 1 else tuple(results)
 
 
-def _pull_fused(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
+def _pull_fused(node: Node, given: Given) -> Sequence[Node | None]:
     from dlc.ops.autodiff import pull_body
 
     return pull_body(node.attrs["body"], node.args, given)

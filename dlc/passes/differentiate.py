@@ -1,18 +1,20 @@
-"""Differentiation: every grad and jvp node becomes the derivative that it stands for.
+"""Differentiation: every grad, jvp and vmap node becomes what it stands for.
 
     y, gx = grad[body](x, 1.0)   ->   y = sin(x); gx = mul(1.0, cos(x))
 
-Innermost first, so any nesting of grad, jvp and bodies is only order of expansion. Several queries
-against one forward computation share it: the expansion is interned into one graph.
+Innermost first, so any nesting of them and of bodies is only order of expansion. Several queries
+against one forward computation share it: the expansion is interned into one graph. Nodes that hold
+a rule for their derivative (custom_gradient, checkpoint) become their body at the end.
 """
 
 from __future__ import annotations
 
 from dlc.graph import Build, Graph, building
 from dlc.ops.autodiff import expand_higher
+from dlc.ops.gradient_rules import settled
 
 
 def differentiate(graph: Graph) -> Graph:
-    """Replace every grad and jvp node by the derivative that it stands for."""
+    """Replace every grad, jvp and vmap node by what it stands for, rules by their bodies."""
     with building(Build()):
-        return graph.with_outputs(expand_higher(graph.outputs))
+        return graph.with_outputs(settled(expand_higher(graph.outputs)))

@@ -21,7 +21,8 @@ from dlc.verify import verify
 from tests.ops.sampled import SAMPLES, SMOOTH, Sample, graph_of, read
 
 # Leaves take no operands, nodes that hold a graph have tests of their own.
-WITHOUT_SAMPLES = {"input", "constant", "array", "iota", "item", "fused", "grad", "jvp"}
+WITHOUT_SAMPLES = {"input", "constant", "array", "iota", "item", "fused", "grad", "jvp", "vmap",
+                   "custom_gradient", "checkpoint"}
 STEP = 1e-5
 Numbers = Sequence[np.ndarray]
 
