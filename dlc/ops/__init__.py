@@ -40,12 +40,18 @@ from dlc.ops import (  # noqa: E402  the records need `register`
     contract,
     convert,
     elementwise,
+    elementwise_bits,
+    elementwise_functions,
+    elementwise_special,
     gather,
     gradient_rules,
     higher,
     leaf,
     linalg_factor,
+    linalg_qr,
+    linalg_solve,
     reduce,
+    sort,
     view,
     window,
 )
@@ -55,7 +61,7 @@ from dlc.ops import numpy_calls as _numpy_calls  # noqa: E402
 _methods.install()
 _numpy_calls.install()
 
-__all__ = ["REGISTRY", "batching", "contract", "convert", "elementwise", "gather",
-           "gradient_rules", "higher", "leaf",
-           "linalg_factor", "operand_count", "reduce",
-           "register", "view", "window"]
+__all__ = ["REGISTRY", "batching", "contract", "convert", "elementwise", "elementwise_bits",
+           "elementwise_functions", "elementwise_special", "gather", "gradient_rules", "higher",
+           "leaf", "linalg_factor", "linalg_qr", "linalg_solve", "operand_count", "reduce",
+           "register", "sort", "view", "window"]

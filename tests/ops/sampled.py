@@ -47,6 +47,13 @@ SAMPLES = [s for op in REGISTRY.values() for s in read(op)]
 SMOOTH = [s for s in SAMPLES if s.op.gradient == "smooth" and s.floats()]
 
 
+def results_of(graph: Graph, value: Any) -> list[np.ndarray]:
+    """What `evaluate` or a program gave for `graph`, as a list in the order of its outputs."""
+    if len(graph.outputs) == 1:
+        return [np.asarray(value)]
+    return [np.asarray(value[name]) for name in graph.output_names]
+
+
 def inputs_for(arrays: Sequence[np.ndarray]) -> tuple[Node, ...]:
     """An input for each array, of its type."""
     return tuple(leaf.input_(f"x{i}", Type(dtype(a.dtype), a.shape)) for i, a in enumerate(arrays))

@@ -53,13 +53,14 @@ def test_gradient_on_the_cpu(sample: Sample) -> None:
     """The derivative's operators in the types that they have there: f32."""
     with building(Build()):
         graph = graph_of(sample)
-        y = graph.outputs[0]
-        u = leaf.input_("u", y.type)
-        grads = reverse({y: u}, [graph.inputs[i] for i in sample.floats()])
+        ys = [y for y in graph.outputs if y.dtype.is_float]
+        us = [leaf.input_(f"u{i}", y.type) for i, y in enumerate(ys)]
+        grads = reverse(dict(zip(ys, us, strict=True)), [graph.inputs[i] for i in sample.floats()])
     names = tuple(f"dx{i}" for i in sample.floats())
-    ramp = np.linspace(-1, 1, y.type.size).reshape(tuple(y.shape)).astype(y.dtype.numpy)
-    check(Graph(f"grad_{sample.op.name}", (*graph.inputs, u), tuple(grads), names),
-          (*sample.arrays, ramp))
+    ramps = [np.linspace(-1, 1, y.type.size).reshape(tuple(y.shape)).astype(y.dtype.numpy)
+             for y in ys]
+    check(Graph(f"grad_{sample.op.name}", (*graph.inputs, *us), tuple(grads), names),
+          (*sample.arrays, *ramps))
 
 
 LARGEST = {s.op.name: s for s in SAMPLES if s.floats()}

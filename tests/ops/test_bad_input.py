@@ -11,7 +11,8 @@ import pytest
 from dlc.errors import DlcError
 from dlc.evaluate import evaluate
 from dlc.graph import Build, Graph, building, make
-from dlc.ops import REGISTRY
+from dlc.ops import REGISTRY, higher
+from dlc.types import TupleType
 from tests.ops.sampled import Sample, inputs_for, read
 
 # Any integers will do: the evaluator converts what a reference sums in a wider one.
@@ -78,12 +79,17 @@ def attempt(name: str, arrays: tuple[np.ndarray, ...], attrs: dict[str, Any]) ->
         except DlcError as problem:
             assert name in str(problem) and len(str(problem)) > len(name) + 4
             return False
-    assert all(isinstance(d, int) and d >= 0 for d in node.shape)
+    types = node.type.items if isinstance(node.type, TupleType) else (node.type,)
     with np.errstate(all="ignore"):
-        value = np.asarray(REGISTRY[name].eval(*arrays, **attrs))
-        assert value.shape == tuple(node.shape)
-        assert KIND[value.dtype.kind] == KIND[node.dtype.numpy.kind]
-        evaluate(Graph("f", inputs, (node,)), *arrays)
+        found = REGISTRY[name].eval(*arrays, **attrs)
+        for type_, value in zip(types, found if isinstance(found, tuple) else (found,),
+                                strict=True):
+            raw = np.asarray(value)
+            assert all(isinstance(d, int) and d >= 0 for d in type_.shape)
+            assert raw.shape == tuple(type_.shape)
+            assert KIND[raw.dtype.kind] == KIND[type_.dtype.numpy.kind]
+        outputs = tuple(higher.item(node, i) for i in range(len(types)))
+        evaluate(Graph("f", inputs, outputs), *arrays)
     return True
 
 

@@ -18,7 +18,7 @@ from dlc.ops.reduce import sum_
 from dlc.text import parse_graph, print_graph
 from dlc.types import Type, dtype, f64
 from dlc.verify import verify
-from tests.ops.sampled import SAMPLES, SMOOTH, Sample, graph_of, read
+from tests.ops.sampled import SAMPLES, SMOOTH, Sample, graph_of, read, results_of
 
 # Leaves take no operands, nodes that hold a graph have tests of their own.
 WITHOUT_SAMPLES = {"input", "constant", "array", "iota", "item", "fused", "grad", "jvp", "vmap",
@@ -80,11 +80,13 @@ def test_every_operator_with_operands_has_samples() -> None:
 @every(SAMPLES)
 def test_value_has_the_inferred_type(sample: Sample) -> None:
     """eval's own result, before the evaluator converts it, has the inferred shape."""
-    node = graph_of(sample).outputs[0]
-    raw = np.asarray(sample.op.eval(*sample.arrays, **sample.attrs))
-    assert raw.shape == tuple(node.shape)
-    # a reference may compute wider, never in another kind
-    assert raw.dtype.kind == node.dtype.numpy.kind
+    nodes = graph_of(sample).outputs
+    found = sample.op.eval(*sample.arrays, **sample.attrs)
+    for node, value in zip(nodes, found if isinstance(found, tuple) else (found,), strict=True):
+        raw = np.asarray(value)
+        assert raw.shape == tuple(node.shape)
+        # a reference may compute wider, never in another kind
+        assert raw.dtype.kind == node.dtype.numpy.kind
     verify(graph_of(sample))
 
 
@@ -96,7 +98,9 @@ def test_text_round_trip(sample: Sample) -> None:
     verify(again)
     assert print_graph(again) == text
     assert dict(again.outputs[0].attrs) == dict(graph.outputs[0].attrs)
-    np.testing.assert_array_equal(evaluate(again, *sample.arrays), evaluate(graph, *sample.arrays))
+    found = results_of(again, evaluate(again, *sample.arrays))
+    for got, want in zip(found, results_of(graph, evaluate(graph, *sample.arrays)), strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 @every([s for s in SAMPLES if s.op.gradient == "zero" and s.floats()])
@@ -126,25 +130,31 @@ def test_operator_without_gradient_says_so(name: str) -> None:
             reverse({y: leaf.constant(1.0, y.type)}, graph.inputs)
 
 
+def float_results(graph: Graph) -> list[Node]:
+    """The outputs that can have a cotangent."""
+    return [o for o in graph.outputs if o.dtype.is_float]
+
+
 def derivative_graph(sample: Sample) -> tuple[Graph, list[int]]:
-    """Inputs x.., u, t.., v..; outputs J^T u, J t, and the derivative of <J^T u, v> twice over.
+    """Inputs x.., u.., t.., v..; outputs J^T u, J t, and the derivative of <J^T u, v> twice over.
 
     The last two are reverse over reverse and forward over reverse: d<J^T u, v>/dx, and along t.
+    There is a u for each result that is a float.
     """
     at = sample.floats()
     with building(Build()):
         graph = graph_of(sample)
-        y, xs = graph.outputs[0], [graph.inputs[i] for i in at]
-        u = input_like("u", y.type)
+        ys, xs = float_results(graph), [graph.inputs[i] for i in at]
+        us = [input_like(f"u{i}", y.type) for i, y in enumerate(ys)]
         ts = [input_like(f"t{i}", x.type) for i, x in enumerate(xs)]
         vs = [input_like(f"v{i}", x.type) for i, x in enumerate(xs)]
-        pulled = reverse({y: u}, xs)
-        pushed = forward([y], dict(zip(xs, ts, strict=True)))
+        pulled = reverse(dict(zip(ys, us, strict=True)), xs)
+        pushed = forward(ys, dict(zip(xs, ts, strict=True)))
         slope = inner(pulled, vs)
         twice = reverse({slope: leaf.constant(1.0, slope.type)}, xs)
         along = forward([slope], dict(zip(xs, ts, strict=True)))
         outputs = (*pulled, *pushed, slope, *twice, *along)
-    made = Graph("derivatives", (*graph.inputs, u, *ts, *vs), outputs)
+    made = Graph("derivatives", (*graph.inputs, *us, *ts, *vs), outputs)
     verify(made)
     return made, at
 
@@ -154,22 +164,30 @@ def test_derivatives(sample: Sample, rng: np.random.Generator) -> None:
     """Reverse and forward mode against differences and each other, in both orders."""
     sample = sample.in_f64()
     graph, at = derivative_graph(sample)
-    n, y = len(at), graph_of(sample).outputs[0]
-    u = rng.uniform(-1, 1, tuple(y.shape)).astype(y.dtype.numpy)
+    single = graph_of(sample)
+    ys = float_results(single)
+    n, m = len(at), len(ys)
+    us = [rng.uniform(-1, 1, tuple(y.shape)).astype(y.dtype.numpy) for y in ys]
     ts, vs = directions(rng, sample.arrays, at), directions(rng, sample.arrays, at)
     names = tuple(f"o{i}" for i in range(len(graph.outputs)))
     graph = Graph(graph.name, graph.inputs, graph.outputs, names)
 
     def run(arrays: Numbers) -> list[Any]:
-        return list(evaluate(graph, *arrays, u, *ts, *vs).values())
+        return list(evaluate(graph, *arrays, *us, *ts, *vs).values())
+
+    def value(arrays: Numbers) -> np.ndarray:
+        found = results_of(single, evaluate(single, *arrays))
+        return np.concatenate([np.ravel(v) for v, o in zip(found, single.outputs, strict=True)
+                               if o.dtype.is_float])
 
     values = run(sample.arrays)
-    pulled, pushed, slope = values[:n], values[n], values[n + 1]
-    twice, along = values[n + 2:2 * n + 2], values[2 * n + 2]
-    single = graph_of(sample)
-    close(pushed, difference(lambda a: evaluate(single, *a), sample.arrays, at, ts))
-    close(sum(np.vdot(p, t) for p, t in zip(pulled, ts, strict=True)), np.vdot(u, pushed))
-    expected = difference(lambda a: run(a)[n + 1], sample.arrays, at, ts)
+    pulled, pushed, slope = values[:n], values[n:n + m], values[n + m]
+    twice, along = values[n + m + 1:-1], values[-1]
+    flat = np.concatenate([np.ravel(p) for p in pushed])
+    close(flat, difference(value, sample.arrays, at, ts))
+    close(sum(np.vdot(p, t) for p, t in zip(pulled, ts, strict=True)),
+          sum(np.vdot(u, p) for u, p in zip(us, pushed, strict=True)))
+    expected = difference(lambda a: run(a)[n + m], sample.arrays, at, ts)
     close(sum(np.vdot(p, t) for p, t in zip(twice, ts, strict=True)), expected)
     close(along, expected)
     close(slope, sum(np.vdot(p, v) for p, v in zip(pulled, vs, strict=True)))
