@@ -31,10 +31,12 @@ from dlc.nn.losses import (
     mae,
     mse,
 )
+from dlc.ops.rearrange import pixel_shuffle, pixel_unshuffle
 
 __all__ = [
     "Layer", "accuracy", "avg_pool", "batch_norm", "binary_accuracy",
     "binary_cross_entropy_with_logits", "chain", "conv", "cross_entropy", "dense", "dropout",
     "embedding", "flatten", "gelu", "layer", "layer_norm", "leaky_relu", "log_softmax", "mae",
-    "max_pool", "mse", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh",
+    "max_pool", "mse", "pixel_shuffle", "pixel_unshuffle", "relu", "sigmoid", "silu", "softmax",
+    "softplus", "tanh",
 ]

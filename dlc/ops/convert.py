@@ -84,6 +84,15 @@ def operands(op_name: str, *values: Any) -> list[Node]:
     return [broadcast_to(cast(n, kind or f32), shape) for n in full]
 
 
+def common_type(op_name: str, *nodes: Node) -> list[Node]:
+    """`nodes` promoted to one dtype; their shapes stay. Raises DlcError where that needs a cast."""
+    try:
+        kind = _common_dtype(nodes)
+    except DTypeError as problem:
+        raise DlcError(f"{op_name}({', '.join(map(describe, nodes))}): {problem}", here()) from None
+    return [cast(n, kind) for n in nodes] if kind is not None else []
+
+
 def _common_dtype(nodes: Sequence[Node]) -> DType | None:
     kind: DType | None = None
     for node in nodes:

@@ -12,6 +12,7 @@ from dlc.errors import DlcError, Loc, here
 from dlc.graph import Kind, Node, Op, OpError, check_shape, current_build, describe, make
 from dlc.ops import batch_rules, leaf, register
 from dlc.ops.convert import as_node, cast
+from dlc.ops.reduce import axis_of
 from dlc.types import Type, i32, i64
 
 
@@ -153,19 +154,55 @@ SCATTER_ADD = register(Op(
     defaults=lambda *types, **_: {"batch": 0}, batch=batch_rules.scatter))
 
 
-def take(x: Any, index: Any, axis: int = 0, batch: int = 0) -> Node:
+def limited_index(index: Node, bound: int, what: str, mode: str) -> Node:
+    """`index` within 0 .. bound-1 by `mode`: "check" makes what is outside an error, "clip" takes
+    the nearest, "wrap" counts round and round."""
+    from dlc.ops.elementwise import rem
+
+    if mode not in ("check", "clip", "wrap"):
+        raise DlcError(f"{what}: mode {mode!r}", here(), '"check", "clip" or "wrap"')
+    if mode == "check":
+        return checked_index(index, bound, what)
+    if index.dtype not in (i32, i64):
+        raise DlcError(f"{what}: {describe(index)} can't index", here(), "an index is i32 or i64")
+    return index if mode == "clip" else rem(index, bound)
+
+
+def take(x: Any, index: Any, axis: int = 0, batch: int = 0, mode: str = "check") -> Node:
     """Slices of x along `axis` at `index`; the first `batch` axes of both go together.
 
     x [B..., P..., N, Q...], index [B..., I...] give [B..., P..., I..., Q...]. Indices out of range
-    are an error: at once for constants, after the step for data.
+    are an error: at once for constants, after the step for data; mode "clip" takes the nearest,
+    "wrap" counts round and round.
     """
     node = as_node(x)
-    axis = axis + node.ndim if axis < 0 else axis
-    if not 0 <= axis < node.ndim:
-        raise DlcError(f"take({describe(node)}): axis {axis}", here(),
-                       f"axes are 0 .. {node.ndim - 1}")
-    at = checked_index(as_node(index), int(node.shape[axis]), f"take from {describe(node)}")
+    axis = axis_of(node, axis, "take")
+    what = f"take from {describe(node)}"
+    at = limited_index(as_node(index), int(node.shape[axis]), what, mode)
     return make(GATHER, (node, at), axis=axis, batch=batch)
+
+
+def take_along_axis(x: Any, index: Any, axis: int = -1, mode: str = "check") -> Node:
+    """x read at its own index, but along `axis` at index: y[i, j, k] = x[i, index[i, j, k], k].
+
+    index has x's rank, and its sizes except along `axis`, or 1 there. Modes as in take.
+    """
+    from dlc.ops.convert import broadcast_to
+    from dlc.ops.rearrange import moveaxis
+
+    node, at = as_node(x), as_node(index)
+    axis = axis_of(node, axis, "take_along_axis")
+    wanted = tuple(n if a == axis else d for a, (d, n) in enumerate(
+        zip(node.shape, at.shape, strict=False)))
+    fits = at.ndim == node.ndim and all(n in (1, d) for n, d in zip(at.shape, wanted, strict=True))
+    if not fits:
+        raise DlcError(f"take_along_axis({describe(node)}, {describe(at)}): axis {axis}", here(),
+                       "the index needs the same sizes beside the axis")
+    what = f"take_along_axis from {describe(node)}"
+    at = broadcast_to(limited_index(at, int(node.shape[axis]), what, mode), wanted)
+    taken = make(GATHER, (moveaxis(node, axis, -1), moveaxis(at, axis, -1)),
+                 axis=node.ndim - 1, batch=node.ndim - 1)
+    return moveaxis(taken, -1, axis)
 
 
 def one_hot(index: Any, count: int, dtype: Any = None) -> Node:

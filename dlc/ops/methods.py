@@ -9,7 +9,7 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops import contract, convert, elementwise, gather, reduce, view
+from dlc.ops import contract, convert, diagonals, elementwise, gather, rearrange, reduce, sort, view
 from dlc.types import dtype
 
 
@@ -109,6 +109,11 @@ def install() -> None:
         "sum": reduce.sum_, "mean": reduce.mean, "max": reduce.max_, "min": reduce.min_,
         "prod": reduce.prod, "argmax": reduce.argmax, "argmin": reduce.argmin,
         "reshape": view.reshape, "transpose": view.transpose,
+        "flatten": rearrange.ravel, "ravel": rearrange.ravel, "squeeze": rearrange.squeeze,
+        "swapaxes": rearrange.swapaxes, "repeat": rearrange.repeat,
+        "diagonal": diagonals.diagonal, "trace": diagonals.matrix_trace,
+        "argsort": sort.argsort, "sort": sort.sort,
+        "var": reduce.variance, "any": reduce.any_, "all": reduce.all_,
         "cast": lambda x, kind: convert.cast(x, dtype(kind)), "astype": lambda x, kind:
         convert.cast(x, dtype(kind)),
     }

@@ -254,6 +254,15 @@ def axes_of(x: Node, axis: Axes) -> tuple[int, ...]:
     return tuple(sorted(a + x.ndim if -x.ndim <= a < 0 else a for a in listed))
 
 
+def axis_of(x: Node, axis: int, what: str) -> int:
+    """`axis` as a non-negative axis of x. Raises DlcError when x has no such axis."""
+    whole = isinstance(axis, (int, np.integer)) and not isinstance(axis, bool)
+    if not whole or not -x.ndim <= axis < x.ndim:
+        axes = f"axes are {-x.ndim} .. {x.ndim - 1}" if x.ndim else "it has no axes"
+        raise DlcError(f"{what}({describe(x)}): axis {axis!r}", here(), axes)
+    return int(axis) % x.ndim
+
+
 def reduction(op: Op, x: Any, axis: Axes = None, keepdims: bool = False, **attrs: Any) -> Node:
     """`op` over `axis` (None: all axes); keepdims leaves them with size 1."""
     from dlc.ops.view import reshape

@@ -216,6 +216,18 @@ def slice_(x: Any, start: Sequence[int], stop: Sequence[int],
     return make(SLICE, (node,), start=tuple(start), stop=tuple(stop), step=step)
 
 
+def narrow(x: Node, axis: int, start: int, count: int, step: int = 1) -> Node:
+    """`count` elements of x along `axis`: start, start + step, ...; step may be negative."""
+    axis = axis % x.ndim
+    if step < 0 and count:
+        back = narrow(x, axis, start + (count - 1) * step, count, -step)
+        return flip(back, axis) if count > 1 else back
+    low = [start if a == axis and count else 0 for a in range(x.ndim)]
+    high = [start + (count - 1) * step + 1 if count else 0 for _ in range(x.ndim)]
+    stop = [high[a] if a == axis else int(d) for a, d in enumerate(x.shape)]
+    return slice_(x, low, stop, [step if a == axis else 1 for a in range(x.ndim)])
+
+
 def _infer_pad(x: Type, *, low: Any, high: Any, interior: Any, value: float) -> Type:
     if min((*low, *high, *interior), default=0) < 0:
         raise OpError(f"negative padding {low} .. {high}", "use a slice to cut")
