@@ -9,7 +9,8 @@ from dlc.kernel.ir import Binary, Call, Number, computing
 from dlc.types import DType, bool_, f16, f32
 
 PRIMITIVES = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "abs": "abs", "round": "rint",
-              "maximum": "maximum", "minimum": "minimum"}
+              "maximum": "maximum", "minimum": "minimum", "trunc": "trunc",
+              "copysign": "copysign"}
 
 
 class ScalarBuilder:
@@ -53,6 +54,10 @@ class ScalarBuilder:
         if to is bool_:
             return self.compare("!=", x, Number(0, x.dtype))
         return Call(to.name, (x,), to, x.level)
+
+    def bitcast(self, x: Any, dtype: DType) -> Any:
+        """The bits of x as a dtype of the same width."""
+        return x if x.dtype is dtype else Call(f"bitcast_{dtype}", (x,), dtype, x.level)
 
     def rounded(self, x: Any, dtype: DType) -> Any:
         """x as it would be after a store in a half precision; other dtypes unchanged."""

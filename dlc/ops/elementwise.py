@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, make
 from dlc.ops import register
 from dlc.ops.convert import as_node, cast, operands
@@ -133,8 +134,12 @@ MINIMUM = _op("minimum", "the smaller; NaN if either is NaN", np.minimum, numeri
 
 
 def _eval_pow(a: Any, b: Any) -> Any:
+    """Integers: modulo the word; below the exponent 0 what 1 / x truncates to, 0 for x = 0."""
     with np.errstate(all="ignore"):
-        return np.power(a, b)
+        if b.dtype.kind not in "iu":
+            return np.power(a, b)
+        below = np.where(a == 1, 1, np.where(a == -1, np.where(b % 2 == 0, 1, -1), 0))
+        return np.where(b < 0, below, np.power(a, np.maximum(b, 0))).astype(a.dtype)
 
 
 def _grad_pow(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
@@ -143,7 +148,8 @@ def _grad_pow(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
     return g * base, g * where(eq(a, zero), zero, y * log(where(eq(a, zero), one, a)))
 
 
-POW = _op("pow", "x ** y", _eval_pow, float_type, binary(low=0.2, high=3.0), _grad_pow)
+POW = _op("pow", "x ** y; integers modulo the word, x ** -1 is 0 but for 1 and -1", _eval_pow,
+          numeric_type, binary(low=0.2, high=3.0), _grad_pow)
 
 # --- powers, exponentials, circular -----------------------------------------------------------
 
@@ -321,10 +327,23 @@ floordiv, rem, maximum, minimum = map(_function, (FLOORDIV, REM, MAXIMUM, MINIMU
 eq, ne, lt, le, gt, ge = map(_function, (EQ, NE, LT, LE, GT, GE))
 and_, or_, xor, shl, shr, not_ = map(_function, (AND, OR, XOR, SHL, SHR, NOT))
 abs_, sign, stop_gradient = map(_function, (ABS, SIGN, STOP))
-div, power, exp, expm1, log, log1p = map(_float_function, (DIV, POW, EXP, EXPM1, LOG, LOG1P))
+div, exp, expm1, log, log1p = map(_float_function, (DIV, EXP, EXPM1, LOG, LOG1P))
 sqrt, rsqrt, tanh, sigmoid, sin, cos, erf = map(
     _float_function, (SQRT, RSQRT, TANH, SIGMOID, SIN, COS, ERF))
 floor, ceil, round_, isfinite = map(_float_function, (FLOOR, CEIL, ROUND, ISFINITE))
+
+
+def power(x: Any, y: Any) -> Node:
+    """x ** y; of integers an integer, modulo its word.
+
+    Raises DlcError for an integer to a negative Python int.
+    """
+    nodes = operands("pow", x, y)
+    whole = all(n.dtype.is_integer for n in nodes)
+    if whole and isinstance(y, int) and y < 0:
+        raise DlcError(f"pow({nodes[0].dtype}, {y}): a negative power of integers", here(),
+                       f"write {float(y)}, which gives f32")
+    return make(POW, [n if whole or n.dtype.is_float else cast(n, f32) for n in nodes])
 
 
 def where(condition: Any, x: Any, y: Any) -> Node:
@@ -349,6 +368,7 @@ def relu(x: Any) -> Node:
     return where(node <= 0, const_like(node, 0), node)
 
 
-def clip(x: Any, low: Any, high: Any) -> Node:
-    """x limited to low .. high."""
-    return minimum(maximum(x, low), high)
+def clip(x: Any, low: Any = None, high: Any = None) -> Node:
+    """x limited to low .. high: numbers or arrays that broadcast; None leaves that end open."""
+    y = as_node(x) if low is None else maximum(x, low)
+    return y if high is None else minimum(y, high)

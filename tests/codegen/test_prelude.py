@@ -70,8 +70,14 @@ def operands(name: str, rng: np.random.Generator, count: int) -> list[np.ndarray
     size = 10.0 ** rng.uniform(-8, 3, (len(dtypes), count))
     spread = size * rng.choice([-1.0, 1.0], size.shape)
     with np.errstate(over="ignore"):
-        return [np.concatenate([g.ravel(), r]).astype(d)
+        return [_as_operand(np.concatenate([g.ravel(), r]), d)
                 for g, r, d in zip(grid, spread, dtypes, strict=True)]
+
+
+def _as_operand(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype.kind == "i":  # an exponent beside a float
+        values = np.nan_to_num(values, nan=7, posinf=2**30, neginf=-(2**30)).clip(-2**31, 2**31 - 1)
+    return values.astype(dtype)
 
 
 def _integers(dtype: np.dtype, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -83,7 +89,10 @@ def _integers(dtype: np.dtype, rng: np.random.Generator, count: int) -> np.ndarr
 
 
 WORDS = ["exp", "exp2", "expm1", "log", "log2", "log1p", "tanh", "sigmoid", "rsqrt", "sin", "cos",
-         "erf", "erfinv", "pow", "floordiv", "rem", "sign", "shl", "shr"]
+         "erf", "erfinv", "pow", "floordiv", "rem", "sign", "shl", "shr", "tan", "sinpi", "cospi",
+         "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "log10",
+         "cbrt", "hypot", "logaddexp", "erfc", "erfcx", "lgamma", "digamma", "i0e", "i1e",
+         "popcount", "clz", "nextafter", "ldexp", "fmod"]
 PUBLIC = [n for n in PRELUDE_FUNCTIONS
           if n.rsplit("_", 1)[0] in WORDS or n in ("threefry2x32", "random_bits")]
 

@@ -159,24 +159,24 @@ def power_below_one_i64(a: i64, n: i64, y: i64) -> i64:
 def pow_i64(a: i64, n: i64) -> i64:
     """a**n modulo 2**64."""
     y, b, m = power_half_i64(i64(1), a, n)
-    y, b, m = power_half_i64(y, b, m)
+    y, _, _ = power_half_i64(y, b, m)
     return power_below_one_i64(a, n, y)
 
 
 def pow_i32(a: i32, n: i32) -> i32:
     """a**n modulo 2**32."""
-    y, b, m = power_half_i64(i64(1), i64(a), i64(n))
+    y, _, _ = power_half_i64(i64(1), i64(a), i64(n))
     return i32(power_below_one_i64(i64(a), i64(n), y))
 
 
 def pow_u32(a: u32, n: u32) -> u32:
     """a**n modulo 2**32."""
-    y, b, m = power_half_i64(i64(1), i64(a), i64(n))
+    y, _, _ = power_half_i64(i64(1), i64(a), i64(n))
     return u32(y)
 
 
 def pow_u8(a: u8, n: u8) -> u8:
     """a**n modulo 2**8."""
     y, b, m = power_nibble_i64(i64(1), i64(a), i64(n))
-    y, b, m = power_nibble_i64(y, b, m)
+    y, _, _ = power_nibble_i64(y, b, m)
     return u8(y)

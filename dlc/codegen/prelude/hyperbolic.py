@@ -39,7 +39,8 @@ def acosh_f64(x: f64) -> f64:
     large = x > f64(268435456.0)
     t = select(large, f64(1.0), x - f64(1.0))
     near = log1p_f64(t + sqrt(fma(t, t, t + t)))
-    return select(large, log_f64(x) + f64(0.6931471805599453), near)
+    y = select(large, log_f64(x) + f64(0.6931471805599453), near)
+    return select(x < f64(1.0), bitcast_f64(i64(0x7FF8000000000000)), y)
 
 
 def atanh_f64(x: f64) -> f64:

@@ -96,7 +96,8 @@ def atan2_f64(y: f64, x: f64) -> f64:
     r = atan_ratio_f64(p, q)
     back = f64(3.141592653589793) - (r - f64(1.2246467991473532e-16))
     r = select(copysign(f64(1.0), x) < f64(0.0), back, r)
-    return copysign(select((x == x) & (y == y), r, x + y), y)
+    r = select((x == x) & (y == y), r, bitcast_f64(i64(0x7FF8000000000000)))
+    return copysign(r, y)
 
 
 def asin_f32(x: f32) -> f32:
