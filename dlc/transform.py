@@ -66,21 +66,21 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     """
     leaves = [as_node(a) for a in flatten(list(args))]
     fresh = [leaf.input_(n.name or f"x{i}", n.type) for i, n in enumerate(leaves)]
-    before = _Effects.now()
+    before = Effects.now()
     result = function(*unflatten(list(args), list(fresh)))
     outputs = [as_node(r) for r in flatten(result)]
     updates, checks = before.since()
     everything = [*outputs, *updates.values(), *(c.bad for c in checks)]
     holes = {w: leaf.input_(w.name or "captured", w.type) for w in watched}
     inner = substitute(everything, holes) if holes else everything
-    body, captured = _lift(inner, [*fresh, *holes.values()])
+    body, captured = lift(inner, [*fresh, *holes.values()])
     name = getattr(function, "__name__", "body").strip("<>")
     graph = Graph(name, (*fresh, *holes.values(), *captured.values()), tuple(body))
     return Body(graph, (*leaves, *watched, *captured), len(outputs), result, tuple(updates),
                 tuple(checks))
 
 
-def _lift(outputs: Sequence[Node], fresh: Sequence[Node]) -> tuple[list[Node], dict[Node, Node]]:
+def lift(outputs: Sequence[Node], fresh: Sequence[Node]) -> tuple[list[Node], dict[Node, Node]]:
     """Make `outputs` functions of inputs alone: outside values they read become new inputs."""
     inside = depends_on(outputs, fresh)
     edges = [arg for node in toposort(outputs) if node in inside for arg in node.args]
@@ -96,17 +96,17 @@ def _constant(node: Node) -> bool:
 
 
 @dataclass
-class _Effects:
+class Effects:
     """State updates and checks of the running build, to tell what a function adds to them."""
 
     updates: dict[str, Node]
     checks: int
 
     @staticmethod
-    def now() -> _Effects:
+    def now() -> Effects:
         notes = build.notes if (build := current_build()) is not None else {}
         scope = notes.get("scope")
-        return _Effects(dict(scope.updates) if scope else {}, len(notes.get("checks", ())))
+        return Effects(dict(scope.updates) if scope else {}, len(notes.get("checks", ())))
 
     def since(self) -> tuple[dict[str, Node], list[Check]]:
         """What was added; checks are taken off the build, `publish` puts them back."""

@@ -1,0 +1,122 @@
+"""custom_gradient and checkpoint: functions whose derivative is taken in another way."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dlc.errors import DlcError, Loc, here
+from dlc.graph import Graph, Node, describe, make
+from dlc.ops import leaf
+from dlc.ops.autodiff import zeros
+from dlc.ops.convert import as_node
+from dlc.ops.gradient_rules import CHECKPOINT, CUSTOM_GRADIENT
+from dlc.source import definition
+from dlc.transform import Body, Effects, close, flatten, lift, results_of, unflatten
+
+
+def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, whose inner values reverse mode computes again instead of keeping them.
+
+    Chen et al. 2016, "Training deep nets with sublinear memory cost". The gradient has the same
+    bits; the function runs once more, after the cotangents of its results are known.
+    """
+    @functools.wraps(function)
+    def recomputed(*args: Any) -> Any:
+        body = close(function, args)
+        node = make(CHECKPOINT, body.operands, body=body.graph)
+        return unflatten(body.structure, results_of(body, node))
+
+    return recomputed
+
+
+def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, which returns (y, pullback), as a function that returns y.
+
+    `pullback(g)` gets the cotangent of y, in the nesting of y, and gives the cotangent of each
+    argument, in the nesting of the arguments: one alone, several as a tuple, None where it is zero.
+    It may use what `function` computed. Reverse mode uses it; forward mode transposes it, so it
+    should be linear in g; a second derivative differentiates it.
+
+    Raises DlcError at the user's line when the cotangents do not fit, and where a derivative by a
+    value is asked for that `function` takes from outside.
+    """
+    @functools.wraps(function)
+    def wrapped(*args: Any) -> Any:
+        return _Rule(function, args).results()
+
+    return wrapped
+
+
+class _Rule:
+    """One call of a function with a gradient of its own, closed."""
+
+    def __init__(self, function: Callable[..., Any], args: Sequence[Any]) -> None:
+        self.name = getattr(function, "__name__", "function")
+        self.args = tuple(args)
+        leaves = [as_node(a) for a in flatten(self.args)]
+        self.fresh = [leaf.input_(n.name or f"x{i}", n.type) for i, n in enumerate(leaves)]
+        before = Effects.now()
+        y, pullback = self._pair(function(*unflatten(self.args, list(self.fresh))))
+        self.place: Loc | None = definition(pullback) or here()
+        outputs = [as_node(r) for r in flatten(y)]
+        gs = [leaf.input_(f"g{i}", o.type) for i, o in enumerate(outputs)]
+        cotangents = self._cotangents(pullback(unflatten(y, list(gs))))
+        updates, checks = before.since()
+        effects = [*updates.values(), *(c.bad for c in checks)]
+        body, captured = lift([*outputs, *effects, *cotangents], [*self.fresh, *gs])
+        inputs = (*self.fresh, *captured.values())
+        last = len(outputs) + len(effects)
+        name = self.name.strip("<>")
+        graph = Graph(name, inputs, tuple(body[:last]))
+        self.pullback = Graph(f"{name}_pullback", (*inputs, *gs), tuple(body[last:]))
+        self.body = Body(graph, (*leaves, *captured), len(outputs), y, tuple(updates),
+                         tuple(checks))
+
+    def results(self) -> Any:
+        """The results of the node that holds function and rule."""
+        node = make(CUSTOM_GRADIENT, self.body.operands, body=self.body.graph,
+                    pullback=self.pullback, count=len(self.fresh))
+        return unflatten(self.body.structure, results_of(self.body, node))
+
+    def _pair(self, result: Any) -> tuple[Any, Callable[[Any], Any]]:
+        if isinstance(result, tuple) and len(result) == 2 and callable(result[1]):
+            return result
+        raise DlcError(f"custom_gradient of {self.name}: it returned {type(result).__name__}",
+                       here(), "return (y, pullback), where pullback(g) gives the cotangent of "
+                       "each argument")
+
+    def _cotangents(self, given: Any) -> list[Node]:
+        """A cotangent of each argument's leaf, checked."""
+        nested = given if len(self.args) > 1 else (given,)
+        if not isinstance(nested, (tuple, list)) or len(nested) != len(self.args):
+            count = len(nested) if isinstance(nested, (tuple, list)) else 1
+            raise DlcError(f"custom_gradient of {self.name}: the pullback gave {count} cotangents "
+                           f"for {len(self.args)} arguments", self.place,
+                           "give one for each argument, None where it is zero")
+        fresh = list(self.fresh)
+        return [c for arg, g in zip(self.args, nested, strict=True)
+                for c in self._matched(unflatten(arg, fresh), g)]
+
+    def _matched(self, arg: Any, given: Any) -> list[Node]:
+        """Cotangents for the leaves of one argument."""
+        if given is None:
+            return [zeros(x.type) for x in flatten(arg)]
+        if isinstance(arg, (Mapping, tuple)):
+            parts = dict(given) if isinstance(given, Mapping) else dict(enumerate(given)) \
+                if isinstance(given, (tuple, list)) else None
+            own = dict(arg) if isinstance(arg, Mapping) else dict(enumerate(arg))
+            if parts is None or set(parts) != set(own):
+                raise DlcError(f"custom_gradient of {self.name}: a cotangent has another nesting "
+                               "than its argument", self.place, "give it the argument's")
+            return [c for k, x in own.items() for c in self._matched(x, parts[k])]
+        return [self._fitting(arg, given)]
+
+    def _fitting(self, x: Node, given: Any) -> Node:
+        g = as_node(given, x.dtype)
+        if (g.dtype, tuple(g.shape)) != (x.dtype, tuple(x.shape)):
+            raise DlcError(f"custom_gradient of {self.name}: cotangent {describe(g)} for "
+                           f"{describe(x)}", self.place, "it has its argument's dtype and shape; "
+                           "of an integer argument it is None")
+        return g
