@@ -38,6 +38,7 @@ def operand_count(op: Op) -> int | None:
 from dlc.ops import (  # noqa: E402  the records need `register`
     batching,
     contract,
+    control,
     convert,
     elementwise,
     elementwise_bits,
@@ -50,6 +51,7 @@ from dlc.ops import (  # noqa: E402  the records need `register`
     linalg_factor,
     linalg_qr,
     linalg_solve,
+    linalg_spectral,
     reduce,
     sort,
     view,
@@ -61,7 +63,7 @@ from dlc.ops import numpy_calls as _numpy_calls  # noqa: E402
 _methods.install()
 _numpy_calls.install()
 
-__all__ = ["REGISTRY", "batching", "contract", "convert", "elementwise", "elementwise_bits",
-           "elementwise_functions", "elementwise_special", "gather", "gradient_rules", "higher",
-           "leaf", "linalg_factor", "linalg_qr", "linalg_solve", "operand_count", "reduce",
-           "register", "sort", "view", "window"]
+__all__ = ["REGISTRY", "batching", "contract", "control", "convert", "elementwise",
+           "elementwise_bits", "elementwise_functions", "elementwise_special", "gather",
+           "gradient_rules", "higher", "leaf", "linalg_factor", "linalg_qr", "linalg_solve",
+           "linalg_spectral", "operand_count", "reduce", "register", "sort", "view", "window"]

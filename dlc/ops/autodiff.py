@@ -25,6 +25,7 @@ from dlc.graph import (
     toposort,
 )
 from dlc.ops import elementwise, higher, leaf
+from dlc.ops.control_tidy import tidy
 from dlc.types import TupleType, Type
 
 
@@ -295,4 +296,5 @@ def expand_higher(outputs: Sequence[Node]) -> list[Node]:
                 done[node] = inline(node.op.expand(**node.attrs), args)
         else:
             done[node] = adopt(rebuild(_with_expanded_bodies(node), tuple(args)))
-    return [done[o] for o in outputs]
+    # the loops of a derivative repeat those that it differentiates, and compute more than is read
+    return tidy([done[o] for o in outputs])

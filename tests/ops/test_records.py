@@ -22,7 +22,7 @@ from tests.ops.sampled import SAMPLES, SMOOTH, Sample, graph_of, read, results_o
 
 # Leaves take no operands, nodes that hold a graph have tests of their own.
 WITHOUT_SAMPLES = {"input", "constant", "array", "iota", "item", "fused", "grad", "jvp", "vmap",
-                   "custom_gradient", "checkpoint"}
+                   "custom_gradient", "checkpoint", "scan", "cond"}
 STEP = 1e-5
 Numbers = Sequence[np.ndarray]
 
