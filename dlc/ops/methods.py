@@ -9,7 +9,19 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops import contract, convert, diagonals, elementwise, gather, rearrange, reduce, sort, view
+from dlc.ops import (
+    contract,
+    convert,
+    diagonals,
+    elementwise,
+    elementwise_bits,
+    elementwise_functions,
+    gather,
+    rearrange,
+    reduce,
+    sort,
+    view,
+)
 from dlc.types import dtype
 
 
@@ -104,7 +116,11 @@ def install() -> None:
     for name, function in comparisons.items():
         setattr(Node, f"__{name}__", lambda self, other, f=function: f(self, other))
     functions: dict[str, Callable[..., Any]] = {
-        "__neg__": e.neg, "__abs__": e.abs_, "__invert__": e.not_, "__getitem__": index,
+        "__neg__": e.neg, "__abs__": e.abs_, "__invert__": elementwise_functions.invert,
+        "__pos__": convert.as_node, "__divmod__": elementwise_functions.divmod_,
+        "__rdivmod__": _swapped(elementwise_functions.divmod_), "__round__": e.round_,
+        "__floor__": e.floor, "__ceil__": e.ceil, "__trunc__": elementwise_bits.trunc,
+        "__getitem__": index,
         "__len__": _length, "__iter__": _iterate,
         "sum": reduce.sum_, "mean": reduce.mean, "max": reduce.max_, "min": reduce.min_,
         "prod": reduce.prod, "argmax": reduce.argmax, "argmin": reduce.argmin,
