@@ -7,17 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dlc.graph import Graph
+from dlc.passes.bodies import through_bodies
 from dlc.passes.constant_fold import constant_fold
 from dlc.passes.cse import cse
 from dlc.passes.differentiate import differentiate
 from dlc.passes.fuse import fuse
 from dlc.passes.layout import layout
+from dlc.passes.loops import loops
+from dlc.passes.separate import separate
 from dlc.passes.simplify import simplify
 
 Pass = Callable[[Graph], Graph]
 
 PIPELINE: tuple[Pass, ...] = (
-    differentiate, simplify, constant_fold, cse, layout, fuse)
+    differentiate, simplify, constant_fold, loops, cse, layout, separate, fuse)
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,13 @@ class Record:
 
 def run_pipeline(graph: Graph, check: Callable[[str, Graph, Graph], None] | None = None,
                  pipeline: tuple[Pass, ...] = PIPELINE) -> list[Record]:
-    """Run the passes; the first record is the graph as given. `check(name, before, after)` is
-    called after every pass and raises when the pass broke something."""
+    """Run the passes, each on the bodies of loops and branches too; the first record is the graph
+    as given. `check(name, before, after)` is called after every pass and raises when the pass broke
+    something."""
     records = [Record("input", graph, len(graph.nodes()), 0.0)]
     for step in pipeline:
         began = time.perf_counter()
-        after = step(graph)
+        after = through_bodies(step, graph)
         seconds = time.perf_counter() - began
         if check is not None:
             check(step.__name__, graph, after)

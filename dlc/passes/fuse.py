@@ -38,9 +38,19 @@ class Rebuilder:
 
     def rebuild(self, groups: Sequence[Group]) -> Graph:
         for group in groups:
-            self._place(group)
+            if Kind.HIGHER in group.kinds:
+                self._place_control(group.members)
+            else:
+                self._place(group)
         outputs = [self.placed.get(o, o) for o in self.graph.outputs]
         return self.graph.with_outputs(outputs)
+
+    def _place_control(self, members: Sequence[Node]) -> None:
+        """A loop or a branch over placed operands, and its results."""
+        node, *results = members
+        self.placed[node] = rebuild(node, [self.placed.get(a, a) for a in node.args])
+        for result in results:
+            self.placed[result] = rebuild(result, [self.placed[node]])
 
     def _place(self, group: Group) -> None:
         members = set(group.members)

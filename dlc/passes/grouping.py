@@ -60,9 +60,10 @@ def is_scalar_work(node: Node) -> bool:
     return node.op.kind is Kind.ELEMENTWISE and node.type.size == 1
 
 
-def is_routine_result(node: Node) -> bool:
-    """Whether the node projects a result of a routine that has several."""
-    return node.op is ITEM and node.args[0].op.kind is Kind.ROUTINE
+def control_operands(graph: Graph) -> set[Node]:
+    """What loops and branches read: values that have to lie in memory before they begin."""
+    return {a for n in graph.nodes() if n.op.kind is Kind.HIGHER and n.op is not ITEM
+            for a in n.args if a.op not in (leaf.INPUT, leaf.ARRAY, ITEM)}
 
 
 def reads_own(reader: Node, node: Node) -> bool:
@@ -89,13 +90,14 @@ class Fuser:
         self.order = graph.nodes()
         self.classes: AxisClasses = classes_of(self.order)
         self.roots = {n for n in graph.outputs if n.op not in (leaf.INPUT, leaf.ARRAY)}
+        self.roots |= control_operands(graph)
         self.free = self._free_scalars()
         self.recomputed = recomputed_nodes(graph, self.roots, self.free)
         self.group: dict[Node, Group] = {}
         self.edges: dict[Node, list[Edge]] = {}
         self.readers: dict[Node, set[Node]] = {}
         for position, node in enumerate(self.order):
-            if is_routine_result(node):
+            if node.op is ITEM:
                 self._add_result(node, position)
             elif self.computes(node):
                 self.group[node] = Group([node], position, work_of(node), frozenset([node.op.kind]))
@@ -104,7 +106,8 @@ class Fuser:
                     self.readers.setdefault(edge.producer, set()).add(node)
 
     def _add_result(self, item: Node, position: int) -> None:
-        """A result of a routine belongs to the routine's group, whatever becomes of the others."""
+        """A result of a routine, a loop or a branch belongs to its group, whatever becomes of the
+        others."""
         group = self.group[item.args[0]]
         group.members.append(item)
         group.position = position
@@ -180,7 +183,8 @@ class Fuser:
                                              for e in self.edges[n])]
         for first, second in itertools.combinations(aligned, 2):
             a, b = self.group[first], self.group[second]
-            loops = not (a.kinds | b.kinds) & {Kind.CONTRACT, Kind.SCATTER, Kind.ROUTINE}
+            loops = not (a.kinds | b.kinds) & {
+                Kind.CONTRACT, Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER}
             if a is b or not loops or producer.type.size < max(a.work, b.work):
                 continue
             if independent(self, a, b) and self._parallel_enough(a, b):
@@ -203,7 +207,7 @@ class Fuser:
 
     def may_merge(self, first: Group, second: Group, edge: Edge) -> bool:
         """The fusion table (docs/fusion.md)."""
-        if (first.kinds | second.kinds) & {Kind.SCATTER, Kind.ROUTINE}:
+        if (first.kinds | second.kinds) & {Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER}:
             return False
         if second.contraction is not None:
             return self._prologue(first, second, edge)

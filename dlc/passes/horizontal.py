@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dlc.graph import Kind
 from dlc.passes.grouping import Fuser, Group, independent
 
 
@@ -36,7 +37,8 @@ def skeleton(group: Group) -> object:
 def mergeable(fuser: Fuser, group: Group) -> bool:
     """Only groups whose results leave the graph or are small: others would live longer."""
     results = [n for n in group.members if fuser.readers.get(n, set()) - set(group.members)]
-    return group.contraction is None and sum(n.type.bytes for n in results) <= 1 << 16
+    small = sum(n.type.bytes for n in results) <= 1 << 16
+    return small and not group.kinds & {Kind.CONTRACT, Kind.HIGHER}
 
 
 def topological(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dlc.graph import Graph, Kind, Node, users
 from dlc.ops import leaf
 from dlc.ops.axes import carried
+from dlc.ops.higher import ITEM
 
 CHEAP = {"add", "sub", "mul", "neg", "where", "cast", "maximum", "minimum", "abs", "eq", "ne", "lt",
          "le", "gt", "ge", "and_", "or_", "xor", "not_", "stop_gradient"}
@@ -34,7 +35,7 @@ def recomputed_nodes(graph: Graph, roots: set[Node], free: set[Node]) -> set[Nod
 
 def _anchored(node: Node, readers: dict[Node, list[Node]], roots: set[Node]) -> bool:
     """Whether the node lies in memory whatever the groups: some reader needs it whole."""
-    if node in roots or node.op in (leaf.INPUT, leaf.ARRAY):
+    if node in roots or node.op in (leaf.INPUT, leaf.ARRAY, ITEM):
         return True
     stack = [(node, r) for r in readers[node]]
     while stack:
