@@ -40,6 +40,7 @@ from dlc.ops import (  # noqa: E402  the records need `register`
     contract,
     control,
     convert,
+    cumulative,
     elementwise,
     elementwise_bits,
     elementwise_functions,
@@ -63,7 +64,7 @@ from dlc.ops import numpy_calls as _numpy_calls  # noqa: E402
 _methods.install()
 _numpy_calls.install()
 
-__all__ = ["REGISTRY", "batching", "contract", "control", "convert", "elementwise",
+__all__ = ["REGISTRY", "batching", "contract", "control", "convert", "cumulative", "elementwise",
            "elementwise_bits", "elementwise_functions", "elementwise_special", "gather",
            "gradient_rules", "higher", "leaf", "linalg_factor", "linalg_qr", "linalg_solve",
            "linalg_spectral", "operand_count", "reduce", "register", "sort", "view", "window"]

@@ -12,6 +12,7 @@ from dlc.graph import Node, describe
 from dlc.ops import (
     contract,
     convert,
+    cumulative,
     diagonals,
     elementwise,
     elementwise_bits,
@@ -128,6 +129,7 @@ def install() -> None:
         "flatten": rearrange.ravel, "ravel": rearrange.ravel, "squeeze": rearrange.squeeze,
         "swapaxes": rearrange.swapaxes, "repeat": rearrange.repeat,
         "diagonal": diagonals.diagonal, "trace": diagonals.matrix_trace,
+        "cumsum": cumulative.cumsum, "cumprod": cumulative.cumprod,
         "argsort": sort.argsort, "sort": sort.sort,
         "var": reduce.variance, "any": reduce.any_, "all": reduce.all_,
         "cast": lambda x, kind: convert.cast(x, dtype(kind)), "astype": lambda x, kind:

@@ -1,4 +1,4 @@
-"""Rearranging by views alone, with NumPy's names: stack, split, roll, tile, repeat, moveaxis, ..."""
+"""Rearranging by views alone, with NumPy's names: stack, split, roll, tile, repeat, moveaxis."""
 
 from __future__ import annotations
 

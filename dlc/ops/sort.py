@@ -17,10 +17,10 @@ from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import register
 from dlc.ops.convert import as_node, cast
 from dlc.ops.gather import take_along_axis
-from dlc.ops.reduce import Axes, any_, axes_of, axis_of, mean
+from dlc.ops.reduce import Axes, any_, axes_of, axis_of
 from dlc.ops.routine import Routine, Workspace, filled, kernel_dtype
 from dlc.ops.samples import spread
-from dlc.types import Type, bool_, f32, i32, i64, u8
+from dlc.types import Type, bool_, f32, i32, u8
 
 # Runs of 8 by insertion, then merges of twice the width between the two halves of a workspace:
 # stable, and what is compared moves along with its place, so that every pass reads in order.
@@ -262,7 +262,7 @@ def _infer_search(edges: Type, x: Type, *, right: bool) -> Type:
         raise OpError(f"{x.describe()} in {edges.describe()}", "both of one dtype, not bool")
     if not isinstance(right, bool):
         raise OpError(f"right={right!r}", "True or False")
-    if lead and tuple(edges.shape[:-1]) != tuple(x.shape[:lead]) or x.ndim < lead:
+    if (lead and tuple(edges.shape[:-1]) != tuple(x.shape[:lead])) or x.ndim < lead:
         raise OpError(f"{x.describe()} in {edges.describe()}",
                       "the edges' axes before the last one must be the first of the values'")
     return x.with_(dtype=i32, layout=None)
