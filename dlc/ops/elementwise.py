@@ -13,7 +13,7 @@ from dlc.graph import Kind, Node, Op, OpError, make
 from dlc.ops import register
 from dlc.ops.convert import as_node, cast, operands
 from dlc.ops.samples import binary, integers, predicates, ternary, unary
-from dlc.types import DType, Type, bool_, f32
+from dlc.types import DType, Type, bf16, bool_, f32
 
 
 def same_type(*types: Type) -> Type:
@@ -271,9 +271,24 @@ SHR = _op("shr", "x >> y, arithmetic for signed; 0 when y is no bit position",
 # --- conversion ---------------------------------------------------------------------------------
 
 
+def rounded_to_odd(x: Any) -> Any:
+    """x as f32, inexact values with a last bit of 1: rounding again to bf16 rounds once."""
+    if x.dtype.kind in "iu" and x.itemsize == 8:  # more bits than f64 has
+        high = x & -2048
+        x = np.where((x >> 52) != (x >> 63), high | np.where(high != x, 2048, 0), x)
+    wide = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        y = wide.astype(np.float32)
+    bits = y.view(np.int32)
+    down = bits - (np.abs(y.astype(np.float64)) > np.abs(wide))
+    return (down | (y != wide)).astype(np.int32).view(np.float32)
+
+
 def convert_array(x: Any, dtype: DType) -> Any:
     """`x` as `dtype`. Float to integer truncates and saturates, NaN gives 0; integers wrap."""
     x = np.asarray(x)
+    if dtype is bf16 and x.dtype.itemsize > 2:
+        return rounded_to_odd(x).astype(dtype.numpy)
     if not (dtype.is_integer and x.dtype.kind not in "iub"):
         with np.errstate(all="ignore"):
             return x.astype(dtype.numpy)
