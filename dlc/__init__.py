@@ -1,6 +1,6 @@
 """dlc: a declarative deep-learning graph compiler. The public names, and the lazy facade."""
 
-from dlc import augment, init, nn, optim, random
+from dlc import augment, init, linalg, nn, optim, random
 from dlc.compiler import Compiled, Loaded, compile
 from dlc.errors import DlcError, hide_own_frames
 from dlc.evaluate import evaluate
@@ -153,6 +153,18 @@ from dlc.ops.elementwise_special import (
 )
 from dlc.ops.gather import one_hot, take, take_along_axis
 from dlc.ops.leaf import iota
+from dlc.ops.pooling import (
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    adaptive_max_pool_with_indices,
+    avg_pool,
+    global_avg_pool,
+    global_max_pool,
+    lp_pool,
+    max_pool,
+    max_pool_with_indices,
+    max_unpool,
+)
 from dlc.ops.products import bilinear, cross, dot, inner, kron, multi_dot, outer, tensordot, vdot
 from dlc.ops.rearrange import (
     array_split,
@@ -205,6 +217,9 @@ __all__ = [
     "abs",
     "acos",
     "acosh",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "adaptive_max_pool_with_indices",
     "all",
     "any",
     "arange",
@@ -220,6 +235,7 @@ __all__ = [
     "atanh",
     "atleast_nd",
     "augment",
+    "avg_pool",
     "betaln",
     "bf16",
     "bilinear",
@@ -284,6 +300,8 @@ __all__ = [
     "full",
     "full_like",
     "gcd",
+    "global_avg_pool",
+    "global_max_pool",
     "grad",
     "heaviside",
     "hessian",
@@ -330,9 +348,13 @@ __all__ = [
     "logit",
     "logsumexp",
     "loss",
+    "lp_pool",
     "matmul",
     "matrix_trace",
     "max",
+    "max_pool",
+    "max_pool_with_indices",
+    "max_unpool",
     "maximum",
     "mean",
     "median",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlc.graph import Build, Graph, Node, building
-from dlc.ops import contract, elementwise, gather, leaf, reduce, view, window
+from dlc.ops import contract, elementwise, gather, leaf, pooling, reduce, view
 from dlc.ops.convert import broadcast_to, cast
 from dlc.ops.convolution import conv
 from dlc.types import DType, Type, bool_, f16, f32, f64, i32, u8
@@ -163,7 +163,7 @@ def repeated(rng: Rng, x: Node, values: list[Node]) -> Node | None:
 def pooled(rng: Rng, x: Node, values: list[Node]) -> Node | None:
     if x.ndim < 2 or not x.dtype.is_float or x.shape[-1] < 2 or x.ndim > 4:
         return None
-    return pick(rng, (window.max_pool, window.avg_pool))(x, (2,), (int(rng.integers(1, 3)),))
+    return pick(rng, (pooling.max_pool, pooling.avg_pool))(x, (2,), (int(rng.integers(1, 3)),))
 
 
 def random_arrays(graph: Graph, seed: int) -> list[np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dlc.graph import Node, make
-from dlc.ops import elementwise, view, window
+from dlc.ops import elementwise, pooling, view, window
 from dlc.ops.convert import broadcast_to
 from dlc.types import bool_
 from tests.random_programs import Maker
@@ -120,6 +120,6 @@ def pooled(m: Maker) -> Node | None:
     x = m.find(lambda n: is_float(n) and n.ndim > 1 and min(n.shape[-2:]) > 1)
     if x is None:
         return None
-    function = window.max_pool if m.exact(x) or m.chance(50) else window.avg_pool
-    padding = ((m.draw.below(2), 0), (0, m.draw.below(2))) if m.chance(40) else None
+    function = pooling.max_pool if m.exact(x) or m.chance(50) else pooling.avg_pool
+    padding = ((m.draw.below(2), 0), (0, m.draw.below(2))) if m.chance(40) else 0
     return function(x, (2, 2), (1 + m.draw.below(2), 1 + m.draw.below(2)), padding)

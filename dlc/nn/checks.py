@@ -49,6 +49,16 @@ def rank(x: Node, low: int, layout: str, high: int | None = None) -> None:
                        f"it takes {layout}")
 
 
+def spatial_axes(x: Node, window: int | tuple[int, ...]) -> int:
+    """How many spatial axes x has; raises DlcError when a window of `window` does not fit them."""
+    if isinstance(window, int):
+        rank(x, 3, "[batch, channels, size, ...]")
+        return x.ndim - 2
+    n = len(window)
+    rank(x, n + 2, f"[batch, channels, {', '.join(['size'] * n)}]", n + 2)
+    return n
+
+
 def labels(name: str, label: Node, logits: Node) -> None:
     """`label` holds one class number for each row of `logits` [..., classes]."""
     if not label.dtype.is_integer or label.dtype.category == "uint":

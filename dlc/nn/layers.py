@@ -1,16 +1,14 @@
-"""The layers with parameters or modes: dense, conv, batch_norm, layer_norm, dropout, embedding."""
+"""The layers with parameters or modes: dense, batch_norm, layer_norm, dropout, embedding."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from typing import Any
 
 from dlc import init, random
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
 from dlc.nn import checks
+from dlc.nn.convolution import like_weight
 from dlc.nn.layer import Layer
-from dlc.ops import contract, convolution, elementwise, gather, reduce, view, window
+from dlc.ops import contract, elementwise, gather, reduce, view
 from dlc.ops.convert import cast
 from dlc.scope import (
     Initializer,
@@ -21,8 +19,6 @@ from dlc.scope import (
     update_state,
 )
 from dlc.types import Type, f32
-
-PerAxis = int | Sequence[int]
 
 
 def dense(units: int, bias: bool = True, weight_init: Initializer | None = None,
@@ -41,60 +37,9 @@ def dense(units: int, bias: bool = True, weight_init: Initializer | None = None,
         y = contract.matmul(x, weight)
         if not bias:
             return y
-        return y + parameter("bias", Type(x.dtype, (units,)), bias_init or _like_weight(inputs))
+        return y + parameter("bias", Type(x.dtype, (units,)), bias_init or like_weight(inputs))
 
     return Layer("dense", apply, f"dense({units})", name, here())
-
-
-def _like_weight(fan_in: int) -> Initializer:
-    """A bias starts in the range of its weight: uniform within 1/sqrt(fan in)."""
-    bound = max(1, fan_in) ** -0.5
-    return init.uniform(-bound, bound)
-
-
-def _spatial_axes(x: Node, window: int | tuple[int, ...]) -> int:
-    """How many spatial axes x has; raises DlcError when a window of `window` does not fit them."""
-    if isinstance(window, int):
-        checks.rank(x, 3, "[batch, channels, size, ...]")
-        return x.ndim - 2
-    n = len(window)
-    checks.rank(x, n + 2, f"[batch, channels, {', '.join(['size'] * n)}]", n + 2)
-    return n
-
-
-def conv(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
-         dilation: PerAxis = 1, groups: int = 1, bias: bool = True,
-         weight_init: Initializer | None = None, bias_init: Initializer | None = None,
-         name: str = "") -> Layer:
-    """Cross-correlation: x [N, C, S...] -> [N, channels, S'...]; weight [channels, C/groups, K...].
-
-    `kernel`, `stride` and `dilation` are an int or one a spatial axis; `padding` too, or pairs
-    (low, high), "same" or "valid". First values are uniform within 1/sqrt(C/groups * K...). Sizes:
-    Dumoulin and Visin 2016.
-    """
-    checks.at_least("conv", 1, channels=channels, groups=groups)
-    size = checks.per_axis("conv", "kernel", kernel, 1)
-    step = checks.per_axis("conv", "stride", stride, 1)
-    holes = checks.per_axis("conv", "dilation", dilation, 1)
-    if isinstance(padding, int):
-        checks.at_least("conv", 0, padding=padding)
-
-    def apply(x: Node) -> Node:
-        n = _spatial_axes(x, size)
-        checks.floating(x)
-        if int(x.shape[1]) % groups or channels % groups:
-            raise DlcError(f"groups={groups} does not divide {int(x.shape[1])} input channels and "
-                           f"{channels} channels", here(), "both must be multiples of groups")
-        shape = (channels, int(x.shape[1]) // groups, *convolution.per_axis(size, n))
-        weight = parameter("weight", Type(x.dtype, shape), weight_init)
-        y = convolution.conv(x, weight, step, padding, holes, groups)
-        if not bias:
-            return y
-        start = bias_init or _like_weight(weight.type.size // channels)
-        b = parameter("bias", Type(x.dtype, (channels,)), start)
-        return y + view.reshape(b, (channels, *(1,) * n))
-
-    return Layer("conv", apply, f"conv({channels}, {kernel})", name, here())
 
 
 def batch_norm(momentum: float = 0.1, eps: float = 1e-5, axis: int = 1, name: str = "") -> Layer:
@@ -188,31 +133,3 @@ def embedding(count: int, size: int, weight_init: Initializer | None = None,
         return gather.take(weight, index)
 
     return Layer("embedding", apply, f"embedding({count}, {size})", name, here())
-
-
-def _pool(kind: str, function: Callable[..., Node], size: PerAxis, stride: PerAxis | None,
-          padding: PerAxis, name: str) -> Layer:
-    extent = checks.per_axis(kind, "size", size, 1)
-    step = extent if stride is None else checks.per_axis(kind, "stride", stride, 1)
-    border = checks.per_axis(kind, "padding", padding, 0)
-
-    def apply(x: Node) -> Node:
-        n = _spatial_axes(x, extent)
-        checks.floating(x)
-        pads = tuple((p, p) for p in convolution.per_axis(border, n))
-        return function(x, convolution.per_axis(extent, n), convolution.per_axis(step, n),
-                        pads if any(p != (0, 0) for p in pads) else None)
-
-    return Layer(kind, apply, f"{kind}({size})", name, here())
-
-
-def avg_pool(size: PerAxis, stride: PerAxis | None = None, padding: PerAxis = 0,
-             name: str = "") -> Layer:
-    """Means over windows: x [N, C, S...] -> [N, C, S'...]; stride defaults to the window's size."""
-    return _pool("avg_pool", window.avg_pool, size, stride, padding, name)
-
-
-def max_pool(size: PerAxis, stride: PerAxis | None = None, padding: PerAxis = 0,
-             name: str = "") -> Layer:
-    """Maxima over windows; the gradient goes to the first of equal elements, as in PyTorch."""
-    return _pool("max_pool", window.max_pool, size, stride, padding, name)

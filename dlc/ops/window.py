@@ -1,4 +1,4 @@
-"""Sliding windows as a view, their transpose, and the pooling built from them."""
+"""Sliding windows as a view, and their transpose."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dlc.errors import DlcError, here
-from dlc.graph import Kind, Node, Op, OpError, check_shape, describe, make
+from dlc.graph import Kind, Node, Op, OpError, check_shape, make
 from dlc.ops import register
 from dlc.ops.access import Access, Condition, Divides, Index, Piece, Reduction, Within
 from dlc.ops.convert import as_node
-from dlc.ops.reduce import max_, mean, simple
+from dlc.ops.reduce import simple
 from dlc.ops.samples import spread
-from dlc.ops.view import pad
 from dlc.types import Type
 
 
@@ -177,32 +175,3 @@ def window(x: Any, size: Sequence[int], stride: Sequence[int] | None = None,
     ones = (1,) * len(size)
     return make(WINDOW, (node,), size=tuple(size), stride=tuple(stride or ones),
                 dilation=tuple(dilation or ones))
-
-
-def _pool_windows(x: Any, size: Sequence[int], stride: Sequence[int] | None,
-                  padding: Sequence[tuple[int, int]] | None, fill: float) -> Node:
-    node = as_node(x)
-    lead = (0,) * (node.ndim - len(size))
-    if padding is not None:
-        for a, (width, (low, high)) in enumerate(zip(size, padding, strict=True)):
-            if max(low, high) >= width:
-                raise DlcError(f"pool of {describe(node)}: spatial axis {a}: padding "
-                               f"({low}, {high}) hides a whole window of {width}", here(),
-                               f"padding is at most {width - 1}")
-        node = pad(node, (*lead, *(p[0] for p in padding)), (*lead, *(p[1] for p in padding)), fill)
-    return window(node, size, stride or size)
-
-
-def avg_pool(x: Any, size: Sequence[int], stride: Sequence[int] | None = None,
-             padding: Sequence[tuple[int, int]] | None = None) -> Node:
-    """Mean over windows of the last axes; padding counts as zeros. [..., S] -> [..., S']"""
-    windows = _pool_windows(x, size, stride, padding, 0.0)
-    return mean(windows, tuple(range(windows.ndim - len(size), windows.ndim)))
-
-
-def max_pool(x: Any, size: Sequence[int], stride: Sequence[int] | None = None,
-             padding: Sequence[tuple[int, int]] | None = None) -> Node:
-    """Maximum over windows of the last axes; the gradient goes to the first of equal elements."""
-    windows = _pool_windows(x, size, stride, padding, -np.inf)
-    axes = tuple(range(windows.ndim - len(size), windows.ndim))
-    return max_(windows, axes, ties="first")
