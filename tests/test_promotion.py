@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc import runtime
+from dlc.codegen.assemble import assemble
+from dlc.compiler import instruction_set
 from dlc.errors import DlcError
 from dlc.evaluate import evaluate
 from dlc.graph import Build, Graph, building
 from dlc.ops import leaf
-from dlc.ops.elementwise import exp, maximum
+from dlc.ops.elementwise import exp, maximum, where
 from dlc.ops.reduce import mean, sum_
+from dlc.passes import run_pipeline
 from dlc.types import (
     DTYPES,
     DType,
@@ -80,6 +84,45 @@ def test_cell_in_the_evaluator(a: str, b: str, result: str) -> None:
     assert value.dtype == DTYPES[result].numpy
     expected = [1 if a == "bool" else 3, 1 if b == "bool" else 2]
     assert value.astype(float).tolist() == expected
+
+
+def promoted(a: str, b: str) -> Graph:
+    """x + y and where(c, x, y) of two dtypes; of two bools only the second, which bool has."""
+    with building(Build()):
+        c, x, y = (leaf.input_(n, Type(DTYPES[d], (2,)))
+                   for n, d in (("c", "bool"), ("x", a), ("y", b)))
+        sums = () if a == b == "bool" else (x + y,)
+        chosen = where(c, x, y)
+        return Graph(f"{a}_{b}", (c, x, y), (chosen, *sums), ("where", "sum")[:1 + len(sums)])
+
+
+def test_cells_on_the_cpu() -> None:
+    """Every cell of the table as compiled code: the dtype, and the values of both operands."""
+    kept = [(a, b, DTYPES[r]) for a, b, r in cells() if r != "-"]
+    graphs = {f"{a}_{b}": promoted(a, b) for a, b, _ in kept}
+    done = {name: run_pipeline(g)[-1].graph for name, g in graphs.items()}
+    running: Any = runtime.load(assemble("promotion", done, "cpu", instruction_set()), "cpu")
+    for a, b, kind in kept:
+        name = f"{a}_{b}"
+        values = {"c": np.array([True, False]), "x": np.array([3, 0]), "y": np.array([0, 2])}
+        for node in graphs[name].inputs:
+            label = node.attrs["label"]
+            running.write(label, values[label].astype(node.dtype.numpy), name)
+        running.run(name)
+        x, y = 1 if a == "bool" else 3, 1 if b == "bool" else 2
+        for output in graphs[name].output_names:
+            got = running.read(output, name)
+            assert got.dtype == kind.numpy, (name, output)
+            assert got.astype(float).tolist() == [x, y], (name, output)
+    running.close()
+
+
+@pytest.mark.parametrize(("a", "b", "result"), cells())
+def test_refused_cells_ask_for_a_cast(a: str, b: str, result: str) -> None:
+    """Addition and selection refuse what the table refuses, with both dtypes in the message."""
+    if result == "-":
+        with pytest.raises(DlcError, match=f"{a}.*with {b}|{b}.*with {a}"):
+            promoted(a, b)
 
 
 @pytest.mark.parametrize("kind", DTYPES.values(), ids=str)
