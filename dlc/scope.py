@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,6 +74,8 @@ class Scope:
     hints: list[tuple[Node, str]] = field(default_factory=list)
     # a task's phase counts its own steps
     step_name: str = "step"
+    # inside a loop: the seed of the iteration, from that of the step
+    reseed: Callable[[Node], Node] | None = None
 
     def full_name(self, name: str) -> str:
         """The checkpoint key of `name` at the present path: conv1.weight, block2/conv1.weight."""
@@ -231,8 +234,13 @@ def _reserved(name: str, type_: Type, init: Initializer) -> Node:
 
 
 def seed() -> Node:
-    """u32[()]: the run's seed, the first of the four coordinates of every random number."""
-    return _reserved("seed", Type(u32), lambda key, shape, dtype: key.seed)
+    """u32[()]: the run's seed, the first of the four coordinates of every random number.
+
+    Inside a loop the number of the iteration is mixed into it.
+    """
+    node = _reserved("seed", Type(u32), lambda key, shape, dtype: key.seed)
+    reseed = current_scope("seed").reseed
+    return node if reseed is None else reseed(node)
 
 
 def step() -> Node:
@@ -255,7 +263,11 @@ def _one(key: Any, shape: Any, dtype: Any) -> Node:
 
 
 def variable_names(function: Any, kind: type) -> dict[int, str]:
-    """id -> name of the values of `kind` that `function` sees as globals or closure variables."""
+    """id -> name of the values of `kind` that `function` sees as globals or closure variables.
+
+    What a transformation wraps (dlc.grad(f)) sees them as f does.
+    """
+    function = inspect.unwrap(function)
     code = getattr(function, "__code__", None)
     if code is None:
         return {}

@@ -126,7 +126,7 @@ class _Examples:
         axes = spread_axes(out_axes, body.structure, f"{self.what}: out_axes")
         changing = self._changing()
         placed = [self._placed(v, o, a, o in changing) for v, o, a in zip(
-            values[:body.results], body.graph.outputs, axes, strict=True)]
+            values[:body.results], body.graph.outputs[:body.results], axes, strict=True)]
         return unflatten(body.structure, placed)
 
     def _changing(self) -> set[Node]:
