@@ -1,6 +1,6 @@
 """dlc: a declarative deep-learning graph compiler. The public names, and the lazy facade."""
 
-from dlc import augment, init, linalg, nn, optim, random
+from dlc import augment, init, linalg, nn, onnx, optim, random
 from dlc.compiler import Compiled, Loaded, compile
 from dlc.errors import DlcError, hide_own_frames
 from dlc.evaluate import evaluate
@@ -373,7 +373,7 @@ __all__ = [
     "one_hot",
     "ones",
     "ones_like",
-    "optim",
+    "onnx", "optim",
     "outer",
     "pad",
     "parameter",

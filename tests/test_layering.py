@@ -38,6 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codegen": GRAPHS | READERS | {"passes", "kernel", "program"},
     "runtime": {"program", "types", "env"},
     "models": {""} | LANGUAGE | {"types"},
+    # converters are written in the DSL, as models are
+    "onnx": {""} | GRAPHS | READERS | LANGUAGE,
 }
 # Only inside a function, so that loading the lower part does not load the higher one.
 LAZY = {
@@ -50,6 +52,7 @@ OUTSIDE = {
     "dlc": {"numpy", "ml_dtypes", "networkx", "llvmlite", "rich"},
     "runtime": {"numpy", "ml_dtypes", "numba", "llvmlite", "rich", "safetensors"},
     "models": {"numpy"},
+    "onnx": {"numpy", "onnx", "google"},
     "peers": {"numpy", "torch", "jax"},
 }
 
