@@ -49,6 +49,7 @@ from dlc.ops import (  # noqa: E402  the records need `register`
     gradient_rules,
     higher,
     leaf,
+    linalg_exp,
     linalg_factor,
     linalg_qr,
     linalg_solve,
@@ -66,5 +67,6 @@ _numpy_calls.install()
 
 __all__ = ["REGISTRY", "batching", "contract", "control", "convert", "cumulative", "elementwise",
            "elementwise_bits", "elementwise_functions", "elementwise_special", "gather",
-           "gradient_rules", "higher", "leaf", "linalg_factor", "linalg_qr", "linalg_solve",
-           "linalg_spectral", "operand_count", "reduce", "register", "sort", "view", "window"]
+           "gradient_rules", "higher", "leaf", "linalg_exp", "linalg_factor", "linalg_qr",
+           "linalg_solve", "linalg_spectral", "operand_count", "reduce", "register", "sort", "view",
+           "window"]

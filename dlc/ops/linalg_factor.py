@@ -29,7 +29,8 @@ def cholesky(a, l, chunk):
         done = $T(0.0)
         for k in range(i):
             done = radd(done, l[row + k] * l[row + k])
-        l[row + i] = sqrt(a[row + i] - done)
+        square = a[row + i] - done
+        l[row + i] = sqrt(square if square > $T(0.0) else $T(-1.0))
         for j in range(i + 1, $n):
             l[row + j] = $T(0.0)
 """
@@ -47,7 +48,8 @@ def _eval_cholesky(a: Any) -> Any:
     for i in range(wide.shape[-1]):
         for j in range(i + 1):
             rest = wide[..., i, j] - np.sum(found[..., i, :j] * found[..., j, :j], -1)
-            found[..., i, j] = np.sqrt(rest) if i == j else rest / found[..., j, j]
+            found[..., i, j] = np.sqrt(np.where(rest > 0, rest, np.nan)) if i == j else (
+                rest / found[..., j, j])
     return found
 
 

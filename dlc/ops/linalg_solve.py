@@ -34,7 +34,8 @@ _ELIMINATE = """
                 lu[base + pivot * $n + c] = kept
 $swap
         for i in range(j + 1, $n):
-            factor = lu[base + i * $n + j] / lu[base + j * ($n + 1)]
+            divisor = lu[base + j * ($n + 1)]
+            factor = lu[base + i * $n + j] / divisor if divisor != 0.0 else 0.0
             for c in range(j + 1, $n):
                 lu[base + i * $n + c] -= factor * lu[base + j * $n + c]
 $row
