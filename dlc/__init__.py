@@ -192,6 +192,17 @@ from dlc.ops.reduce import argmax, argmin, logsumexp, mean, prod, variance
 from dlc.ops.reduce import max_ as max
 from dlc.ops.reduce import min_ as min
 from dlc.ops.reduce import sum_ as sum
+from dlc.ops.scatter import (
+    bincount,
+    histogram,
+    put_along_axis,
+    scatter,
+    segment_max,
+    segment_mean,
+    segment_min,
+    segment_prod,
+    segment_sum,
+)
 from dlc.ops.sort import argsort, median, quantile, searchsorted, sort, top_k
 from dlc.ops.view import concat, flip, pad, reshape, transpose
 from dlc.ops.window import window
@@ -239,6 +250,7 @@ __all__ = [
     "betaln",
     "bf16",
     "bilinear",
+    "bincount",
     "bitcast",
     "bitwise_and",
     "bitwise_not",
@@ -305,6 +317,7 @@ __all__ = [
     "grad",
     "heaviside",
     "hessian",
+    "histogram",
     "hvp",
     "hypot",
     "i0",
@@ -373,7 +386,8 @@ __all__ = [
     "one_hot",
     "ones",
     "ones_like",
-    "onnx", "optim",
+    "onnx",
+    "optim",
     "outer",
     "pad",
     "parameter",
@@ -384,6 +398,7 @@ __all__ = [
     "power",
     "print_graph",
     "prod",
+    "put_along_axis",
     "quantile",
     "rad2deg",
     "random",
@@ -398,7 +413,13 @@ __all__ = [
     "rot90",
     "round",
     "rsqrt",
+    "scatter",
     "searchsorted",
+    "segment_max",
+    "segment_mean",
+    "segment_min",
+    "segment_prod",
+    "segment_sum",
     "sigmoid",
     "sign",
     "signbit",

@@ -1,71 +1,130 @@
-"""Scatter-add as a kernel: a place of the result belongs to one chunk, so no two threads meet."""
+"""Scatters as kernels: a place of the result belongs to one chunk, so no two threads meet.
+
+A chunk takes some positions of the axes before the scattered one, and a block of the columns behind
+it; it reads every index and folds its own part of the updates, in the order of the index array.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from dlc.graph import Node
 from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Load, Store, computing
+from dlc.kernel.loops import COLUMN, rows_per_chunk
+from dlc.ops.view import unravel
 from dlc.types import Type
+
+FOLDS = {"scatter_add": "add", "scatter_max": "maximum", "scatter_min": "minimum"}
 
 
 def write_scatter(node: Node, e: Emitter, sums: str | None = None) -> int:
-    """Write `node`; returns the number of chunks: one for each position of the batch axes.
-
-    Updates are added in the order of the index array, whatever the threads: bits stay equal. Half
-    precisions are added in the workspace `sums`, of the dtype that computes them.
-    """
-    batch, shape = node.attrs["batch"], node.type.shape
-    rows = math.prod(int(d) for d in shape[:batch])
-    lead: list[Sum] = []
-    position = sum_of(Var("chunk", 0, rows - 1))
-    e.levels["chunk"] = 0
-    for d in reversed(shape[:batch]):
-        lead.insert(0, position % int(d))
-        position = position // int(d)
-    place = sums or e.stores[node]
-    type_ = node.type.with_(dtype=computing(node.type.dtype))
-    _clear(node, e, lead, place, type_)
-    _add_updates(node, e, lead, place, type_)
-    if sums is not None:
-        _give_out(node, e, lead, Load(sums, Sum(), type_.dtype, 0))
-    return rows
+    """Write `node`; returns the number of chunks. Half precisions are folded in the workspace
+    `sums`, of the dtype that computes them."""
+    return ScatterWriter(node, e, sums).write()
 
 
-def _clear(node: Node, e: Emitter, lead: list[Sum], place: str, type_: Type) -> None:
-    opened = [e.open("r", 0, int(d)) for d in node.type.shape[len(lead):]]
-    at = flat((*lead, *map(sum_of, opened)), type_)
-    e.stack[-1].statements.append(Store(place, at, e.k.number(0, type_.dtype), type_.dtype))
-    for var in reversed(opened):
-        e.close(var)
+class ScatterWriter:
+    """Writes one scatter: the first values of a chunk's part, the updates, the rounded result."""
 
+    def __init__(self, node: Node, e: Emitter, sums: str | None) -> None:
+        self.node, self.e, self.sums = node, e, sums
+        self.place = sums or e.stores[node]
+        self.type: Type = node.type.with_(dtype=computing(node.type.dtype))
+        self.axis, self.batch = node.attrs["axis"], node.attrs["batch"]
+        self.shape = [int(d) for d in node.type.shape]
+        self.tail = self.shape[self.axis + 1:]
+        self.columns = math.prod(self.tail)
+        self.blocks = -(-self.columns // COLUMN) if self.columns >= 2 * COLUMN else 1
 
-def _add_updates(node: Node, e: Emitter, lead: list[Sum], place: str, type_: Type) -> None:
-    index, updates = node.args
-    axis, batch = node.attrs["axis"], node.attrs["batch"]
-    count = index.ndim - batch
-    # the index's axes are the outer loops: each address is loaded once
-    inner = [e.open("i", 0, int(d)) for d in index.type.shape[batch:]]
-    at = e.value(index, (*lead, *map(sum_of, inner)))
-    chosen = e.clamped(at, int(node.type.shape[axis]))
-    before = [e.open("r", 0, int(d)) for d in updates.type.shape[batch:axis]]
-    after = [e.open("r", 0, int(d)) for d in updates.type.shape[axis + count:]]
-    source = (*lead, *map(sum_of, before), *map(sum_of, inner), *map(sum_of, after))
-    value = e.value(updates, source)
-    target = flat((*lead, *map(sum_of, before), chosen, *map(sum_of, after)), type_)
-    old = Load(place, target, type_.dtype, len(e.stack) - 1)
-    e.stack[-1].statements.append(
-        Store(place, target, e.k.binary("+", old, value), type_.dtype))
-    for var in reversed([*inner, *before, *after]):
-        e.close(var)
+    def write(self) -> int:
+        e, rows = self.e, math.prod(self.shape[:self.axis])
+        if self.blocks > 1:
+            chunk = sum_of(Var("chunk", 0, self.blocks * rows - 1))
+            e.levels.update({"chunk": 0, "j0": 0, "j1": 0})
+            low = (chunk % self.blocks) * COLUMN
+            e.line(f"j0 = {low.text()}")
+            e.line(f"j1 = min(j0 + {COLUMN}, {self.columns})")
+            self._row(chunk // self.blocks)
+            return rows * self.blocks
+        work = (self.node.args[1].type.size + self.node.type.size) // max(rows, 1)
+        per_chunk = rows_per_chunk(rows, max(work, 1))
+        if per_chunk == 1:
+            e.levels["chunk"] = 0
+            self._row(sum_of(Var("chunk", 0, rows - 1)))
+            return rows
+        var = e.open("b", 0, rows)
+        self._row(sum_of(var))
+        if per_chunk >= rows:
+            e.close(var)
+            return 1
+        e.close(var, f"chunk * {per_chunk}", f"min((chunk + 1) * {per_chunk}, {rows})")
+        return -(-rows // per_chunk)
 
+    def _row(self, position: Sum) -> None:
+        lead = unravel(position, self.shape[:self.axis])
+        self._begin(lead)
+        self._fold(lead)
+        if self.sums is not None:
+            self._give_out(lead)
 
-def _give_out(node: Node, e: Emitter, lead: list[Sum], sums: Load) -> None:
-    """Round the finished sums into the result."""
-    opened = [e.open("r", 0, int(d)) for d in node.type.shape[len(lead):]]
-    at = (*lead, *map(sum_of, opened))
-    e.store(node, at, Load(sums.buffer, flat(at, node.type), sums.dtype, len(e.stack) - 1))
-    for var in reversed(opened):
-        e.close(var)
+    def _open_columns(self) -> Var | None:
+        return self.e.open("j", 0, self.columns) if self.columns != 1 else None
+
+    def _close_columns(self, var: Var | None) -> None:
+        if var is None:
+            return
+        if self.blocks > 1:
+            self.e.close(var, "j0", "j1")
+        else:
+            self.e.close(var)
+
+    def _column(self, var: Var | None) -> tuple[Any, ...]:
+        """The index of a column in the axes behind the scattered one."""
+        return unravel(sum_of(var) if var is not None else Sum(), self.tail)
+
+    def _begin(self, lead: tuple[Any, ...]) -> None:
+        """Zeros, or the operand that the updates are folded into."""
+        e = self.e
+        r = e.open("r", 0, self.shape[self.axis])
+        j = self._open_columns()
+        index = (*lead, sum_of(r), *self._column(j))
+        value = (e.value(self.node.args[2], index) if len(self.node.args) > 2
+                 else e.k.number(0, self.type.dtype))
+        self._store(flat(index, self.type), value)
+        self._close_columns(j)
+        e.close(r)
+
+    def _fold(self, lead: tuple[Any, ...]) -> None:
+        e, (index, updates) = self.e, self.node.args[:2]
+        # the index's axes are the outer loops: each address is loaded once
+        inner = [e.open("i", 0, int(d)) for d in index.type.shape[self.batch:]]
+        at = e.value(index, (*lead[:self.batch], *map(sum_of, inner)))
+        chosen = e.clamped(at, self.shape[self.axis])
+        j = self._open_columns()
+        column = self._column(j)
+        value = e.value(updates, (*lead, *map(sum_of, inner), *column))
+        target = flat((*lead, chosen, *column), self.type)
+        old = Load(self.place, target, self.type.dtype, len(e.stack) - 1)
+        fold = FOLDS[self.node.op.name]
+        new = e.k.binary("+", old, value) if fold == "add" else e.k.call(fold, old, value)
+        self._store(target, new)
+        self._close_columns(j)
+        for var in reversed(inner):
+            e.close(var)
+
+    def _store(self, at: Sum, value: Any) -> None:
+        self.e.stack[-1].statements.append(Store(self.place, at, value, self.type.dtype))
+
+    def _give_out(self, lead: tuple[Any, ...]) -> None:
+        """Round the finished folds into the result."""
+        e, sums = self.e, self.sums or ""
+        r = e.open("r", 0, self.shape[self.axis])
+        j = self._open_columns()
+        index = (*lead, sum_of(r), *self._column(j))
+        at = flat(index, self.node.type)
+        e.store(self.node, index, Load(sums, at, self.type.dtype, len(e.stack) - 1))
+        self._close_columns(j)
+        e.close(r)

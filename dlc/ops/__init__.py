@@ -55,6 +55,7 @@ from dlc.ops import (  # noqa: E402  the records need `register`
     linalg_solve,
     linalg_spectral,
     reduce,
+    scatter,
     sort,
     view,
     window,
@@ -68,5 +69,5 @@ _numpy_calls.install()
 __all__ = ["REGISTRY", "batching", "contract", "control", "convert", "cumulative", "elementwise",
            "elementwise_bits", "elementwise_functions", "elementwise_special", "gather",
            "gradient_rules", "higher", "leaf", "linalg_exp", "linalg_factor", "linalg_qr",
-           "linalg_solve", "linalg_spectral", "operand_count", "reduce", "register", "sort", "view",
-           "window"]
+           "linalg_solve", "linalg_spectral", "operand_count", "reduce", "register", "scatter",
+           "sort", "view", "window"]

@@ -196,7 +196,7 @@ def _emit_fold(sign: str, start: str) -> Callable[[Node], Routine]:
     return emit
 
 
-CUMSUM = register(Op(
+CUMSUM: Op = register(Op(
     "cumsum", Kind.ROUTINE, _infer_fold, _turned(np.cumsum),
     lambda g, y, x: (make(CUMSUM, (g,), axis=y.attrs["axis"], reverse=not y.attrs["reverse"]),),
     _emit_fold("+", "0"), _samples(), (0,), "sums of an axis up to each element", defaults=_usual))
@@ -210,7 +210,7 @@ def _grad_cumprod(g: Node, y: Node, x: Node) -> tuple[Node]:
     return (before * later,)
 
 
-CUMPROD = register(Op(
+CUMPROD: Op = register(Op(
     "cumprod", Kind.ROUTINE, _infer_fold, _turned(np.cumprod), _grad_cumprod,
     _emit_fold("*", "1"), _samples(zeros=True), (), "products of an axis up to each element",
     defaults=_usual))

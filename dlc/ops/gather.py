@@ -55,7 +55,7 @@ def _check_constant(values: np.ndarray, bound: int, what: str) -> None:
                        f"indices are 0 .. {bound - 1}")
 
 
-def _split(x: Type, index: Type, axis: int, batch: int) -> tuple[Any, ...]:
+def gathered_shape(x: Type, index: Type, axis: int, batch: int) -> tuple[Any, ...]:
     """The result's shape: batch axes, x before axis, index after batch, x after axis."""
     if not batch <= axis < x.ndim or batch > index.ndim:
         raise OpError(f"axis {axis} with {batch} batch axes of {x.describe()}")
@@ -64,7 +64,7 @@ def _split(x: Type, index: Type, axis: int, batch: int) -> tuple[Any, ...]:
     return (*x.shape[:axis], *index.shape[batch:], *x.shape[axis + 1:])
 
 
-def _check_index(index: Type, bound: int) -> None:
+def check_index_type(index: Type, bound: int) -> None:
     if index.dtype not in (i32, i64):
         raise OpError(f"{index.describe()} can't index", "an index is i32 or i64")
     if bound == 0 and index.size:
@@ -72,16 +72,16 @@ def _check_index(index: Type, bound: int) -> None:
 
 
 def _infer_gather(x: Type, index: Type, *, axis: int, batch: int) -> Type:
-    _check_index(index, x.shape[axis] if 0 <= axis < x.ndim else 1)
-    return x.with_(shape=_split(x, index, axis, batch), layout=None)
+    check_index_type(index, x.shape[axis] if 0 <= axis < x.ndim else 1)
+    return x.with_(shape=gathered_shape(x, index, axis, batch), layout=None)
 
 
-def _clamped(index: Any, bound: int) -> Any:
+def clamped(index: Any, bound: int) -> Any:
     return np.clip(index, 0, max(bound - 1, 0))
 
 
 def _eval_gather(x: Any, index: Any, *, axis: int, batch: int) -> Any:
-    at = _clamped(index, x.shape[axis])
+    at = clamped(index, x.shape[axis])
     if batch == 0:
         return np.take(x, at, axis)
     rows = [_eval_gather(x[b], at[b], axis=axis - 1, batch=batch - 1) for b in range(len(x))]
@@ -118,8 +118,8 @@ GATHER = register(Op(
 
 def _infer_scatter(index: Type, g: Type, *, shape: Any, axis: int, batch: int) -> Type:
     x = g.with_(shape=check_shape(shape), layout=None)
-    _check_index(index, x.shape[axis] if 0 <= axis < x.ndim else 1)
-    want = _split(x, index, axis, batch)
+    check_index_type(index, x.shape[axis] if 0 <= axis < x.ndim else 1)
+    want = gathered_shape(x, index, axis, batch)
     if tuple(want) != tuple(g.shape):
         raise OpError(f"updates {g.describe()} for indices {index.describe()}",
                       f"updates need shape {tuple(map(int, want))}")
@@ -128,7 +128,7 @@ def _infer_scatter(index: Type, g: Type, *, shape: Any, axis: int, batch: int) -
 
 def _eval_scatter(index: Any, g: Any, *, shape: Any, axis: int, batch: int) -> Any:
     x = np.zeros(shape, np.float64 if g.dtype.kind == "f" else g.dtype)
-    at = _clamped(index, shape[axis])
+    at = clamped(index, shape[axis])
     for b in np.ndindex(*shape[:batch]):
         count = index.ndim - batch
         moved = np.moveaxis(g[b], range(axis - batch, axis - batch + count), range(count))
@@ -154,15 +154,26 @@ SCATTER_ADD = register(Op(
     defaults=lambda *types, **_: {"batch": 0}, batch=batch_rules.scatter))
 
 
+def _from_the_end(index: Node, bound: int) -> Node:
+    """A constant index with -bound .. -1 as 0 .. bound-1; any other as it is."""
+    if index.op not in (leaf.CONSTANT, leaf.ARRAY) or index.dtype not in (i32, i64):
+        return index
+    value = index.attrs["value"]
+    given = np.broadcast_to(np.asarray(getattr(value, "array", value)), tuple(index.shape))
+    if not ((given < 0) & (given >= -bound)).any():
+        return index
+    return leaf.array(np.where((given < 0) & (given >= -bound), given + bound, given), index.type)
+
+
 def limited_index(index: Node, bound: int, what: str, mode: str) -> Node:
     """`index` within 0 .. bound-1 by `mode`: "check" makes what is outside an error, "clip" takes
-    the nearest, "wrap" counts round and round."""
+    the nearest, "wrap" counts round and round. Negative constants count from the end."""
     from dlc.ops.elementwise import rem
 
     if mode not in ("check", "clip", "wrap"):
         raise DlcError(f"{what}: mode {mode!r}", here(), '"check", "clip" or "wrap"')
     if mode == "check":
-        return checked_index(index, bound, what)
+        return checked_index(_from_the_end(index, bound), bound, what)
     if index.dtype not in (i32, i64):
         raise DlcError(f"{what}: {describe(index)} can't index", here(), "an index is i32 or i64")
     return index if mode == "clip" else rem(index, bound)
@@ -187,22 +198,29 @@ def take_along_axis(x: Any, index: Any, axis: int = -1, mode: str = "check") -> 
 
     index has x's rank, and its sizes except along `axis`, or 1 there. Modes as in take.
     """
-    from dlc.ops.convert import broadcast_to
     from dlc.ops.rearrange import moveaxis
 
-    node, at = as_node(x), as_node(index)
+    node = as_node(x)
     axis = axis_of(node, axis, "take_along_axis")
-    wanted = tuple(n if a == axis else d for a, (d, n) in enumerate(
-        zip(node.shape, at.shape, strict=False)))
-    fits = at.ndim == node.ndim and all(n in (1, d) for n, d in zip(at.shape, wanted, strict=True))
-    if not fits:
-        raise DlcError(f"take_along_axis({describe(node)}, {describe(at)}): axis {axis}", here(),
-                       "the index needs the same sizes beside the axis")
-    what = f"take_along_axis from {describe(node)}"
-    at = broadcast_to(limited_index(at, int(node.shape[axis]), what, mode), wanted)
+    at = aligned_index(node, as_node(index), axis, "take_along_axis", mode)
     taken = make(GATHER, (moveaxis(node, axis, -1), moveaxis(at, axis, -1)),
                  axis=node.ndim - 1, batch=node.ndim - 1)
     return moveaxis(taken, -1, axis)
+
+
+def aligned_index(x: Node, index: Node, axis: int, what: str, mode: str) -> Node:
+    """`index` limited by `mode`, and repeated to x's sizes beside `axis`. Raises DlcError when it
+    has other sizes there."""
+    from dlc.ops.convert import broadcast_to
+
+    wanted = tuple(n if a == axis else d for a, (d, n) in enumerate(
+        zip(x.shape, index.shape, strict=False)))
+    if index.ndim != x.ndim or any(n not in (1, d) for n, d in zip(index.shape, wanted,
+                                                                   strict=True)):
+        raise DlcError(f"{what}({describe(x)}, {describe(index)}): axis {axis}", here(),
+                       "the index needs the same sizes beside the axis")
+    limited = limited_index(index, int(x.shape[axis]), f"{what} of {describe(x)}", mode)
+    return broadcast_to(limited, wanted)
 
 
 def one_hot(index: Any, count: int, dtype: Any = None) -> Node:
