@@ -32,7 +32,7 @@ def in_f64(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _lgamma(x: float) -> float:
-    if x <= 0 and (x == math.floor(x) or math.isinf(x)):
+    if math.isinf(x) or (x <= 0 and x == math.floor(x)):
         return math.inf
     try:
         return math.lgamma(x)
