@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc import env
 from dlc.errors import DlcError, here, nearest
-from dlc.evaluate import fit
+from dlc.evaluate import Specialized, fit
 from dlc.graph import Graph, Node
 from dlc.init import initial_values
 from dlc.program import Kernel, Program
@@ -208,6 +208,8 @@ def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
         dims = {"batch": batch, **dims}
     if isinstance(thing, Graph):
         graph = thing
+    elif isinstance(thing, Specialized):
+        graph = thing.graph(**dims)
     elif callable(thing):
         graph = trace(thing, dims=dims)
     else:

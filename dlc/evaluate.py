@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,12 +13,25 @@ from dlc.ops.elementwise import convert_array
 from dlc.types import TupleType, Type, bf16, f16
 
 
-def evaluate(graph: Graph, *args: Any, **named: Any) -> Any:
+@runtime_checkable
+class Specialized(Protocol):
+    """What becomes a graph when its dimensions are known: a loaded ONNX model."""
+
+    def graph(self, **dims: int) -> Graph:
+        """The graph for these dimensions."""
+
+    def evaluate(self, *args: Any, **named: Any) -> Any:
+        """Its outputs for arrays, whose dimensions it takes."""
+
+
+def evaluate(graph: Graph | Specialized, *args: Any, **named: Any) -> Any:
     """Run `graph` on arrays, given in the order of its inputs or by name.
 
     Returns a dict of outputs by name, or a single array where the graph has one output. Raises
     DlcError when an array does not fit its input.
     """
+    if not isinstance(graph, Graph):
+        return graph.evaluate(*args, **named)
     results = run(graph, bind(graph, args, named))
     names = graph.output_names or tuple(f"out{i}" for i in range(len(results)))
     return results[0] if len(results) == 1 else dict(zip(names, results, strict=True))
