@@ -1,7 +1,10 @@
 """dlc: a declarative deep-learning graph compiler. The public names, and the lazy facade."""
 
 from dlc import augment, init, linalg, nn, onnx, optim, random
+from dlc.branch import cond, while_loop
 from dlc.compiler import Compiled, Loaded, compile
+from dlc.control import fori, scan
+from dlc.control import map_ as map
 from dlc.errors import DlcError, hide_own_frames
 from dlc.evaluate import evaluate
 from dlc.gradient_rules import checkpoint, custom_gradient
@@ -268,6 +271,7 @@ __all__ = [
     "col2im",
     "compile",
     "concat",
+    "cond",
     "conv",
     "conv_transpose",
     "copysign",
@@ -307,6 +311,7 @@ __all__ = [
     "floor",
     "floor_divide",
     "fmod",
+    "fori",
     "frac",
     "frexp",
     "full",
@@ -343,6 +348,7 @@ __all__ = [
     "left_shift",
     "lerp",
     "lgamma",
+    "linalg",
     "linear_recurrence",
     "linspace",
     "log",
@@ -362,6 +368,7 @@ __all__ = [
     "logsumexp",
     "loss",
     "lp_pool",
+    "map",
     "matmul",
     "matrix_trace",
     "max",
@@ -413,6 +420,7 @@ __all__ = [
     "rot90",
     "round",
     "rsqrt",
+    "scan",
     "scatter",
     "searchsorted",
     "segment_max",
@@ -463,6 +471,7 @@ __all__ = [
     "vjp",
     "vmap",
     "where",
+    "while_loop",
     "window",
     "xlog1py",
     "xlogy",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from dlc.errors import DlcError, Loc, here
 from dlc.graph import Node, current_build, describe
@@ -43,6 +43,13 @@ class Variable:
         return self.node.loc
 
 
+class Iteration(Protocol):
+    """The running iteration of the loop whose body is traced."""
+
+    def reseed(self, seed: Node) -> Node:
+        """The iteration's own seed, from that of the step."""
+
+
 @dataclass
 class Placed:
     """A layer in this trace: its path, and what it was first applied to."""
@@ -74,8 +81,8 @@ class Scope:
     hints: list[tuple[Node, str]] = field(default_factory=list)
     # a task's phase counts its own steps
     step_name: str = "step"
-    # inside a loop: the seed of the iteration, from that of the step
-    reseed: Callable[[Node], Node] | None = None
+    # inside a loop: what tells its iterations apart
+    iteration: Iteration | None = None
 
     def full_name(self, name: str) -> str:
         """The checkpoint key of `name` at the present path: conv1.weight, block2/conv1.weight."""
@@ -239,8 +246,8 @@ def seed() -> Node:
     Inside a loop the number of the iteration is mixed into it.
     """
     node = _reserved("seed", Type(u32), lambda key, shape, dtype: key.seed)
-    reseed = current_scope("seed").reseed
-    return node if reseed is None else reseed(node)
+    iteration = current_scope("seed").iteration
+    return node if iteration is None else iteration.reseed(node)
 
 
 def step() -> Node:

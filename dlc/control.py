@@ -1,0 +1,170 @@
+"""Loops of the language: scan, fori, map.
+
+The body is run once and becomes a graph that a scan node holds (dlc/ops/control.py). What it reads
+from outside is an invariant; its state updates are carried, its run-time checks reported outside,
+and its random numbers differ from iteration to iteration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlc.control_body import (
+    IterationNumber,
+    Ran,
+    as_leaf,
+    function_name,
+    iteration_around,
+    leaf_labels,
+    publish_effects,
+    run_body,
+    same_carry,
+)
+from dlc.errors import DlcError, here
+from dlc.graph import Node, describe
+from dlc.nesting import rebuilt, with_paths
+from dlc.ops import elementwise, leaf
+from dlc.ops.control import Bound, Fresh, Parts, make_scan, reached_from
+from dlc.source import definition
+from dlc.types import Type, bool_
+
+
+def scan(function: Callable[[Any, Any], Any], carry: Any, sequences: Any = None,
+         length: int | None = None, reverse: bool = False) -> tuple[Any, Any]:
+    """Run `function(carry, element) -> (carry, y)` along sequences: (final carry, ys stacked).
+
+    `carry`, `sequences` and what the function returns are arrays or nestings of tuples, lists and
+    dicts of them. A sequence [length, ...] gives its elements [...] in order, from the last one if
+    `reverse`; a y [...] is stacked to [length, ...], at the place of its element. Without
+    sequences `length` says how often. A state that the function updates is carried: each
+    iteration reads what the one before it wrote.
+
+    Raises DlcError for sequences of several lengths, and when the carry changes its structure or
+    types. Source: the fold of functional languages; Bradbury et al., JAX, 2018.
+    """
+    body = LoopBody(f"scan of {function_name(function)}", function, function)
+    return scan_body(body, carry, sequences, length, reverse)
+
+
+def fori(count: int, function: Callable[[Any, Any], Any], carry: Any) -> Any:
+    """Run `carry = function(i, carry)` for i = 0 .. count-1 (i32[()]); the final carry."""
+    def step(carry: Any, i: Node) -> tuple[Any, None]:
+        return function(i, carry), None
+
+    body = LoopBody(f"fori of {function_name(function)}", function, step)
+    return scan_body(body, carry, leaf.iota((iteration_count(body.what, count),)), None, False)[0]
+
+
+def map_(function: Callable[[Any], Any], sequences: Any) -> Any:
+    """What `function` gives for each element of `sequences`, one after the other, stacked.
+
+    dlc.vmap does all at once; this needs the memory of one.
+    """
+    def step(carry: None, element: Any) -> tuple[None, Any]:
+        return None, function(element)
+
+    body = LoopBody(f"map of {function_name(function)}", function, step)
+    return scan_body(body, None, sequences, None, False)[1]
+
+
+@dataclass(frozen=True)
+class LoopBody:
+    """A function to run in a loop: what messages call it, the user's own, and the one to call."""
+
+    what: str
+    function: Callable[..., Any]
+    step: Callable[..., Any]
+
+
+def iteration_count(what: str, count: Any) -> int:
+    """A number of iterations. Raises DlcError for what is none."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        shown = describe(count) if isinstance(count, Node) else repr(count)
+        raise DlcError(f"{what}: {shown} is no number of iterations", here(),
+                       "it is 0, 1, 2, ..., known when the graph is built; "
+                       "dlc.while_loop stops earlier on a condition")
+    return count
+
+
+def scan_body(body: LoopBody, carry: Any, sequences: Any, length: int | None,
+          reverse: bool) -> tuple[Any, Any]:
+    what, fresh = body.what, Fresh(())
+    old = [as_leaf(v, f"{what}: carry{path}") for path, v in with_paths(carry)]
+    rows = [as_leaf(v, f"{what}: sequence{path}") for path, v in with_paths(sequences)]
+    times = _length(what, rows, length)
+    names = leaf_labels(body.function, 0, carry, "carry")
+    moving = [fresh.input("", n, c.type) for n, c in zip(names, old, strict=True)]
+    elements = [fresh.input("", n, s.type.with_(shape=s.shape[1:])) for n, s in zip(
+        leaf_labels(body.function, 1, sequences, "element"), rows, strict=True)]
+    iteration = IterationNumber(times, iteration_around())
+    ran = run_body(body.step, (rebuilt(carry, moving), rebuilt(sequences, elements)), iteration)
+    after, structure = _pair(body, ran.result)
+    new = same_carry(what, body.function, names, carry, moving, after)
+    ys = [as_leaf(v, f"{what}: y{path}") for path, v in with_paths(structure)]
+    bound = [*zip(elements, rows, strict=True)]
+    if iteration.element is not None:
+        bound.append((iteration.element, leaf.iota((times,))))
+    finals, stacks = _looped(body, ran, list(zip(moving, old, strict=True)), new, bound, ys,
+                             times, reverse, fresh)
+    return rebuilt(carry, finals), rebuilt(structure, stacks)
+
+
+def _length(what: str, rows: Sequence[Node], length: int | None) -> int:
+    """The number of iterations. Raises DlcError when sequences and `length` do not agree."""
+    for row in rows:
+        if row.ndim == 0:
+            raise DlcError(f"{what}: the sequence {describe(row)} has no axis", here(),
+                           "a loop runs along the first axis; what is the same in every iteration "
+                           "is read from outside")
+    sizes = {int(row.shape[0]) for row in rows}
+    if length is not None:
+        sizes.add(iteration_count(what, length))
+    if len(sizes) == 1:
+        return sizes.pop()
+    if not sizes:
+        raise DlcError(f"{what}: nothing says how often", here(),
+                       "give sequences, or length=10")
+    shown = ", ".join(describe(row) for row in rows)
+    given = "" if length is None else f" and length={length}"
+    raise DlcError(f"{what}: sequences of several lengths: {shown}{given}", here(),
+                   "the first axes are the iterations")
+
+
+def _pair(body: LoopBody, result: Any) -> tuple[Any, Any]:
+    """(carry, y) as the body returned them. Raises DlcError for anything else."""
+    if isinstance(result, (tuple, list)) and len(result) == 2:
+        return result[0], result[1]
+    shown = f"{len(result)} values" if isinstance(result, (tuple, list)) else (
+        describe(result) if isinstance(result, Node) else type(result).__name__)
+    raise DlcError(f"{body.what}: it returned {shown}, not a pair", definition(body.function),
+                   "return (carry, y); y is None when nothing is to be stacked")
+
+
+def _looped(body: LoopBody, ran: Ran, carries: list[Bound], new: list[Node], elements: list[Bound],
+            ys: list[Node], length: int, reverse: bool,
+            fresh: Fresh) -> tuple[list[Node], list[Node]]:
+    """The loop's results; its state updates and checks become those of the build around it."""
+    count = len(carries)
+    mapping: dict[Node, Node] = {}
+    for name, (reads, init, value) in ran.states.items():
+        x = fresh.input("", name, init.type)
+        mapping.update(dict.fromkeys(reads, x))
+        carries.append((x, init))
+        new.append(value)
+    inner = ran.over([*new, *ys, *(c.bad for c in ran.checks)], mapping)
+    new, ys, bad = inner[:len(new)], inner[len(new):len(new) + len(ys)], inner[len(new) + len(ys):]
+    varying = reached_from(bad, [x for x, _ in (*carries, *elements)])
+    for flag in dict.fromkeys(b for b in bad if b in varying):
+        x = fresh.input("bad", "", Type(bool_))
+        mapping[flag] = x
+        carries.append((x, leaf.constant(False, Type(bool_))))
+        new.append(elementwise.or_(x, flag))
+    finals, stacks = make_scan(Parts(function_name(body.function), carries, new, elements, (), ys,
+                                     length, reverse))
+    after = dict(zip((x for x, _ in carries), finals, strict=True))
+    publish_effects({name: after[mapping[reads[0]]] for name, (reads, _, _) in ran.states.items()},
+             [replace(c, bad=after[mapping[b]] if b in varying else b)
+              for c, b in zip(ran.checks, bad, strict=True) if length or b in varying])
+    return finals[:count], stacks
