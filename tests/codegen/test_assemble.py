@@ -72,7 +72,7 @@ def test_equal_literals_lie_in_one_place() -> None:
     whole = assembled(a=graph_of([f32[5]], f), b=graph_of([f32[5]], f))
     assert len(whole.constants) == 1
     at = whole.constants[0].offset
-    written = {a.offset for e in whole.entries.values() for launch in e.launches
+    written = {a.offset for e in whole.entries.values() for launch in e.flat
                for stage in launch.stages for s in stage
                for a, p in zip(s.args, whole.kernels[s.kernel].params, strict=True)
                if isinstance(a, Slot) and p.written}
@@ -88,7 +88,7 @@ def test_buffers_cover_what_kernels_touch() -> None:
     maker = Maker(Seeded(np.random.default_rng(3)), largest=2000)
     whole = assembled(main=program(maker, 20))
     known = {b.offset for b in whole.buffers} | {p.offset for p in whole.persistent}
-    used = {a.offset for launch in whole.entries["main"].launches for stage in launch.stages
+    used = {a.offset for launch in whole.entries["main"].flat for stage in launch.stages
             for s in stage for a in s.args if isinstance(a, Slot)}
     assert used <= known
 
@@ -102,4 +102,5 @@ def test_flops() -> None:
     ([(0, 64)], [(64, 128)], False), ([(0, 65)], [(64, 128)], True),
     ([(0, 8), (100, 108)], [(50, 101)], True), ([], [(0, 8)], False)])
 def test_overlaps(a: Any, b: Any, meet: bool) -> None:
-    assert overlaps(a, b) is meet and overlaps(b, a) is meet
+    first, second = ([(Slot(low), high - low) for low, high in ranges] for ranges in (a, b))
+    assert overlaps(first, second) is meet and overlaps(second, first) is meet
