@@ -13,7 +13,16 @@ from dlc.ops.autodiff import zeros
 from dlc.ops.convert import as_node
 from dlc.ops.gradient_rules import CHECKPOINT, CUSTOM_GRADIENT
 from dlc.source import definition
-from dlc.transform import Body, Effects, close, flatten, lift, results_of, unflatten
+from dlc.transform import (
+    Body,
+    Effects,
+    close,
+    flatten,
+    fresh_inputs,
+    lift,
+    results_of,
+    unflatten,
+)
 
 
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,12 +65,12 @@ class _Rule:
         self.name = getattr(function, "__name__", "function")
         self.args = tuple(args)
         leaves = [as_node(a) for a in flatten(self.args)]
-        self.fresh = [leaf.input_(n.name or f"x{i}", n.type) for i, n in enumerate(leaves)]
+        self.fresh = fresh_inputs(leaves)
         before = Effects.now()
         y, pullback = self._pair(function(*unflatten(self.args, list(self.fresh))))
         self.place: Loc | None = definition(pullback) or here()
         outputs = [as_node(r) for r in flatten(y)]
-        gs = [leaf.input_(f"g{i}", o.type) for i, o in enumerate(outputs)]
+        gs = [leaf.input_(f"cotangent {i}", o.type) for i, o in enumerate(outputs)]
         cotangents = self._cotangents(pullback(unflatten(y, list(gs))))
         updates, checks = before.since()
         effects = [*updates.values(), *(c.bad for c in checks)]

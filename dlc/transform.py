@@ -8,6 +8,7 @@ checks) further results.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,13 +66,13 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     `watched` are outside nodes that become inputs too, after the arguments.
     """
     leaves = [as_node(a) for a in flatten(list(args))]
-    fresh = [leaf.input_(n.name or f"x{i}", n.type) for i, n in enumerate(leaves)]
+    fresh = fresh_inputs(leaves)
     before = Effects.now()
     result = function(*unflatten(list(args), list(fresh)))
     outputs = [as_node(r) for r in flatten(result)]
     updates, checks = before.since()
     everything = [*outputs, *updates.values(), *(c.bad for c in checks)]
-    holes = {w: leaf.input_(w.name or "captured", w.type) for w in watched}
+    holes = dict(zip(watched, fresh_inputs(watched, fresh), strict=True))
     inner = substitute(everything, holes) if holes else everything
     body, captured = lift(inner, [*fresh, *holes.values()])
     name = getattr(function, "__name__", "body").strip("<>")
@@ -84,11 +85,24 @@ def lift(outputs: Sequence[Node], fresh: Sequence[Node]) -> tuple[list[Node], di
     """Make `outputs` functions of inputs alone: outside values they read become new inputs."""
     inside = depends_on(outputs, fresh)
     edges = [arg for node in toposort(outputs) if node in inside for arg in node.args]
-    captured: dict[Node, Node] = {}
-    for value in (*edges, *outputs):
-        if value not in inside and not _constant(value):
-            captured.setdefault(value, leaf.input_(value.name or "captured", value.type))
+    outside = [v for v in dict.fromkeys((*edges, *outputs)) if v not in inside
+               and not _constant(v)]
+    captured = dict(zip(outside, fresh_inputs(outside, fresh), strict=True))
     return substitute(outputs, captured), captured
+
+
+def fresh_inputs(values: Sequence[Node], beside: Sequence[Node] | None = None) -> list[Node]:
+    """An input in the place of each of `values`, called like it: arguments, or what is captured
+    `beside` them. No name comes twice."""
+    taken = {n.attrs["label"] for n in beside or ()}
+    found = []
+    for i, value in enumerate(values):
+        stem = value.name or (f"x{i}" if beside is None else "captured")
+        numbered = (f"{stem}_{k}" for k in itertools.count(2))
+        label = next(n for n in itertools.chain([stem], numbered) if n not in taken)
+        taken.add(label)
+        found.append(leaf.input_(label, value.type))
+    return found
 
 
 def _constant(node: Node) -> bool:
