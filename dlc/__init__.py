@@ -46,6 +46,7 @@ from dlc.ops.diagonals import (
     tril,
     triu,
 )
+from dlc.ops.dynamic_slice import dynamic_slice, dynamic_update_slice
 from dlc.ops.einsum import einsum
 from dlc.ops.elementwise import abs_ as abs
 from dlc.ops.elementwise import and_ as bitwise_and
@@ -292,6 +293,8 @@ __all__ = [
     "digamma",
     "divmod",
     "dot",
+    "dynamic_slice",
+    "dynamic_update_slice",
     "einsum",
     "entr",
     "erf",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
 from dlc.ops import (
@@ -17,7 +15,7 @@ from dlc.ops import (
     elementwise,
     elementwise_bits,
     elementwise_functions,
-    gather,
+    indexing,
     rearrange,
     reduce,
     sort,
@@ -40,69 +38,6 @@ def _power(x: Any, y: Any) -> Node:
     return elementwise.power(x, y)
 
 
-def index(x: Node, key: Any) -> Node:
-    """x[key] by NumPy's rules for ints, slices, None, ... and one integer array or Node.
-
-    Raises DlcError for a bad axis, step 0, or an index out of range.
-    """
-    keys = _expand_ellipsis(x, key if isinstance(key, tuple) else (key,))
-    start, stop, step, flips, shape, takes = [], [], [], [], [], []
-    axis = 0
-    for part in keys:
-        if part is None:
-            shape.append(1)
-            continue
-        size = int(x.shape[axis])
-        lo, hi, st, keep, take = _axis_key(x, part, axis, size)
-        if st < 0:
-            flips.append(axis)
-        start.append(lo)
-        stop.append(hi)
-        step.append(abs(st))
-        if take is not None:
-            takes.append((len(shape), take))
-        if keep:
-            shape.append(len(range(lo, hi, abs(st))))
-        axis += 1
-    result = view.flip(view.slice_(x, start, stop, step), flips)
-    result = view.reshape(result, tuple(shape))
-    for at, indices in reversed(takes):
-        result = gather.take(result, indices, at)
-    return result
-
-
-def _expand_ellipsis(x: Node, keys: tuple[Any, ...]) -> list[Any]:
-    used = sum(k is not None and k is not Ellipsis for k in keys)
-    if used > x.ndim:
-        raise DlcError(f"{used} indices for {describe(x)}", here(), f"it has {x.ndim} axes")
-    rest = [slice(None)] * (x.ndim - used)
-    at = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
-    return [*keys[:at], *rest, *keys[at + 1:]]
-
-
-def _axis_key(x: Node, part: Any, axis: int, size: int) -> tuple[int, int, int, bool, Any]:
-    """(start, stop, step, keep axis, indices) of one axis; a negative step slices, then flips."""
-    if isinstance(part, slice):
-        if part.step == 0:
-            raise DlcError(f"slice of {describe(x)}: step 0 on axis {axis}", here())
-        try:
-            lo, hi, st = part.indices(size)
-        except TypeError:
-            raise DlcError(f"slice of {describe(x)}: {part} on axis {axis}", here(),
-                           "a slice holds ints; take(x, index) reads at computed places") from None
-        count = len(range(lo, hi, st))
-        if st < 0:
-            lo, hi = lo + (count - 1) * st, lo + 1
-        return (lo, max(lo, hi), st, True, None) if count else (0, 0, 1, True, None)
-    if isinstance(part, (int, np.integer)) and not isinstance(part, bool):
-        if not -size <= part < size:
-            raise DlcError(f"index {int(part)} on axis {axis} of {describe(x)}", here(),
-                           f"indices are {-size} .. {size - 1}")
-        at = int(part) % size
-        return at, at + 1, 1, False, None
-    return 0, size, 1, True, convert.as_node(part)
-
-
 def install() -> None:
     """Give Node its operators; the graph module itself knows no operator."""
     e = elementwise
@@ -121,7 +56,7 @@ def install() -> None:
         "__pos__": convert.as_node, "__divmod__": elementwise_functions.divmod_,
         "__rdivmod__": _swapped(elementwise_functions.divmod_), "__round__": e.round_,
         "__floor__": e.floor, "__ceil__": e.ceil, "__trunc__": elementwise_bits.trunc,
-        "__getitem__": index,
+        "__getitem__": indexing.index,
         "__len__": _length, "__iter__": _iterate,
         "sum": reduce.sum_, "mean": reduce.mean, "max": reduce.max_, "min": reduce.min_,
         "prod": reduce.prod, "argmax": reduce.argmax, "argmin": reduce.argmin,
@@ -137,7 +72,8 @@ def install() -> None:
     }
     for name, function in functions.items():
         setattr(Node, name, lambda self, *a, f=function, **k: f(self, *a, **k))
-    for name, read in (("T", view.transpose), ("size", lambda x: x.type.size)):
+    for name, read in (("T", view.transpose), ("size", lambda x: x.type.size),
+                       ("at", indexing.At)):
         setattr(Node, name, property(read))
 
 
@@ -148,4 +84,4 @@ def _length(x: Node) -> int:
 
 
 def _iterate(x: Node) -> Any:
-    return (index(x, i) for i in range(_length(x)))
+    return (indexing.index(x, i) for i in range(_length(x)))
