@@ -14,22 +14,34 @@ from dlc.graph import Graph, Kind, Node
 from dlc.kernel.isa import ISAS
 from dlc.kernel.lower import Lowered, lower
 from dlc.ops import higher, leaf
+from dlc.ops.control import SCAN
+from dlc.passes.lives import Place, Scratch, aligned
 from dlc.passes.order import Schedule, order, reads
 from dlc.passes.plan_memory import (
     Plan,
-    Scratch,
-    aligned,
     category,
-    launch_position,
     persistent_offsets,
     plan_memory,
     take_overs,
     values_of,
 )
-from dlc.program import Buffer, Constant, Entry, Launch, Port, Program, Segment, Slot
+from dlc.program import (
+    Branch,
+    Buffer,
+    Constant,
+    Entry,
+    Launch,
+    Loop,
+    Port,
+    Program,
+    Segment,
+    Slot,
+    Step,
+    may_meet,
+)
 from dlc.types import Type
 
-Ranges = list[tuple[int, int]]
+Ranges = list[tuple[Slot, int]]  # buffers: where they lie, how many bytes they have
 
 
 @dataclass(eq=False)
@@ -41,6 +53,14 @@ class Draft:
     shared: Mapping[Node, Node]
     lowered: dict[Node, list[Lowered]]
     plan: Plan | None = None
+
+    @property
+    def schedules(self) -> list[Schedule]:
+        """The order of the entry, and those of the bodies of its loops and branches."""
+        found = [self.schedule]
+        for outer in found:  # it grows: inner orders follow the outer ones
+            found += [inner for launch in outer.launches for inner in outer.inner.get(launch, ())]
+        return found
 
 
 def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
@@ -69,9 +89,11 @@ def draft(name: str, graph: Graph, isa: Any) -> Draft:
     """Order a graph's launches, decide what is written in place, and lower each launch."""
     schedule = order(graph)
     shared = take_overs(schedule)
-    lowered = {n: lower(n.attrs["body"], isa, _aliases(schedule, n, shared))
-               for n in schedule.launches}
-    return Draft(name, schedule, shared, lowered)
+    made = Draft(name, schedule, shared, {})
+    for level in made.schedules:
+        made.lowered.update((n, lower(n.attrs["body"], isa, _aliases(level, n, shared)))
+                            for n in level.launches if n.op is higher.FUSED)
+    return made
 
 
 def _aliases(schedule: Schedule, launch: Node, shared: Mapping[Node, Node]) -> dict[Node, Node]:
@@ -109,7 +131,8 @@ def persistent(drafts: Sequence[Draft]) -> tuple[dict[str, int], dict[bytes, int
 
 def _literal_data(drafts: Sequence[Draft]) -> dict[bytes, bytes]:
     return {n.attrs["value"].key: n.attrs["value"].array.tobytes()
-            for d in drafts for n in d.schedule.graph.nodes() if n.op is leaf.ARRAY}
+            for d in drafts for level in d.schedules for n in level.graph.nodes()
+            if n.op is leaf.ARRAY}
 
 
 def _kept_nodes(d: Draft, offsets: Mapping[str, int]) -> dict[Node, int]:
@@ -118,8 +141,8 @@ def _kept_nodes(d: Draft, offsets: Mapping[str, int]) -> dict[Node, int]:
 
 
 def _literal_nodes(d: Draft, literals: Mapping[bytes, int]) -> dict[Node, int]:
-    return {n: literals[n.attrs["value"].key] for n in d.schedule.graph.nodes()
-            if n.op is leaf.ARRAY}
+    return {n: literals[n.attrs["value"].key] for level in d.schedules
+            for n in level.graph.nodes() if n.op is leaf.ARRAY}
 
 
 def _scratch(d: Draft) -> dict[Node, list[Scratch]]:
@@ -143,26 +166,12 @@ def _ports(drafts: Sequence[Draft], offsets: Mapping[str, int]) -> tuple[Port, .
 
 
 def entry_of(d: Draft, table: Mapping[int, Use]) -> Entry:
-    """Launches with barriers where memory demands them, and the ports."""
+    """Launches with barriers where memory demands them, loops and branches, and the ports."""
     from dlc.text import print_graph
 
     assert d.plan is not None
     offsets = d.plan.offsets
     graph = d.schedule.graph
-    launches: list[Launch] = []
-    reads: Ranges = []
-    writes: Ranges = []
-    for node in d.schedule.launches:
-        launch, mine_r, mine_w = launch_of_node(d, node, table)
-        if not launch.stages:
-            launches.append(replace(launch, barrier=False))  # only values without elements
-            continue
-        barrier = overlaps(mine_r, writes) or overlaps(mine_w, writes) or overlaps(mine_w, reads)
-        if barrier:
-            reads, writes = [], []
-        reads += mine_r
-        writes += mine_w
-        launches.append(replace(launch, barrier=barrier))
     inputs = tuple(Port(n.attrs["label"], n.type, offsets[n], n.attrs["role"])
                    for n in graph.inputs if n.attrs["role"] not in ("param", "state"))
     outputs = tuple(
@@ -171,7 +180,52 @@ def entry_of(d: Draft, table: Mapping[int, Use]) -> Entry:
         if name not in graph.updates)
     placed = {n: o for n, o in offsets.items() if isinstance(n, Node)}
     text = print_graph(graph, placed, in_order(d.schedule))
-    return Entry(d.name, tuple(launches), inputs, outputs, text)
+    return Entry(d.name, steps_of(d, d.schedule, table, ()), inputs, outputs, text)
+
+
+def steps_of(d: Draft, schedule: Schedule, table: Mapping[int, Use],
+             counts: tuple[int, ...]) -> tuple[Step, ...]:
+    """The launches of one order, inside loops that run `counts` times."""
+    steps: list[Step] = []
+    reads: Ranges = []
+    writes: Ranges = []
+    for node in schedule.launches:
+        if node.op is not higher.FUSED:
+            steps.append(control_step(d, schedule, node, table, counts))
+            reads, writes = [], []  # what comes after begins behind a barrier
+            continue
+        launch, mine_r, mine_w = launch_of_node(d, schedule, node, table)
+        if not launch.stages:
+            steps.append(replace(launch, barrier=False))  # only values without elements
+            continue
+        barrier = (overlaps(mine_r, writes, counts) or overlaps(mine_w, writes, counts)
+                   or overlaps(mine_w, reads, counts))
+        if barrier:
+            reads, writes = [], []
+        reads += mine_r
+        writes += mine_w
+        steps.append(replace(launch, barrier=barrier))
+    return tuple(steps)
+
+
+def control_step(d: Draft, schedule: Schedule, node: Node, table: Mapping[int, Use],
+                 counts: tuple[int, ...]) -> Loop | Branch:
+    """A loop or a branch with what it runs."""
+    assert d.plan is not None
+    lines = tuple(dict.fromkeys(str(loc) for loc in node.locs))
+    inner = schedule.inner[node]
+    if node.op is SCAN:
+        count = node.attrs["length"]
+        body = steps_of(d, inner[0], table, (*counts, count))
+        return Loop(node.attrs["body"].name, count, body, lines)
+    then, otherwise = (steps_of(d, branch, table, counts) for branch in inner)
+    return Branch(node.attrs["then"].name, slot(d.plan.slots[node.args[0]]), then, otherwise,
+                  lines)
+
+
+def slot(place: Place) -> Slot:
+    """A place as the runtime takes it."""
+    return Slot(place.offset, place.strides, place.swaps)
 
 
 def in_order(schedule: Schedule) -> list[Node]:
@@ -189,22 +243,22 @@ def in_order(schedule: Schedule) -> list[Node]:
     return sorted(rank, key=rank.__getitem__)
 
 
-def launch_of_node(d: Draft, node: Node, table: Mapping[int, Use]) -> tuple[Launch, Ranges, Ranges]:
-    """A launch, and the byte ranges it reads and writes."""
+def launch_of_node(d: Draft, schedule: Schedule, node: Node,
+                   table: Mapping[int, Use]) -> tuple[Launch, Ranges, Ranges]:
+    """A launch, and the buffers that it reads and writes."""
     assert d.plan is not None
     body: Graph = node.attrs["body"]
-    place = {i: d.plan.offsets[a] for i, a in zip(body.inputs, node.args, strict=True)}
-    reads = [(place[i], place[i] + aligned(i.type.bytes)) for i in body.inputs]
+    place: dict[Any, Slot] = {i: slot(d.plan.slots[a])
+                              for i, a in zip(body.inputs, node.args, strict=True)}
+    reads = [(place[i], aligned(i.type.bytes)) for i in body.inputs]
     writes: Ranges = []
-    for value in values_of(d.schedule, node):
+    for value in values_of(schedule, node):
         index = value.attrs["index"] if value.op is higher.ITEM else 0
-        at = d.plan.offsets[value]
-        place[body.outputs[index]] = at
-        writes.append((at, at + aligned(value.type.bytes)))
+        at = place[body.outputs[index]] = slot(d.plan.slots[value])
+        writes.append((at, aligned(value.type.bytes)))
     for need in _scratch(d)[node]:
-        at = d.plan.offsets[need]
-        place[need] = at  # type: ignore[index]
-        writes.append((at, at + aligned(need.size * need.dtype.bytes)))
+        at = place[need] = slot(d.plan.slots[need])
+        writes.append((at, aligned(need.size * need.dtype.bytes)))
     stages: list[list[Segment]] = []
     for part in d.lowered[node]:
         for depth, works in enumerate(part.stages):
@@ -212,19 +266,19 @@ def launch_of_node(d: Draft, node: Node, table: Mapping[int, Use]) -> tuple[Laun
                 stages.append([])
             for w in works:
                 use = table[id(w)]
-                args = [Slot(place[o]) if not isinstance(o, (int, float)) else o  # type: ignore[index]
-                        for o in w.operands]
+                args = [o if isinstance(o, (int, float)) else place[o] for o in w.operands]
                 stages[depth].append(Segment(use.kernel, (*args, *use.scalars), w.chunks))
     lines = tuple(dict.fromkeys(str(loc) for loc in node.locs))
-    moved = sum(b - a for a, b in (*reads, *writes))
+    moved = sum(count for _, count in (*reads, *writes))
     launch = Launch(body.name.removeprefix("fused_"), tuple(map(tuple, stages)), lines,
                     flops_of(body), moved)
     return launch, reads, writes
 
 
-def overlaps(a: Ranges, b: Ranges) -> bool:
-    """Whether some byte is in both."""
-    return any(low < high2 and low2 < high for low, high in a for low2, high2 in b)
+def overlaps(a: Ranges, b: Ranges, counts: Sequence[int] = ()) -> bool:
+    """Whether some byte is in both, in some iteration of loops that run `counts` times."""
+    return any(may_meet(one, size, other, other_size, counts)
+               for one, size in a for other, other_size in b)
 
 
 def flops_of(body: Graph) -> int:
@@ -245,26 +299,48 @@ def flops_of(body: Graph) -> int:
 
 
 def buffers_of(d: Draft) -> list[Buffer]:
-    """Every value with its place and life, for inspection."""
+    """Every value with its place and life, for inspection. What lies in a body just where it lies
+    outside is told once."""
     assert d.plan is not None
     found = []
-    count = len(d.schedule.launches)
-    life = {v: s for s in d.plan.spans for v in s.values}
     outputs = dict(zip(d.schedule.graph.outputs, d.schedule.graph.output_names, strict=True))
-    for value, offset in d.plan.offsets.items():
-        span = life.get(value)
-        first, last = (span.first, span.last) if span else (-1, count)
+    own = {v for s in d.plan.spans for v in s.values}
+    positions = first_positions(d)
+    for value, place in d.plan.slots.items():
+        if value not in d.plan.lives:
+            continue  # an update lies where its parameter lies
+        first, last = d.plan.lives[value]
+        at = (d.name, first, last)
         if isinstance(value, Scratch):
             type_ = Type(value.dtype, (value.size,))
-            found.append(Buffer(value.name, type_, offset, aligned(type_.bytes), "workspace",
-                                d.name, first, last))
+            found.append(Buffer(value.name, type_, place.offset, aligned(type_.bytes), "workspace",
+                                *at))
             continue
-        if value in d.shared and d.shared[value].op is leaf.INPUT and span is None:
-            continue  # an update lies where its parameter lies
-        made = launch_position(d.schedule, value)
+        moves = (place.strides, place.swaps)
+        if value not in own and value.op is not leaf.ARRAY and not any(moves) and (
+                category(value) not in ("parameter", "state")):
+            continue
         kind = "output" if value in outputs and category(value) == "activation" else category(value)
         name = outputs[value] if kind == "output" else value.name or value.op.name
-        found.append(Buffer(name, value.type, offset,
-                            aligned(value.type.bytes), kind, d.name,
-                            first if made < 0 else made, last, str(value.loc or "")))
+        size = value.type.bytes if any(moves) else aligned(value.type.bytes)
+        found.append(Buffer(name, value.type, place.offset, size, kind, d.name,
+                            positions.get(value, first), last, str(value.loc or ""), *moves))
+    return found
+
+
+def first_positions(d: Draft) -> dict[Node, int]:
+    """The launch that makes each value, where a single one does."""
+    found: dict[Node, int] = {}
+    count = 0
+
+    def visit(schedule: Schedule) -> None:
+        nonlocal count
+        for launch in schedule.launches:
+            for inner in schedule.inner.get(launch, ()):
+                visit(inner)
+            if launch.op is higher.FUSED:
+                found.update(dict.fromkeys(values_of(schedule, launch), count))
+                count += 1
+
+    visit(d.schedule)
     return found

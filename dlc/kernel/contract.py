@@ -23,7 +23,7 @@ from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Number, block, computing, function_text
 from dlc.kernel.isa import Isa
 from dlc.ops.access import Contraction, Phase
-from dlc.passes.plan_memory import Scratch
+from dlc.passes.lives import Scratch
 from dlc.program import Kernel, Parameter
 from dlc.types import accumulator
 

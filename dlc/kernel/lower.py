@@ -15,7 +15,7 @@ from dlc.kernel.nest import analyse
 from dlc.ops import leaf
 from dlc.ops.higher import ITEM
 from dlc.passes.components import components
-from dlc.passes.plan_memory import Scratch
+from dlc.passes.lives import Scratch
 from dlc.program import Kernel, Parameter
 
 

@@ -17,7 +17,7 @@ from dlc.kernel.lower import Lowered, Work, doc_lines
 from dlc.ops import elementwise, higher, leaf, view
 from dlc.ops.leaf import input_
 from dlc.ops.routine import Routine, result_types
-from dlc.passes.plan_memory import Scratch
+from dlc.passes.lives import Scratch
 from dlc.program import Kernel, Parameter
 from dlc.types import DType, Type
 

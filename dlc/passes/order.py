@@ -3,35 +3,62 @@
     a = fused_0(x); b = fused_1(x); c = fused_2(a)   ->   fused_0, fused_2, fused_1
 
 A launch that writes a parameter in place runs after every other reader of the old value; where
-that cannot be, the update goes through a copy at the end.
+that cannot be, the update goes through a copy at the end. Loops and branches are launches that hold
+an order of their own; the carries of a loop are its body's updates, and one that cannot be written
+in place alternates between two places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 
-from dlc.graph import Build, Graph, Kind, Node, building, make, serving, toposort
+from dlc.graph import Build, Graph, Node, building, make, rebuild, replace, serving, toposort
 from dlc.ops import higher, leaf, view
-from dlc.ops.axes import carried, classes_of
+from dlc.ops.control import COND, SCAN
 from dlc.ops.leaf import input_
-from dlc.passes.components import components
+from dlc.passes.bodies import bodies_of, is_control
+from dlc.passes.in_place import may_take_over, same_place
 from dlc.types import TupleType, Type
+
+Replaces = Mapping[int, Node]  # number of an output -> the input that it replaces
+
+
+class Level(Enum):
+    """What a graph is the body of."""
+
+    ENTRY = "entry"
+    LOOP = "loop"
+    BRANCH = "branch"
 
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
     """Launches in order; `home` maps a value to the input whose place in memory it is written to.
+
+    `inner` holds the orders of the bodies of loops and branches, `taken` the operands whose place
+    results of branches take. Of a loop's body: `alternating` are the numbers of the carries that
+    lie in two places in turn.
     """
 
     graph: Graph
     launches: tuple[Node, ...]
     home: Mapping[Node, Node]
+    inner: Mapping[Node, tuple[Schedule, ...]] = field(default_factory=dict)
+    taken: Mapping[Node, Node] = field(default_factory=dict)
+    alternating: frozenset[int] = frozenset()
+    level: Level = Level.ENTRY
 
 
 def launch_of(value: Node) -> Node:
     """The launch that makes `value`."""
     return value.args[0] if value.op is higher.ITEM else value
+
+
+def is_launch(node: Node) -> bool:
+    """Whether the node is a fused group, a loop or a branch."""
+    return node.op is higher.FUSED or is_control(node)
 
 
 def result_types(launch: Node) -> tuple[Type, ...]:
@@ -41,15 +68,98 @@ def result_types(launch: Node) -> tuple[Type, ...]:
 
 def order(graph: Graph) -> Schedule:
     """Choose the launches' order (see the module's before -> after)."""
-    graph = with_copies(graph)
-    launches = [n for n in toposort(graph.outputs) if n.op is higher.FUSED]
-    before = {n: {launch_of(a) for a in n.args if launch_of(a).op is higher.FUSED}
-              for n in launches}
-    home = in_place_updates(graph, launches, before)
-    missing = [o for o in update_pairs(graph) if o not in home]
-    if missing:
-        return order(copy_late(graph, missing))
-    return Schedule(graph, tuple(schedule(graph, launches, before, home)), home)
+    graph = private_bodies(graph)
+    inputs = {i.attrs["label"]: i for i in graph.inputs}
+    replaces = {at: inputs[graph.updates[name]] for at, name in enumerate(graph.output_names)
+                if name in graph.updates}
+    return order_body(graph, replaces, Level.ENTRY, frozenset())
+
+
+def order_body(graph: Graph, replaces: Replaces, level: Level,
+               single: frozenset[int]) -> Schedule:
+    """The order of a graph whose outputs `replaces` are written over inputs, where that can be.
+
+    In a loop an output that cannot be alternates between two places, unless it is one of `single`.
+    """
+    graph = with_copies(graph, replaces, level)
+    launches = [n for n in toposort(graph.outputs) if is_launch(n)]
+    before = {n: {launch_of(a) for a in n.args if is_launch(launch_of(a))} for n in launches}
+    pairs = {graph.outputs[at]: old for at, old in replaces.items()
+             if graph.outputs[at] is not old}
+    home = in_place_updates(launches, before, pairs)
+    starts = starts_to_copy(graph, launches, home)
+    if starts:
+        return order_body(copy_starts(graph, starts), replaces, level, single)
+    missing = {at for at in replaces if graph.outputs[at] in pairs
+               and graph.outputs[at] not in home}
+    late = missing if level is not Level.LOOP else missing & single
+    if late:
+        return order_body(copy_late(graph, late), replaces, level, single)
+    ordered = schedule(graph, launches, before)
+    taken = taken_by_branches(graph, ordered, home, level)
+    outline = Schedule(graph, tuple(ordered), home, {}, taken, frozenset(missing), level)
+    inner = {n: inner_orders(outline, n) for n in ordered if is_control(n)}
+    return Schedule(graph, tuple(ordered), home, inner, taken, frozenset(missing), level)
+
+
+def inner_orders(outline: Schedule, node: Node) -> tuple[Schedule, ...]:
+    """The orders of a loop's body, or of both branches."""
+    items = {n.attrs["index"]: n for n in outline.graph.nodes()
+             if n.op is higher.ITEM and n.args[0] is node}
+    if node.op is SCAN:
+        body, carries = node.attrs["body"], range(node.attrs["carries"])
+        single = frozenset(i for i in carries if i in items and is_fixed(outline, items[i]))
+        return (order_body(body, {i: body.inputs[i] for i in carries}, Level.LOOP, single),)
+    places = {**outline.taken, **outline.home}
+    sources = {i: places[x] for i, x in items.items() if x in places}
+    at = {i: [a is source for a in node.args[1:]].index(True) for i, source in sources.items()
+          if any(a is source for a in node.args[1:])}
+    return tuple(order_body(g, {i: g.inputs[k] for i, k in at.items()}, Level.BRANCH, frozenset())
+                 for g in bodies_of(node))
+
+
+def is_fixed(outline: Schedule, value: Node) -> bool:
+    """Whether the place of a loop's final carry is given: by an update, by the graph around, or by
+    another loop that begins with it."""
+    if value in outline.home or (
+            outline.level is not Level.ENTRY and any(o is value for o in outline.graph.outputs)):
+        return True
+    for node in outline.launches:
+        for i, a in enumerate(node.args[:node.attrs["carries"]] if node.op is SCAN else ()):
+            following = [n for n in outline.graph.nodes() if n.op is higher.ITEM
+                         and n.args[0] is node and n.attrs["index"] == i]
+            if a is value and following and is_fixed(outline, following[0]):
+                return True
+    return False
+
+
+# --- values of their own --------------------------------------------------------------------------
+
+
+def private_bodies(graph: Graph) -> Graph:
+    """The graph with bodies that no two loops share: every node of it has one place in memory."""
+    def change(node: Node, args: tuple[Node, ...]) -> Node:
+        return twin_of(node, args) if is_control(node) else rebuild(node, args)
+
+    return graph.with_outputs(replace(graph.outputs, change))
+
+
+def twin_of(node: Node, args: Sequence[Node]) -> Node:
+    """A new node like `node`; the bodies of a loop or a branch are new, too."""
+    attrs = {k: twin_graph(v) if is_control(node) and isinstance(v, Graph) else v
+             for k, v in node.attrs.items()}
+    return Node(node.op, tuple(args), attrs, node.type, node.locs, node.name)
+
+
+def twin_graph(graph: Graph) -> Graph:
+    """The same graph, made of new nodes."""
+    twins: dict[Node, Node] = {}
+    for node in (*graph.inputs, *graph.nodes()):
+        if node not in twins:
+            twins[node] = twin_of(node, [twins[a] for a in node.args])
+    return Graph(graph.name, tuple(twins[i] for i in graph.inputs),
+                 tuple(twins[o] for o in graph.outputs), graph.output_names, graph.updates,
+                 graph.notes)
 
 
 def update_pairs(graph: Graph) -> dict[Node, Node]:
@@ -59,20 +169,20 @@ def update_pairs(graph: Graph) -> dict[Node, Node]:
     return {names[o]: inputs[i] for o, i in graph.updates.items() if names[o] is not inputs[i]}
 
 
-def with_copies(graph: Graph) -> Graph:
+def with_copies(graph: Graph, replaces: Replaces, level: Level) -> Graph:
     """Give each update a value of its own: a new value that is another input, or that replaces two
-    inputs, is copied. So is an input that is given out as it was before its update."""
+    inputs, is copied. So is an input that is given out as it was before its update, and every
+    result of a body that is no launch's or is given out twice: each has a place of its own."""
     seen: set[Node] = set()
     outputs = list(graph.outputs)
-    inputs = {i.attrs["label"]: i for i in graph.inputs}
-    old = set(update_pairs(graph).values())
-    for at, (name, value) in enumerate(zip(graph.output_names, graph.outputs, strict=True)):
-        if name not in graph.updates:
+    old = {i for at, i in replaces.items() if graph.outputs[at] is not i}
+    for at, value in enumerate(graph.outputs):
+        if at not in replaces and level is Level.ENTRY:
             outputs[at] = copy_of(value) if value in old else value
             continue
-        if value is inputs[graph.updates[name]]:
+        if at in replaces and value is replaces[at]:
             continue
-        if (value.op is not higher.FUSED and value.op is not higher.ITEM) or value in seen:
+        if not is_launch(launch_of(value)) or value in seen:
             outputs[at] = copy_of(value)
         seen.add(outputs[at])
     return graph.with_outputs(outputs)
@@ -88,23 +198,57 @@ def copy_of(value: Node) -> Node:
         return make(higher.FUSED, (value,), value.name, body=body)
 
 
-def copy_late(graph: Graph, values: Iterable[Node]) -> Graph:
-    """Replace the updates `values`, which cannot be written in place, by copies at the end."""
-    late = set(values)
-    outputs = [copy_of(o) if o in late and n in graph.updates else o
-               for n, o in zip(graph.output_names, graph.outputs, strict=True)]
+def copy_late(graph: Graph, late: Iterable[int]) -> Graph:
+    """Replace the outputs `late`, which cannot be written in place, by copies at the end."""
+    outputs = list(graph.outputs)
+    for at in late:
+        outputs[at] = copy_of(outputs[at])
     return graph.with_outputs(outputs)
 
 
-def in_place_updates(graph: Graph, launches: list[Node],
-                     before: dict[Node, set[Node]]) -> dict[Node, Node]:
+def starts_to_copy(graph: Graph, launches: Sequence[Node],
+                   home: Mapping[Node, Node]) -> set[tuple[Node, int]]:
+    """The carries of loops that do not start in a value which the loop may overwrite."""
+    kept = set(graph.outputs)
+    reads_of: dict[Node, int] = {}
+    for n in launches:
+        for a in n.args:
+            reads_of[a] = reads_of.get(a, 0) + 1
+    homed = {(launch_of(v), v.attrs["index"]): old for v, old in home.items()
+             if v.op is higher.ITEM and launch_of(v).op is SCAN}
+    found = set()
+    for n in launches:
+        for i, a in enumerate(n.args[:n.attrs["carries"]] if n.op is SCAN else ()):
+            own = is_launch(launch_of(a)) and reads_of[a] == 1 and a not in kept
+            if not own and homed.get((n, i)) is not a:
+                found.add((n, i))
+    return found
+
+
+def copy_starts(graph: Graph, starts: set[tuple[Node, int]]) -> Graph:
+    """The graph in which the carries `starts` begin with copies."""
+    def change(node: Node, args: tuple[Node, ...]) -> Node:
+        new = [copy_of(a) if (node, i) in starts else a for i, a in enumerate(args)]
+        return rebuild(node, new)
+
+    return graph.with_outputs(replace(graph.outputs, change))
+
+
+# --- in place -------------------------------------------------------------------------------------
+
+
+def in_place_updates(launches: list[Node], before: dict[Node, set[Node]],
+                     pairs: Mapping[Node, Node]) -> dict[Node, Node]:
     """Which new values are written over the old: adds to `before` what must run earlier for it."""
     home: dict[Node, Node] = {}
-    for value, old in update_pairs(graph).items():
+    for value, old in pairs.items():
         writer = launch_of(value)
         readers = {n for n in launches if n is not writer and reads(n, old)}
         if reads(writer, old) and not may_take_over(writer, value, old):
             continue
+        if writer.op is SCAN and not reads(writer, old) and value.attrs["index"] < (
+                writer.attrs["carries"]):
+            continue  # a carry lies where it starts, which is another place
         if any(reaches(before, reader, writer) for reader in readers):
             continue
         before[writer] |= readers
@@ -131,58 +275,30 @@ def reaches(before: Mapping[Node, set[Node]], later: Node, earlier: Node) -> boo
     return False
 
 
-def may_take_over(launch: Node, value: Node, operand: Node) -> bool:
-    """Whether `value`, a result of `launch`, may be written where `operand` lies.
-
-    Each element of the result may read only the same element of the operand, and nothing else of
-    the launch may read the operand differently.
-    """
-    body: Graph = launch.attrs["body"]
-    twin = body.inputs[[a is operand for a in launch.args].index(True)]
-    result = body.outputs[value.attrs["index"] if value.op is higher.ITEM else 0]
-    if sum(a is operand for a in launch.args) > 1:
-        return False
-    if twin.type.dtype is not result.type.dtype or (
-            tuple(twin.type.shape) != tuple(result.type.shape)) or (
-            twin.type.layout != result.type.layout):
-        return False  # a kernel's parameter has one dtype; an element has one place
-    return only_pointwise(body, twin, result)
-
-
-def only_pointwise(body: Graph, twin: Node, result: Node) -> bool:
-    """Whether the input `twin` is read only elementwise, on the way to stores beside `result`."""
-    reached = {twin}
-    for node in body.nodes():
-        if not any(a in reached for a in node.args):
+def taken_by_branches(graph: Graph, ordered: Sequence[Node], home: Mapping[Node, Node],
+                      level: Level) -> dict[Node, Node]:
+    """result of a branch -> the dying operand that one of its bodies hands through."""
+    last = {a: n for n in ordered for a in n.args}
+    outputs = set(graph.outputs)
+    taken: dict[Node, Node] = {}
+    for value in graph.nodes():
+        if value.op is not higher.ITEM or value.args[0].op is not COND or value in home or (
+                level is not Level.ENTRY and value in outputs):
             continue
-        if node.op.kind is not Kind.ELEMENTWISE or len(carried(node, node.args[0])) != twin.ndim:
-            return False
-        reached.add(node)
-    # every store that depends on the operand runs in the loop that overwrites it
-    touched = [o for o in body.outputs if o in reached]
-    classes = classes_of(body.nodes())
-    same = all(classes.of(o) == classes.of(twin) for o in (*touched, result))
-    return same and one_layer(body, [*touched, result]) and alone(body, twin, result)
+        node, index = value.args[0], value.attrs["index"]
+        for k, a in enumerate(node.args[1:]):
+            through = any(g.outputs[index] is g.inputs[k] for g in bodies_of(node))
+            dies = last[a] is node and a not in outputs and is_launch(launch_of(a))
+            free = sum(b is a for b in node.args[1:]) == 1 and not any(
+                a is other for other in taken.values())
+            if through and dies and free and same_place(a, value):
+                taken[value] = a
+                break
+    return taken
 
 
-def one_layer(body: Graph, outputs: Iterable[Node]) -> bool:
-    """Whether the outputs are stored in one loop: after the same number of reductions."""
-    depth: dict[Node, int] = {}
-    for node in body.nodes():
-        below = max((depth[a] for a in node.args), default=0)
-        depth[node] = below + (node.op.kind is Kind.REDUCE)
-    return len({depth[o] for o in outputs}) <= 1
-
-
-def alone(body: Graph, twin: Node, result: Node) -> bool:
-    """Whether only the component that makes `result` reads `twin`: components run at one time."""
-    reading = [p for p in components(body) if any(i is twin for i in p.inputs)]
-    return all(any(o is result for o in p.outputs) and
-               not any(n.op.kind is Kind.SCATTER for n in p.nodes()) for p in reading)
-
-
-def schedule(graph: Graph, launches: list[Node], before: Mapping[Node, set[Node]],
-             home: Mapping[Node, Node]) -> list[Node]:
+def schedule(graph: Graph, launches: list[Node],
+             before: Mapping[Node, set[Node]]) -> list[Node]:
     """List scheduling: of the launches that are ready, the one after which fewest bytes are held.
     """
     left = {n: set(before[n]) for n in launches}

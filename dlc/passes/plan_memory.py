@@ -10,63 +10,51 @@ entry places its own values by lifetime (greedy by size, Pisarchyk & Lee 2020).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from dlc.graph import Kind, Node
 from dlc.ops import higher, leaf
-from dlc.passes.order import Schedule, launch_of, may_take_over
-from dlc.types import DType, Type
-
-ALIGN = 64  # a cache line: no two values share one, and vectors load aligned
-
-
-def aligned(size: int) -> int:
-    """`size` rounded up to whole cache lines; nothing is smaller than one."""
-    return max(ALIGN, -(-size // ALIGN) * ALIGN)
-
-
-@dataclass(frozen=True, eq=False)
-class Scratch:
-    """Workspace that one launch needs while it runs: `size` elements of `dtype`."""
-
-    name: str
-    dtype: DType
-    size: int
-
-
-@dataclass(eq=False)
-class Span:
-    """A place in the arena from launch `first` to launch `last`; several values may share it."""
-
-    bytes: int
-    first: int
-    last: int
-    values: list[Node | Scratch] = field(default_factory=list)
-    offset: int = -1
+from dlc.passes.in_place import may_take_over
+from dlc.passes.lives import Lives, Place, Scratch, Span, aligned
+from dlc.passes.order import Level, Schedule
+from dlc.types import Type
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Where everything lies. `offsets` are absolute; `lower_bound` is the most bytes live at once.
+    """Where everything lies. `slots` hold how values in loops move, `offsets` where they lie in the
+    first iteration; `lives` are the first and last launch that needs a value. `lower_bound` is the
+    most bytes live at once.
     """
 
-    offsets: Mapping[Node | Scratch, int]
+    slots: Mapping[Node | Scratch, Place]
     spans: tuple[Span, ...]
+    lives: Mapping[Node | Scratch, tuple[int, int]]
     total: int
     lower_bound: int
 
+    @property
+    def offsets(self) -> Mapping[Node | Scratch, int]:
+        return {value: place.offset for value, place in self.slots.items()}
+
 
 def take_overs(schedule: Schedule) -> dict[Node, Node]:
-    """value -> the dying operand whose place it takes (updates take over their input's)."""
+    """value -> the dying operand whose place it takes (updates take over their input's), in loops
+    and branches too."""
     last = last_uses(schedule)
     outputs = set(schedule.graph.outputs)
-    found: dict[Node, Node] = dict(schedule.home)
+    entry = schedule.level is Level.ENTRY
+    found: dict[Node, Node] = {**schedule.taken, **schedule.home}
     for at, launch in enumerate(schedule.launches):
+        for body in schedule.inner.get(launch, ()):
+            found.update(take_overs(body))
+        if launch.op is not higher.FUSED:
+            continue
         free = [a for a in dict.fromkeys(launch.args) if last.get(a) == at and a not in outputs and
-                a.op is not leaf.ARRAY and a.attrs.get("role", "data") == "data"]
+                a.op is not leaf.ARRAY and a.attrs.get("role", "data") == "data" and
+                (entry or a.op is not leaf.INPUT)]
         for value in values_of(schedule, launch):
-            if value in found:
+            if value in found or (not entry and value in outputs):
                 continue
             taken = next((a for a in free if may_take_over(launch, value, a)), None)
             if taken is not None:
@@ -90,7 +78,8 @@ def values_of(schedule: Schedule, launch: Node) -> list[Node]:
 
 
 def last_uses(schedule: Schedule) -> dict[Node, int]:
-    """The position of each value's last reader; outputs are read after the last launch."""
+    """The position of each value's last reader among the schedule's own launches; outputs are read
+    after the last one."""
     last: dict[Node, int] = {}
     for at, launch in enumerate(schedule.launches):
         for a in launch.args:
@@ -102,49 +91,16 @@ def last_uses(schedule: Schedule) -> dict[Node, int]:
 
 def plan_memory(schedule: Schedule, persistent: Mapping[Node, int], base: int,
                 scratch: Mapping[Node, Sequence[Scratch]], shared: Mapping[Node, Node]) -> Plan:
-    """Offsets for every value of `schedule`; `persistent` inputs have theirs already, below `base`.
+    """Places for every value of `schedule`; `persistent` inputs have theirs already, below `base`.
 
     `scratch` is what each launch needs while it runs, `shared` the take-overs of the schedule.
     """
-    spans = collect_spans(schedule, persistent, scratch, shared)
-    total = min((place(spans, key) for key in ORDERS), default=0)
+    lives = Lives(schedule, persistent, scratch, shared)
+    spans = lives.distinct_spans()
     best = min(ORDERS, key=lambda key: place(spans, key))
-    place(spans, best)
-    offsets: dict[Any, int] = dict(persistent)
-    for span in spans:
-        for value in span.values:
-            offsets[value] = base + span.offset
-    for value, source in shared.items():
-        if source in persistent:
-            offsets[value] = persistent[source]
-    return Plan(offsets, tuple(spans), base + total, base + most_live(spans))
-
-
-def collect_spans(schedule: Schedule, persistent: Mapping[Node, int],
-                  scratch: Mapping[Node, Sequence[Scratch]],
-                  shared: Mapping[Node, Node]) -> list[Span]:
-    last = last_uses(schedule)
-    spans: dict[Node | Scratch, Span] = {}
-    for node in schedule.graph.inputs:
-        if node not in persistent:
-            # an input is written before the first launch, also if nobody reads it
-            spans[node] = Span(aligned(node.type.bytes), -1, last.get(node, -1), [node])
-    for at, launch in enumerate(schedule.launches):
-        for value in values_of(schedule, launch):
-            end = last.get(value, at)
-            source = shared.get(value)
-            if source is not None and source in persistent:
-                continue
-            if source is not None and source in spans:
-                span = spans[source]
-                span.last = max(span.last, end)
-                span.values.append(value)
-                spans[value] = span
-            elif value not in persistent:
-                spans[value] = Span(aligned(value.type.bytes), at, end, [value])
-        for need in scratch.get(launch, ()):
-            spans[need] = Span(aligned(need.size * need.dtype.bytes), at, at, [need])
-    return list(dict.fromkeys(spans.values()))
+    total = place(spans, best)
+    return Plan(lives.places(base), tuple(spans), lives.ranges(), base + total,
+                base + most_live(spans))
 
 
 ORDERS = (
@@ -183,12 +139,6 @@ def category(node: Node) -> str:
         role = node.attrs["role"]
         return {"param": "parameter", "state": "state"}.get(role, "input")
     return "constant" if node.op.kind is Kind.LEAF else "activation"
-
-
-def launch_position(schedule: Schedule, value: Node) -> int:
-    """The position of the launch that makes `value`; -1 for an input."""
-    launch = launch_of(value)
-    return next((at for at, n in enumerate(schedule.launches) if n is launch), -1)
 
 
 def persistent_offsets(types: Mapping[str, Type], start: int = 0) -> tuple[dict[str, int], int]:

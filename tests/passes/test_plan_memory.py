@@ -15,13 +15,10 @@ from dlc.compiler import Compiled, instruction_set
 from dlc.graph import Graph, Node
 from dlc.kernel.isa import ISAS
 from dlc.passes import run_pipeline
+from dlc.passes.lives import ALIGN, Scratch, Span, aligned
 from dlc.passes.plan_memory import (
-    ALIGN,
     ORDERS,
     Plan,
-    Scratch,
-    Span,
-    aligned,
     most_live,
     persistent_offsets,
     place,
