@@ -20,15 +20,17 @@ from dlc.control_body import (
     leaf_labels,
     publish_effects,
     run_body,
+    running_scope,
     same_carry,
 )
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.nesting import rebuilt, with_paths
+from dlc.nesting import Mismatch, leaves, matched, rebuilt, with_paths
 from dlc.ops import elementwise, leaf
 from dlc.ops.control import Bound, Fresh, Parts, make_scan, reached_from
+from dlc.scope import copied, restore
 from dlc.source import definition
-from dlc.types import Type, bool_
+from dlc.types import DType, DTypeError, Type, bool_, promote
 
 
 def scan(function: Callable[[Any, Any], Any], carry: Any, sequences: Any = None,
@@ -89,26 +91,78 @@ def iteration_count(what: str, count: Any) -> int:
 
 
 def scan_body(body: LoopBody, carry: Any, sequences: Any, length: int | None,
-          reverse: bool) -> tuple[Any, Any]:
-    what, fresh = body.what, Fresh(())
-    old = [as_leaf(v, f"{what}: carry{path}") for path, v in with_paths(carry)]
-    rows = [as_leaf(v, f"{what}: sequence{path}") for path, v in with_paths(sequences)]
-    times = _length(what, rows, length)
-    names = leaf_labels(body.function, 0, carry, "carry")
-    moving = [fresh.input("", n, c.type) for n, c in zip(names, old, strict=True)]
-    elements = [fresh.input("", n, s.type.with_(shape=s.shape[1:])) for n, s in zip(
-        leaf_labels(body.function, 1, sequences, "element"), rows, strict=True)]
-    iteration = IterationNumber(times, iteration_around())
-    ran = run_body(body.step, (rebuilt(carry, moving), rebuilt(sequences, elements)), iteration)
-    after, structure = _pair(body, ran.result)
-    new = same_carry(what, body.function, names, carry, moving, after)
-    ys = [as_leaf(v, f"{what}: y{path}") for path, v in with_paths(structure)]
-    bound = [*zip(elements, rows, strict=True)]
-    if iteration.element is not None:
-        bound.append((iteration.element, leaf.iota((times,))))
-    finals, stacks = _looped(body, ran, list(zip(moving, old, strict=True)), new, bound, ys,
-                             times, reverse, fresh)
-    return rebuilt(carry, finals), rebuilt(structure, stacks)
+              reverse: bool) -> tuple[Any, Any]:
+    """scan, with what messages call it. Python numbers in the carry take the dtype it grows into.
+    """
+    rows = [as_leaf(v, f"{body.what}: sequence{path}") for path, v in with_paths(sequences)]
+    loop = _Loop(body, carry, sequences, rows, _length(body.what, rows, length), reverse)
+    kinds: dict[int, DType] = {}
+    while True:
+        before = copied(running_scope())
+        loop.run(kinds)
+        wider = loop.outgrown()
+        if not wider:
+            return loop.results()
+        restore(running_scope(), before)
+        kinds |= wider
+
+
+class _Loop:
+    """One call of a loop: its operands, and its body run on symbols."""
+
+    def __init__(self, body: LoopBody, carry: Any, sequences: Any, rows: Sequence[Node],
+                 length: int, reverse: bool) -> None:
+        self.body, self.carry, self.sequences, self.rows = body, carry, sequences, rows
+        self.length, self.reverse = length, reverse
+        self.names = leaf_labels(body.function, 0, carry, "carry")
+
+    def run(self, kinds: dict[int, DType]) -> None:
+        """Run the body on a carry whose leaves numbered in `kinds` have these dtypes."""
+        self.old = [as_leaf(v, f"{self.body.what}: carry{path}", kinds.get(i))
+                    for i, (path, v) in enumerate(with_paths(self.carry))]
+        self.fresh = Fresh(())
+        self.moving = [self.fresh.input("", n, c.type)
+                       for n, c in zip(self.names, self.old, strict=True)]
+        self.elements = [self.fresh.input("", n, s.type.with_(shape=s.shape[1:]))
+                         for n, s in zip(leaf_labels(self.body.function, 1, self.sequences,
+                                                     "element"), self.rows, strict=True)]
+        self.iteration = IterationNumber(self.length, iteration_around())
+        self.ran = run_body(self.body.step, (rebuilt(self.carry, self.moving), rebuilt(
+            self.sequences, self.elements)), self.iteration)
+        self.after, self.structure = _pair(self.body, self.ran.result)
+
+    def outgrown(self) -> dict[int, DType]:
+        """The Python numbers of the carry that became another dtype, by number."""
+        weak = [isinstance(v, (int, float)) and not isinstance(v, bool)
+                for v in leaves(self.carry)]
+        if not any(weak):
+            return {}
+        try:
+            values = matched(self.carry, self.after)
+        except Mismatch:
+            return {}
+        return {i: v.dtype for i, (v, old) in enumerate(zip(values, self.old, strict=True))
+                if weak[i] and isinstance(v, Node) and v.dtype is not old.dtype
+                and v.dtype is not bool_ and v.ndim == 0 and _promotes(old.dtype, v.dtype)}
+
+    def results(self) -> tuple[Any, Any]:
+        """(final carry, stacked ys) in their nestings."""
+        what = self.body.what
+        new = same_carry(what, self.body.function, self.names, self.carry, self.moving, self.after)
+        ys = [as_leaf(v, f"{what}: y{path}") for path, v in with_paths(self.structure)]
+        bound = [*zip(self.elements, self.rows, strict=True)]
+        if self.iteration.element is not None:
+            bound.append((self.iteration.element, leaf.iota((self.length,))))
+        finals, stacks = _looped(self.body, self.ran, [*zip(self.moving, self.old, strict=True)],
+                                 new, bound, ys, self.length, self.reverse, self.fresh)
+        return rebuilt(self.carry, finals), rebuilt(self.structure, stacks)
+
+
+def _promotes(a: DType, b: DType) -> bool:
+    try:
+        return promote(a, b) is b
+    except DTypeError:
+        return False
 
 
 def _length(what: str, rows: Sequence[Node], length: int | None) -> int:

@@ -181,9 +181,15 @@ class IterationNumber:
         return seed + cast(self.number() + 1, u32) * leaf.constant(_STRIDE, Type(u32))
 
 
-def iteration_around() -> Any:
+def running_scope() -> Scope | None:
+    """The scope of the running trace, if any."""
     build = current_build()
-    scope = build.notes.get("scope") if build is not None else None
+    return build.notes.get("scope") if build is not None else None
+
+
+def iteration_around() -> Any:
+    """The iteration of the loop whose body is being run, if any."""
+    scope = running_scope()
     return scope.iteration if scope is not None else None
 
 

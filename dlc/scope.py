@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
 from dlc.errors import DlcError, Loc, here
@@ -108,6 +109,19 @@ class Scope:
             yield
         finally:
             self.path, self.owners, self.application = before
+
+
+def copied(scope: Scope | None) -> dict[str, Any]:
+    """What `scope` has collected, for `restore`."""
+    if scope is None:
+        return {}
+    return {f.name: copy(getattr(scope, f.name)) for f in fields(scope)}
+
+
+def restore(scope: Scope | None, before: Mapping[str, Any]) -> None:
+    """Make `scope` forget what it collected since `copied` gave `before`."""
+    for name, value in before.items():
+        setattr(scope, name, value)
 
 
 def current_scope(what: str) -> Scope:

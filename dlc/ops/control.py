@@ -84,9 +84,15 @@ def _push_scan(node: Node, tangents: Sequence[Any]) -> list[Node]:
     return push_scan(node, tangents)
 
 
+def _batch_scan(node: Node, args: Sequence[Node], mapped: tuple[bool, ...], size: int) -> Any:
+    from dlc.ops.control_batch import batch_scan
+
+    return batch_scan(node, args, mapped, size)
+
+
 SCAN = register(Op(
     "scan", Kind.HIGHER, _infer_scan, _eval_scan, samples=_no_samples, gradient="none",
-    pull=_pull_scan, push=_push_scan,
+    pull=_pull_scan, push=_push_scan, batch=_batch_scan,
     doc="a body run `length` times: (*carries, *sequences, *invariants) give the final carries "
     "and what each step gave, stacked; `reverse` starts at the last element",
     defaults=lambda *types, **_: {"reverse": False}))
@@ -126,9 +132,15 @@ def _push_cond(node: Node, tangents: Sequence[Any]) -> list[Node]:
     return push_cond(node, tangents)
 
 
+def _batch_cond(node: Node, args: Sequence[Node], mapped: tuple[bool, ...], size: int) -> Any:
+    from dlc.ops.control_batch import batch_cond
+
+    return batch_cond(node, args, mapped, size)
+
+
 COND = register(Op(
     "cond", Kind.HIGHER, _infer_cond, _eval_cond, samples=_no_samples, gradient="none",
-    pull=_pull_cond, push=_push_cond,
+    pull=_pull_cond, push=_push_cond, batch=_batch_cond,
     doc="one of two graphs over the operands, chosen by a bool; the other does not run"))
 
 
