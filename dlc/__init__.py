@@ -156,6 +156,7 @@ from dlc.ops.elementwise_special import (
     tan,
 )
 from dlc.ops.gather import one_hot, take, take_along_axis
+from dlc.ops.grid import affine_grid, grid_sample
 from dlc.ops.leaf import iota
 from dlc.ops.pooling import (
     adaptive_avg_pool,
@@ -196,6 +197,7 @@ from dlc.ops.reduce import argmax, argmin, logsumexp, mean, prod, variance
 from dlc.ops.reduce import max_ as max
 from dlc.ops.reduce import min_ as min
 from dlc.ops.reduce import sum_ as sum
+from dlc.ops.resize import resize
 from dlc.ops.scatter import (
     bincount,
     histogram,
@@ -235,6 +237,7 @@ __all__ = [
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "adaptive_max_pool_with_indices",
+    "affine_grid",
     "all",
     "any",
     "arange",
@@ -323,6 +326,7 @@ __all__ = [
     "global_avg_pool",
     "global_max_pool",
     "grad",
+    "grid_sample",
     "heaviside",
     "hessian",
     "histogram",
@@ -418,6 +422,7 @@ __all__ = [
     "remainder",
     "repeat",
     "reshape",
+    "resize",
     "right_shift",
     "roll",
     "rot90",

@@ -32,6 +32,7 @@ from dlc.nn.pooling import (
     lp_pool,
     max_pool,
 )
+from dlc.nn.resizing import resize, upsample
 from dlc.ops.rearrange import pixel_shuffle, pixel_unshuffle
 
 __all__ = [
@@ -39,6 +40,6 @@ __all__ = [
     "binary_accuracy", "binary_cross_entropy_with_logits", "chain", "conv", "conv_transpose",
     "cross_entropy", "dense", "depthwise_conv", "dropout", "embedding", "flatten", "gelu",
     "global_avg_pool", "global_max_pool", "layer", "layer_norm", "leaky_relu", "log_softmax",
-    "lp_pool", "mae", "max_pool", "mse", "pixel_shuffle", "pixel_unshuffle", "relu",
-    "separable_conv", "sigmoid", "silu", "softmax", "softplus", "tanh",
+    "lp_pool", "mae", "max_pool", "mse", "pixel_shuffle", "pixel_unshuffle", "relu", "resize",
+    "separable_conv", "sigmoid", "silu", "softmax", "softplus", "tanh", "upsample",
 ]
