@@ -16,12 +16,13 @@ from dlc.graph import Graph
 from dlc.trace import trace
 from dlc.types import Type, dtype, f64
 from tests.conformance.jax_cases import SEED, Case, convolutions, smooth, tied, windows
+from tests.conformance.jax_contractions import contractions
 
 pytestmark = pytest.mark.conformance
-CASES = [*tied(), *smooth(), *convolutions(), *windows()]
+CASES = [*tied(), *smooth(), *convolutions(), *windows(), *contractions()]
 # The evaluator and JAX in f64, and dlc's kernels in f32 against the same f64 results.
 EXACT, SINGLE = 1e-9, 2e-5
-BUNDLES = 6
+BUNDLES = 8
 
 
 def directions(case: Case) -> tuple[list[np.ndarray], np.ndarray]:

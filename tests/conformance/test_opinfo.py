@@ -78,7 +78,8 @@ def graph_of(pairs: Sequence[tuple[Adapter, Case]]) -> Graph:
             named.update({f"c{i}_{name}": y for name, y in found.items()})
         return named
 
-    graph = trace(whole, *types, training=modes.pop())
+    # a function of any number of arguments is none of no arguments
+    graph = trace(whole if types else lambda: whole(), *types, training=modes.pop())
     kept = [(n, o) for n, o in zip(graph.output_names, graph.outputs, strict=True)
             if n == "fault" or re.fullmatch(r"c\d+_[yd]\d+", n)]
     return Graph("opinfo", graph.inputs, tuple(o for _, o in kept), tuple(n for n, _ in kept))

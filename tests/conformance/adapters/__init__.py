@@ -2,10 +2,12 @@
 
 from tests.conformance.adapters import (  # noqa: F401  each module enters its adapters
     activations,
+    algebra,
     elementwise,
     layers,
     reductions,
     shapes,
+    special,
 )
 from tests.conformance.adapters.registry import TABLE, Adapter, Excluded
 
