@@ -158,6 +158,7 @@ from dlc.ops.elementwise_special import (
 from dlc.ops.gather import one_hot, take, take_along_axis
 from dlc.ops.grid import affine_grid, grid_sample
 from dlc.ops.leaf import iota
+from dlc.ops.pad_modes import pad
 from dlc.ops.pooling import (
     adaptive_avg_pool,
     adaptive_max_pool,
@@ -210,7 +211,19 @@ from dlc.ops.scatter import (
     segment_sum,
 )
 from dlc.ops.sort import argsort, median, quantile, searchsorted, sort, top_k
-from dlc.ops.view import concat, flip, pad, reshape, transpose
+from dlc.ops.statistics import (
+    count_nonzero,
+    max_with_indices,
+    min_with_indices,
+    nanmax,
+    nanmean,
+    nanmin,
+    nansum,
+    norm,
+    ptp,
+    std,
+)
+from dlc.ops.view import concat, flip, reshape, transpose
 from dlc.ops.window import window
 from dlc.scope import latest_state, parameter, state, training, update_state
 from dlc.step import Loss, loss
@@ -281,6 +294,7 @@ __all__ = [
     "copysign",
     "cos",
     "cosh",
+    "count_nonzero",
     "cross",
     "cummax",
     "cummax_with_indices",
@@ -382,21 +396,28 @@ __all__ = [
     "max_pool",
     "max_pool_with_indices",
     "max_unpool",
+    "max_with_indices",
     "maximum",
     "mean",
     "median",
     "meshgrid",
     "min",
+    "min_with_indices",
     "minimum",
     "moveaxis",
     "multi_dot",
     "multigammaln",
     "nan_to_num",
+    "nanmax",
+    "nanmean",
+    "nanmin",
+    "nansum",
     "ndtr",
     "ndtri",
     "negative",
     "nextafter",
     "nn",
+    "norm",
     "one_hot",
     "ones",
     "ones_like",
@@ -412,6 +433,7 @@ __all__ = [
     "power",
     "print_graph",
     "prod",
+    "ptp",
     "put_along_axis",
     "quantile",
     "rad2deg",
@@ -450,6 +472,7 @@ __all__ = [
     "squeeze",
     "stack",
     "state",
+    "std",
     "stop_gradient",
     "sum",
     "swapaxes",

@@ -320,38 +320,48 @@ CUMARGMAX = register(Op(
 # --- the DSL's functions --------------------------------------------------------------------------
 
 
-def _folded(op: Op, name: str, x: Any, axis: int, reverse: bool, exclusive: bool,
-            empty: float) -> Node:
+def _along(x: Any, axis: int | None, what: str) -> tuple[Node, int]:
+    """x and its axis; of None x as one flat row."""
+    from dlc.ops.rearrange import ravel
+
     node = as_node(x)
-    axis = axis_of(node, axis, name)
+    return (ravel(node), 0) if axis is None else (node, axis_of(node, axis, what))
+
+
+def _folded(op: Op, x: Any, axis: int | None, reverse: bool, exclusive: bool,
+            empty: float) -> Node:
+    node, axis = _along(x, axis, op.name)
     node = cast(node, sum_dtype(node.dtype))
     if exclusive:
         node = shifted(node, axis, reverse, empty)
     return make(op, (node,), axis=axis, reverse=reverse)
 
 
-def cumsum(x: Any, axis: int = -1, reverse: bool = False, exclusive: bool = False) -> Node:
-    """Sums of x along `axis` up to each element, itself included unless `exclusive`.
+def cumsum(x: Any, axis: int | None = None, reverse: bool = False,
+           exclusive: bool = False) -> Node:
+    """Sums of x along `axis` (None: of x as one flat row) up to each element, itself included
+    unless `exclusive`.
 
     reverse: from the end. bool and u8 give i32; f16 and bf16 add up in f32.
     """
-    return _folded(CUMSUM, "cumsum", x, axis, reverse, exclusive, 0)
+    return _folded(CUMSUM, x, axis, reverse, exclusive, 0)
 
 
-def cumprod(x: Any, axis: int = -1, reverse: bool = False, exclusive: bool = False) -> Node:
+def cumprod(x: Any, axis: int | None = None, reverse: bool = False,
+            exclusive: bool = False) -> Node:
     """Products of x along `axis` up to each element; as cumsum. Derivatives are exact at zeros."""
-    return _folded(CUMPROD, "cumprod", x, axis, reverse, exclusive, 1)
+    return _folded(CUMPROD, x, axis, reverse, exclusive, 1)
 
 
-def logcumsumexp(x: Any, axis: int = -1, reverse: bool = False) -> Node:
+def logcumsumexp(x: Any, axis: int | None = None, reverse: bool = False) -> Node:
     """log of the sums of exp(x) along `axis` up to each element, without overflow."""
-    node = as_node(x)
-    axis = axis_of(node, axis, "logcumsumexp")
+    node, axis = _along(x, axis, "logcumsumexp")
     node = node if node.dtype.is_float else cast(node, f32)
     return make(LOGCUMSUMEXP, (node,), axis=axis, reverse=reverse)
 
 
-def cummax_with_indices(x: Any, axis: int = -1, reverse: bool = False) -> tuple[Node, Node]:
+def cummax_with_indices(x: Any, axis: int | None = None,
+                        reverse: bool = False) -> tuple[Node, Node]:
     """(largest of x along `axis` up to each element, i32 where it stands); the last of equals.
 
     NaN wins. The gradient goes to the element that stands there.
@@ -359,24 +369,24 @@ def cummax_with_indices(x: Any, axis: int = -1, reverse: bool = False) -> tuple[
     return _extremes(x, axis, reverse, True)
 
 
-def cummin_with_indices(x: Any, axis: int = -1, reverse: bool = False) -> tuple[Node, Node]:
+def cummin_with_indices(x: Any, axis: int | None = None,
+                        reverse: bool = False) -> tuple[Node, Node]:
     """(smallest of x along `axis` up to each element, i32 where it stands); as cummax."""
     return _extremes(x, axis, reverse, False)
 
 
-def _extremes(x: Any, axis: int, reverse: bool, largest: bool) -> tuple[Node, Node]:
-    node = as_node(x)
-    axis = axis_of(node, axis, "cummax" if largest else "cummin")
+def _extremes(x: Any, axis: int | None, reverse: bool, largest: bool) -> tuple[Node, Node]:
+    node, axis = _along(x, axis, "cummax" if largest else "cummin")
     plain = cast(node, u8) if node.dtype is bool_ else node
     place = make(CUMARGMAX, (plain,), axis=axis, reverse=reverse, largest=largest)
     return take_along_axis(node, place, axis, mode="clip"), place
 
 
-def cummax(x: Any, axis: int = -1, reverse: bool = False) -> Node:
+def cummax(x: Any, axis: int | None = None, reverse: bool = False) -> Node:
     """Largest of x along `axis` up to each element."""
     return cummax_with_indices(x, axis, reverse)[0]
 
 
-def cummin(x: Any, axis: int = -1, reverse: bool = False) -> Node:
+def cummin(x: Any, axis: int | None = None, reverse: bool = False) -> Node:
     """Smallest of x along `axis` up to each element."""
     return cummin_with_indices(x, axis, reverse)[0]

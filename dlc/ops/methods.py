@@ -19,6 +19,7 @@ from dlc.ops import (
     rearrange,
     reduce,
     sort,
+    statistics,
     view,
 )
 from dlc.types import dtype
@@ -66,7 +67,7 @@ def install() -> None:
         "diagonal": diagonals.diagonal, "trace": diagonals.matrix_trace,
         "cumsum": cumulative.cumsum, "cumprod": cumulative.cumprod,
         "argsort": sort.argsort, "sort": sort.sort,
-        "var": reduce.variance, "any": reduce.any_, "all": reduce.all_,
+        "var": reduce.variance, "std": statistics.std, "any": reduce.any_, "all": reduce.all_,
         "cast": lambda x, kind: convert.cast(x, dtype(kind)), "astype": lambda x, kind:
         convert.cast(x, dtype(kind)),
     }

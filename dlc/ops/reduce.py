@@ -306,11 +306,19 @@ def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
     return cast(total * (1.0 / count if count else math.nan), node.dtype)
 
 
-def variance(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
-    """Mean squared distance from the mean over `axis` (no Bessel correction), two passes."""
+def variance(x: Any, axis: Axes = None, keepdims: bool = False, correction: float = 0) -> Node:
+    """Mean squared distance from the mean over `axis`, in two passes.
+
+    correction 1 divides the sum by one less than the count (Bessel), as NumPy's ddof.
+    """
     node = as_node(x)
     centred = node - mean(node, axis, keepdims=True)
-    return mean(centred * centred, axis, keepdims)
+    spread = mean(centred * centred, axis, keepdims)
+    if correction == 0:
+        return spread
+    count = math.prod(int(node.shape[a]) for a in axes_of(node, axis))
+    left = count - correction
+    return spread * (count / left if left > 0 else math.inf)
 
 
 def any_(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
