@@ -22,7 +22,7 @@ from dlc.errors import DlcError, Loc, here
 from dlc.graph import Graph, Node, current_build, describe, make, substitute, toposort
 from dlc.nesting import Mismatch, leaves, matched, rebuilt, with_paths
 from dlc.ops import leaf
-from dlc.ops.control import COND, Fresh, is_constant, reached_from, results
+from dlc.ops.control import COND, Fresh, is_constant, reached_from, results, shared
 from dlc.ops.gather import note_check
 from dlc.source import definition
 from dlc.types import Type, bool_, i32
@@ -140,7 +140,7 @@ def _branch(name: str, inputs: Sequence[Node], outputs: Sequence[Node],
     """A branch as a graph over its operands and what both branches capture."""
     fresh = Fresh(inputs)
     holes = {v: fresh.input("", v.name or "captured", v.type) for v in captured}
-    return Graph(name, (*inputs, *holes.values()), tuple(substitute(outputs, holes)))
+    return shared(Graph(name, (*inputs, *holes.values()), tuple(substitute(outputs, holes))))
 
 
 # --- while ----------------------------------------------------------------------------------------

@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Given, Graph, Kind, Node, Op, OpError, make, substitute, toposort
+from dlc.graph import (
+    Given,
+    Graph,
+    Kind,
+    Node,
+    Op,
+    OpError,
+    current_build,
+    make,
+    serve_also,
+    substitute,
+    toposort,
+)
 from dlc.ops import leaf, register
 from dlc.ops.higher import check_body, item
 from dlc.types import TupleType, Type
@@ -237,10 +249,34 @@ def _scan_results(parts: Parts, carries: Sequence[Bound], sequences: Sequence[Bo
     if not outputs:
         return []
     bound = [*carries, *sequences, *held]
-    body = Graph(parts.name, tuple(x for x, _ in bound), tuple(outputs))
+    body = shared(Graph(parts.name, tuple(x for x, _ in bound), tuple(outputs)))
     node = make(SCAN, [a for _, a in bound], name, body=body, carries=len(carries),
                 sequences=len(sequences), length=parts.length, reverse=parts.reverse)
     return results(node)
+
+
+def shared(body: Graph) -> Graph:
+    """The running build's graph of the same structure as `body`: `body` if there is none yet.
+
+    A function that is run twice gives two graphs; nodes that hold one of them merge.
+    """
+    build = current_build()
+    if build is None:
+        return body
+    number = {x: i for i, x in enumerate(body.inputs)}
+    rows = []
+    for node in body.nodes():
+        if node not in number:
+            values = tuple((k, v.hex() if type(v) is float else v)
+                           for k, v in sorted(node.attrs.items()))
+            rows.append((node.op.name, tuple(number[a] for a in node.args), values, node.type))
+            number[node] = len(number)
+    key = (tuple(x.type for x in body.inputs), tuple(rows), tuple(number[o] for o in body.outputs))
+    found: Graph = build.notes.setdefault("bodies", {}).setdefault(key, body)
+    if found is not body:
+        for old, new in zip(found.nodes(), body.nodes(), strict=True):
+            serve_also(old, new.locs)
+    return found
 
 
 def results(node: Node) -> list[Node]:
