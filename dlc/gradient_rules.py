@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.errors import DlcError, Loc, here
 from dlc.graph import Graph, Node, describe, make
+from dlc.nesting import children, filled, leaves, rebuilt
 from dlc.ops import leaf
 from dlc.ops.autodiff import zeros
 from dlc.ops.convert import as_node
@@ -17,11 +18,9 @@ from dlc.transform import (
     Body,
     Effects,
     close,
-    flatten,
     fresh_inputs,
     lift,
     results_of,
-    unflatten,
 )
 
 
@@ -35,7 +34,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     def recomputed(*args: Any) -> Any:
         body = close(function, args)
         node = make(CHECKPOINT, body.operands, body=body.graph)
-        return unflatten(body.structure, results_of(body, node))
+        return rebuilt(body.structure, results_of(body, node))
 
     return recomputed
 
@@ -64,14 +63,14 @@ class _Rule:
     def __init__(self, function: Callable[..., Any], args: Sequence[Any]) -> None:
         self.name = getattr(function, "__name__", "function")
         self.args = tuple(args)
-        leaves = [as_node(a) for a in flatten(self.args)]
-        self.fresh = fresh_inputs(leaves)
+        operands = [as_node(a) for a in leaves(self.args)]
+        self.fresh = fresh_inputs(operands)
         before = Effects.now()
-        y, pullback = self._pair(function(*unflatten(self.args, list(self.fresh))))
+        y, pullback = self._pair(function(*rebuilt(self.args, self.fresh)))
         self.place: Loc | None = definition(pullback) or here()
-        outputs = [as_node(r) for r in flatten(y)]
+        outputs = [as_node(r) for r in leaves(y)]
         gs = [leaf.input_(f"cotangent {i}", o.type) for i, o in enumerate(outputs)]
-        cotangents = self._cotangents(pullback(unflatten(y, list(gs))))
+        cotangents = self._cotangents(pullback(rebuilt(y, gs)))
         updates, checks = before.since()
         effects = [*updates.values(), *(c.bad for c in checks)]
         body, captured = lift([*outputs, *effects, *cotangents], [*self.fresh, *gs])
@@ -80,14 +79,14 @@ class _Rule:
         name = self.name.strip("<>")
         graph = Graph(name, inputs, tuple(body[:last]))
         self.pullback = Graph(f"{name}_pullback", (*inputs, *gs), tuple(body[last:]))
-        self.body = Body(graph, (*leaves, *captured), len(outputs), y, tuple(updates),
+        self.body = Body(graph, (*operands, *captured), len(outputs), y, tuple(updates),
                          tuple(checks))
 
     def results(self) -> Any:
         """The results of the node that holds function and rule."""
         node = make(CUSTOM_GRADIENT, self.body.operands, body=self.body.graph,
                     pullback=self.pullback, count=len(self.fresh))
-        return unflatten(self.body.structure, results_of(self.body, node))
+        return rebuilt(self.body.structure, results_of(self.body, node))
 
     def _pair(self, result: Any) -> tuple[Any, Callable[[Any], Any]]:
         if isinstance(result, tuple) and len(result) == 2 and callable(result[1]):
@@ -104,23 +103,22 @@ class _Rule:
             raise DlcError(f"custom_gradient of {self.name}: the pullback gave {count} cotangents "
                            f"for {len(self.args)} arguments", self.place,
                            "give one for each argument, None where it is zero")
-        fresh = list(self.fresh)
+        fresh = iter(self.fresh)
         return [c for arg, g in zip(self.args, nested, strict=True)
-                for c in self._matched(unflatten(arg, fresh), g)]
+                for c in self._matched(filled(arg, fresh), g)]
 
     def _matched(self, arg: Any, given: Any) -> list[Node]:
         """Cotangents for the leaves of one argument."""
         if given is None:
-            return [zeros(x.type) for x in flatten(arg)]
-        if isinstance(arg, (Mapping, tuple)):
-            parts = dict(given) if isinstance(given, Mapping) else dict(enumerate(given)) \
-                if isinstance(given, (tuple, list)) else None
-            own = dict(arg) if isinstance(arg, Mapping) else dict(enumerate(arg))
-            if parts is None or set(parts) != set(own):
-                raise DlcError(f"custom_gradient of {self.name}: a cotangent has another nesting "
-                               "than its argument", self.place, "give it the argument's")
-            return [c for k, x in own.items() for c in self._matched(x, parts[k])]
-        return [self._fitting(arg, given)]
+            return [zeros(x.type) for x in leaves(arg)]
+        parts, others = children(arg), children(given)
+        if parts is None:
+            return [self._fitting(arg, given)]
+        found = dict(others or ())
+        if set(found) != {step for step, _ in parts}:
+            raise DlcError(f"custom_gradient of {self.name}: a cotangent has another nesting "
+                           "than its argument", self.place, "give it the argument's")
+        return [c for step, part in parts for c in self._matched(part, found[step])]
 
     def _fitting(self, x: Node, given: Any) -> Node:
         g = as_node(given, x.dtype)

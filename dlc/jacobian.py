@@ -8,12 +8,13 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, substitute
+from dlc.nesting import filled, leaves, mapped, rebuilt
 from dlc.ops import leaf
 from dlc.ops.autodiff import inline, zeros
 from dlc.ops.convert import as_node, cast
 from dlc.ops.elementwise import eq
 from dlc.ops.view import reshape, transpose
-from dlc.transform import Body, close, flatten, jvp, publish, unflatten, vjp
+from dlc.transform import Body, close, jvp, publish, vjp
 from dlc.types import Type
 from dlc.vectorize import vmap
 
@@ -55,23 +56,20 @@ class _Jacobian:
     def __init__(self, function: Callable[..., Any], wrt: int | Sequence[int],
                  args: Sequence[Any]) -> None:
         self.name = getattr(function, "__name__", "function")
-        self.args = [self._nodes(a) for a in args]
+        self.args = [mapped(as_node, a) for a in args]
         self.single = isinstance(wrt, int)
         self.places = self._places((wrt,) if isinstance(wrt, int) else tuple(wrt))
         self.body: Body = close(function, self.args)
         publish(self.body, inline(self.body.graph, self.body.operands))
         ends = [0]
         for a in self.args:
-            ends.append(ends[-1] + len(flatten(a)))
+            ends.append(ends[-1] + len(leaves(a)))
         self.by = [i for p in self.places for i in range(ends[p], ends[p + 1])]
         self.outputs = self.body.graph.outputs[:self.body.results]
         for node in (*self.outputs, *(self.body.operands[i] for i in self.by)):
             if not node.dtype.is_float:
                 raise DlcError(f"jacobian of {self.name}: {describe(node)} has no derivative",
                                here(), "results and arguments are floats")
-
-    def _nodes(self, arg: Any) -> Any:
-        return unflatten(arg, [as_node(x) for x in flatten(arg)])
 
     def _places(self, wrt: tuple[Any, ...]) -> list[int]:
         count = len(self.args)
@@ -88,18 +86,18 @@ class _Jacobian:
             rows = sum(o.type.size for o in self.outputs)
             mode = "forward" if columns <= rows else "reverse"
         blocks = self._forward() if mode == "forward" else self._reverse()
-        return unflatten(self.body.structure, [self._by_argument(row) for row in blocks])
+        return rebuilt(self.body.structure, [self._by_argument(row) for row in blocks])
 
     def _by_argument(self, row: Sequence[Node]) -> Any:
-        left = list(row)
-        found = tuple(unflatten(self.args[p], left) for p in self.places)
+        left = iter(row)
+        found = tuple(filled(self.args[p], left) for p in self.places)
         return found[0] if self.single else found
 
     # --- one block for each result and argument leaf ----------------------------------------------
 
-    def _at(self, leaves: Mapping[int, Node]) -> list[Node]:
-        """The results where the operands of some numbers are `leaves`."""
-        operands = [leaves.get(i, x) for i, x in enumerate(self.body.operands)]
+    def _at(self, given: Mapping[int, Node]) -> list[Node]:
+        """The results where the operands of some numbers are `given`."""
+        operands = [given.get(i, x) for i, x in enumerate(self.body.operands)]
         mapping = dict(zip(self.body.graph.inputs, operands, strict=True))
         return substitute(self.outputs, mapping)
 
@@ -127,8 +125,8 @@ class _Jacobian:
         if not xs:
             return []
 
-        def result(*leaves: Node) -> Node:
-            return self._at(dict(zip(self.by, leaves, strict=True)))[k]
+        def result(*at: Node) -> Node:
+            return self._at(dict(zip(self.by, at, strict=True)))[k]
 
         _, pullback = vjp(result, *xs)
         if y.type.size == 1:
@@ -136,7 +134,7 @@ class _Jacobian:
             rows = pullback(one)
         else:
             rows = vmap(pullback)(directions(y.type))
-        return [reshape(r, (*y.shape, *x.shape)) for r, x in zip(flatten(rows), xs, strict=True)]
+        return [reshape(r, (*y.shape, *x.shape)) for r, x in zip(leaves(rows), xs, strict=True)]
 
 
 def directions(type_: Type) -> Node:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Graph, Node, current_build, describe, make, substitute, toposort
+from dlc.nesting import filled, leaves, rebuilt
 from dlc.ops import higher, leaf
 from dlc.ops.autodiff import depends_on
 from dlc.ops.convert import as_node
@@ -36,27 +37,6 @@ class Body:
     checks: tuple[Check, ...]
 
 
-# --- arguments: nodes in tuples, lists and dicts --------------------------------------------------
-
-
-def flatten(value: Any) -> list[Any]:
-    """The leaves of nested tuples, lists and dicts, in order."""
-    if isinstance(value, Mapping):
-        return [leaf_ for v in value.values() for leaf_ in flatten(v)]
-    if isinstance(value, (tuple, list)):
-        return [leaf_ for v in value for leaf_ in flatten(v)]
-    return [value]
-
-
-def unflatten(like: Any, leaves: list[Any]) -> Any:
-    """`leaves` (consumed from the front) in the nesting of `like`."""
-    if isinstance(like, Mapping):
-        return {k: unflatten(v, leaves) for k, v in like.items()}
-    if isinstance(like, (tuple, list)):
-        return tuple(unflatten(v, leaves) for v in like)
-    return leaves.pop(0)
-
-
 # --- closing a function over what it captures -----------------------------------------------------
 
 
@@ -65,11 +45,11 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
 
     `watched` are outside nodes that become inputs too, after the arguments.
     """
-    leaves = [as_node(a) for a in flatten(list(args))]
-    fresh = fresh_inputs(leaves)
+    operands = [as_node(a) for a in leaves(list(args))]
+    fresh = fresh_inputs(operands)
     before = Effects.now()
-    result = function(*unflatten(list(args), list(fresh)))
-    outputs = [as_node(r) for r in flatten(result)]
+    result = function(*rebuilt(list(args), fresh))
+    outputs = [as_node(r) for r in leaves(result)]
     updates, checks = before.since()
     everything = [*outputs, *updates.values(), *(c.bad for c in checks)]
     holes = dict(zip(watched, fresh_inputs(watched, fresh), strict=True))
@@ -77,7 +57,7 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     body, captured = lift(inner, [*fresh, *holes.values()])
     name = getattr(function, "__name__", "body").strip("<>")
     graph = Graph(name, (*fresh, *holes.values(), *captured.values()), tuple(body))
-    return Body(graph, (*leaves, *watched, *captured), len(outputs), result, tuple(updates),
+    return Body(graph, (*operands, *watched, *captured), len(outputs), result, tuple(updates),
                 tuple(checks))
 
 
@@ -176,7 +156,7 @@ def value_and_grad(function: Callable[..., Any], wrt: Wrt = 0) -> Callable[..., 
         values = results_of(body, node)
         total = len(body.graph.outputs)
         grads = [higher.item(node, total + i) for i in range(wanted)]
-        return unflatten(body.structure, values), _nested(wrt, args, places, grads)
+        return rebuilt(body.structure, values[:body.results]), _nested(wrt, args, places, grads)
 
     return derived
 
@@ -216,7 +196,7 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
         grads = [higher.item(node, total + i) for i in range(wanted)]
         return _nested(places if len(args) > 1 else 0, args, places, grads)
 
-    return unflatten(body.structure, outputs[:body.results]), pullback
+    return rebuilt(body.structure, outputs[:body.results]), pullback
 
 
 def grad_node(body: Body, order: Sequence[int], wanted: int, cotangent: Node) -> Node:
@@ -246,7 +226,7 @@ def _order(body: Body, args: Sequence[Any], places: Sequence[int],
     """(inputs of the body with the differentiated ones first, how many those are)."""
     starts = [0]
     for arg in args:
-        starts.append(starts[-1] + len(flatten(arg)))
+        starts.append(starts[-1] + len(leaves(arg)))
     first = [i for p in places for i in range(starts[p], starts[p + 1])]
     first += range(starts[-1], starts[-1] + len(watched))
     for i in first:
@@ -261,7 +241,8 @@ def _nested(wrt: Any, args: Sequence[Any], places: Sequence[int], grads: list[No
     """Gradients in the nesting of what they belong to; one alone when `wrt` is one."""
     if not places:
         return grads[0] if isinstance(wrt, Node) else tuple(grads)
-    found = tuple(unflatten(args[p], grads) for p in places)
+    left = iter(grads)
+    found = tuple(filled(args[p], left) for p in places)
     return found[0] if isinstance(wrt, int) else found
 
 
@@ -274,17 +255,16 @@ def jvp(function: Callable[..., Any], args: Sequence[Any], tangents: Sequence[An
     Raises DlcError when tangents and arguments differ in number or shape.
     """
     body = close(function, list(args))
-    leaves, moved = body.operands, flatten(list(tangents))
-    count = len(flatten(list(args)))
+    moved, count = leaves(list(tangents)), len(leaves(list(args)))
     if len(moved) != count:
         raise DlcError(f"jvp of {_name(function)}: {len(moved)} tangents for {count} arguments",
                        here(), "give one tangent of the same shape for each argument")
-    directions = [_tangent(function, t, x) for t, x in zip(moved, leaves, strict=False)]
-    node = make(higher.JVP, (*leaves, *directions), body=body.graph, tangents=count)
+    directions = [_tangent(function, t, x) for t, x in zip(moved, body.operands, strict=False)]
+    node = make(higher.JVP, (*body.operands, *directions), body=body.graph, tangents=count)
     values = results_of(body, node)
     total = len(body.graph.outputs)
     pushed = [higher.item(node, total + i) for i in range(body.results)]
-    return unflatten(body.structure, values), unflatten(body.structure, pushed)
+    return rebuilt(body.structure, values), rebuilt(body.structure, pushed)
 
 
 def _tangent(function: Callable[..., Any], tangent: Any, x: Node) -> Node:

@@ -4,17 +4,18 @@ computation of. A VMAP node holds the function; the differentiate pass expands i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, current_build, describe, make, substitute
+from dlc.nesting import children, leaves, rebuilt
 from dlc.ops import higher, leaf, reduce
 from dlc.ops.autodiff import depends_on, expand_higher
 from dlc.ops.batching import VMAP, batch, draws
 from dlc.ops.convert import as_node
 from dlc.ops.view import transpose
-from dlc.transform import close, flatten, publish, unflatten
+from dlc.transform import close, publish
 
 # an axis, None for "the same for all examples", or a nesting of them
 Axes = Any
@@ -42,21 +43,16 @@ def vmap(function: Callable[..., Any], in_axes: Axes = 0,
 def spread_axes(axes: Axes, value: Any, what: str) -> list[int | None]:
     """`axes` for each leaf of `value`: a number or None stands for all beneath it."""
     if axes is None or (isinstance(axes, int) and not isinstance(axes, bool)):
-        return [axes] * len(flatten(value))
-    parts, wanted = _parts(value), _parts(axes)
+        return [axes] * len(leaves(value))
+    parts, wanted = children(value), children(axes)
     if wanted is None:
         raise DlcError(f"{what}: {axes!r} is no axis", here(), "an axis is an int or None")
-    if parts is None or set(parts) != set(wanted):
+    if parts is None or {step for step, _ in parts} != {step for step, _ in wanted}:
         shown = f"{len(parts)} values" if parts is not None else "one value"
         raise DlcError(f"{what}: {axes!r} for {shown}", here(),
                        "give an int, None, or a nesting like that of the values")
-    return [a for key in parts for a in spread_axes(wanted[key], parts[key], what)]
-
-
-def _parts(value: Any) -> dict[Any, Any] | None:
-    if isinstance(value, Mapping):
-        return dict(value)
-    return dict(enumerate(value)) if isinstance(value, (tuple, list)) else None
+    found = dict(wanted)
+    return [a for step, part in parts for a in spread_axes(found[step], part, what)]
 
 
 def _front(x: Node, axis: int | None, what: str) -> Node:
@@ -76,21 +72,21 @@ class _Examples:
 
     def __init__(self, function: Callable[..., Any], args: Sequence[Any], in_axes: Axes) -> None:
         self.what = f"vmap of {getattr(function, '__name__', 'function')}"
-        leaves = [as_node(a) for a in flatten(list(args))]
+        given = [as_node(a) for a in leaves(list(args))]
         axes = spread_axes(tuple(in_axes) if isinstance(in_axes, list) else in_axes, tuple(args),
                            f"{self.what}: in_axes")
-        self.operands = [_front(x, a, self.what) for x, a in zip(leaves, axes, strict=True)]
+        self.operands = [_front(x, a, self.what) for x, a in zip(given, axes, strict=True)]
         self.mapped = [a is not None for a in axes]
-        self.size = self._size(leaves, axes)
+        self.size = self._size(given, axes)
         examples = [leaf.input_(x.name or f"x{i}", o.type.with_(shape=o.shape[1:], layout=None))
                     if m else o for i, (x, o, m) in enumerate(zip(
-                        leaves, self.operands, self.mapped, strict=True))]
+                        given, self.operands, self.mapped, strict=True))]
         before = _drawing()
-        self.body = close(function, unflatten(tuple(args), list(examples)))
+        self.body = close(function, rebuilt(tuple(args), examples))
         self._refuse_updates()
-        self._own_random_numbers(len(leaves), before)
+        self._own_random_numbers(len(given), before)
 
-    def _size(self, leaves: Sequence[Node], axes: Sequence[int | None]) -> int:
+    def _size(self, given: Sequence[Node], axes: Sequence[int | None]) -> int:
         sizes = {int(o.shape[0]) for o, m in zip(self.operands, self.mapped, strict=True) if m}
         if len(sizes) == 1:
             return sizes.pop()
@@ -98,7 +94,7 @@ class _Examples:
             raise DlcError(f"{self.what}: no argument has an axis of examples", here(),
                            "in_axes names the axis of at least one argument")
         shown = ", ".join(f"axis {a} of {describe(x)}"
-                          for x, a in zip(leaves, axes, strict=True) if a is not None)
+                          for x, a in zip(given, axes, strict=True) if a is not None)
         raise DlcError(f"{self.what}: different numbers of examples: {shown}", here(),
                        "give None for what is the same for all examples")
 
@@ -127,7 +123,7 @@ class _Examples:
         changing = self._changing()
         placed = [self._placed(v, o, a, o in changing) for v, o, a in zip(
             values[:body.results], body.graph.outputs[:body.results], axes, strict=True)]
-        return unflatten(body.structure, placed)
+        return rebuilt(body.structure, placed)
 
     def _changing(self) -> set[Node]:
         body = self.body
