@@ -32,7 +32,7 @@ def transposed() -> Iterator[Case]:
         size = tuple(map(int, rng.integers(2, 6 if n < 3 else 4, n)))
         reach = [(k - 1) * d + 1 for k, d in zip(kernel, holes, strict=True)]
         pads = tuple((int(rng.integers(0, r)), int(rng.integers(0, r))) for r in reach)
-        extra = tuple(int(rng.integers(0, max(s, d))) for s, d in zip(stride, holes, strict=True))
+        extra = tuple(int(rng.integers(0, s)) for s in stride)
         full = [(d - 1) * s - lo - hi + r + e for d, s, (lo, hi), r, e in zip(
             size, stride, pads, reach, extra, strict=True)]
         if min(full) < 1:
