@@ -63,20 +63,24 @@ def _differ(a: Sequence[Node], b: Sequence[Node]) -> bool:
     return len(a) != len(b) or any(x is not y for x, y in zip(a, b, strict=True))
 
 
-def _mergeable(outputs: Sequence[Node]) -> tuple[Node, Node] | None:
-    """(small, large): a node whose work `large` does too, and which it does not need itself."""
-    order = toposort(outputs)
-    nodes = [n for n in order if n.op in BODIES]
+# Per body of a pair of nodes: (what the large one gives, what the small one gives).
+_Given = list[tuple[list[Node], list[Node]]]
+
+
+def _mergeable(outputs: Sequence[Node]) -> tuple[Node, Node, _Given] | None:
+    """(small, large, ...): a node whose work `large` does too, which does not need it itself."""
+    nodes = [n for n in toposort(outputs) if n.op in BODIES]
     for small in nodes:
         for large in nodes:
-            if small is not large and _covers(large, small) and small not in set(
-                    toposort(large.args)):
-                return small, large
+            if small is not large and _same_inputs(large, small):
+                given = _given(large, small)
+                if _same_steps(large, small, given) and small not in set(toposort(large.args)):
+                    return small, large, given
     return None
 
 
-def _covers(large: Node, small: Node) -> bool:
-    """Whether `large` gets the same operands as `small` for the same inputs, and does its steps."""
+def _same_inputs(large: Node, small: Node) -> bool:
+    """Whether every input of `small` is one of `large` and stands for the same operand there."""
     if large.op is not small.op:
         return False
     if small.op is COND:
@@ -86,10 +90,8 @@ def _covers(large: Node, small: Node) -> bool:
     if any(small.attrs[k] != large.attrs[k] for k in ("length", "reverse")):
         return False
     a, b = Loop.of(small), Loop.of(large)
-    steps = dict(zip((x for x, _ in b.carries), b.new, strict=True))
     return (_within(a.carries, b.carries) and _within(a.sequences, b.sequences)
-            and _within(a.invariants, b.invariants)
-            and all(steps[x] is new for (x, _), new in zip(a.carries, a.new, strict=True)))
+            and _within(a.invariants, b.invariants))
 
 
 def _within(small: Any, large: Any) -> bool:
@@ -97,19 +99,38 @@ def _within(small: Any, large: Any) -> bool:
     return all(x in known and known[x] is operand for x, operand in small)
 
 
-def _merged(outputs: Sequence[Node], small: Node, large: Node) -> list[Node]:
+def _given(large: Node, small: Node) -> _Given:
+    """What the bodies of both give; loops inside them that are alike are one."""
+    found = []
+    for key in BODIES[large.op]:
+        count = len(large.attrs[key].outputs)
+        both = [*large.attrs[key].outputs, *small.attrs[key].outputs]
+        if holds_control(both):
+            both = merge(both)
+        found.append((both[:count], both[count:]))
+    return found
+
+
+def _same_steps(large: Node, small: Node, given: _Given) -> bool:
+    """Whether the carries of `small` change in `large` as they do in `small`."""
+    if small.op is COND:
+        return True
+    (more, fewer), = given
+    steps = dict(zip((x for x, _ in Loop.of(large).carries), more, strict=False))
+    return all(steps[x] is new for (x, _), new in zip(Loop.of(small).carries, fewer, strict=False))
+
+
+def _merged(outputs: Sequence[Node], small: Node, large: Node, given: _Given) -> list[Node]:
     """`outputs` reading `large`, which gets the results of `small` that it lacks."""
-    mapping: dict[Node, Node] = {}
-    keys = BODIES[large.op]
-    have = list(zip(*(large.attrs[k].outputs for k in keys), strict=True))
-    want = list(zip(*(small.attrs[k].outputs for k in keys), strict=True))
-    places = _places(small, large, have, want)
+    have = list(zip(*(more for more, _ in given), strict=True))
+    places = _places(small, large, have, list(zip(*(fewer for _, fewer in given), strict=True)))
     bodies = {k: large.attrs[k].with_outputs(tuple(row[j] for row in have))
-              for j, k in enumerate(keys)}
+              for j, k in enumerate(BODIES[large.op])}
     with serving((*large.locs, *(loc for loc in small.locs if loc not in large.locs))):
         wider = make(large.op, large.args, large.name or small.name,
                      **{**large.attrs, **bodies})
         new = results(wider)
+    mapping: dict[Node, Node] = {}
     for node in toposort(outputs):
         if node.op is ITEM and node.args[0] is large:
             mapping[node] = new[node.attrs["index"]]
