@@ -27,8 +27,9 @@ from dlc.transform import (
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, whose inner values reverse mode computes again instead of keeping them.
 
-    Chen et al. 2016, "Training deep nets with sublinear memory cost". The gradient has the same
-    bits; the function runs once more, after the cotangents of its results are known.
+    The function runs once more, after the cotangents of its results are known. The gradient has the
+    same bits, but for the order in which cotangents of one value are added that is read in several
+    places. Chen et al. 2016, "Training deep nets with sublinear memory cost".
     """
     @functools.wraps(function)
     def recomputed(*args: Any) -> Any:
@@ -112,10 +113,10 @@ class _Rule:
         if given is None:
             return [zeros(x.type) for x in leaves(arg)]
         parts, others = children(arg), children(given)
-        if parts is None:
+        if parts is None and others is None:
             return [self._fitting(arg, given)]
         found = dict(others or ())
-        if set(found) != {step for step, _ in parts}:
+        if parts is None or set(found) != {step for step, _ in parts}:
             raise DlcError(f"custom_gradient of {self.name}: a cotangent has another nesting "
                            "than its argument", self.place, "give it the argument's")
         return [c for step, part in parts for c in self._matched(part, found[step])]
