@@ -13,7 +13,7 @@ from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
 from dlc.linalg_norms import cond, matrix_norm, norm, vector_norm
 from dlc.ops.contract import matmul, swap
-from dlc.ops.convert import as_node, broadcast_to, cast
+from dlc.ops.convert import as_node, broadcast_to, cast, promoted
 from dlc.ops.elementwise import and_, exp, isfinite, not_, where
 from dlc.ops.gather import note_check
 from dlc.ops.linalg_exp import EXPM
@@ -24,7 +24,7 @@ from dlc.ops.linalg_spectral import eigh_of, svd_of
 from dlc.ops.products import cross, multi_dot, outer
 from dlc.ops.reduce import all_, max_
 from dlc.ops.view import concat, narrow, reshape
-from dlc.types import f32, promote
+from dlc.types import f32
 
 __all__ = ["cholesky", "cholesky_solve", "cond", "cross", "det", "eigh", "eigvalsh", "expm", "inv",
            "lstsq", "matrix_norm", "matrix_power", "multi_dot", "norm", "outer", "pinv", "qr",
@@ -79,8 +79,7 @@ def _system(what: str, a: Any, b: Any) -> tuple[Node, Node, bool]:
     """Operands of one dtype and equal leading axes, and whether b is a vector."""
     x, y = _matrices(what, a, square=True), as_node(b)
     y = y if y.dtype.is_float else cast(y, f32)
-    kind = promote(x.dtype, y.dtype)
-    x, y = cast(x, kind), cast(y, kind)
+    x, y = promoted(what, x, y)
     vector = y.ndim == 1
     y = reshape(y, (*y.shape, 1)) if vector else y
     if y.ndim < 2 or int(y.shape[-2]) != int(x.shape[-1]):

@@ -14,10 +14,10 @@ from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import batch_rules, register
 from dlc.ops.access import Access, Condition, Contraction, Divides, Index, Phase, Piece, Within
-from dlc.ops.convert import as_node, broadcast_to, cast
+from dlc.ops.convert import as_node, broadcast_to, promoted
 from dlc.ops.samples import spread
 from dlc.ops.view import flip, reshape, transpose
-from dlc.types import Type, promote
+from dlc.types import Type, bool_
 
 # --- matmul ---------------------------------------------------------------------------------------
 
@@ -69,13 +69,15 @@ MATMUL: Op = register(Op(
 
 
 def matmul(a: Any, b: Any) -> Node:
-    """NumPy's matmul: 1-d operands are row and column vectors, batch dimensions broadcast."""
+    """NumPy's matmul: 1-d operands are row and column vectors, batch dimensions broadcast.
+
+    Raises DlcError for scalars, bools, and inner dimensions that differ.
+    """
     x, y = as_node(a), as_node(b)
     if x.ndim == 0 or y.ndim == 0:
         raise DlcError(f"matmul({describe(x)}, {describe(y)}): an operand is a scalar", here(),
                        "use * to scale")
-    kind = promote(x.dtype, y.dtype)
-    x, y = cast(x, kind), cast(y, kind)
+    x, y = promoted("matmul", x, y)
     left = reshape(x, (1, *x.shape)) if x.ndim == 1 else x
     right = reshape(y, (*y.shape, 1)) if y.ndim == 1 else y
     out = _matmul_stacks(left, right)
@@ -86,12 +88,26 @@ def matmul(a: Any, b: Any) -> Node:
 
 def _matmul_stacks(x: Node, y: Node) -> Node:
     """Equal ranks by broadcasting; a stack times one matrix is a single, taller product."""
+    if not x.dtype.is_float and x.dtype is not bool_ and x.shape[-1] == y.shape[-2]:
+        return _integer_product(x, y)
     if y.ndim == 2 and x.ndim > 2:
         flat = make(MATMUL, (reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y))
         return reshape(flat, (*x.shape[:-1], y.shape[-1]))
     lead = _broadcast_lead(x, y)
     return make(MATMUL, (broadcast_to(x, (*lead, *x.shape[-2:])),
                          broadcast_to(y, (*lead, *y.shape[-2:]))))
+
+
+def _integer_product(x: Node, y: Node) -> Node:
+    """Tiles multiply floats; integers take the sum of products, with the sum's dtype."""
+    from dlc.ops.reduce import sum_
+
+    lead, rows, columns = _broadcast_lead(x, y), x.shape[-2], y.shape[-1]
+    whole = (*lead, rows, columns, x.shape[-1])
+    a = broadcast_to(reshape(x, (*x.shape[:-1], 1, x.shape[-1])), whole)
+    turned = swap(y)
+    b = broadcast_to(reshape(turned, (*y.shape[:-2], 1, *turned.shape[-2:])), whole)
+    return sum_(a * b, len(whole) - 1)
 
 
 def _broadcast_lead(x: Node, y: Node) -> tuple[int, ...]:

@@ -8,9 +8,8 @@ from typing import Any
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
 from dlc.ops.contract import CONV
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, promoted
 from dlc.ops.view import flip, reshape, transpose
-from dlc.types import promote
 
 PerAxis = int | Sequence[int]
 Pads = tuple[tuple[int, int], ...]
@@ -91,8 +90,8 @@ def _operands(what: str, x: Any, w: Any, groups: Any) -> tuple[Node, Node, int]:
         raise DlcError(f"{what}({describe(a)}, {describe(b)}): ranks {a.ndim} and {b.ndim}",
                        here(), "input [N, C, S...] and kernel have one rank, of at least 3")
     whole_numbers(what, 1, 1, groups=groups)
-    kind = promote(a.dtype, b.dtype)
-    return cast(a, kind), cast(b, kind), a.ndim - 2
+    a, b = promoted(what, a, b)
+    return a, b, a.ndim - 2
 
 
 def conv(x: Any, w: Any, stride: PerAxis = 1, padding: Any = 0, dilation: PerAxis = 1,

@@ -9,12 +9,12 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
-from dlc.ops.convert import as_node, broadcast_to, cast
+from dlc.ops.convert import as_node, broadcast_to, cast, promoted
 from dlc.ops.elementwise import abs_, clip, floor, round_, where
 from dlc.ops.gather import GATHER
 from dlc.ops.leaf import iota
 from dlc.ops.view import concat, reshape, slice_
-from dlc.types import accumulator, i32, promote
+from dlc.types import accumulator, i32
 
 MODES = ("linear", "nearest", "cubic")
 PADDINGS = ("zeros", "border", "reflection")
@@ -62,8 +62,8 @@ def _operands(x: Any, grid: Any) -> tuple[Node, Node]:
     if not a.dtype.is_float or not b.dtype.is_float or 0 in a.shape[2:]:
         raise DlcError(f"grid_sample({describe(a)}, {describe(b)})", here(),
                        "both hold floats, and the image has elements")
-    kind = promote(a.dtype, b.dtype)
-    return cast(a, kind), cast(b, kind)
+    a, b = promoted("grid_sample", a, b)
+    return a, b
 
 
 def _place(grid: Node, component: int, size: int, align_corners: bool) -> Node:

@@ -7,11 +7,10 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, promoted
 from dlc.ops.einsum import LETTERS, Term, arranged, contract_pair, einsum
 from dlc.ops.elementwise import mul
 from dlc.ops.view import concat, reshape, slice_
-from dlc.types import promote
 
 
 def outer(a: Any, b: Any) -> Node:
@@ -57,12 +56,12 @@ def tensordot(a: Any, b: Any, axes: Any = 2, what: str = "tensordot") -> Node:
                            "axes that are summed together have one size")
     free_x = [i for i in range(x.ndim) if i not in left]
     free_y = [j for j in range(y.ndim) if j not in right]
-    kind = promote(x.dtype, y.dtype)
+    x, y = promoted(what, x, y)
     labels = {("x", i): str(n) for n, i in enumerate((*left, *free_x))}
     labels |= {("y", j): labels["x", i] for i, j in zip(left, right, strict=True)}
     labels |= {("y", j): str(x.ndim + n) for n, j in enumerate(free_y)}
-    first = Term(cast(x, kind), tuple(labels["x", i] for i in range(x.ndim)))
-    second = Term(cast(y, kind), tuple(labels["y", j] for j in range(y.ndim)))
+    first = Term(x, tuple(labels["x", i] for i in range(x.ndim)))
+    second = Term(y, tuple(labels["y", j] for j in range(y.ndim)))
     out = [labels["x", i] for i in free_x] + [labels["y", j] for j in free_y]
     sizes = {s: int(d) for t in (first, second) for s, d in zip(t.labels, t.node.shape,
                                                                 strict=True)}

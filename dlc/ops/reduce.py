@@ -250,7 +250,10 @@ def axes_of(x: Node, axis: Axes) -> tuple[int, ...]:
     """`axis` as sorted non-negative axes of x; None is all. Bad axes are refused by the op."""
     if axis is None:
         return tuple(range(x.ndim))
-    listed = (axis,) if isinstance(axis, int) else tuple(axis)
+    listed = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    if bad := [a for a in listed if isinstance(a, bool) or not isinstance(a, (int, np.integer))]:
+        raise DlcError(f"axis {bad[0]!r} of {describe(x)}", here(),
+                       "an axis is an int, several are a tuple of ints, all are None")
     return tuple(sorted(a + x.ndim if -x.ndim <= a < 0 else a for a in listed))
 
 
