@@ -29,13 +29,16 @@ class Kernel:
     """A kernel's Python text and signature; equal texts are compiled once.
 
     `text` defines one function called `name` taking `params` in order, then `chunk`.
-    `tiles` names the LLVM IR tiles it calls.
+    `tiles` names the LLVM IR tiles it calls. A kernel that `raises` calls a user's function on
+    array views: when it fails, the chunk's place in the last buffer (i32) takes the line of the
+    text, counted from its end and from 1, else 0.
     """
 
     name: str
     params: tuple[Parameter, ...]
     text: str
     tiles: tuple[str, ...] = ()
+    raises: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ MAGIC = b"dlc cache 1\n"
 DEFAULT_LIMIT = 512 << 20  # bytes kept before the least recently used entries go
 _HEADER = len(MAGIC) + 32 + 32
 _SOURCES = ("lower.py", "llvm_module.py", "passes_numba.py", "primitives.py", "halves.py",
-            "control.py", "isa.py")
+            "control.py", "isa.py", "views.py")
 
 
 class CacheError(Exception):
@@ -209,7 +209,7 @@ def kernel_key(kernel: Kernel, prelude: str, tiles: dict[str, TileText], isa: st
     parameters = [(p.name, p.dtype, p.kind) for p in kernel.params]
     used = [(tiles[t].ir, tiles[t].params, tiles[t].result) for t in kernel.tiles if t in tiles]
     return key_of("kernel", kernel.name, parameters, kernel.text, list(kernel.tiles), used,
-                  prelude, toolchain(isa))
+                  kernel.raises, prelude, toolchain(isa))
 
 
 def key_of(*parts: object) -> str:

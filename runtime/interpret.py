@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import linecache
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from dlc.program import (
 from dlc.runtime.arena import ArenaProgram, Array, to_array
 from dlc.runtime.check import ELEMENT_BYTES, extents_of
 from dlc.runtime.control import CONTROL
+from dlc.runtime.plain import VIEWS
 from dlc.runtime.primitives import PRIMITIVES
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, Reason, StepReport
 
@@ -62,12 +64,30 @@ def kernel_function(kernel: Kernel, prelude: str = "",
     It takes flat arrays and numbers in parameter order, then `chunk`.
     """
     scope: dict[str, Any] = {p.name: p.plain for p in (*PRIMITIVES.values(), *CONTROL.values())}
+    scope.update(VIEWS)
     for name in kernel.tiles:
         _execute((tiles or {})[name].plain, f"<tile {name}>", scope)
     _execute(prelude, "<prelude>", scope)
     _execute(kernel.text, f"<kernel {kernel.name}>", scope)
     found: Callable[..., Any] = scope[kernel.name]
-    return found
+    return _reporting(kernel, found) if kernel.raises else found
+
+
+def _reporting(kernel: Kernel, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel that may raise, which instead leaves the line in its last buffer."""
+    last = max(i for i, p in enumerate(kernel.params) if p.kind == "pointer")
+    lines = len(kernel.text.splitlines())
+
+    def run(*arguments: Any) -> None:
+        chunk, code = arguments[-1], 0
+        try:
+            function(*arguments)
+        except (IndexError, ValueError) as error:
+            within = [f.lineno or 1 for f in traceback.extract_tb(error.__traceback__)
+                      if f.filename == f"<kernel {kernel.name}>"]
+            code = lines + 1 - within[-1]
+        arguments[last][chunk] = code
+    return run
 
 
 def _execute(text: str, filename: str, scope: dict[str, Any]) -> None:

@@ -48,7 +48,21 @@ def entry_text(kernel: Kernel, symbol: str, inner: str) -> str:
         f'declare i32 @"{inner}"({", ".join(kinds)})',
         f'define void @"{symbol}"(ptr %args, i64 %chunk) nounwind {{',
         "  %r = alloca ptr", "  %e = alloca ptr", *lines,
-        f'  %status = call i32 @"{inner}"({call})', "  ret void", "}", ""])
+        f'  %status = call i32 @"{inner}"({call})', *_fault(kernel), "  ret void", "}", ""])
+
+
+def _fault(kernel: Kernel) -> list[str]:
+    """Where a kernel may raise: the line of its text that did, counted from the end and from 1, to
+    the chunk's place in its last buffer; 0 when none did."""
+    if not kernel.raises:
+        return []
+    last = max(i for i, p in enumerate(kernel.params) if p.kind == "pointer")
+    return [
+        "  %failed = icmp sgt i32 %status, 0",
+        f"  %line = sub i32 {len(kernel.text.splitlines()) + 1}, %status",
+        "  %code = select i1 %failed, i32 %line, i32 0",
+        f"  %place = getelementptr i32, ptr %a{last}, i64 %chunk",
+        "  store i32 %code, ptr %place"]
 
 
 def hide(module: Any, exported: str, inner: str) -> None:

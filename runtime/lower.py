@@ -10,7 +10,7 @@ from __future__ import annotations
 import linecache
 import types as python_types
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -19,7 +19,6 @@ from numba.core import types as numba_types
 from numba.core.codegen import CodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import NumbaError, TypingError
-from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate
 
 from dlc.program import Kernel, Parameter, TileText
@@ -69,8 +68,9 @@ class Collector(CodeLibrary):  # type: ignore[misc]
         self.texts.append(str(module))
 
     def add_linking_library(self, library: Any) -> None:
-        if isinstance(library, Collector):
-            self.libraries.append(library)
+        if not isinstance(library, Collector):
+            library = _compiled(library)  # a function of Numba's own
+        self.libraries.append(library)
 
     def finalize(self) -> None:
         self._finalized = True
@@ -90,6 +90,18 @@ class Collector(CodeLibrary):  # type: ignore[misc]
         return self.parsed
 
 
+def _compiled(library: Any) -> Collector:
+    """A library that Numba compiled by itself (max, integer powers), as its IR; what it shares with
+    others of them is linked once."""
+    found = Collector(library.codegen, library.name)
+    module = llvm.parse_assembly(library.get_llvm_str())
+    for value in [*module.functions, *module.global_variables]:
+        if not value.is_declaration and value.linkage != llvm.Linkage.internal:
+            value.linkage = "linkonce_odr"
+    found.parsed = [module]
+    return found
+
+
 @lru_cache(maxsize=1)
 def numba_contexts() -> tuple[Any, Any]:
     """Numba's typing and target contexts, one pair a process.
@@ -99,8 +111,7 @@ def numba_contexts() -> tuple[Any, Any]:
     """
     typing_context = passes_numba.KernelTyping()
     target = passes_numba.KernelContext(typing_context, "cpu")
-    cpu_target._toplevel_typing_context = typing_context
-    cpu_target._toplevel_target_context = target
+    passes_numba.install(typing_context, target)
     target.refresh()
     return typing_context, target
 
@@ -108,10 +119,13 @@ def numba_contexts() -> tuple[Any, Any]:
 class Toolchain:
     """Numba and LLVM set up for one instruction set, one prelude text and one set of tiles."""
 
+    pipeline: Any = passes_numba.KernelCompiler
+
     def __init__(self, prelude: str, tiles: dict[str, TileText], isa: str = "") -> None:
-        self.typing_context, self.target = numba_contexts()
+        self.made_of = (prelude, tiles, isa)
+        self.typing_context, self.target = self.contexts()
         self.tiles = tiles
-        self.flags = _flags()
+        self.flags = self.compile_flags()
         self.machine = target_machine(isa)
         self.has_f16 = has_f16(isa)
         self.builder = pass_builder(self.machine)
@@ -122,6 +136,22 @@ class Toolchain:
         for tile in tiles.values():
             self.define(tile.name, self.tile_template(tile))
         self.load_functions(prelude, "<prelude>", self.namespace)
+
+    def contexts(self) -> tuple[Any, Any]:
+        """The typing and target contexts to compile in, made those that Numba finds."""
+        found = numba_contexts()
+        passes_numba.install(*found)
+        return found
+
+    def compile_flags(self) -> Any:
+        return compile_flags()
+
+    @cached_property
+    def viewing(self) -> Toolchain:
+        """The toolchain for kernels whose functions take array views, made when one comes."""
+        from dlc.runtime.views import ViewToolchain
+
+        return ViewToolchain(*self.made_of)
 
     def warm_up(self) -> None:
         """Compile a small kernel: the first compilation of a process costs 0.1 s more."""
@@ -140,8 +170,11 @@ class Toolchain:
         """The object that a worker's "compile" request asks for."""
         fields = request["kernel"]
         parameters = tuple(Parameter(name, dtype, kind) for name, dtype, kind in fields["params"])
-        kernel = Kernel(fields["name"], parameters, fields["text"], tuple(fields["tiles"]))
-        return self.compile(kernel, request["symbol"])
+        kernel = Kernel(fields["name"], parameters, fields["text"], tuple(fields["tiles"]),
+                        fields["raises"])
+        toolchain = self.viewing if kernel.raises else self
+        toolchain.contexts()
+        return toolchain.compile(kernel, request["symbol"])
 
     def define(self, name: str, template: Any) -> None:
         """Bind `name` in kernel texts to a function that Numba types through `template`."""
@@ -232,7 +265,7 @@ class Toolchain:
         library = Collector(self.target.codegen(), name)
         return compiler.compile_extra(
             self.typing_context, self.target, function, kinds, result, self.flags.copy(), {},
-            library=library, pipeline_class=passes_numba.KernelCompiler)
+            library=library, pipeline_class=self.pipeline)
 
     def compile(self, kernel: Kernel, symbol: str) -> bytes:
         """The ELF object of `kernel`, exporting `symbol`. Raises LowerError with the reason."""
@@ -311,7 +344,8 @@ def _marker(name: str) -> Any:
     return marker
 
 
-def _flags() -> Any:
+def compile_flags() -> Any:
+    """Numba's options for kernels."""
     flags = compiler.Flags()
     flags.no_compile = True
     flags.no_cpython_wrapper = True

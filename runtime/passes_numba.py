@@ -8,6 +8,7 @@ from typing import Any
 from numba.core import cpu, ir, typing
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager
+from numba.core.registry import cpu_target
 from numba.core.typed_passes import (
     IRLegalization,
     NativeLowering,
@@ -84,6 +85,12 @@ class KernelContext(cpu.CPUContext):  # type: ignore[misc]
 
     def post_lowering(self, mod: Any, library: Any) -> None:
         """Link nothing: kernels need no reference-counting runtime."""
+
+
+def install(typing_context: Any, target: Any) -> None:
+    """Make these the contexts that Numba's own functions find."""
+    cpu_target._toplevel_typing_context = typing_context
+    cpu_target._toplevel_target_context = target
 
 
 class KernelPasses(PassManager):  # type: ignore[misc]

@@ -45,9 +45,22 @@ def _local(kind: Any) -> Callable[[int], Any]:
     return body
 
 
+def _view(kind: Any, readonly: bool) -> Callable[..., Any]:
+    """A C-contiguous array over a buffer: what a user's function takes."""
+    def body(buffer: Any, *sizes: int) -> Any:
+        count = math.prod(map(int, sizes))
+        flat = buffer.view(np.ndarray)[:count]
+        found = flat.view(kind).reshape(tuple(map(int, sizes)))
+        found.setflags(write=not readonly)
+        return found
+    return body
+
+
 CASTS = {name: _cast(kind) for name, kind in _NUMPY.items()}
 BITCASTS = {name: _bitcast(kind) for name, kind in _NUMPY.items()}
 LOCALS = {name: _local(kind) for name, kind in _NUMPY.items()}
+VIEWS = {f"{word}view_{name}": _view(kind, bool(word)) for word in ("", "const_")
+         for name, kind in {**_NUMPY, "bool": np.bool_}.items()}
 
 
 def fma(a: Any, b: Any, c: Any) -> Any:

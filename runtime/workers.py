@@ -64,7 +64,7 @@ class Job:
     def request(self) -> dict[str, Any]:
         parameters = [(p.name, p.dtype, p.kind) for p in self.kernel.params]
         kernel = {"name": self.kernel.name, "params": parameters, "text": self.kernel.text,
-                  "tiles": list(self.kernel.tiles)}
+                  "tiles": list(self.kernel.tiles), "raises": self.kernel.raises}
         return {"op": "compile", "kernel": kernel, "symbol": self.symbol}
 
     def error(self, reason: str) -> CompileError:
