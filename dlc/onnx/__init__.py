@@ -1,4 +1,7 @@
-"""ONNX models as functions of the DSL. Needs the `onnx` package: pip install dlc[onnx]."""
+"""ONNX in and out: `load` makes a model a function of the DSL, `export` writes one.
+
+Both need the `onnx` package: pip install dlc[onnx].
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlc.onnx.model import Model
 
-__all__ = ["load"]
+__all__ = ["export", "load"]
 
 
 def load(source: str | Path | bytes, *, constants: Mapping[str, Any] | None = None,
@@ -25,3 +28,17 @@ def load(source: str | Path | bytes, *, constants: Mapping[str, Any] | None = No
     from dlc.onnx.model import read_model
 
     return read_model(source, constants or {}, shapes or {}, frozen)
+
+
+def export(thing: Any, path: str | Path, *, entry: str = "eval", opset: int = 17,
+           parameters: Mapping[str, Any] | None = None, batch: int | None = None,
+           **dims: int) -> None:
+    """Write a task's predictions, or a function, Graph or loaded model, as an ONNX file.
+
+    Of a task the graph `entry` is written, pruned to its predictions. The batch stays open unless
+    `batch` fixes it, or the graph needs its own. `parameters` are the weights by name (default:
+    first values). Raises DlcError for an operator that ONNX has no form of.
+    """
+    from dlc.onnx.write import write_model
+
+    write_model(thing, Path(path), entry, opset, parameters, batch, dims)

@@ -8,7 +8,7 @@ from typing import Any
 import dlc
 from dlc.errors import DlcError
 from dlc.graph import Node
-from dlc.onnx.call import Call, Results, Value, array, axis_of, converts, own
+from dlc.onnx.call import Call, Results, Value, array, axis_of, converts
 from dlc.types import bool_, i64
 
 # Loops of at most this many rounds are unrolled; longer ones become a scan.
@@ -31,7 +31,7 @@ def if_(call: Call) -> Results:
         return lambda: tuple(arrays(call.walk.subgraph(graph, (), call.frame)))
 
     scalar = dlc.reshape(call.x(), ())
-    return tuple(own("cond")(scalar, branch(branches[0]), branch(branches[1])))
+    return tuple(dlc.cond(scalar, branch(branches[0]), branch(branches[1])))
 
 
 def arrays(values: Sequence[Value]) -> list[Node]:
@@ -108,7 +108,7 @@ def scanned_loop(call: Call, body: Any, rounds: int, carried: list[Value]) -> Re
         results = arrays(call.walk.subgraph(body, (number, array(True), *carry), call.frame))
         return tuple(results[1:1 + len(nodes)]), tuple(results[1 + len(nodes):])
 
-    last, stacks = own("scan")(step, tuple(nodes), dlc.iota((rounds,), 0, i64))
+    last, stacks = dlc.scan(step, tuple(nodes), dlc.iota((rounds,), 0, i64))
     return (*last, *stacks)
 
 
@@ -129,7 +129,7 @@ def searched(call: Call, body: Any, rounds: int, carried: list[Value]) -> Result
         return carry[1] & (carry[0] < rounds)
 
     first = (array(0, i64), dlc.reshape(call.x(1), ()), *nodes)
-    (_, _, *last), _ = own("while_loop")(going, step, first, bound=rounds)
+    (_, _, *last), _ = dlc.while_loop(going, step, first, bound=rounds)
     return tuple(last)
 
 
@@ -191,7 +191,7 @@ def rounds_of(call: Call, body: Any, carried: list[Node], moved: list[Node],
         return tuple(results[:count]), tuple(results[count:])
 
     if not 0 < length <= UNROLLED:
-        last, stacks = own("scan")(step, tuple(carried), tuple(moved))
+        last, stacks = dlc.scan(step, tuple(carried), tuple(moved))
         return list(last), list(stacks)
     carry, rows = tuple(carried), []
     for i in range(length):

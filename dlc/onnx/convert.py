@@ -21,7 +21,7 @@ from dlc.types import TupleType
 
 # What one conversion may come to: operators (loops unrolled), depth of functions and graphs,
 # elements of all constants that are computed on the way.
-OPERATORS, DEPTH, ELEMENTS = 100_000, 64, 2**26
+OPERATORS, DEPTH, ELEMENTS = 30_000, 64, 2**26
 # What a malformed attribute or operand makes converters raise, before anything is built of it.
 MALFORMED = (ValueError, TypeError, IndexError, KeyError, OverflowError, ZeroDivisionError,
              AttributeError, RuntimeError, AssertionError, MemoryError)
@@ -142,9 +142,9 @@ class Walk:
         if domain not in frame.opsets:
             raise DlcError(f"the domain {domain or 'ai.onnx'!r} is not imported by the model")
         opset = frame.opsets[domain]
-        schema = schema_of(node, domain, opset)
+        schema = schema_of(node.op_type, domain, opset)
         check_call(schema, attributes, node, operands)
-        attributes = {**defaults_of(schema, self.where), **attributes}
+        attributes = {**defaults_of(node.op_type, domain, opset), **attributes}
         convert = CONVERTERS.get((domain, node.op_type))
         if convert is None:
             return self.defined(schema, node, opset, operands, attributes, frame)

@@ -168,6 +168,11 @@ def cast(call: Call) -> Results:
     return converted(call.x(), dtype_of(call.integer("to"), "to"))
 
 
+@converts("BitCast")
+def bit_cast(call: Call) -> Results:
+    return dlc.bitcast(call.x(), dtype_of(call.integer("to"), "to"))
+
+
 @converts("CastLike")
 def cast_like(call: Call) -> Results:
     return converted(call.x(), call.x(1).dtype)

@@ -9,7 +9,7 @@ import numpy as np
 import dlc
 from dlc.errors import DlcError
 from dlc.graph import Node
-from dlc.onnx.call import Call, Results, array, axis_of, chosen, converts, own
+from dlc.onnx.call import Call, Results, array, axis_of, chosen, converts
 from dlc.types import bool_, i64
 
 
@@ -85,10 +85,7 @@ REDUCTIONS = ("none", "add", "mul", "max", "min")
 
 def scattered(x: Node, place: Node, updates: Node, how: str) -> Node:
     """x [n, ...] with `updates` put at, or combined with, rows `place`."""
-    names = {"none": "set", "add": "add", "mul": "mul", "max": "max", "min": "min"}
-    function = own(f"scatter_{names[how]}")
-    result: Node = function(x, place, updates)
-    return result
+    return dlc.scatter(x, place, updates, mode="set" if how == "none" else how)
 
 
 @converts("ScatterElements", "Scatter")
@@ -191,7 +188,7 @@ def top_k(call: Call) -> Results:
     k = int(call.scalar(1)) if call.opset >= 10 else call.integer("k")
     if not 0 <= k <= int(x.shape[axis]):
         raise DlcError(f"k = {k} of axis {axis} of {x.type}")
-    values, index = own("top_k")(x, k, axis, largest=call.flag("largest", True))
+    values, index = dlc.top_k(x, k, axis, largest=call.flag("largest", True))
     return values, dlc.cast(index, i64)
 
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from dlc.errors import DlcError
+from dlc.errors import DlcError, here
 from dlc.evaluate import evaluate
-from dlc.graph import Graph, Node, describe
+from dlc.graph import Graph, Node, describe, serving
 from dlc.init import initial_values
 from dlc.nn.layer import Layer
 from dlc.onnx.call import Value, array
 from dlc.onnx.check import FunctionKey, check_model
 from dlc.onnx.convert import Frame, Walk
-from dlc.onnx.proto import Source, dtype_of, identifier, opsets, read_proto
+from dlc.onnx.proto import DTYPES, Source, dtype_of, identifier, opsets, read_proto
 from dlc.onnx.tensors import array_of
 from dlc.ops.convert import as_node
 from dlc.scope import parameter
@@ -129,7 +129,9 @@ class Model:
         for name, data in self.parameters.items():
             node = parameter(name, Type(dtype(data), data.shape), _first_value(data))
             frame.values[name], walk.weights[node] = node, data
-        return self._checked(walk.graph(self.proto.graph, frame))
+        loc = here()  # every operator serves the line that asks for the model
+        with serving(() if loc is None else (loc,)):
+            return self._checked(walk.graph(self.proto.graph, frame))
 
     def _fitting(self, name: str, type_: Type, node: Node) -> Node:
         """`node` as the input `name`. Raises DlcError when it is of another type."""
@@ -142,12 +144,13 @@ class Model:
     def _checked(self, results: list[Value]) -> dict[str, Any]:
         """The outputs by name. Raises DlcError for one of another type than the file declares."""
         found: dict[str, Any] = {}
-        for (name, type_), value in zip(self.outputs.items(), results, strict=True):
+        kinds = [v.type.tensor_type.elem_type for v in self.proto.graph.output]
+        for (name, type_), value, kind in zip(self.outputs.items(), results, kinds, strict=True):
             if not isinstance(value, Node):
                 raise DlcError(f"{self.name}: the output {name!r} is no array")
-            if type_ is not None and not agrees(type_, value):
-                raise DlcError(f"{self.name}: the output {name!r} is declared as {type_}, "
-                               f"and comes out as {value.type}")
+            if DTYPES[kind] is not value.dtype or not (type_ is None or agrees(type_, value)):
+                raise DlcError(f"{self.name}: the output {name!r} is declared as "
+                               f"{type_ or DTYPES[kind]}, and comes out as {value.type}")
             found[name] = value
         return found
 
@@ -166,8 +169,8 @@ def _first_value(data: np.ndarray) -> Callable[..., Node]:
 
 
 def agrees(declared: Type, node: Node) -> bool:
-    """Whether a node can be what a file declares; open dimensions may be anything."""
-    return declared.dtype is node.dtype and declared.ndim == node.ndim and all(
+    """Whether a node has the shape that a file declares; open dimensions may be anything."""
+    return declared.ndim == node.ndim and all(
         isinstance(d, str) or int(d) == int(e)
         for d, e in zip(declared.shape, node.shape, strict=True))
 

@@ -11,7 +11,7 @@ import numpy as np
 import dlc
 from dlc.errors import DlcError
 from dlc.graph import Node
-from dlc.onnx.call import Call, Results, array, converts, own
+from dlc.onnx.call import Call, Results, array, converts
 from dlc.onnx.contract import Pads, pads_of, per_axis
 from dlc.onnx.shape import edged
 from dlc.types import i64
@@ -156,7 +156,7 @@ def max_unpool(call: Call) -> Results:
         raise DlcError(f"output_shape {wanted} of {x.type}")
     place = replaced(index, shape, wanted)
     zeros = dlc.broadcast_to(array(0, x.dtype), (math.prod(wanted),))
-    flat = own("scatter_set")(zeros, dlc.reshape(place, (-1,)), dlc.reshape(x, (-1,)))
+    flat = dlc.scatter(zeros, dlc.reshape(place, (-1,)), dlc.reshape(x, (-1,)))
     return dlc.reshape(flat, tuple(wanted))
 
 

@@ -59,8 +59,23 @@ def read_proto(source: str | Path | bytes) -> tuple[Any, Source]:
         model.ParseFromString(data)
     except (DecodeError, ValueError, RecursionError) as problem:
         raise DlcError(f"{where.name} is no ONNX model, or a damaged one: {problem}") from None
+    check_text(model, where)
     check_header(model, where)
     return model, where
+
+
+def check_text(message: Any, where: Source) -> None:
+    """Raise DlcError for names that are no UTF-8: the parser lets them through as bytes."""
+    waiting = [message]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
+                continue
+            each = value if field.is_repeated else (value,)
+            if field.type == field.TYPE_MESSAGE:
+                waiting.extend(each)
+            elif not all(isinstance(text, str) for text in each):
+                raise DlcError(f"{where.name} is damaged: a name in it is not UTF-8")
 
 
 def read_file(path: Path) -> bytes:

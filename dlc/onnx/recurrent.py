@@ -9,7 +9,7 @@ from typing import Any
 import dlc
 from dlc.errors import DlcError
 from dlc.graph import Node
-from dlc.onnx.call import Call, Results, array, chosen, converts, own
+from dlc.onnx.call import Call, Results, array, chosen, converts
 from dlc.onnx.control import UNROLLED, stacked
 from dlc.types import i32
 
@@ -140,7 +140,7 @@ def run(call: Call, at: Direction, x: Node, back: bool,
             rows.append(row)
         y = stacked(rows)
     else:
-        state, y = own("scan")(step, at.first, (given, live))
+        state, y = dlc.scan(step, at.first, (given, live))
     return (dlc.flip(y, 0) if back else y), state
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from dlc.errors import DlcError, nearest
@@ -22,21 +23,22 @@ TYPE_NAMES = {"f64": "double", "f32": "float", "f16": "float16", "bf16": "bfloat
               "i64": "int64", "i32": "int32", "u32": "uint32", "u8": "uint8", "bool": "bool"}
 
 
-def schema_of(node: Any, domain: str, opset: int) -> Any:
+@lru_cache(maxsize=4096)
+def schema_of(operator: str, domain: str, opset: int) -> Any:
     """The schema of an operator in an opset. Raises DlcError when the standard knows none."""
     defs = onnx_package().defs
     try:
-        found = defs.get_schema(node.op_type, opset, domain)
+        found = defs.get_schema(operator, opset, domain)
     except defs.SchemaError:
         known = {s.name for s in defs.get_all_schemas() if s.domain == domain}
         place = f"opset {opset}" if domain == "" else f"domain {domain!r} {opset}"
-        raise DlcError(f"the operator {node.op_type!r} does not exist in {place}"
-                       f"{nearest(node.op_type, sorted(known))}") from None
-    if domain == "" and opset < OLDEST and found.since_version != since(node.op_type, OLDEST):
-        raise DlcError(f"{node.op_type} as it was in opset {opset}", None,
+        raise DlcError(f"the operator {operator!r} does not exist in {place}"
+                       f"{nearest(operator, sorted(known))}") from None
+    if domain == "" and opset < OLDEST and found.since_version != since(operator, OLDEST):
+        raise DlcError(f"{operator} as it was in opset {opset}", None,
                        f"dlc reads operators as they are from opset {OLDEST} on")
     if found.deprecated:
-        raise DlcError(f"the operator {node.op_type!r} is no longer there in opset {opset}")
+        raise DlcError(f"the operator {operator!r} is no longer there in opset {opset}")
     return found
 
 
@@ -89,10 +91,12 @@ def text(value: bytes) -> str:
         raise DlcError(f"the text {value[:40]!r} is not UTF-8") from None
 
 
-def defaults_of(schema: Any, where: Source) -> dict[str, Any]:
+@lru_cache(maxsize=4096)
+def defaults_of(operator: str, domain: str, opset: int) -> Mapping[str, Any]:
     """The attributes of an operator that have a value when they are left out."""
-    protos = [e.default_value for e in schema.attributes.values() if e.default_value.name]
-    return attributes_of(protos, {}, where)
+    entries = schema_of(operator, domain, opset).attributes.values()
+    protos = [e.default_value for e in entries if e.default_value.name]
+    return attributes_of(protos, {}, Source("the standard", None))
 
 
 def check_call(schema: Any, attributes: dict[str, Any], node: Any, operands: Sequence[Any]) -> None:
