@@ -30,6 +30,8 @@ def evaluate(graph: Graph | Specialized, *args: Any, **named: Any) -> Any:
     Returns a dict of outputs by name, or a single array where the graph has one output. Raises
     DlcError when an array does not fit its input.
     """
+    if not isinstance(graph, (Graph, Specialized)):
+        raise DlcError(f"evaluate of {graph!r}", None, "dlc.trace(function) makes a graph of it")
     if not isinstance(graph, Graph):
         return graph.evaluate(*args, **named)
     results = run(graph, bind(graph, args, named))

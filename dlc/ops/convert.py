@@ -139,15 +139,18 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Node:
     return make(BROADCAST, (x,), shape=shape)
 
 
-def cast(x: Any, kind: DType) -> Node:
-    """`x` with elements of dtype `kind`; conversions are defined in docs/ir.md."""
+def cast(x: Any, kind: Any) -> Node:
+    """`x` with elements of dtype `kind`: dlc.f32, "f32", or NumPy's np.float32.
+
+    Conversions are defined in docs/ir.md. Raises DlcError for a dtype that dlc does not have.
+    """
     from dlc.ops.elementwise import CAST, convert_array
 
     x = as_node(x)
-    if not isinstance(kind, DType):
-        raise DlcError(f"cast of {describe(x)} to {kind!r}", here(),
-                       "a dtype is dlc.f32, dlc.f64, dlc.f16, dlc.bf16, dlc.i32, dlc.i64, "
-                       "dlc.u32, dlc.u8 or dlc.bool_")
+    try:
+        kind = dtype(kind)
+    except DTypeError as problem:
+        raise DlcError(f"cast of {describe(x)}: {problem}", here()) from None
     if x.dtype is kind:
         return x
     if x.op is leaf.CONSTANT:

@@ -22,7 +22,6 @@ from dlc.ops import (
     statistics,
     view,
 )
-from dlc.types import dtype
 
 
 def _swapped(function: Callable[..., Node]) -> Callable[[Node, Any], Node]:
@@ -68,8 +67,7 @@ def install() -> None:
         "cumsum": cumulative.cumsum, "cumprod": cumulative.cumprod,
         "argsort": sort.argsort, "sort": sort.sort,
         "var": reduce.variance, "std": statistics.std, "any": reduce.any_, "all": reduce.all_,
-        "cast": lambda x, kind: convert.cast(x, dtype(kind)), "astype": lambda x, kind:
-        convert.cast(x, dtype(kind)),
+        "cast": convert.cast, "astype": convert.cast,
     }
     for name, function in functions.items():
         setattr(Node, name, lambda self, *a, f=function, **k: f(self, *a, **k))
