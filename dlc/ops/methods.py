@@ -24,7 +24,7 @@ from dlc.ops import (
 )
 
 
-def _swapped(function: Callable[..., Node]) -> Callable[[Node, Any], Node]:
+def _swapped(function: Callable[..., Any]) -> Callable[[Node, Any], Any]:
     return lambda self, other: function(other, self)
 
 
