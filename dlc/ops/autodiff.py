@@ -134,6 +134,8 @@ def _require_gradient(node: Node) -> None:
         if source.args[0].type.dtype.is_float:
             return
         source = source.args[0]
+    if source.op is higher.ITEM:
+        source = source.args[0]  # integers beside floats, such as a loop's counter
     if source.op.grad is None and source.op.pull is None and source.op.gradient == "none":
         raise DlcError(f"{source.op.name}({', '.join(map(describe, source.args))}) has no gradient",
                        source.loc, "stop_gradient(x) cuts it off where none is wanted")
