@@ -17,7 +17,7 @@ READERS = {"text", "verify", "evaluate", "rewrite"}
 GRAPHS = BASE | {"graph", "ops"}
 # What a network is written in. It stands on the graph, and no pass or backend knows of it.
 LANGUAGE = {
-    "augment", "nn", "optim", "init", "random", "schedule", "step", "task",
+    "augment", "nn", "optim", "init", "random", "random_gamma", "random_sites", "schedule", "step", "task",
     "names", "options", "scope", "source", "trace", "transform",
 }
 FACADE = {"", "__main__", "compiler"}
