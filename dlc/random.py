@@ -52,7 +52,7 @@ def uniform(shape: Shape | None = (), low: Any = 0.0, high: Any = 1.0, name: str
     dims, kind = drawn_shape("uniform", shape, low, high), float_kind("uniform", dtype)
     site = new_site(name)
     if not all(isinstance(v, (int, float)) for v in (low, high)):
-        return uniform_at(seed(), step(), dims, site, kind=kind) * (high - low) + low
+        return _located(uniform_at(seed(), step(), dims, site, kind=kind), kind, low, high - low)
     if not (low < high and math.isfinite(high - low)):
         raise DlcError(f"uniform: from {low} to {high}", here(), "finite, low below high")
     u = uniform_at(seed(), step(), dims, site, high - low, kind)
@@ -74,9 +74,7 @@ def normal(shape: Shape | None = (), mean: Any = 0.0, std: Any = 1.0, name: str 
     """Floats of `shape`, normal with the given mean and standard deviation."""
     dims, kind = drawn_shape("normal", shape, mean, std), float_kind("normal", dtype)
     site = new_site(name)
-    z = cast(normal_at(seed(), step(), dims, site), kind)
-    plain = isinstance(mean, (int, float)) and isinstance(std, (int, float))
-    return z if plain and (mean, std) == (0.0, 1.0) else z * std + mean
+    return _located(normal_at(seed(), step(), dims, site), kind, mean, std)
 
 
 def truncated_normal(shape: Shape = (), low: float = -2.0, high: float = 2.0, mean: Any = 0.0,
@@ -92,7 +90,7 @@ def truncated_normal(shape: Shape = (), low: float = -2.0, high: float = 2.0, me
         raise DlcError(f"truncated_normal: from {low} to {high}", here(),
                        "low below high, and within 8 standard deviations")
     z = truncated_normal_at(seed(), step(), dims, new_site(name), low, high)
-    return cast(z, kind) * std + mean
+    return _located(z, kind, mean, std)
 
 
 def lognormal(shape: Shape | None = (), mean: Any = 0.0, std: Any = 1.0, name: str = "",
@@ -106,7 +104,7 @@ def exponential(shape: Shape | None = (), scale: Any = 1.0, name: str = "",
     """Floats of `shape` with density e ** (-x / scale) / scale on x >= 0."""
     dims, kind = drawn_shape("exponential", shape, scale), float_kind("exponential", dtype)
     u = uniform_at(seed(), step(), dims, new_site(name))
-    return cast(-elementwise.log1p(-u), kind) * scale
+    return elementwise.mul(cast(-elementwise.log1p(-u), kind), scale)
 
 
 def gumbel(shape: Shape | None = (), loc: Any = 0.0, scale: Any = 1.0, name: str = "",
@@ -149,9 +147,11 @@ def cauchy(shape: Shape | None = (), loc: Any = 0.0, scale: Any = 1.0, name: str
 
 
 def _located(x: Node, kind: DType, loc: Any, scale: Any) -> Node:
+    """loc + scale x in `kind`."""
     plain = isinstance(loc, (int, float)) and isinstance(scale, (int, float))
     x = cast(x, kind)
-    return x if plain and (loc, scale) == (0.0, 1.0) else x * scale + loc
+    standard = plain and (loc, scale) == (0.0, 1.0)
+    return x if standard else elementwise.add(elementwise.mul(x, scale), loc)
 
 
 # --- discrete -------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def bernoulli(shape: Shape | None = (), p: Any = 0.5, name: str = "") -> Node:
         raise DlcError(f"bernoulli: p={p} is no probability", here(), "0 <= p <= 1")
     dims = drawn_shape("bernoulli", shape, p)
     site = new_site(name)
-    return uniform_at(seed(), step(), dims, site) < p
+    return elementwise.lt(uniform_at(seed(), step(), dims, site), p)
 
 
 def rademacher(shape: Shape = (), name: str = "", dtype: DType = f32) -> Node:
