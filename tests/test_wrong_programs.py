@@ -87,7 +87,7 @@ def told(context: str, arguments: str, line: str, folder: Path) -> str:
     """The message without the number of its line, checked to be that of the wrong one."""
     program = program_of(context, arguments, line)
     first, *rest = message(program, folder).split("\n")
-    where = re.match(r"model\.py:(\d+): (?:wrong\d*: )?(.*)", first, re.S)
+    where = re.match(r"model\.py:(\d+): (?:layer(?:: |/))?(.*)", first, re.S)
     assert where, f"no line of the user's file: {first}"
     shown = program.split("\n")[int(where[1]) - 1].strip()
     assert line in shown, f"points at {shown!r}"
