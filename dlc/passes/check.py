@@ -92,7 +92,8 @@ def _apply(node: Node, args: Sequence[Any]) -> Any:
     if node.op is higher.ITEM:
         return args[0][node.attrs["index"]]
     if node.op.kind is Kind.HIGHER:
-        return node.op.eval(_outputs, *args, **node.attrs)
+        results = node.op.eval(_outputs, *args, **node.attrs)
+        return tuple(map(_wide, results)) if isinstance(results, tuple) else results
     if node.op is CAST and node.type.dtype.is_float:
         return _wide(np.asarray(args[0], np.float64))
     result = node.op.eval(*args, **node.attrs)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlc.graph import Node
-from dlc.ops import higher
+from dlc.ops import higher, leaf
 from dlc.ops.control import SCAN
 from dlc.passes.order import Schedule
 from dlc.types import DType
@@ -117,9 +117,10 @@ class Lives:
                  if n.op is higher.ITEM}
         for launch in reversed(schedule.launches):  # where a loop ends is where it begins
             for i in range(launch.attrs["carries"]) if launch.op is SCAN else ():
-                item = items.get((launch, i))
+                item = items.get((launch, i), launch)
                 turned = _turned(schedule, launch, i)
-                if item is not None and item in self.rules and not turned:
+                own = launch.args[i].op is not leaf.INPUT  # else it is the carry of the loop around
+                if own and item in self.rules and not turned:
                     self._follow(launch.args[i], item)
         for launch in schedule.launches:
             if launch.op is higher.FUSED:

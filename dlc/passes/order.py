@@ -108,7 +108,8 @@ def inner_orders(outline: Schedule, node: Node) -> tuple[Schedule, ...]:
              if n.op is higher.ITEM and n.args[0] is node}
     if node.op is SCAN:
         body, carries = node.attrs["body"], range(node.attrs["carries"])
-        single = frozenset(i for i in carries if i in items and is_fixed(outline, items[i]))
+        fixed = fixed_values(outline.graph, outline.launches, outline.home, outline.level)
+        single = frozenset(i for i in carries if items.get(i) in fixed)
         return (order_body(body, {i: body.inputs[i] for i in carries}, Level.LOOP, single),)
     places = {**outline.taken, **outline.home}
     sources = {i: places[x] for i, x in items.items() if x in places}
@@ -118,19 +119,17 @@ def inner_orders(outline: Schedule, node: Node) -> tuple[Schedule, ...]:
                  for g in bodies_of(node))
 
 
-def is_fixed(outline: Schedule, value: Node) -> bool:
-    """Whether the place of a loop's final carry is given: by an update, by the graph around, or by
-    another loop that begins with it."""
-    if value in outline.home or (
-            outline.level is not Level.ENTRY and any(o is value for o in outline.graph.outputs)):
-        return True
-    for node in outline.launches:
+def fixed_values(graph: Graph, ordered: Sequence[Node], home: Mapping[Node, Node],
+                 level: Level) -> set[Node]:
+    """Values whose place is given: by an update, by the graph around, or by a loop that begins with
+    them and whose own end has its place given."""
+    fixed = {*home, *(graph.outputs if level is not Level.ENTRY else ())}
+    items = {(n.args[0], n.attrs["index"]): n for n in graph.nodes() if n.op is higher.ITEM}
+    for node in reversed(ordered):
         for i, a in enumerate(node.args[:node.attrs["carries"]] if node.op is SCAN else ()):
-            following = [n for n in outline.graph.nodes() if n.op is higher.ITEM
-                         and n.args[0] is node and n.attrs["index"] == i]
-            if a is value and following and is_fixed(outline, following[0]):
-                return True
-    return False
+            if items.get((node, i)) in fixed:
+                fixed.add(a)
+    return fixed
 
 
 # --- values of their own --------------------------------------------------------------------------
@@ -280,10 +279,10 @@ def taken_by_branches(graph: Graph, ordered: Sequence[Node], home: Mapping[Node,
     """result of a branch -> the dying operand that one of its bodies hands through."""
     last = {a: n for n in ordered for a in n.args}
     outputs = set(graph.outputs)
+    fixed = fixed_values(graph, ordered, home, level)
     taken: dict[Node, Node] = {}
     for value in graph.nodes():
-        if value.op is not higher.ITEM or value.args[0].op is not COND or value in home or (
-                level is not Level.ENTRY and value in outputs):
+        if value.op is not higher.ITEM or value.args[0].op is not COND or value in fixed:
             continue
         node, index = value.args[0], value.attrs["index"]
         for k, a in enumerate(node.args[1:]):

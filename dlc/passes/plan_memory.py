@@ -16,7 +16,7 @@ from dlc.graph import Kind, Node
 from dlc.ops import higher, leaf
 from dlc.passes.in_place import may_take_over
 from dlc.passes.lives import Lives, Place, Scratch, Span, aligned
-from dlc.passes.order import Level, Schedule
+from dlc.passes.order import Level, Schedule, fixed_values
 from dlc.types import Type
 
 
@@ -44,6 +44,7 @@ def take_overs(schedule: Schedule) -> dict[Node, Node]:
     last = last_uses(schedule)
     outputs = set(schedule.graph.outputs)
     entry = schedule.level is Level.ENTRY
+    fixed = fixed_values(schedule.graph, schedule.launches, schedule.home, schedule.level)
     found: dict[Node, Node] = {**schedule.taken, **schedule.home}
     for at, launch in enumerate(schedule.launches):
         for body in schedule.inner.get(launch, ()):
@@ -54,7 +55,7 @@ def take_overs(schedule: Schedule) -> dict[Node, Node]:
                 a.op is not leaf.ARRAY and a.attrs.get("role", "data") == "data" and
                 (entry or a.op is not leaf.INPUT)]
         for value in values_of(schedule, launch):
-            if value in found or (not entry and value in outputs):
+            if value in found or value in fixed:
                 continue
             taken = next((a for a in free if may_take_over(launch, value, a)), None)
             if taken is not None:

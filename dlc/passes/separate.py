@@ -8,7 +8,7 @@ The copies are views of the same shape, which fusion puts into the kernel that m
 
 from __future__ import annotations
 
-from dlc.graph import Build, Graph, Kind, Node, adopt, building, rebuild, replace
+from dlc.graph import Build, Graph, Kind, Node, adopt, building, make, rebuild, replace
 from dlc.ops import view
 from dlc.ops.control import SCAN
 from dlc.passes.bodies import with_bodies
@@ -28,13 +28,14 @@ def separate(graph: Graph) -> Graph:
 
 def apart(body: Graph) -> Graph:
     """The body with outputs that are neither inputs nor one node twice."""
-    seen: set[Node] = set()
+    last: dict[Node, Node] = {}  # the latest copy of each result: no two copies are one node
     outputs = []
     for out in body.outputs:
-        if out.op.kind is Kind.LEAF or out in seen:
-            # not interned: the same value may be given out more than twice
-            out = Node(view.RESHAPE, (out,), {"shape": tuple(out.type.shape)},
-                       out.type.with_(layout=None), out.locs, out.name)
-        seen.add(out)
-        outputs.append(out)
+        if out in last or out.op.kind is Kind.LEAF:
+            made = make(view.RESHAPE, (last.get(out, out),), shape=tuple(out.type.shape))
+            made.locs, made.name = out.locs, out.name
+        else:
+            made = out
+        last[out] = made
+        outputs.append(made)
     return body.with_outputs(outputs)
