@@ -312,5 +312,5 @@ def _best(sets: tuple[frozenset[str], ...], output: frozenset[str], sizes: Mappi
     for i, j in itertools.combinations(range(len(sets)), 2):
         cost, path = _best(tuple(_after(sets, i, j, output)), output, sizes, known)
         options.append((cost + _cost(sets[i] | sets[j], sizes), [(i, j), *path]))
-    known[sets] = min(options, key=lambda option: option[0])
-    return known[sets]
+    best = known[sets] = min(options, key=lambda option: option[0])
+    return best

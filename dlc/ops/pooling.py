@@ -49,11 +49,15 @@ class Pool:
         self.counts = tuple(self._count(a, ceil_mode) for a in range(n))
         self.high = tuple(max(hi, (c - 1) * s + r - d - lo) for c, s, r, d, (lo, hi) in zip(
             self.counts, self.stride, self.reach, self.extents, self.pads, strict=True))
-        for a in range(n):
+
+    def none_hidden(self) -> Pool:
+        """The pool itself; raises DlcError where a window has no element of the input."""
+        for a in range(self.n):
             if 0 in self.inside(a):
-                raise DlcError(f"{what} of {describe(self.x)}: spatial axis {a}: padding "
+                raise DlcError(f"{self.what} of {describe(self.x)}: spatial axis {a}: padding "
                                f"{self.pads[a]} hides a whole window of {self.reach[a]}", here(),
                                f"padding is at most {self.reach[a] - 1}, and less for small inputs")
+        return self
 
     def _count(self, a: int, ceil_mode: bool) -> int:
         """How many windows stand along axis `a`."""
@@ -114,7 +118,7 @@ def max_pool(x: Any, size: PerAxis, stride: PerAxis | None = None, padding: Any 
     rounds the number of windows up, as PyTorch does. NaN wins. The gradient goes to the first of
     equal elements in a window, in row-major order. Raises DlcError where no window fits.
     """
-    pool = Pool("max_pool", x, size, stride, padding, dilation, ceil_mode)
+    pool = Pool("max_pool", x, size, stride, padding, dilation, ceil_mode).none_hidden()
     return max_(pool.windows(pool.x, lowest(pool.x.dtype)), pool.axes, ties="first")
 
 
@@ -122,7 +126,7 @@ def max_pool_with_indices(x: Any, size: PerAxis, stride: PerAxis | None = None, 
                           dilation: PerAxis = 1, ceil_mode: bool = False) -> tuple[Node, Node]:
     """(`max_pool`, where its maxima stand): i32 positions in the flat input plane [S...], the first
     of equals, as PyTorch's return_indices. `max_unpool` takes them."""
-    pool = Pool("max_pool", x, size, stride, padding, dilation, ceil_mode)
+    pool = Pool("max_pool", x, size, stride, padding, dilation, ceil_mode).none_hidden()
     windows = pool.windows(pool.x, lowest(pool.x.dtype))
     return max_(windows, pool.axes, ties="first"), _flat_positions(pool, argmax(windows, pool.axes))
 
@@ -151,9 +155,9 @@ def avg_pool(x: Any, size: PerAxis, stride: PerAxis | None = None, padding: Any 
     Padding counts as zeros, or with count_include_pad=False not at all; what `ceil_mode` adds
     after it never counts. `divisor` stands for the number of elements. Integers give f32.
     """
-    pool = Pool("avg_pool", x, size, stride, padding, 1, ceil_mode)
-    if divisor is not None and divisor < 1:
-        raise DlcError(f"avg_pool: divisor={divisor!r}", here(), "it is at least 1")
+    pool = Pool("avg_pool", x, size, stride, padding, 1, ceil_mode).none_hidden()
+    if divisor == 0:
+        raise DlcError("avg_pool: divisor=0", here(), "it is not 0; None counts the elements")
     node = pool.x if pool.x.dtype.is_float else cast(pool.x, f32)
     windows = pool.windows(node, 0.0)
     counts = [pool.inside(a, count_include_pad) for a in range(pool.n)]

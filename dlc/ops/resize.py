@@ -137,7 +137,7 @@ def _axes(x: Node, size: Any, scale: Any, roi: Any) -> list[Axis]:
     own = tuple(map(int, x.shape[x.ndim - n:]))
     if 0 in own:
         raise DlcError(f"resize of {describe(x)}: an axis is empty", here())
-    listed = (given,) * n if isinstance(given, (int, float)) else tuple(given)
+    listed: tuple[Any, ...] = (given,) * n if isinstance(given, (int, float)) else tuple(given)
     if size is None:
         if not all(s is None or (isinstance(s, (int, float)) and 0 < s < math.inf) for s in listed):
             raise DlcError(f"resize: scale={scale!r}", here(), "factors are above 0")

@@ -8,6 +8,7 @@ from tests.conformance.adapters import (  # noqa: F401  each module enters its a
     reductions,
     shapes,
     special,
+    windows,
 )
 from tests.conformance.adapters.registry import TABLE, Adapter, Excluded
 
