@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Graph, Node, current_build, describe, make, substitute, toposort
-from dlc.nesting import filled, leaves, rebuilt
-from dlc.ops import higher, leaf
+from dlc.nesting import children, filled, leaves, rebuilt
+from dlc.ops import higher, leaf, reduce
 from dlc.ops.autodiff import depends_on
 from dlc.ops.convert import as_node
 from dlc.ops.gather import Check
+from dlc.source import definition
+from dlc.types import Type, f32
 
 Wrt = int | Sequence[int] | Node | Sequence[Node]
 
@@ -50,6 +52,9 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     before = Effects.now()
     result = function(*rebuilt(list(args), fresh))
     outputs = [as_node(r) for r in leaves(result)]
+    if not outputs:
+        raise DlcError(f"{_name(function)} returned {result!r}", definition(function) or here(),
+                       "return the value, or a nesting of values")
     updates, checks = before.since()
     everything = [*outputs, *updates.values(), *(c.bad for c in checks)]
     holes = dict(zip(watched, fresh_inputs(watched, fresh), strict=True))
@@ -175,8 +180,8 @@ def grad(function: Callable[..., Any], wrt: Wrt = 0) -> Callable[..., Any]:
 def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Any]]:
     """(function(*args), pullback): pullback(g) is the cotangent of each argument for g.
 
-    `function` gives one array; g has its shape. One argument's cotangent comes alone, several as a
-    tuple.
+    g has the type of what `function` gives, or its nesting (None where nothing flows back). One
+    argument's cotangent comes alone, several as a tuple. Raises DlcError when g does not fit.
     """
     body = close(function, args)
     outputs = substitute(body.graph.outputs, dict(zip(body.graph.inputs, body.operands,
@@ -186,13 +191,12 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
     order, wanted = _order(body, args, places, ())
 
     def pullback(g: Any) -> Any:
-        first = body.graph.outputs[0]
-        cotangent = as_node(g, first.dtype)
-        if tuple(cotangent.shape) != tuple(first.shape):
-            raise DlcError(f"pullback of {_name(function)}: cotangent {describe(cotangent)} for "
-                           f"{describe(first)}", here(), "it has the result's shape")
-        node = grad_node(body, order, wanted, cotangent)
-        total = len(body.graph.outputs)
+        cotangents = _cotangents(function, body, g)
+        if len(cotangents) == 1 and cotangents[0] is not None:
+            node = grad_node(body, order, wanted, cotangents[0])
+        else:
+            node = _weighted_grad(body, order, wanted, cotangents)
+        total = len(node.attrs["body"].outputs)
         grads = [higher.item(node, total + i) for i in range(wanted)]
         return _nested(places if len(args) > 1 else 0, args, places, grads)
 
@@ -205,6 +209,56 @@ def grad_node(body: Body, order: Sequence[int], wanted: int, cotangent: Node) ->
     graph = Graph(body.graph.name, inputs, body.graph.outputs)
     operands = [body.operands[i] for i in order]
     return make(higher.GRAD, (*operands, cotangent), body=graph, count=wanted)
+
+
+def _cotangents(function: Callable[..., Any], body: Body, given: Any) -> list[Node | None]:
+    """A cotangent for each result of `body`, None for zero. Raises DlcError when one is unfit."""
+    results = body.graph.outputs[:body.results]
+    parts = [given] if children(body.structure) is None else list(_parallel(
+        function, body.structure, given))
+    found: list[Node | None] = []
+    for result, part in zip(results, parts, strict=True):
+        node = None if part is None else as_node(part, result.dtype)
+        if node is not None and (node.dtype, tuple(node.shape)) != (
+                result.dtype, tuple(result.shape)):
+            raise DlcError(f"pullback of {_name(function)}: cotangent {describe(node)} for "
+                           f"{describe(result)}", here(),
+                           "it has the result's dtype and shape; None where nothing flows back")
+        found.append(node)
+    return found
+
+
+def _parallel(function: Callable[..., Any], like: Any, given: Any) -> Iterator[Any]:
+    """What `given` has in the place of each leaf of `like`; None stands for all beneath it."""
+    if given is None:
+        yield from [None] * len(leaves(like))
+        return
+    parts, others = children(like), children(given)
+    if parts is None:
+        yield given
+        return
+    found = dict(others or ())
+    if set(found) != {step for step, _ in parts}:
+        raise DlcError(f"pullback of {_name(function)}: the cotangents have another nesting than "
+                       "the results", here(), "give one for each, None where nothing flows back")
+    for step, part in parts:
+        yield from _parallel(function, part, found[step])
+
+
+def _weighted_grad(body: Body, order: Sequence[int], wanted: int,
+                   cotangents: Sequence[Node | None]) -> Node:
+    """The GRAD node of the sum of all results times their cotangents."""
+    pairs = [(o, g) for o, g in zip(body.graph.outputs, cotangents, strict=False)
+             if g is not None and o.dtype.is_float]
+    fresh = fresh_inputs([g for _, g in pairs], body.graph.inputs)
+    total: Node = leaf.constant(0.0, Type(pairs[0][0].dtype if pairs else f32))
+    for (output, _), g in zip(pairs, fresh, strict=True):
+        total = total + reduce.sum_(output * g)
+    one = leaf.constant(1.0, total.type)
+    inputs = (*(body.graph.inputs[i] for i in order), *fresh)
+    operands = (*(body.operands[i] for i in order), *(g for _, g in pairs))
+    graph = Graph(body.graph.name, inputs, (total, *body.graph.outputs))
+    return make(higher.GRAD, (*operands, one), body=graph, count=wanted)
 
 
 def _watched(wrt: Wrt, args: Sequence[Any]) -> tuple[tuple[Node, ...], tuple[int, ...]]:

@@ -146,6 +146,51 @@ def test_vjp_of_two_arguments() -> None:
     np.testing.assert_allclose(out["out1"], X * X)
 
 
+def test_vjp_of_several_results() -> None:
+    """The cotangents come in the nesting of the results; None is zero."""
+    def pulled(x: Any, g: Any) -> Any:
+        result, pullback = dlc.vjp(lambda x: {"sin": dlc.sin(x), "parts": (x.sum(), x * x)}, x)
+        return result["sin"], pullback({"sin": g, "parts": (3.0, None)}), pullback(
+            {"sin": None, "parts": (2.0, g)}), pullback(None)
+
+    out = at(pulled, X, V)
+    np.testing.assert_allclose(out["out0"], np.sin(X))
+    np.testing.assert_allclose(out["out1"], V * np.cos(X) + 3)
+    np.testing.assert_allclose(out["out2"], 2 * X * V + 2)
+    np.testing.assert_array_equal(out["out3"], np.zeros(3))
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    (lambda x: x, "another nesting"),
+    (lambda x: (x, x), r"cotangent .*f32\[3\] for .*f32\[\]"),
+    (lambda x: (x.astype(f64), None), r"cotangent .*f64\[3\] for .*f32\[3\]"),
+])
+def test_cotangents_that_do_not_fit(given: Any, message: str) -> None:
+    def pulled(x: Any) -> Any:
+        return dlc.vjp(lambda x: (dlc.sin(x), x.sum()), x)[1](given(x))
+
+    with pytest.raises(DlcError, match=message) as raised:
+        dlc.trace(pulled, f32[3])
+    assert raised.value.loc is not None
+    assert raised.value.loc.file == __file__
+
+
+def test_jvp_and_hvp_of_nestings() -> None:
+    def loss(p: Any) -> Any:
+        return (p["w"] * p["w"] * p["b"]).sum()
+
+    def pushed(w: Any, b: Any) -> Any:
+        p, v = {"w": w, "b": b}, {"w": b, "b": w}
+        _, slope = dlc.jvp(lambda p: {"y": p["w"] * p["b"]}, (p,), (v,))
+        twice = dlc.hvp(loss, p, v)
+        return slope["y"], twice["w"], twice["b"]
+
+    out = at(pushed, X, V)
+    np.testing.assert_allclose(out["out0"], V * V + X * X)
+    np.testing.assert_allclose(out["out1"], 2 * V * V + 2 * X * X)
+    np.testing.assert_allclose(out["out2"], 2 * X * V)
+
+
 @pytest.mark.parametrize("nesting", ["forward over reverse", "reverse over forward",
                                      "reverse over reverse"])
 def test_hessian_times_vector(nesting: str) -> None:
@@ -220,3 +265,14 @@ def test_jvp_wants_a_tangent_for_each_argument() -> None:
 
 def test_a_derivative_of_an_unused_argument_is_zero() -> None:
     np.testing.assert_array_equal(at(dlc.grad(lambda a, b: (b * b).sum()), X, V), np.zeros(3))
+
+
+@pytest.mark.parametrize("transform", [dlc.grad, dlc.vmap, dlc.checkpoint, dlc.jacobian])
+def test_a_function_that_returns_nothing(transform: Any) -> None:
+    def nothing(x: Any) -> None:
+        dlc.sin(x)
+
+    with pytest.raises(DlcError, match="nothing returned None") as raised:
+        dlc.trace(transform(nothing), f32[3])
+    assert raised.value.loc is not None
+    assert raised.value.loc.file == __file__
