@@ -11,7 +11,9 @@ from dlc.errors import DlcError, here
 from dlc.graph import Build, Graph, Node, building
 from dlc.ops import leaf
 from dlc.ops.convert import cast
-from dlc.random import normal_at, site_id, uniform_at
+from dlc.ops.elementwise import where
+from dlc.ops.view import reshape
+from dlc.random_sites import normal_at, site_id, truncated_normal_at, uniform_at
 from dlc.scope import Initializer, Variable
 from dlc.types import DType, Type, i32, u32
 
@@ -30,6 +32,11 @@ class Key:
     def normal(self, shape: Sequence[int]) -> Node:
         """f32 of `shape`, standard normal."""
         return normal_at(self.seed, _before_step(), shape, site_id("init", self.name))
+
+    def truncated_normal(self, shape: Sequence[int], low: float, high: float) -> Node:
+        """f32 of `shape`, standard normal within (low, high)."""
+        site = site_id("init", self.name)
+        return truncated_normal_at(self.seed, _before_step(), shape, site, low, high)
 
 
 def _before_step() -> Node:
@@ -75,6 +82,75 @@ def normal(std: float = 1.0, mean: float = 0.0) -> Initializer:
     """Normal with the given mean and standard deviation."""
     def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
         return cast(key.normal(shape) * std + mean, dtype)
+
+    return init
+
+
+def truncated_normal(std: float = 1.0, mean: float = 0.0, low: float = -2.0,
+                     high: float = 2.0) -> Initializer:
+    """mean + std z, z standard normal within low .. high: its own deviation is less than `std`.
+
+    Raises DlcError for an interval that is empty or beyond 8 deviations.
+    """
+    if not low < high or low > 8 or high < -8:
+        raise DlcError(f"truncated_normal: from {low} to {high}", here(),
+                       "low below high, and within 8 standard deviations")
+
+    def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
+        return cast(key.truncated_normal(shape, low, high) * std + mean, dtype)
+
+    return init
+
+
+# the standard deviation of a standard normal number within two of them
+TRUNCATED_STD = 0.8796256610342398
+DRAWS: dict[str, Callable[[float], Initializer]] = {
+    "uniform": lambda std: uniform(-math.sqrt(3) * std, math.sqrt(3) * std),
+    "normal": normal,
+    "truncated_normal": lambda std: truncated_normal(std / TRUNCATED_STD),
+}
+FANS: dict[str, Callable[[int, int], float]] = {
+    "fan_in": lambda i, o: i, "fan_out": lambda i, o: o, "fan_avg": lambda i, o: (i + o) / 2,
+    "fan_geo_avg": lambda i, o: math.sqrt(i * o),
+}
+
+
+def variance_scaling(scale: float = 1.0, mode: str = "fan_in",
+                     distribution: str = "truncated_normal") -> Initializer:
+    """Mean 0 and variance scale / fan; He: scale 2, LeCun: 1, Glorot: 1 with "fan_avg".
+
+    mode is fan_in, fan_out, fan_avg or fan_geo_avg; distribution uniform, normal or
+    truncated_normal (within two deviations). Raises DlcError for other words.
+    """
+    for what, word, known in (("mode", mode, FANS), ("distribution", distribution, DRAWS)):
+        if word not in known:
+            raise DlcError(f"variance_scaling: {what} {word!r}", here(), ", ".join(known))
+    if not scale > 0:
+        raise DlcError(f"variance_scaling: scale {scale}", here(), "a positive number")
+
+    def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
+        fan = max(FANS[mode](*fans(shape)), 1.0)
+        return DRAWS[distribution](math.sqrt(scale / fan))(key, shape, dtype)
+
+    return init
+
+
+def orthogonal(gain: float = 1.0) -> Initializer:
+    """gain times a random matrix with orthonormal rows or columns, whichever are fewer.
+
+    The Q of a normal matrix's QR with the diagonal of R made positive, which makes it uniform:
+    Saxe et al. 2013; Mezzadri 2007. Kernels of convolution [out, in, ...] are taken as [out, rest].
+    """
+    def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
+        from dlc.linalg import qr
+        from dlc.ops.diagonals import diagonal
+
+        fans(shape)
+        rows, columns = int(shape[0]), math.prod(int(d) for d in shape[1:])
+        tall = max(rows, columns), min(rows, columns)
+        q, r = qr(key.normal(tall))
+        q = q * where(diagonal(r) < 0, -1.0, 1.0)
+        return cast(reshape(q if rows >= columns else q.T, tuple(shape)) * gain, dtype)
 
     return init
 

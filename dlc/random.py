@@ -37,8 +37,8 @@ from dlc.types import DType, f16, f32, f64, i32, i64
 
 __all__ = ["bernoulli", "beta", "bits", "categorical", "cauchy", "chi_square", "dirichlet",
            "exponential", "gamma", "gumbel", "laplace", "logistic", "lognormal", "multinomial",
-           "normal", "normal_at", "permutation", "rademacher", "randint", "site_id", "student_t",
-           "truncated_normal", "uniform", "uniform_at"]
+           "normal", "permutation", "rademacher", "randint", "student_t",
+           "truncated_normal", "uniform"]
 
 # --- continuous -----------------------------------------------------------------------------------
 

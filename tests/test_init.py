@@ -42,6 +42,46 @@ def test_normal_initializers(initializer: Any, std: float) -> None:
     assert abs(w.mean()) < 0.03 * std
 
 
+@pytest.mark.parametrize(("initializer", "std"), [
+    (init.variance_scaling(2.0), 0.1), (init.variance_scaling(1.0, "fan_out", "normal"), 0.1),
+    (init.variance_scaling(1.0, "fan_avg", "uniform"), math.sqrt(1 / 150)),
+    (init.variance_scaling(1.0, "fan_geo_avg", "normal"), 20000 ** -0.25),
+])
+def test_variance_scaling(initializer: Any, std: float) -> None:
+    w = drawn(initializer, (200, 100))
+    assert abs(w.std() / std - 1) < 0.02
+    assert abs(w.mean()) < 0.03 * std
+
+
+def test_truncated_normal_stays_within_its_bounds() -> None:
+    w = drawn(init.truncated_normal(0.5, 1.0), (200, 100))
+    assert np.abs(w - 1).max() <= 1.0
+    assert abs(w.std() / (0.5 * init.TRUNCATED_STD) - 1) < 0.02
+    scaled = drawn(init.variance_scaling(1.0), (100, 200))
+    assert np.abs(scaled).max() <= 2 * 0.1 / init.TRUNCATED_STD + 1e-6
+
+
+@pytest.mark.parametrize("shape", [(20, 8), (8, 20), (8, 8), (6, 3, 3, 3)])
+def test_orthogonal(shape: tuple[int, ...]) -> None:
+    """Rows or columns, whichever are fewer, are orthonormal; signs are not all alike."""
+    w = drawn(init.orthogonal(2.0), shape).reshape(shape[0], -1) / 2
+    product = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+    np.testing.assert_allclose(product, np.eye(len(product)), atol=1e-5)
+    assert (w > 0).any() and (w < 0).any()
+
+
+@pytest.mark.parametrize(("make", "says"), [
+    (lambda: init.variance_scaling(1.0, "fan"), "mode 'fan'"),
+    (lambda: init.variance_scaling(1.0, "fan_in", "cauchy"), "distribution 'cauchy'"),
+    (lambda: init.variance_scaling(0.0), "scale 0.0"),
+    (lambda: init.truncated_normal(low=1.0, high=-1.0), "from 1.0 to -1.0"),
+    (lambda: drawn(init.orthogonal(), (5,)), "no fan in"),
+])
+def test_initializers_refuse(make: Any, says: str) -> None:
+    with pytest.raises(DlcError, match=says):
+        make()
+
+
 def test_constants() -> None:
     assert (drawn(init.zeros, (3,)) == 0).all()
     assert (drawn(init.ones, (3,)) == 1).all()
