@@ -59,7 +59,7 @@ def _eval_extreme(fold: Any) -> Callable[..., Any]:
 
 def _grad_extreme(g: Node, y: Node, index: Node, updates: Node, x: Node) -> tuple[Any, ...]:
     """In equal parts to the operand's element and the updates that attain the extreme."""
-    place = {"axis": y.attrs["axis"], "batch": y.attrs["batch"]}
+    place: dict[str, Any] = {"axis": y.attrs["axis"], "batch": y.attrs["batch"]}
     hit = cast(eq(updates, make(GATHER, (y, index), **place)), x.dtype)
     own = cast(eq(x, y), x.dtype)
     share = g / (own + make(SCATTER_ADD, (index, hit), shape=tuple(map(int, x.shape)), **place))
@@ -180,7 +180,7 @@ def _multiply(x: Node, index: Node, updates: Node, axis: int, batch: int) -> Nod
     if flat.type.size == 0 or x.type.size == 0:
         return x
     order = argsort(flat)
-    along = {"axis": batch, "batch": batch}
+    along: dict[str, Any] = {"axis": batch, "batch": batch}
     place = make(GATHER, (flat, order), **along)
     rows = _flat_updates(updates, axis, index.ndim - batch)
     rows = moveaxis(make(GATHER, (rows, order), axis=axis, batch=batch), axis, batch)
@@ -211,7 +211,7 @@ def fold_updates(x: Node, index: Node, updates: Node, axis: int, batch: int, mod
     """x with `updates` set or folded at an index that is limited already."""
     if mode not in MODES:
         raise DlcError(f"scatter: mode {mode!r}", here(), f"modes are {', '.join(MODES)}")
-    attrs = {"axis": axis, "batch": batch}
+    attrs: dict[str, Any] = {"axis": axis, "batch": batch}
     if mode == "add":
         return x + make(SCATTER_ADD, (index, updates), shape=tuple(map(int, x.shape)), **attrs)
     if mode in ("max", "min"):
@@ -261,8 +261,8 @@ def put_along_axis(x: Any, index: Any, values: Any, axis: int = -1, mode: str = 
     at = aligned_index(node, as_node(index), axis, "put_along_axis", "check")
     new = _fitted(node, values, at.shape, "put_along_axis")
     last = node.ndim - 1
-    moved = [moveaxis(n, axis, -1) for n in (node, at, new)]
-    return moveaxis(fold_updates(*moved, last, last, mode), -1, axis)
+    turned, places, values_ = (moveaxis(n, axis, -1) for n in (node, at, new))
+    return moveaxis(fold_updates(turned, places, values_, last, last, mode), -1, axis)
 
 
 def _segments(x: Any, ids: Any, count: int, mode: str, start: float) -> Node:
