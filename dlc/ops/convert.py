@@ -131,12 +131,12 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Node:
     """`x` repeated to `shape` by NumPy's rule; constants change shape in place."""
     from dlc.ops.view import BROADCAST
 
-    x, shape = as_node(x), tuple(shape)
-    if tuple(x.shape) == shape:
-        return x
-    if x.op is leaf.CONSTANT:
-        return leaf.constant(x.attrs["value"], Type(x.dtype, shape))
-    return make(BROADCAST, (x,), shape=shape)
+    node, shape = as_node(x), tuple(shape)
+    if tuple(node.shape) == shape:
+        return node
+    if node.op is leaf.CONSTANT:
+        return leaf.constant(node.attrs["value"], Type(node.dtype, shape))
+    return make(BROADCAST, (node,), shape=shape)
 
 
 def cast(x: Any, kind: Any) -> Node:
@@ -146,14 +146,14 @@ def cast(x: Any, kind: Any) -> Node:
     """
     from dlc.ops.elementwise import CAST, convert_array
 
-    x = as_node(x)
+    node = as_node(x)
     try:
         kind = dtype(kind)
     except DTypeError as problem:
-        raise DlcError(f"cast of {describe(x)}: {problem}", here()) from None
-    if x.dtype is kind:
-        return x
-    if x.op is leaf.CONSTANT:
-        value = convert_array(np.asarray(x.attrs["value"], x.dtype.numpy), kind)
-        return leaf.constant(value.item(), Type(kind, x.shape))
-    return make(CAST, (x,), dtype=kind)
+        raise DlcError(f"cast of {describe(node)}: {problem}", here()) from None
+    if node.dtype is kind:
+        return node
+    if node.op is leaf.CONSTANT:
+        value = convert_array(np.asarray(node.attrs["value"], node.dtype.numpy), kind)
+        return leaf.constant(value.item(), Type(kind, node.shape))
+    return make(CAST, (node,), dtype=kind)
