@@ -5,6 +5,7 @@ from dlc.branch import cond, while_loop
 from dlc.compiler import Compiled, Loaded, compile
 from dlc.control import fori, scan
 from dlc.control import map_ as map
+from dlc.custom import custom_op
 from dlc.errors import DlcError, hide_own_frames
 from dlc.evaluate import evaluate
 from dlc.gradient_rules import checkpoint, custom_gradient

@@ -60,6 +60,7 @@ class Op:
     batch    (node, args, mapped, size) -> Node: what vmap makes of it, where a first axis of
              examples is not what the names of its attributes say (dlc/ops/batch_rules.py)
     linear   operands in which the result is linear, each with the others fixed (for forward mode)
+    functions  Python text of the functions that its form in kernels calls: a custom operator's
     samples  () -> iterable of (arrays, attrs)         operands for the generated tests
     defaults (*types, **attrs) -> attributes           those that the text leaves out when equal
     """
@@ -79,6 +80,7 @@ class Op:
     pull: Callable[[Node, Given], Sequence[Node | None]] | None = None
     push: Callable[[Node, Sequence[Any]], Any] | None = None
     expand: Callable[..., Graph] | None = None
+    functions: str = ""
     batch: Callable[[Node, Sequence[Node], tuple[bool, ...], int], Any] | None = None
 
     def __repr__(self) -> str:

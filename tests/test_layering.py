@@ -18,6 +18,7 @@ GRAPHS = BASE | {"graph", "ops"}
 # What a network is written in. It stands on the graph, and no pass or backend knows of it.
 LANGUAGE = {
     "augment", "nn", "optim", "init", "random", "random_gamma", "random_sites", "schedule", "step", "task",
+    "custom", "custom_record", "custom_source", "linalg", "linalg_norms",
     "names", "options", "scope", "source", "trace", "transform",
 }
 FACADE = {"", "__main__", "compiler"}
@@ -33,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": BASE | {"graph"},
     **dict.fromkeys(READERS, GRAPHS | READERS),
     **dict.fromkeys(LANGUAGE, GRAPHS | READERS | LANGUAGE),
+    "custom_check": GRAPHS | READERS | LANGUAGE | {"compiler"},
     "passes": GRAPHS | READERS,
     "kernel": GRAPHS | READERS | {"passes", "program"},
     "codegen": GRAPHS | READERS | {"passes", "kernel", "program"},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.graph import Graph, Kind, Node, toposort
@@ -39,7 +40,27 @@ def lower(body: Graph, isa: Any, aliases: Mapping[Node, Node]) -> list[Lowered]:
     """Each component of a fused body as kernels. `aliases` maps an output to the input whose place
     in memory it takes over (both become one parameter)."""
     parts = [without_empty(part) for part in components(body)]
-    return [_lower_component(part, isa, aliases) for part in parts if part.outputs]
+    return [with_functions(_lower_component(part, isa, aliases), part)
+            for part in parts if part.outputs]
+
+
+def with_functions(lowered: Lowered, part: Graph) -> Lowered:
+    """Kernels that call functions of custom operators, with the text of these behind their own."""
+    texts = dict.fromkeys(n.op.functions for n in part.nodes() if n.op.functions)
+    if not texts:
+        return lowered
+
+    def extended(work: Work) -> Work:
+        needed = [t for t in texts if any(f"{name}(" in work.kernel.text for name in defined(t))]
+        text = "".join([work.kernel.text, *needed])
+        return Work(replace(work.kernel, text=text), work.operands, work.chunks)
+
+    return Lowered(tuple(tuple(map(extended, stage)) for stage in lowered.stages))
+
+
+def defined(text: str) -> list[str]:
+    """The functions that `text` defines."""
+    return re.findall(r"^def (\w+)\(", text, re.MULTILINE)
 
 
 def without_empty(part: Graph) -> Graph:

@@ -45,8 +45,8 @@ def _work(part: Graph, node: Node, routine: Routine, places: list[Place], read: 
     dtypes += [w.dtype for w in routine.workspaces]
     params = tuple(Parameter(name, dtype.name, "pointer", i >= read) for i, (name, dtype) in
                    enumerate(zip(routine.parameters(), dtypes, strict=True)))
-    return Work(Kernel(part.name, params, kernel_text(part, routine)), tuple(places),
-                routine.chunks)
+    kernel = Kernel(part.name, params, kernel_text(part, routine), raises=routine.raises)
+    return Work(kernel, tuple(places), routine.chunks)
 
 
 def kernel_text(part: Graph, routine: Routine) -> str:
@@ -57,8 +57,7 @@ def kernel_text(part: Graph, routine: Routine) -> str:
     note = [f'{INDENT}"""{doc[0]}', *(INDENT + d for d in doc[1:])]
     note[-1] += '"""'
     head = wrap_signature(part.name, [*routine.parameters(), "chunk"])
-    beside = ["", routine.functions.rstrip()] if routine.functions else []
-    return "\n".join([head, *note, *body, *beside, ""])
+    return "\n".join([head, *note, *body, ""])
 
 
 def _operand(value: Node, name: str, loops: Loops, before: list[Work]) -> Place:

@@ -107,6 +107,12 @@ class ScalarBuilder:
         function = PRIMITIVES.get(name, f"{name}_{dtype}")
         return Call(function, args, dtype, level)
 
+    def function(self, name: str, args: tuple[Any, ...], dtype: DType) -> Any:
+        """A call of a custom operator's function, its result brought to `dtype`."""
+        to, level = computing(dtype), max((a.level for a in args), default=0)
+        found = Call(name, args, to, level)
+        return found if to is bool_ else Call(to.name, (found,), to, level)
+
 
 def result_dtype(node: Any) -> DType:
     """The dtype in which a kernel holds the value of `node`."""

@@ -33,15 +33,15 @@ class Workspace:
 class Routine:
     """What the record of a ROUTINE emits: the text of its function and how it is called.
 
-    `functions` is the text of functions that it calls beside primitives and the prelude; `flops`
-    counts the arithmetic of all chunks, for reports.
+    `flops` counts the arithmetic of all chunks, for reports. One that `raises` calls a user's
+    function: its last result, i32 with a place for each chunk, takes the line that failed.
     """
 
     text: str
     chunks: int
     workspaces: tuple[Workspace, ...] = ()
-    functions: str = ""
     flops: int = 0
+    raises: bool = False
 
     def parameters(self) -> list[str]:
         """The names of operands, results and workspaces in the text, without `chunk`."""
