@@ -164,7 +164,7 @@ def may_meet(a: Slot, a_bytes: int, b: Slot, b_bytes: int, counts: Sequence[int]
 
     Exact where both move by the same strides; else what they sweep over all iterations counts.
     """
-    for odd in itertools.product((False, True), repeat=_swapping(a, b, counts)):
+    for odd in itertools.product(*_parities(a, b, counts)):
         first, second = _at(a, odd), _at(b, odd)
         lows = (first.offset,) * 2, (second.offset,) * 2
         if a.strides != b.strides:
@@ -174,9 +174,12 @@ def may_meet(a: Slot, a_bytes: int, b: Slot, b_bytes: int, counts: Sequence[int]
     return False
 
 
-def _swapping(a: Slot, b: Slot, counts: Sequence[int]) -> int:
-    """How many of the outermost loops it takes to reach the last one in which a or b swaps."""
-    return min(max(len(a.swaps), len(b.swaps)), len(counts))
+def _parities(a: Slot, b: Slot, counts: Sequence[int]) -> list[tuple[bool, ...]]:
+    """Of each loop, whether its iterations are even (False) or odd, where a or b tells them apart.
+    """
+    swapping = {d for slot in (a, b) for d, swap in enumerate(slot.swaps) if swap}
+    return [(False, True) if d in swapping and count > 1 else (False,)
+            for d, count in enumerate(counts)]
 
 
 def _at(slot: Slot, odd: Sequence[bool]) -> Slot:

@@ -14,6 +14,7 @@ from dlc import f32, i32, runtime
 from dlc.codegen.assemble import assemble
 from dlc.compiler import instruction_set
 from dlc.graph import Graph
+from dlc.ops import leaf
 from dlc.passes import run_pipeline
 from dlc.passes.check import same_meaning
 from dlc.program import Branch, Loop, Program, Slot, may_meet, place, stands, sweep
@@ -83,11 +84,11 @@ def counter(length: int) -> Graph:
         new = total * 0.5 + x
         return (new, count + 1), new.sum()
 
-    def f(x: f32[length, 3], start: f32[3]) -> Any:  # type: ignore[valid-type]
-        (total, count), ys = dlc.scan(step, (start, dlc.constant(0, i32[()])), x)
+    def f(x: Any, start: Any) -> Any:
+        (total, count), ys = dlc.scan(step, (start, leaf.constant(0, i32[()])), x)
         return {"total": total, "count": count, "ys": ys}
 
-    return dlc.trace(f)
+    return dlc.trace(f, f32[length, 3], f32[3])
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 7, 1000])
@@ -111,11 +112,12 @@ def wide(chunks: int = 64) -> Graph:
         new = dlc.tanh(h @ x * 0.01)
         return new, new.max()
 
-    def f(xs: f32[5, chunks * 4, chunks * 4], h: f32[chunks * 4, chunks * 4]) -> Any:  # type: ignore
+    def f(xs: Any, h: Any) -> Any:
         last, ys = dlc.scan(step, h, xs)
         return {"last": last, "ys": ys}
 
-    return dlc.trace(f)
+    n = chunks * 4
+    return dlc.trace(f, f32[5, n, n], f32[n, n])
 
 
 def test_threads_share_the_phases_of_a_loop() -> None:
@@ -222,9 +224,9 @@ def move_slots(loop: Loop, change: Callable[[Slot], Slot]) -> Loop:
 
 @pytest.mark.parametrize("change,message", [
     (lambda loop: replace(loop, count=-1), "runs -1 times"),
-    (lambda loop: replace(loop, count=8), "which is no buffer"),
+    (lambda loop: replace(loop, count=16), "which is no buffer"),
     (lambda loop: replace(loop, count=10**6), "of an arena of"),
-    (lambda loop: move_slots(loop, lambda s: replace(s, strides=(s.strides[0] * 2,))),
+    (lambda loop: move_slots(loop, lambda s: replace(s, strides=tuple(2 * b for b in s.strides) or (4,))),
      "no buffer says how large"),
     (lambda loop: move_slots(loop, lambda s: replace(s, strides=(0, 64))), "are around it"),
     (lambda loop: move_slots(loop, lambda s: replace(s, strides=(-10**6,))), "of an arena of"),
