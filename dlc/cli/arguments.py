@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from dlc.errors import nearest
 
-COMMANDS = ("train", "show", "bench", "models", "ops", "passes")
+COMMANDS = ("train", "show", "export", "bench", "models", "ops", "passes")
 SEEDS, THREADS = 2**32 - 1, 256
 
 
@@ -63,7 +63,7 @@ def root_parser() -> tuple[Parser, Sequence[str]]:
     parser = Parser(prog="dlc", description="A deep-learning compiler that one person can read.")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (train, show, bench, models, ops, passes, bench_worker):
+    for add in (train, show, export, bench, models, ops, passes, bench_worker):
         add(commands)
     return parser, list(commands.choices)
 
@@ -118,6 +118,34 @@ def show(commands: Any) -> None:
     parser.add_argument("--after", metavar="PASS", help="the graph after this pass (or: input)")
     parser.add_argument("--kernels", action="store_true", help="every launch with its kernels")
     parser.add_argument("--memory", action="store_true", help="the memory plan")
+    parser.add_argument("--dim", action=Sizes, dest="dims", default={}, metavar="NAME=N",
+                        help="the size of an open dimension of an .onnx file (1); may be repeated")
+
+
+def export(commands: Any) -> None:
+    """dlc export FILE -o MODEL.onnx"""
+    parser = command(commands, "export", "write what a task predicts as an ONNX model", "export")
+    parser.add_argument("file", metavar="FILE",
+                        help="a Python file with a task, or the name of a bundled model")
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL.onnx",
+                        help="the file to write")
+    parser.add_argument("--weights", metavar="CHECKPOINT",
+                        help="weights of a training run, e.g. runs/lenet/best.safetensors "
+                        "(first values)")
+    parser.add_argument("--batch", type=whole(1), metavar="N", help="a fixed batch (open)")
+    parser.add_argument("--opset", type=whole(17, 23), default=17, metavar="N",
+                        help="version of the operators (17)")
+
+
+class Sizes(argparse.Action):
+    """NAME=N, collected in a dict."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any,
+                 option_string: str | None = None) -> None:
+        name, _, size = str(values).partition("=")
+        if not name or not size.isascii() or not size.isdigit():
+            raise argparse.ArgumentError(self, f"{values!r} is no NAME=N, e.g. batch=8")
+        namespace.dims = {**namespace.dims, name: int(size)}
 
 
 def bench(commands: Any) -> None:

@@ -1,9 +1,9 @@
-"""`dlc show FILE`: the graph after any pass, the kernels of every launch, the memory plan."""
+"""`dlc show FILE` (a task, or an ONNX model): the graph after any pass, kernels, memory plan."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dlc.cli.arguments import UsageError
 from dlc.cli.paper import flops, paint, plural, python, size
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dlc.passes import Record
     from dlc.program import Entry, Program
 
+ONNX = ".onnx"
 PLANNED = "plan_memory"  # the graph with arena offsets: what is left when all passes are done
 
 
@@ -24,12 +25,12 @@ def run(options: argparse.Namespace) -> int:
     from dlc.compiler import compile as compile_task
 
     check_target(options.target)
-    task = load_task(options.file)
+    thing, sizes, chosen = asked(options)
     check_pass(options.after)
     with user_code():
-        compiled = compile_task(task, options.target)
+        compiled = compile_task(thing, options.target, **chosen)
     program = compiled.program
-    print(paint(f"{program.name}: batch {task.batch}, {program.target} ({program.isa})", "bold"))
+    print(paint(f"{program.name}: {sizes}, {program.target} ({program.isa})", "bold"))
     if options.after:
         graphs_after(compiled, options.after)
     if options.kernels:
@@ -46,9 +47,25 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def asked(options: argparse.Namespace) -> tuple[Any, str, dict[str, Any]]:
+    """(what to compile, its sizes in words, the sizes that are chosen)."""
+    if options.file.endswith(ONNX):
+        from dlc.onnx import load
+
+        model = load(options.file)
+        dims = {**dict.fromkeys(model.dimension_names, 1), **options.dims}
+        words = ", ".join(f"{name} {size}" for name, size in dims.items())
+        return model, words or "no open dimensions", dims
+    if options.dims:
+        raise UsageError(f"--dim is for open dimensions of {ONNX} files; a task has its batch")
+    task = load_task(options.file)
+    return task, f"batch {task.batch}", {}
+
+
 def steps(program: Program) -> list[Entry]:
-    """The training steps, one for each phase."""
-    return [e for name, e in program.entries.items() if name.partition(".")[0] == "train"]
+    """The training steps, one for each phase; of what is not trained, all entries."""
+    train = [e for name, e in program.entries.items() if name.partition(".")[0] == "train"]
+    return train or list(program.entries.values())
 
 
 def check_pass(name: str | None) -> None:

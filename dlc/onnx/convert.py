@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from dlc.errors import DlcError
+from dlc.errors import DlcError, Loc
 from dlc.evaluate import apply
-from dlc.graph import Node, toposort
+from dlc.graph import Node, serving, toposort
 from dlc.onnx import families
 from dlc.onnx.call import CONVERTERS, Call, Unknown, Value, array
 from dlc.onnx.check import FunctionKey, title
@@ -97,25 +98,35 @@ class Walk:
         """Build every operator of a graph into `frame`."""
         if frame.depth > DEPTH:
             raise DlcError(f"graphs and functions are more than {DEPTH} deep")
-        for node in nodes:
+        for number, node in enumerate(nodes, 1):
             self.operators += 1
             if self.operators > OPERATORS:
                 raise DlcError(f"{self.where.name}: more than {OPERATORS} operators, with "
                                "loops unrolled")
-            try:
-                results = self.operator(node, frame)
-            except Located:
-                raise
-            except Unknown as problem:
-                raise LocatedUnknown(self.message(node, problem.message), problem) from None
-            except DlcError as problem:
-                raise Located(self.message(node, problem.message), problem.loc,
-                              problem.hint) from None
-            except MALFORMED as problem:
-                raise Located(self.message(node, f"malformed: {problem}")) from problem
+            with self.serving(number, frame):
+                results = self.told(node, frame)
             for name, value in zip(node.output, results, strict=False):
                 if name:
                     frame.values[name] = self.named(value, name)
+
+    def serving(self, number: int, frame: Frame) -> AbstractContextManager[None]:
+        """Nodes made inside serve the `number`th operator of the file: model.onnx/node:3."""
+        if self.where.folder is None or frame.depth:
+            return nullcontext()
+        return serving((Loc(f"{self.where.name}/node", number),))
+
+    def told(self, node: Any, frame: Frame) -> Sequence[Value]:
+        """The results of one operator; its mistakes name it."""
+        try:
+            return self.operator(node, frame)
+        except Located:
+            raise
+        except Unknown as problem:
+            raise LocatedUnknown(self.message(node, problem.message), problem) from None
+        except DlcError as problem:
+            raise Located(self.message(node, problem.message), problem.loc, problem.hint) from None
+        except MALFORMED as problem:
+            raise Located(self.message(node, f"malformed: {problem}")) from problem
 
     def message(self, node: Any, text: str) -> str:
         return f"{self.where.name}: {title(node)}: {text}"

@@ -18,7 +18,7 @@ SAME = {
     "asinh": "Asinh", "atan": "Atan", "atanh": "Atanh", "ceil": "Ceil", "cos": "Cos",
     "cosh": "Cosh", "div": "Div", "eq": "Equal", "erf": "Erf", "exp": "Exp", "floor": "Floor",
     "ge": "GreaterOrEqual", "gt": "Greater", "le": "LessOrEqual", "log": "Log", "lt": "Less",
-    "maximum": "Max", "minimum": "Min", "mul": "Mul", "neg": "Neg", "not_": "Not", "pow": "Pow",
+    "maximum": "Max", "minimum": "Min", "neg": "Neg", "not_": "Not", "pow": "Pow",
     "round": "Round", "sigmoid": "Sigmoid", "sign": "Sign", "sin": "Sin", "sinh": "Sinh",
     "sqrt": "Sqrt", "stop_gradient": "Identity", "sub": "Sub", "tan": "Tan", "tanh": "Tanh",
     "where": "Where",

@@ -107,20 +107,45 @@ def window(to: Writer, node: Node) -> str:
 
 def pooled(to: Writer, node: Node) -> str | None:
     """A maximum or sum over windows of [N, C, S...] as ONNX's pool; None for any other."""
+    if not is_pool(node):
+        return None
     (arg,) = node.args
-    if arg.op.name != "window" or node.op.name not in ("max", "sum") or not arg.dtype.is_float:
-        return None
     size, (x,) = arg.attrs["size"], arg.args
-    taps = tuple(range(arg.ndim - len(size), arg.ndim))
-    plain = set(arg.attrs["dilation"]) == {1} or node.op.name == "max"
-    if node.attrs["axes"] != taps or x.ndim != len(size) + 2 or not plain:
-        return None
     if node.op.name == "max":
         return to.emit("MaxPool", to.names[x], kernel_shape=list(size), hint=node.name,
                        strides=list(arg.attrs["stride"]), dilations=list(arg.attrs["dilation"]))
-    mean = to.emit("AveragePool", to.names[x], kernel_shape=list(size),
-                   strides=list(arg.attrs["stride"]))
-    return to.emit("Mul", mean, to.scalar(math.prod(size), node), hint=node.name)
+    return to.emit("Mul", average(to, node), to.scalar(math.prod(size), node), hint=node.name)
+
+
+def is_pool(node: Node) -> bool:
+    """Whether a reduction is a maximum or sum over all of each window of [N, C, S...]."""
+    (arg,) = node.args
+    if arg.op.name != "window" or node.op.name not in ("max", "sum") or not arg.dtype.is_float:
+        return False
+    n = len(arg.attrs["size"])
+    plain = set(arg.attrs["dilation"]) == {1} or node.op.name == "max"
+    taps = tuple(range(arg.ndim - n, arg.ndim))
+    return bool(node.attrs["axes"] == taps and arg.args[0].ndim == n + 2 and plain)
+
+
+def average(to: Writer, node: Node, hint: str = "") -> str:
+    """The mean over the windows that `node` sums up."""
+    (arg,) = node.args
+    return to.emit("AveragePool", to.names[arg.args[0]], kernel_shape=list(arg.attrs["size"]),
+                   strides=list(arg.attrs["stride"]), hint=hint)
+
+
+@writes("mul")
+def mul(to: Writer, node: Node) -> str:
+    """A sum over windows times a number is ONNX's average, where the number is one by their size.
+    """
+    for total, factor in (node.args, node.args[::-1]):
+        if total.op.name == "sum" and factor.op.name == "constant" and is_pool(total):
+            rest = factor.attrs["value"] * math.prod(total.args[0].attrs["size"])
+            mean = average(to, total, node.name if rest == 1 else "")
+            return mean if rest == 1 else to.emit("Mul", mean, to.scalar(rest, node),
+                                                  hint=node.name)
+    return to.emit("Mul", *to.loose(node), hint=node.name)
 
 
 # --- contractions ---------------------------------------------------------------------------------
@@ -162,21 +187,30 @@ def conv(to: Writer, node: Node) -> str:
 
 @writes("gather")
 def gather(to: Writer, node: Node) -> str:
-    """dlc limits indices to the axis before it gathers, or has checked them."""
     x, index = node.args
     axis, batch = node.attrs["axis"], node.attrs["batch"]
+    at = limited(to, index, x, axis)
     if batch == 0:
-        return to.emit("Gather", *to.operands(node), axis=axis, hint=node.name)
+        return to.emit("Gather", to.operand(node, 0), at, axis=axis, hint=node.name)
     inner = list(range(batch, axis))
     front = to.transpose(to.operand(node, 0), moved(range(batch), [axis, *inner],
                                                     range(axis + 1, x.ndim)))
-    wide = to.reshape(to.operand(node, 1), [*to.dims(index), 1])
+    wide = to.reshape(at, [*to.dims(index), 1])
     wide = to.cast(wide, INDEX) if index.dtype is not INDEX else wide
     read = to.emit("GatherND", front, wide, batch_dims=batch)
     count, more = index.ndim - batch, len(inner)
     places = range(batch, batch + count)
     return to.transpose(read, moved(range(batch), range(batch + count, batch + count + more),
                                     places, range(batch + count + more, node.ndim)))
+
+
+def limited(to: Writer, index: Node, x: Node, axis: int) -> str:
+    """Indices within an axis: constants are checked, and dlc.take limits what is computed."""
+    size = to.dims(x)[axis]
+    if isinstance(size, Open) or index.op.name in ("constant", "array", "minimum"):
+        return to.names[index]
+    low, high = to.scalar(0, index), to.scalar(max(size - 1, 0), index)
+    return to.emit("Clip", to.names[index], low, high)
 
 
 def moved(*parts: Sequence[int]) -> list[int]:

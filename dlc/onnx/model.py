@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dlc.errors import DlcError, here
+from dlc.errors import DlcError, here, nearest
 from dlc.evaluate import evaluate
 from dlc.graph import Graph, Node, describe, serving
 from dlc.init import initial_values
@@ -55,6 +55,12 @@ class Model:
             found[word] = name
         return found
 
+    @property
+    def dimension_names(self) -> tuple[str, ...]:
+        """The open dimensions of the inputs, in order."""
+        named = (d for t in self.inputs.values() for d in t.shape if isinstance(d, str))
+        return tuple(dict.fromkeys(named))
+
     @cached_property
     def layer(self) -> Layer:
         """The model as a layer of dlc.nn: its parameters are made once, and shared."""
@@ -66,7 +72,15 @@ class Model:
         return results[0] if len(results) == 1 else results
 
     def graph(self, **dims: int) -> Graph:
-        """The model as a Graph with `dims` for its open dimensions; outputs by their names."""
+        """The model as a Graph with `dims` for its open dimensions; outputs by their names.
+
+        Raises DlcError for a dimension that it has not.
+        """
+        unknown = [d for d in dims if d not in self.dimension_names]
+        if unknown:
+            raise DlcError(f"{self.name}: no dimension {unknown[0]!r} is open"
+                           f"{nearest(unknown[0], list(self.dimension_names))}", here(),
+                           f"open are {', '.join(self.dimension_names) or 'none'}")
         def build(*args: Node) -> dict[str, Any]:
             return self._named(*args)
 
@@ -129,7 +143,7 @@ class Model:
         for name, data in self.parameters.items():
             node = parameter(name, Type(dtype(data), data.shape), _first_value(data))
             frame.values[name], walk.weights[node] = node, data
-        loc = here()  # every operator serves the line that asks for the model
+        loc = here()  # of bytes, every operator serves the line that asks for the model
         with serving(() if loc is None else (loc,)):
             return self._checked(walk.graph(self.proto.graph, frame))
 

@@ -94,7 +94,7 @@ class Writer:
 
     def constant(self, values: Any, dtype: Any) -> str:
         """The name of an initializer; equal ones are one."""
-        data = np.ascontiguousarray(np.asarray(values, dtype))
+        data = np.array(values, dtype, order="C")
         key = data.dtype.str, data.shape, data.tobytes()
         if key not in self.constants:
             self.constants[key] = self.weight("constant", data)

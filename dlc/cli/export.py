@@ -1,0 +1,37 @@
+"""`dlc export FILE -o MODEL.onnx`: what a task predicts, as an ONNX model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dlc.cli.source import load_task, user_code
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the model and say what it takes and gives."""
+    from dlc.onnx import export, load
+
+    task = load_task(options.file)
+    with user_code():
+        export(task, options.output, opset=options.opset, batch=options.batch,
+               parameters=weights(options.weights, task))
+    written = load(options.output)
+    values = sum(v.size for v in written.parameters.values())
+    print(f"{options.output}: opset {options.opset}, {values:,} parameters")
+    for role, types in (("input", written.inputs), ("output", written.outputs)):
+        for name, type_ in types.items():
+            print(f"  {role:6} {name}: {type_}")
+    return 0
+
+
+def weights(path: str | None, task: Any) -> dict[str, Any] | None:
+    """The values of a checkpoint that the task's graphs read. Raises CheckpointError."""
+    if path is None:
+        return None
+    from dlc.runtime.checkpoint import read_checkpoint
+
+    arrays = read_checkpoint(Path(path).expanduser()).arrays
+    known = task.initial_values(task.graphs(), 0)
+    return {name: value for name, value in arrays.items() if name in known}
