@@ -7,12 +7,13 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops import elementwise, reduce, view
+from dlc.ops import elementwise, elementwise_functions, reduce, view
 from dlc.ops.convert import as_node
 
 relu = elementwise.relu
 tanh = elementwise.tanh
 sigmoid = elementwise.sigmoid
+softplus = elementwise_functions.softplus
 
 
 def gelu(x: Any) -> Node:
@@ -31,13 +32,6 @@ def silu(x: Any) -> Node:
     """x * sigmoid(x) (Elfwing et al. 2017)."""
     node = as_node(x)
     return node * elementwise.sigmoid(node)
-
-
-def softplus(x: Any) -> Node:
-    """log(1 + e ** x), without overflow."""
-    node = as_node(x)
-    return elementwise.maximum(node, 0.0) + elementwise.log1p(
-        elementwise.exp(-elementwise.abs_(node)))
 
 
 def flatten(x: Any) -> Node:
