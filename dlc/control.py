@@ -176,7 +176,8 @@ def _length(what: str, rows: Sequence[Node], length: int | None) -> int:
     if length is not None:
         sizes.add(iteration_count(what, length))
     if len(sizes) == 1:
-        return sizes.pop()
+        # a named dimension keeps its name
+        return rows[0].shape[0] if rows else sizes.pop()
     if not sizes:
         raise DlcError(f"{what}: nothing says how often", here(),
                        "give sequences, or length=10")
