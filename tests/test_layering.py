@@ -20,7 +20,7 @@ LANGUAGE = {
     "augment", "nn", "optim", "init", "random", "random_gamma", "random_sites", "schedule", "step", "task",
     "custom", "custom_record", "custom_source", "linalg", "linalg_norms",
     "names", "options", "scope", "source", "trace", "transform",
-    "gradient_rules", "jacobian", "vectorize",
+    "branch", "control", "control_body", "gradient_rules", "jacobian", "nesting", "vectorize",
 }
 FACADE = {"", "__main__", "compiler"}
 # The command line: nothing imports it, and it may import every part.
