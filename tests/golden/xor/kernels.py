@@ -9,8 +9,9 @@ def fused_matmul_tanh(x, dense1_weight, dense1_bias, tanh1, chunk):
             tanh1[i * 8 + r] = tanh_f32((matmul + dense1_bias[r]))
 
 
-def fused_matmul_exp_log1p(tanh1, dense2_weight, dense2_bias, y, out, out2, d_logits, chunk):
-    """matmul add maximum abs neg exp log1p mul gt eq div sign sub where
+def fused_matmul_logaddexp_isfinite(tanh1, dense2_weight, dense2_bias, y, out, out2, d_logits,
+                                    chunk):
+    """matmul add logaddexp mul gt eq isfinite ne or_ where sigmoid
     models/xor.py:8  models/xor.py:14  models/xor.py:15"""
     dense2_bias2 = dense2_bias[0]
     for i in range(4):
@@ -18,44 +19,41 @@ def fused_matmul_exp_log1p(tanh1, dense2_weight, dense2_bias, y, out, out2, d_lo
         for k0 in range(8):
             matmul = radd(matmul, (tanh1[i * 8 + k0] * dense2_weight[k0]))
         logits = matmul + dense2_bias2
-        maximum2 = maximum(logits, f32(0.0))
-        exp = exp_f32((abs(logits) * f32(-1.0)))
         y2 = y[i]
-        sub = (y2 * f32(-0.25)) - (((f32(0.25) / (exp + f32(1.0))) * exp) * sign_f32(logits))
-        mul5 = select((logits == f32(0.0)), f32(0.5), f32(1.0)) * f32(0.25)
-        y[i] = maximum2 + log1p_f32(exp)
+        where = select(((abs(logits) < f32(1e999)) | (logits != f32(0.0))), logits, f32(0.0))
+        y[i] = logaddexp_f32(logits, f32(0.0))
         out[i] = logits * y2
         out2[i] = u8(((logits > f32(0.0)) == (y2 > f32(0.5))))
-        d_logits[i] = sub + select((logits == maximum2), mul5, f32(0.0))
+        d_logits[i] = (y2 * f32(-0.25)) + (sigmoid_f32(where) * f32(0.25))
 
 
-def fused_sum_isfinite_sqrt(add, mul, adam_m_dense2_bias, d_logits, adam_v_dense2_bias,
+def fused_sum_isfinite_sqrt(logaddexp, mul, adam_m_dense2_bias, d_logits, adam_v_dense2_bias,
                             dense2_bias, step, loss, fault, step_new, chunk):
     """sub sum mul isfinite where eq add cast expm1 div neg sqrt rsqrt
     models/xor.py:14  models/xor.py:8  models/xor.py:11"""
     sum = f32(0.0)
     d_dense2_bias = f32(0.0)
     for r in range(4):
-        sum = radd(sum, (add[r] - mul[r]))
+        sum = radd(sum, (logaddexp[r] - mul[r]))
     for r2 in range(4):
         d_dense2_bias = radd(d_dense2_bias, d_logits[r2])
     loss2 = sum * f32(0.25)
     fault2 = select((abs(loss2) < f32(1e999)), i32(0), i32(-1))
     ok = fault2 == i32(0)
     adam_m_dense2_bias2 = adam_m_dense2_bias[0]
-    add3 = (adam_m_dense2_bias2 * f32(0.9)) + (d_dense2_bias * f32(0.1))
+    add = (adam_m_dense2_bias2 * f32(0.9)) + (d_dense2_bias * f32(0.1))
     adam_v_dense2_bias2 = adam_v_dense2_bias[0]
-    add4 = (adam_v_dense2_bias2 * f32(0.999)) + ((d_dense2_bias * d_dense2_bias) * f32(0.001))
+    add2 = (adam_v_dense2_bias2 * f32(0.999)) + ((d_dense2_bias * d_dense2_bias) * f32(0.001))
     dense2_bias2 = dense2_bias[0]
     step2 = step[0]
-    add5 = f32(step2) + f32(1.0)
-    neg = (f32(0.05) / expm1_f32((add5 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add5 * f32(-0.0010005003))) * f32(-1.0)))
-    sub2 = dense2_bias2 - ((neg * add3) / ((sqrt(add4) * rsqrt) + f32(1e-08)))
+    add3 = f32(step2) + f32(1.0)
+    neg = (f32(0.05) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
+    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    sub2 = dense2_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
     loss[0] = loss2
     fault[0] = fault2
-    adam_m_dense2_bias[0] = select(ok, add3, adam_m_dense2_bias2)
-    adam_v_dense2_bias[0] = select(ok, add4, adam_v_dense2_bias2)
+    adam_m_dense2_bias[0] = select(ok, add, adam_m_dense2_bias2)
+    adam_v_dense2_bias[0] = select(ok, add2, adam_v_dense2_bias2)
     dense2_bias[0] = select(ok, sub2, dense2_bias2)
     step_new[0] = select(ok, i32(step2 + i32(1)), step2)
 
@@ -172,8 +170,8 @@ def fused_constant(fault, chunk):
     fault[0] = i32(0)
 
 
-def fused_matmul_exp_log1p_2(tanh1, dense2_weight, dense2_bias, y, logits, out, out2, chunk):
-    """matmul add maximum abs neg exp log1p mul gt eq
+def fused_matmul_logaddexp(tanh1, dense2_weight, dense2_bias, y, logits, out, out2, chunk):
+    """matmul add logaddexp mul gt eq
     models/xor.py:8  models/xor.py:14  models/xor.py:15"""
     dense2_bias2 = dense2_bias[0]
     for i in range(4):
@@ -181,18 +179,17 @@ def fused_matmul_exp_log1p_2(tanh1, dense2_weight, dense2_bias, y, logits, out, 
         for k0 in range(8):
             matmul = radd(matmul, (tanh1[i * 8 + k0] * dense2_weight[k0]))
         logits2 = matmul + dense2_bias2
-        add = maximum(logits2, f32(0.0)) + log1p_f32(exp_f32((abs(logits2) * f32(-1.0))))
         y2 = y[i]
         logits[i] = logits2
-        y[i] = add
+        y[i] = logaddexp_f32(logits2, f32(0.0))
         out[i] = logits2 * y2
         out2[i] = u8(((logits2 > f32(0.0)) == (y2 > f32(0.5))))
 
 
-def fused_sum_2(add, mul, loss, chunk):
+def fused_sum_2(logaddexp, mul, loss, chunk):
     """sub sum mul
     models/xor.py:14"""
     sum = f32(0.0)
     for r in range(4):
-        sum = radd(sum, (add[r] - mul[r]))
+        sum = radd(sum, (logaddexp[r] - mul[r]))
     loss[0] = sum * f32(0.25)
