@@ -215,9 +215,26 @@ def output_index(y: Node, output: Node) -> Callable[[Index], Index] | None:
         if index == at:
             return at_y
         position = ravel(at_y, dims)
-        return tuple((position // s) % n if sign > 0 else sum_of(n - 1) - (position // s) % n
-                     for s, sign, n in steps)
+        parts = (part_of_axis(at_y, dims, s, n) for s, _, n in steps)
+        values = [(position // s) % n if part is None else part
+                  for part, (s, _, n) in zip(parts, steps, strict=True)]
+        return tuple(value if sign > 0 else sum_of(n - 1) - value
+                     for value, (_, sign, n) in zip(values, steps, strict=True))
     return place
+
+
+def part_of_axis(at: Index, dims: Sequence[int], step: int, extent: int) -> Sum | None:
+    """Digit (position // step) % extent of the row-major position of index `at`, where the digit
+    belongs to one axis alone: what is known of the other axes' ranges does not matter then."""
+    if extent == 1:
+        return sum_of(0)
+    stride = 1
+    for i, d in zip(reversed(at), reversed(dims), strict=True):
+        if step % stride == 0 and step * extent <= stride * d:
+            digit = i // (step // stride)
+            return digit if step * extent == stride * d else digit % extent
+        stride *= d
+    return None
 
 
 def _reads(y: Node, node: Node, at: Index, found: set[Index]) -> bool:

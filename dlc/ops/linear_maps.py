@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from dlc.graph import Node
-from dlc.ops.contract import matmul
+from dlc.graph import Node, make
+from dlc.ops.contract import CONV, matmul
 from dlc.ops.convert import as_node, cast
 from dlc.ops.view import reshape, transpose
 from dlc.types import accumulator
@@ -20,12 +21,14 @@ def along(x: Node, axis: int, weights: Any) -> Node:
     kind = accumulator(x.dtype)
     w = as_node(np.asarray(weights, kind.numpy))
     wide = cast(x, kind)
-    if axis == x.ndim - 1:
-        return matmul(wide, transpose(w, (1, 0)))
-    # the matrix is the left operand, packed once; the columns are all other axes of x
-    order = (axis, *(a for a in range(x.ndim) if a != axis))
-    turned = transpose(wide, order)
-    flat = matmul(w, reshape(turned, (x.shape[axis], -1)) if x.type.size else reshape(
-        turned, (x.shape[axis], 0)))
-    y = reshape(flat, (w.shape[0], *turned.shape[1:]))
-    return transpose(y, tuple(int(i) for i in np.argsort(order)))
+    after = math.prod(int(d) for d in x.shape[axis + 1:])
+    if after == 1:
+        flat = matmul(reshape(wide, (-1, x.shape[axis]) if x.type.size else (0, x.shape[axis])),
+                      transpose(w, (1, 0)))
+        return reshape(flat, (*x.shape[:axis], w.shape[0], *x.shape[axis + 1:]))
+    # a convolution of kernel 1 whose channels are the axis: its columns are two axes, not merged
+    before = math.prod(int(d) for d in x.shape[:axis])
+    rows = make(CONV, (reshape(wide, (before, x.shape[axis], after)), reshape(w, (*w.shape, 1))),
+                grouped=False, stride=(1,), padding=((0, 0),), lhs_dilation=(1,),
+                rhs_dilation=(1,))
+    return reshape(rows, (*x.shape[:axis], w.shape[0], *x.shape[axis + 1:]))

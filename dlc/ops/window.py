@@ -115,8 +115,8 @@ def _fold_reduction(y: Node) -> Reduction:
     size, stride, dilation = y.attrs["size"], y.attrs["stride"], y.attrs["dilation"]
     g, n = y.args[0], len(size)
     lead = g.ndim - 2 * n
-    if all(s >= k and d == 1 for s, k, d in zip(stride, size, dilation, strict=True)):
-        return _apart(y, lead)
+    if all(d == 1 for d in dilation):
+        return _by_phase(y, lead)
 
     def read(out: Index, inner: Index) -> Access:
         source: list[Any] = []
@@ -136,20 +136,24 @@ def _fold_reduction(y: Node) -> Reduction:
     return Reduction(tuple(size), read, simple(lambda d: 0, "radd"))
 
 
-def _apart(y: Node, lead: int) -> Reduction:
-    """Windows that do not overlap: each position belongs to one window at most, nothing adds up."""
+def _by_phase(y: Node, lead: int) -> Reduction:
+    """Position p is element p % stride + t * stride of window p // stride - t, for each t: no other
+    element of a window reaches it, and none of one that is not larger than its stride twice."""
     g, size, stride = y.args[0], y.attrs["size"], y.attrs["stride"]
+    several = [a for a, (k, s) in enumerate(zip(size, stride, strict=True)) if k > s]
 
     def read(out: Index, inner: Index) -> Access:
         counts, offsets, conditions = [], [], []
         for a, (k, s) in enumerate(zip(size, stride, strict=True)):
-            at, offset = out[lead + a] // s, out[lead + a] % s
+            t = inner[several.index(a)] if a in several else 0
+            at, offset = out[lead + a] // s - t, out[lead + a] % s + t * s
             conditions += [Within(at, 0, int(g.shape[lead + a])), Within(offset, 0, k)]
             counts.append(at)
             offsets.append(offset)
         return Access((Piece(0, (*out[:lead], *counts, *offsets), tuple(conditions)),))
 
-    return Reduction((), read, simple(lambda d: 0, "radd"))
+    extents = tuple(-(-size[a] // stride[a]) for a in several)
+    return Reduction(extents, read, simple(lambda d: 0, "radd"))
 
 
 def _sample_fold() -> Iterator[Any]:

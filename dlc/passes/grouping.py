@@ -215,7 +215,19 @@ class Fuser:
             return self._epilogue(first, second, edge)
         if not edge.aligned and not self._may_inline(first, edge):
             return False
+        if first.has_reduction and all(self._folded(n) for n in second.members):
+            return False
         return self._parallel_enough(first, second)
+
+    def _folded(self, node: Node) -> bool:
+        """Cheap work that only a fold reads, overlapping: it is made there, or it would be stored
+        as often as windows overlap (the gradient of a max pool)."""
+        if node.op.name not in CHEAP or node in self.roots:
+            return False
+        readers, size = self.readers.get(node, ()), node.type.size
+        return bool(readers) and all(
+            r.args[0].type.size == size if r.op is FOLD else
+            r.type.size == size and self._folded(r) for r in readers)
 
     def _epilogue(self, first: Group, second: Group, edge: Edge) -> bool:
         """Elementwise work on a contraction's result, of its shape, runs on the finished tile."""

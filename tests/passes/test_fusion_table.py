@@ -74,6 +74,14 @@ def test_reduction_again() -> None:
     assert "sum" in found[0] and "max" in found[1]
 
 
+def test_into_fold() -> None:
+    def f(x: f32[4, 8, 32, 32]) -> Node:
+        return dlc.grad(lambda a: (dlc.max_pool(a, 3, 2) ** 2).sum())(x)
+
+    found = launches(f)
+    assert ["argmax"] in found and all("eq" not in row or "fold" in row for row in found)
+
+
 def test_epilogue() -> None:
     def dense(x: f32[64, 128], w: f32[128, 256], b: f32[256]) -> Node:
         return nn.relu(x @ w + b)
