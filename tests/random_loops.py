@@ -1,4 +1,4 @@
-"""Random programs of loops and branches: any nesting, carries that swap, pass through or start alike.
+"""Random programs of loops and branches: any nesting, carries that swap, or start alike.
 
 Floats stay near 1, and what branches ask is made of whole numbers, so that rounding moves nothing.
 """

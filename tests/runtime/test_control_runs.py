@@ -226,11 +226,13 @@ def move_slots(loop: Loop, change: Callable[[Slot], Slot]) -> Loop:
     (lambda loop: replace(loop, count=-1), "runs -1 times"),
     (lambda loop: replace(loop, count=16), "which is no buffer"),
     (lambda loop: replace(loop, count=10**6), "of an arena of"),
-    (lambda loop: move_slots(loop, lambda s: replace(s, strides=tuple(2 * b for b in s.strides) or (4,))),
+    (lambda loop: move_slots(loop, lambda s: replace(s, strides=(8, 0), swaps=())),
+     "are around it"),
+    (lambda loop: move_slots(loop, lambda s: replace(s, strides=(8,), swaps=())),
      "no buffer says how large"),
     (lambda loop: move_slots(loop, lambda s: replace(s, strides=(0, 64))), "are around it"),
     (lambda loop: move_slots(loop, lambda s: replace(s, strides=(-10**6,))), "of an arena of"),
-], ids=["count", "one more", "many more", "stride", "depth", "before the arena"])
+], ids=["count", "one more", "many more", "two loops", "stride", "depth", "before the arena"])
 def test_pointers_that_leave_their_buffer_are_refused(change: Any, message: str) -> None:
     with pytest.raises(ProgramError, match=message):
         check_program(change_loop(loop_program(), change))
