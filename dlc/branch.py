@@ -10,6 +10,7 @@ from dlc.control import LoopBody, iteration_count, scan_body
 from dlc.control_body import (
     Ran,
     as_leaf,
+    check_arguments,
     function_name,
     iteration_around,
     leaf_labels,
@@ -37,6 +38,8 @@ def cond(predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any]
     for a predicate that is not one bool, and for branches whose results differ.
     """
     what = f"cond of {function_name(then)} and {function_name(otherwise)}"
+    for function in (then, otherwise):
+        check_arguments(what, function, f"({len(operands)} operands)", len(operands))
     return _cond(what, _predicate(what, predicate, here()), (then, otherwise), operands, None)
 
 
@@ -156,6 +159,8 @@ def while_loop(predicate: Callable[[Any], Any], body: Callable[[Any], Any], carr
     """
     what = f"while_loop of {function_name(body)}"
     limit = iteration_count(what, bound)
+    for function in (predicate, body):
+        check_arguments(what, function, "(carry)", 1)
     loc = here()
     start = rebuilt(carry, [as_leaf(v, f"{what}: carry{path}") for path, v in with_paths(carry)])
     names = leaf_labels(body, 0, carry, "carry")

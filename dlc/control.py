@@ -15,6 +15,7 @@ from dlc.control_body import (
     IterationNumber,
     Ran,
     as_leaf,
+    check_arguments,
     function_name,
     iteration_around,
     leaf_labels,
@@ -47,6 +48,7 @@ def scan(function: Callable[[Any, Any], Any], carry: Any, sequences: Any = None,
     types. Source: the fold of functional languages; Bradbury et al., JAX, 2018.
     """
     body = LoopBody(f"scan of {function_name(function)}", function, function)
+    check_arguments(body.what, function, "(carry, element)", 2)
     return scan_body(body, carry, sequences, length, reverse)
 
 
@@ -56,6 +58,7 @@ def fori(count: int, function: Callable[[Any, Any], Any], carry: Any) -> Any:
         return function(i, carry), None
 
     body = LoopBody(f"fori of {function_name(function)}", function, step)
+    check_arguments(body.what, function, "(i, carry)", 2)
     return scan_body(body, carry, leaf.iota((iteration_count(body.what, count),)), None, False)[0]
 
 
@@ -68,6 +71,7 @@ def map_(function: Callable[[Any], Any], sequences: Any) -> Any:
         return None, function(element)
 
     body = LoopBody(f"map of {function_name(function)}", function, step)
+    check_arguments(body.what, function, "(element)", 1)
     return scan_body(body, None, sequences, None, False)[1]
 
 
@@ -149,7 +153,8 @@ class _Loop:
         """(final carry, stacked ys) in their nestings."""
         what = self.body.what
         new = same_carry(what, self.body.function, self.names, self.carry, self.moving, self.after)
-        ys = [as_leaf(v, f"{what}: y{path}") for path, v in with_paths(self.structure)]
+        ys = [as_leaf(v, f"{what}: y{path}", None, definition(self.body.function))
+              for path, v in with_paths(self.structure)]
         bound = [*zip(self.elements, self.rows, strict=True)]
         if self.iteration.element is not None:
             bound.append((self.iteration.element, leaf.iota((self.length,))))

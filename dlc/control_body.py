@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 from dlc.errors import DlcError, Loc
@@ -89,6 +90,17 @@ def run_body(function: Callable[..., Any], args: Sequence[Any],
     return ran
 
 
+def check_arguments(what: str, function: Callable[..., Any], names: str, count: int) -> None:
+    """Raise DlcError unless `function` can be called with `count` arguments, called `names`."""
+    try:
+        signature(function).bind(*range(count))
+    except TypeError as problem:
+        raise DlcError(f"{what}: it is called with {names}: {problem}", definition(function),
+                       f"write it as a function of {names}") from None
+    except ValueError:
+        return  # a builtin that does not tell what it takes
+
+
 @contextmanager
 def _inside_loop(scope: Scope | None, iteration: IterationNumber | None) -> Iterator[None]:
     """Random numbers made inside are the iteration's; a loss inside is no result of the step."""
@@ -117,12 +129,12 @@ def leaf_labels(function: Callable[..., Any], position: int, value: Any,
             for path, _ in with_paths(value)]
 
 
-def as_leaf(value: Any, what: str, like: Any = None) -> Node:
-    """One leaf as a node. Raises DlcError naming it."""
+def as_leaf(value: Any, what: str, like: Any = None, loc: Loc | None = None) -> Node:
+    """One leaf as a node. Raises DlcError naming it, at `loc` or the user's line."""
     try:
         return as_node(value, like)
     except DlcError as problem:
-        raise DlcError(f"{what}: {problem.message}", problem.loc, problem.hint) from None
+        raise DlcError(f"{what}: {problem.message}", loc or problem.loc, problem.hint) from None
 
 
 def same_carry(what: str, function: Callable[..., Any], names: Sequence[str], carry: Any,
@@ -135,7 +147,7 @@ def same_carry(what: str, function: Callable[..., Any], names: Sequence[str], ca
                        "return a carry of the structure that it came in") from None
     found = []
     for name, before, value in zip(names, old, values, strict=True):
-        after = as_leaf(value, f"{what}: carry {name}", before.dtype)
+        after = as_leaf(value, f"{what}: carry {name}", before.dtype, definition(function))
         if (before.dtype, tuple(before.shape)) != (after.dtype, tuple(after.shape)):
             raise DlcError(
                 f"{what}: carry {name} is {before.type.describe()} and becomes "

@@ -20,7 +20,15 @@ from dlc.ops.gather import Check
 from dlc.optim import update
 from dlc.scope import Scope, Variable
 from dlc.source import definition
-from dlc.trace import check_texts, distinct_checks, fault_code, make_inputs, new_names, tracing
+from dlc.trace import (
+    check_texts,
+    closed,
+    distinct_checks,
+    fault_code,
+    make_inputs,
+    new_names,
+    tracing,
+)
 from dlc.types import Type, f32, i32
 
 if TYPE_CHECKING:
@@ -239,7 +247,7 @@ def close_graph(name: str, forward: Forward, outputs: Mapping[str, Node],
     notes = {"variables": variables, "checks": check_texts(forward.checks),
              "metrics": ("loss", *forward.result.metrics), "target": target,
              "prediction": None if prediction is None else prediction.type}
-    return Graph(name, (*forward.inputs.values(), *(v.node for v in variables)),
-                 tuple(outputs.values()), tuple(outputs), {n: n for n in updated}, notes)
+    return closed(Graph(name, (*forward.inputs.values(), *(v.node for v in variables)),
+                        tuple(outputs.values()), tuple(outputs), {n: n for n in updated}, notes))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlc.errors import DlcError, Loc, here
-from dlc.graph import Build, Graph, Node, building
+from dlc.graph import Build, Graph, Node, building, describe
 from dlc.names import naming
 from dlc.nn.layer import Layer
 from dlc.ops import elementwise, leaf
@@ -57,11 +57,26 @@ def trace(function: Callable[..., Any], *types: Type, name: str | None = None,
         if checks:
             named["fault"] = fault_code([c.bad for c in checks], leaf.constant(0, Type(i32)))
         named = {**named, **new_names(named, scope.updates)}
-    return Graph(
+    return closed(Graph(
         name or _name(function),
         (*inputs.values(), *(v.node for v in scope.variables.values())),
         tuple(named.values()), tuple(named), {n: n for n in scope.updates},
-        {"variables": tuple(scope.variables.values()), "checks": check_texts(checks)})
+        {"variables": tuple(scope.variables.values()), "checks": check_texts(checks)}))
+
+
+def closed(graph: Graph) -> Graph:
+    """`graph`. Raises DlcError where it reads what exists only while another function runs."""
+    declared = set(graph.inputs)
+    foreign = {n for n in graph.nodes() if n.op is leaf.INPUT and n not in declared}
+    if not foreign:
+        return graph
+    reader = next((n for n in graph.nodes() if any(a in foreign for a in n.args)), None)
+    leaked = next(iter(foreign)) if reader is None else reader
+    inner = ", ".join(x.name for x in (*leaked.args, leaked) if x in foreign)
+    raise DlcError(f"{graph.name}: {describe(leaked)} is used outside of the function that made it "
+                   f"from {inner}", leaked.loc,
+                   "it exists only inside a loop's, branch's or derivative's function: return it "
+                   "from there")
 
 
 # --- inputs ---------------------------------------------------------------------------------------
