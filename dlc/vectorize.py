@@ -30,13 +30,16 @@ def vmap(function: Callable[..., Any], in_axes: Axes = 0,
     of arrays may be such a nesting. `out_axes` says the same of the results: None for one that
     no example changes. Axes may be negative. Each example draws random numbers of its own.
 
-    Raises DlcError at the user's line when sizes disagree, an axis does not exist, or `function`
-    updates state.
+    Types in the signature of `function` are those of one example: to trace the mapped function pass
+    its own. Raises DlcError at the user's line when sizes disagree, an axis does not exist, or
+    `function` updates state.
     """
     @functools.wraps(function)
     def mapped(*args: Any) -> Any:
         return _Examples(function, args, in_axes).results(out_axes)
 
+    # the types in the function's signature are those of one example
+    mapped.__annotations__ = {}
     return mapped
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, i32, nn
+from dlc.ops.autodiff import inline
 from dlc.passes.differentiate import differentiate
 from tests.everywhere import everywhere, traced
 
@@ -250,6 +251,22 @@ def test_a_check_fails_when_it_does_for_any_example() -> None:
         program(x, np.array([-1, 0], np.int32))
 
 
+def test_a_layer_over_examples() -> None:
+    graph = dlc.trace(dlc.vmap(nn.dense(2)), f32[4, 3])
+    assert graph.outputs[0].shape == (4, 2)
+
+
+def test_a_fused_group_over_examples() -> None:
+    """After fusion a body is still one: its groups take examples too."""
+    fused = dlc.compile(traced(wave, XS[0])).graph
+
+    def again(x: Any) -> Any:
+        return inline(fused, [x])[0]
+
+    np.testing.assert_allclose(everywhere(dlc.vmap(again), XS, compiled=False),
+                               everywhere(dlc.vmap(wave), XS), rtol=1e-9)
+
+
 def test_parameters_made_inside_are_shared_by_all() -> None:
     layer = nn.dense(2)
     graph = dlc.trace(dlc.vmap(lambda x: layer(x)), f32[4, 3])
@@ -286,3 +303,13 @@ def test_mistakes_are_told_at_the_users_line(call: Any, message: str) -> None:
     assert raised.value.loc is not None
     assert raised.value.loc.file == __file__
     assert raised.value.hint
+
+
+def test_types_of_one_example_are_not_those_of_all() -> None:
+    """f is written for one example; traced over its own annotation it would map over features."""
+    def norm(x: f32[3]) -> Any:
+        return (x * x).sum()
+
+    with pytest.raises(DlcError, match="argument 'x' has no annotation"):
+        dlc.trace(dlc.vmap(norm))
+    assert dlc.trace(dlc.vmap(norm), f32[5, 3]).outputs[0].shape == (5,)

@@ -75,8 +75,14 @@ def _push_fused(node: Node, tangents: Sequence[Any]) -> Any:
     return pushed if isinstance(node.type, TupleType) else pushed[0]
 
 
+def _batch_fused(node: Node, args: Sequence[Node], mapped: tuple[bool, ...], size: int) -> Any:
+    from dlc.ops.batching import batched_graph
+
+    return make(node.op, args, body=batched_graph(node.attrs["body"], mapped, size))
+
+
 FUSED = _higher("fused", _infer_fused, _eval_fused, "a group of operators that becomes one launch",
-                pull=_pull_fused, push=_push_fused)
+                pull=_pull_fused, push=_push_fused, batch=_batch_fused)
 
 
 def _infer_grad(*types: Any, body: Graph, count: int) -> Any:
