@@ -107,7 +107,8 @@ def unpool(n: int) -> Any:
                  output_size: Any = None) -> Node:
         size = spread(kernel_size, n)
         steps = steps_of(stride, size, n)
-        if any(k > s for k, s in zip(size, steps, strict=True)):
+        overlap = any(k > s for k, s in zip(size, steps, strict=True))
+        if overlap and tuple(indices.shape) == tuple(x.shape):
             raise Excluded(OVERLAP)
         return dlc.max_unpool(x, indices, size, steps, spread(padding, n), output_size)
 
