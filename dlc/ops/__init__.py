@@ -36,6 +36,7 @@ def operand_count(op: Op) -> int | None:
 
 
 from dlc.ops import (  # noqa: E402  the records need `register`
+    argsort,
     batching,
     contract,
     control,
@@ -66,8 +67,8 @@ from dlc.ops import numpy_calls as _numpy_calls  # noqa: E402
 _methods.install()
 _numpy_calls.install()
 
-__all__ = ["REGISTRY", "batching", "contract", "control", "convert", "cumulative", "elementwise",
-           "elementwise_bits", "elementwise_functions", "elementwise_special", "gather",
-           "gradient_rules", "higher", "leaf", "linalg_exp", "linalg_factor", "linalg_qr",
+__all__ = ["REGISTRY", "argsort", "batching", "contract", "control", "convert", "cumulative",
+           "elementwise", "elementwise_bits", "elementwise_functions", "elementwise_special",
+           "gather", "gradient_rules", "higher", "leaf", "linalg_exp", "linalg_factor", "linalg_qr",
            "linalg_solve", "linalg_spectral", "operand_count", "reduce", "register", "scatter",
            "sort", "view", "window"]

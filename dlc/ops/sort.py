@@ -1,4 +1,4 @@
-"""Order: a stable argsort as a routine; sort, top_k, median and quantile are compositions of it.
+"""Order: sort, top_k, median and quantile as compositions of argsort; positions in sorted arrays.
 
 NaN counts as larger than every number, as it does in max: ascending it comes last, descending
 first. Values are gathered through the permutation, so gradients of any order follow from gather.
@@ -15,123 +15,13 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import register
+from dlc.ops.argsort import ARGSORT, precedes
 from dlc.ops.convert import as_node, cast
 from dlc.ops.gather import take_along_axis
 from dlc.ops.reduce import Axes, any_, axes_of, axis_of
-from dlc.ops.routine import Routine, Workspace, filled, kernel_dtype
+from dlc.ops.routine import Routine, filled
 from dlc.ops.samples import spread
 from dlc.types import Type, bool_, f32, i32, u8
-
-# Runs of 8 by insertion, then merges of twice the width between the two halves of a workspace:
-# stable, and what is compared moves along with its place, so that every pass reads in order.
-_ARGSORT = """
-def argsort(x, order, keys, places, chunk):
-    home = chunk * $space
-    for row in range(chunk * $rows, min((chunk + 1) * $rows, $total)):
-        base = idiv(row, $inner) * $whole + imod(row, $inner)
-        for i in range($n):
-            key = x[base + i * $inner]
-            at = home + i
-            while at > home + i - (i & 7) and $goes_before:
-                keys[at] = keys[at - 1]
-                places[at] = places[at - 1]
-                at -= 1
-            keys[at] = key
-            places[at] = i32(i)
-        source = home
-        target = home + $n
-        width = 8
-        while width < $n:
-            low = 0
-            while low < $n:
-                middle = min(low + width, $n)
-                high = min(middle + width, $n)
-                a = source + low
-                b = source + middle
-                for at in range(target + low, target + high):
-                    left = a < source + middle
-                    if left and b < source + high:
-                        left = not $right_first
-                    if left:
-                        keys[at] = keys[a]
-                        places[at] = places[a]
-                        a += 1
-                    else:
-                        keys[at] = keys[b]
-                        places[at] = places[b]
-                        b += 1
-                low = high
-            old = source
-            source = target
-            target = old
-            width *= 2
-        for i in range($n):
-            order[base + i * $inner] = places[source + i]
-"""
-_CHUNKS = 64  # at most: each has a workspace of two rows
-
-
-def _precedes(a: str, b: str, type_: Type, descending: bool) -> str:
-    """Source of: `a` stands before `b` whatever their places; NaN is the largest."""
-    low, high = (b, a) if descending else (a, b)
-    if not type_.dtype.is_float:
-        return f"({low} < {high})"
-    return f"({low} < {high} or ({high} != {high} and {low} == {low}))"
-
-
-def _infer_argsort(x: Type, *, axis: int, descending: bool) -> Type:
-    if not 0 <= axis < x.ndim:
-        raise OpError(f"axis {axis} of {x.describe()}", f"axes are 0 .. {x.ndim - 1}")
-    if x.dtype is bool_:
-        raise OpError("bool has no kernel form", "cast to u8 first")
-    if not isinstance(descending, bool):
-        raise OpError(f"descending={descending!r}", "True or False")
-    return x.with_(dtype=i32, layout=None)
-
-
-def _eval_argsort(x: Any, *, axis: int, descending: bool) -> Any:
-    if not descending:
-        return np.argsort(x, axis, kind="stable")
-    # the order of the negated ranks: equal elements have equal ranks and keep their places
-    ordered = np.sort(x, axis)
-    moved, sorted_ = np.moveaxis(x, axis, -1), np.moveaxis(ordered, axis, -1)
-    rank = np.empty(moved.shape, np.int64)
-    for at in np.ndindex(moved.shape[:-1]):
-        rank[at] = np.searchsorted(sorted_[at], moved[at])
-    return np.moveaxis(np.argsort(-rank, -1, kind="stable"), -1, axis)
-
-
-def _emit_argsort(y: Node) -> Routine:
-    x, axis, descending = y.args[0].type, y.attrs["axis"], y.attrs["descending"]
-    n, inner = int(x.shape[axis]), math.prod(map(int, x.shape[axis + 1:]))
-    total = math.prod(map(int, x.shape[:axis])) * inner
-    rows = -(-total // _CHUNKS)
-    kind = x.with_(dtype=f32) if kernel_dtype(x) == "f32" else x
-    text = filled(
-        _ARGSORT, n=n, inner=inner, whole=n * inner, total=total, rows=rows, space=2 * n,
-        goes_before=_precedes("key", "keys[at - 1]", x, descending),
-        right_first=_precedes("keys[b]", "keys[a]", x, descending))
-    return Routine(text, -(-total // max(rows, 1)),
-                   (Workspace(kind.dtype, 2 * n), Workspace(i32, 2 * n)))
-
-
-def _sample_argsort() -> Iterator[Any]:
-    rng = np.random.default_rng(41)
-    for shape, axis, descending in (((7,), 0, False), ((3, 1), 1, True), ((4, 37), 1, True),
-                                    ((2, 19, 3), 1, False), ((70, 9), 0, True)):
-        yield (spread(rng, shape, -3, 3),), {"axis": axis, "descending": descending}
-    ties = rng.integers(-2, 3, (5, 33))
-    yield (ties.astype(np.int32),), {"axis": 1, "descending": True}
-    yield (ties.astype(np.uint8),), {"axis": 0, "descending": False}
-    special = np.array([1, np.nan, -np.inf, np.nan, np.inf, 0, -0.0, 1, -1, np.nan], np.float32)
-    for descending in (False, True):
-        yield (special,), {"axis": 0, "descending": descending}
-
-
-ARGSORT = register(Op(
-    "argsort", Kind.ROUTINE, _infer_argsort, _eval_argsort, None, _emit_argsort, _sample_argsort,
-    (), "the indices that sort along an axis, stable; NaN is the largest", gradient="none",
-    defaults=lambda x, **_: {"axis": x.ndim - 1, "descending": False}))
 
 
 def argsort(x: Any, axis: int = -1, descending: bool = False) -> Node:
@@ -141,8 +31,13 @@ def argsort(x: Any, axis: int = -1, descending: bool = False) -> Node:
     """
     node = as_node(x)
     axis = axis_of(node, axis, "argsort")
-    node = cast(node, u8) if node.dtype is bool_ else node
-    return make(ARGSORT, (node,), axis=axis, descending=descending)
+    return _first(node, axis, descending, int(node.shape[axis]))
+
+
+def _first(x: Node, axis: int, descending: bool, count: int) -> Node:
+    """The first `count` indices of the order along `axis`."""
+    plain = cast(x, u8) if x.dtype is bool_ else x
+    return make(ARGSORT, (plain,), axis=axis, descending=descending, count=count)
 
 
 def sort(x: Any, axis: int = -1, descending: bool = False) -> Node:
@@ -167,9 +62,7 @@ def top_k(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Node, N
     if not isinstance(k, int) or isinstance(k, bool) or not 0 <= k <= size:
         raise DlcError(f"top_k({describe(node)}): k = {k!r} of {size} along axis {axis}", here(),
                        f"k is a whole number, 0 .. {size}")
-    from dlc.ops.view import narrow
-
-    order = narrow(argsort(node, axis, descending=largest), axis, 0, k)
+    order = _first(node, axis, largest, k)
     return take_along_axis(node, order, axis, mode="clip"), order
 
 
@@ -236,6 +129,9 @@ def _between(ordered: Node, spoiled: Node, q: float, method: str,
     return reshape(where(spoiled, math.nan, flat), shape)
 
 
+_CHUNKS = 64
+
+
 # --- positions in sorted arrays -------------------------------------------------------------------
 
 _SEARCH = """
@@ -280,8 +176,8 @@ def _emit_search(y: Node) -> Routine:
     total = int(x.size)
     rows = math.prod(map(int, edges.shape[:-1]))
     per = max(1024, -(-total // _CHUNKS))
-    before = "not " + _precedes("value", "edge", x, False) if y.attrs["right"] else (
-        _precedes("edge", "value", x, False))
+    before = "not " + precedes("value", "edge", x, False) if y.attrs["right"] else (
+        precedes("edge", "value", x, False))
     text = filled(_SEARCH, per=per, total=total, each=max(1, total // max(rows, 1)),
                   n=int(edges.shape[-1]), left=before)
     return Routine(text, max(1, -(-total // per)))
