@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from dlc.graph import Build, Given, Graph, Kind, Node, Op, OpError, building, make
@@ -23,11 +24,15 @@ def _higher(name: str, infer: Any, eval_: Any, doc: str, **rules: Any) -> Op:
 
 def expanding(name: str, infer: Any, expand: Callable[..., Graph], doc: str) -> Op:
     """Register a transformation of a body: a node that means no more than its expansion."""
-    def evaluate(run: Run, *args: Any, **attrs: Any) -> Any:
+    @lru_cache(maxsize=64)
+    def expansion(attrs: tuple[tuple[str, Any], ...]) -> Graph:
         # apart from a build that is going on: evaluating a graph must not add to it
         with building(Build()):
-            graph = expand(**attrs)
-        return tuple(run(graph, args))
+            return expand(**dict(attrs))
+
+    def evaluate(run: Run, *args: Any, **attrs: Any) -> Any:
+        # in the body of a loop this runs in every iteration
+        return tuple(run(expansion(tuple(sorted(attrs.items()))), args))
 
     return _higher(name, infer, evaluate, doc, expand=expand)
 
