@@ -6,6 +6,7 @@ from dlc.compiler import Compiled, Loaded, compile
 from dlc.control import fori, scan
 from dlc.control import map_ as map
 from dlc.custom import custom_op
+from dlc.custom_check import check_op
 from dlc.errors import DlcError, hide_own_frames
 from dlc.evaluate import evaluate
 from dlc.gradient_rules import checkpoint, custom_gradient
@@ -244,7 +245,7 @@ __all__ = [
     "bitwise_xor", "bool_", "broadcast_arrays", "broadcast_to", "cast", "cbrt", "ceil",
     "checkpoint", "clip", "clz", "col2im", "compile", "concat", "cond", "conv", "conv_transpose",
     "copysign", "cos", "cosh", "count_nonzero", "cross", "cummax", "cummax_with_indices", "cummin",
-    "cummin_with_indices", "cumprod", "cumsum", "custom_gradient", "deg2rad", "diag", "diag_embed",
+    "cummin_with_indices", "cumprod", "cumsum", "check_op", "custom_gradient", "custom_op", "deg2rad", "diag", "diag_embed",
     "diagonal", "digamma", "divmod", "dot", "dynamic_slice", "dynamic_update_slice", "einsum",
     "entr", "erf", "erfc", "erfcx", "erfinv", "evaluate", "exp", "exp2", "expand_dims", "expm1",
     "eye", "f16", "f32", "f64", "flip", "floor", "floor_divide", "fmod", "fori", "frac", "frexp",

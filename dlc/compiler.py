@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from dlc import env
 from dlc.errors import DlcError, here, nearest
 from dlc.evaluate import Specialized, fit
+from dlc.custom_errors import users_error
 from dlc.graph import Graph, Node
 from dlc.init import initial_values
+from dlc.ops import REGISTRY
 from dlc.program import Kernel, Program
 from dlc.task import Task
 from dlc.trace import graph_variables, trace
@@ -45,7 +47,10 @@ class Source:
         """Where its Program is kept on disk: found by the text of the graphs."""
         from dlc.runtime.kept import KeptProgram
 
-        options = {"target": target, "isa": isa, "meta": self.meta}
+        # a custom operator's function is no part of the graphs' text
+        functions = {name: op.functions for name, op in REGISTRY.items() if op.functions and any(
+            f" {name}(" in text for text in self.texts.values())}
+        options = {"target": target, "isa": isa, "meta": self.meta, "functions": functions}
         return KeptProgram(self.name, self.texts, options)
 
 
@@ -107,9 +112,15 @@ class Compiled:
         Raises DlcError for an unknown device.
         """
         from dlc import runtime
+        from dlc.runtime.workers import CompileError
 
         try:
             running = runtime.load(self.program, device, threads)
+        except CompileError as problem:
+            users = users_error(str(problem), self.program)
+            if users is None:
+                raise
+            raise users from None
         except ValueError as problem:
             raise DlcError(str(problem), here()) from None
         for name, value in self.source.initial(seed).items():

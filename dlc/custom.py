@@ -70,7 +70,7 @@ class CustomOperator:
         """Stop the step when the function failed, with the line on which it did."""
         if not fault.type.size:
             return
-        code = max_(fault)
+        code = max_(fault) if fault.ndim else fault
         for line in self.text.failing():
             place = self.text.place(line)
             note_check(eq(code, line), f"{self.op.name}: an index is out of range, or an error is "

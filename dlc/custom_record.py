@@ -110,7 +110,7 @@ class ArrayRules:
             raise OpError(f"{len(types)} operands and {len(results)} results for a function of "
                           f"{len(self.text.parameters)} arrays")
         full = [r.with_(shape=(*head[:extra], *r.shape), layout=None) for r in results]
-        return TupleType((*full, Type(i32, (math.prod(head),))))
+        return TupleType((*full, Type(i32, head)))
 
     def eval(self, *arrays: Any, lead: int, **attrs: Any) -> Any:
         extra = lead - self.parallel
@@ -134,7 +134,7 @@ class ArrayRules:
         numbers = [_literal(y.attrs[word]) for word in self.text.keywords]
         head = f"def {self.name}({', '.join([*read, *written, 'fault', 'chunk'])}):"
         call = f"    {self.text.name}({', '.join([*views, *numbers])})"
-        return Routine(f"{head}\n{call}\n", int(fault.shape[0]), raises=True)
+        return Routine(f"{head}\n{call}\n", fault.size, raises=True)
 
     def pull(self, node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
         """The user's gradient rule; over the axes that vmap added, the rule itself under vmap."""

@@ -25,6 +25,16 @@ from dlc.errors import DlcError, Loc, here
 from dlc.source import definition
 
 MODULES = {"math", "numpy", "builtins"}
+BUILTINS = {"abs", "bool", "divmod", "enumerate", "float", "int", "len", "max", "min", "pow",
+            "range", "round", "sum", "zip"}
+# What a kernel can't hold: memory of its own, other functions' frames, text.
+REFUSED: dict[type, str] = {
+    ast.Import: "an import", ast.ImportFrom: "an import", ast.Try: "try", ast.With: "with",
+    ast.Lambda: "a lambda", ast.FunctionDef: "a function inside", ast.ClassDef: "a class",
+    ast.List: "a list", ast.Dict: "a dict", ast.Set: "a set", ast.JoinedStr: "an f-string",
+    ast.ListComp: "a comprehension", ast.DictComp: "a comprehension", ast.SetComp:
+    "a comprehension", ast.GeneratorExp: "a generator", ast.Global: "global",
+    ast.Nonlocal: "nonlocal", ast.Starred: "a starred value"}
 
 
 @dataclass(eq=False)
@@ -99,6 +109,7 @@ class _Writer:
         self.known[id(function)] = name
         tree, first = _definition(self.operator, function)
         file = function.__code__.co_filename
+        _check_body(self.operator, function, tree, file, first)
         outside = _outside(function)
         renamed = {word: self.global_name(function, word, value)
                    for word, value in outside.items()}
@@ -205,6 +216,29 @@ def _definition(operator: str, function: Any) -> tuple[ast.FunctionDef, int]:
     if ast.get_docstring(tree) is not None:
         tree.body = tree.body[1:] or [ast.copy_location(ast.Pass(), tree.body[0])]
     return tree, first
+
+
+def _check_body(operator: str, function: Any, tree: ast.FunctionDef, file: str,
+                first: int) -> None:
+    """Raise DlcError for what no kernel can hold, at its line."""
+    code = function.__code__
+    known = {*code.co_varnames, *code.co_freevars, *function.__globals__, *BUILTINS,
+             function.__name__}
+    body = tree.body
+    # what is raised, and an assertion's words, are left out of the text
+    words = [r.exc if isinstance(r, ast.Raise) else r.msg for s in body for r in ast.walk(s)
+             if isinstance(r, (ast.Raise, ast.Assert))]
+    raised = {n for word in words if word is not None for n in ast.walk(word)}
+    for node in (n for statement in body for n in ast.walk(statement)):
+        what = REFUSED.get(type(node), "") if node not in raised else ""
+        if isinstance(node, ast.Name) and node.id not in known and node not in raised:
+            what = f"the name {node.id}"
+        if what:
+            line = getattr(node, "lineno", 1)
+            raise DlcError(f"custom operator {operator}: {function.__name__} uses {what}",
+                           Loc(file, line + first - 1, getattr(node, "col_offset", -1)),
+                           "it may use what Numba compiles without memory of its own: numbers, "
+                           "tuples, loops, indexing, math and " + ", ".join(sorted(BUILTINS)))
 
 
 def _outside(function: Any) -> dict[str, Any]:

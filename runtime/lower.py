@@ -376,11 +376,12 @@ def _closure(library: Collector) -> list[Collector]:
 
 
 def _reason(error: NumbaError) -> str:
-    """Numba's message without its advice and internal frames."""
-    kept = []
+    """Numba's message without its advice and internal frames, but with every place it names."""
+    kept: list[str] = []
     for line in str(error).splitlines():
         noise = ("During:", "This error may", "Failed in", "There are", "  - ", "Overload of")
-        if line.strip() and not line.strip().startswith(noise):
+        if line.strip() and not line.strip().startswith(noise) and (
+                len(kept) < 12 or 'File "<kernel' in line):
             kept.append(line.rstrip())
-    return "\n".join(kept[:12])
+    return "\n".join(kept)
 

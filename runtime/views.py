@@ -32,8 +32,9 @@ from numba.core.untyped_passes import (
 )
 from numba.np import arrayobj, npyimpl
 
+from dlc.program import Kernel
 from dlc.runtime import passes_numba
-from dlc.runtime.lower import NUMBA, Toolchain, compile_flags
+from dlc.runtime.lower import NUMBA, LowerError, Toolchain, compile_flags
 
 nb: Any = numba_types
 VIEWED = ("f32", "f64", "i32", "i64", "u32", "u8", "bool")
@@ -146,6 +147,15 @@ class ViewToolchain(Toolchain):
         flags = compile_flags()
         flags.boundscheck = True
         return flags
+
+    def module(self, kernel: Kernel, symbol: str) -> Any:
+        """The module of `kernel`. Numba's own failures, too, are the fault of the user's text."""
+        try:
+            return super().module(kernel, symbol)
+        except LowerError:
+            raise
+        except Exception as error:
+            raise LowerError(f"{type(error).__name__}: {error}") from None
 
     def view_template(self, name: str, readonly: bool) -> Any:
         def kind(count: int) -> Any:

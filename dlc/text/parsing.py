@@ -213,7 +213,8 @@ class _Reader:
     def operator(self, name: str, at: ast.AST) -> Op:
         if name not in REGISTRY or name == "input":
             known = [*REGISTRY, *self.functions]
-            raise TextError(f"there is no operator {name}{nearest(name, known)}", at)
+            raise TextError(f"there is no operator {name}{nearest(name, known)}; a custom one must "
+                            "be defined before its text is read", at)
         return REGISTRY[name]
 
     def attributes(self, op: Op, tree: ast.Call, type_: Type | None) -> dict[str, Any]:
