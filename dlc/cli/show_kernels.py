@@ -3,35 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import indent
 
 from dlc.cli.paper import flops, lines_of, paint, plural, python, shorten, size, width
 from dlc.cli.show import totals
-from dlc.program import Entry, Launch, Program, Segment
+from dlc.program import Entry, Launch, Loop, Program, Segment, Step
+
+INDENT = "    "
 
 
 def kernels(program: Program, entries: Sequence[Entry]) -> None:
-    """Print the launches of `entries`; a kernel that was printed is named by its launch."""
+    """Print the launches of `entries`; a kernel that was printed is named by its launch. What a
+    loop or a branch runs stands indented below it."""
     shown: dict[int, str] = {}
     for entry in entries:
-        for number, launch in enumerate(entry.flat):
-            place = f"{number + 1}" if len(entries) == 1 else f"{entry.name} {number + 1}"
-            print()
-            print(headline(place, len(entry.flat), launch))
-            for depth, stage in enumerate(launch.stages):
-                print(stage_line(program, launch, depth, stage, shown))
-            new = [s.kernel for stage in launch.stages for s in stage if s.kernel not in shown]
-            for kernel in dict.fromkeys(new):
-                shown[kernel] = place
-                print()
-                python(program.kernels[kernel].text.strip("\n"))
+        listing = Listing(program, entry, f"{entry.name} " if len(entries) > 1 else "", shown)
+        listing.steps(entry.launches, 0)
     print()
     for entry in entries:
         print(f"{entry.name}: {totals(program, entry)}")
 
 
-def headline(place: str, count: int, launch: Launch) -> str:
+@dataclass
+class Listing:
+    """The launches of one entry on their way to paper; `shown` says where a kernel was printed."""
+
+    program: Program
+    entry: Entry
+    prefix: str
+    shown: dict[int, str]
+    number: int = 0
+
+    def steps(self, steps: Sequence[Step], depth: int) -> None:
+        """Launches, loops and branches, `depth` levels inside others."""
+        for step in steps:
+            if isinstance(step, Launch):
+                self.launch(step, depth)
+                continue
+            print()
+            if isinstance(step, Loop):
+                print(control_line(f"scan {step.name} in range({step.count}):", step.lines, depth))
+                self.steps(step.launches, depth + 1)
+                continue
+            print(control_line(f"if {step.name}:", step.lines, depth))
+            self.steps(step.then, depth + 1)
+            print()
+            print(control_line("else:" if step.otherwise else "else: nothing", (), depth))
+            self.steps(step.otherwise, depth + 1)
+
+    def launch(self, launch: Launch, depth: int) -> None:
+        """Headline, stages, and the kernels that were not printed yet."""
+        self.number += 1
+        place = f"{self.prefix}{self.number}"
+        print()
+        print(headline(place, len(self.entry.flat), launch, INDENT * depth))
+        for at, stage in enumerate(launch.stages):
+            print(INDENT * depth + stage_line(self.program, launch, at, stage, self.shown))
+        new = [s.kernel for stage in launch.stages for s in stage if s.kernel not in self.shown]
+        for kernel in dict.fromkeys(new):
+            self.shown[kernel] = place
+            print()
+            python(indent(self.program.kernels[kernel].text.strip("\n"), INDENT * depth))
+
+
+def control_line(text: str, lines: tuple[str, ...], depth: int) -> str:
+    """`scan step in range(28):` and the user's lines."""
+    left = INDENT * depth + text
+    room = max(width() - len(left) - 2, 20)
+    return (paint(left, "bold") + "  " + paint(shorten(lines_of(lines), room), "cyan")).rstrip()
+
+
+def headline(place: str, count: int, launch: Launch, before: str = "") -> str:
     """`launch 4/26  conv_tanh  models/lenet.py:9  15.7 Mflop  1.3 MiB`, with a rule to the edge."""
-    left = f"── {place}/{count} {launch.name} "
+    left = f"{before}── {place}/{count} {launch.name} "
     right = f" {flops(launch.flops)}, {size(launch.bytes)}"
     places = shorten(lines_of(launch.lines), max(width() - len(left) - len(right) - 2, 20))
     rule = "─" * max(width() - len(left) - len(places) - len(right) - 1, 1)

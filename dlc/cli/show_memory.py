@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from dlc.cli.paper import paint, plural, shorten, size, width
-from dlc.program import Buffer, Entry, Program
+from dlc.program import Buffer, Entry, Launch, Loop, Program, Step
 
 PERSISTENT = ("parameter", "state")
 MARKS = {"parameter": "p", "state": "s", "input": "i", "activation": "a", "workspace": "w",
@@ -25,6 +25,8 @@ def memory(program: Program, entries: Sequence[Entry]) -> None:
         print()
         print(paint(f"{entry.name}: {plural(len(entry.flat), 'launch')}; a life is the first "
                     "and last launch that needs it", "bold"))
+        for line in control_lines(entry.launches, 0)[1]:
+            print(line)
         table(buffers, names_of(entry), entry)
         print()
         sums(buffers, len(entry.flat))
@@ -36,6 +38,28 @@ def memory(program: Program, entries: Sequence[Entry]) -> None:
     print(f"peak {program.peak_bytes:,} bytes ({size(program.peak_bytes)}), the most alive at once "
           f"{bound:,}:\n{over:.1f} % above the lower bound of this order, over all "
           f"{plural(len(program.entries), 'entry').replace('entrys', 'entries')}")
+
+
+def control_lines(steps: Sequence[Step], at: int, depth: int = 0) -> tuple[int, list[str]]:
+    """The number of launches in `steps`, and which of them loops and branches run: the loops as
+    `scan step in range(28): launches 4-6`, what is inside others indented."""
+    lines: list[str] = []
+    start = at
+    for step in steps:
+        if isinstance(step, Launch):
+            at += 1
+            continue
+        inside: list[str] = []
+        first = at + 1
+        for part in (step.launches,) if isinstance(step, Loop) else (step.then, step.otherwise):
+            count, more = control_lines(part, at, depth + 1)
+            at, inside = at + count, inside + more
+        what = f"scan {step.name} in range({step.count})" if isinstance(step, Loop) else (
+            f"if {step.name}")
+        lines.append(f"{'    ' * depth}{what}: " +
+                     (f"launches {first}-{at}" if at >= first else "no launches"))
+        lines += inside
+    return at - start, lines
 
 
 def buffers_of(program: Program, entry: Entry) -> list[Buffer]:
@@ -63,11 +87,18 @@ def table(buffers: Sequence[Buffer], names: dict[tuple[int, str], list[str]],
     for buffer, place in zip(buffers, places, strict=True):
         named = names.get((buffer.offset, str(buffer.type)), [])
         plain = buffer.category not in (*PERSISTENT, "input", "workspace")
-        name = named.pop(0) if plain and named else buffer.name
+        name = (named.pop(0) if plain and named else buffer.name) + movement(buffer)
         left = f"{buffer.offset:#9x} {size(buffer.bytes):>10} {life(buffer, entry):>7}  "
         room = max(width() - len(left) - 12 - edge, NAME)
         what = paint(f"{buffer.category:10}", STYLES.get(buffer.category, "dim"))
         print(f"{left}{what} {shorten(name, room):{room}} {paint(place, 'dim')}".rstrip())
+
+
+def movement(buffer: Buffer) -> str:
+    """How loops move a value: ` +8192 an iteration`, ` or +4096` in every second one."""
+    strides = [f" {s:+}" for s in buffer.strides if s]
+    swaps = [f" or {s:+}" for s in buffer.swaps if s]
+    return "".join(strides) + (" an iteration" if strides else "") + "".join(swaps)
 
 
 def line_of(buffer: Buffer, entry: Entry) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dlc.graph import Graph, Kind, Node
-from dlc.ops import higher
+from dlc.ops import higher, view
 from dlc.ops.axes import carried, classes_of
 from dlc.ops.control import COND, SCAN
 from dlc.passes.components import components
@@ -45,7 +45,9 @@ def only_pointwise(body: Graph, twin: Node, result: Node) -> bool:
     for node in body.nodes():
         if not any(a in reached for a in node.args):
             continue
-        if node.op.kind is not Kind.ELEMENTWISE or len(carried(node, node.args[0])) != twin.ndim:
+        if len(carried(node, node.args[0])) != twin.ndim and not is_copy(node):
+            return False
+        if node.op.kind is not Kind.ELEMENTWISE and not is_copy(node):
             return False
         reached.add(node)
     # every store that depends on the operand runs in the loop that overwrites it
@@ -53,6 +55,11 @@ def only_pointwise(body: Graph, twin: Node, result: Node) -> bool:
     classes = classes_of(body.nodes())
     same = all(classes.of(o) == classes.of(twin) for o in (*touched, result))
     return same and one_layer(body, [*touched, result]) and alone(body, twin, result)
+
+
+def is_copy(node: Node) -> bool:
+    """Whether the node is its operand again, under another name: see dlc/passes/separate.py."""
+    return node.op is view.RESHAPE and same_place(node.args[0], node)
 
 
 def one_layer(body: Graph, outputs: Iterable[Node]) -> bool:

@@ -87,7 +87,7 @@ def order_body(graph: Graph, replaces: Replaces, level: Level,
     pairs = {graph.outputs[at]: old for at, old in replaces.items()
              if graph.outputs[at] is not old}
     home = in_place_updates(launches, before, pairs)
-    starts = starts_to_copy(graph, launches, home)
+    starts = starts_to_copy(graph, before, home)
     if starts:
         return order_body(copy_starts(graph, starts), replaces, level, single)
     missing = {at for at in replaces if graph.outputs[at] in pairs
@@ -205,21 +205,27 @@ def copy_late(graph: Graph, late: Iterable[int]) -> Graph:
     return graph.with_outputs(outputs)
 
 
-def starts_to_copy(graph: Graph, launches: Sequence[Node],
+def starts_to_copy(graph: Graph, before: dict[Node, set[Node]],
                    home: Mapping[Node, Node]) -> set[tuple[Node, int]]:
-    """The carries of loops that do not start in a value which the loop may overwrite."""
+    """The carries of loops that do not start in a value which the loop may overwrite: one that a
+    launch made for it, and that nobody else reads later. Adds to `before` what must read it first.
+    """
     kept = set(graph.outputs)
-    reads_of: dict[Node, int] = {}
-    for n in launches:
-        for a in n.args:
-            reads_of[a] = reads_of.get(a, 0) + 1
     homed = {(launch_of(v), v.attrs["index"]): old for v, old in home.items()
              if v.op is higher.ITEM and launch_of(v).op is SCAN}
     found = set()
-    for n in launches:
+    for n in list(before):
+        taken: set[Node] = set()
         for i, a in enumerate(n.args[:n.attrs["carries"]] if n.op is SCAN else ()):
-            own = is_launch(launch_of(a)) and reads_of[a] == 1 and a not in kept
-            if not own and homed.get((n, i)) is not a:
+            if homed.get((n, i)) is a:
+                continue
+            uses = sum(x is a for x in n.args[n.attrs["carries"]:])
+            own = is_launch(launch_of(a)) and a not in kept and a not in taken and not uses
+            others = {m for m in before if m is not n and reads(m, a)}
+            if own and not any(reaches(before, m, n) for m in others):
+                before[n] |= others
+                taken.add(a)
+            else:
                 found.add((n, i))
     return found
 
