@@ -205,7 +205,7 @@ def _emit_argsort(y: Node) -> Routine:
         text = filled(_SELECT, **words, before_last=precedes(
             "key", f"keys[home + {count - 1}]", x, descending))
         spaces: tuple[Workspace, ...] = (Workspace(kind, count), Workspace(i32, count))
-    elif n >= 64 * _DIGITS[kind.name]:
+    elif n >= 16 * _DIGITS[kind.name]:
         text, spaces = _radix(kind, n, descending, words)
     else:
         text = filled(_MERGE, **words, space=2 * n,

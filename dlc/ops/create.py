@@ -83,6 +83,8 @@ def linspace(start: float, stop: float, count: int = 50, endpoint: bool = True,
     """
     if not isinstance(count, int) or count < 0:
         raise DlcError(f"linspace: {count!r} numbers", here(), "a count is 0, 1, 2, ...")
+    if not all(isinstance(v, (int, float, np.integer, np.floating)) for v in (start, stop)):
+        raise DlcError(f"linspace({start!r}, {stop!r})", here(), "takes Python numbers")
     values = np.linspace(start, stop, count, endpoint=endpoint)
     return leaf.array(values.astype(dtype.numpy), Type(dtype, (count,)))
 

@@ -90,6 +90,19 @@ def median(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
     return quantile(x, 0.5, axis, keepdims)
 
 
+def mode(x: Any, axis: int = -1) -> Node:
+    """The most frequent element of x along `axis`; of several the smallest."""
+    from dlc.ops.rearrange import moveaxis
+    from dlc.ops.reduce import argmax
+    from dlc.ops.view import reshape
+
+    node = as_node(x)
+    ordered = sort(moveaxis(node, axis_of(node, axis, "mode"), -1))
+    count = searchsorted(ordered, ordered, "right") - searchsorted(ordered, ordered)
+    place = argmax(count, -1, keepdims=True)
+    return reshape(take_along_axis(ordered, place, mode="clip"), tuple(ordered.shape[:-1]))
+
+
 def _sorted_last(x: Node, axis: Axes, keepdims: bool) -> tuple[Node, Node, tuple[int, ...]]:
     """x sorted over `axis` in one last axis; where it holds a NaN; the result's shape."""
     from dlc.ops.view import reshape, transpose

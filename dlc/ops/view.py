@@ -12,7 +12,7 @@ from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, check_shape, describe, make
 from dlc.ops import batch_rules, register
 from dlc.ops.access import Access, Condition, Divides, Index, Piece, Within
-from dlc.ops.convert import as_node
+from dlc.ops.convert import as_node, common_type
 from dlc.ops.reduce import Axes, axes_of, check_axes
 from dlc.ops.samples import spread
 from dlc.types import Type
@@ -74,7 +74,11 @@ def reshape(x: Any, *shape: Any) -> Node:
     Raises DlcError when sizes do not agree or two dimensions are -1.
     """
     node = as_node(x)
-    dims = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    listed = len(shape) == 1 and isinstance(shape[0], (tuple, list))
+    dims = tuple(shape[0]) if listed else shape
+    if not all(isinstance(d, (int, np.integer)) for d in dims):
+        raise DlcError(f"reshape({describe(node)}): shape {dims}", here(),
+                       "a shape is whole numbers; one of them may be -1")
     if sum(d == -1 for d in dims) > 1:
         raise DlcError(f"reshape({describe(node)}): two dimensions of {dims} are -1", here())
     if -1 in dims:
@@ -110,10 +114,14 @@ TRANSPOSE = _view(
     batch=batch_rules.transpose)
 
 
-def transpose(x: Any, axes: Sequence[int] | None = None) -> Node:
-    """x with its axes in the order `axes`; None reverses them."""
+def transpose(x: Any, *axes: Any) -> Node:
+    """x with its axes in the given order, one sequence or several numbers; none reverses them."""
     node = as_node(x)
-    order = tuple(range(node.ndim))[::-1] if axes is None else tuple(axes)
+    given = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes
+    order = tuple(given) if given else tuple(range(node.ndim))[::-1]
+    if not all(isinstance(a, (int, np.integer)) for a in order):
+        raise DlcError(f"transpose({describe(node)}): axes {order}", here(),
+                       "axes are whole numbers")
     order = tuple(a + node.ndim if -node.ndim <= a < 0 else a for a in order)
     return node if order == tuple(range(node.ndim)) else make(TRANSPOSE, (node,), axes=order)
 
@@ -342,8 +350,8 @@ CONCAT = register(Op("concat", Kind.VIEW, _infer_concat,
 
 
 def concat(xs: Sequence[Any], axis: int = 0) -> Node:
-    """Arrays of one dtype, joined along `axis`."""
-    nodes = [as_node(x) for x in xs]
+    """Arrays joined along `axis`; dtypes are promoted."""
+    nodes = common_type("concat", *map(as_node, xs))
     if not nodes:
         raise DlcError("concat of no arrays", here(), "give at least one")
     axis = axis + nodes[0].ndim if axis < 0 else axis

@@ -70,7 +70,8 @@ def test_writes_as_numpy(name: str, mode: str) -> None:
     v = rng.normal(size=x[key].shape).astype(np.float32)
     want = x.copy()
     FOLDS[mode](want, key, v)
-    graph = dlc.trace(lambda x, v: getattr(x.at[key], mode)(v), Type(f32, shape), Type(f32, v.shape))
+    graph = dlc.trace(lambda x, v: getattr(x.at[key], mode)(v), Type(f32, shape),
+                      Type(f32, v.shape))
     np.testing.assert_allclose(dlc.evaluate(graph, x, v), want, rtol=1e-6)
 
 

@@ -65,6 +65,10 @@ SAME: dict[str, Pair] = {
     "arange step": ((3,), lambda m, x: x * m.arange(5, -1, -2)),
     "linspace": ((3,), lambda m, x: x * m.linspace(-1, 2, 3)),
     "linspace open": ((3,), lambda m, x: x * m.linspace(-1, 2, 3, endpoint=False)),
+    "transpose": ((2, 3, 4), lambda m, x: x.transpose(2, 0, 1) + x.transpose((2, 0, 1))),
+    "reshape": ((2, 3), lambda m, x: x.reshape(np.int64(3), -1)),
+    "concat promotes": ((2, 3), lambda m, x: m.concatenate([x, np.ones((1, 3), np.int32)], 0)),
+    "negative axes": ((2, 3), lambda m, x: x.sum(np.int64(-1)) + x.sum((-1,))),
     "meshgrid": ((3,), lambda m, x: m.stack(m.meshgrid(x, x * 2, indexing="ij"), 0)),
     "meshgrid xy": ((3,), lambda m, x: m.stack(m.meshgrid(x, x[:2]), -1)),
     "meshgrid of three": ((3,), lambda m, x: m.stack(m.meshgrid(x, x[:2], x), 0)),
@@ -146,6 +150,12 @@ def test_pixel_shuffle() -> None:
     (lambda x: dlc.nn.pixel_shuffle(x[None], 2), "C a multiple of 4"),
     (lambda x: dlc.arange(0, 3, 0), "step 0"),
     (lambda x: dlc.meshgrid(x), "takes vectors"),
+    (lambda x: dlc.linspace(x, 1), "takes Python numbers"),
+    (lambda x: x.reshape(2.0, 4), "whole numbers"),
+    (lambda x: x.transpose(0.5, 1), "axes are whole numbers"),
+    (lambda x: x.transpose(0, 0), "no permutation"),
+    (lambda x: x.sum(0.5), "an axis is a whole number"),
+    (lambda x: dlc.concat([x, x[0]]), "differ beside axis"),
 ])
 def test_refusals(function: Callable[[Any], Any], says: str) -> None:
     with pytest.raises(DlcError, match=says):

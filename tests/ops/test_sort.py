@@ -77,6 +77,11 @@ def test_median_with_nan() -> None:
                                   [[2.5], [np.nan]])
 
 
+def test_mode() -> None:
+    x = np.array([[2, 7, 2, 7, 1], [3, 3, 0, 0, 0]], np.int32)
+    np.testing.assert_array_equal(compiled(lambda x: dlc.mode(x, 1), x), [2, 0])
+
+
 def test_gradients_go_back_through_the_permutation() -> None:
     """Of sum(w * sort(x)^2): the gradient is 2 w' x, its product with a direction 2 w' v."""
     x, v = np.array([3.0, 1.0, 2.0]), np.array([1.0, 10.0, 100.0])
