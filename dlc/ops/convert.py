@@ -146,11 +146,11 @@ def cast(x: Any, kind: Any) -> Node:
     """
     from dlc.ops.elementwise import CAST, convert_array
 
-    node = as_node(x)
     try:
         kind = dtype(kind)
     except DTypeError as problem:
-        raise DlcError(f"cast of {describe(node)}: {problem}", here()) from None
+        raise DlcError(f"cast of {describe(as_node(x))}: {problem}", here()) from None
+    node = as_node(x, kind)
     if node.dtype is kind:
         return node
     if node.op is leaf.CONSTANT:
