@@ -94,6 +94,9 @@ def run(group: str, names: Sequence[str], counts: Tally) -> list[tuple[Any, ...]
     fit = []
     for name in names:
         harness = harnesses()[group][name]
+        if "sort_inf_nan" in name:
+            counts.leave_out("JAX orders NaNs by their sign, dlc and NumPy put all of them last")
+            continue
         try:
             arrays = arrays_of(harness)
             want = expected(harness, arrays)
