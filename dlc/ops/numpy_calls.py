@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops import contract, elementwise
+from dlc.ops import contract, elementwise, elementwise_functions
 
 # NumPy's name -> dlc's, where they differ
 NAMES = {"absolute": "abs", "rint": "round", "concatenate": "concat", "amax": "max",
@@ -24,19 +24,20 @@ NAMES = {"absolute": "abs", "rint": "round", "concatenate": "concat", "amax": "m
 
 
 @lru_cache(maxsize=1)
-def operators() -> dict[str, Callable[..., Node]]:
+def operators() -> dict[str, Callable[..., Any]]:
     """NumPy's ufunc of each operator -> dlc's function."""
     e = elementwise
     return {
         "add": e.add, "subtract": e.sub, "multiply": e.mul, "divide": e.div,
-        "floor_divide": e.floordiv, "remainder": e.rem, "power": e.power,
+        "floor_divide": e.floordiv, "divmod": elementwise_functions.divmod_,
+        "remainder": e.rem, "power": e.power,
         "matmul": contract.matmul, "equal": e.eq, "not_equal": e.ne, "less": e.lt,
         "less_equal": e.le, "greater": e.gt, "greater_equal": e.ge, "bitwise_and": e.and_,
         "bitwise_or": e.or_, "bitwise_xor": e.xor, "left_shift": e.shl, "right_shift": e.shr,
     }
 
 
-def array_ufunc(self: Node, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Node:
+def array_ufunc(self: Node, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
     """What NumPy calls for `array + node` and for numpy.exp(node)."""
     function = operators().get(ufunc.__name__)
     if method == "__call__" and function is not None and not options:
