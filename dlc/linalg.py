@@ -13,7 +13,7 @@ from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
 from dlc.linalg_norms import cond, matrix_norm, norm, vector_norm
 from dlc.ops.contract import matmul, swap
-from dlc.ops.convert import as_node, broadcast_to, cast, promoted
+from dlc.ops.convert import as_node, broadcast_to, cast, common_type
 from dlc.ops.elementwise import and_, exp, isfinite, not_, where
 from dlc.ops.gather import note_check
 from dlc.ops.linalg_exp import EXPM
@@ -79,7 +79,7 @@ def _system(what: str, a: Any, b: Any) -> tuple[Node, Node, bool]:
     """Operands of one dtype and equal leading axes, and whether b is a vector."""
     x, y = _matrices(what, a, square=True), as_node(b)
     y = y if y.dtype.is_float else cast(y, f32)
-    x, y = promoted(what, x, y)
+    x, y = common_type(what, x, y)
     vector = y.ndim == 1
     y = reshape(y, (*y.shape, 1)) if vector else y
     if y.ndim < 2 or int(y.shape[-2]) != int(x.shape[-1]):

@@ -14,7 +14,7 @@ from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import batch_rules, register
 from dlc.ops.access import Access, Condition, Contraction, Divides, Index, Phase, Piece, Within
-from dlc.ops.convert import as_node, broadcast_to, promoted
+from dlc.ops.convert import as_node, broadcast_to, common_type
 from dlc.ops.samples import spread
 from dlc.ops.view import flip, reshape, transpose
 from dlc.types import Type, bool_
@@ -77,7 +77,7 @@ def matmul(a: Any, b: Any) -> Node:
     if x.ndim == 0 or y.ndim == 0:
         raise DlcError(f"matmul({describe(x)}, {describe(y)}): an operand is a scalar", here(),
                        "use * to scale")
-    x, y = promoted("matmul", x, y)
+    x, y = common_type("matmul", x, y)
     left = reshape(x, (1, *x.shape)) if x.ndim == 1 else x
     right = reshape(y, (*y.shape, 1)) if y.ndim == 1 else y
     out = _matmul_stacks(left, right)

@@ -77,7 +77,7 @@ def operands(op_name: str, *values: Any) -> list[Node]:
     full = [as_node(v, common) if isinstance(v, (bool, int, float)) else next(found)
             for v in values]
     shape = broadcast_shape(op_name, full)
-    return [broadcast_to(n, shape) for n in promoted(op_name, *full)]
+    return [broadcast_to(n, shape) for n in common_type(op_name, *full)]
 
 
 def common_type(op_name: str, *nodes: Node) -> list[Node]:
@@ -87,15 +87,6 @@ def common_type(op_name: str, *nodes: Node) -> list[Node]:
     except DTypeError as problem:
         raise DlcError(f"{op_name}({', '.join(map(describe, nodes))}): {problem}", here()) from None
     return [cast(n, kind) for n in nodes] if kind is not None else []
-
-
-def promoted(what: str, *nodes: Node) -> list[Node]:
-    """`nodes` in their common dtype. Raises DlcError at the user's line when they have none."""
-    try:
-        kind = _common_dtype(nodes)
-    except DTypeError as problem:
-        raise DlcError(f"{what}({', '.join(map(describe, nodes))}): {problem}", here()) from None
-    return [cast(n, kind or f32) for n in nodes]
 
 
 def _common_dtype(nodes: Sequence[Node]) -> DType | None:

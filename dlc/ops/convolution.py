@@ -8,7 +8,7 @@ from typing import Any
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
 from dlc.ops.contract import CONV
-from dlc.ops.convert import as_node, promoted
+from dlc.ops.convert import as_node, common_type
 from dlc.ops.view import flip, reshape, transpose
 
 PerAxis = int | Sequence[int]
@@ -90,7 +90,7 @@ def _operands(what: str, x: Any, w: Any, groups: Any) -> tuple[Node, Node, int]:
         raise DlcError(f"{what}({describe(a)}, {describe(b)}): ranks {a.ndim} and {b.ndim}",
                        here(), "input [N, C, S...] and kernel have one rank, of at least 3")
     whole_numbers(what, 1, 1, groups=groups)
-    a, b = promoted(what, a, b)
+    a, b = common_type(what, a, b)
     return a, b, a.ndim - 2
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
-from dlc.ops.convert import as_node, broadcast_to, cast, promoted
+from dlc.ops.convert import as_node, broadcast_to, cast, common_type
 from dlc.ops.elementwise import abs_, clip, floor, round_, where
 from dlc.ops.gather import GATHER
 from dlc.ops.leaf import iota
@@ -62,7 +62,7 @@ def _operands(x: Any, grid: Any) -> tuple[Node, Node]:
     if not a.dtype.is_float or not b.dtype.is_float or 0 in a.shape[2:]:
         raise DlcError(f"grid_sample({describe(a)}, {describe(b)})", here(),
                        "both hold floats, and the image has elements")
-    a, b = promoted("grid_sample", a, b)
+    a, b = common_type("grid_sample", a, b)
     return a, b
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops.convert import as_node, promoted
+from dlc.ops.convert import as_node, common_type
 from dlc.ops.einsum import LETTERS, Term, arranged, contract_pair, einsum
 from dlc.ops.elementwise import mul
 from dlc.ops.view import concat, reshape, slice_
@@ -56,7 +56,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2, what: str = "tensordot") -> Node:
                            "axes that are summed together have one size")
     free_x = [i for i in range(x.ndim) if i not in left]
     free_y = [j for j in range(y.ndim) if j not in right]
-    x, y = promoted(what, x, y)
+    x, y = common_type(what, x, y)
     labels = {("x", i): str(n) for n, i in enumerate((*left, *free_x))}
     labels |= {("y", j): labels["x", i] for i, j in zip(left, right, strict=True)}
     labels |= {("y", j): str(x.ndim + n) for n, j in enumerate(free_y)}
