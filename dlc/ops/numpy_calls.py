@@ -17,7 +17,8 @@ from dlc.ops import contract, elementwise, elementwise_functions
 
 # NumPy's name -> dlc's, where they differ
 NAMES = {"absolute": "abs", "rint": "round", "concatenate": "concat", "amax": "max", "amin": "min",
-         "trace": "matrix_trace", "var": "variance", "astype": "cast", "arcsin": "asin",
+         "trace": "matrix_trace", "var": "variance", "astype": "cast",
+         "arcsin": "asin",
          "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "arcsinh": "asinh",
          "arccosh": "acosh", "arctanh": "atanh", "bitwise_count": "popcount",
          "invert": "bitwise_not", "radians": "deg2rad", "degrees": "rad2deg"}
