@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dlc import env
+from dlc.custom_errors import users_error
 from dlc.errors import DlcError, here, nearest
 from dlc.evaluate import Specialized, fit
-from dlc.custom_errors import users_error
 from dlc.graph import Graph, Node
 from dlc.init import initial_values
 from dlc.ops import REGISTRY

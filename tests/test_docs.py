@@ -7,6 +7,7 @@ import io
 import re
 import shlex
 import textwrap
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,19 @@ import pytest
 import dlc
 from dlc.cli.arguments import parse
 from dlc.compiler import Compiled
+from dlc.ops import REGISTRY
 from tests.documents import PAGES, ROOT, Block, agrees, blocks, excerpt, runs, with_texts
 
-EXECUTED = [ROOT / "docs" / "tour.md", ROOT / "docs" / "onnx.md"]
+EXECUTED = [ROOT / "docs" / page for page in ("tour.md", "onnx.md", "custom-operators.md")]
+
+
+@pytest.fixture(autouse=True)
+def own_operators() -> Iterator[None]:
+    """The custom operators of a page are gone after its test."""
+    before = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(before)
 
 
 def name(page: Path) -> str:

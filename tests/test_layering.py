@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": BASE | {"graph"},
     **dict.fromkeys(READERS, GRAPHS | READERS),
     **dict.fromkeys(LANGUAGE, GRAPHS | READERS | LANGUAGE),
+    "custom_errors": GRAPHS | READERS | LANGUAGE | {"program"},
     "custom_check": GRAPHS | READERS | LANGUAGE | {"compiler"},
     "passes": GRAPHS | READERS,
     "kernel": GRAPHS | READERS | {"passes", "program"},
