@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from dlc.errors import DlcError
 from dlc.evaluate import apply
 from dlc.graph import Graph, Kind, Node, describe
 from dlc.ops import leaf
+from dlc.ops.control import SCAN
+from dlc.passes.bodies import is_control
 from dlc.types import Type
 
 if TYPE_CHECKING:
@@ -40,13 +42,15 @@ def explain_fault(graph: Graph, inputs: Mapping[str, Any], code: int) -> str:
     if code > 0:
         return broken_check(plain, values, code)
     loss = plain.outputs[plain.output_names.index("loss")]
-    if np.isfinite(values[loss]).all():
-        return ("the loss is not finite, but a replay in NumPy gives "
-                f"{float(values[loss]):.6g}: the kernels overflow where NumPy does not")
-    origin = first_cause(loss, values)
+    given = float(values[loss])
+    if np.isfinite(given):
+        return (f"the loss is not finite, but a replay in NumPy gives {given:.6g}: the kernels "
+                "overflow where NumPy does not")
+    origin = first_cause([loss], values)
     if origin is None:
-        return f"the loss is {float(values[loss])}"
-    what = f"the loss is {float(values[loss])}: {origin_text(origin, values)}"
+        return f"the loss is {given}"
+    origin, values, where = within_bodies(origin, values)
+    what = f"the loss is {given}: {origin_text(origin, values)}{where}"
     return DlcError(what, origin.loc).render()
 
 
@@ -55,26 +59,69 @@ def replay(graph: Graph, inputs: Mapping[str, Any]) -> tuple[Graph, Values]:
     from dlc.passes.differentiate import differentiate
 
     plain = differentiate(graph)
-    values: dict[Node, Any] = {n: np.asarray(inputs[n.attrs["label"]]) for n in plain.inputs}
+    return plain, run_through(plain, [np.asarray(inputs[n.attrs["label"]]) for n in plain.inputs])
+
+
+def run_through(graph: Graph, args: Sequence[Any]) -> dict[Node, Any]:
+    """Every node's value for the arguments."""
+    values: dict[Node, Any] = dict(zip(graph.inputs, args, strict=True))
     with np.errstate(all="ignore"):
-        for node in plain.nodes():
+        for node in graph.nodes():
             if node not in values:
                 values[node] = apply(node, [values[a] for a in node.args])
-    return plain, values
+    return values
 
 
-def first_cause(loss: Node, values: Values) -> Node | None:
-    """The first node, in the order of evaluation, from which values that are not finite reach the
-    loss while its own operands are finite. A constant counts only when there is nothing else."""
-    causes = list(dict.fromkeys(sources(loss, values)))
+def within_bodies(origin: Node, values: Values) -> tuple[Node, Values, str]:
+    """The cause inside the loop or branch `origin`, down to an operator; and in which iteration."""
+    where = ""
+    while is_control(origin):
+        args = [values[a] for a in origin.args]
+        inside = loop_cause(origin, args) if origin.op is SCAN else branch_cause(origin, args)
+        if inside is None:
+            break
+        origin, values, step = inside
+        where = f"{step}{where}"
+    return origin, values, where
+
+
+def loop_cause(loop: Node, args: Sequence[Any]) -> tuple[Node, Values, str] | None:
+    """What makes the first value of the loop that is not finite, and in which iteration."""
+    attrs = loop.attrs
+    carries, body, length = attrs["carries"], attrs["body"], attrs["length"]
+    elements = carries + attrs["sequences"]
+    carry = list(args[:carries])
+    for turn in range(length):
+        t = length - 1 - turn if attrs["reverse"] else turn
+        values = run_through(body, [*carry, *(s[t] for s in args[carries:elements]),
+                                    *args[elements:]])
+        cause = first_cause([o for o in body.outputs if not is_finite(values[o])], values)
+        if cause is not None:
+            return cause, values, f" in iteration {turn} of {length}"
+        carry = [values[o] for o in body.outputs[:carries]]
+    return None
+
+
+def branch_cause(branch: Node, args: Sequence[Any]) -> tuple[Node, Values, str] | None:
+    """What makes the first value of the branch taken that is not finite."""
+    body = branch.attrs["then" if bool(args[0]) else "otherwise"]
+    values = run_through(body, args[1:])
+    cause = first_cause([o for o in body.outputs if not is_finite(values[o])], values)
+    return None if cause is None else (cause, values, "")
+
+
+def first_cause(ends: Sequence[Node], values: Values) -> Node | None:
+    """The first node, in the order of evaluation, from which values that are not finite reach
+    `ends` while its own operands are finite. A constant counts only when there is nothing else."""
+    causes = list(dict.fromkeys(c for end in ends for c in sources(end, values)))
     computed = [n for n in causes if n.op.kind is not Kind.LEAF]
     order = {node: place for place, node in enumerate(values)}
     return min(computed or causes, key=order.__getitem__, default=None)
 
 
-def sources(loss: Node, values: Values) -> Iterator[Node]:
-    """The nodes behind `loss`, along values that are not finite, whose operands are all finite."""
-    seen, stack = {loss}, [loss]
+def sources(end: Node, values: Values) -> Iterator[Node]:
+    """The nodes behind `end`, along values that are not finite, whose operands are all finite."""
+    seen, stack = {end}, [end]
     while stack:
         node = stack.pop()
         bad = [a for a in node.args if not is_finite(values[a])]

@@ -179,8 +179,31 @@ def entry_of(d: Draft, table: Mapping[int, Use]) -> Entry:
         for name, value in zip(graph.output_names, graph.outputs, strict=True)
         if name not in graph.updates)
     placed = {n: o for n, o in offsets.items() if isinstance(n, Node)}
-    text = print_graph(graph, placed, in_order(d.schedule))
+    whole, nodes = as_run(d.schedule, placed)
+    text = print_graph(whole, placed, nodes)
     return Entry(d.name, steps_of(d, d.schedule, table, ()), inputs, outputs, text)
+
+
+def as_run(schedule: Schedule, placed: dict[Node, int]) -> tuple[Graph, list[Node]]:
+    """The graph with the bodies that run, copies and all, and its nodes in order; `placed` gets the
+    offsets of nodes that are new."""
+    if not schedule.inner:
+        return schedule.graph, in_order(schedule)
+    twins: dict[Node, Node] = {}
+    for node in schedule.graph.nodes():
+        attrs = node.attrs
+        if node in schedule.inner:
+            bodies = iter([as_run(inner, placed)[0] for inner in schedule.inner[node]])
+            attrs = {k: next(bodies) if isinstance(v, Graph) else v for k, v in attrs.items()}
+        args = tuple(twins[a] for a in node.args)
+        twin = node if attrs is node.attrs and all(
+            a is b for a, b in zip(args, node.args, strict=True)) else Node(
+            node.op, args, attrs, node.type, node.locs, node.name)
+        twins[node] = twin
+        if node in placed:
+            placed[twin] = placed[node]
+    outputs = [twins[o] for o in schedule.graph.outputs]
+    return schedule.graph.with_outputs(outputs), [twins[n] for n in in_order(schedule)]
 
 
 def steps_of(d: Draft, schedule: Schedule, table: Mapping[int, Use],

@@ -72,7 +72,7 @@ def test_the_first_cause_is_found_behind_later_ones() -> None:
     graph = graph_of(step)
     inputs = values_for(graph, x=np.full((4, 2), 3, np.float32), y=np.zeros((4, 2), np.float32))
     plain, values = replay(graph, inputs)
-    found = first_cause(plain.outputs[plain.output_names.index("loss")], values)
+    found = first_cause([plain.outputs[plain.output_names.index("loss")]], values)
     assert found is not None and found.op.name == "exp"
     text = explain_fault(graph, inputs, -1)
     assert "exp (grown) gives inf at [0, 0]" in text and "= 150" in text
@@ -126,3 +126,29 @@ def test_a_traceback_only_when_debugging(tmp_path: Path, debug: str) -> None:
     done = dlc("train", "missing.py", at=tmp_path, DLC_DEBUG=debug)
     assert ("Traceback" in done.stderr) == (debug == "1")
     assert done.returncode == (1 if debug == "1" else 2)
+
+
+def test_a_loop_names_the_operator_inside_and_the_iteration() -> None:
+    def step(carry: language.Node, row: language.Node) -> tuple[language.Node, None]:
+        return language.log(carry) + row, None
+
+    def f(x: f32[5, 3], start: f32[3]) -> dict[str, language.Node]:
+        last, _ = language.scan(step, start, x)
+        return {"loss": last.sum(), "fault": (last.sum() > 0.0).astype(i32)}
+
+    graph = language.trace(f)
+    x = np.full((5, 3), 0.1, np.float32)
+    x[2, 1] = -7.0  # the carry is below zero after the third iteration
+    text = explain_fault(graph, {"x": x, "start": np.full(3, 20.0, np.float32)}, -1)
+    assert "the loss is nan: log gives nan at [1] of f32[3]" in text
+    assert "in iteration 3 of 5" in text and "language.log(carry)" in text
+
+
+def test_a_branch_names_the_operator_that_ran() -> None:
+    def f(x: f32[3], flag: i32[()]) -> dict[str, language.Node]:
+        y = language.cond(flag > 0, lambda v: language.sqrt(v), lambda v: v * 2.0, x)
+        return {"loss": y.sum(), "fault": (y.sum() > 0.0).astype(i32)}
+
+    graph = language.trace(f)
+    x = np.array([1, -4, 2], np.float32)
+    assert "sqrt gives nan at [1]" in explain_fault(graph, {"x": x, "flag": np.int32(1)}, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -75,6 +76,26 @@ def test_passes_keep_what_random_loops_mean(seed: int) -> None:
 def test_a_program_with_loops_is_the_same_after_json(seed: int) -> None:
     program = assembled(LoopMaker(seed).graph())
     assert program_from_json(program_to_json(program)) == program
+
+
+def as_format_one(value: Any) -> Any:
+    """The JSON of format 1: slots and buffers know nothing of loops."""
+    if isinstance(value, list):
+        return [as_format_one(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    fields = {"Slot": 1, "Buffer": 9}
+    return {k: as_format_one(v[:fields[k]] if k in fields else v) for k, v in value.items()}
+
+
+def test_a_program_of_format_one_is_read() -> None:
+    def f(x: f32[5, 4], w: f32[4, 4]) -> Any:
+        return dlc.tanh(x @ w).sum(0)
+
+    program = dlc.compile(dlc.trace(f)).program
+    outer = as_format_one(json.loads(program_to_json(program)))
+    outer["dlc program"] = 1
+    assert program_from_json(json.dumps(outer)) == program
 
 
 def counter(length: int) -> Graph:
