@@ -1,0 +1,52 @@
+"""Wrong results of elementwise functions, conversions and random numbers, each found once."""
+
+from __future__ import annotations
+
+import math
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import dlc
+from dlc import bf16, f16, f32, f64, i32
+
+
+def test_uniform_between_ends_never_gives_the_upper_one() -> None:
+    """1 + (1 - 2**-24) rounds to 2: one number in 2**24 was `high` itself."""
+    graph = dlc.trace(lambda: dlc.random.uniform(300000, 1.0, 2.0), training=True)
+    assert max(dlc.evaluate(graph, np.uint32(s), np.int32(0)).max() for s in range(60)) < 2.0
+
+
+@pytest.mark.parametrize(("kind", "value"), [
+    (bf16, 1 + 2.0**-8 + 2.0**-40), (f16, 1 + 2.0**-11 + 2.0**-40)])
+def test_f64_to_a_half_rounds_once(kind: dlc.types.DType, value: float) -> None:
+    """By way of f32, a value just above a tie became the tie and fell to the even side."""
+    graph = dlc.trace(lambda x: x.cast(kind), f64[1])
+    above = 1 + float(ml_dtypes.finfo(kind.numpy).eps)
+    with dlc.compile(graph).load(threads=1) as program:
+        assert float(program(np.array([value]))[0]) == above
+    assert float(dlc.evaluate(graph, np.array([value]))[0]) == above
+
+
+def test_sine_of_huge_f64() -> None:
+    """From 2**62 on sine and cosine were NaN."""
+    graph = dlc.trace(lambda x: dlc.sin(x), f64[2])
+    with dlc.compile(graph).load(threads=1) as program:
+        got = program(np.array([1e22, 1e300]))
+    np.testing.assert_allclose(got, [-0.8522008497671888, math.sin(1e300)], rtol=1e-15)
+
+
+def test_curvature_of_softplus_at_zero() -> None:
+    """Made of max and |x| it had the slope 1/2 at 0, but the curvature 0 instead of 1/4."""
+    curvature = dlc.grad(lambda x: dlc.grad(lambda z: dlc.nn.softplus(z).sum())(x).sum())
+    found = dlc.evaluate(dlc.trace(curvature, f32[1]), np.zeros(1, np.float32))
+    np.testing.assert_allclose(found, 0.25)
+
+
+def test_a_fifth_power_of_integers_is_an_integer() -> None:
+    """x ** 4 was i32 and x ** 5 f32, which has no 2**24 + 1."""
+    graph = dlc.trace(lambda x: x**5, i32[1])
+    found = dlc.evaluate(graph, np.array([57], np.int32))
+    assert found.dtype == np.int32
+    assert found[0] == 57**5
