@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
 from dlc.ops.contract import CONV
@@ -14,6 +16,7 @@ from dlc.ops.view import flip, reshape, transpose
 PerAxis = int | Sequence[int]
 Pads = tuple[tuple[int, int], ...]
 WORDS = ("valid", "same", "same_lower")
+WHOLE = (int, np.integer)
 
 
 def per_axis(value: PerAxis, n: int) -> tuple[int, ...]:
@@ -29,7 +32,7 @@ def whole_numbers(what: str, n: int, low: int, **values: Any) -> list[tuple[int,
     found = []
     for name, value in values.items():
         parts = value if isinstance(value, (tuple, list)) else (value,) * n
-        if not all(isinstance(p, int) and not isinstance(p, bool) for p in parts):
+        if not all(isinstance(p, WHOLE) and not isinstance(p, bool) for p in parts):
             raise DlcError(f"{what}: {name}={value!r} is no whole number", here(),
                            f"{name} is an int, or one for each of {n} spatial axes")
         if len(parts) != n:
@@ -38,15 +41,16 @@ def whole_numbers(what: str, n: int, low: int, **values: Any) -> list[tuple[int,
         if min(parts, default=low) < low:
             raise DlcError(f"{what}: {name}={value!r} is too small", here(),
                            f"{name} is at least {low}")
-        found.append(tuple(parts))
+        found.append(tuple(map(int, parts)))
     return found
 
 
 def pads_of(what: str, padding: Any, n: int) -> Pads:
     """(low, high) per spatial axis from an int, one int an axis, or one pair an axis."""
-    listed = (padding,) * n if isinstance(padding, int) else padding
+    listed = (padding,) * n if isinstance(padding, WHOLE) else padding
     try:
-        pairs = tuple((p, p) if isinstance(p, int) else (int(p[0]), int(p[1])) for p in listed)
+        pairs = tuple((int(p), int(p)) if isinstance(p, WHOLE) else (int(p[0]), int(p[1]))
+                      for p in listed)
     except (TypeError, ValueError, IndexError):
         pairs = ()
     if isinstance(padding, str) or len(pairs) != n:
