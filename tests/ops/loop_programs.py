@@ -162,7 +162,7 @@ class Program:
     arrays: tuple[Array, ...]
 
     def __str__(self) -> str:
-        return self.run.__name__
+        return str(self.run.__name__)
 
 
 def _floats(*shapes: tuple[int, ...]) -> tuple[Array, ...]:
