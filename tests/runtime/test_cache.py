@@ -159,8 +159,9 @@ def test_every_part_of_a_kernel_is_in_its_key() -> None:
         kernel_key(kernel, "x = 1", {"t": tile}, ""),
         kernel_key(kernel, "", {"t": replace(tile, ir=tile.ir + " ")}, ""),
         kernel_key(kernel, "", {"t": tile}, "scalar"),
+        kernel_key(replace(kernel, raises=True), "", {"t": tile}, ""),
     ]
-    assert len({base, *others}) == 7
+    assert len({base, *others}) == 8
     assert kernel_key(kernel, "", {"t": tile, "unused": tile}, "") == base
 
 
