@@ -95,7 +95,7 @@ def order_body(graph: Graph, replaces: Replaces, level: Level,
     late = missing if level is not Level.LOOP else missing & single
     if late:
         return order_body(copy_late(graph, late), replaces, level, single)
-    ordered = schedule(graph, launches, before)
+    ordered = schedule(graph, launches, before, home)
     taken = taken_by_branches(graph, ordered, home, level)
     outline = Schedule(graph, tuple(ordered), home, {}, taken, frozenset(missing), level)
     inner = {n: inner_orders(outline, n) for n in ordered if is_control(n)}
@@ -303,8 +303,10 @@ def taken_by_branches(graph: Graph, ordered: Sequence[Node], home: Mapping[Node,
 
 
 def schedule(graph: Graph, launches: list[Node],
-             before: Mapping[Node, set[Node]]) -> list[Node]:
+             before: Mapping[Node, set[Node]], home: Mapping[Node, Node]) -> list[Node]:
     """List scheduling: of the launches that are ready, the one after which fewest bytes are held.
+
+    What is written over an input (`home`) takes no new bytes.
     """
     left = {n: set(before[n]) for n in launches}
     readers: dict[Node, int] = {}
@@ -314,9 +316,12 @@ def schedule(graph: Graph, launches: list[Node],
     kept = set(graph.outputs)
     position = {n: i for i, n in enumerate(launches)}
     done: list[Node] = []
+    in_place: dict[Node, int] = {}
+    for value in home:
+        in_place[launch_of(value)] = in_place.get(launch_of(value), 0) + value.type.bytes
 
     def growth(n: Node) -> tuple[int, int]:
-        made = sum(t.bytes for t in result_types(n))
+        made = sum(t.bytes for t in result_types(n)) - in_place.get(n, 0)
         freed = sum(a.type.bytes for a in dict.fromkeys(n.args)
                     if readers[a] == 1 and a.op is not leaf.INPUT and a not in kept)
         return made - freed, position[n]

@@ -101,6 +101,21 @@ def test_few_bytes_are_held() -> None:
     assert most < 2 * 300 * 300 * 4
 
 
+def test_what_is_written_in_place_takes_no_new_bytes() -> None:
+    """Two weights with two moments each: an update frees its slope before the other is made."""
+    def step(*args: Any) -> tuple[Any, ...]:
+        found = []
+        for (w, m, v), x in zip((args[:3], args[3:6]), args[6:], strict=True):
+            g = dlc.exp(x @ x.T) @ w
+            m, v = 0.9 * m + g, 0.9 * v + g * g
+            found += [w - 0.1 * m / (dlc.sqrt(v) + 1.0), m, v]
+        return tuple(found)
+
+    schedule = schedule_of([f32[64, 64]] * 6 + [f32[64, 8]] * 2, step, range(6))
+    writers = sorted({position(schedule, value) for value in schedule.home})
+    assert writers == [1, 2, 4, 5], "launches 0 and 3 make what the two after each use up"
+
+
 def fused(function: Callable[..., Any], *types: Type) -> tuple[Node, Graph]:
     schedule = schedule_of(types, function)
     (launch,) = schedule.launches

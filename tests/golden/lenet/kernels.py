@@ -7,34 +7,35 @@ def fused_mul(step, steps_per_epoch, lr, chunk):
 
 
 def fused_random_bits_shr_cos(seed, step, corner, out, out2, chunk):
-    """shr cast mul add cos div sub sin maximum minimum floor
+    """shr cast mul add minimum cos div sub sin maximum floor
     models/lenet.py:19"""
     seed2 = seed[0]
     step2 = step[0]
     for i in range(chunk * 448, min((chunk + 1) * 448, 1792)):
         shr = shr_u32(random_bits(seed2, step2, u32(1454790268), idiv(i, 28)), u32(8))
-        angle = (f32(shr) * f32(2.0805945e-08)) + f32(-0.17453292)
+        angle = minimum(((f32(shr) * f32(2.0805945e-08)) + f32(-0.17453292)), f32(0.1745329))
         shr2 = shr_u32(random_bits(seed2, step2, u32(263092656), idiv(i, 28)), u32(8))
-        zoom = (f32(shr2) * f32(1.1920929e-08)) + f32(0.9)
+        zoom = minimum(((f32(shr2) * f32(1.1920929e-08)) + f32(0.9)), f32(1.0999999))
         div = cos_f32(angle) / zoom
         shr3 = shr_u32(random_bits(seed2, step2, u32(861794230), idiv(i, 28)), u32(8))
-        sub2 = (f32(imod(i, 28)) - f32(13.5)) - ((f32(shr3) * f32(2.3841858e-07)) + f32(-2.0))
+        down = minimum(((f32(shr3) * f32(2.3841858e-07)) + f32(-2.0)), f32(1.9999999))
+        sub2 = (f32(imod(i, 28)) - f32(13.5)) - down
         div2 = sin_f32(angle) / zoom
         shr4 = shr_u32(random_bits(seed2, step2, u32(849315201), idiv(i, 28)), u32(8))
+        right = minimum(((f32(shr4) * f32(2.3841858e-07)) + f32(-2.0)), f32(1.9999999))
         mul4 = div * sub2
-        right = (f32(shr4) * f32(2.3841858e-07)) + f32(-2.0)
         mul8 = div2 * sub2
         for r in range(28):
             sub4 = (f32(r) - f32(13.5)) - right
             minimum2 = minimum(maximum(((mul4 - (div2 * sub4)) + f32(13.5)), f32(-1.0)), f32(28.0))
-            add = minimum2 + f32(1.0)
-            top = floor(add)
+            add5 = minimum2 + f32(1.0)
+            top = floor(add5)
             minimum3 = minimum(maximum(((mul8 + (div * sub4)) + f32(13.5)), f32(-1.0)), f32(28.0))
-            add3 = minimum3 + f32(1.0)
-            left = floor(add3)
+            add7 = minimum3 + f32(1.0)
+            left = floor(add7)
             corner[i * 28 + r] = i32(i32(i32(top) * i32(31)) + i32(left))
-            out[i * 28 + r] = add3 - left
-            out2[i * 28 + r] = add - top
+            out[i * 28 + r] = add7 - left
+            out2[i * 28 + r] = add5 - top
 
 
 def fused_gather(image, corner, sub, sub_2, image2, chunk):
@@ -362,6 +363,35 @@ def fused_matmul_3(dense2_weight, tanh3, d_dense1, packed, chunk):
                 d_dense1[p * 1680 + i * 120 + n + n0] = acc[i * 64 + n] * (f32(1.0) - (tanh3_2 * tanh3_2))
 
 
+def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
+                          dense2_weight, lr, step, packed, chunk):
+    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
+    models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
+    bp = local_f32(65536)
+    acc = local_f32(1344)
+    copy_f32(bp, 96, d_dense2, 84, 64, 84)
+    ok = fault[0] == i32(0)
+    add3 = f32(step[0]) + f32(1.0)
+    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
+    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    for p in range(chunk * 2, min(chunk * 2 + 2, 9)):
+        rows = min(14, 120 - p * 14)
+        for s in range(0, 84, 32):
+            gemm_f32_14x32(at(packed, p * 896), at(bp, s), 96, 64, at(acc, s), 96, rows, 0)
+        for i in range(rows):
+            for n in range(84):
+                adam_m_dense2_weight2 = adam_m_dense2_weight[p * 1176 + i * 84 + n]
+                d_dense2_weight = acc[i * 96 + n]
+                add = (adam_m_dense2_weight2 * f32(0.9)) + (d_dense2_weight * f32(0.1))
+                adam_v_dense2_weight2 = adam_v_dense2_weight[p * 1176 + i * 84 + n]
+                add2 = (adam_v_dense2_weight2 * f32(0.999)) + ((d_dense2_weight * d_dense2_weight) * f32(0.001))
+                dense2_weight2 = dense2_weight[p * 1176 + i * 84 + n]
+                sub = dense2_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                adam_m_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add, adam_m_dense2_weight2)
+                adam_v_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add2, adam_v_dense2_weight2)
+                dense2_weight[p * 1176 + i * 84 + n] = select(ok, sub, dense2_weight2)
+
+
 def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, lr,
                        step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
@@ -452,35 +482,6 @@ def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
         dense3_bias[j3] = select(ok, sub, dense3_bias2)
 
 
-def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
-                          dense2_weight, lr, step, packed, chunk):
-    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
-    bp = local_f32(65536)
-    acc = local_f32(1344)
-    copy_f32(bp, 96, d_dense2, 84, 64, 84)
-    ok = fault[0] == i32(0)
-    add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
-    for p in range(chunk * 2, min(chunk * 2 + 2, 9)):
-        rows = min(14, 120 - p * 14)
-        for s in range(0, 84, 32):
-            gemm_f32_14x32(at(packed, p * 896), at(bp, s), 96, 64, at(acc, s), 96, rows, 0)
-        for i in range(rows):
-            for n in range(84):
-                adam_m_dense2_weight2 = adam_m_dense2_weight[p * 1176 + i * 84 + n]
-                d_dense2_weight = acc[i * 96 + n]
-                add = (adam_m_dense2_weight2 * f32(0.9)) + (d_dense2_weight * f32(0.1))
-                adam_v_dense2_weight2 = adam_v_dense2_weight[p * 1176 + i * 84 + n]
-                add2 = (adam_v_dense2_weight2 * f32(0.999)) + ((d_dense2_weight * d_dense2_weight) * f32(0.001))
-                dense2_weight2 = dense2_weight[p * 1176 + i * 84 + n]
-                sub = dense2_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
-                adam_m_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add, adam_m_dense2_weight2)
-                adam_v_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add2, adam_v_dense2_weight2)
-                dense2_weight[p * 1176 + i * 84 + n] = select(ok, sub, dense2_weight2)
-
-
 def fused_matmul_4(dense1_weight, d_flatten1, packed, chunk):
     """matmul
     models/lenet.py:12"""
@@ -496,6 +497,39 @@ def fused_matmul_4(dense1_weight, d_flatten1, packed, chunk):
         for s in range(0, ns, 32):
             gemm_f32_14x32(at(packed, p * 1680), at(bp, s), 96, 120, at(acc, s), 96, rows, 0)
         copy_f32(at(d_flatten1, p * 5600 + n0), 400, acc, 96, rows, ns)
+
+
+def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,
+                          dense1_weight, lr, step, packed, chunk):
+    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
+    models/lenet.py:22  models/lenet.py:12  models/lenet.py:18  models/lenet.py:11"""
+    g = idiv(chunk, 2)
+    box = imod(chunk, 2)
+    n0 = box * 64
+    ns = min(64, 120 - n0)
+    bp = local_f32(65536)
+    acc = local_f32(896)
+    copy_f32(bp, 64, at(d_dense1, n0), 120, 64, ns)
+    ok = fault[0] == i32(0)
+    add3 = f32(step[0]) + f32(1.0)
+    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
+    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    for p in range(g * 8, min(g * 8 + 8, 29)):
+        rows = min(14, 400 - p * 14)
+        for s in range(0, ns, 32):
+            gemm_f32_14x32(at(packed, p * 896), at(bp, s), 64, 64, at(acc, s), 64, rows, 0)
+        for i in range(rows):
+            for n in range(ns):
+                adam_m_dense1_weight2 = adam_m_dense1_weight[p * 1680 + i * 120 + n + n0]
+                d_dense1_weight = acc[i * 64 + n]
+                add = (adam_m_dense1_weight2 * f32(0.9)) + (d_dense1_weight * f32(0.1))
+                adam_v_dense1_weight2 = adam_v_dense1_weight[p * 1680 + i * 120 + n + n0]
+                add2 = (adam_v_dense1_weight2 * f32(0.999)) + ((d_dense1_weight * d_dense1_weight) * f32(0.001))
+                dense1_weight2 = dense1_weight[p * 1680 + i * 120 + n + n0]
+                sub = dense1_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                adam_m_dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, add, adam_m_dense1_weight2)
+                adam_v_dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, add2, adam_v_dense1_weight2)
+                dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, sub, dense1_weight2)
 
 
 def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv2_bias, conv2_bias,
@@ -695,39 +729,6 @@ def fused_conv_sqrt_div_2(fault, adam_m_conv1_weight, adam_v_conv1_weight, conv1
         adam_m_conv1_weight[chunk * 25 + n3] = select(ok, add, adam_m_conv1_weight2)
         adam_v_conv1_weight[chunk * 25 + n3] = select(ok, add2, adam_v_conv1_weight2)
         conv1_weight[chunk * 25 + n3] = select(ok, sub, conv1_weight2)
-
-
-def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,
-                          dense1_weight, lr, step, packed, chunk):
-    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:12  models/lenet.py:18  models/lenet.py:11"""
-    g = idiv(chunk, 2)
-    box = imod(chunk, 2)
-    n0 = box * 64
-    ns = min(64, 120 - n0)
-    bp = local_f32(65536)
-    acc = local_f32(896)
-    copy_f32(bp, 64, at(d_dense1, n0), 120, 64, ns)
-    ok = fault[0] == i32(0)
-    add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
-    for p in range(g * 8, min(g * 8 + 8, 29)):
-        rows = min(14, 400 - p * 14)
-        for s in range(0, ns, 32):
-            gemm_f32_14x32(at(packed, p * 896), at(bp, s), 64, 64, at(acc, s), 64, rows, 0)
-        for i in range(rows):
-            for n in range(ns):
-                adam_m_dense1_weight2 = adam_m_dense1_weight[p * 1680 + i * 120 + n + n0]
-                d_dense1_weight = acc[i * 64 + n]
-                add = (adam_m_dense1_weight2 * f32(0.9)) + (d_dense1_weight * f32(0.1))
-                adam_v_dense1_weight2 = adam_v_dense1_weight[p * 1680 + i * 120 + n + n0]
-                add2 = (adam_v_dense1_weight2 * f32(0.999)) + ((d_dense1_weight * d_dense1_weight) * f32(0.001))
-                dense1_weight2 = dense1_weight[p * 1680 + i * 120 + n + n0]
-                sub = dense1_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
-                adam_m_dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, add, adam_m_dense1_weight2)
-                adam_v_dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, add2, adam_v_dense1_weight2)
-                dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, sub, dense1_weight2)
 
 
 def fused_copy(step_new, out, chunk):

@@ -94,29 +94,6 @@ def fused_sum_max_isfinite(sub, label, step, loss, fault, chunk):
     step[0] = select((fault2 == i32(0)), i32(step2 + i32(1)), step2)
 
 
-def fused_sum_2(fault, momentum_v_dense1_bias, d_logits, dense1_bias, chunk):
-    """eq mul sum add where sub
-    models/logistic_regression.py:14  models/logistic_regression.py:8
-    models/logistic_regression.py:11"""
-    j0 = 0
-    j1 = j0 + 10
-    d_dense1_bias = local_f32(10)
-    for j in range(j0, j1):
-        d_dense1_bias[j] = f32(0.0)
-    for r in range(64):
-        for j2 in range(j0, j1):
-            d_logits2 = d_logits[r * 10 + j2]
-            d_dense1_bias[j2] = radd(d_dense1_bias[j2], d_logits2)
-    ok = fault[0] == i32(0)
-    for j3 in range(j0, j1):
-        momentum_v_dense1_bias2 = momentum_v_dense1_bias[j3]
-        dense1_bias2 = dense1_bias[j3]
-        add2 = (momentum_v_dense1_bias2 * f32(0.9)) + (d_dense1_bias[j3] + (dense1_bias2 * f32(0.0001)))
-        dense1_bias_new = select(ok, (dense1_bias2 - (add2 * f32(0.1))), dense1_bias2)
-        momentum_v_dense1_bias[j3] = select(ok, add2, momentum_v_dense1_bias2)
-        dense1_bias[j3] = dense1_bias_new
-
-
 def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
     """A as panels of 14 rows, k by k, for the gemm tiles
 
@@ -148,6 +125,29 @@ def fused_matmul_2(fault, momentum_v_dense1_weight, d_logits, dense1_weight, pac
                 dense1_weight_new = select(ok, (dense1_weight2 - (add2 * f32(0.1))), dense1_weight2)
                 momentum_v_dense1_weight[p * 140 + i * 10 + n] = select(ok, add2, momentum_v_dense1_weight2)
                 dense1_weight[p * 140 + i * 10 + n] = dense1_weight_new
+
+
+def fused_sum_2(fault, momentum_v_dense1_bias, d_logits, dense1_bias, chunk):
+    """eq mul sum add where sub
+    models/logistic_regression.py:14  models/logistic_regression.py:8
+    models/logistic_regression.py:11"""
+    j0 = 0
+    j1 = j0 + 10
+    d_dense1_bias = local_f32(10)
+    for j in range(j0, j1):
+        d_dense1_bias[j] = f32(0.0)
+    for r in range(64):
+        for j2 in range(j0, j1):
+            d_logits2 = d_logits[r * 10 + j2]
+            d_dense1_bias[j2] = radd(d_dense1_bias[j2], d_logits2)
+    ok = fault[0] == i32(0)
+    for j3 in range(j0, j1):
+        momentum_v_dense1_bias2 = momentum_v_dense1_bias[j3]
+        dense1_bias2 = dense1_bias[j3]
+        add2 = (momentum_v_dense1_bias2 * f32(0.9)) + (d_dense1_bias[j3] + (dense1_bias2 * f32(0.0001)))
+        dense1_bias_new = select(ok, (dense1_bias2 - (add2 * f32(0.1))), dense1_bias2)
+        momentum_v_dense1_bias[j3] = select(ok, add2, momentum_v_dense1_bias2)
+        dense1_bias[j3] = dense1_bias_new
 
 
 def fused_max(label, fault, chunk):

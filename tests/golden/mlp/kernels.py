@@ -214,6 +214,38 @@ def fused_matmul_5(le, dense2_weight, d_dense1, packed, chunk):
                 d_dense1[p * 7168 + i * 512 + n + n0] = d_dense1_2
 
 
+def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
+                          dense2_weight, step, packed, chunk):
+    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
+    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    g = idiv(chunk, 8)
+    box = imod(chunk, 8)
+    n0 = box * 64
+    bp = local_f32(65536)
+    acc = local_f32(896)
+    copy_f32(bp, 64, at(d_dense2, n0), 512, 64, 64)
+    ok = fault[0] == i32(0)
+    add3 = f32(step[0]) + f32(1.0)
+    neg = (f32(0.001) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
+    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    for p in range(g * 37, min(g * 37 + 37, 37)):
+        rows = min(14, 512 - p * 14)
+        for s in range(0, 64, 32):
+            gemm_f32_14x32(at(packed, p * 896), at(bp, s), 64, 64, at(acc, s), 64, rows, 0)
+        for i in range(rows):
+            for n in range(64):
+                adam_m_dense2_weight2 = adam_m_dense2_weight[p * 7168 + i * 512 + n + n0]
+                d_dense2_weight = acc[i * 64 + n]
+                add = (adam_m_dense2_weight2 * f32(0.9)) + (d_dense2_weight * f32(0.1))
+                adam_v_dense2_weight2 = adam_v_dense2_weight[p * 7168 + i * 512 + n + n0]
+                add2 = (adam_v_dense2_weight2 * f32(0.999)) + ((d_dense2_weight * d_dense2_weight) * f32(0.001))
+                dense2_weight2 = dense2_weight[p * 7168 + i * 512 + n + n0]
+                sub = dense2_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                adam_m_dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, add, adam_m_dense2_weight2)
+                adam_v_dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, add2, adam_v_dense2_weight2)
+                dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, sub, dense2_weight2)
+
+
 def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, adam_m_dense2_bias,
                        d_dense2, adam_v_dense2_bias, dense1_bias, step, dense2_bias, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
@@ -289,38 +321,6 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
         adam_m_dense3_bias[j3] = select(ok, add, adam_m_dense3_bias2)
         adam_v_dense3_bias[j3] = select(ok, add2, adam_v_dense3_bias2)
         dense3_bias[j3] = select(ok, sub, dense3_bias2)
-
-
-def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
-                          dense2_weight, step, packed, chunk):
-    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
-    g = idiv(chunk, 8)
-    box = imod(chunk, 8)
-    n0 = box * 64
-    bp = local_f32(65536)
-    acc = local_f32(896)
-    copy_f32(bp, 64, at(d_dense2, n0), 512, 64, 64)
-    ok = fault[0] == i32(0)
-    add3 = f32(step[0]) + f32(1.0)
-    neg = (f32(0.001) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
-    for p in range(g * 37, min(g * 37 + 37, 37)):
-        rows = min(14, 512 - p * 14)
-        for s in range(0, 64, 32):
-            gemm_f32_14x32(at(packed, p * 896), at(bp, s), 64, 64, at(acc, s), 64, rows, 0)
-        for i in range(rows):
-            for n in range(64):
-                adam_m_dense2_weight2 = adam_m_dense2_weight[p * 7168 + i * 512 + n + n0]
-                d_dense2_weight = acc[i * 64 + n]
-                add = (adam_m_dense2_weight2 * f32(0.9)) + (d_dense2_weight * f32(0.1))
-                adam_v_dense2_weight2 = adam_v_dense2_weight[p * 7168 + i * 512 + n + n0]
-                add2 = (adam_v_dense2_weight2 * f32(0.999)) + ((d_dense2_weight * d_dense2_weight) * f32(0.001))
-                dense2_weight2 = dense2_weight[p * 7168 + i * 512 + n + n0]
-                sub = dense2_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
-                adam_m_dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, add, adam_m_dense2_weight2)
-                adam_v_dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, add2, adam_v_dense2_weight2)
-                dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, sub, dense2_weight2)
 
 
 def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,

@@ -110,30 +110,6 @@ def fused_matmul_sqrt_div(fault, adam_m_dense2_weight, tanh1, d_logits, adam_v_d
         dense2_weight[i] = select(ok, sub, dense2_weight2)
 
 
-def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, step,
-                       chunk):
-    """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
-    models/xor.py:14  models/xor.py:8  models/xor.py:11"""
-    ok = fault[0] == i32(0)
-    add3 = f32(step[0]) + f32(1.0)
-    neg = (f32(0.05) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
-    for i in range(8):
-        adam_m_dense1_bias2 = adam_m_dense1_bias[i]
-        d_dense1_bias = f32(0.0)
-        mul = adam_m_dense1_bias2 * f32(0.9)
-        for r0 in range(4):
-            d_dense1_bias = radd(d_dense1_bias, d_dense1[r0 * 8 + i])
-        add = mul + (d_dense1_bias * f32(0.1))
-        adam_v_dense1_bias2 = adam_v_dense1_bias[i]
-        add2 = (adam_v_dense1_bias2 * f32(0.999)) + ((d_dense1_bias * d_dense1_bias) * f32(0.001))
-        dense1_bias2 = dense1_bias[i]
-        sub = dense1_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
-        adam_m_dense1_bias[i] = select(ok, add, adam_m_dense1_bias2)
-        adam_v_dense1_bias[i] = select(ok, add2, adam_v_dense1_bias2)
-        dense1_bias[i] = select(ok, sub, dense1_bias2)
-
-
 def fused_matmul_sqrt_div_2(fault, adam_m_dense1_weight, x, d_dense1, adam_v_dense1_weight,
                           dense1_weight, step, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
@@ -157,6 +133,30 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense1_weight, x, d_dense1, adam_v_den
             adam_m_dense1_weight[i * 8 + r] = select(ok, add, adam_m_dense1_weight2)
             adam_v_dense1_weight[i * 8 + r] = select(ok, add2, adam_v_dense1_weight2)
             dense1_weight[i * 8 + r] = select(ok, sub, dense1_weight2)
+
+
+def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, step,
+                       chunk):
+    """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
+    models/xor.py:14  models/xor.py:8  models/xor.py:11"""
+    ok = fault[0] == i32(0)
+    add3 = f32(step[0]) + f32(1.0)
+    neg = (f32(0.05) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
+    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    for i in range(8):
+        adam_m_dense1_bias2 = adam_m_dense1_bias[i]
+        d_dense1_bias = f32(0.0)
+        mul = adam_m_dense1_bias2 * f32(0.9)
+        for r0 in range(4):
+            d_dense1_bias = radd(d_dense1_bias, d_dense1[r0 * 8 + i])
+        add = mul + (d_dense1_bias * f32(0.1))
+        adam_v_dense1_bias2 = adam_v_dense1_bias[i]
+        add2 = (adam_v_dense1_bias2 * f32(0.999)) + ((d_dense1_bias * d_dense1_bias) * f32(0.001))
+        dense1_bias2 = dense1_bias[i]
+        sub = dense1_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        adam_m_dense1_bias[i] = select(ok, add, adam_m_dense1_bias2)
+        adam_v_dense1_bias[i] = select(ok, add2, adam_v_dense1_bias2)
+        dense1_bias[i] = select(ok, sub, dense1_bias2)
 
 
 def fused_copy(step_new, out, chunk):
