@@ -193,6 +193,8 @@ def pinv(a: Any, rcond: float | None = None) -> Node:
     """The pseudo-inverse [..., n, m] of a [..., m, n]: singular values up to `rcond` (max(m, n)
     times the dtype's precision) of the largest count as 0."""
     u, s, vh = svd(a)
+    if not s.shape[-1]:
+        return matmul(swap(vh), swap(u))
     precision = {"f64": 2.0 ** -52, "f32": 2.0 ** -23, "f16": 2.0 ** -10, "bf16": 2.0 ** -7}
     size = max(int(u.shape[-2]), int(vh.shape[-1]))
     cut = size * precision[s.dtype.name] if rcond is None else rcond

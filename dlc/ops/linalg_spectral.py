@@ -20,67 +20,84 @@ from dlc.ops.routine import Routine, Workspace, batch_count, filled, kernel_dtyp
 from dlc.ops.view import reshape
 from dlc.types import TupleType, Type, f64
 
-# The vectors lie as rows of v, so that rotations walk along memory.
-_EIGH = """
-def eigh(a, values, vectors, s, v, chunk):
-    base = chunk * ($n * $n)
-    for i in range($n):
-        for j in range(i + 1):
-            s[base + i * $n + j] = f64(a[base + i * $n + j])
-            s[base + j * $n + i] = f64(a[base + i * $n + j])
-        for j in range($n):
-            v[base + i * $n + j] = 1.0 if i == j else 0.0
-    for sweep in range(40):
-        off = 0.0
-        total = 0.0
-        for i in range($n):
-            for j in range($n):
-                square = s[base + i * $n + j] * s[base + i * $n + j]
-                total += square
-                if i != j:
-                    off += square
-        if off <= total * 1e-32:
-            break
+# One-sided Jacobi (Hestenes 1958): rotates the columns of a matrix, which are the rows of w so that
+# loops walk along memory, until they are orthogonal; v takes the same rotations.
+_SWEEPS = """
+    for sweep in range(60):
+        turned = 0
         for p in range($n):
             for q in range(p + 1, $n):
-                cross = s[base + p * $n + q]
-                if cross != 0.0:
-                    theta = (s[base + q * $n + q] - s[base + p * $n + p]) / (2.0 * cross)
-                    t = copysign(1.0, theta) / (abs(theta) + sqrt(theta * theta + 1.0))
+                x = base + p * $m
+                y = base + q * $m
+                alpha = 0.0
+                beta = 0.0
+                gamma = 0.0
+                for i in range($m):
+                    alpha = radd(alpha, w[x + i] * w[x + i])
+                    beta = radd(beta, w[y + i] * w[y + i])
+                    gamma = radd(gamma, w[x + i] * w[y + i])
+                if abs(gamma) > 1e-15 * sqrt(alpha * beta):
+                    turned = 1
+                    zeta = (beta - alpha) / (2.0 * gamma)
+                    t = copysign(1.0, zeta) / (abs(zeta) + sqrt(zeta * zeta + 1.0))
                     c = 1.0 / sqrt(t * t + 1.0)
                     d = t * c
-                    for k in range($n):
-                        x = s[base + k * $n + p]
-                        y = s[base + k * $n + q]
-                        s[base + k * $n + p] = c * x - d * y
-                        s[base + k * $n + q] = d * x + c * y
-                    for k in range($n):
-                        x = s[base + p * $n + k]
-                        y = s[base + q * $n + k]
-                        s[base + p * $n + k] = c * x - d * y
-                        s[base + q * $n + k] = d * x + c * y
-                    for k in range($n):
-                        x = v[base + p * $n + k]
-                        y = v[base + q * $n + k]
-                        v[base + p * $n + k] = c * x - d * y
-                        v[base + q * $n + k] = d * x + c * y
+                    for i in range($m):
+                        one = w[x + i]
+                        two = w[y + i]
+                        w[x + i] = c * one - d * two
+                        w[y + i] = d * one + c * two
+                    for i in range($n):
+                        one = v[turn + p * $n + i]
+                        two = v[turn + q * $n + i]
+                        v[turn + p * $n + i] = c * one - d * two
+                        v[turn + q * $n + i] = d * one + c * two
+        if turned == 0:
+            break
+""".strip("\n")
+# The eigenvalues of a symmetric a are the singular values of a + shift, which is positive, less the
+# shift.
+_EIGH = """
+def eigh(a, values, vectors, w, v, chunk):
+    base = chunk * ($n * $n)
+    turn = base
+    shift = 0.0
+    for i in range($n):
+        for j in range(i + 1):
+            w[base + i * $n + j] = f64(a[base + i * $n + j])
+            w[base + j * $n + i] = f64(a[base + i * $n + j])
+        for j in range($n):
+            v[base + i * $n + j] = 1.0 if i == j else 0.0
+    for i in range($n):
+        total = 0.0
+        for j in range($n):
+            total += abs(w[base + i * $n + j])
+        shift = maximum(shift, total)
+    for i in range($n):
+        w[base + i * ($n + 1)] += shift
+$sweeps
     for i in range($n):
         least = i
-        for j in range(i + 1, $n):
-            if s[base + j * ($n + 1)] < s[base + least * ($n + 1)]:
+        low = 1e999
+        for j in range(i, $n):
+            norm = 0.0
+            for k in range($n):
+                norm = radd(norm, w[base + j * $n + k] * w[base + j * $n + k])
+            if norm < low:
                 least = j
-        kept = s[base + i * ($n + 1)]
-        s[base + i * ($n + 1)] = s[base + least * ($n + 1)]
-        s[base + least * ($n + 1)] = kept
+                low = norm
         top = 0.0
         for k in range($n):
+            x = w[base + i * $n + k]
+            w[base + i * $n + k] = w[base + least * $n + k]
+            w[base + least * $n + k] = x
             x = v[base + i * $n + k]
             v[base + i * $n + k] = v[base + least * $n + k]
             v[base + least * $n + k] = x
             if abs(v[base + i * $n + k]) > abs(top):
                 top = v[base + i * $n + k]
-        sign = copysign(1.0, top)
-        values[chunk * $n + i] = $T(s[base + i * ($n + 1)])
+        sign = copysign(1.0, top) + (shift - shift)
+        values[chunk * $n + i] = $T(sqrt(low) - shift)
         for k in range($n):
             vectors[base + k * $n + i] = $T(sign * v[base + i * $n + k])
 """
@@ -108,8 +125,8 @@ def _emit_eigh(y: Node) -> Routine:
     a = y.args[0]
     n, batch = int(a.shape[-1]), batch_count(a.shape, 2)
     spaces = (Workspace(f64, n * n), Workspace(f64, n * n))
-    return Routine(filled(_EIGH, n=n, T=kernel_dtype(a.type)), batch, spaces,
-                   flops=batch * 60 * n ** 3)
+    text = filled(_EIGH, n=n, T=kernel_dtype(a.type), sweeps=filled(_SWEEPS, m=n, n=n))
+    return Routine(text, batch, spaces, flops=batch * 40 * n ** 3)
 
 
 def _apart(x: Node) -> Node:
@@ -155,7 +172,6 @@ EIGH = register(Op(
 
 # --- singular values ------------------------------------------------------------------------------
 
-# One-sided Jacobi (Hestenes): rotates the columns of a, rows of w, until they are orthogonal.
 _SVD = """
 def svd(a, u, values, vh, w, v, chunk):
     base = chunk * ($m * $n)
@@ -168,37 +184,7 @@ def svd(a, u, values, vh, w, v, chunk):
     for i in range($n):
         for j in range($n):
             v[turn + i * $n + j] = 1.0 if i == j else 0.0
-    for sweep in range(60):
-        turned = 0
-        for p in range($n):
-            for q in range(p + 1, $n):
-                x = base + p * $m
-                y = base + q * $m
-                alpha = 0.0
-                beta = 0.0
-                gamma = 0.0
-                for i in range($m):
-                    alpha = radd(alpha, w[x + i] * w[x + i])
-                    beta = radd(beta, w[y + i] * w[y + i])
-                    gamma = radd(gamma, w[x + i] * w[y + i])
-                if abs(gamma) > 1e-15 * sqrt(alpha * beta):
-                    turned = 1
-                    zeta = (beta - alpha) / (2.0 * gamma)
-                    t = copysign(1.0, zeta) / (abs(zeta) + sqrt(zeta * zeta + 1.0))
-                    c = 1.0 / sqrt(t * t + 1.0)
-                    d = t * c
-                    for i in range($m):
-                        one = w[x + i]
-                        two = w[y + i]
-                        w[x + i] = c * one - d * two
-                        w[y + i] = d * one + c * two
-                    for i in range($n):
-                        one = v[turn + p * $n + i]
-                        two = v[turn + q * $n + i]
-                        v[turn + p * $n + i] = c * one - d * two
-                        v[turn + q * $n + i] = d * one + c * two
-        if turned == 0:
-            break
+$sweeps
     largest = 0.0
     for j in range($n):
         best = -1.0
@@ -280,7 +266,8 @@ def _eval_svd(a: Any) -> Any:
 def _emit_svd(y: Node) -> Routine:
     a = y.args[0]
     (m, n), batch = tall(a.type), batch_count(a.shape, 2)
-    text = filled(_SVD, m=m, n=n, T=kernel_dtype(a.type), complete=filled(_COMPLETE, m=m))
+    text = filled(_SVD, m=m, n=n, T=kernel_dtype(a.type), complete=filled(_COMPLETE, m=m),
+                  sweeps=filled(_SWEEPS, m=m, n=n))
     return Routine(text, batch, (Workspace(f64, m * n), Workspace(f64, n * n)),
                    flops=batch * 30 * m * n * n)
 
