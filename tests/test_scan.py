@@ -142,6 +142,47 @@ def test_state_is_carried_from_iteration_to_iteration() -> None:
     np.testing.assert_array_equal(out["handle"], out["before"])
 
 
+def test_state_in_a_loop_in_a_loop() -> None:
+    def f(xs: f32[4]) -> Any:
+        s = dlc.state("s", f32[()])
+
+        def outer(c: Node, x: Node) -> Any:
+            def inner(d: Node, _: None) -> Any:
+                dlc.update_state(s, s * 2.0 + x)
+                return d + s, None
+
+            return dlc.scan(inner, c, length=3)[0], dlc.latest_state(s)
+
+        return dlc.scan(outer, 0.0, xs)
+
+    state, total, seen = 3.0, 0.0, []
+    for x in (1.0, 2.0, 3.0, 4.0):
+        for _ in range(3):
+            total, state = total + state, state * 2 + x
+        seen.append(state)
+    out = dlc.evaluate(dlc.trace(f), np.array([1, 2, 3, 4], np.float32), np.float32(3))
+    assert (out["out0"], out["s"], out["out1"].tolist()) == (total, state, seen)
+
+
+def test_state_updated_in_a_loop_in_a_derivative() -> None:
+    def f(xs: f32[4]) -> Any:
+        def loss(w: Node) -> Node:
+            def step(c: Node, x: Node) -> Any:
+                n = dlc.state("n", i32[()])
+                dlc.update_state(n, n + 1)
+                return c * w + x, None
+
+            return dlc.scan(step, w, xs)[0]
+
+        return dlc.grad(loss)(xs[0])
+
+    graph = dlc.trace(f)
+    for each in (graph, differentiate(graph)):
+        out = dlc.evaluate(each, np.array([2, 1, 1, 1], np.float32), np.int32(3))
+        # w^5 + 2 w^3 + w^2 + w + 1 at 2
+        assert (out["out"], out["n"]) == (5 * 16 + 2 * 3 * 4 + 2 * 2 + 1, 7)
+
+
 def test_state_first_met_in_a_body_is_a_state_of_the_step() -> None:
     def f(xs: f32[4]) -> Any:
         def step(c: Node, x: Node) -> Any:
