@@ -183,8 +183,9 @@ def ops(commands: Any) -> None:
 
 def passes(commands: Any) -> None:
     """dlc passes"""
-    parser = command(commands, "passes", "list the passes and rewrite rules", "listing", "passes")
+    parser = command(commands, "passes", "list the passes or rewrite rules", "listing", "passes")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    parser.add_argument("--rules", action="store_true", help="list the rewrite rules of simplify")
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:

@@ -27,24 +27,29 @@ def models(options: argparse.Namespace) -> int:
 
 
 def ops(options: argparse.Namespace) -> int:
-    """Every operator with its kind and meaning, or the promotion table."""
+    """Every operator with its kind and meaning, and what is left out; or the promotion table."""
     if options.promotion:
         from dlc.types import promotion_table
 
         print(promotion_table())
         return 0
     from dlc.ops import REGISTRY
+    from dlc.ops.left_out import LEFT_OUT
 
     kinds = {name: op.kind.value for name, op in REGISTRY.items()}
     chosen = choose("operator", options.names, REGISTRY)
     edge = max(map(len, kinds.values()))
     order = sorted(chosen, key=lambda n: (list(dict.fromkeys(kinds.values())).index(kinds[n]), n))
     columns({name: f"{kinds[name]:{edge}}  {first_line(REGISTRY[name].doc)}" for name in order})
+    if not options.names:
+        print(f"\n{len(order)} operators; the functions composed of them are in docs/dsl.md. "
+              "Left out:")
+        columns({f"  {name}": reason for name, reason in LEFT_OUT.items()})
     return 0
 
 
 def passes(options: argparse.Namespace) -> int:
-    """Every pass in order, then every rewrite rule of `simplify`."""
+    """Every pass in order, or every rewrite rule of `simplify`."""
     from dlc.passes import PIPELINE
     from dlc.passes.simplify import RULES
 
@@ -55,11 +60,14 @@ def passes(options: argparse.Namespace) -> int:
             print(f"{paint(name, 'bold')}\n{cleandoc(homes[name])}\n")
             print(f"{cleandoc(documents[name])}\n")
         return 0
+    if options.rules:
+        for rule in RULES:
+            text = f"{rule.text}{f'   where {rule.where}' if rule.where else ''}"
+            print(shorten(text, width()) if sys.stdout.isatty() else text)
+        return 0
     columns({name: first_line(text) for name, text in documents.items()})
-    print(f"\n{len(RULES)} rewrite rules, applied by simplify until none matches:")
-    for rule in RULES:
-        text = f"  {rule.text}{f'   where {rule.where}' if rule.where else ''}"
-        print(shorten(text, width()) if sys.stdout.isatty() else text)
+    print(f"\nsimplify applies {len(RULES)} rewrite rules until none matches; "
+          "dlc passes --rules lists them")
     return 0
 
 

@@ -1,0 +1,19 @@
+"""What NumPy, JAX or PyTorch have and dlc does not, each with the reason; shown by `dlc ops`."""
+
+from __future__ import annotations
+
+LEFT_OUT = {
+    "complex numbers, fft": "no network of the textbooks trains on them; no dtype of dlc is "
+                            "complex",
+    "i8, i16, u16, u64": "no dtype of dlc: u8 holds pixels, i32 and i64 hold indices and counts",
+    "nonzero, unique, x[mask]": "the result's shape would depend on data, and memory is known "
+                                "before the first step; where(mask, x, other) keeps the shape",
+    "x[i] = v": "no stores: x.at[i].set(v) is a new value",
+    "eig, schur": "eigenvalues of matrices that are not symmetric are complex; eigh, svd and qr "
+                  "are there",
+    "sparse arrays": "take, scatter and segment_sum say what training needs of them",
+    "strings, dates, objects": "arrays hold numbers",
+    "while_loop without bound": "memory is known before the first step: give bound=N",
+    "host callbacks": "no Python runs between two steps; dlc.custom_op compiles a function of "
+                      "yours into the step",
+}
