@@ -289,21 +289,6 @@ def distinct(nodes: Any) -> list[Node]:
     return list(dict.fromkeys(nodes))
 
 
-def unique_labels(inputs: Sequence[Node]) -> tuple[Node, ...]:
-    """`inputs`, with another in place of each whose label is taken by one before it."""
-    fresh = Fresh(())
-    found = []
-    for x in inputs:
-        label = x.attrs["label"]
-        if label in fresh.taken:
-            renamed = fresh.input("", label, x.type)
-            renamed.locs = x.locs
-            x = renamed
-        fresh.taken.add(label)
-        found.append(x)
-    return tuple(found)
-
-
 def reached_from(outputs: Sequence[Node], sources: Sequence[Node]) -> set[Node]:
     """The nodes below `outputs` that depend on `sources`, these included."""
     reach = set(sources)

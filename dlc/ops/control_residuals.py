@@ -14,11 +14,9 @@ import networkx
 
 from dlc.graph import Kind, Node, toposort
 from dlc.ops.control import Loop, reached_from
+from dlc.ops.cost import CHEAP
+from dlc.ops.gradient_rules import BARRIER
 from dlc.types import Type
-
-# An addition or a selection again is less than a value written to memory and read back.
-CHEAP = {"add", "sub", "mul", "neg", "where", "cast", "maximum", "minimum", "abs", "eq", "ne", "lt",
-         "le", "gt", "ge", "and_", "or_", "xor", "not_", "stop_gradient", "square", "sign"}
 
 
 def kept_values(loop: Loop, read: Sequence[Node], stacked: Sequence[Node]) -> list[Node]:
@@ -69,7 +67,7 @@ def _cost(node: Node, elements: set[Node], free: set[Node]) -> int:
 
 def _again(node: Node) -> bool:
     """Whether computing `node` once more costs less than keeping it."""
-    return node.op.name in CHEAP or node.op.kind is Kind.VIEW
+    return node.op.name in CHEAP or (node.op.kind is Kind.VIEW and node.op is not BARRIER)
 
 
 def read_by(later: Sequence[Node], sources: Sequence[Node]) -> list[Node]:

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from dlc.errors import Loc
 from dlc.graph import Build, Graph, Kind, Node, building, make, rebuild, serving
 from dlc.ops import higher, leaf
+from dlc.ops.cost import CHEAP
 from dlc.ops.leaf import input_
 from dlc.passes.grouping import Fuser, Group
 from dlc.passes.horizontal import merge_horizontally
-from dlc.passes.recompute import CHEAP
 
 
 def fuse(graph: Graph) -> Graph:

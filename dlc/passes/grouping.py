@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from dlc.graph import Graph, Kind, Node
 from dlc.ops import leaf, view
 from dlc.ops.axes import Axis, AxisClasses, carried, classes_of
+from dlc.ops.cost import CHEAP
 from dlc.ops.higher import ITEM
 from dlc.ops.routine import result_types
 from dlc.ops.window import FOLD
-from dlc.passes.recompute import CHEAP, recomputed_nodes
+from dlc.passes.recompute import recomputed_nodes
 from dlc.types import Type
 
 SMALL = 16384  # elements: a group this small may run as one chunk, on one thread

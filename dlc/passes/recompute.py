@@ -8,10 +8,8 @@ from __future__ import annotations
 from dlc.graph import Graph, Kind, Node, users
 from dlc.ops import leaf
 from dlc.ops.axes import carried
+from dlc.ops.cost import CHEAP
 from dlc.ops.higher import ITEM
-
-CHEAP = {"add", "sub", "mul", "neg", "where", "cast", "maximum", "minimum", "abs", "eq", "ne", "lt",
-         "le", "gt", "ge", "and_", "or_", "xor", "not_", "stop_gradient"}
 
 
 def recomputed_nodes(graph: Graph, roots: set[Node], free: set[Node]) -> set[Node]:
