@@ -19,7 +19,11 @@ Rows = list[list[str]]
 def launches(thing: Any) -> Rows:
     """The operators of each launch, but views and leaves; `thing` is a function or a graph."""
     graph = thing if isinstance(thing, Graph) else dlc.trace(thing)
-    fused = run_pipeline(graph)[-1].graph
+    return fused_groups(run_pipeline(graph)[-1].graph)
+
+
+def fused_groups(fused: Graph) -> Rows:
+    """The same of a graph that is fused already."""
     return [[n.op.name for n in f.attrs["body"].nodes() if n.op.kind not in (Kind.LEAF, Kind.VIEW)]
             for f in fused.nodes() if f.op is higher.FUSED]
 
@@ -184,6 +188,17 @@ def test_routine() -> None:
         return dlc.exp(make(CHOLESKY, (root.T * 2.0,)))
 
     assert launches(f) == [["exp"], ["cholesky"], ["mul"], ["cholesky"], ["exp"]]
+
+
+def test_control() -> None:
+    """What goes into the loop and what comes out are launches of their own; so is its body."""
+    def f(x: f32[5, 64]) -> Node:
+        last, _ = dlc.scan(lambda c, row: (tanh(c + row), None), dlc.exp(x[0]), x)
+        return dlc.sqrt(last)
+
+    assert launches(f) == [["exp"], ["sqrt"]]
+    (loop,) = [n for n in run_pipeline(dlc.trace(f))[-1].graph.nodes() if n.op.name == "scan"]
+    assert fused_groups(loop.attrs["body"]) == [["add", "tanh"]]
 
 
 def test_twins() -> None:
