@@ -108,6 +108,27 @@ def test_what_does_not_change_is_computed_once() -> None:
     assert not inside & {"exp", "sin", "cos"}
 
 
+def test_a_checkpoint_in_a_body_keeps_the_carry_alone() -> None:
+    def loss(keep: bool, xs: Node, w: Node) -> Node:
+        def block(h: Node, x: Node) -> Node:
+            for _ in range(3):
+                h = dlc.tanh(h @ w + x)
+            return h
+
+        step = block if keep else dlc.checkpoint(block)
+        return dlc.scan(lambda h, x: (step(h, x), None), xs[0], xs)[0].sum()
+
+    slopes, stacks = [], []
+    for keep in (True, False):
+        graph = differentiate(dlc.trace(
+            lambda xs, w, k=keep: dlc.grad(lambda w: loss(k, xs, w))(w), f64[5, 3], f64[3, 3]))
+        forward = min(loops(graph), key=lambda n: bool(n.attrs["reverse"]))
+        stacks.append(len(forward.type.items) - 1)
+        slopes.append(dlc.evaluate(graph, np.full((5, 3), 0.3), np.eye(3)))
+    np.testing.assert_allclose(*slopes)
+    assert stacks == [4, 1]  # the carry and three tanh, or the carry
+
+
 def test_data_gets_no_gradient() -> None:
     """x @ w: the cotangent of x is not computed where only w's is asked for."""
     backward = loops(_gradient("last_only", 1))[-1]
