@@ -16,7 +16,7 @@ from dlc.nn import layer_norm as layer_norm_layer
 from dlc.ops.contract import swap
 from dlc.ops.view import slice_
 from tests.conformance.adapters.reductions import softmax
-from tests.conformance.adapters.registry import Excluded, covers
+from tests.conformance.adapters.registry import Excluded, add, covers
 
 # --- norms ----------------------------------------------------------------------------------------
 
@@ -148,12 +148,7 @@ def linear(x: Node, w: Node, bias: Any = None) -> Node:
     return y if bias is None else y + bias
 
 
-@covers("nn.functional.bilinear")
-def bilinear(a: Node, b: Node, w: Node, bias: Any = None) -> Node:
-    """a [..., I], b [..., J], w [O, I, J] -> [..., O]."""
-    pairs = (a[..., None] * b[..., None, :]).reshape((*a.shape[:-1], a.shape[-1] * b.shape[-1]))
-    y = pairs @ dlc.transpose(w.reshape((w.shape[0], w.shape[1] * w.shape[2])))
-    return y if bias is None else y + bias
+add("nn.functional.bilinear", dlc.bilinear)
 
 
 @covers("nn.functional.embedding")
@@ -161,24 +156,10 @@ def embedding(table: Node, index: Node) -> Node:
     return dlc.take(table, index)
 
 
-@covers("nn.functional.pixel_shuffle")
-def pixel_shuffle(x: Node, upscale_factor: int) -> Node:
-    r = upscale_factor
-    *lead, c, h, w = map(int, x.shape)
-    n = len(lead)
-    parts = x.reshape((*lead, c // (r * r), r, r, h, w))
-    order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return dlc.transpose(parts, order).reshape((*lead, c // (r * r), h * r, w * r))
-
-
-@covers("nn.functional.pixel_unshuffle")
-def pixel_unshuffle(x: Node, downscale_factor: int) -> Node:
-    r = downscale_factor
-    *lead, c, h, w = map(int, x.shape)
-    n = len(lead)
-    parts = x.reshape((*lead, c, h // r, r, w // r, r))
-    order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return dlc.transpose(parts, order).reshape((*lead, c * r * r, h // r, w // r))
+add("nn.functional.pixel_shuffle",
+    lambda x, upscale_factor: dlc.nn.pixel_shuffle(x, upscale_factor))
+add("nn.functional.pixel_unshuffle",
+    lambda x, downscale_factor: dlc.nn.pixel_unshuffle(x, downscale_factor))
 
 
 @covers("nn.functional.channel_shuffle")

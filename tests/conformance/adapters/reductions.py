@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import dlc
 from dlc.graph import Node, make
-from dlc.ops.gather import SCATTER_ADD, checked_index, take
+from dlc.ops.gather import SCATTER_ADD, checked_index
 from tests.conformance.adapters.registry import (
     Excluded,
     add,
@@ -42,20 +41,19 @@ add("argmin", over(dlc.argmin))
 add("logsumexp", over(dlc.logsumexp))
 add("all", lambda x, dim=None, keepdim=False: dlc.all(x != 0, axes(x, dim), keepdim))
 add("any", lambda x, dim=None, keepdim=False: dlc.any(x != 0, axes(x, dim), keepdim))
-add("count_nonzero", lambda x, dim=None: dlc.sum(x != 0, axes(x, dim)))
+add("count_nonzero", lambda x, dim=None: dlc.count_nonzero(x, axes(x, dim)))
 add("max/reduction_no_dim", lambda x: dlc.max(x))
 add("min/reduction_no_dim", lambda x: dlc.min(x))
 
 
 @covers("nansum")
 def nansum(x: Node, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Node:
-    return over(dlc.sum)(dlc.where(x == x, x, 0.0), dim, keepdim, dtype)
+    return over(dlc.nansum)(x, dim, keepdim, dtype)
 
 
 @covers("nanmean")
 def nanmean(x: Node, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Node:
-    count = dlc.sum(dlc.cast(x == x, dlc.f32), axes(x, dim), keepdim)
-    return nansum(x, dim, keepdim, dtype) / count
+    return over(dlc.nanmean)(x, dim, keepdim, dtype)
 
 
 @covers("max/reduction_with_dim")
@@ -128,49 +126,29 @@ add("nn.functional.softmin nn.functional.softmin/with_dtype",
 
 # --- matrices -------------------------------------------------------------------------------------
 
-add("matmul mm bmm mv dot vdot", dlc.matmul)
+add("matmul mm bmm mv", dlc.matmul)
+add("dot", dlc.dot)
+add("vdot", dlc.vdot)
 add("__rmatmul__", lambda a, b: b @ a)
-add("inner", lambda a, b: a * b if 0 in (a.ndim, b.ndim) else tensordot(a, b, ((-1,), (-1,))))
-add("outer", lambda a, b: a[:, None] * b[None])
+add("inner", dlc.inner)
+add("outer", dlc.outer)
 add("addmm addmm/decomposed addmv", lambda x, a, b, beta=1, alpha=1: x * beta + (a @ b) * alpha)
 add("baddbmm", lambda x, a, b, beta=1, alpha=1: x * beta + (a @ b) * alpha)
 add("addbmm", lambda x, a, b, beta=1, alpha=1: x * beta + dlc.sum(a @ b, 0) * alpha)
 add("addr", lambda x, a, b, beta=1, alpha=1: x * beta + a[:, None] * b[None] * alpha)
 add("linalg.vecdot", lambda a, b, dim=-1: dlc.sum(a * b, dim))
-add("linalg.multi_dot", lambda arrays: chained(arrays))
-
-
-def chained(arrays: Sequence[Node]) -> Node:
-    out = arrays[0]
-    for one in arrays[1:]:
-        out = out @ one
-    return out
+add("linalg.multi_dot", dlc.linalg.multi_dot)
+add("kron", dlc.kron)
 
 
 @covers("tensordot")
 def tensordot(a: Node, b: Node, dims: Any = 2) -> Node:
-    if isinstance(dims, int):
-        dims = (range(a.ndim - dims, a.ndim), range(dims))
-    left = [axis_of(a, d) for d in dims[0]]
-    right = [axis_of(b, d) for d in dims[1]]
-    for i, j in zip(left, right, strict=True):
-        if a.shape[i] == 1:  # torch repeats an axis of size 1
-            a = dlc.broadcast_to(a, [b.shape[j] if k == i else d for k, d in enumerate(a.shape)])
-    free_a = [i for i in range(a.ndim) if i not in left]
-    free_b = [i for i in range(b.ndim) if i not in right]
-    inner = math.prod(a.shape[i] for i in left)
-    rows = dlc.transpose(a, (*free_a, *left)).reshape((-1 if inner else 0, inner))
-    columns = dlc.transpose(b, (*right, *free_b)).reshape((inner, -1 if inner else 0))
-    return (rows @ columns).reshape((*(a.shape[i] for i in free_a), *(b.shape[i] for i in free_b)))
-
-
-@covers("kron")
-def kron(a: Node, b: Node) -> Node:
-    rank = max(a.ndim, b.ndim)
-    p, q = (1,) * (rank - a.ndim) + a.shape, (1,) * (rank - b.ndim) + b.shape
-    wide = (a.reshape(tuple(n for d in p for n in (d, 1)))
-            * b.reshape(tuple(n for d in q for n in (1, d))))
-    return wide.reshape(tuple(d * e for d, e in zip(p, q, strict=True)))
+    if not isinstance(dims, int):
+        for i, j in zip(*dims, strict=True):
+            if a.shape[i] == 1:  # torch repeats an axis of size 1
+                wide = [b.shape[j] if k == axis_of(a, i) else d for k, d in enumerate(a.shape)]
+                a = dlc.broadcast_to(a, wide)
+    return dlc.tensordot(a, b, dims)
 
 
 # --- indexed reads and writes ---------------------------------------------------------------------
@@ -205,14 +183,11 @@ def gather(x: Node, dim: int, index: Node) -> Node:
     checked(index)
     if x.ndim == 0:
         return dlc.take(x.reshape((1,)), index)
+    if index.type.size == 0 and index.ndim != x.ndim:
+        return dlc.take(x, index, dim)  # torch lets an empty vector stand for no places
     axis = axis_of(x, dim)
-    if index.ndim == 1 and x.ndim == 1:
-        return dlc.take(x, index)
-    if index.ndim != x.ndim:
-        return dlc.take(x, index, dim)
     cut = tuple(slice(None) if a == axis else slice(0, int(d)) for a, d in enumerate(index.shape))
-    rows, places = movedim(x[cut], axis, -1), movedim(index, axis, -1)
-    return movedim(take(rows, places, -1, x.ndim - 1), -1, axis)
+    return dlc.take_along_axis(x[cut], index.reshape((1,)) if index.ndim == 0 else index, dim)
 
 
 @covers("take_along_dim", refuses=NEGATIVE)

@@ -11,7 +11,6 @@ import numpy as np
 
 import dlc
 from dlc.graph import Node
-from dlc.ops.gather import take
 from dlc.ops.view import slice_
 from tests.conformance.adapters.registry import Excluded, add, axis_of, covers
 
@@ -105,16 +104,12 @@ def transpose(x: Node, a: int, b: int) -> Node:
     return dlc.transpose(x, order)
 
 
-@covers("movedim")
 def movedim(x: Node, source: Any, target: Any) -> Node:
-    start = [axis_of(x, a) for a in np.atleast_1d(source)]
-    end = [axis_of(x, a) for a in np.atleast_1d(target)]
-    order = [a for a in range(x.ndim) if a not in start]
-    for place, axis in sorted(zip(end, start, strict=True)):
-        order.insert(place, axis)
-    return dlc.transpose(x, order)
+    """A scalar has an axis 0 for torch."""
+    return x if x.ndim == 0 else dlc.moveaxis(x, source, target)
 
 
+add("movedim", movedim)
 add("permute permute_copy", lambda x, *order: dlc.transpose(x, listed(order)))
 add("t t_copy T", lambda x: dlc.transpose(x, (1, 0)) if x.ndim > 1 else x)
 add("mT mH", lambda x: transpose(x, -2, -1))
@@ -124,26 +119,8 @@ add("fliplr", lambda x: dlc.flip(x, 1))
 add("flipud", lambda x: dlc.flip(x, 0))
 
 
-@covers("rot90")
-def rot90(x: Node, k: int = 1, dims: Sequence[int] = (0, 1)) -> Node:
-    a, b = dims
-    turned = {0: x, 1: lambda: transpose(dlc.flip(x, b), a, b),
-              2: lambda: dlc.flip(x, (a, b)), 3: lambda: dlc.flip(transpose(x, a, b), b)}[k % 4]
-    return turned() if callable(turned) else turned
-
-
-@covers("roll")
-def roll(x: Node, shifts: Any, dims: Any = ()) -> Node:
-    moves, over = np.atleast_1d(shifts), np.atleast_1d(dims)
-    if over.size == 0:
-        return roll(x.reshape((-1,)), int(moves[0]), 0).reshape(x.shape) if x.size else x
-    for move, axis in zip(moves, over, strict=True):
-        size = int(x.shape[axis])
-        cut = -int(move) % size if size else 0
-        x = dlc.concat([sliced(x, axis, slice(cut, None)), sliced(x, axis, slice(0, cut))],
-                       int(axis))
-    return x
-
+add("rot90", lambda x, k=1, dims=(0, 1): dlc.rot90(x, k, dims))
+add("roll", lambda x, shifts, dims=(): dlc.roll(x, shifts, None if dims in ((), []) else dims))
 
 # --- repeated elements ----------------------------------------------------------------------------
 
@@ -159,33 +136,13 @@ add("expand_as", lambda x, other: dlc.broadcast_to(x, other.shape))
 add("broadcast_to", dlc.broadcast_to)
 
 
-@covers("broadcast_tensors")
-def broadcast_tensors(*xs: Node) -> list[Node]:
-    shape = np.broadcast_shapes(*(x.shape for x in xs))
-    return [dlc.broadcast_to(x, shape) for x in xs]
-
-
-@covers("repeat tile")
-def repeat(x: Node, *counts: Any) -> Node:
-    times = listed(counts)
-    rank = max(len(times), x.ndim)
-    times = (1,) * (rank - len(times)) + tuple(times)
-    shape = (1,) * (rank - x.ndim) + x.shape
-    wide = x.reshape(tuple(n for d in shape for n in (1, d)))
-    wide = dlc.broadcast_to(wide, [n for t, d in zip(times, shape, strict=True) for n in (t, d)])
-    return wide.reshape(tuple(t * d for t, d in zip(times, shape, strict=True)))
+add("broadcast_tensors", lambda *xs: dlc.broadcast_arrays(*xs))
+add("repeat tile", lambda x, *counts: dlc.tile(x, listed(counts)))
 
 
 @covers("meshgrid/variadic_tensors meshgrid/list_of_tensors")
 def meshgrid(*xs: Any, indexing: str = "ij") -> list[Node]:
-    vectors = [x.reshape((x.size,)) for x in flat(xs)]
-    order = list(range(len(vectors)))
-    if indexing == "xy" and len(order) > 1:
-        order[0], order[1] = 1, 0
-    shape = [vectors[i].size for i in order]
-    return [dlc.broadcast_to(v.reshape(tuple(v.size if order[a] == i else 1
-                                             for a in range(len(order)))), shape)
-            for i, v in enumerate(vectors)]
+    return dlc.meshgrid(*(x.reshape((x.size,)) for x in flat(xs)), indexing=indexing)
 
 
 # --- pieces ---------------------------------------------------------------------------------------
@@ -205,7 +162,7 @@ def getitem(x: Node, key: Any) -> Node:
 add("select", lambda x, dim, index: sliced(x, dim, index))
 add("slice", lambda x, dim=0, start=None, end=None, step=1: sliced(
     x, dim, slice(start, end, step)))
-add("unbind unbind_copy", lambda x, dim=0: list(dlc.transpose(x, first(x, dim))))
+add("unbind unbind_copy", lambda x, dim=0: dlc.unstack(x, dim))
 COMPUTED = "a place computed at run time changes no shape: dlc's slices are constant"
 
 
@@ -247,47 +204,31 @@ def tensor_split(x: Node, where: Any, dim: int = 0) -> list[Node]:
     return split_at(x, list(where), axis)
 
 
-add("hsplit", lambda x, where: tensor_split(x, where, 0 if x.ndim == 1 else 1))
-add("vsplit", lambda x, where: tensor_split(x, where, 0))
-add("dsplit", lambda x, where: tensor_split(x, where, 2))
+def halved(axis: int) -> Any:
+    """hsplit, vsplit and dsplit: equal parts, or the places to cut at."""
+    def function(x: Node, where: Any) -> list[Node]:
+        at = 0 if (axis, x.ndim) == (1, 1) else axis
+        return dlc.split(x, where, at) if isinstance(where, int) else split_at(x, list(where), at)
+
+    return function
 
 
-@covers("diagonal diagonal_copy linalg.diagonal")
-def diagonal(x: Node, offset: int = 0, dim1: int | None = None, dim2: int | None = None) -> Node:
-    a, b = (0 if dim1 is None else dim1), (1 if dim2 is None else dim2)
-    a, b = axis_of(x, a), axis_of(x, b)
-    rest = [i for i in range(x.ndim) if i not in (a, b)]
-    rows, columns = int(x.shape[a]), int(x.shape[b])
-    places = np.arange(rows * columns).reshape(rows, columns).diagonal(offset)
-    moved = dlc.transpose(x, (*rest, a, b)).reshape((*(x.shape[i] for i in rest), rows * columns))
-    return take(moved, places.astype(np.int32), moved.ndim - 1)
-
-
-@covers("trace")
-def trace(x: Node) -> Node:
-    return dlc.sum(diagonal(x))
-
-
-@covers("tril")
-def tril(x: Node, k: int = 0) -> Node:
-    row, column = dlc.iota(x.shape, x.ndim - 2), dlc.iota(x.shape, x.ndim - 1)
-    return dlc.where(column <= row + k, x, 0.0)
-
-
-@covers("triu")
-def triu(x: Node, k: int = 0) -> Node:
-    row, column = dlc.iota(x.shape, x.ndim - 2), dlc.iota(x.shape, x.ndim - 1)
-    return dlc.where(column >= row + k, x, 0.0)
+add("hsplit", halved(1))
+add("vsplit", halved(0))
+add("dsplit", halved(2))
+add("diagonal diagonal_copy", lambda x, offset=0, dim1=0, dim2=1: dlc.diagonal(
+    x, offset, dim1, dim2))
+add("linalg.diagonal", lambda x, offset=0, dim1=-2, dim2=-1: dlc.diagonal(x, offset, dim1, dim2))
+add("trace", dlc.matrix_trace)
+add("tril", dlc.tril)
+add("triu", dlc.triu)
 
 
 @covers("unfold unfold_copy")
 def unfold(x: Node, dim: int, size: int, step: int) -> Node:
     if x.ndim == 0:
         return x.reshape((1,))[:size]
-    axis = axis_of(x, dim)
-    back = [a for a in range(x.ndim) if a != axis]
-    windows = dlc.window(dlc.transpose(x, (*back, axis)), (size,), (step,))
-    return movedim(windows, -2, axis)
+    return dlc.unfold(x, dim, size, step)
 
 
 # --- joined ---------------------------------------------------------------------------------------
@@ -300,7 +241,7 @@ def cat(xs: Sequence[Node], dim: int = 0) -> Node:
     return dlc.concat(kept, dim)
 
 
-add("stack", lambda xs, dim=0: dlc.concat([unsqueezed(x, dim) for x in xs], dim))
+add("stack", lambda xs, dim=0: dlc.stack(xs, dim))
 add("hstack", lambda xs: dlc.concat(lines := [atleast(x, 1) for x in xs],
                                     0 if lines[0].ndim == 1 else 1))
 add("vstack", lambda xs: dlc.concat([two(x) for x in xs], 0))
