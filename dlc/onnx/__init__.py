@@ -17,17 +17,18 @@ __all__ = ["export", "load"]
 
 def load(source: str | Path | bytes, *, constants: Mapping[str, Any] | None = None,
          shapes: Mapping[str, tuple[int | str, ...]] | None = None,
-         frozen: bool = False) -> Model:
+         frozen: bool = False, name: str = "") -> Model:
     """The model in an .onnx file (or in its bytes) as a function of the DSL.
 
     `constants` gives inputs fixed values (shapes, axes and pads that a file takes at run time),
     `shapes` replaces the declared shapes of inputs. Float initializers become parameters under
-    their names, to be trained further; `frozen` makes them constants. Raises DlcError for a file
-    that is damaged, hostile, or asks for what dlc has not.
+    their names, to be trained further; `frozen` makes them constants. `name` is what the model is
+    called as a layer (default: the graph's name with its rank). Raises DlcError for a file that is
+    damaged, hostile, or asks for what dlc has not.
     """
     from dlc.onnx.model import read_model
 
-    return read_model(source, constants or {}, shapes or {}, frozen)
+    return read_model(source, constants or {}, shapes or {}, frozen, name)
 
 
 def export(thing: Any, path: str | Path, *, entry: str = "eval", opset: int = 17,

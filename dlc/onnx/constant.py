@@ -11,7 +11,7 @@ from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.call import Call, Results, array, converts
 from dlc.onnx.proto import dtype_of
-from dlc.onnx.tensors import checked_dims
+from dlc.onnx.tensors import checked_dims, constant_size
 from dlc.types import f32, i64
 
 
@@ -55,7 +55,7 @@ def window(call: Call) -> Results:
     """Cosine windows of a known length."""
     size = int(call.scalar(0))
     kind = dtype_of(call.integer("output_datatype", 1), "output_datatype")
-    checked_dims([size], "window")
+    constant_size(size, "a window")
     weights = {"BlackmanWindow": (0.42, 0.5, 0.08), "HannWindow": (0.5, 0.5, 0.0),
                "HammingWindow": (25 / 46, 21 / 46, 0.0)}[call.name]
     length = size if call.flag("periodic", True) else size - 1
@@ -70,7 +70,7 @@ def mel_weights(call: Call) -> Results:
     bins, length, rate, low, high = (call.scalar(i) for i in range(5))
     kind = dtype_of(call.integer("output_datatype", 1), "output_datatype")
     spectrum = int(length) // 2 + 1
-    checked_dims([spectrum, int(bins)], "mel weights")
+    constant_size(spectrum * int(bins), "mel weights")
     step = (to_mel(high) - to_mel(low)) / (int(bins) + 2)
     hertz = 700 * (10 ** ((to_mel(low) + np.arange(int(bins) + 2) * step) / 2595) - 1)
     places = np.floor((int(length) + 1) * hertz / rate).astype(int)

@@ -24,9 +24,13 @@ def product(a: Node, b: Node) -> Node:
     """The matrix product; integers, which dlc's has not, as a sum of products."""
     if a.dtype.is_float:
         return dlc.matmul(a, b)
-    if a.ndim == 1 or b.ndim == 1:
+    if min(a.ndim, b.ndim) == 0:
         raise DlcError(f"the product of {a.type} and {b.type}")
-    return dlc.sum(a[..., :, :, None] * b[..., None, :, :], -2)
+    if b.ndim == 1:
+        return dlc.sum(a * b, -1)
+    rows = a[None] if a.ndim == 1 else a
+    y = dlc.sum(rows[..., :, :, None] * b[..., None, :, :], -2)
+    return y[..., 0, :] if a.ndim == 1 else y
 
 
 @converts("Gemm")

@@ -43,6 +43,7 @@ class Model:
     outputs: Mapping[str, Type | None]
     parameters: Mapping[str, np.ndarray]
     constants: Mapping[str, np.ndarray]
+    layer_name: str = ""
 
     @cached_property
     def arguments(self) -> dict[str, str]:
@@ -64,7 +65,7 @@ class Model:
     @cached_property
     def layer(self) -> Layer:
         """The model as a layer of dlc.nn: its parameters are made once, and shared."""
-        return Layer("onnx", self._several, f"onnx({self.name})", identifier(self.name))
+        return Layer(identifier(self.name), self._several, f"onnx({self.name})", self.layer_name)
 
     def __call__(self, *args: Any) -> Any:
         """The outputs for graph values: a Node, or a tuple of several."""
@@ -193,7 +194,8 @@ def agrees(declared: Type, node: Node) -> bool:
 
 
 def read_model(source: str | Path | bytes, constants: Mapping[str, Any],
-               shapes: Mapping[str, tuple[int | str, ...]], frozen: bool) -> Model:
+               shapes: Mapping[str, tuple[int | str, ...]], frozen: bool,
+               name: str) -> Model:
     """See dlc.onnx.load."""
     proto, where = read_proto(source)
     functions = check_model(proto, where)
@@ -211,7 +213,7 @@ def read_model(source: str | Path | bytes, constants: Mapping[str, Any],
     outputs = {v.name: declared_type(v, where) for v in graph.output}
     folded = {n: a for n, a in initial.items() if n not in weights}
     return Model(graph.name or "onnx", proto, where, functions, inputs, outputs, weights,
-                 {**folded, **fixed})
+                 {**folded, **fixed}, name)
 
 
 def is_weight(data: np.ndarray) -> bool:

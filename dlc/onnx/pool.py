@@ -14,6 +14,7 @@ from dlc.graph import Node
 from dlc.onnx.call import Call, Results, array, converts
 from dlc.onnx.contract import Pads, pads_of, per_axis
 from dlc.onnx.shape import edged
+from dlc.onnx.tensors import constant_size
 from dlc.types import i64
 
 
@@ -106,6 +107,7 @@ def average_pool(call: Call) -> Results:
 
 def divisors(x: Node, at: Windows, with_padding: bool) -> np.ndarray:
     """How many elements of each window count, [counts...]."""
+    constant_size(math.prod(at.counts) * max(at.size), "the divisors of a pool")
     result = np.ones((), int)
     for a, size in enumerate(x.shape[2:]):
         low, high = at.pads[a] if with_padding else (0, 0)

@@ -12,7 +12,7 @@ import dlc
 from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.call import Call, Results, array, axis_of, chosen, converts
-from dlc.onnx.tensors import checked_dims
+from dlc.onnx.tensors import checked_dims, constant_size
 from dlc.types import i64
 
 COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
@@ -28,6 +28,9 @@ class Axis:
     out: int
     scale: float
     roi: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        constant_size(self.out * max(self.size, 1), "an axis resized by a matrix")
 
     def places(self, mode: str) -> np.ndarray:
         """Where each output element reads, as a coordinate of the input: f64 [out]."""

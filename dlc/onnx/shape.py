@@ -13,6 +13,7 @@ import dlc
 from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.call import Call, Results, array, axis_of, chosen, converts
+from dlc.onnx.tensors import constant_size
 from dlc.types import bool_, i64
 
 
@@ -200,6 +201,7 @@ def by_index(x: Node, low: Sequence[int], high: Sequence[int], mode: str) -> Nod
         before, after = low[axis], high[axis]
         if not before and not after:
             continue
+        constant_size(int(x.shape[axis]) + max(0, before) + max(0, after), "a padded axis")
         ramp = np.arange(int(x.shape[axis]))[max(0, -before):]
         ramp = ramp[:len(ramp) + min(0, after)]
         places = np.pad(ramp, (max(0, before), max(0, after)), mode=mode)  # type: ignore[call-overload]

@@ -357,3 +357,16 @@ def test_inputs_of_other_kinds() -> None:
     refused(model([node("SequenceLength", ["x"], ["y"])], [sequence],
                   [value("y", I64, ())]), "inputs and outputs are tensors")
     refused(one("Identity", [value("x", TensorProto.STRING)], kind=TensorProto.STRING), "STRING")
+
+
+def resized(sizes: list[int]) -> Any:
+    return model([node("Resize", ["x", "", "", "s"], ["y"], mode="linear")],
+                 [value("x", shape=(1, 1, 2, 3))], [value("y", shape=None)],
+                 [initializer("s", np.array(sizes))])
+
+
+def test_a_resize_that_would_take_long() -> None:
+    image = np.ones((1, 1, 2, 3), np.float32)
+    assert dlc.evaluate(dlc.onnx.load(resized([1, 1, 4, 6]).SerializeToString()), image).size == 24
+    refused(resized([1, 1, 2, 2**30]), "constants are worked out up to", x=image)
+    refused(resized([1, 1, 2, -3]), "dimensions", x=image)

@@ -48,12 +48,12 @@ def test_graph_has_the_models_names() -> None:
 
 
 def test_operators_know_their_place_in_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "tested.onnx"
+    path = tmp_path / "tested1.onnx"
     path.write_bytes(perceptron().SerializeToString())
     graph = dlc.onnx.load(path).graph(batch=2)
     places = {n.op.name: str(n.loc) for n in graph.nodes()}
-    assert places["matmul"].endswith("tested.onnx/node:1")
-    assert places["where"].endswith("tested.onnx/node:3")
+    assert places["matmul"].endswith("tested1.onnx/node:1")
+    assert places["where"].endswith("tested1.onnx/node:3")
 
 
 def test_trained_further() -> None:
@@ -66,19 +66,28 @@ def test_trained_further() -> None:
 
     graphs = tuned.graphs()
     first = tuned.initial_values(graphs, 0)
-    np.testing.assert_array_equal(first["tested.fc/w"], found.parameters["fc/w"])
+    np.testing.assert_array_equal(first["tested1.fc/w"], found.parameters["fc/w"])
     x = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
     state = {n.attrs["label"]: first[n.attrs["label"]] for n in graphs["train"].inputs
              if n.attrs["role"] != "data"}
     after = dlc.evaluate(graphs["train"], x=x, y=np.array([0, 1, 2, 3], np.int32), **state)
-    assert not np.array_equal(after["tested.fc/w"], first["tested.fc/w"])
-    assert list(graphs["train"].updates) == ["tested.fc/w", "tested.b", "step"]
+    assert not np.array_equal(after["tested1.fc/w"], first["tested1.fc/w"])
+    assert list(graphs["train"].updates) == ["tested1.fc/w", "tested1.b", "step"]
+
+
+def test_two_models_of_one_name() -> None:
+    """Each has its own parameters; a name of one's own is what they are called by."""
+    first, second, third = loaded(), loaded(), loaded(name="head")
+    graph = dlc.trace(lambda x: first(x) + second(x) + third(x) + first(x), f32[2, 3])
+    names = [n.attrs["label"] for n in graph.inputs]
+    assert names == ["x", "tested1.fc/w", "tested1.b", "tested2.fc/w", "tested2.b",
+                     "head.fc/w", "head.b"]
 
 
 def test_gradient_by_the_input() -> None:
     found = loaded()
     slope = dlc.trace(dlc.grad(lambda x: found(x).sum()), f32[2, 3])
-    weights = {f"tested.{k}": v for k, v in found.parameters.items()}
+    weights = {f"tested1.{k}": v for k, v in found.parameters.items()}
     names = [n.attrs["label"] for n in slope.inputs]
     given = {k: v for k, v in weights.items() if k in names}
     assert len(given) == 2, names
