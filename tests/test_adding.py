@@ -54,11 +54,9 @@ def tree(tmp_path: Path) -> Path:
     for folder in ("dlc", "runtime", "models"):
         shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True,
                         ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "tests").mkdir()
-    shutil.copytree(ROOT / "tests" / "ops", tmp_path / "tests" / "ops",
-                    ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "tests/conftest.py"):
-        shutil.copy(ROOT / file, tmp_path / file)
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns(
+        "__pycache__", "golden", "conformance", "faults"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
     return tmp_path
 
 
