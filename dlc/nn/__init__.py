@@ -1,27 +1,90 @@
 """Layers, activations, losses and metrics: networks as plain values (docs/dsl.md)."""
 
+from dlc.nn.activations import (
+    celu,
+    elu,
+    gelu_tanh,
+    hard_shrink,
+    hard_sigmoid,
+    hard_swish,
+    hard_tanh,
+    log_sigmoid,
+    mish,
+    quick_gelu,
+    relu6,
+    relu_squared,
+    selu,
+    soft_shrink,
+    softsign,
+    tanh_shrink,
+    threshold,
+)
 from dlc.nn.convolution import conv, conv_transpose, depthwise_conv, separable_conv
+from dlc.nn.ctc import ctc_loss
+from dlc.nn.dropout import alpha_dropout, dropout, gaussian_dropout, spatial_dropout
 from dlc.nn.functions import (
     flatten,
     gelu,
+    glu,
     leaky_relu,
     log_softmax,
     relu,
+    rrelu,
     sigmoid,
     silu,
     softmax,
+    softmin,
     softplus,
     tanh,
 )
 from dlc.nn.layer import Layer, chain, layer
-from dlc.nn.layers import batch_norm, dense, dropout, embedding, layer_norm
+from dlc.nn.layers import bilinear, dense, embedding, embedding_bag, maxout, prelu
 from dlc.nn.losses import (
-    accuracy,
-    binary_accuracy,
+    binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
+    focal,
+    gaussian_nll,
+    huber,
+    kl_div,
     mae,
     mse,
+    nll,
+    poisson_nll,
+    smooth_l1,
+)
+from dlc.nn.margins import (
+    contrastive,
+    cosine_embedding,
+    cosine_similarity,
+    hinge,
+    hinge_embedding,
+    info_nce,
+    margin_ranking,
+    multi_margin,
+    multilabel_margin,
+    multilabel_soft_margin,
+    pairwise_distance,
+    soft_margin,
+    squared_hinge,
+    triplet_margin,
+)
+from dlc.nn.metrics import (
+    accuracy,
+    binary_accuracy,
+    confusion_matrix,
+    f1,
+    precision,
+    recall,
+    top_k_accuracy,
+)
+from dlc.nn.norms import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
 )
 from dlc.nn.pooling import (
     adaptive_avg_pool,
@@ -36,10 +99,20 @@ from dlc.nn.resizing import resize, upsample
 from dlc.ops.rearrange import pixel_shuffle, pixel_unshuffle
 
 __all__ = [
-    "Layer", "accuracy", "adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "batch_norm",
-    "binary_accuracy", "binary_cross_entropy_with_logits", "chain", "conv", "conv_transpose",
-    "cross_entropy", "dense", "depthwise_conv", "dropout", "embedding", "flatten", "gelu",
-    "global_avg_pool", "global_max_pool", "layer", "layer_norm", "leaky_relu", "log_softmax",
-    "lp_pool", "mae", "max_pool", "mse", "pixel_shuffle", "pixel_unshuffle", "relu", "resize",
-    "separable_conv", "sigmoid", "silu", "softmax", "softplus", "tanh", "upsample",
+    "Layer", "accuracy", "adaptive_avg_pool", "adaptive_max_pool", "alpha_dropout", "avg_pool",
+    "batch_norm", "bilinear", "binary_accuracy", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "celu", "chain", "confusion_matrix", "contrastive", "conv",
+    "conv_transpose", "cosine_embedding", "cosine_similarity", "cross_entropy", "ctc_loss", "dense",
+    "depthwise_conv", "dropout", "elu", "embedding", "embedding_bag", "f1", "flatten", "focal",
+    "gaussian_dropout", "gaussian_nll", "gelu", "gelu_tanh", "global_avg_pool", "global_max_pool",
+    "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_swish", "hard_tanh", "hinge",
+    "hinge_embedding", "huber", "info_nce", "instance_norm", "kl_div", "layer", "layer_norm",
+    "leaky_relu", "local_response_norm", "log_sigmoid", "log_softmax", "lp_pool", "mae",
+    "margin_ranking", "max_pool", "maxout", "mish", "mse", "multi_margin", "multilabel_margin",
+    "multilabel_soft_margin", "nll", "pairwise_distance", "pixel_shuffle", "pixel_unshuffle",
+    "poisson_nll", "precision", "prelu", "quick_gelu", "recall", "relu", "relu6", "relu_squared",
+    "resize", "rms_norm", "rrelu", "selu", "separable_conv", "sigmoid", "silu", "smooth_l1",
+    "soft_margin", "soft_shrink", "softmax", "softmin", "softplus", "softsign", "spatial_dropout",
+    "squared_hinge", "tanh", "tanh_shrink", "threshold", "top_k_accuracy", "triplet_margin",
+    "upsample",
 ]

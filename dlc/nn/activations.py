@@ -9,9 +9,10 @@ import math
 from typing import Any
 
 from dlc.graph import Node
+from dlc.nn.functions import softplus
 from dlc.ops import elementwise as e
 from dlc.ops.convert import as_node
-from dlc.ops.elementwise_functions import log_sigmoid, softplus
+from dlc.ops.elementwise_functions import log_sigmoid
 
 __all__ = ["celu", "elu", "gelu_tanh", "hard_shrink", "hard_sigmoid", "hard_swish", "hard_tanh",
            "log_sigmoid", "mish", "quick_gelu", "relu6", "relu_squared", "selu", "soft_shrink",

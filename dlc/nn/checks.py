@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from dlc.errors import DlcError, here
@@ -74,3 +76,27 @@ def same_shape(name: str, a: Node, b: Node) -> None:
     if tuple(a.shape) != tuple(b.shape):
         raise DlcError(f"{name}: {describe(a)} and {describe(b)} differ in shape", here(),
                        "both must have one shape; use reshape or x[:, None]")
+
+
+def number(layer: str, low: float | None = None, **values: Any) -> None:
+    """Each value is a finite number, above `low` if that is given."""
+    for name, value in values.items():
+        told = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not told or not math.isfinite(value) or (low is not None and value <= low):
+            shown = describe(value) if isinstance(value, Node) else repr(value)
+            raise DlcError(f"nn.{layer}: {name}={shown} is out of range", here(),
+                           "it is a finite number" + (f" above {low}" if low is not None else ""))
+
+
+def one_of(layer: str, name: str, value: Any, words: Sequence[str]) -> None:
+    """`value` is one of `words`."""
+    if not isinstance(value, str) or value not in words:
+        raise DlcError(f"nn.{layer}: {name}={value!r} is not known", here(),
+                       f"{name} is one of {', '.join(map(repr, words))}")
+
+
+def per_class(name: str, what: str, values: Node, classes: int) -> None:
+    """`values` [classes] holds one float a class."""
+    if tuple(map(int, values.shape)) != (classes,) or not values.dtype.is_float:
+        raise DlcError(f"{name}: {what} is {describe(values)}", here(),
+                       f"one float for each of the {classes} classes")

@@ -5,15 +5,25 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from dlc import random
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
+from dlc.nn import checks
 from dlc.ops import elementwise, elementwise_functions, reduce, view
-from dlc.ops.convert import as_node
+from dlc.ops.convert import as_node, cast
+from dlc.scope import training
 
 relu = elementwise.relu
 tanh = elementwise.tanh
 sigmoid = elementwise.sigmoid
-softplus = elementwise_functions.softplus
+
+
+def softplus(x: Any, beta: float = 1.0) -> Node:
+    """log(1 + e ** (beta x)) / beta, without overflow (Dugas et al. 2001)."""
+    if beta == 1:
+        return elementwise_functions.softplus(x)
+    checks.number("softplus", 0, beta=beta)
+    return elementwise_functions.softplus(as_node(x) * beta) * (1.0 / beta)
 
 
 def gelu(x: Any) -> Node:
@@ -34,6 +44,31 @@ def silu(x: Any) -> Node:
     return node * elementwise.sigmoid(node)
 
 
+def glu(x: Any, axis: int = -1) -> Node:
+    """The first half of `axis` times the sigmoid of the second (Dauphin et al. 2017, eq. 1).
+
+    Raises DlcError when the axis has no halves.
+    """
+    node = as_node(x)
+    axis = reduce.axis_of(node, axis, "glu")
+    size = int(node.shape[axis])
+    if size % 2:
+        raise DlcError(f"glu({describe(node)}): axis {axis} has no halves", here(),
+                       "its size must be even")
+    gate = view.narrow(node, axis, size // 2, size // 2)
+    return view.narrow(node, axis, 0, size // 2) * elementwise.sigmoid(gate)
+
+
+def rrelu(x: Any, low: float = 1 / 8, high: float = 1 / 3) -> Node:
+    """leaky_relu with a slope drawn for each element, uniform in low .. high; in evaluation its
+    mean (Xu et al. 2015)."""
+    node = as_node(x)
+    if not training() or low == high:
+        return leaky_relu(node, (low + high) / 2)
+    slope = random.uniform(tuple(map(int, node.shape)), low, high)
+    return elementwise.where(node > 0, node, node * cast(slope, node.dtype))
+
+
 def flatten(x: Any) -> Node:
     """x [N, ...] -> [N, size of the rest]."""
     node = as_node(x)
@@ -51,6 +86,11 @@ def log_softmax(x: Any, axis: int = -1) -> Node:
     if node.type.size:
         node = node - elementwise.stop_gradient(reduce.max_(node, axis, keepdims=True))
     return node - reduce.logsumexp(node, axis, keepdims=True)
+
+
+def softmin(x: Any, axis: int = -1) -> Node:
+    """softmax of -x."""
+    return softmax(-as_node(x), axis)
 
 
 def softmax(x: Any, axis: int = -1) -> Node:

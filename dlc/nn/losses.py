@@ -1,20 +1,25 @@
-"""Losses and metrics: means over the batch, as float scalars."""
+"""Losses of values and probabilities; what they share: the mean, the sum, or one of each element.
+
+Every loss takes `reduction`: "mean" (a scalar), "sum" (a scalar) or "none" (the losses themselves).
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, current_build, describe
 from dlc.names import name_locals
 from dlc.nn import checks
-from dlc.nn.functions import softplus
-from dlc.ops import elementwise, gather, leaf, reduce
+from dlc.nn.functions import log_softmax, softplus
+from dlc.ops import elementwise, elementwise_functions, gather, leaf, reduce
 from dlc.ops.convert import as_node, cast
-from dlc.types import f32
+
+REDUCTIONS = ("mean", "sum", "none")
 
 
-def _remember(prediction: Node, target: Node) -> None:
+def remember(prediction: Node, target: Node) -> None:
     """The first loss over a data input says what the network predicts: reports show it."""
     build = current_build()
     scope = build.notes.get("scope") if build is not None else None
@@ -24,65 +29,227 @@ def _remember(prediction: Node, target: Node) -> None:
         scope.prediction = (prediction, target)
 
 
-def cross_entropy(logits: Any, label: Any, smoothing: float = 0.0) -> Node:
-    """Mean of -log softmax(logits)[label]: logits [..., classes], label [...] of class numbers.
+def paired(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Node, Node]:
+    """A loss's operands as floats of one shape and dtype. Raises DlcError where they are not."""
+    checks.one_of(name, "reduction", reduction, REDUCTIONS)
+    x = as_node(prediction)
+    if not x.dtype.is_float:
+        raise DlcError(f"{name}: the prediction is {describe(x)}", here(),
+                       "it must hold floats: cast it, e.g. x.cast(f32)")
+    t = as_node(target, x.dtype)
+    checks.same_shape(name, x, t)
+    remember(x, t)
+    return x, t if t.dtype.is_float else cast(t, x.dtype)
 
-    With `smoothing` s the target is 1 - s on the label plus s / classes everywhere (Szegedy et al.
-    2016). A label outside 0 .. classes-1 stops the run after the step. Raises DlcError for labels
-    that are no integers or do not fit the logits.
+
+def reduced(values: Node, reduction: str) -> Node:
+    """The losses themselves, their mean or their sum."""
+    if reduction == "none":
+        return values
+    return reduce.mean(values) if reduction == "mean" else reduce.sum_(values)
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def mse(prediction: Any, target: Any, reduction: str = "mean") -> Node:
+    """Squared error of two arrays of one shape."""
+    x, t = paired("mse", prediction, target, reduction)
+    error = x - t
+    return reduced(error * error, reduction)
+
+
+def mae(prediction: Any, target: Any, reduction: str = "mean") -> Node:
+    """Absolute error of two arrays of one shape."""
+    x, t = paired("mae", prediction, target, reduction)
+    return reduced(elementwise.abs_(x - t), reduction)
+
+
+def huber(prediction: Any, target: Any, delta: float = 1.0, reduction: str = "mean") -> Node:
+    """e^2 / 2 for errors |e| up to delta, delta (|e| - delta / 2) beyond (Huber 1964)."""
+    checks.number("huber", 0, delta=delta)
+    x, t = paired("huber", prediction, target, reduction)
+    size = elementwise.abs_(x - t)
+    far = (size - 0.5 * delta) * delta
+    return reduced(elementwise.where(size <= delta, 0.5 * size * size, far), reduction)
+
+
+def smooth_l1(prediction: Any, target: Any, beta: float = 1.0, reduction: str = "mean") -> Node:
+    """huber of delta = beta, divided by beta: slope 1 far away (Girshick 2015, eq. 3).
+
+    beta = 0 is mae.
+    """
+    if beta == 0:
+        return mae(prediction, target, reduction)
+    checks.number("smooth_l1", 0, beta=beta)
+    return huber(prediction, target, beta, reduction) * (1.0 / beta)
+
+
+def poisson_nll(prediction: Any, target: Any, log_input: bool = True, full: bool = False,
+                eps: float = 1e-8, reduction: str = "mean") -> Node:
+    """-log of the Poisson probability of counts: the prediction is the logarithm of the rate (or
+    the rate, log_input=False); `full` adds Stirling's approximation of log target!."""
+    x, t = paired("poisson_nll", prediction, target, reduction)
+    values = elementwise.exp(x) - t * x if log_input else x - t * elementwise.log(x + eps)
+    if full:
+        many = elementwise.where(t > 1, t, 1.0)
+        stirling = many * elementwise.log(many) - many + 0.5 * elementwise.log(2 * math.pi * many)
+        values = values + elementwise.where(t > 1, stirling, 0.0)
+    return reduced(values, reduction)
+
+
+def gaussian_nll(prediction: Any, target: Any, variance: Any, full: bool = False,
+                 eps: float = 1e-6, reduction: str = "mean") -> Node:
+    """-log of the normal density (Nix and Weigend 1994): (log v + (x - t)^2 / v) / 2.
+
+    `variance` broadcasts to the prediction; below `eps` it counts as eps, its gradient as if it did
+    not. `full` adds log(2 pi) / 2.
+    """
+    checks.number("gaussian_nll", 0, eps=eps)
+    x, t = paired("gaussian_nll", prediction, target, reduction)
+    v = as_node(variance, x.dtype)
+    safe = v + elementwise.stop_gradient(elementwise.maximum(v, eps) - v)
+    values = 0.5 * (elementwise.log(safe) + elementwise.square(x - t) / safe)
+    return reduced(values + 0.5 * math.log(2 * math.pi) if full else values, reduction)
+
+
+# --- probabilities --------------------------------------------------------------------------------
+
+
+def cross_entropy(logits: Any, label: Any, smoothing: float = 0.0, weight: Any = None,
+                  ignore: int | None = None, reduction: str = "mean") -> Node:
+    """-log softmax(logits)[label]: logits [..., classes], label [...] of class numbers.
+
+    Or label [..., classes] of floats: a distribution for each row. With `smoothing` s the target
+    is 1 - s on the label plus s / classes everywhere (Szegedy et al. 2016). `weight` [classes]
+    counts classes more or less, rows labelled `ignore` do not count; the mean is over the weights.
+    A label outside 0 .. classes-1 stops the run after the step. Raises DlcError for labels that
+    are no integers or do not fit the logits.
     """
     checks.fraction("cross_entropy", smoothing=smoothing)
+    checks.one_of("cross_entropy", "reduction", reduction, REDUCTIONS)
     x, y = as_node(logits), as_node(label)
+    if y.dtype.is_float and x.ndim and tuple(y.shape) == tuple(x.shape):
+        return _soft_cross_entropy(x, y, smoothing, weight, reduction)
     checks.labels("cross_entropy", y, x)
-    _remember(x, y)
-    classes = int(x.shape[-1])
-    target = gather.one_hot(y, classes, x.dtype)
+    remember(x, y)
+    if weight is not None or ignore is not None:
+        scores = log_softmax(x)
+        return _weighted_nll("cross_entropy", scores, y, smoothing, weight, ignore, reduction)
+    target = gather.one_hot(y, int(x.shape[-1]), x.dtype)
     chosen = reduce.sum_(x * target, -1)
     if smoothing:
         chosen = chosen * (1.0 - smoothing) + reduce.mean(x, -1) * smoothing
     log_total = reduce.logsumexp(x, -1)
     name_locals({"target": target, "chosen": chosen, "log_total": log_total})
-    return reduce.mean(log_total - chosen)
+    return reduced(log_total - chosen, reduction)
 
 
-def binary_cross_entropy_with_logits(logits: Any, target: Any) -> Node:
-    """Mean of -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), without overflow; equal shapes."""
-    x = as_node(logits)
-    t = as_node(target, x.dtype)
-    checks.same_shape("binary_cross_entropy_with_logits", x, t)
-    _remember(x, t)
-    return reduce.mean(softplus(x) - x * cast(t, x.dtype))
+def _soft_cross_entropy(x: Node, target: Node, smoothing: float, weight: Any,
+                        reduction: str) -> Node:
+    """Rows of targets that are distributions."""
+    classes = int(x.shape[-1])
+    remember(x, target)
+    scores = log_softmax(x)
+    if weight is not None:
+        scale = as_node(weight, x.dtype)
+        checks.per_class("cross_entropy", "weight", scale, classes)
+        scores = scores * scale
+    spread = target * (1.0 - smoothing) + smoothing / max(1, classes) if smoothing else target
+    return reduced(-reduce.sum_(scores * spread, -1), reduction)
 
 
-def mse(prediction: Any, target: Any) -> Node:
-    """Mean squared error of two arrays of one shape."""
-    x, t = as_node(prediction), as_node(target)
-    checks.same_shape("mse", x, t)
-    _remember(x, t)
-    error = x - t
-    return reduce.mean(error * error)
+def nll(scores: Any, label: Any, weight: Any = None, ignore: int | None = None,
+        reduction: str = "mean") -> Node:
+    """-scores[label] for logarithms of probabilities [..., classes] and labels [...].
+
+    `weight`, `ignore` and errors as in cross_entropy, which is nll of log_softmax.
+    """
+    checks.one_of("nll", "reduction", reduction, REDUCTIONS)
+    x, y = as_node(scores), as_node(label)
+    checks.labels("nll", y, x)
+    remember(x, y)
+    return _weighted_nll("nll", x, y, 0.0, weight, ignore, reduction)
 
 
-def mae(prediction: Any, target: Any) -> Node:
-    """Mean absolute error of two arrays of one shape."""
-    x, t = as_node(prediction), as_node(target)
-    checks.same_shape("mae", x, t)
-    _remember(x, t)
-    return reduce.mean(elementwise.abs_(x - t))
+def _weighted_nll(name: str, scores: Node, label: Node, smoothing: float, weight: Any,
+                  ignore: int | None, reduction: str) -> Node:
+    """-scores[label], a share of it spread over all classes, weighted; without ignored rows."""
+    classes = int(scores.shape[-1])
+    place = label if ignore is None else elementwise.where(label != ignore, label, 0)
+    share = None if ignore is None else cast(label != ignore, scores.dtype)
+    target, spread = gather.one_hot(place, classes, scores.dtype), scores
+    if weight is not None:
+        scale = as_node(weight, scores.dtype)
+        checks.per_class(name, "weight", scale, classes)
+        own = gather.take(scale, place, mode="clip")
+        target, spread = target * scale, scores * scale
+        share = own if share is None else share * own
+    values = -reduce.sum_(scores * target, -1)
+    if smoothing:
+        mean = reduce.sum_(spread, -1) * (smoothing / max(1, classes))
+        values = values * (1.0 - smoothing) - mean
+    if ignore is not None:
+        values = elementwise.where(label != ignore, values, 0.0)
+    if reduction == "mean" and share is not None:
+        return reduce.sum_(values) / reduce.sum_(share)
+    return reduced(values, reduction)
 
 
-def accuracy(logits: Any, label: Any) -> Node:
-    """The share of rows whose largest logit is the label: [..., classes] and [...]."""
-    x, y = as_node(logits), as_node(label)
-    checks.labels("accuracy", y, x)
-    return reduce.mean(cast(elementwise.eq(cast(reduce.argmax(x, -1), y.dtype), y), f32))
+def binary_cross_entropy(prediction: Any, target: Any, weight: Any = None,
+                         reduction: str = "mean") -> Node:
+    """-t log p - (1 - t) log(1 - p) for probabilities p; logarithms below -100 count as -100.
+
+    From logits binary_cross_entropy_with_logits is exact. `weight` broadcasts to the prediction.
+    """
+    p, t = paired("binary_cross_entropy", prediction, target, reduction)
+    yes = elementwise.maximum(elementwise.log(p), -100.0)
+    no = elementwise.maximum(elementwise.log(1.0 - p), -100.0)
+    values = (t - 1.0) * no - t * yes
+    return reduced(values if weight is None else values * as_node(weight, p.dtype), reduction)
 
 
-def binary_accuracy(logits: Any, target: Any, threshold: float = 0.0) -> Node:
-    """The share of elements on the target's side: logit > threshold against target > 0.5."""
-    x, t = as_node(logits), as_node(target)
-    checks.same_shape("binary_accuracy", x, t)
-    if not t.dtype.is_float:
-        raise DlcError(f"binary_accuracy: the target is {describe(t)}", here(),
-                       "targets are floats 0.0 and 1.0")
-    return reduce.mean(cast(elementwise.eq(x > threshold, t > 0.5), f32))
+def binary_cross_entropy_with_logits(logits: Any, target: Any, weight: Any = None,
+                                     positive_weight: Any = None,
+                                     reduction: str = "mean") -> Node:
+    """-w t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), without overflow; equal shapes.
+
+    `positive_weight` w (1 unless told) and `weight`, a factor of the loss, broadcast to x.
+    """
+    x, t = paired("binary_cross_entropy_with_logits", logits, target, reduction)
+    if positive_weight is None:
+        values = softplus(x) - x * t
+    else:
+        positive = t * as_node(positive_weight, x.dtype)
+        values = (1.0 - t) * x + (positive + 1.0 - t) * softplus(-x)
+    return reduced(values if weight is None else values * as_node(weight, x.dtype), reduction)
+
+
+def focal(logits: Any, target: Any, gamma: float = 2.0, alpha: float | None = 0.25,
+          reduction: str = "mean") -> Node:
+    """Binary cross entropy times (1 - p_t)^gamma: easy examples count less (Lin et al. 2017).
+
+    p_t is the probability of the target; `alpha` weighs positives, 1 - alpha negatives.
+    """
+    checks.number("focal", gamma=gamma)
+    x, t = paired("focal", logits, target, reduction)
+    p = elementwise.sigmoid(x)
+    wrong = p + t - 2.0 * p * t
+    values = (softplus(x) - x * t) * elementwise.power(wrong, float(gamma))
+    if alpha is not None:
+        checks.number("focal", alpha=alpha)
+        values = values * (t * (2.0 * alpha - 1.0) + (1.0 - alpha))
+    return reduced(values, reduction)
+
+
+def kl_div(log_prediction: Any, target: Any, log_target: bool = False,
+           reduction: str = "mean") -> Node:
+    """Terms t (log t - x) of the divergence from prediction e ** x to target t (Kullback 1951).
+
+    The target holds probabilities, or their logarithms. "mean" is over all elements: the divergence
+    itself is the "sum" of a row.
+    """
+    x, t = paired("kl_div", log_prediction, target, reduction)
+    if log_target:
+        return reduced(elementwise.exp(t) * (t - x), reduction)
+    return reduced(elementwise_functions.xlogy(t, t) - t * x, reduction)

@@ -5,6 +5,7 @@ from tests.conformance.adapters import (  # noqa: F401  each module enters its a
     algebra,
     elementwise,
     layers,
+    losses,
     places,
     reductions,
     shapes,

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 import dlc
+from dlc import nn
 from dlc.graph import Node, substitute
 from dlc.nn import Layer
-from dlc.nn import batch_norm as batch_norm_layer
-from dlc.nn import layer_norm as layer_norm_layer
 from dlc.ops.contract import swap
 from dlc.ops.view import slice_
 from tests.conformance.adapters.reductions import softmax
@@ -32,19 +31,19 @@ def applied(layer: Layer, x: Node, **given: Any) -> Node:
     return substitute([y], {v.node: given[k.rsplit(".", 1)[-1]] for k, v in fresh.items()})[0]
 
 
-def like(value: Any, fallback: float, size: int) -> Any:
+def filled(value: Any, fallback: float, shape: Sequence[int]) -> Any:
     """A parameter, or the constant that stands where torch has none."""
-    return dlc.asarray(np.full(size, fallback, np.float32)) if value is None else value
+    if value is not None:
+        return value
+    return dlc.asarray(np.full(tuple(map(int, shape)), fallback, np.float32))
 
 
 @covers("nn.functional.layer_norm")
 def layer_norm(x: Node, shape: Sequence[int], weight: Any = None, bias: Any = None,
                eps: float = 1e-5) -> Node:
     """nn.layer_norm with the sample's parameters."""
-    last = tuple(map(int, shape))
-    ones, zeros = np.ones(last, np.float32), np.zeros(last, np.float32)
-    return applied(layer_norm_layer(len(last), eps), x, weight=dlc.asarray(ones)
-                   if weight is None else weight, bias=dlc.asarray(zeros) if bias is None else bias)
+    given = {"weight": filled(weight, 1.0, shape), "bias": filled(bias, 0.0, shape)}
+    return applied(nn.layer_norm(len(shape), eps), x, **given)
 
 
 NO_CHANNELS = "x [0] without channels: dlc takes [batch, channels, ...]"
@@ -56,55 +55,39 @@ def batch_norm(x: Node, mean: Any, var: Any, weight: Any = None, bias: Any = Non
     """In training by the batch's statistics, else by the running ones, as nn.batch_norm."""
     if x.ndim < 2:
         raise Excluded(NO_CHANNELS)
-    channels = int(x.shape[1])
-    given = {"weight": like(weight, 1.0, channels), "bias": like(bias, 0.0, channels),
-             "mean": like(mean, 0.0, channels), "var": like(var, 1.0, channels)}
-    return applied(batch_norm_layer(eps=eps), x, **given)
+    channels = (int(x.shape[1]),)
+    given = {"weight": filled(weight, 1.0, channels), "bias": filled(bias, 0.0, channels),
+             "mean": filled(mean, 0.0, channels), "var": filled(var, 1.0, channels)}
+    return applied(nn.batch_norm(eps=eps), x, **given)
 
 
 @covers("nn.functional.group_norm")
 def group_norm(x: Node, groups: int, weight: Any = None, bias: Any = None,
                eps: float = 1e-5) -> Node:
-    n, channels = int(x.shape[0]), int(x.shape[1])
-    rows = x.reshape((n, groups, channels // groups * math.prod(x.shape[2:])))
-    normal = standardized(rows, (2,), eps).reshape(x.shape)
-    wide = (1, channels, *(1,) * (x.ndim - 2))
-    return normal * like(weight, 1.0, channels).reshape(wide) + like(
-        bias, 0.0, channels).reshape(wide)
+    shape = (int(x.shape[1]),)
+    given = {"weight": filled(weight, 1.0, shape), "bias": filled(bias, 0.0, shape)}
+    return applied(nn.group_norm(groups, eps), x, **given)
 
 
 @covers("nn.functional.instance_norm")
 def instance_norm(x: Node, running_mean: Any = None, running_var: Any = None, weight: Any = None,
                   bias: Any = None, use_input_stats: bool = True, momentum: float = 0.1,
                   eps: float = 1e-5) -> Node:
-    return group_norm(x, int(x.shape[1]), weight, bias, eps)
+    shape = (int(x.shape[1]),)
+    given = {"weight": filled(weight, 1.0, shape), "bias": filled(bias, 0.0, shape)}
+    return applied(nn.instance_norm(eps, affine=True), x, **given)
 
 
 @covers("nn.functional.rms_norm")
 def rms_norm(x: Node, shape: Sequence[int], weight: Any = None, eps: Any = None) -> Node:
-    last = tuple(range(x.ndim - len(shape), x.ndim))
     small = 1.1920928955078125e-07 if eps is None else eps
-    normal = x * dlc.rsqrt(dlc.mean(x * x, last, keepdims=True) + small)
-    return normal if weight is None else normal * weight
-
-
-def standardized(x: Node, axes: tuple[int, ...], eps: float) -> Node:
-    centred = x - dlc.mean(x, axes, keepdims=True)
-    return centred * dlc.rsqrt(dlc.mean(centred * centred, axes, keepdims=True) + eps)
+    return applied(nn.rms_norm(len(shape), small), x, weight=filled(weight, 1.0, shape))
 
 
 @covers("nn.functional.local_response_norm")
 def local_response_norm(x: Node, size: int, alpha: float = 1e-4, beta: float = 0.75,
                         k: float = 1.0) -> Node:
-    """Over `size` neighbouring channels, by a mean over zeros too."""
-    if x.size == 0:
-        return x
-    low = [size // 2 if a == 1 else 0 for a in range(x.ndim)]
-    high = [(size - 1) // 2 if a == 1 else 0 for a in range(x.ndim)]
-    order = (0, *range(2, x.ndim), 1)
-    back = (0, x.ndim - 1, *range(1, x.ndim - 1))
-    around = dlc.window(dlc.transpose(dlc.pad(x * x, low, high), order), (size,))
-    return x / dlc.power(dlc.transpose(dlc.mean(around, -1), back) * alpha + k, beta)
+    return nn.local_response_norm(size, alpha, beta, k)(x)
 
 
 # --- paddings -------------------------------------------------------------------------------------

@@ -1,0 +1,77 @@
+"""Metrics: shares and counts of a batch, without gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlc.errors import DlcError, here
+from dlc.graph import Node, describe
+from dlc.nn import checks
+from dlc.ops import elementwise, gather, rearrange, reduce, sort
+from dlc.ops.contract import matmul
+from dlc.ops.convert import as_node, cast
+from dlc.ops.diagonals import diagonal
+from dlc.types import f32
+
+
+def accuracy(logits: Any, label: Any) -> Node:
+    """The share of rows whose largest logit is the label: [..., classes] and [...]."""
+    x, y = as_node(logits), as_node(label)
+    checks.labels("accuracy", y, x)
+    return reduce.mean(cast(elementwise.eq(cast(reduce.argmax(x, -1), y.dtype), y), f32))
+
+
+def top_k_accuracy(logits: Any, label: Any, k: int = 5) -> Node:
+    """The share of rows whose label is among the k largest logits; of equal ones the first."""
+    x, y = as_node(logits), as_node(label)
+    checks.labels("top_k_accuracy", y, x)
+    checks.at_least("top_k_accuracy", 1, k=k)
+    places = cast(sort.top_k(x, k)[1], y.dtype)
+    hit = reduce.any_(elementwise.eq(places, rearrange.expand_dims(y, -1)), -1)
+    return reduce.mean(cast(hit, f32))
+
+
+def binary_accuracy(logits: Any, target: Any, threshold: float = 0.0) -> Node:
+    """The share of elements on the target's side: logit > threshold against target > 0.5."""
+    x, t = as_node(logits), as_node(target)
+    checks.same_shape("binary_accuracy", x, t)
+    if not t.dtype.is_float:
+        raise DlcError(f"binary_accuracy: the target is {describe(t)}", here(),
+                       "targets are floats 0.0 and 1.0")
+    return reduce.mean(cast(elementwise.eq(x > threshold, t > 0.5), f32))
+
+
+def confusion_matrix(logits: Any, label: Any) -> Node:
+    """f32[classes, classes]: how many rows of each label (row) the network takes for which class
+    (column). logits [..., classes], label [...]."""
+    x, y = as_node(logits), as_node(label)
+    checks.labels("confusion_matrix", y, x)
+    classes = int(x.shape[-1])
+    told = gather.one_hot(rearrange.ravel(y), classes, f32)
+    found = gather.one_hot(rearrange.ravel(reduce.argmax(x, -1)), classes, f32)
+    return matmul(told.T, found)
+
+
+def precision(logits: Any, label: Any) -> Node:
+    """For each class the share of its predictions that are right, f32[classes]; 0 of none."""
+    counts = confusion_matrix(logits, label)
+    return _share(diagonal(counts), reduce.sum_(counts, 0))
+
+
+def recall(logits: Any, label: Any) -> Node:
+    """For each class the share of its examples that are found, f32[classes]; 0 of none."""
+    counts = confusion_matrix(logits, label)
+    return _share(diagonal(counts), reduce.sum_(counts, 1))
+
+
+def f1(logits: Any, label: Any) -> Node:
+    """For each class the harmonic mean of precision and recall, f32[classes]; 0 without any.
+
+    Its mean over classes is the macro average (van Rijsbergen 1979).
+    """
+    counts = confusion_matrix(logits, label)
+    return _share(2.0 * diagonal(counts), reduce.sum_(counts, 0) + reduce.sum_(counts, 1))
+
+
+def _share(part: Node, whole: Node) -> Node:
+    return part / elementwise.maximum(whole, 1.0)
