@@ -95,6 +95,7 @@ from dlc.nn.pooling import (
     lp_pool,
     max_pool,
 )
+from dlc.nn.recurrent import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell
 from dlc.nn.resizing import resize, upsample
 from dlc.ops.rearrange import pixel_shuffle, pixel_unshuffle
 
@@ -105,14 +106,14 @@ __all__ = [
     "conv_transpose", "cosine_embedding", "cosine_similarity", "cross_entropy", "ctc_loss", "dense",
     "depthwise_conv", "dropout", "elu", "embedding", "embedding_bag", "f1", "flatten", "focal",
     "gaussian_dropout", "gaussian_nll", "gelu", "gelu_tanh", "global_avg_pool", "global_max_pool",
-    "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_swish", "hard_tanh", "hinge",
-    "hinge_embedding", "huber", "info_nce", "instance_norm", "kl_div", "layer", "layer_norm",
-    "leaky_relu", "local_response_norm", "log_sigmoid", "log_softmax", "lp_pool", "mae",
-    "margin_ranking", "max_pool", "maxout", "mish", "mse", "multi_margin", "multilabel_margin",
-    "multilabel_soft_margin", "nll", "pairwise_distance", "pixel_shuffle", "pixel_unshuffle",
-    "poisson_nll", "precision", "prelu", "quick_gelu", "recall", "relu", "relu6", "relu_squared",
-    "resize", "rms_norm", "rrelu", "selu", "separable_conv", "sigmoid", "silu", "smooth_l1",
-    "soft_margin", "soft_shrink", "softmax", "softmin", "softplus", "softsign", "spatial_dropout",
-    "squared_hinge", "tanh", "tanh_shrink", "threshold", "top_k_accuracy", "triplet_margin",
-    "upsample",
+    "glu", "group_norm", "gru", "gru_cell", "hard_shrink", "hard_sigmoid", "hard_swish",
+    "hard_tanh", "hinge", "hinge_embedding", "huber", "info_nce", "instance_norm", "kl_div",
+    "layer", "layer_norm", "leaky_relu", "local_response_norm", "log_sigmoid", "log_softmax",
+    "lp_pool", "lstm", "lstm_cell", "mae", "margin_ranking", "max_pool", "maxout", "mish", "mse",
+    "multi_margin", "multilabel_margin", "multilabel_soft_margin", "nll", "pairwise_distance",
+    "pixel_shuffle", "pixel_unshuffle", "poisson_nll", "precision", "prelu", "quick_gelu", "recall",
+    "relu", "relu6", "relu_squared", "resize", "rms_norm", "rnn", "rnn_cell", "rrelu", "selu",
+    "separable_conv", "sigmoid", "silu", "smooth_l1", "soft_margin", "soft_shrink", "softmax",
+    "softmin", "softplus", "softsign", "spatial_dropout", "squared_hinge", "tanh", "tanh_shrink",
+    "threshold", "top_k_accuracy", "triplet_margin", "upsample",
 ]

@@ -97,7 +97,8 @@ def _forward(emitted: Node, path: Node, steps: Node, blank: int) -> Node:
 
     clock = leaf.iota((time,), 0, steps.dtype)
     rows = rearrange.moveaxis(emitted, 1, 0)
-    return scan(step, cast(start, emitted.dtype), (rows, clock))[0]
+    final: Node = scan(step, cast(start, emitted.dtype), (rows, clock))[0]
+    return final
 
 
 def _shifted(x: Node, count: int, fill: float) -> Node:
