@@ -74,7 +74,12 @@ def invert(x: Any) -> Node:
 
 
 def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8) -> Node:
-    """bool: |x - y| <= atol + rtol |y|, or equal infinities."""
+    """bool: |x - y| <= atol + rtol |y|, or equal infinities.
+
+    Raises DlcError for a tolerance below 0.
+    """
+    if not (rtol >= 0 and atol >= 0):
+        raise DlcError(f"isclose: rtol {rtol}, atol {atol}", here(), "tolerances are 0 or more")
     p, q = operands("isclose", x, y)
     return e.or_(e.eq(p, q), e.and_(e.isfinite(q), e.abs_(p - q) <= e.abs_(q) * rtol + atol))
 

@@ -83,6 +83,7 @@ def _eval_iota(*, type: Type, axis: int) -> np.ndarray:
 
 
 def _infer_iota(*, type: Type, axis: int) -> Type:
+    check_shape(type.shape)
     if not 0 <= axis < type.ndim:
         raise OpError(f"axis {axis} of {type}", f"axes are 0 .. {type.ndim - 1}")
     return type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -50,3 +51,18 @@ def test_a_fifth_power_of_integers_is_an_integer() -> None:
     found = dlc.evaluate(graph, np.array([57], np.int32))
     assert found.dtype == np.int32
     assert found[0] == 57**5
+
+
+@pytest.mark.parametrize("make", [lambda: dlc.eye(-1), lambda: dlc.eye(3, -1),
+                                  lambda: dlc.tri(-2), lambda: dlc.iota((2, -3), 0)])
+def test_index_arrays_of_negative_size_are_refused(make: Any) -> None:
+    """NumPy's ValueError came through from the evaluator, without a line."""
+    with pytest.raises(dlc.DlcError, match=r"dimension -\d of shape"):
+        dlc.trace(make)
+
+
+@pytest.mark.parametrize("given", [{"rtol": -1.0}, {"atol": -1e-9}, {"rtol": math.nan}])
+def test_isclose_refuses_negative_tolerances(given: dict[str, float]) -> None:
+    """Nothing is closer than a negative distance: the answer was False for equal numbers' kin."""
+    with pytest.raises(dlc.DlcError, match="tolerances are 0 or more"):
+        dlc.trace(lambda x: dlc.isclose(x, x, **given), f32[2])
