@@ -18,7 +18,7 @@ from dlc.graph import Graph
 from dlc.trace import trace
 from dlc.types import Type, dtype
 from tests.conformance.adapters import TABLE, Adapter, Excluded
-from tests.conformance.cut import Tally
+from tests.conformance.cut import Tally, chosen
 from tests.conformance.torch_samples import SEED, Case, cases
 
 pytestmark = pytest.mark.conformance
@@ -27,6 +27,8 @@ pytestmark = pytest.mark.conformance
 RELATIVE, ABSOLUTE, LENIENCE = 1e-5, 1e-6, 4
 # Programs that the compiled share is spread over, and samples of each operator in it.
 BUNDLES, PER_OPERATOR = 10, 3
+# What the cut of the day takes: so many operators' values and gradients, so many programs.
+DAILY, DAILY_BUNDLES = 200, 3
 
 
 def outputs_of(adapter: Adapter, case: Case, leaves: Sequence[Any]) -> list[Any]:
@@ -139,7 +141,7 @@ def error(x: np.ndarray, exact: np.ndarray) -> float:
                         initial=0.0))
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", chosen("opinfo", list(TABLE), DAILY))
 def test_values_and_gradients(name: str, tally: Callable[[str], Tally]) -> None:
     """Every sample of the operator through the evaluator, in every dtype its adapter lists."""
     adapter, counts = TABLE[name], tally("torch OpInfo")
@@ -186,10 +188,11 @@ def share(names: Sequence[str]) -> list[tuple[Adapter, Case]]:
     return chosen
 
 
-@pytest.mark.parametrize("part", range(BUNDLES))
-def test_on_the_cpu(part: int) -> None:
+@pytest.mark.parametrize("part", chosen("opinfo_cpu", [str(i) for i in range(BUNDLES)],
+                                        DAILY_BUNDLES))
+def test_on_the_cpu(part: str) -> None:
     """A share of the samples through passes, kernels and threads: many in one program."""
-    pairs = share(list(TABLE)[part::BUNDLES])
+    pairs = share(list(TABLE)[int(part)::BUNDLES])
     graph = graph_of(pairs)
     arrays = arrays_of(graph, pairs)
     inputs = [n for n in graph.inputs if n.attrs["role"] not in ("param", "state")]

@@ -48,7 +48,6 @@ def log_of(pair: Any) -> Node:
 
 def cross(a: Node, b: Node, dim: Any) -> Node:
     """torch's `dim` left out is the first axis of size 3."""
-    a, b = dlc.broadcast_arrays(a, b)
     at = dim if dim is not None else next(i for i, d in enumerate(a.shape) if int(d) == 3)
     return dlc.cross(a, b, at)
 

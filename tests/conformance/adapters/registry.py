@@ -51,8 +51,10 @@ def covers(names: str, **more: Any) -> Callable[[Function], Function]:
     return lambda function: add(names, function, **more)
 
 
-def kind(dtype: Any) -> DType:
-    """dlc's dtype for torch's. Raises Excluded where dlc has none."""
+def kind(dtype: Any, default: DType = dlc.f32) -> DType:
+    """dlc's dtype for torch's, `default` for None. Raises Excluded where dlc has none."""
+    if dtype is None:
+        return default
     words = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16",
              "int64": "i64", "int32": "i32", "uint8": "u8", "bool": "bool"}
     word = words.get(str(dtype).removeprefix("torch."))

@@ -243,7 +243,7 @@ def cat(xs: Sequence[Node], dim: int = 0) -> Node:
 
 add("stack", lambda xs, dim=0: dlc.stack(xs, dim))
 add("hstack", lambda xs: dlc.concat(lines := [atleast(x, 1) for x in xs],
-                                    0 if lines[0].ndim == 1 else 1))
+                                    1 if lines and lines[0].ndim > 1 else 0))
 add("vstack", lambda xs: dlc.concat([two(x) for x in xs], 0))
 add("dstack", lambda xs: dlc.concat([three(x) for x in xs], 2))
 add("column_stack", lambda xs: dlc.concat(

@@ -96,7 +96,7 @@ def topk(x: Node, k: int, dim: int = -1, largest: bool = True,
 @covers("kthvalue")
 def kthvalue(x: Node, k: int, dim: int = -1, keepdim: bool = False) -> list[Node]:
     if x.ndim == 0:
-        return [x * 1.0, dlc.cast(0, dlc.i32)]
+        return [v.reshape(()) for v in kthvalue(x.reshape((1,)), k)]
     at = axis_of(x, dim)
     place = tuple(slice(k - 1, k) if a == at else slice(None) for a in range(x.ndim))
     found = [v[place] for v in sort(x, dim)]
