@@ -31,16 +31,16 @@ from dlc.ops.control import COND, SCAN, Loop, reached_from, results
 from dlc.passes.bodies import bodies_of, is_control
 from dlc.passes.simplify import simplify
 
-ROUNDS = 4  # what a loop no longer reads may empty the one before it
+ROUNDS = 4  # beside one for each loop or branch of a chain
 # Views that are read in place; others (pad, concat) are made once, before the loop.
 FREE_VIEWS = (view.RESHAPE, view.TRANSPOSE, view.BROADCAST, view.SLICE)
 
 
 def loops(graph: Graph) -> Graph:
     """Move what does not change out of loops, drop what nobody reads (see the module)."""
-    for _ in range(ROUNDS):
-        if not any(is_control(n) for n in graph.nodes()):
-            return graph
+    chain = sum(is_control(n) for n in graph.nodes())
+    # what a loop no longer reads empties the one before it, which the next round sees
+    for _ in range(ROUNDS + chain if chain else 0):
         with building(Build()):
             changed, graph = _once(graph)
         if not changed:
@@ -166,8 +166,9 @@ def _close(loop: Loop, live: Sequence[int], outer: Sequence[Node],
         return None
     bound = [*carries, *sequences, *((v, v) for v in held)]
     swap = fresh_inputs([x for x, _ in bound])
-    body = simplify(Graph(loop.node.attrs["body"].name, tuple(swap.values()),
-                          tuple(substitute(outer, swap))))
+    # results that are not read any more may leave a loop inside with results that nobody reads
+    body = loops(simplify(Graph(loop.node.attrs["body"].name, tuple(swap.values()),
+                                tuple(substitute(outer, swap)))))
     return make(SCAN, [a for _, a in bound], loop.node.name, body=body, carries=count,
                 sequences=len(sequences), length=loop.length, reverse=loop.reverse)
 
@@ -246,7 +247,7 @@ def _branch(body: Graph, outputs: Sequence[Node], operands: Sequence[Node],
             swap[body.inputs[at]] = operand
         elif at in places and places[at] != at:
             swap[body.inputs[at]] = body.inputs[places[at]]
-    return simplify(Graph(body.name, tuple(body.inputs[at] for at in kept),
-                          tuple(substitute(outputs, swap))))
+    return loops(simplify(Graph(body.name, tuple(body.inputs[at] for at in kept),
+                                tuple(substitute(outputs, swap)))))
 
 
