@@ -19,6 +19,16 @@ from dlc.nn.activations import (
     tanh_shrink,
     threshold,
 )
+from dlc.nn.attention import (
+    multi_head_attention,
+    positional_encoding,
+    rotary,
+    scaled_dot_product_attention,
+    sinusoidal_positions,
+    transformer_decoder,
+    transformer_encoder,
+)
+from dlc.nn.combinators import parallel, reshape, residual
 from dlc.nn.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from dlc.nn.ctc import ctc_loss
 from dlc.nn.dropout import alpha_dropout, dropout, gaussian_dropout, spatial_dropout
@@ -110,10 +120,12 @@ __all__ = [
     "hard_tanh", "hinge", "hinge_embedding", "huber", "info_nce", "instance_norm", "kl_div",
     "layer", "layer_norm", "leaky_relu", "local_response_norm", "log_sigmoid", "log_softmax",
     "lp_pool", "lstm", "lstm_cell", "mae", "margin_ranking", "max_pool", "maxout", "mish", "mse",
-    "multi_margin", "multilabel_margin", "multilabel_soft_margin", "nll", "pairwise_distance",
-    "pixel_shuffle", "pixel_unshuffle", "poisson_nll", "precision", "prelu", "quick_gelu", "recall",
-    "relu", "relu6", "relu_squared", "resize", "rms_norm", "rnn", "rnn_cell", "rrelu", "selu",
-    "separable_conv", "sigmoid", "silu", "smooth_l1", "soft_margin", "soft_shrink", "softmax",
-    "softmin", "softplus", "softsign", "spatial_dropout", "squared_hinge", "tanh", "tanh_shrink",
-    "threshold", "top_k_accuracy", "triplet_margin", "upsample",
+    "multi_head_attention", "multi_margin", "multilabel_margin", "multilabel_soft_margin", "nll",
+    "pairwise_distance", "parallel", "pixel_shuffle", "pixel_unshuffle", "poisson_nll",
+    "positional_encoding", "precision", "prelu", "quick_gelu", "recall", "relu", "relu6",
+    "relu_squared", "reshape", "residual", "resize", "rms_norm", "rnn", "rnn_cell", "rotary",
+    "rrelu", "scaled_dot_product_attention", "selu", "separable_conv", "sigmoid", "silu",
+    "sinusoidal_positions", "smooth_l1", "soft_margin", "soft_shrink", "softmax", "softmin",
+    "softplus", "softsign", "spatial_dropout", "squared_hinge", "tanh", "tanh_shrink", "threshold",
+    "top_k_accuracy", "transformer_decoder", "transformer_encoder", "triplet_margin", "upsample",
 ]

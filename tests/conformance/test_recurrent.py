@@ -80,8 +80,11 @@ def test_equals_torch(kind: str, layers: int, both: bool,
 
     given = [*arrays, *(np.ascontiguousarray(values[n]) for n in names)]
     places = tuple(range(len(given)))
-    program = dlc.trace(lambda *a: (*run(layer, a, names, len(arrays)),
-                                    *dlc.grad(loss, wrt=places)(*a)), *(f32[a.shape] for a in given))
+
+    def both_ways(*a: Any) -> Any:
+        return (*run(layer, a, names, len(arrays)), *dlc.grad(loss, wrt=places)(*a))
+
+    program = dlc.trace(both_ways, *(f32[a.shape] for a in given))
     with dlc.compile(program, name=f"{kind}{layers}{both}").load(threads=1) as loaded:
         found = list(loaded(*given).values())
     for got, value in zip(found, reference(module, kind, arrays, names), strict=True):

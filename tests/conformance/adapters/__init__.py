@@ -3,6 +3,7 @@
 from tests.conformance.adapters import (  # noqa: F401  each module enters its adapters
     activations,
     algebra,
+    attention,
     elementwise,
     layers,
     losses,

@@ -1,8 +1,7 @@
-"""torch.nn.functional's norms, paddings and attention in dlc's DSL."""
+"""torch.nn.functional's norms and paddings in dlc's DSL."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,20 +11,18 @@ import dlc
 from dlc import nn
 from dlc.graph import Node, substitute
 from dlc.nn import Layer
-from dlc.ops.contract import swap
 from dlc.ops.view import slice_
-from tests.conformance.adapters.reductions import softmax
 from tests.conformance.adapters.registry import Excluded, add, covers
 
 # --- norms ----------------------------------------------------------------------------------------
 
 
-def applied(layer: Layer, x: Node, **given: Any) -> Node:
-    """`layer` applied to x with its parameters and state replaced by the nodes `given`."""
+def applied(layer: Layer, *inputs: Node, **given: Any) -> Node:
+    """`layer` applied to nodes with its parameters and state replaced by the nodes `given`."""
     from dlc.scope import current_scope
 
     known = dict(current_scope("a conformance test").variables)
-    y = layer(x)
+    y = layer(*inputs)
     fresh = {k: v for k, v in current_scope("a conformance test").variables.items()
              if k not in known}
     return substitute([y], {v.node: given[k.rsplit(".", 1)[-1]] for k, v in fresh.items()})[0]
@@ -150,29 +147,3 @@ def channel_shuffle(x: Node, groups: int) -> Node:
     n, c, *rest = map(int, x.shape)
     parts = x.reshape((n, groups, c // groups, *rest))
     return dlc.transpose(parts, (0, 2, 1, *range(3, parts.ndim))).reshape(x.shape)
-
-
-NOISY = "dropout_p > 0: two libraries draw two masks"
-
-
-@covers("nn.functional.scaled_dot_product_attention", excludes=(NOISY,))
-def attention(q: Node, k: Node, v: Node, attn_mask: Any = None, dropout_p: float = 0.0,
-              is_causal: bool = False, scale: Any = None, enable_gqa: bool = False) -> Node:
-    if dropout_p > 0:
-        raise Excluded(NOISY)
-    if enable_gqa:
-        k, v = (repeated(x, int(q.shape[-3]) // int(x.shape[-3])) for x in (k, v))
-    scores = (q @ swap(k)) * (1 / math.sqrt(int(q.shape[-1])) if scale is None else scale)
-    if is_causal:
-        row, column = dlc.iota(scores.shape[-2:], 0), dlc.iota(scores.shape[-2:], 1)
-        scores = dlc.where(column <= row, scores, -math.inf)
-    if attn_mask is not None:
-        scores = (dlc.where(attn_mask, scores, -math.inf) if attn_mask.dtype is dlc.bool_
-                  else scores + attn_mask)
-    return softmax(scores, -1) @ v
-
-
-def repeated(x: Node, times: int) -> Node:
-    """Each head of [..., H, L, E] `times` over."""
-    wide = dlc.broadcast_to(x[..., None, :, :], (*x.shape[:-2], times, *x.shape[-2:]))
-    return wide.reshape((*x.shape[:-3], int(x.shape[-3]) * times, *x.shape[-2:]))
