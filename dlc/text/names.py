@@ -83,8 +83,10 @@ def name_nodes(nodes: Sequence[Node], inputs: Sequence[Node],
         hint = node.attrs["label"] if node.op.name == "input" else node.name
         if node not in names and hint and not _made_up(node, hint, functions):
             base = identifier(hint)
+            if _made_up(node, f"{base}_1", functions):
+                continue  # a second `where = where(...)` is numbered as if it had no name
             at = 1
-            while f"{base}_{at}" in taken or _made_up(node, f"{base}_{at}", functions):
+            while f"{base}_{at}" in taken:
                 at += 1
             _claim(node, f"{base}_{at}", names, taken)
     _number_the_rest(nodes, functions, names, taken)

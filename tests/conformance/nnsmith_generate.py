@@ -2,9 +2,12 @@
 
     python nnsmith_generate.py FOLDER [--count N] [--seed N]
 
-Runs in an environment of its own (nnsmith 0.1.0 asks for old versions): pip install nnsmith==0.1.0
-z3-solver==4.12.2.0 torch onnx onnxruntime multipledispatch. Every model's seed is printed and is its
-name. `NNSMITH_FOLDER=FOLDER pytest -m conformance tests/conformance/test_nnsmith.py` then runs them.
+Runs in an environment of its own, for nnsmith 0.1.0 asks for old versions: pip install
+nnsmith==0.1.0 z3-solver==4.12.2.0 torch onnx onnxruntime multipledispatch. Every model's seed is
+printed and is its name. To run them:
+
+    NNSMITH_FOLDER=FOLDER pytest -m conformance tests/conformance/test_nnsmith.py
+
 Source: Liu et al., NNSmith, ASPLOS 2023.
 """
 
