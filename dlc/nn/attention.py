@@ -6,7 +6,7 @@ Arrays are [batch, time, features]; inside of attention [batch, heads, time, siz
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc import random
@@ -218,6 +218,14 @@ def _feed_forward(hidden: int, activation: Callable[[Node], Node], dropout: floa
     return Layer("mlp", apply, f"mlp({hidden})", "mlp", here())
 
 
+def _with_residuals(x: Node, norms: Sequence[Layer], parts: Sequence[Callable[[Node], Node]],
+                    drop: Layer, norm_first: bool) -> Node:
+    """Each part with a sum around it, its norm before it or behind the sum."""
+    for norm, part in zip(norms, parts, strict=True):
+        x = x + drop(part(norm(x))) if norm_first else norm(x + drop(part(x)))
+    return x
+
+
 def transformer_encoder(heads: int, hidden: int, dropout: float = 0.1, causal: bool = False,
                         activation: Callable[[Node], Node] = elementwise.relu,
                         norm_first: bool = False, name: str = "") -> Layer:
@@ -234,12 +242,8 @@ def transformer_encoder(heads: int, hidden: int, dropout: float = 0.1, causal: b
 
     def apply(x: Node, *mask: Node) -> Node:
         checks.rank(x, 3, "[batch, time, features]", 3)
-        if norm_first:
-            y = norms[0](x)
-            x = x + drop(attend(y, y, y, *mask))
-            return x + drop(mlp(norms[1](x)))
-        x = norms[0](x + drop(attend(x, x, x, *mask)))
-        return norms[1](x + drop(mlp(x)))
+        parts: list[Callable[[Node], Node]] = [lambda y: attend(y, y, y, *mask), mlp]
+        return _with_residuals(x, norms, parts, drop, norm_first)
 
     return Layer("transformer_encoder", apply, f"transformer_encoder({heads}, {hidden})", name,
                  here())
@@ -262,9 +266,7 @@ def transformer_decoder(heads: int, hidden: int, dropout: float = 0.1,
     def apply(x: Node, memory: Node) -> Node:
         checks.rank(x, 3, "[batch, time, features]", 3)
         parts: list[Callable[[Node], Node]] = [attend, lambda y: cross(y, memory), mlp]
-        for norm, part in zip(norms, parts, strict=True):
-            x = x + drop(part(norm(x))) if norm_first else norm(x + drop(part(x)))
-        return x
+        return _with_residuals(x, norms, parts, drop, norm_first)
 
     return Layer("transformer_decoder", apply, f"transformer_decoder({heads}, {hidden})", name,
                  here())

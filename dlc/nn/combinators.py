@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from dlc.errors import DlcError, here
@@ -68,6 +69,10 @@ def reshape(*shape: int, name: str = "") -> Layer:
 
     def apply(x: Node) -> Node:
         checks.rank(x, 1, "[batch, ...]")
+        size, told = math.prod(map(int, x.shape[1:])), math.prod(n for n in shape if n != -1)
+        if shape.count(-1) > 1 or (size % told if -1 in shape and told else size != told):
+            raise DlcError(f"samples of {describe(x)} have {size} elements, which do not make "
+                           f"{shape}", here(), "the product of the sizes is that; one may be -1")
         return view.reshape(x, (x.shape[0], *shape))
 
     return Layer("reshape", apply, f"reshape({', '.join(map(str, shape))})", name, here())

@@ -61,8 +61,13 @@ def glu(x: Any, axis: int = -1) -> Node:
 
 def rrelu(x: Any, low: float = 1 / 8, high: float = 1 / 3) -> Node:
     """leaky_relu with a slope drawn for each element, uniform in low .. high; in evaluation its
-    mean (Xu et al. 2015)."""
+    mean (Xu et al. 2015).
+
+    Raises DlcError for low above high.
+    """
     node = as_node(x)
+    if not low <= high:
+        raise DlcError(f"nn.rrelu: slopes {low} .. {high}", here(), "low is at most high")
     if not training() or low == high:
         return leaky_relu(node, (low + high) / 2)
     slope = random.uniform(tuple(map(int, node.shape)), low, high)

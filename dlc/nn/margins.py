@@ -200,7 +200,7 @@ def triplet_margin(anchor: Any, positive: Any, negative: Any, margin: float = 1.
     d is `distance`, or pairwise_distance of the p-norm. With `swap` the negative counts from
     the anchor or the positive, whichever is nearer (Balntas et al. 2016).
     """
-    checks.number("triplet_margin", margin=margin)
+    checks.number("triplet_margin", 0, margin=margin)
     checks.one_of("triplet_margin", "reduction", reduction, REDUCTIONS)
     a, good, bad = as_node(anchor), as_node(positive), as_node(negative)
 
