@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,19 @@ def tally(record_property: Callable[[str, Any], None]) -> Callable[[str], cut.Ta
     return lambda suite: cut.Tally(suite, record_property)
 
 
+def reasons(reporter: pytest.TerminalReporter) -> dict[tuple[str, str], int]:
+    """How many cases are left out, by suite and reason."""
+    found: dict[tuple[str, str], int] = {}
+    for outcome in ("passed", "failed"):
+        for report in reporter.stats.get(outcome, []):
+            for key, value in report.user_properties:
+                if key == "tally":
+                    for reason, count in value["excluded"].items():
+                        at = value["suite"], reason
+                        found[at] = found.get(at, 0) + count
+    return found
+
+
 def counts(reporter: pytest.TerminalReporter) -> dict[str, list[int]]:
     """Cases passed, excluded and wrong by suite."""
     found: dict[str, list[int]] = {}
@@ -44,13 +58,24 @@ def counts(reporter: pytest.TerminalReporter) -> dict[str, list[int]]:
     return found
 
 
-def table(found: dict[str, list[int]]) -> str:
-    """The counts as the table of docs/conformance.md."""
-    rows = [f"| {suite} | {passed:,} | {excluded:,} | {wrong:,} |"
-            for suite, (passed, excluded, wrong) in sorted(found.items())]
+COUNTS = re.compile(r"^\| (.+?) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d-]+) \|$", re.M)
+REASONS = re.compile(r"^\| (.+?) \| ([\d,]+) \| (\D.*?) \|$", re.M)
+
+
+def table(page: str, found: dict[str, list[int]],
+          why: dict[tuple[str, str], int]) -> str:
+    """The counts and reasons as tables of docs/conformance.md; suites that did not run keep their
+    rows."""
     day = datetime.date.today().isoformat()
-    return "\n".join(["| suite | passed | excluded | wrong |", "|---|---:|---:|---:|", *rows, "",
-                      f"`make conformance-full`, {day}."])
+    rows = {row[0]: tuple(row[1:]) for row in COUNTS.findall(page)}
+    rows.update({suite: (*(f"{n:,}" for n in row), day) for suite, row in found.items()})
+    left = [row for row in REASONS.findall(page) if row[0] in rows and row[0] not in found]
+    left += [(suite, f"{count:,}", reason) for (suite, reason), count in why.items()]
+    return "\n".join([
+        "| suite | passed | excluded | wrong | full run |", "|---|---:|---:|---:|---|",
+        *(f"| {' | '.join((suite, *rows[suite]))} |" for suite in sorted(rows)), "",
+        "| suite | left out | reason |", "|---|---:|---|",
+        *(f"| {' | '.join(row)} |" for row in sorted(left))])
 
 
 @pytest.hookimpl(trylast=True)
@@ -66,9 +91,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter,
         share = "everything" if cut.FULL else f"the cut of seed {cut.SEED} (CONFORMANCE_SEED)"
         lines += [f"{share}: passed / excluded / wrong"]
         lines += [f"{suite}: {p:,} / {e:,} / {w:,}" for suite, (p, e, w) in sorted(found.items())]
+        lines += [f"{suite}: {count:,} left out: {reason}"
+                  for (suite, reason), count in sorted(reasons(terminalreporter).items())]
     if lines:
         terminalreporter.section("what conformance measured")
         for line in lines:
             terminalreporter.write_line(line)
     if found and config.getoption("--conformance-table"):
-        PAGE.write_text(replaced(PAGE.read_text(), "suites", table(found)))
+        page = PAGE.read_text()
+        PAGE.write_text(replaced(page, "suites", table(page, found, reasons(terminalreporter))))
