@@ -166,8 +166,9 @@ def dot_general(a: Any, b: Any, *, dimension_numbers: Any, preferred_element_typ
     right = dlc.transpose(b, (*b_batch, *b_sum, *b_free)).reshape(
         (*batch, inner, math.prod(columns)))
     kind = dtype(preferred_element_type) if preferred_element_type is not None else a.dtype
-    if a.dtype is dlc.bool_:
-        left, right = dlc.cast(left, dlc.i32), dlc.cast(right, dlc.i32)
+    wide = dlc.i32 if a.dtype is dlc.bool_ else kind
+    if a.dtype is not b.dtype or wide.numpy.itemsize > a.dtype.numpy.itemsize:
+        left, right = dlc.cast(left, wide), dlc.cast(right, wide)
     return dlc.cast(dlc.matmul(left, right), kind).reshape((*batch, *rows, *columns))
 
 
@@ -179,6 +180,8 @@ def conv_general_dilated(x: Any, w: Any, *, dimension_numbers: Any, window_strid
     lhs, rhs, out = dimension_numbers
     if preferred_element_type is not None:
         x, w = (dlc.cast(v, dtype(preferred_element_type)) for v in (x, w))
+    if not x.dtype.is_float:
+        raise Excluded("convolutions of integers: dlc convolves floats")
     image, kernel = dlc.transpose(x, lhs), dlc.transpose(w, rhs)
     gaps = (0, 0, *(d - 1 for d in lhs_dilation))
     none = (0,) * image.ndim

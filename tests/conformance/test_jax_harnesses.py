@@ -31,7 +31,7 @@ DTYPES = {np.dtype(d) for d in (
     np.float32, np.float16, ml_dtypes.bfloat16, np.int32, np.uint32, np.uint8, np.bool_)}
 # An element is within this of JAX's largest: float arithmetic in another order.
 CLOSE = {"f32": 2e-5, "f16": 4e-3, "bf16": 3e-2}
-PER_GROUP, COMPILED = 30, 8
+PER_GROUP, COMPILED = 20, 8
 
 
 @cache
@@ -96,6 +96,10 @@ def run(group: str, names: Sequence[str], counts: Tally) -> list[tuple[Any, ...]
         harness = harnesses()[group][name]
         if "sort_inf_nan" in name:
             counts.leave_out("JAX orders NaNs by their sign, dlc and NumPy put all of them last")
+            continue
+        if "out_of_bounds" in name and "PROMISE_IN_BOUNDS" in name:
+            counts.leave_out("indices out of bounds that were promised to be within: JAX gives "
+                             "anything there")
             continue
         try:
             arrays = arrays_of(harness)

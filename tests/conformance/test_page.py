@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.adapters import TABLE
-from tests.conformance.adapters.differences import DIFFERENCES
+from tests.conformance.adapters.differences import DIFFERENCES, LEFT_OUT
 from tests.documents import replaced
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
+TRAINING = Path(__file__).parent / "training_operators.txt"
 
 
 def operators() -> str:
@@ -44,11 +45,36 @@ def differences() -> str:
     return "\n".join(["| error inputs | reason |", "|---|---|", *rows])
 
 
+def training_operators() -> list[str]:
+    """The names that matter to training, as the file lists them."""
+    lines = TRAINING.read_text().splitlines()
+    return [name for line in lines if not line.startswith("#") for name in line.split()]
+
+
+def left_out() -> str:
+    """How many of the training operators are compared, and a row for each reason of the others."""
+    names = training_operators()
+    reasons: dict[str, list[str]] = {}
+    for name, reason in LEFT_OUT.items():
+        reasons.setdefault(reason, []).append(f"`{name}`")
+    rows = [f"| {', '.join(missing)} | {reason} |" for reason, missing in reasons.items()]
+    count = f"{len(names) - len(LEFT_OUT)} of {len(names)} are compared. The others:"
+    return "\n".join([count, "", "| operators | reason |", "|---|---|", *rows])
+
+
+def test_training_operators_are_compared_or_left_out_with_a_reason() -> None:
+    """Each name of the list has an adapter or a row, never both; at least 300 an adapter."""
+    names = training_operators()
+    assert len(set(names)) == len(names)
+    assert set(names) - set(TABLE) == set(LEFT_OUT)
+    assert len(set(names) & set(TABLE)) >= 300
+
+
 def test_page_lists_what_is_compared(request: pytest.FixtureRequest) -> None:
     """The generated parts of the page are current; --update-golden writes them."""
     text = PAGE.read_text()
     for part, content in (("operators", operators()), ("samples", samples()),
-                          ("differences", differences())):
+                          ("differences", differences()), ("left out", left_out())):
         text = replaced(text, part, content)
     if request.config.getoption("--update-golden"):
         PAGE.write_text(text)

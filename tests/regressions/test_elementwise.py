@@ -66,3 +66,11 @@ def test_isclose_refuses_negative_tolerances(given: dict[str, float]) -> None:
     """Nothing is closer than a negative distance: the answer was False for equal numbers' kin."""
     with pytest.raises(dlc.DlcError, match="tolerances are 0 or more"):
         dlc.trace(lambda x: dlc.isclose(x, x, **given), f32[2])
+
+
+def test_losses_refuse_what_makes_no_sense() -> None:
+    """A triplet margin below 0, and slopes between ends that are the wrong way round."""
+    with pytest.raises(dlc.DlcError, match="margin=-1.0 is out of range"):
+        dlc.trace(lambda x: dlc.nn.triplet_margin(x, x, x, -1.0), f32[2, 3])
+    with pytest.raises(dlc.DlcError, match="slopes 1.0 .. 0.5"):
+        dlc.trace(lambda x: dlc.nn.rrelu(x, 1.0, 0.5), f32[2])
