@@ -12,9 +12,8 @@ from dlc import env
 from dlc.custom_errors import users_error
 from dlc.errors import DlcError, here, nearest
 from dlc.evaluate import Specialized, fit
-from dlc.graph import Graph, Node
+from dlc.graph import Graph, Node, Op
 from dlc.init import initial_values
-from dlc.ops import REGISTRY
 from dlc.program import Kernel, Program
 from dlc.task import Task
 from dlc.trace import graph_variables, trace
@@ -45,13 +44,31 @@ class Source:
 
     def kept(self, target: str, isa: str) -> KeptProgram:
         """Where its Program is kept on disk: found by the text of the graphs."""
+        from dlc.passes.differentiate import differentiate
         from dlc.runtime.kept import KeptProgram
+        from dlc.text import print_graph
 
-        # a custom operator's function is no part of the graphs' text
-        functions = {name: op.functions for name, op in REGISTRY.items() if op.functions and any(
-            f" {name}(" in text for text in self.texts.values())}
-        options = {"target": target, "isa": isa, "meta": self.meta, "functions": functions}
+        # a custom operator's function is no part of the graphs' text, nor is its gradient rule:
+        # what that builds is
+        expanded = [differentiate(g) for g in self.graphs.values() if custom_operators(g)]
+        functions = {op.name: op.functions for g in expanded for op in custom_operators(g)}
+        derived = [print_graph(g) for g in expanded]
+        options = {"target": target, "isa": isa, "meta": self.meta, "functions": functions,
+                   "derived": derived}
         return KeptProgram(self.name, self.texts, options)
+
+
+def custom_operators(graph: Graph) -> set[Op]:
+    """The operators of `graph` and the graphs inside that call functions of the user.
+
+    They are those of its nodes: an operator of the same name may have been defined since.
+    """
+    found = set()
+    for node in graph.nodes():
+        found |= {node.op} if node.op.functions else set()
+        for inner in node.attrs.values():
+            found |= custom_operators(inner) if isinstance(inner, Graph) else set()
+    return found
 
 
 class Compiled:

@@ -33,8 +33,8 @@ class CustomOperator:
     """A function of graph values that is one operator; made by `custom_op`."""
 
     def __init__(self, op: Op, text: FunctionText, function: Callable[..., Any],
-                 elementwise: bool, parallel: int) -> None:
-        self.op, self.text, self.function = op, text, function
+                 elementwise: bool, parallel: int, gradient: Callable[..., Any] | str) -> None:
+        self.op, self.text, self.function, self.gradient = op, text, function, gradient
         self.elementwise, self.parallel = elementwise, parallel
         self.__name__, self.__doc__ = op.name, function.__doc__
         given = inspect.signature(function).parameters.values()
@@ -47,8 +47,11 @@ class CustomOperator:
     def __call__(self, *values: Any, **attrs: Any) -> Any:
         """The operator applied to arrays or graph values; a tuple where it has several results.
 
-        Raises DlcError where the operands do not fit.
+        Raises DlcError where the operands do not fit, or when another operator has its name now.
         """
+        if OPERATORS.get(self.op.name) is not self:
+            raise DlcError(f"custom operator {self.op.name} was defined again, and this is the one "
+                           "before", here(), "to have both give each a name with name=")
         attrs = self._attributes(attrs)
         if self.elementwise:
             return make(self.op, operands(self.op.name, *values), **attrs)
@@ -109,7 +112,8 @@ def custom_op(function: Callable[..., Any] | None = None, /, *, meaning: Callabl
         else:
             op = array_op(word, text, meaning, _samples(samples), gradient, result, parallel, about)
         REGISTRY.pop(word, None)
-        made = OPERATORS[word] = CustomOperator(register(op), text, inner, elementwise, parallel)
+        made = OPERATORS[word] = CustomOperator(
+            register(op), text, inner, elementwise, parallel, gradient)
         _check_counts(made, samples)
         return made
 
@@ -163,9 +167,24 @@ def _check_counts(made: CustomOperator, samples: Sequence[Sample]) -> None:
     except ValueError as problem:
         raise DlcError(f"custom operator {name}: its first sample does not fit: {problem}", loc,
                        getattr(problem, "hint", "")) from None
+    _check_rule(made, len(arrays), {**made.usual, **attrs})
     results = len(found.items) - 1 if isinstance(found, TupleType) else 0
     if len(made.text.parameters) != len(arrays) + results:
         raise DlcError(
             f"custom operator {name}: its function takes {len(made.text.parameters)} arrays, its "
             f"samples have {len(arrays)} operands and its type rule {results} results", loc,
             "it takes the operands, then the results; attributes stand after *")
+
+
+def _check_rule(made: CustomOperator, operands_: int, attrs: Mapping[str, Any]) -> None:
+    """The gradient rule takes what it will be given. Raises DlcError."""
+    rule = made.gradient
+    if not callable(rule):
+        return
+    wanted = ", ".join(["g", "y", *(["operand"] * operands_), *(f"{k}=" for k in attrs)])
+    try:
+        inspect.signature(rule).bind(*range(operands_ + 2), **attrs)
+    except TypeError as problem:
+        raise DlcError(f"custom operator {made.op.name}: its gradient rule is called with "
+                       f"({wanted}): {problem}", definition(rule),
+                       f"write it as a function of ({wanted})") from None
