@@ -70,7 +70,7 @@ def test_isclose_refuses_negative_tolerances(given: dict[str, float]) -> None:
 
 def test_losses_refuse_what_makes_no_sense() -> None:
     """A triplet margin below 0, and slopes between ends that are the wrong way round."""
-    with pytest.raises(dlc.DlcError, match="margin=-1.0 is out of range"):
+    with pytest.raises(dlc.DlcError, match=r"margin=-1\.0 is out of range"):
         dlc.trace(lambda x: dlc.nn.triplet_margin(x, x, x, -1.0), f32[2, 3])
-    with pytest.raises(dlc.DlcError, match="slopes 1.0 .. 0.5"):
+    with pytest.raises(dlc.DlcError, match=r"slopes 1\.0 \.\. 0\.5"):
         dlc.trace(lambda x: dlc.nn.rrelu(x, 1.0, 0.5), f32[2])
