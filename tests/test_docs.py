@@ -21,7 +21,8 @@ from dlc.compiler import Compiled
 from dlc.ops import REGISTRY
 from tests.documents import PAGES, ROOT, Block, agrees, blocks, excerpt, runs, with_texts
 
-EXECUTED = [ROOT / "docs" / page for page in ("tour.md", "onnx.md", "custom-operators.md")]
+EXECUTED = [ROOT / "docs" / page for page in ("tour.md", "onnx.md", "custom-operators.md",
+                                            "layers.md")]
 
 
 @pytest.fixture(autouse=True)
