@@ -62,8 +62,7 @@ def dropout(x: Node, p: float = 0.5, training: bool = True, inplace: bool = Fals
     return nn.dropout(p)(x)
 
 
-@covers("nn.functional.alpha_dropout nn.functional.feature_alpha_dropout/with_train",
-        excludes=(NOISE, ALL))
+@covers("nn.functional.alpha_dropout", excludes=(NOISE, ALL))
 def alpha_dropout(x: Node, p: float = 0.5, training: bool = False, inplace: bool = False) -> Node:
     if training and p > 0:
         raise Excluded(NOISE)

@@ -9,7 +9,7 @@ import numpy as np
 import dlc
 from dlc import nn
 from dlc.graph import Node
-from tests.conformance.adapters.registry import Excluded, add, axis_of, covers, reduced
+from tests.conformance.adapters.registry import add, axis_of, covers, reduced
 from tests.conformance.adapters.shapes import movedim
 
 # --- element by element ---------------------------------------------------------------------------
@@ -148,10 +148,7 @@ def triplet_with_distance(anchor: Node, positive: Node, negative: Node, *,
 # --- sequences ------------------------------------------------------------------------------------
 
 
-JOINED = "targets in one row with lengths in data: their places are shapes"
-
-
-@covers("nn.functional.ctc_loss", excludes=(JOINED,), scale=10.0)
+@covers("nn.functional.ctc_loss", scale=10.0)
 def ctc_loss(scores: Node, targets: Node, input_lengths: Any, target_lengths: Any, blank: int = 0,
              reduction: str = "mean", zero_infinity: bool = False) -> Node:
     """torch's gradient is that of the logits: nn.ctc_loss makes logarithms of probabilities."""
@@ -170,8 +167,6 @@ def cut(targets: Node, lengths: Any, batch: int) -> Node:
     """Labels that torch takes one sample after the other, as rows."""
     if batch == 1:
         return targets.reshape((1, -1))
-    if isinstance(lengths, Node):
-        raise Excluded(JOINED)
     most, starts = int(lengths.max()), np.cumsum(lengths) - lengths
     at = np.minimum(starts[:, None] + np.arange(most), int(targets.shape[0]) - 1)
     return dlc.take(targets, at.astype(np.int32))
