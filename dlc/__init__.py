@@ -8,7 +8,7 @@ from dlc.control import map_ as map
 from dlc.custom import custom_op
 from dlc.custom_check import check_op
 from dlc.errors import DlcError, hide_own_frames
-from dlc.evaluate import evaluate
+from dlc.evaluate_function import evaluate
 from dlc.gradient_rules import checkpoint, custom_gradient
 from dlc.graph import Graph, Node
 from dlc.jacobian import hessian, jacobian

@@ -12,6 +12,7 @@ from dlc import env
 from dlc.custom_errors import users_error
 from dlc.errors import DlcError, here, nearest
 from dlc.evaluate import Specialized, fit
+from dlc.evaluate_function import raise_fault
 from dlc.graph import Graph, Node, Op
 from dlc.init import initial_values
 from dlc.program import Kernel, Program
@@ -174,21 +175,12 @@ class Loaded:
         self.running.run(name)
         results = {port.name: self.running.read(port.name, name)
                    for port in self.compiled.program.entries[name].outputs}
-        self._check_fault(name, results.pop("fault", None))
+        raise_fault(self.compiled.source.graphs[name], results.pop("fault", None))
         return next(iter(results.values())) if len(results) == 1 else results
 
     def _inputs(self, entry: str) -> list[Node]:
         graph = self.compiled.source.graphs[entry]
         return [n for n in graph.inputs if n.attrs["role"] not in ("param", "state")]
-
-    def _check_fault(self, entry: str, code: Any) -> None:
-        if code is None or int(code) == 0:
-            return
-        checks = self.compiled.source.graphs[entry].notes.get("checks", ())
-        if 0 < int(code) <= len(checks):
-            check = checks[int(code) - 1]
-            raise DlcError(check.text, check.loc)
-        raise DlcError(f"{entry}: the loss is not finite")
 
     def __getattr__(self, name: str) -> Any:
         if name == "running":

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from dlc.errors import DlcError
+from dlc.errors import DlcError, here
 from dlc.graph import Graph, Kind, Node, OpError
 from dlc.ops.elementwise import convert_array
 from dlc.types import TupleType, Type, bf16, f16
@@ -31,7 +31,7 @@ def evaluate(graph: Graph | Specialized, *args: Any, **named: Any) -> Any:
     DlcError when an array does not fit its input.
     """
     if not isinstance(graph, (Graph, Specialized)):
-        raise DlcError(f"evaluate of {graph!r}", None, "dlc.trace(function) makes a graph of it")
+        raise DlcError(f"evaluate of {graph!r}", here(), "give a Graph, a function or a model")
     if not isinstance(graph, Graph):
         return graph.evaluate(*args, **named)
     results = run(graph, bind(graph, args, named))

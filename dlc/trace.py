@@ -89,7 +89,7 @@ def signature(function: Callable[..., Any], given: int = 0) -> dict[str, Any]:
     many arguments as types are `given`.
     """
     plain = function.apply if isinstance(function, Layer) else function
-    annotations = {} if given else _annotations(plain)
+    annotations = {} if given else annotated_types(plain)
     found: dict[str, Any] = {}
     for parameter in inspect.signature(plain).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -102,7 +102,7 @@ def signature(function: Callable[..., Any], given: int = 0) -> dict[str, Any]:
     return found
 
 
-def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+def annotated_types(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of `function`, evaluated. Raises DlcError when that fails."""
     try:
         return inspect.get_annotations(function, eval_str=True)

@@ -22,7 +22,7 @@ LANGUAGE = {
     "names", "options", "scope", "source", "trace", "transform",
     "branch", "control", "control_body", "gradient_rules", "jacobian", "nesting", "vectorize",
 }
-FACADE = {"", "__main__", "compiler"}
+FACADE = {"", "__main__", "compiler", "evaluate_function"}
 # The command line: nothing imports it, and it may import every part.
 TOP = {"cli"}
 

@@ -1,0 +1,93 @@
+"""dlc.evaluate: what a graph, a model or a plain function means, in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlc.errors import DlcError, here
+from dlc.evaluate import Specialized
+from dlc.evaluate import evaluate as evaluate_graph
+from dlc.graph import Graph
+from dlc.init import initial_values
+from dlc.nn.layer import Layer
+from dlc.task import Task
+from dlc.trace import annotated_types, graph_variables, signature, trace
+from dlc.types import DTypeError, Type, bool_, dtype, f32, i32
+
+
+def evaluate(thing: Any, *args: Any, **named: Any) -> Any:
+    """What `thing` means in NumPy, for arrays given in the order of its inputs or by name.
+
+    `thing` is a Graph, a loaded ONNX model, or a function, which is traced with the types of the
+    arrays; annotations of its arguments have to fit, and their dimension names are bound by the
+    arrays. Python numbers become f32, i32 or bool. Parameters that it makes have their first
+    values, of seed 0. Returns a dict by name, or the array where there is one result. Raises
+    DlcError when an array does not fit and, for a function, when a run-time check failed.
+    """
+    if isinstance(thing, Task):
+        raise DlcError(f"dlc.evaluate: {thing.name} is a task", here(),
+                       'evaluate one of its graphs: task.graphs()["eval"]')
+    if isinstance(thing, (Graph, Specialized)) or not callable(thing):
+        return evaluate_graph(thing, *args, **named)
+    graph = trace_for(thing, args, named)
+    labels = [n.attrs["label"] for n in graph.inputs]
+    values = {**dict(zip(labels, args, strict=False)), **named}
+    found = evaluate_graph(graph, **values, **initial_values(graph_variables(graph), 0))
+    results = found if isinstance(found, dict) else {"out": found}
+    raise_fault(graph, results.pop("fault", None))
+    return next(iter(results.values())) if len(results) == 1 else results
+
+
+def trace_for(function: Callable[..., Any], args: Sequence[Any],
+              named: Mapping[str, Any]) -> Graph:
+    """The graph of `function` for the types of these arrays."""
+    wanted = signature(function, len(args) + len(named))
+    name = getattr(function, "__name__", str(function))
+    given = {**dict(zip(wanted, args, strict=False)), **named}
+    if len(args) > len(wanted) or set(given) != set(wanted):
+        raise DlcError(f"{name} takes {len(wanted)} arrays ({', '.join(wanted)}), "
+                       f"{len(args)} and {', '.join(named) or 'none'} by name are given", here())
+    found = {label: array_type(given[label], f"{name}: argument {label}") for label in wanted}
+    declared = {} if isinstance(function, Layer) else {
+        k: t for k, t in annotated_types(function).items() if isinstance(t, Type)}
+    dims: dict[str, int] = {}
+    for label, type_ in found.items():
+        dims = {**open_dimensions(declared.get(label, type_), type_), **dims}
+    if set(wanted) <= set(declared):
+        return trace(function, dims=dims)
+    return trace(function, *(declared.get(k, t).bind(dims) for k, t in found.items()))
+
+
+def open_dimensions(declared: Type, found: Type) -> dict[str, int]:
+    """The sizes of the named dimensions of `declared`, as `found` has them."""
+    if declared.ndim != found.ndim:
+        return {}
+    return {d: int(n) for d, n in zip(declared.shape, found.shape, strict=True)
+            if isinstance(d, str)}
+
+
+def array_type(value: Any, what: str) -> Type:
+    """The type of an array; a Python number is f32, i32 or bool. Raises DlcError for others."""
+    data = np.asarray(value)
+    if isinstance(value, (bool, int, float, list, tuple)):
+        kinds = {"b": bool_, "i": i32, "f": f32}
+        if data.dtype.kind in kinds:
+            return Type(kinds[data.dtype.kind], data.shape)
+    try:
+        return Type(dtype(data.dtype), data.shape)
+    except DTypeError as problem:
+        raise DlcError(f"{what}: {problem}", here()) from None
+
+
+def raise_fault(graph: Graph, code: Any) -> None:
+    """Raise DlcError for the run-time check with this number; None and 0 are none that failed."""
+    if code is None or int(code) == 0:
+        return
+    checks = graph.notes.get("checks", ())
+    if 0 < int(code) <= len(checks):
+        check = checks[int(code) - 1]
+        raise DlcError(check.text, check.loc)
+    raise DlcError(f"{graph.name}: the loss is not finite")
