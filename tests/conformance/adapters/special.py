@@ -9,7 +9,6 @@ import numpy as np
 import dlc
 from dlc.graph import Node
 from tests.conformance.adapters.registry import (
-    NO_DTYPE,
     Excluded,
     add,
     axes,
@@ -148,7 +147,7 @@ def bucketize(x: Any, edges: Node, out_int32: bool = False, right: bool = False)
 # --- arrays from numbers --------------------------------------------------------------------------
 
 
-@covers("arange", excludes=(NO_DTYPE,))
+@covers("arange")
 def arange(start: float, end: Any = None, step: float = 1, dtype: Any = None, **_: Any) -> Node:
     return dlc.arange(start, end, step, dtype=kind(dtype))
 
@@ -168,12 +167,12 @@ def plain(x: Any) -> float:
     return x if number(x) else float(np.asarray(x))
 
 
-@covers("linspace", excludes=(NO_DTYPE,))
+@covers("linspace")
 def linspace(start: Any, stop: Any, steps: int, dtype: Any = None, **_: Any) -> Node:
     return dlc.linspace(plain(start), plain(stop), steps, dtype=kind(dtype))
 
 
-@covers("logspace", excludes=(NO_DTYPE,))
+@covers("logspace")
 def logspace(start: Any, stop: Any, steps: int, base: float = 10.0, dtype: Any = None,
              **_: Any) -> Node:
     exponents = dlc.linspace(plain(start), plain(stop), steps, dtype=kind(dtype))
