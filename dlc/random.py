@@ -33,7 +33,7 @@ from dlc.random_sites import (
     uniform_at,
 )
 from dlc.scope import seed, step
-from dlc.types import DType, f16, f32, f64, i32, i64
+from dlc.types import DType, Type, f16, f32, f64, i32, i64
 
 __all__ = ["bernoulli", "beta", "bits", "categorical", "cauchy", "chi_square", "dirichlet",
            "exponential", "gamma", "gumbel", "laplace", "logistic", "lognormal", "multinomial",
@@ -47,14 +47,16 @@ def uniform(shape: Shape | None = (), low: Any = 0.0, high: Any = 1.0, name: str
             dtype: DType = f32) -> Node:
     """Floats of `shape`, uniform in [low, high): other numbers in every step.
 
-    Raises DlcError when low is not below high.
+    All are `low` when both ends are equal. Raises DlcError when low is above high.
     """
     dims, kind = drawn_shape("uniform", shape, low, high), float_kind("uniform", dtype)
     site = new_site(name)
     if not all(isinstance(v, (int, float)) for v in (low, high)):
         return _located(uniform_at(seed(), step(), dims, site, kind=kind), kind, low, high - low)
-    if not (low < high and math.isfinite(high - low)):
+    if not (low <= high and math.isfinite(high - low)):
         raise DlcError(f"uniform: from {low} to {high}", here(), "finite, low below high")
+    if low == high:
+        return leaf.constant(float(low), Type(kind, dims))
     u = uniform_at(seed(), step(), dims, site, high - low, kind)
     # a sum may round up to `high` itself
     return elementwise.minimum(u + low, _below(high, kind)) if low else u

@@ -118,7 +118,8 @@ def transpose(x: Any, *axes: Any) -> Node:
     """x with its axes in the given order, one sequence or several numbers; none reverses them."""
     node = as_node(x)
     given = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes
-    order = tuple(given) if given else tuple(range(node.ndim))[::-1]
+    order = () if given is None else tuple(given)
+    order = order or tuple(range(node.ndim))[::-1]
     if not all(isinstance(a, (int, np.integer)) for a in order):
         raise DlcError(f"transpose({describe(node)}): axes {order}", here(),
                        "axes are whole numbers")

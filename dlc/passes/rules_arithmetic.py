@@ -75,7 +75,7 @@ ARITHMETIC: tuple[Rule, ...] = (
          examples=("x: f32[144]; A = 0.5; B = 2", "x: i32[144]; A = 3; B = -1")),
     # a product is nearer to the true power than a library's pow
     rule("pow(x, 2) -> mul(x, x)", grade=Grade.ROUNDING),
-    rule("pow(x, -1) -> div(1, x)", grade=Grade.ROUNDING),
+    rule("pow(x, -1) -> div(1, x)", "x.dtype.is_float", grade=Grade.ROUNDING),
 )
 
 REASSOCIATING: tuple[Rule, ...] = (

@@ -18,7 +18,7 @@ from tests.ops.sampled import Sample, inputs_for, read
 # Any integers will do: the evaluator converts what a reference sums in a wider one.
 KIND = {"i": "integer", "u": "integer", "b": "bool", "f": "float", "V": "float"}
 # Operators that take every type and have no attribute that could be out of range.
-TAKES_ALL = {"cast", "stop_gradient"}
+TAKES_ALL = {"cast", "stop_gradient", "barrier"}
 Case = tuple[str, tuple[np.ndarray, ...], dict[str, Any]]
 
 
