@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
-from dlc.errors import DlcError, Loc
+from dlc.errors import DlcError, Loc, here
 from dlc.graph import Build, Node, adopt, building, current_build, rebuild, toposort
 from dlc.nesting import Mismatch, matched, with_paths
 from dlc.ops import leaf
@@ -92,10 +92,14 @@ def run_body(function: Callable[..., Any], args: Sequence[Any],
 
 def check_arguments(what: str, function: Callable[..., Any], names: str, count: int) -> None:
     """Raise DlcError unless `function` can be called with `count` arguments, called `names`."""
+    if not callable(function):
+        raise DlcError(f"{what}: it is called with {names}: {function!r} is no function", here())
     try:
-        signature(function).bind(*range(count))
+        # as it is called: a derivative that wraps a function takes what it takes itself
+        signature(function, follow_wrapped=False).bind(*range(count))
     except TypeError as problem:
-        raise DlcError(f"{what}: it is called with {names}: {problem}", definition(function),
+        raise DlcError(f"{what}: it is called with {names}: {problem}",
+                       definition(function) or here(),
                        f"write it as a function of {names}") from None
     except ValueError:
         return  # a builtin that does not tell what it takes

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dlc.control_body import check_arguments
 from dlc.errors import DlcError, Loc, here
 from dlc.graph import Graph, Node, describe, make
 from dlc.nesting import children, filled, leaves, rebuilt
@@ -66,6 +67,8 @@ class _Rule:
         self.args = tuple(args)
         operands = [as_node(a) for a in leaves(self.args)]
         self.fresh = fresh_inputs(operands)
+        check_arguments(f"custom_gradient of {self.name}", function,
+                        f"({len(self.args)} arguments)", len(self.args))
         before = Effects.now()
         y, pullback = self._pair(function(*rebuilt(self.args, self.fresh)))
         self.place: Loc | None = definition(pullback) or here()

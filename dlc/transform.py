@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dlc.control_body import check_arguments
 from dlc.errors import DlcError, here
 from dlc.graph import Graph, Node, current_build, describe, make, substitute, toposort
 from dlc.nesting import children, filled, leaves, rebuilt
@@ -49,6 +50,7 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     """
     operands = [as_node(a) for a in leaves(list(args))]
     fresh = fresh_inputs(operands)
+    check_arguments(_name(function), function, f"({len(args)} arguments)", len(args))
     before = Effects.now()
     result = function(*rebuilt(list(args), fresh))
     outputs = [as_node(r) for r in leaves(result)]

@@ -98,7 +98,7 @@ def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[tuple[str, ...]
     text = "".join(subscripts.split())
     left, arrow, right = text.partition("->")
     words = left.split(",")
-    bad = next((c for c in text.replace("->", "").replace("...", "").replace(",", "")
+    bad = next((c for c in (left.replace(",", "") + right).replace("...", "")
                 if c not in LETTERS), None)
     if bad is not None:
         raise _refuse(subscripts, f"{bad!r} is no label", "labels are letters; ... stands for axes")

@@ -116,9 +116,19 @@ def signs_of(vectors: Any) -> Any:
     return np.copysign(1.0, np.take_along_axis(vectors, at, axis=-2))
 
 
+def without_nan(a: Any) -> tuple[Any, Any]:
+    """The matrices in f64 with zeros for those that are not finite, and which those are
+    [..., 1, 1]: NumPy raises on them, where a value is wanted."""
+    wide = np.asarray(a, np.float64)
+    spoilt = ~np.isfinite(wide).all(axis=(-2, -1), keepdims=True)
+    return np.where(spoilt, 0.0, wide), spoilt
+
+
 def _eval_eigh(a: Any) -> Any:
-    values, vectors = np.linalg.eigh(np.asarray(a, np.float64))
-    return values, vectors * signs_of(vectors)
+    a, spoilt = without_nan(a)
+    values, vectors = np.linalg.eigh(a)
+    return (np.where(spoilt[..., 0], np.nan, values),
+            np.where(spoilt, np.nan, vectors * signs_of(vectors)))
 
 
 def _emit_eigh(y: Node) -> Routine:
@@ -258,9 +268,11 @@ def _infer_svd(a: Type) -> TupleType:
 
 
 def _eval_svd(a: Any) -> Any:
-    u, s, vh = np.linalg.svd(np.asarray(a, np.float64), full_matrices=False)
+    a, spoilt = without_nan(a)
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
     sign = signs_of(u)
-    return u * sign, s, vh * np.swapaxes(sign, -1, -2)
+    return (np.where(spoilt, np.nan, u * sign), np.where(spoilt[..., 0], np.nan, s),
+            np.where(spoilt, np.nan, vh * np.swapaxes(sign, -1, -2)))
 
 
 def _emit_svd(y: Node) -> Routine:
