@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlc.custom_source import FunctionText
-from dlc.errors import DlcError
+from dlc.errors import DlcError, Loc
 from dlc.graph import Graph, Kind, Node, Op, OpError, make
 from dlc.ops import higher, leaf
 from dlc.ops.elementwise import same_type
@@ -43,7 +43,7 @@ def elementwise_op(name: str, text: FunctionText, meaning: Rule, samples: Callab
         return k.function(text.name, (*scalars, *numbers), kind)
 
     rule = None if isinstance(gradient, str) else (
-        lambda g, y, *args: _cotangents(name, gradient(g, y, *args, **y.attrs), args))
+        lambda g, y, *args: _cotangents(name, gradient(g, y, *args, **y.attrs), args, y.loc))
     return Op(name, Kind.ELEMENTWISE, infer, meaning, rule, emit, samples, doc=doc,
               gradient=gradient if isinstance(gradient, str) else "smooth", functions=text.text)
 
@@ -66,16 +66,22 @@ def _ruled(rule: Rule, types: Sequence[Type], attrs: Mapping[str, Any]) -> tuple
     return found
 
 
-def _cotangents(name: str, found: Any, args: Sequence[Node]) -> tuple[Any, ...]:
-    """A gradient rule's answer: one node or None per operand, of the operand's shape."""
+def _cotangents(name: str, found: Any, args: Sequence[Node], loc: Loc | None) -> tuple[Any, ...]:
+    """A gradient rule's answer: one node or None per operand, of the operand's shape.
+
+    Raises DlcError at `loc`, where the operator is used.
+    """
     parts = tuple(found) if isinstance(found, (tuple, list)) else (found,)
     if len(parts) != len(args):
         raise DlcError(f"the gradient rule of {name} gives {len(parts)} cotangents for "
-                       f"{len(args)} operands", None, "give one, or None, for each operand")
+                       f"{len(args)} operands", loc, "give one, or None, for each operand")
     for part, arg in zip(parts, args, strict=True):
-        if part is not None and tuple(part.shape) != tuple(arg.shape):
-            raise DlcError(f"the gradient rule of {name} gives {part.type} as the cotangent of "
-                           f"{arg.type}", None, "a cotangent has its operand's shape")
+        if part is None:
+            continue
+        if not isinstance(part, Node) or tuple(part.shape) != tuple(arg.shape):
+            shown = part.type if isinstance(part, Node) else repr(part)
+            raise DlcError(f"the gradient rule of {name} gives {shown} as the cotangent of "
+                           f"{arg.type}", loc, "a cotangent has its operand's shape")
     return parts
 
 
@@ -164,8 +170,10 @@ class ArrayRules:
         gs, ys, args = values[:count], values[count:2 * count], values[2 * count:]
         attrs = {k: v for k, v in node.attrs.items() if k != "lead"}
         if count == 1:
-            return _cotangents(self.name, self.gradient(gs[0], ys[0], *args, **attrs), args)
-        return _cotangents(self.name, self.gradient(tuple(gs), tuple(ys), *args, **attrs), args)
+            found = self.gradient(gs[0], ys[0], *args, **attrs)
+            return _cotangents(self.name, found, args, ys[0].loc)
+        found = self.gradient(tuple(gs), tuple(ys), *args, **attrs)
+        return _cotangents(self.name, found, args, ys[0].loc)
 
     def batch(self, node: Node, args: Sequence[Node], mapped: tuple[bool, ...], size: int) -> Node:
         from dlc.ops.batch_rules import along_examples

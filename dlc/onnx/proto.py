@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dlc.errors import DlcError
+from dlc.errors import DlcError, here
 from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 
 # A protobuf message holds at most 2 GiB; larger models keep their tensors in files beside it.
@@ -50,8 +50,10 @@ def read_proto(source: str | Path | bytes) -> tuple[Any, Source]:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         data, where = read_file(path), Source(str(path), path.resolve().parent)
-    else:
+    elif isinstance(source, (bytes, bytearray, memoryview)):
         data, where = bytes(source), Source("the ONNX model", None)
+    else:
+        raise DlcError(f"dlc.onnx.load of {source!r}", here(), "give a path, or a file's bytes")
     from google.protobuf.message import DecodeError
 
     model = onnx.ModelProto()

@@ -42,3 +42,10 @@ def test_spectra_of_what_is_not_finite(name: str) -> None:
     for key, value in wanted.items():
         np.testing.assert_allclose(found[key], value, atol=1e-6)
         assert np.isfinite(value[0]).all() and np.isnan(value[1:]).all()
+
+
+def test_a_model_that_is_neither_path_nor_bytes() -> None:
+    """None was a TypeError, 3 was read as three bytes."""
+    for source in (None, 3):
+        with pytest.raises(dlc.DlcError, match="load of"):
+            dlc.onnx.load(source)  # type: ignore[arg-type]

@@ -69,3 +69,18 @@ def test_a_gradient_rule_of_other_arguments() -> None:
     with pytest.raises(dlc.DlcError, match="its gradient rule is called with"):
         dlc.custom_op(same, elementwise=True, meaning=same, gradient=lambda g: g,
                       samples=[((X,), {})])
+
+
+@pytest.mark.parametrize("cotangent", [lambda g: g.sum(), lambda g: 1.0, lambda g: (g, g)])
+def test_a_gradient_rule_of_another_shape_is_told_where_the_operator_is_used(
+        cotangent: Any) -> None:
+    """The error had no line; a number was an AttributeError."""
+    def doubled(x: Any) -> Any:
+        return 2 * x
+
+    op = dlc.custom_op(doubled, elementwise=True, meaning=doubled, samples=[((X,), {})],
+                       gradient=lambda g, y, x: cotangent(g))
+    graph = dlc.trace(dlc.grad(lambda x: op(x).sum()), f32[3])
+    with pytest.raises(dlc.DlcError, match="the gradient rule of doubled gives") as found:
+        dlc.compile(graph)
+    assert found.value.loc is not None and found.value.loc.file == __file__
