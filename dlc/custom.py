@@ -16,7 +16,7 @@ import numpy as np
 from dlc.custom_record import array_op, elementwise_op
 from dlc.custom_source import FunctionText, function_text
 from dlc.errors import DlcError, here
-from dlc.graph import Node, Op, make
+from dlc.graph import Node, Op, describe, make
 from dlc.ops import REGISTRY, higher, register
 from dlc.ops.convert import as_node, operands
 from dlc.ops.elementwise import eq, gt
@@ -67,6 +67,12 @@ class CustomOperator:
         if wrong or missing:
             raise DlcError(f"{self.op.name}: unknown attributes {wrong}, missing {missing}", here(),
                            f"its attributes are {', '.join(known) or 'none'}")
+        for key, value in given.items():
+            if not isinstance(value, (bool, int, float, np.number)):
+                shown = describe(value) if isinstance(value, Node) else repr(value)
+                raise DlcError(f"{self.op.name}: attribute {key} is {shown}", here(),
+                               "an attribute is a Python number, known when the graph is built; "
+                               "what is computed is an operand")
         return {k: given.get(k, self.usual.get(k)) for k in known}
 
     def _check(self, fault: Node) -> None:
@@ -102,6 +108,9 @@ def custom_op(function: Callable[..., Any] | None = None, /, *, meaning: Callabl
 
     Raises DlcError when something is missing or can't be part of a kernel.
     """
+    if function is not None and not inspect.isfunction(function):
+        raise DlcError(f"custom_op of {function!r}", here(), "it takes a Python function")
+
     def wrap(inner: Callable[..., Any]) -> CustomOperator:
         word = _name(name or inner.__name__, inner)
         text = function_text(word, inner)

@@ -19,6 +19,15 @@ import numpy as np
 import dlc
 from dlc import bf16, bool_, f16, f32, f64, i32, i64, nn, u8, u32
 
+
+def double(x, *, times=2):
+    return x * times
+
+
+X = np.ones(4, np.float32)
+scaled = dlc.custom_op(double, elementwise=True, meaning=lambda x, *, times: x * times,
+                       gradient="none", samples=[((X,), {"times": 2})])
+
 """
 
 CONTEXTS = {

@@ -187,6 +187,15 @@ WRONG: dict[str, dict[str, Case]] = {
         "conv_of_vector": ("x: f32[4]", "nn.conv(3, 3)(x)"),
         "dropout": ("x: f32[4]", "nn.dropout(1.5)(x)"),
     },
+    "custom operator": {
+        "operands": ("x: f32[4], y: f32[4]", "scaled(x, y)"),
+        "no_operand": ("x: f32[4]", "scaled() + x"),
+        "attribute": ("x: f32[4]", "scaled(x, factor=3)"),
+        "attribute_of_graph": ("x: f32[4]", "scaled(x, times=x[0])"),
+        "no_gradient": ("x: f32[4]", "dlc.grad(lambda v: dlc.sum(scaled(v)))(x)"),
+        "not_a_function": ("x: f32[4]", 'dlc.custom_op("double", meaning=abs, samples=[], '
+                           'gradient="none")'),
+    },
     "random": {
         "shape": ("x: f32[4]", "dlc.random.normal((-1,)) + x"),
         "bounds": ("x: f32[4]", "dlc.random.uniform((4,), low=2.0, high=1.0) + x"),
