@@ -65,7 +65,8 @@ class CustomOperator:
         wrong = [k for k in given if k not in known]
         missing = [k for k in known if k not in given and k not in self.usual]
         if wrong or missing:
-            raise DlcError(f"{self.op.name}: unknown attributes {wrong}, missing {missing}", here(),
+            said = f"no attribute {wrong[0]!r}" if wrong else f"attribute {missing[0]} is missing"
+            raise DlcError(f"{self.op.name}: {said}", here(),
                            f"its attributes are {', '.join(known) or 'none'}")
         for key, value in given.items():
             if not isinstance(value, (bool, int, float, np.number)):
