@@ -298,6 +298,7 @@ def test_other_instruction_sets(name: str, isa: str) -> None:
         check(outputs, inputs, isa)
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("op", [o for o in REGISTRY.values() if o.kind is Kind.CONTRACT],
                          ids=lambda o: o.name)
 def test_records(op: Op, monkeypatch: pytest.MonkeyPatch) -> None:

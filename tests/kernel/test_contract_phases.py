@@ -52,7 +52,12 @@ def built(name: str) -> tuple[Node, list[Node]]:
     return gapped(x, w, gap, rest[0] if rest else f32, **(rest[1] if len(rest) > 1 else {}))
 
 
-@pytest.mark.parametrize("name", CASES)
+# In plain Python some take ten seconds: those compile and run in `make conformance`.
+USUAL = ("groups", "tails cut", "more phases than outputs")
+
+
+@pytest.mark.parametrize("name", [
+    n if n in USUAL else pytest.param(n, marks=pytest.mark.conformance) for n in CASES])
 def test_phases_give_the_whole(name: str) -> None:
     with building(Build()):
         y, inputs = built(name)

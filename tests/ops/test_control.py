@@ -250,7 +250,9 @@ def test_a_function_traced_twice_is_one_loop() -> None:
 # --- on the CPU -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("derive", ["value and grad", "grad of grad", "jvp"])
+@pytest.mark.parametrize("derive", [
+    "value and grad", *(pytest.param(d, marks=pytest.mark.conformance)
+                        for d in ("grad of grad", "jvp"))])
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_compiled(program: Program, derive: str) -> None:
     graph = traced(program, DERIVATIVES[derive], dlc.scan)
