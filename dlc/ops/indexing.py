@@ -64,7 +64,8 @@ class Key:
 
 def read_key(x: Node, key: Any) -> Key:
     """The key of x. Raises DlcError for a bad axis, step 0, a mask, or an index out of range."""
-    parts = _expand_ellipsis(x, key if isinstance(key, tuple) else (key,))
+    keys = key if isinstance(key, tuple) else (key,)
+    parts = _expand_ellipsis(x, _spread_masks(x, [_constant_mask(k) for k in keys]))
     axes: list[AxisKey] = []
     layout: list[Any] = []
     for part in parts:
@@ -76,7 +77,30 @@ def read_key(x: Node, key: Any) -> Key:
     return Key(tuple(axes), tuple(layout))
 
 
-def _expand_ellipsis(x: Node, keys: tuple[Any, ...]) -> list[Any]:
+def _constant_mask(part: Any) -> Any:
+    """A list of Python bools as an array; anything else as it is."""
+    listed = isinstance(part, list) and part and all(isinstance(v, (bool, np.bool_)) for v in part)
+    return np.asarray(part) if listed else part
+
+
+def _spread_masks(x: Node, keys: Sequence[Any]) -> list[Any]:
+    """`keys` with every mask known now as the places where it holds, an array for each of its axes.
+    """
+    masks = [isinstance(k, np.ndarray) and k.dtype == np.bool_ and k.ndim > 0 for k in keys]
+    widths = [k.ndim if mask else int(k is not None and k is not Ellipsis)
+              for k, mask in zip(keys, masks, strict=True)]
+    found: list[Any] = []
+    axis = 0
+    for key, mask, width in zip(keys, masks, widths, strict=True):
+        if mask and key.shape != tuple(x.shape[axis:axis + width]):
+            raise DlcError(f"a mask of shape {key.shape} at axis {axis} of {describe(x)}", here(),
+                           f"it needs shape {tuple(map(int, x.shape[axis:axis + width]))}")
+        found += list(np.nonzero(key)) if mask else [key]
+        axis += max(x.ndim - sum(widths), 0) if key is Ellipsis else width
+    return found
+
+
+def _expand_ellipsis(x: Node, keys: Sequence[Any]) -> list[Any]:
     dots = [i for i, k in enumerate(keys) if k is Ellipsis]
     if len(dots) > 1:
         raise DlcError(f"two '...' in an index of {describe(x)}", here(), "one stands for the rest")
@@ -111,8 +135,8 @@ def _axis_key(x: Node, part: Any, axis: int) -> AxisKey:
 
 
 def _mask(x: Node) -> DlcError:
-    return DlcError(f"a bool index of {describe(x)}: the shape would depend on data", here(),
-                    "dlc.where(mask, x, other) keeps the shape; integer arrays select")
+    return DlcError(f"a computed mask as index of {describe(x)}: the shape would depend on data",
+                    here(), "dlc.where(mask, x, other) keeps the shape; integer arrays select")
 
 
 def _slice_key(x: Node, part: slice, axis: int, size: int) -> AxisKey:

@@ -144,7 +144,7 @@ def test_gradients_of_dynamic_slices() -> None:
     (lambda x: x[..., ...], "two '...'"),
     (lambda x: x[x > 0], "dlc.where"),
     (lambda x: x[True], "dlc.where"),
-    (lambda x: x[np.array([True, False, True])], "dlc.where"),
+    (lambda x: x[np.array([True, False, True, True, False])], "a mask of shape"),
     (lambda x: x[[0.5]], "an index is i32 or i64"),
     (lambda x: x["name"], "is no array or number"),
     (lambda x: x[[0, 3]], "index 3 is out of range"),
@@ -162,3 +162,24 @@ def test_gradients_of_dynamic_slices() -> None:
 def test_refusals(function: Callable[[Any], Any], says: str) -> None:
     with pytest.raises(DlcError, match=says):
         dlc.trace(lambda x: function(x), f32[3, 4])
+
+
+@pytest.mark.parametrize("key", [
+    (np.array([True, False, True, False]),),
+    (..., [True, False]),
+    (np.eye(4, 3, dtype=bool),),
+    (np.eye(4, 3, dtype=bool), 1),
+    (slice(None), [True, False, True]),
+    (np.zeros(4, bool), None),
+], ids=range(6))
+def test_masks_that_are_known_select(key: tuple[Any, ...]) -> None:
+    """A mask of NumPy's is the places where it holds; its shape is that of the axes it stands for.
+    """
+    x = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
+    graph = dlc.trace(lambda v: v[key], f32[4, 3, 2])
+    np.testing.assert_array_equal(dlc.evaluate(graph, x), x[key])
+
+
+def test_a_mask_of_another_shape() -> None:
+    with pytest.raises(DlcError, match=r"mask of shape \(2,\) at axis 0"):
+        dlc.trace(lambda v: v[np.array([True, False])], f32[4, 3])
