@@ -57,8 +57,12 @@ def check(graph: Graph, *devices: tuple[str, int | None]) -> None:
             np.testing.assert_array_equal(got[name], found[0][name])
 
 
+# Loops in which a planted fault shows run in `make test`, the others in `make conformance`.
+TELLING = (0, 1, 2, 3, 9, 10, 19, 20)
+
+
 @pytest.mark.parametrize("seed", [
-    *range(8), *(pytest.param(s, marks=pytest.mark.conformance) for s in range(8, 24))])
+    s if s in TELLING else pytest.param(s, marks=pytest.mark.conformance) for s in range(24)])
 def test_random_loops_in_plain_python(seed: int) -> None:
     check(LoopMaker(seed).graph(), ("interpret", None))
 
