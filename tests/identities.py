@@ -241,8 +241,8 @@ IDENTITIES = (
     Identity("sigmoid by exp", lambda y: y.op.name == "sigmoid" and wide(y), sigmoid_by_exp, True),
     Identity("tanh by sigmoid", lambda y: y.op.name == "tanh" and wide(y), tanh_by_sigmoid, True),
     Identity("exp by halves", lambda y: y.op.name == "exp" and wide(y), exp_by_halves, True),
-    Identity("logsumexp by parts", lambda y: y.op.name == "logsumexp" and wide(y),
-             logsumexp_by_parts, True),
+    Identity("logsumexp by parts", lambda y: y.op.name == "logsumexp" and wide(y) and
+             y.args[0].type.size > 0, logsumexp_by_parts, True),
     Identity("factored", lambda y: y.op.name == "add" and wide(y), factored, True),
 )
 
