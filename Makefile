@@ -29,17 +29,11 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
-# In a process of its own: JAX in 64 bits keeps much memory, and linking once failed beside it.
-JAX := tests/conformance/test_jax.py
-
 conformance: $(VENV)/.conformance
-	$(BIN)/python -m pytest -q -m conformance $(JAX)
-	$(BIN)/python -m pytest -q -m conformance -n auto --ignore $(JAX)
+	$(BIN)/python -m pytest -q -m conformance -n auto
 
 conformance-full: $(VENV)/.conformance
-	$(BIN)/python -m pytest -q -m conformance $(JAX)
-	CONFORMANCE_FULL=1 $(BIN)/python -m pytest -q -m conformance -n auto --ignore $(JAX) \
-		--conformance-table
+	CONFORMANCE_FULL=1 $(BIN)/python -m pytest -q -m conformance -n auto --conformance-table
 
 faults: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m faults

@@ -76,11 +76,15 @@ class Linked:
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
             reloc="pic", codemodel="small", jit=True)
-        self._engine: Any = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-        for data in objects.values():
-            self._engine.add_object_file(llvm.ObjectFileRef.from_data(data))
-        self._engine.finalize_object()
-        self.addresses = {name: int(self._engine.get_function_address(name)) for name in objects}
-        missing = [name for name, address in self.addresses.items() if address == 0]
-        if missing:
-            raise LinkError(f"no address for {', '.join(missing)}")
+        # JITLink, not MCJIT: it lays all sections of an object in one block of memory. MCJIT maps
+        # each section where there is room, and in a process with much memory mapped two of them
+        # can be further apart than the 2 GiB an x86-64 address reaches; LLVM then aborts.
+        self._linker: Any = llvm.create_lljit_compiler(machine, use_jit_link=True)
+        library = llvm.JITLibraryBuilder().add_current_process()
+        for name, data in objects.items():
+            library.add_object_img(data).export_symbol(name)
+        try:
+            self._library: Any = library.link(self._linker, "kernels")
+        except RuntimeError as error:
+            raise LinkError(f"LLVM cannot link: {error}") from None
+        self.addresses = {name: int(self._library[name]) for name in objects}

@@ -65,6 +65,49 @@ def test_many_objects_link_in_milliseconds(counted: Job) -> None:
     assert time.perf_counter() - began < 0.1
 
 
+# Free memory in holes of one page, four GiB apart: no two sections fit side by side in one.
+_HOLES = """
+import ctypes, pathlib, sys
+from dlc.runtime.link import Linked
+
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+def taken(size, private_anonymous_noreserve=0x4022):
+    return libc.mmap(None, size, 0, private_anonymous_noreserve, -1, 0)
+
+name, data = sys.argv[1], pathlib.Path(sys.argv[2]).read_bytes()
+Linked({name: data})
+start = taken(200 << 32)
+for _ in range(20000):  # whatever other hole there is
+    taken(4096)
+for i in range(200):
+    libc.munmap(start + (i << 32), 4096)
+kept = [Linked({name: data}) for _ in range(20)]
+for linked in kept:
+    x = (ctypes.c_double * 1)(1.0)
+    slots = (ctypes.c_int64 * 2)(ctypes.addressof(x), 1)
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(linked.addresses[name])(
+        ctypes.addressof(slots), 0)
+    assert abs(x[0] - 3.7 * 2.718281828459045) < 1e-12, x[0]
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the flags of mmap are Linux's")
+def test_memory_in_holes_far_apart(tmp_path: Path) -> None:
+    text = ("import math\ndef k(x, n, chunk):\n    for i in range(n):\n"
+            "        x[i] = 3.7 * math.exp(x[i])\n")
+    one = job(Kernel("k", (pointer("x", "f64", True), scalar("n")), text))
+    workers._pool.compile([one])
+    path = tmp_path / "k.o"
+    path.write_bytes(one.data)
+    done = subprocess.run([sys.executable, "-c", _HOLES, one.symbol, str(path)], timeout=60,
+                          cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_wrong_names_are_refused(counted: Job) -> None:
     with pytest.raises(LinkError, match=f"object of other defines {counted.symbol}"):
         Linked({"other": counted.data})
