@@ -15,6 +15,8 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
+from dlc.runtime.link import Linked
+
 TRIAD_FLOATS = 2**24  # 64 MiB an array: larger than the caches of one core's share
 PACKAGES = ("numpy", "numba", "llvmlite", "torch", "jax")
 
@@ -86,23 +88,19 @@ end:
 """
 
 
-class Probe:
-    """Machine code of one LLVM IR module, kept alive for as long as its functions are used."""
-
-    def __init__(self, text: str) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
-        )
-        module = llvm.parse_assembly(text)
-        module.verify()
-        self.engine = llvm.create_mcjit_compiler(module, machine)
-        self.engine.finalize_object()
-
-    def function(self, name: str, result: Any, *arguments: Any) -> Any:
-        """`name` as a Python callable; it runs without the interpreter's lock."""
-        return ctypes.CFUNCTYPE(result, *arguments)(self.engine.get_function_address(name))
+def native(text: str, name: str, result: Any, *arguments: Any) -> Any:
+    """Function `name` of LLVM IR `text`, for this CPU, as a Python callable without the GIL."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3,
+        reloc="pic", codemodel="small")
+    module = llvm.parse_assembly(text)
+    module.verify()
+    linked = Linked({name: machine.emit_object(module)})
+    function: Any = ctypes.CFUNCTYPE(result, *arguments)(linked.addresses[name])
+    function.linked = linked  # the code lives as long as the callable
+    return function
 
 
 def best_seconds(work: list[Callable[[], object]], repeat: int) -> float:
@@ -130,8 +128,7 @@ def peak_gflops(threads: int) -> float:
     """Most f32 GFLOP/s that `threads` threads reach in registers; a multiply-add counts as two."""
     features = llvm.get_host_cpu_features()
     width, chains = (16, 24) if features.get("avx512f") else (8, 12)
-    probe = Probe(fma_loop(width, chains))
-    peak = probe.function("peak", ctypes.c_float, ctypes.c_int64)
+    peak = native(fma_loop(width, chains), "peak", ctypes.c_float, ctypes.c_int64)
     rounds = 2_000_000
     seconds = best_seconds([lambda: peak(rounds)] * threads, repeat=7)
     return 2 * width * chains * rounds * threads / seconds / 1e9
@@ -139,9 +136,8 @@ def peak_gflops(threads: int) -> float:
 
 def bandwidth_gbs(threads: int) -> float:
     """Most GB/s of a = b + c over 64 MiB arrays: two reads and a write of every element."""
-    probe = Probe(TRIAD)
     pointer = ctypes.c_void_p
-    triad = probe.function("triad", None, pointer, pointer, pointer, ctypes.c_int64)
+    triad = native(TRIAD, "triad", None, pointer, pointer, pointer, ctypes.c_int64)
     arrays = [aligned_floats(TRIAD_FLOATS) for _ in range(3)]
     share = TRIAD_FLOATS // threads // 16 * 16
 

@@ -12,6 +12,7 @@ import pytest
 
 from dlc.codegen.tiles import TileError, tile
 from dlc.kernel.isa import ISAS, gemm_block, isa_of
+from dlc.runtime.bench.machine import native
 from dlc.types import dtype, f32, f64
 
 HOST = llvm.get_host_cpu_features()
@@ -24,17 +25,10 @@ class Compiled:
     """A tile as a native function over NumPy arrays."""
 
     def __init__(self, name: str, isa: str) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
         self.text = tile(name, isa)
-        module = llvm.parse_assembly(self.text.ir.replace("linkonce_odr ", ""))
-        module.verify()
-        machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=HOST.flatten(), opt=3)
-        self.engine = llvm.create_mcjit_compiler(module, machine)
-        self.engine.finalize_object()
+        ir = self.text.ir.replace("linkonce_odr ", "")
         kinds = [CTYPES[p] for p in self.text.params]
-        self.native = ctypes.CFUNCTYPE(None, *kinds)(self.engine.get_function_address(name))
+        self.native = native(ir, name, None, *kinds)
 
     def __call__(self, *args: Any) -> None:
         self.native(*[a.ctypes.data if isinstance(a, np.ndarray) else a for a in args])
