@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -45,18 +45,23 @@ class Source:
 
     def kept(self, target: str, isa: str) -> KeptProgram:
         """Where its Program is kept on disk: found by the text of the graphs."""
-        from dlc.passes.differentiate import differentiate
         from dlc.runtime.kept import KeptProgram
-        from dlc.text import print_graph
 
-        # a custom operator's function is no part of the graphs' text, nor is its gradient rule:
-        # what that builds is
-        expanded = [differentiate(g) for g in self.graphs.values() if custom_operators(g)]
-        functions = {op.name: op.functions for g in expanded for op in custom_operators(g)}
-        derived = [print_graph(g) for g in expanded]
-        options = {"target": target, "isa": isa, "meta": self.meta, "functions": functions,
-                   "derived": derived}
+        options = {"target": target, "isa": isa, "meta": self.meta,
+                   **custom_parts([g for g in self.graphs.values() if custom_operators(g)])}
         return KeptProgram(self.name, self.texts, options)
+
+
+def custom_parts(graphs: Sequence[Graph]) -> dict[str, object]:
+    """What `graphs` mean beyond their text: functions of the user and what gradient rules build."""
+    if not graphs:
+        return {"functions": {}, "derived": []}
+    from dlc.passes.differentiate import differentiate
+    from dlc.text import print_graph
+
+    expanded = [differentiate(graph) for graph in graphs]
+    return {"functions": {op.name: op.functions for g in expanded for op in custom_operators(g)},
+            "derived": [print_graph(g) for g in expanded]}
 
 
 def custom_operators(graph: Graph) -> set[Op]:

@@ -92,10 +92,15 @@ class Worker:
 
 
 def environment(system: System, threads: int, cache: Path) -> dict[str, str]:
-    """This process's variables, with the thread count and the cache folder of `system`."""
+    """This process's variables, with the thread count and the cache folder of `system`.
+
+    Bytecode is written, as it is everywhere by default: an installer has written the peers', and
+    without it dlc would compile its own sources at every start.
+    """
     count = str(threads)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "DLC_THREADS")
-    return {**os.environ, **dict.fromkeys(names, count), **system.cache(cache)}
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, **dict.fromkeys(names, count), **system.cache(cache)}
 
 
 @contextmanager

@@ -15,7 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 from dlc.runtime.bench import machine
-from dlc.runtime.bench.measure import Plan, Row, check_same_network, measure_model, ratio, rows
+from dlc.runtime.bench.measure import (
+    Measured,
+    Plan,
+    Row,
+    check_same_network,
+    measure_model,
+    ratio,
+    rows,
+)
 from dlc.runtime.bench.systems import BATCH, BenchError, System, all_systems, select
 
 DTYPES = ("f32",)
@@ -50,8 +58,12 @@ def bench(
     report: dict[str, Any] = {
         "machine": machine.describe(threads), "rows": [], "ratios": {}, "missing": missing,
     }
+    measured = {}
     for model in names or sorted(BATCH):
-        bench_model(model, chosen, plan, report)
+        measured[model] = bench_model(model, chosen, plan, report)
+        machine.measure_again(report["machine"])
+    for model, by_system in measured.items():
+        add_rows(model, by_system, plan, report)
     print_report(report)
     if json_path is not None:
         write_json(Path(json_path), report)
@@ -68,14 +80,21 @@ def check_arguments(dtype: str, threads: int, available: int) -> None:
 
 def bench_model(
     model: str, systems: Sequence[System], plan: Plan, report: dict[str, Any]
-) -> None:
-    """Measure one model and put its rows, ratio and failures into `report`."""
+) -> dict[str, Measured]:
+    """Measure one model; what failed goes into `report`."""
     able = [s for s in systems if s.family == "dlc" or model in BATCH]
     measured, failed = measure_model(model, able, plan)
     check_same_network(model, measured)
+    report["missing"].update({f"{name} ({model})": why for name, why in failed.items()})
+    return measured
+
+
+def add_rows(
+    model: str, measured: dict[str, Measured], plan: Plan, report: dict[str, Any]
+) -> None:
+    """Put the rows and the ratio of one model into `report`."""
     model_rows: list[Row] = rows(model, measured, plan, report["machine"])
     report["rows"] += model_rows
-    report["missing"].update({f"{name} ({model})": why for name, why in failed.items()})
     if (value := ratio(model_rows)) is not None:
         report["ratios"][model] = value
 

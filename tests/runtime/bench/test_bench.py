@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dlc.runtime.bench import machine, run, worker
-from dlc.runtime.bench.client import running
+from dlc.runtime.bench.client import environment, running
 from dlc.runtime.bench.measure import (
     Measured,
     Plan,
@@ -168,6 +168,21 @@ def test_ratio_needs_ours_and_a_peer() -> None:
 def test_same_network_check_passes_equal_ones() -> None:
     one = Measured(first={"parameters": 5, "batch": 8})
     check_same_network("x", {"dlc": one, "jax": Measured(first={"parameters": 5, "batch": 8})})
+
+
+def test_every_system_may_write_bytecode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    for system in all_systems():
+        assert "PYTHONDONTWRITEBYTECODE" not in environment(system, 2, tmp_path)
+
+
+def test_a_busy_moment_does_not_lower_what_the_machine_can_do(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "peak_gflops", lambda threads: 100.0 * threads)
+    monkeypatch.setattr(machine, "bandwidth_gbs", lambda threads: 10.0 * threads)
+    found: dict[str, Any] = {"threads": 2, "peak_gflops": 150.0, "bandwidth_gbs": 30.0}
+    machine.measure_again(found)
+    assert found == {"threads": 2, "peak_gflops": 200.0, "bandwidth_gbs": 30.0}
 
 
 def test_measured_machine_is_plausible() -> None:
