@@ -18,6 +18,7 @@ from dlc.runtime.interrupt import StopRequest
 from dlc.runtime.measure import HeldOutRun, Sums, evaluate, held_out_runs, metric_names
 from dlc.runtime.schedule import BoundPhase, batch_size, find_phases
 from dlc.runtime.training import Callbacks, Fault, TrainConfig, TrainingFault, TrainResult
+from dlc.types import f64
 
 if TYPE_CHECKING:
     from dlc.runtime.arena import ArenaProgram
@@ -368,7 +369,9 @@ class Trainer:
             checkpoint=self.autosave.last_path(self.position),
             best_checkpoint=self.autosave.best_path(), best_epoch=self.position.best_epoch,
             train_s=self.train_s, stopped_early=self.is_patience_over(),
-            interrupted=self.stop.signal, history=[dict(r) for r in history])
+            interrupted=self.stop.signal, history=[dict(r) for r in history],
+            in_f64=frozenset(p.name for e in self.program.entries.values() for p in e.outputs
+                             if p.type.dtype is f64))
 
     def median_ms(self) -> float | None:
         """Median milliseconds of a full step: of this run, else of the epochs it resumed from."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from dlc.program import Program
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.schedule import TrainPhase
@@ -131,7 +133,8 @@ class Callbacks:
 class TrainResult:
     """What a run came to. `metrics` are the last epoch's on the test data (else on the training
     data), without the loss; `history` has one record an epoch; `interrupted` is the number of the
-    signal that stopped it, 0 for none; `checkpoint` the file that holds the final state."""
+    signal that stopped it, 0 for none; `checkpoint` the file that holds the final state; `in_f64`
+    the metrics that the program computes in f64 (all others in f32)."""
 
     model: str
     target: str
@@ -151,17 +154,31 @@ class TrainResult:
     stopped_early: bool = False
     interrupted: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    in_f64: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `dlc train --json` prints; a number that is not finite becomes null."""
+        """The object that `dlc train --json` prints; a number that is not finite becomes null.
+
+        A metric has the fewest digits that name its value in the dtype that it was computed in,
+        times have six decimals.
+        """
+        metrics = {name: self.shown(name, value) for name, value in self.metrics.items()}
         record: dict[str, Any] = {
             "model": self.model, "target": self.target, "epochs": self.epochs, "steps": self.steps,
-            "train_loss": self.train_loss, "test_loss": self.test_loss, "metrics": self.metrics,
-            "step_ms": self.step_ms, "compile_s": self.compile_s, "train_s": self.train_s,
+            "train_loss": self.shown("loss", self.train_loss),
+            "test_loss": self.shown("loss", self.test_loss), "metrics": metrics,
+            "step_ms": None if self.step_ms is None else round(self.step_ms, 6),
+            "compile_s": round(self.compile_s, 6), "train_s": round(self.train_s, 6),
             "peak_bytes": self.peak_bytes, "parameters": self.parameters,
             "checkpoint": str(self.checkpoint) if self.checkpoint else None,
         }
         return {key: finite(value) for key, value in record.items()}
+
+    def shown(self, name: str, value: float | None) -> float | None:
+        """A metric as it reads back in its own dtype: 0.99444443, not 0.9944444298744202."""
+        if value is None or name.rpartition(".")[2] in self.in_f64:
+            return value
+        return float(str(np.float32(value)))
 
 
 def config_from_meta(meta: Mapping[str, Any], program: Program, **changes: Any) -> TrainConfig:

@@ -91,6 +91,17 @@ def test_json_has_the_documented_keys(loaded: Any, tmp_path: Path) -> None:
     assert record["test_loss"] is None and record["metrics"] == {"gap": None}
 
 
+def test_json_shows_metrics_in_the_digits_of_their_dtype(loaded: Any, tmp_path: Path) -> None:
+    result, _ = run(loaded, tmp_path, epochs=1)
+    result.train_loss = result.metrics["gap"] = float(np.float32(0.99444443))
+    assert '"gap": 0.99444443,' in json.dumps({**result.to_json()["metrics"], "end": 0})
+    assert result.to_json()["train_loss"] == 0.99444443 != result.train_loss
+    result.in_f64 = frozenset({"gap"})
+    assert result.to_json()["metrics"] == {"gap": result.metrics["gap"]}
+    result.step_ms = 0.7247909998113755
+    assert result.to_json()["step_ms"] == 0.724791
+
+
 def test_metrics_are_shown_within_an_epoch(loaded: Any) -> None:
     shown: list[tuple[int, float]] = []
 
