@@ -95,7 +95,6 @@ for linked in kept:
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the flags of mmap are Linux's")
 def test_memory_in_holes_far_apart(tmp_path: Path) -> None:
     text = ("import math\ndef k(x, n, chunk):\n    for i in range(n):\n"
             "        x[i] = 3.7 * math.exp(x[i])\n")
