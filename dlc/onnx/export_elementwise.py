@@ -107,7 +107,7 @@ def floor_division(to: Writer, node: Node) -> str:
 @writes("constant")
 def constant(to: Writer, node: Node) -> str:
     value = to.scalar(to.fixed(node, "value"), node)
-    return to.emit("Expand", value, to.shape(to.dims(node))) if node.ndim else value
+    return to.expand(value, to.dims(node), node.dtype) if node.ndim else value
 
 
 @writes("array")
@@ -127,7 +127,7 @@ def iota(to: Writer, node: Node) -> str:
     else:
         ramp = to.constant(np.arange(size), node.dtype.numpy)
     column = to.reshape(ramp, [size if a == axis else 1 for a in range(node.ndim)])
-    return to.emit("Expand", column, to.shape(dims))
+    return to.expand(column, dims, node.dtype)
 
 
 # --- reductions -----------------------------------------------------------------------------------

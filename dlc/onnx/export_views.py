@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.writer import Fixed, Open, Size, Writer, size_of, writes
-from dlc.types import bool_, i64
+from dlc.types import i64
 
 INDEX = i64  # of GatherND and ScatterND
 
@@ -27,7 +26,7 @@ def transpose(to: Writer, node: Node) -> str:
 
 @writes("broadcast")
 def broadcast(to: Writer, node: Node) -> str:
-    return to.emit("Expand", to.operand(node, 0), to.shape(to.dims(node)), hint=node.name)
+    return to.expand(to.operand(node, 0), to.dims(node), node.dtype, node.name)
 
 
 @writes("concat")
@@ -192,6 +191,8 @@ def gather(to: Writer, node: Node) -> str:
     at = limited(to, index, x, axis)
     if batch == 0:
         return to.emit("Gather", to.operand(node, 0), at, axis=axis, hint=node.name)
+    if batch == axis == x.ndim - 1 and index.ndim == x.ndim:
+        return to.emit("GatherElements", to.operand(node, 0), at, axis=axis, hint=node.name)
     inner = list(range(batch, axis))
     front = to.transpose(to.operand(node, 0), moved(range(batch), [axis, *inner],
                                                     range(axis + 1, x.ndim)))
@@ -205,9 +206,14 @@ def gather(to: Writer, node: Node) -> str:
 
 
 def limited(to: Writer, index: Node, x: Node, axis: int) -> str:
-    """Indices within an axis: constants are checked, and dlc.take limits what is computed."""
+    """Indices within an axis: dlc.take limits what is computed where the axis is open."""
     size = to.dims(x)[axis]
-    if isinstance(size, Open) or index.op.name in ("constant", "array", "minimum"):
+    return to.names[index] if isinstance(size, Open) else limited_to(to, index, size)
+
+
+def limited_to(to: Writer, index: Node, size: int) -> str:
+    """Indices within 0 .. size - 1: constants are checked, and some are limited already."""
+    if index.op.name in ("constant", "array", "minimum", "argsort"):
         return to.names[index]
     low, high = to.scalar(0, index), to.scalar(max(size - 1, 0), index)
     return to.emit("Clip", to.names[index], low, high)
@@ -215,14 +221,3 @@ def limited(to: Writer, index: Node, x: Node, axis: int) -> str:
 
 def moved(*parts: Sequence[int]) -> list[int]:
     return [axis for part in parts for axis in part]
-
-
-@writes("scatter_add")
-def scatter_add(to: Writer, node: Node) -> str:
-    """Zeros with the updates added, along the first axis."""
-    index, _ = node.args
-    if node.attrs["axis"] or node.attrs["batch"] or node.dtype is bool_:
-        raise DlcError("ONNX scatters whole slices of the first axis", node.loc)
-    zeros = to.emit("Expand", to.scalar(0, node), to.shape(to.attr(node, "shape")))
-    wide = to.reshape(to.operand(node, 0), [*to.dims(index), 1])
-    return to.emit("ScatterND", zeros, to.cast(wide, INDEX), to.operand(node, 1), reduction="add")

@@ -8,17 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from dlc.errors import DlcError
+from dlc.errors import DlcError, Loc
 from dlc.evaluate import Specialized
 from dlc.graph import Build, Graph, Node, building, toposort
 from dlc.init import initial_values
-from dlc.onnx.proto import ONNX_DTYPES, onnx_package
-from dlc.onnx.writer import BATCH, BATCHES, Fixed, Open, Writer
+from dlc.onnx import export_control, export_elementwise, export_scatter, export_views
+from dlc.onnx.export_compositions import composed
+from dlc.onnx.proto import onnx_package
+from dlc.onnx.writer import BATCH, BATCHES, Fixed, Open, Writer, names_read, pruned
 from dlc.ops.autodiff import expand_higher
+from dlc.ops.batching import draws
 from dlc.task import Task
 from dlc.trace import graph_variables, trace
 
 OPSETS = range(17, 24)
+# importing them fills the table of emitters
+FAMILIES = (export_control, export_elementwise, export_scatter, export_views)
 IR_VERSION = 8  # what opset 17 came with; onnxruntime reads it since 1.12
 
 Builder = Callable[[int | None], Graph]
@@ -95,13 +100,31 @@ def expanded(graph: Graph) -> Graph:
         return graph.with_outputs(expand_higher(graph.outputs))
 
 
+def refuse_random(graph: Graph) -> None:
+    """Raise DlcError at the line that draws random numbers: the file would draw others."""
+    drawing = next((n for n in graph.nodes() if draws(n)), None)
+    if drawing is not None:
+        raise DlcError("random numbers are drawn here: ONNX has none that are functions of dlc's "
+                       "seed and step", drawing_line(drawing),
+                       "export what does not draw (a task's \"eval\"), or pass them as an argument")
+
+
+def drawing_line(node: Node) -> Loc | None:
+    """The line of the draw itself: of a loop, that in its body."""
+    for graph in (v for v in node.attrs.values() if isinstance(v, Graph)):
+        inner = next((n for n in graph.nodes() if draws(n)), None)
+        if inner is not None:
+            return drawing_line(inner)
+    return node.loc
+
+
 def model_proto(graph: Graph, twin: Graph | None, values: Values, opset: int) -> Any:
     """The ModelProto of a graph. Raises Fixed when `twin` shows that its batch cannot be open."""
-    from dlc.onnx import export_elementwise, export_views  # noqa: F401  they fill the table
-
     helper = onnx_package().helper
     graph = expanded(graph)
-    writer = Writer(graph, None if twin is None else expanded(twin), opset)
+    refuse_random(graph)
+    graph = composed(graph)
+    writer = Writer(graph, None if twin is None else composed(expanded(twin)), opset)
     reached = toposort(graph.outputs)
     alive = set(reached)
     inputs = [write_input(writer, n, values) for n in graph.inputs if n in alive]
@@ -110,29 +133,12 @@ def model_proto(graph: Graph, twin: Graph | None, values: Values, opset: int) ->
             writer.add(node)
     outputs = [write_output(writer, name, node)
                for name, node in zip(graph.output_names, graph.outputs, strict=True)]
-    nodes = pruned(writer, outputs)
-    used = {name for node in nodes for name in node.input}
+    nodes = pruned(writer.nodes, [o.name for o in outputs])
+    used = {name for node in nodes for name in names_read(node)}
     weights = [t for name, t in writer.initializers.items() if name in used]
     proto = helper.make_graph(nodes, graph.name, [i for i in inputs if i], outputs, weights)
     return helper.make_model(proto, opset_imports=[helper.make_opsetid("", opset)],
                              ir_version=IR_VERSION, producer_name="dlc")
-
-
-def pruned(writer: Writer, outputs: list[Any]) -> list[Any]:
-    """The nodes that an output needs: a broadcast that nobody read whole is left out."""
-    wanted, kept = {o.name for o in outputs}, []
-    for node in reversed(writer.nodes):
-        if any(name in wanted for name in node.output):
-            kept.append(node)
-            wanted.update(node.input)
-    return kept[::-1]
-
-
-def value_info(writer: Writer, name: str, node: Node) -> Any:
-    """An input or output with its type, the open dimension by its name."""
-    dims = [BATCH if d == Open(1) else f"{BATCH}_times_{d.times}" if isinstance(d, Open) else d
-            for d in writer.dims(node)]
-    return onnx_package().helper.make_tensor_value_info(name, ONNX_DTYPES[node.dtype], dims)
 
 
 def write_input(writer: Writer, node: Node, values: Values) -> Any:
@@ -152,11 +158,11 @@ def write_input(writer: Writer, node: Node, values: Values) -> Any:
     if not writer.batch and Open(1) in dims:
         at = writer.ints([dims.index(Open(1))])
         writer.batch = writer.emit("Gather", writer.emit("Shape", name), at, hint=BATCH)
-    return value_info(writer, name, node)
+    return writer.info(name, node)
 
 
 def write_output(writer: Writer, wanted: str, node: Node) -> Any:
     """An output of the model under its own name."""
     name = writer.emit("Identity", writer.names[node], hint=wanted)
-    return value_info(writer, name, node)
+    return writer.info(name, node)
 

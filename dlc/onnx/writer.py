@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from dlc.errors import DlcError
 from dlc.graph import Graph, Node, toposort
 from dlc.onnx.proto import ONNX_DTYPES, onnx_package
-from dlc.types import DType
+from dlc.types import DType, TupleType
 
 # Two batches that no other dimension has: a number that follows them is a multiple of the batch.
 BATCHES = (1009, 1013)
@@ -31,7 +31,8 @@ class Open:
 
 
 Size = int | Open
-Emitter = Callable[["Writer", Node], str]
+# gives the name of the result; of an operator with several, all of them
+Emitter = Callable[["Writer", Node], str | list[str]]
 # dlc's operator -> what writes it; filled by dlc.onnx.export_*
 EMITTERS: dict[str, Emitter] = {}
 
@@ -49,12 +50,17 @@ def open_sizes(value: Any, other: Any) -> Any:
     """Numbers of two builds, one for each batch, as one: equal, or a multiple of the batch."""
     if isinstance(value, tuple):
         return tuple(open_sizes(v, o) for v, o in zip(value, other, strict=True))
-    if value == other:
+    if same(value, other):
         return value
     number = isinstance(value, int) and isinstance(other, int)
     if number and value % BATCHES[0] == 0 and other == value // BATCHES[0] * BATCHES[1]:
         return Open(value // BATCHES[0])
     raise Fixed
+
+
+def same(value: Any, other: Any) -> bool:
+    """Whether two attributes are equal; NaN is NaN."""
+    return bool(value == other or (value != value and other != other))
 
 
 class Writer:
@@ -65,14 +71,20 @@ class Writer:
         self.nodes: list[Any] = []
         self.initializers: dict[str, Any] = {}
         self.names: dict[Node, str] = {}
+        self.several: dict[Node, list[str]] = {}
         self.taken: set[str] = set()
         self.constants: dict[Any, str] = {}
         self.batch = ""
-        mine = toposort(graph.outputs)
-        others = toposort(twin.outputs) if twin is not None else mine
+        self.twins: dict[Node, Node] = {}
+        self.pair(graph, graph if twin is None else twin)
+
+    def pair(self, graph: Graph, twin: Graph) -> None:
+        """Note which node of `twin` is which of `graph`. Raises Fixed where they differ."""
+        mine, others = toposort(graph.outputs), toposort(twin.outputs)
         if [n.op.name for n in mine] != [n.op.name for n in others]:
             raise Fixed
-        self.twins = dict(zip(mine, others, strict=True))
+        self.twins.update(zip(mine, others, strict=True))
+        self.twins.update(zip(graph.inputs, twin.inputs, strict=True))
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -87,10 +99,15 @@ class Writer:
 
     def emit(self, operator: str, *inputs: str, hint: str = "", **attributes: Any) -> str:
         """A new node; the name of its result."""
-        result = self.name(hint or operator.lower())
+        return self.emit_several(operator, inputs, [hint or operator.lower()], **attributes)[0]
+
+    def emit_several(self, operator: str, inputs: Sequence[str], hints: Sequence[str],
+                     **attributes: Any) -> list[str]:
+        """A new node; the names of its results, one for each of `hints`."""
+        found = [self.name(h) for h in hints]
         self.nodes.append(onnx_package().helper.make_node(
-            operator, inputs, [result], name=result, **attributes))
-        return result
+            operator, inputs, found, name=found[0], **attributes))
+        return found
 
     def constant(self, values: Any, dtype: Any) -> str:
         """The name of an initializer; equal ones are one."""
@@ -125,7 +142,7 @@ class Writer:
     def fixed(self, node: Node, key: str) -> Any:
         """An attribute that does not follow the batch. Raises Fixed."""
         value = node.attrs[key]
-        if value != self.twins[node].attrs[key]:
+        if not same(value, self.twins[node].attrs[key]):
             raise Fixed
         return value
 
@@ -159,6 +176,12 @@ class Writer:
             wanted = self.shape(dims)
         zero = {"allowzero": 1} if any(d == 0 for d in dims) else {}
         return self.emit("Reshape", name, wanted, hint=hint, **zero)
+
+    def expand(self, name: str, dims: Sequence[Size], dtype: DType, hint: str = "") -> str:
+        """`name`, of `dtype`, repeated to a shape; onnxruntime repeats nothing 0 times."""
+        if any(d == 0 for d in dims):
+            name = self.constant(np.zeros([0 if d == 0 else 1 for d in dims]), dtype.numpy)
+        return self.emit("Expand", name, self.shape(dims), hint=hint)
 
     def transpose(self, name: str, axes: Sequence[int], hint: str = "") -> str:
         if list(axes) == list(range(len(axes))):
@@ -194,7 +217,57 @@ class Writer:
         emitter = EMITTERS.get(node.op.name)
         if emitter is None:
             raise DlcError(f"ONNX has no form of dlc's {node.op.name}", node.loc)
-        self.names[node] = emitter(self, node)
+        found = emitter(self, node)
+        if isinstance(node.type, TupleType):
+            self.several[node] = list(found)
+        else:
+            self.names[node] = str(found)
+
+    def info(self, name: str, node: Node) -> Any:
+        """An input or output with its type, the open dimension by its name."""
+        dims = [BATCH if d == Open(1) else f"{BATCH}_times_{d.times}" if isinstance(d, Open) else d
+                for d in self.dims(node)]
+        return onnx_package().helper.make_tensor_value_info(name, ONNX_DTYPES[node.dtype], dims)
+
+    def body(self, node: Node, key: str, formal: Sequence[Node],
+             captured: Mapping[Node, str]) -> tuple[list[Any], list[Any], list[Any]]:
+        """(nodes, inputs, outputs) of the graph that `node` holds as its attribute `key`.
+
+        `formal` become its inputs; what the others of its inputs are, `captured`, it reads by name
+        from the graph around it.
+        """
+        body = node.attrs[key]
+        self.pair(body, self.twins[node].attrs[key])
+        around, self.nodes = self.nodes, []
+        outside, self.names = self.names, {**self.names, **captured}
+        self.names.update({x: self.name(x.attrs["label"]) for x in formal})
+        for each in body.nodes():
+            if each.op.name != "input":
+                self.add(each)
+        inputs = [self.info(self.names[x], x) for x in formal]
+        outputs = [self.info(self.emit("Identity", self.names[o], hint=o.name), o)
+                   for o in body.outputs]
+        nodes, self.nodes = pruned(self.nodes, [o.name for o in outputs]), around
+        self.names = outside  # a constant may stand in both
+        return nodes, inputs, outputs
+
+
+def pruned(nodes: Sequence[Any], outputs: Iterable[str]) -> list[Any]:
+    """The nodes that an output needs: a broadcast that nobody read whole is left out."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if any(name in wanted for name in node.output):
+            kept.append(node)
+            wanted.update(names_read(node))
+    return kept[::-1]
+
+
+def names_read(node: Any) -> Iterator[str]:
+    """The names that a node reads, also in the graphs that it holds."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from names_read(inner)
 
 
 def tensor(name: str, data: np.ndarray) -> Any:
