@@ -358,6 +358,8 @@ def rebuild(node: Node, args: Sequence[Node]) -> Node:
     args = tuple(args)
     if all(a is b for a, b in zip(args, node.args, strict=True)):
         return node
+    if _BUILD.get() is None:
+        return Node(node.op, args, node.attrs, node.type, node.locs, node.name)
     with serving(node.locs):
         return intern(node.op, args, node.attrs, node.type, node.name)
 

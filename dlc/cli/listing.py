@@ -10,8 +10,9 @@ from inspect import cleandoc
 from pathlib import Path
 
 from dlc.cli.arguments import UsageError
-from dlc.cli.paper import paint, shorten, width
+from dlc.cli.paper import paint, width
 from dlc.cli.source import bundled_models
+from dlc.cli.wrap import HANG, hang, hang_lines
 from dlc.errors import nearest
 
 
@@ -42,8 +43,8 @@ def ops(options: argparse.Namespace) -> int:
     order = sorted(chosen, key=lambda n: (list(dict.fromkeys(kinds.values())).index(kinds[n]), n))
     columns({name: f"{kinds[name]:{edge}}  {first_line(REGISTRY[name].doc)}" for name in order})
     if not options.names:
-        print(f"\n{len(order)} operators; the functions composed of them are in docs/dsl.md. "
-              "Left out:")
+        print(prose(f"\n{len(order)} operators; the functions composed of them are in "
+                    "docs/dsl.md. Left out:"))
         columns({f"  {name}": reason for name, reason in LEFT_OUT.items()})
     return 0
 
@@ -57,17 +58,17 @@ def passes(options: argparse.Namespace) -> int:
     homes = {step.__name__: sys.modules[step.__module__].__doc__ or "" for step in PIPELINE}
     if options.names:
         for name in choose("pass", options.names, documents):
-            print(f"{paint(name, 'bold')}\n{cleandoc(homes[name])}\n")
-            print(f"{cleandoc(documents[name])}\n")
+            print(paint(name, "bold"))
+            print(f"{prose(cleandoc(homes[name]))}\n\n{prose(cleandoc(documents[name]))}\n")
         return 0
     if options.rules:
         for rule in RULES:
             text = f"{rule.text}{f'   where {rule.where}' if rule.where else ''}"
-            print(shorten(text, width()) if sys.stdout.isatty() else text)
+            print(hang(text, width(), "", HANG) if sys.stdout.isatty() else text)
         return 0
     columns({name: first_line(text) for name, text in documents.items()})
-    print(f"\nsimplify applies {len(RULES)} rewrite rules until none matches; "
-          "dlc passes --rules lists them")
+    print(prose(f"\nsimplify applies {len(RULES)} rewrite rules until none matches; "
+                "dlc passes --rules lists them"))
     return 0
 
 
@@ -85,9 +86,18 @@ def first_line(text: str | None) -> str:
     return (text or "").strip().partition("\n")[0]
 
 
+def prose(text: str) -> str:
+    """`text` in lines that fit a terminal; elsewhere as it is."""
+    return hang_lines(text, width()) if sys.stdout.isatty() else text
+
+
 def columns(rows: Mapping[str, str]) -> None:
-    """Names and what they are; in a terminal each on one line of it."""
+    """Names and what they are; in a terminal wrapped beside the names."""
     edge = max(map(len, rows), default=0) + 2
     for name, text in rows.items():
-        room = width() - edge if sys.stdout.isatty() else len(text)
-        print(f"{paint(f'{name:{edge}}', 'bold')}{shorten(text, max(room, 20))}".rstrip())
+        room = max(width() - edge, 20)
+        told = hang(text, room) if sys.stdout.isatty() else text
+        first, *rest = told.split("\n")
+        print(f"{paint(f'{name:{edge}}', 'bold')}{first}".rstrip())
+        for line in rest:
+            print(" " * edge + line)

@@ -27,7 +27,11 @@ def width() -> int:
 
 
 def python(text: str) -> None:
-    """Print Python text, highlighted in a terminal and as it is elsewhere."""
+    """Print Python text: in a terminal highlighted and no wider than it, elsewhere as it is."""
+    if sys.stdout.isatty():
+        from dlc.cli.wrap import fit_python
+
+        text = fit_python(text, width())
     if not coloured():
         print(text)
         return
@@ -60,11 +64,6 @@ def plural(count: int, word: str) -> str:
     """1 step, 2 steps, 3 launches."""
     ending = "" if count == 1 else "es" if word == "launch" else "s"
     return f"{count:,} {word}{ending}"
-
-
-def shorten(text: str, columns: int) -> str:
-    """`text` in at most `columns` columns, its end cut off."""
-    return text if len(text) <= columns else text[: max(columns - 1, 0)] + "…"
 
 
 def lines_of(places: tuple[str, ...]) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import indent
 
-from dlc.cli.paper import flops, lines_of, paint, plural, python, shorten, size, width
+from dlc.cli.paper import flops, lines_of, paint, plural, python, size, width
 from dlc.cli.show import totals
+from dlc.cli.wrap import HANG, hang
 from dlc.program import Entry, Launch, Loop, Program, Segment, Step
 
 INDENT = "    "
@@ -59,7 +60,7 @@ class Listing:
         print()
         print(headline(place, len(self.entry.flat), launch, INDENT * depth))
         for at, stage in enumerate(launch.stages):
-            print(INDENT * depth + stage_line(self.program, launch, at, stage, self.shown))
+            print(stage_line(self.program, launch, at, stage, self.shown, INDENT * depth))
         new = [s.kernel for stage in launch.stages for s in stage if s.kernel not in self.shown]
         for kernel in dict.fromkeys(new):
             self.shown[kernel] = place
@@ -70,21 +71,29 @@ class Listing:
 def control_line(text: str, lines: tuple[str, ...], depth: int) -> str:
     """`scan step in range(28):` and the user's lines."""
     left = INDENT * depth + text
-    room = max(width() - len(left) - 2, 20)
-    return (paint(left, "bold") + "  " + paint(shorten(lines_of(lines), room), "cyan")).rstrip()
+    places = lines_of(lines)
+    if len(left) + 2 + len(places) <= width():
+        return (paint(left, "bold") + "  " + paint(places, "cyan")).rstrip()
+    return paint(left, "bold") + "\n" + paint(hang(places, width(), INDENT * (depth + 1)), "cyan")
 
 
 def headline(place: str, count: int, launch: Launch, before: str = "") -> str:
-    """`launch 4/26  conv_tanh  models/lenet.py:9  15.7 Mflop  1.3 MiB`, with a rule to the edge."""
+    """`── 4/26 conv_tanh models/lenet.py:9 ─── 15.7 Mflop, 1.3 MiB`, with a rule to the edge;
+    lines for which there is no room stand below."""
     left = f"{before}── {place}/{count} {launch.name} "
     right = f" {flops(launch.flops)}, {size(launch.bytes)}"
-    places = shorten(lines_of(launch.lines), max(width() - len(left) - len(right) - 2, 20))
-    rule = "─" * max(width() - len(left) - len(places) - len(right) - 1, 1)
-    return paint(left, "bold") + paint(places, "cyan") + " " + paint(rule, "dim") + right
+    places = lines_of(launch.lines)
+    room = width() - len(left) - len(right) - 2
+    beside = f"{places} " if len(places) <= room else ""
+    rule = "─" * max(width() - len(left) - len(beside) - len(right), 1)
+    first = paint(left, "bold") + paint(beside, "cyan") + paint(rule, "dim") + right
+    if beside or not places:
+        return first
+    return f"{first}\n{paint(hang(places, width(), before + '   '), 'cyan')}"
 
 
 def stage_line(program: Program, launch: Launch, depth: int, stage: tuple[Segment, ...],
-               shown: dict[int, str]) -> str:
+               shown: dict[int, str], before: str = "") -> str:
     """What runs side by side, and whether all threads meet before it."""
     parts = []
     for segment in stage:
@@ -92,4 +101,5 @@ def stage_line(program: Program, launch: Launch, depth: int, stage: tuple[Segmen
         seen = f" (see {shown[segment.kernel]})" if segment.kernel in shown else ""
         parts.append(f"{name} in {plural(segment.chunks, 'chunk')}{seen}")
     waits = depth > 0 or launch.barrier
-    return f"   {'barrier, ' if waits else ''}{' beside '.join(parts)}"
+    told = f"{'barrier, ' if waits else ''}{' beside '.join(parts)}"
+    return hang(told, width(), before + "   ", HANG)

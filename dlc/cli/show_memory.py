@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from dlc.cli.paper import paint, plural, shorten, size, width
+from dlc.cli.paper import paint, plural, size, width
 from dlc.program import Buffer, Entry, Launch, Loop, Program, Step
 
 PERSISTENT = ("parameter", "state")
@@ -80,9 +80,7 @@ def table(buffers: Sequence[Buffer], names: dict[tuple[int, str], list[str]],
           entry: Entry) -> None:
     """One line a value: offset, size, life, what it is, name, the user's line."""
     print(paint(f"{'offset':>9} {'size':>10} {'life':>7}  {'what':10} name", "dim"))
-    widest = width() - 30 - 12 - NAME  # what the columns before the name and after it leave
-    places = [p if len(p) <= widest else "…" + p[len(p) - widest + 1:]
-              for p in (line_of(b, entry) for b in buffers)]
+    places = [line_of(b, entry) for b in buffers]
     edge = max(map(len, places), default=0)
     for buffer, place in zip(buffers, places, strict=True):
         named = names.get((buffer.offset, str(buffer.type)), [])
@@ -91,7 +89,9 @@ def table(buffers: Sequence[Buffer], names: dict[tuple[int, str], list[str]],
         left = f"{buffer.offset:#9x} {size(buffer.bytes):>10} {life(buffer, entry):>7}  "
         room = max(width() - len(left) - 12 - edge, NAME)
         what = paint(f"{buffer.category:10}", STYLES.get(buffer.category, "dim"))
-        print(f"{left}{what} {shorten(name, room):{room}} {paint(place, 'dim')}".rstrip())
+        beside = len(name) <= room and len(left) + 12 + room + len(place) <= width()
+        print(f"{left}{what} {name:{room}} {paint(place, 'dim')}".rstrip() if beside or not place
+              else f"{left}{what} {name}\n{paint(f'{place:>{width()}}', 'dim')}")
 
 
 def movement(buffer: Buffer) -> str:
