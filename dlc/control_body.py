@@ -6,7 +6,7 @@ and random numbers are handed to the loop or branch that runs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import signature
@@ -90,13 +90,16 @@ def run_body(function: Callable[..., Any], args: Sequence[Any],
     return ran
 
 
-def check_arguments(what: str, function: Callable[..., Any], names: str, count: int) -> None:
-    """Raise DlcError unless `function` can be called with `count` arguments, called `names`."""
+def check_arguments(what: str, function: Callable[..., Any], names: str, count: int,
+                    keywords: Iterable[str] = ()) -> None:
+    """Raise DlcError unless `function` can be called with `count` arguments, called `names`, and
+    with `keywords`."""
     if not callable(function):
         raise DlcError(f"{what}: it is called with {names}: {function!r} is no function", here())
     try:
         # as it is called: a derivative that wraps a function takes what it takes itself
-        signature(function, follow_wrapped=False).bind(*range(count))
+        signature(function, follow_wrapped=False).bind(
+            *range(count), **dict.fromkeys(keywords))
     except TypeError as problem:
         raise DlcError(f"{what}: it is called with {names}: {problem}",
                        definition(function) or here(),

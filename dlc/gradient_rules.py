@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dlc.control_body import check_arguments
@@ -30,11 +31,12 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
     The function runs once more, after the cotangents of its results are known. The gradient has the
     same bits, but for the order in which cotangents of one value are added that is read in several
-    places. Chen et al. 2016, "Training deep nets with sublinear memory cost".
+    places. Keyword arguments and Python's values reach the function as they are. Chen et al. 2016,
+    "Training deep nets with sublinear memory cost".
     """
     @functools.wraps(function)
-    def recomputed(*args: Any) -> Any:
-        body = close(function, args)
+    def recomputed(*args: Any, **more: Any) -> Any:
+        body = close(function, args, keywords=more, by=())
         node = make(CHECKPOINT, body.operands, body=body.graph)
         return rebuilt(body.structure, results_of(body, node))
 
@@ -45,32 +47,49 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, which returns (y, pullback), as a function that returns y.
 
     `pullback(g)` gets the cotangent of y, in the nesting of y, and gives the cotangent of each
-    argument, in the nesting of the arguments: one alone, several as a tuple, None where it is zero.
+    argument, in the nesting of the arguments: one alone, several as a tuple, None where it is zero
+    or the argument is a string or a function.
     It may use what `function` computed. Reverse mode uses it; forward mode transposes it, so it
-    should be linear in g; a second derivative differentiates it.
+    should be linear in g; a second derivative differentiates it. An argument given by its name,
+    or left to its default, counts where it stands in the signature of `function`.
 
     Raises DlcError at the user's line when the cotangents do not fit, and where a derivative by a
     value is asked for that `function` takes from outside.
     """
     @functools.wraps(function)
-    def wrapped(*args: Any) -> Any:
-        return _Rule(function, args).results()
+    def wrapped(*args: Any, **more: Any) -> Any:
+        return _Rule(function, _in_order(function, args, more)).results()
 
     return wrapped
+
+
+def _in_order(function: Callable[..., Any], args: Sequence[Any],
+              more: Mapping[str, Any]) -> tuple[Any, ...]:
+    """All arguments by position, defaults too. Raises DlcError for what has no position."""
+    name = f"custom_gradient of {getattr(function, '__name__', 'function')}"
+    check_arguments(name, function, f"({len(args)} arguments)", len(args), more)
+    bound = inspect.signature(function, follow_wrapped=False).bind(*args, **more)
+    bound.apply_defaults()
+    if bound.kwargs:
+        raise DlcError(f"{name}: {', '.join(bound.kwargs)} can only be given by name", here(),
+                       "its pullback gives cotangents by position: let it be a positional argument")
+    return bound.args
 
 
 class _Rule:
     """One call of a function with a gradient of its own, closed."""
 
-    def __init__(self, function: Callable[..., Any], args: Sequence[Any]) -> None:
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.name = getattr(function, "__name__", "function")
-        self.args = tuple(args)
-        operands = [as_node(a) for a in leaves(self.args)]
+        # what is no array and no number (the name of a mode, a function) has no cotangent
+        flat = [v if callable(v) or isinstance(v, str) else as_node(v) for v in leaves(args)]
+        operands = [x for x in flat if isinstance(x, Node)]
+        self.args = rebuilt(args, [x if isinstance(x, Node) else None for x in flat])
         self.fresh = fresh_inputs(operands)
-        check_arguments(f"custom_gradient of {self.name}", function,
-                        f"({len(self.args)} arguments)", len(self.args))
+        left = iter(self.fresh)
+        given = rebuilt(args, [next(left) if isinstance(x, Node) else x for x in flat])
         before = Effects.now()
-        y, pullback = self._pair(function(*rebuilt(self.args, self.fresh)))
+        y, pullback = self._pair(function(*given))
         self.place: Loc | None = definition(pullback) or here()
         outputs = [as_node(r) for r in leaves(y)]
         gs = [leaf.input_(f"cotangent {i}", o.type) for i, o in enumerate(outputs)]

@@ -8,13 +8,13 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, substitute
-from dlc.nesting import filled, leaves, mapped, rebuilt
+from dlc.nesting import filled, leaves, rebuilt
 from dlc.ops import leaf
 from dlc.ops.autodiff import inline, zeros
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import cast
 from dlc.ops.elementwise import eq
 from dlc.ops.view import reshape, transpose
-from dlc.transform import Body, close, jvp, publish, vjp
+from dlc.transform import Body, close, jvp, publish, starts_of, vjp
 from dlc.types import Type
 from dlc.vectorize import vmap
 
@@ -28,7 +28,8 @@ def jacobian(function: Callable[..., Any], wrt: int | Sequence[int] = 0,
     For a result of shape S and an argument of shape T it is an array of shape S + T. `wrt` is the
     number of an argument or several; the nesting is that of the results, in each place that of the
     arguments. Mode "forward" costs one jvp for each argument element, "reverse" one vjp for each
-    result element, "auto" is the cheaper of the two. `function` is traced once.
+    result element, "auto" is the cheaper of the two. `function` is traced once; keyword arguments,
+    and Python's values in other arguments, reach it as they are.
 
     Raises DlcError at the user's line for results or arguments that are not floats.
     """
@@ -36,8 +37,8 @@ def jacobian(function: Callable[..., Any], wrt: int | Sequence[int] = 0,
         raise DlcError(f"jacobian: mode={mode!r}", here(), f"modes are {', '.join(MODES)}")
 
     @functools.wraps(function)
-    def derived(*args: Any) -> Any:
-        return _Jacobian(function, wrt, args).nested(mode)
+    def derived(*args: Any, **more: Any) -> Any:
+        return _Jacobian(function, wrt, args, more).nested(mode)
 
     return derived
 
@@ -54,17 +55,15 @@ class _Jacobian:
     """One call: the closed function, and the leaves that it is differentiated by."""
 
     def __init__(self, function: Callable[..., Any], wrt: int | Sequence[int],
-                 args: Sequence[Any]) -> None:
+                 args: Sequence[Any], more: Mapping[str, Any]) -> None:
         self.name = getattr(function, "__name__", "function")
-        self.args = [mapped(as_node, a) for a in args]
+        self.args = args
         self.single = isinstance(wrt, int)
         self.places = self._places((wrt,) if isinstance(wrt, int) else tuple(wrt))
-        self.body: Body = close(function, self.args)
+        self.body: Body = close(function, args, (), more, self.places)
         publish(self.body, inline(self.body.graph, self.body.operands))
-        ends = [0]
-        for a in self.args:
-            ends.append(ends[-1] + len(leaves(a)))
-        self.by = [i for p in self.places for i in range(ends[p], ends[p + 1])]
+        starts = starts_of(self.body.args)
+        self.by = [i for p in self.places for i in range(starts[p], starts[p + 1])]
         self.outputs = self.body.graph.outputs[:self.body.results]
         for node in (*self.outputs, *(self.body.operands[i] for i in self.by)):
             if not node.dtype.is_float:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from dlc.control_body import check_arguments
 from dlc.errors import DlcError, here
@@ -29,7 +31,10 @@ Wrt = int | Sequence[int] | Node | Sequence[Node]
 
 @dataclass(frozen=True)
 class Body:
-    """A function as a closed graph: inputs are its array arguments, then what it captured."""
+    """A function as a closed graph: inputs are its array arguments, then what it captured.
+
+    `args` are the arguments, with None for what was passed through as it is.
+    """
 
     graph: Graph
     operands: tuple[Node, ...]
@@ -38,21 +43,30 @@ class Body:
     structure: Any
     updates: tuple[str, ...]
     checks: tuple[Check, ...]
+    args: tuple[Any, ...] = ()
 
 
 # --- closing a function over what it captures -----------------------------------------------------
 
 
-def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[Node] = ()) -> Body:
+def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[Node] = (),
+          keywords: Mapping[str, Any] | None = None, by: Container[int] | None = None) -> Body:
     """Run `function` once on fresh inputs for `args` (arrays, or nestings of them).
 
-    `watched` are outside nodes that become inputs too, after the arguments.
+    `watched` are outside nodes that become inputs too, after the arguments. `keywords` reach the
+    function as they are, and so do Python's values in arguments that `by` does not number.
     """
-    operands = [as_node(a) for a in leaves(list(args))]
+    flat = [as_node(v) if by is None or i in by or is_array(v) else v
+            for i, arg in enumerate(args) for v in leaves(arg)]
+    operands = [x for x in flat if isinstance(x, Node)]
     fresh = fresh_inputs(operands)
-    check_arguments(_name(function), function, f"({len(args)} arguments)", len(args))
-    before = Effects.now()
-    result = function(*rebuilt(list(args), fresh))
+    keywords = keywords or {}
+    named = "".join(f", {key}=" for key in keywords)
+    check_arguments(_name(function), function, f"({len(args)} arguments{named})", len(args),
+                    keywords)
+    before, left = Effects.now(), iter(fresh)
+    given = [next(left) if isinstance(x, Node) else x for x in flat]
+    result = function(*rebuilt(list(args), given), **keywords)
     outputs = [as_node(r) for r in leaves(result)]
     if not outputs:
         raise DlcError(f"{_name(function)} returned {result!r}", definition(function) or here(),
@@ -64,8 +78,15 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     body, captured = lift(inner, [*fresh, *holes.values()])
     name = getattr(function, "__name__", "body").strip("<>")
     graph = Graph(name, (*fresh, *holes.values(), *captured.values()), tuple(body))
+    moved = rebuilt(tuple(args), [x if isinstance(x, Node) else None for x in flat])
     return Body(graph, (*operands, *watched, *captured), len(outputs), result, tuple(updates),
-                tuple(checks))
+                tuple(checks), moved)
+
+
+def is_array(value: Any) -> bool:
+    """Whether `value` is a graph value or NumPy's: Python's numbers, names and functions are not.
+    """
+    return isinstance(value, (Node, np.ndarray, np.generic))
 
 
 def lift(outputs: Sequence[Node], fresh: Sequence[Node]) -> tuple[list[Node], dict[Node, Node]]:
@@ -148,17 +169,18 @@ def value_and_grad(function: Callable[..., Any], wrt: Wrt = 0) -> Callable[..., 
 
     `wrt` is the number of an argument, several, or nodes from outside that `function` reads; the
     gradient has the same nesting. The result must be a float scalar; further results are passed
-    through. Raises DlcError at the user's line where no gradient exists.
+    through. Keyword arguments, and Python's values in arguments that `wrt` does not name, reach
+    `function` as they are. Raises DlcError at the user's line where no gradient exists.
     """
     @functools.wraps(function)
-    def derived(*args: Any) -> tuple[Any, Any]:
+    def derived(*args: Any, **more: Any) -> tuple[Any, Any]:
         watched, places = _watched(wrt, args)
-        body = close(function, args, watched)
+        body = close(function, args, watched, more, places)
         first = body.graph.outputs[0]
         if first.type.size != 1 or first.ndim or not first.dtype.is_float:
             raise DlcError(f"grad of {_name(function)}: its result is {describe(first)}", here(),
                            "a gradient needs one float; take .mean() or .sum(), or use dlc.vjp")
-        order, wanted = _order(body, args, places, watched)
+        order, wanted = _order(body, places, watched)
         node = grad_node(body, order, wanted, leaf.constant(1.0, first.type))
         values = results_of(body, node)
         total = len(body.graph.outputs)
@@ -173,24 +195,25 @@ def grad(function: Callable[..., Any], wrt: Wrt = 0) -> Callable[..., Any]:
     derived = value_and_grad(function, wrt)
 
     @functools.wraps(function)
-    def gradient(*args: Any) -> Any:
-        return derived(*args)[1]
+    def gradient(*args: Any, **more: Any) -> Any:
+        return derived(*args, **more)[1]
 
     return gradient
 
 
-def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """(function(*args), pullback): pullback(g) is the cotangent of each argument for g.
+def vjp(function: Callable[..., Any], *args: Any,
+        **more: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """(function(*args, **more), pullback): pullback(g) is the cotangent of each of args for g.
 
     g has the type of what `function` gives, or its nesting (None where nothing flows back). One
     argument's cotangent comes alone, several as a tuple. Raises DlcError when g does not fit.
     """
-    body = close(function, args)
+    body = close(function, args, keywords=more)
     outputs = substitute(body.graph.outputs, dict(zip(body.graph.inputs, body.operands,
                                                       strict=True)))
     publish(body, outputs)
     places = tuple(range(len(args)))
-    order, wanted = _order(body, args, places, ())
+    order, wanted = _order(body, places, ())
 
     def pullback(g: Any) -> Any:
         cotangents = _cotangents(function, body, g)
@@ -277,12 +300,14 @@ def _watched(wrt: Wrt, args: Sequence[Any]) -> tuple[tuple[Node, ...], tuple[int
     return (), tuple(places)
 
 
-def _order(body: Body, args: Sequence[Any], places: Sequence[int],
-           watched: Sequence[Node]) -> tuple[list[int], int]:
+def starts_of(args: Sequence[Any]) -> list[int]:
+    """The number of each argument's first leaf among all leaves, then how many there are."""
+    return list(itertools.accumulate((len(leaves(arg)) for arg in args), initial=0))
+
+
+def _order(body: Body, places: Sequence[int], watched: Sequence[Node]) -> tuple[list[int], int]:
     """(inputs of the body with the differentiated ones first, how many those are)."""
-    starts = [0]
-    for arg in args:
-        starts.append(starts[-1] + len(leaves(arg)))
+    starts = starts_of(body.args)
     first = [i for p in places for i in range(starts[p], starts[p + 1])]
     first += range(starts[-1], starts[-1] + len(watched))
     for i in first:

@@ -4,7 +4,7 @@ computation of. A VMAP node holds the function; the differentiate pass expands i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dlc.errors import DlcError, here
@@ -15,7 +15,7 @@ from dlc.ops.autodiff import depends_on, expand_higher
 from dlc.ops.batching import VMAP, batch, draws
 from dlc.ops.convert import as_node
 from dlc.ops.view import transpose
-from dlc.transform import close, publish
+from dlc.transform import close, is_array, publish
 
 # an axis, None for "the same for all examples", or a nesting of them
 Axes = Any
@@ -28,15 +28,16 @@ def vmap(function: Callable[..., Any], in_axes: Axes = 0,
     `in_axes` is the examples' axis in each argument: one number for all arguments, or a tuple with
     an entry for each, None where an argument is the same for all examples; an entry for a nesting
     of arrays may be such a nesting. `out_axes` says the same of the results: None for one that
-    no example changes. Axes may be negative. Each example draws random numbers of its own.
+    no example changes. Axes may be negative. What is given by keyword has its examples along axis
+    0. Each example draws random numbers of its own.
 
     Types in the signature of `function` are those of one example: to trace the mapped function pass
     its own. Raises DlcError at the user's line when sizes disagree, an axis does not exist, or
     `function` updates state.
     """
     @functools.wraps(function)
-    def mapped(*args: Any) -> Any:
-        return _Examples(function, args, in_axes).results(out_axes)
+    def mapped(*args: Any, **more: Any) -> Any:
+        return _Examples(function, args, in_axes, more).results(out_axes)
 
     # the types in the function's signature are those of one example
     mapped.__annotations__ = {}
@@ -73,23 +74,43 @@ def _front(x: Node, axis: int | None, what: str) -> Node:
 class _Examples:
     """One call of a mapped function: its operands, the size, and the closed body."""
 
-    def __init__(self, function: Callable[..., Any], args: Sequence[Any], in_axes: Axes) -> None:
+    def __init__(self, function: Callable[..., Any], args: Sequence[Any], in_axes: Axes,
+                 more: Mapping[str, Any]) -> None:
         self.what = f"vmap of {getattr(function, '__name__', 'function')}"
-        given = [as_node(a) for a in leaves(list(args))]
         axes = spread_axes(tuple(in_axes) if isinstance(in_axes, list) else in_axes, tuple(args),
-                           f"{self.what}: in_axes")
-        self.operands = [_front(x, a, self.what) for x, a in zip(given, axes, strict=True)]
-        self.mapped = [a is not None for a in axes]
-        self.size = self._size(given, axes)
-        examples = [leaf.input_(x.name or f"x{i}", o.type.with_(shape=o.shape[1:], layout=None))
-                    if m else o for i, (x, o, m) in enumerate(zip(
-                        given, self.operands, self.mapped, strict=True))]
+                           f"{self.what}: in_axes") + spread_axes(0, more, self.what)
+        self._refuse_scalars(more)
+        flat = list(zip(leaves((tuple(args), more)), axes, strict=True))
+        # Python's values that are the same for all examples reach the function as they are
+        given = [(as_node(v), a) for v, a in flat if a is not None or is_array(v)]
+        self.operands = [_front(x, a, self.what) for x, a in given]
+        self.mapped = [a is not None for _, a in given]
+        self.size = self._size(given)
+        fresh = iter([self._example(*of) for of in enumerate(given)])
+        positional, named = rebuilt((tuple(args), more), [
+            next(fresh) if a is not None or is_array(v) else v for v, a in flat])
         before = _drawing()
-        self.body = close(function, rebuilt(tuple(args), examples))
+        self.body = close(function, positional, leaves(named), named, by=())
         self._refuse_updates()
         self._own_random_numbers(len(given), before)
 
-    def _size(self, given: Sequence[Node], axes: Sequence[int | None]) -> int:
+    def _refuse_scalars(self, more: Mapping[str, Any]) -> None:
+        """What is given by name has an example along its first axis."""
+        for name, value in more.items():
+            if any(not is_array(v) or v.ndim == 0 for v in leaves(value)):
+                raise DlcError(f"{self.what}: {name}={value!r} has no axis of examples", here(),
+                               "arguments given by name are mapped along axis 0; bind what is the "
+                               f"same for all before: vmap(functools.partial(f, {name}=...))")
+
+    def _example(self, i: int, given: tuple[Node, int | None]) -> Node:
+        """What the function gets for operand i: a symbol for one example, or the operand itself."""
+        operand, (x, axis) = self.operands[i], given
+        if axis is None:
+            return operand
+        return leaf.input_(x.name or f"x{i}", operand.type.with_(shape=operand.shape[1:],
+                                                                 layout=None))
+
+    def _size(self, given: Sequence[tuple[Node, int | None]]) -> int:
         sizes = {int(o.shape[0]) for o, m in zip(self.operands, self.mapped, strict=True) if m}
         if len(sizes) == 1:
             return sizes.pop()
@@ -97,7 +118,7 @@ class _Examples:
             raise DlcError(f"{self.what}: no argument has an axis of examples", here(),
                            "in_axes names the axis of at least one argument")
         shown = ", ".join(f"axis {a} of {describe(x)}"
-                          for x, a in zip(given, axes, strict=True) if a is not None)
+                          for x, a in given if a is not None)
         raise DlcError(f"{self.what}: different numbers of examples: {shown}", here(),
                        "give None for what is the same for all examples")
 
