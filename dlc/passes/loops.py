@@ -29,9 +29,10 @@ from dlc.graph import (
 from dlc.ops import higher, leaf, view
 from dlc.ops.control import COND, SCAN, Loop, reached_from, results
 from dlc.passes.bodies import bodies_of, is_control
+from dlc.passes.loops_products import products_outside
 from dlc.passes.simplify import simplify
 
-ROUNDS = 4  # beside one for each loop or branch of a chain
+ROUNDS = 6  # beside one for each loop or branch of a chain
 # Views that are read in place; others (pad, concat) are made once, before the loop.
 FREE_VIEWS = (view.RESHAPE, view.TRANSPOSE, view.BROADCAST, view.SLICE)
 
@@ -42,9 +43,10 @@ def loops(graph: Graph) -> Graph:
     # what a loop no longer reads empties the one before it, which the next round sees
     for _ in range(ROUNDS + chain if chain else 0):
         with building(Build()):
-            changed, graph = _once(graph)
+            changed, after = _once(graph)
         if not changed:
             return graph
+        graph = simplify(after)  # what came out of loops
     return graph
 
 
@@ -99,7 +101,7 @@ def _scan(node: Node, used: set[int]) -> Sequence[Node] | None:
     moving = [x for x in (*dict(loop.carries), *dict(loop.sequences)) if x not in steady]
     new = _close(loop, live, outer, moving)
     if new is None:
-        return None
+        return products_outside(loop)
     kept = iter(results(new))
     return [next(kept) if i in live else loop.carries[i][1] if i < len(loop.carries)
             else leaf.constant(0, t) for i, t in enumerate(node.type.items)]
