@@ -32,7 +32,9 @@ types: $(VENV)/.test
 conformance: $(VENV)/.conformance
 	$(BIN)/python -m pytest -q -m conformance -n auto
 
+# Fresh random models are made first, in an environment of their own.
 conformance-full: $(VENV)/.conformance
+	$(BIN)/python tests/conformance/nnsmith_fresh.py .nnsmith
 	CONFORMANCE_FULL=1 $(BIN)/python -m pytest -q -m conformance -n auto --conformance-table
 
 faults: $(VENV)/.test
@@ -62,5 +64,5 @@ $(VENV)/.conformance: $(VENV)/.test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist dlc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .nnsmith build dist dlc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

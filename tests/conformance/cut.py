@@ -45,7 +45,7 @@ class Tally:
 
     def __init__(self, suite: str, record: Callable[[str, Any], None]) -> None:
         # plain data, so that a process of pytest-xdist can hand it over when the test is done
-        self._counts: dict[str, Any] = {"suite": suite, "passed": 0, "excluded": {}}
+        self._counts: dict[str, Any] = {"suite": suite, "passed": 0, "excluded": {}, "drawn": ""}
         record("tally", self._counts)
 
     def add(self, count: int = 1) -> None:
@@ -56,6 +56,10 @@ class Tally:
         """`count` cases are not run, for `reason`: a row of docs/conformance.md."""
         excluded = self._counts["excluded"]
         excluded[reason] = excluded.get(reason, 0) + count
+
+    def drawn_from(self, seeds: str) -> None:
+        """Random cases that only these seeds make again: a row of docs/conformance.md."""
+        self._counts["drawn"] = seeds
 
     @property
     def passed(self) -> int:

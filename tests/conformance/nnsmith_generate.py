@@ -2,9 +2,10 @@
 
     python nnsmith_generate.py FOLDER [--count N] [--seed N]
 
-Runs in an environment of its own, for nnsmith 0.1.0 asks for old versions: pip install
-nnsmith==0.1.0 z3-solver==4.12.2.0 torch onnx onnxruntime multipledispatch. Every model's seed is
-printed and is its name. To run them:
+Runs in an environment of its own, for nnsmith 0.1.0 asks for versions of its own
+(nnsmith_requirements.txt); nnsmith_fresh.py makes it and calls this. Every model's seed is printed
+and is its name. account.json beside the models says how many were asked for, the first and the
+last seed, and what was left out. To run them:
 
     NNSMITH_FOLDER=FOLDER pytest -m conformance tests/conformance/test_nnsmith.py
 
@@ -14,18 +15,27 @@ Source: Liu et al., NNSmith, ASPLOS 2023.
 from __future__ import annotations
 
 import argparse
+import json
+import secrets
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 
 OPERATORS = range(3, 13)  # in a model
 ELEMENTS = 1024  # of a value, at most
-DTYPES = ("f32", "i64", "bool")
-KINDS = {1, 7, 9}  # TensorProto's numbers of DTYPES, for weights
+DTYPES = ("f32", "i64", "bool")  # casts give others
+KNOWN = {"FLOAT", "UINT8", "INT32", "INT64", "BOOL", "FLOAT16", "DOUBLE", "UINT32", "BFLOAT16"}
 SECONDS = 20  # to find one model
+NONE = "NNSmith or PyTorch's exporter gives no model"
+
+
+class Foreign(Exception):
+    """A model with values of dtypes that dlc has not."""
 
 
 def plain_export() -> None:
@@ -39,7 +49,7 @@ def plain_export() -> None:
 
 
 def generated(opset: Any, model_type: Any, seed: int) -> tuple[bytes, dict[str, np.ndarray]]:
-    """(the model, its arrays: i_NAME for inputs, o_NAME for outputs)."""
+    """(the model, its arrays: i_NAME for inputs, o_NAME for outputs). Raises Foreign."""
     from nnsmith.graph_gen import model_gen
 
     size = int(np.random.default_rng(seed).choice(OPERATORS))
@@ -48,42 +58,59 @@ def generated(opset: Any, model_type: Any, seed: int) -> tuple[bytes, dict[str, 
     model = model_type.from_gir(found.make_concrete())
     model.refine_weights()
     oracle = model.make_oracle()
-    kinds = {t.data_type for t in model.native_model.graph.initializer}
-    if not kinds <= KINDS:
-        raise ValueError(f"weights of types {kinds}")
+    if foreign := dtypes(model.native_model) - KNOWN:
+        raise Foreign(f"values of {' and '.join(sorted(foreign))}, which dlc has not")
     arrays = {f"i_{k}": np.asarray(v) for k, v in oracle.input.items()}
     arrays |= {f"o_{k}": np.asarray(v) for k, v in oracle.output.items()}
     return model.native_model.SerializeToString(), arrays
 
 
-def main() -> None:
-    """Make as many models as asked for; seeds that give none are told and left out."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=int(np.random.SeedSequence().entropy) % 2**31)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    plain_export()
+def dtypes(proto: onnx.ModelProto) -> set[str]:
+    """The dtypes of all values of a model, by their names in TensorProto."""
+    graph = onnx.shape_inference.infer_shapes(proto).graph
+    kinds = {v.type.tensor_type.elem_type for v in (*graph.input, *graph.output, *graph.value_info)}
+    kinds |= {t.data_type for t in graph.initializer}
+    kinds |= {a.i for n in graph.node if n.op_type == "Cast" for a in n.attribute if a.name == "to"}
+    return {onnx.TensorProto.DataType.Name(kind) for kind in kinds}
+
+
+def fill(folder: Path, count: int, seed: int) -> dict[str, Any]:
+    """Make `count` models from `seed` on; seeds that give none are told and counted."""
     from nnsmith.materialize import Model
     from nnsmith.narrow_spec import auto_opset
 
     model_type = Model.init("onnx", backend_target="cpu")
     model_type.add_seed_setter()
     opset = auto_opset(model_type, None)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    made, seed = 0, options.seed
-    while made < options.count:
+    left_out: Counter[str] = Counter()
+    made, first = 0, seed
+    while made < count:
         try:
             proto, arrays = generated(opset, model_type, seed)
         except (Exception, SystemExit) as problem:
-            print(f"seed {seed}: none ({type(problem).__name__})", flush=True)
+            print(f"seed {seed}: none ({type(problem).__name__}: {problem})", flush=True)
+            left_out[str(problem) if isinstance(problem, Foreign) else NONE] += 1
         else:
-            (options.folder / f"{seed}.onnx").write_bytes(proto)
-            np.savez_compressed(options.folder / f"{seed}.npz", **arrays)
+            (folder / f"{seed}.onnx").write_bytes(proto)
+            np.savez_compressed(folder / f"{seed}.npz", **arrays)
             made += 1
             print(f"seed {seed}: {len(proto)} bytes", flush=True)
         seed += 1
+    return {"asked": count, "first": first, "last": seed - 1, "left_out": dict(left_out)}
+
+
+def main() -> None:
+    """Make as many models as asked for, and an account of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    plain_export()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    account = fill(options.folder, options.count, options.seed)
+    (options.folder / "account.json").write_text(json.dumps(account, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,11 @@
 """NNSmith's random models against what PyTorch computed; optimized against unoptimized.
 
-The frozen corpus lies in tests/conformance/nnsmith; NNSMITH_FOLDER names a folder of fresh models
-(nnsmith_generate.py makes them).
+300 frozen models, in a full run 2,000 fresh ones beside them.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,87 +13,92 @@ import pytest
 import dlc
 from dlc.passes import PIPELINE, run_pipeline
 from tests.conformance import cut
+from tests.conformance.nnsmith_models import SUITES, Case, account, cases, fresh_folder
 from tests.conformance.onnx_cases import bundled, listed
 
 pytestmark = pytest.mark.conformance
-FROZEN = Path(__file__).parent / "nnsmith"
-FOLDER = Path(os.environ.get("NNSMITH_FOLDER", FROZEN))
-# Seed -> why its oracle is none.
-LEFT_OUT = {"1085": "compares equal numbers, of which PyTorch's interpolation rounds one up"}
-NAMES = [path.stem for path in sorted(FOLDER.glob("*.onnx")) if path.stem not in LEFT_OUT]
-PARTS, BUNDLE, BUNDLES = 10, 30, 2
-# Between f32 on two systems, over a dozen operators: of each value, and of the array's largest.
-RELATIVE, OF_LARGEST = 1e-3, 1e-4
+CASES = cases()
+PART, BUNDLE, BUNDLES = 30, 30, 2
+Tallies = Callable[[str], cut.Tally]
 
 
-@cache
-def model(name: str) -> dlc.onnx.Model:
-    return dlc.onnx.load(FOLDER / f"{name}.onnx")
+def groups(chosen: list[Case], size: int) -> list[list[Case]]:
+    """`chosen` in groups of about `size`, each of one corpus."""
+    found = []
+    for suite in SUITES:
+        ours = [case for case in chosen if case.suite == suite]
+        number = max(1, round(len(ours) / size))
+        found += [part for i in range(number) if (part := ours[i::number])]
+    return found
 
 
-@cache
-def arrays(name: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """(inputs by argument, PyTorch's outputs by name)."""
-    with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as stored:
-        given = {word: stored[f"i_{n}"] for word, n in model(name).arguments.items()}
-        return given, {n: stored[f"o_{n}"] for n in model(name).outputs}
+def drawn() -> list[Case]:
+    """The frozen models of the day, all in a full run; every fresh one."""
+    names = cut.chosen("nnsmith", [c.name for c in CASES if c.suite == SUITES[0]], BUNDLE * BUNDLES)
+    return [case for case in CASES if case.suite != SUITES[0] or case.name in names]
 
 
-def wrong(name: str, found: list[np.ndarray], expected: list[np.ndarray]) -> str:
-    """What differs; "" when nothing does. Infinities and NaN must stand at the same places."""
-    for output, a, b in zip(model(name).outputs, found, expected, strict=True):
-        if (a.dtype, a.shape) != (b.dtype, b.shape):
-            return f"{name} {output}: {a.dtype}{a.shape}, not {b.dtype}{b.shape}"
-        finite = np.isfinite(b)
-        edge = OF_LARGEST * max(1.0, float(np.abs(b[finite]).max(initial=0)))
-        exact = b.dtype.kind != "f"
-        room = 0.0 if exact else edge
-        if not np.allclose(a, b, 0.0 if exact else RELATIVE, room, equal_nan=True):
-            return f"{name} {output}:\n{a}\nis not\n{b}"
-    return ""
+def title(group: list[Case]) -> str:
+    return f"{group[0].name}-and-{len(group) - 1}"
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_values(part: int, tally: Callable[[str], cut.Tally]) -> None:
-    """Unoptimized in NumPy, and the graph after all passes in NumPy, against the oracle."""
-    count, bad = tally("NNSmith, evaluated"), []
-    for name in NAMES[part::PARTS]:
-        given, expected = arrays(name)
-        values = {**model(name).parameters, **given}
-        graph = model(name).graph()
-        passed = run_pipeline(graph, None, PIPELINE)[-1].graph
-        for each in (graph, passed):
-            named = {n.attrs["label"]: values[n.attrs["label"]] for n in each.inputs}
-            found = listed(dlc.evaluate(each, **named))[:len(expected)]
-            bad.append(wrong(name, found, list(expected.values())))
+def counted(count: cut.Tally, case: Case, results: list[list[np.ndarray]]) -> str:
+    """Count a case of which all results are right; else say what is wrong."""
+    verdicts = [case.compared(found) for found in results]
+    wrong = [w for w, _ in verdicts if w]
+    reasons = [reason for _, reason in verdicts if reason]
+    if reasons and not wrong:
+        count.leave_out(reasons[0])
+    elif not wrong:
         count.add()
+    return "\n".join(wrong)
+
+
+@pytest.mark.parametrize("group", groups(CASES, PART), ids=title)
+def test_values(group: list[Case], tally: Tallies) -> None:
+    """Unoptimized in NumPy, and the graph after all passes in NumPy, against the oracle."""
+    count, bad = tally(f"{group[0].suite}, evaluated"), []
+    for case in group:
+        values = {**case.model.parameters, **case.given}
+        graph = case.model.graph()
+        results = []
+        for each in (graph, run_pipeline(graph, None, PIPELINE)[-1].graph):
+            named = {n.attrs["label"]: values[n.attrs["label"]] for n in each.inputs}
+            results.append(listed(dlc.evaluate(each, **named))[:len(case.expected)])
+        bad.append(counted(count, case, results))
     assert not any(bad), "\n".join(filter(None, bad))
 
 
-def groups() -> list[list[str]]:
-    """Models that share a program: all of them, or the cut of the day."""
-    names = cut.chosen("nnsmith", NAMES, BUNDLE * BUNDLES) if FOLDER == FROZEN else NAMES
-    number = max(1, round(len(names) / BUNDLE))
-    return [names[i::number] for i in range(number)]
-
-
-@pytest.mark.parametrize("names", groups(), ids=lambda names: f"{names[0]}-and-{len(names) - 1}")
-def test_kernels(names: list[str], tally: Callable[[str], cut.Tally]) -> None:
+@pytest.mark.parametrize("group", groups(drawn(), BUNDLE), ids=title)
+def test_kernels(group: list[Case], tally: Tallies) -> None:
     """Through passes and kernels, many models in one program, against the oracle."""
-    count = tally("NNSmith, compiled")
-    given = [a for name in names for a in arrays(name)[0].values()]
-    with dlc.compile(bundled([model(name) for name in names])).load(threads=1) as program:
+    count, bad = tally(f"{group[0].suite}, compiled"), []
+    given = [array for case in group for array in case.given.values()]
+    with dlc.compile(bundled([case.model for case in group])).load(threads=1) as program:
         found = listed(program(*given))
-    bad = []
-    for name in names:
-        expected = list(arrays(name)[1].values())
-        bad.append(wrong(name, found[:len(expected)], expected))
-        del found[:len(expected)]
+    for case in group:
+        bad.append(counted(count, case, [found[:len(case.expected)]]))
+        del found[:len(case.expected)]
     assert not any(bad), "\n".join(filter(None, bad))
-    count.add(len(names))
 
 
-def test_the_corpus_is_whole(tally: Callable[[str], cut.Tally]) -> None:
-    for reason in LEFT_OUT.values():
-        tally("NNSmith, evaluated").leave_out(reason)
-    assert len(NAMES) >= (300 if FOLDER == FROZEN else 1)
+def test_the_frozen_corpus_is_whole() -> None:
+    assert len([case for case in CASES if case.suite == SUITES[0]]) == 301
+
+
+def test_the_fresh_corpus_is_accounted_for(tally: Tallies) -> None:
+    """As many models as were asked for; their seeds, and what was generated and left out.
+
+    The cut of the day has none. A full run that could not make them counts them as left out.
+    """
+    folder, fresh = fresh_folder(), [case for case in CASES if case.suite == SUITES[1]]
+    noted = account(folder) if folder else {"asked": 0, "left_out": {}}
+    count = tally(f"{SUITES[1]}, evaluated") if folder else None
+    missing = noted.get("missing", "")
+    assert len(fresh) == (0 if missing else noted["asked"])
+    if count and missing:
+        count.leave_out(missing, noted["asked"])
+    elif count:
+        count.drawn_from(f"seeds {noted['first']} to {noted['last']}")
+        for reason, number in noted["left_out"].items():
+            count.leave_out(reason, number)

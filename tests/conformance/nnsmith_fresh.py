@@ -1,0 +1,87 @@
+"""Fresh NNSmith models for a full conformance run: their environment, and the models.
+
+    python tests/conformance/nnsmith_fresh.py FOLDER
+
+FOLDER/venv gets the pinned versions of nnsmith_requirements.txt, once; FOLDER/models gets COUNT
+models from a new seed each time, or from NNSMITH_SEED. What hinders it is said in one line and
+noted in FOLDER/models/account.json, from where it gets a row of docs/conformance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REQUIREMENTS = HERE / "nnsmith_requirements.txt"
+COUNT = 2050  # 2,000 and those whose results f32 leaves open
+INSTALLING, MAKING = 1800, 3600  # seconds
+
+
+class Missing(Exception):
+    """Why there are no fresh models."""
+
+
+def run(what: str, seconds: float, log: Path, *command: str | Path) -> None:
+    """Run a command, its output in `log`. Raises Missing when it fails or takes too long."""
+    with log.open("w") as out:
+        try:
+            subprocess.run([str(word) for word in command], check=True, timeout=seconds,
+                           stdout=out, stderr=subprocess.STDOUT)
+        except subprocess.TimeoutExpired:
+            raise Missing(f"{what} took more than {seconds} s") from None
+        except (OSError, subprocess.CalledProcessError):
+            raise Missing(f"{what} failed") from None
+
+
+def environment(folder: Path, requirements: Path = REQUIREMENTS) -> Path:
+    """The Python of FOLDER/venv with the pinned packages, made or completed. Raises Missing."""
+    python, stamp = folder / "venv" / "bin" / "python", folder / "installed.txt"
+    wanted = requirements.read_text()
+    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return python
+    shutil.rmtree(folder / "venv", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "install.log"
+    run("making NNSmith's environment", INSTALLING, log, sys.executable, "-m", "venv",
+        folder / "venv")
+    run("installing NNSmith", INSTALLING, log, python, "-m", "pip", "install", "--quiet", "-r",
+        requirements)
+    stamp.write_text(wanted)
+    return python
+
+
+def main() -> None:
+    """Make the models, or say why there are none: a full run goes on without them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=COUNT)
+    options = parser.parse_args()
+    models = options.folder / "models"
+    shutil.rmtree(models, ignore_errors=True)
+    models.mkdir(parents=True)
+    seed = os.environ.get("NNSMITH_SEED", "")
+    try:
+        python = environment(options.folder)
+        run("generating NNSmith's models", MAKING, options.folder / "generate.log", python,
+            HERE / "nnsmith_generate.py", models, "--count", str(options.count),
+            *(["--seed", seed] if seed else []))
+    except Missing as problem:
+        for path in models.iterdir():
+            path.unlink()
+        account = {"asked": options.count, "missing": f"no fresh models: {problem}"}
+        (models / "account.json").write_text(json.dumps(account) + "\n")
+        print(f"no fresh NNSmith models: {problem}; see {options.folder}/*.log", flush=True)
+    else:
+        account = json.loads((models / "account.json").read_text())
+        print(f"{account['asked']:,} fresh NNSmith models: seeds {account['first']} to "
+              f"{account['last']} (NNSMITH_SEED={account['first']} makes them again)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

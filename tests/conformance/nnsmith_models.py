@@ -1,0 +1,109 @@
+"""NNSmith's generated models as cases: two corpora, what PyTorch computed, and who is right.
+
+The frozen corpus lies in tests/conformance/nnsmith. The fresh one is made by nnsmith_fresh.py for
+every full run; NNSMITH_FOLDER names another folder of models to run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+import dlc
+from tests.conformance import cut
+from tests.conformance.onnx_referee import judged, several
+
+FROZEN = Path(__file__).parent / "nnsmith"
+FRESH = Path(__file__).resolve().parents[2] / ".nnsmith" / "models"
+SUITES = "NNSmith, frozen", "NNSmith, fresh"
+# Between f32 on two systems, over a dozen operators: of each value, and of the array's largest.
+RELATIVE, OF_LARGEST = 1e-3, 1e-4
+ROUNDED = "a result hangs on how f32 rounds: the standard's evaluator, rounding at random, varies"
+ANOTHER = "PyTorch computes other than the exported file, the standard's evaluator what dlc does"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A generated model with its inputs and PyTorch's outputs."""
+
+    suite: str
+    folder: Path
+    name: str
+
+    @cached_property
+    def model(self) -> dlc.onnx.Model:
+        return dlc.onnx.load(self.folder / f"{self.name}.onnx")
+
+    @cached_property
+    def given(self) -> dict[str, np.ndarray]:
+        """The inputs by argument."""
+        return {word: self._stored[f"i_{n}"] for word, n in self.model.arguments.items()}
+
+    @cached_property
+    def expected(self) -> list[np.ndarray]:
+        """PyTorch's outputs, in the dtypes that the file declares.
+
+        The exporter drops f64 that PyTorch promotes to: there the file says f32.
+        """
+        types = self.model.outputs.items()
+        return [self._stored[f"o_{n}"].astype(t.dtype.numpy) for n, t in types if t is not None]
+
+    @cached_property
+    def runs(self) -> list[np.ndarray]:
+        """The outputs of the standard's evaluator, rounding at random."""
+        proto = onnx.load(self.folder / f"{self.name}.onnx")
+        return several(proto, {v.name: self._stored[f"i_{v.name}"] for v in proto.graph.input})
+
+    def compared(self, found: list[np.ndarray]) -> tuple[str, str]:
+        """(what is wrong, why PyTorch is no oracle here): both "" where dlc and PyTorch agree."""
+        reason = ""
+        for place, (name, a, b) in enumerate(
+                zip(self.model.outputs, found, self.expected, strict=True)):
+            if (a.dtype, a.shape) != (b.dtype, b.shape):
+                return f"{self.name} {name}: {a.dtype}{a.shape}, not {b.dtype}{b.shape}", ""
+            differ = ~np.isclose(a, b, *tolerance(b), equal_nan=True)
+            if differ.any():
+                verdict = judged(self.runs[place], a, *tolerance(self.runs[place][0]))
+                if not verdict.right.all():
+                    return f"{self.name} {name}:\n{a}\nis not\n{b}", ""
+                reason = ROUNDED if (differ & ~verdict.determined).any() else reason or ANOTHER
+        return "", reason
+
+    @cached_property
+    def _stored(self) -> dict[str, np.ndarray]:
+        with np.load(self.folder / f"{self.name}.npz", allow_pickle=False) as stored:
+            return dict(stored)
+
+
+def tolerance(expected: np.ndarray) -> tuple[float, float]:
+    """(of each element, absolute): floats only; integers and bools are exact."""
+    if expected.dtype.kind != "f":
+        return 0.0, 0.0
+    finite = expected[np.isfinite(expected)]
+    return RELATIVE, OF_LARGEST * max(1.0, float(np.abs(finite).max(initial=0)))
+
+
+def account(folder: Path) -> dict[str, Any]:
+    """What nnsmith_generate.py noted beside its models; {} where nothing is."""
+    path = folder / "account.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def fresh_folder() -> Path | None:
+    """Where fresh models lie: in a full run, or where NNSMITH_FOLDER names them."""
+    named = os.environ.get("NNSMITH_FOLDER", "")
+    return Path(named) if named else FRESH if cut.FULL else None
+
+
+def cases() -> list[Case]:
+    """All cases of both corpora, by seed."""
+    folders = {SUITES[0]: FROZEN, SUITES[1]: fresh_folder()}
+    return [Case(suite, folder, path.stem) for suite, folder in folders.items() if folder
+            for path in sorted(folder.glob("*.onnx"))]

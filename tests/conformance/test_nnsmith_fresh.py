@@ -1,0 +1,78 @@
+"""How fresh NNSmith models come about: pinned, once, and with a row where they cannot."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.conformance import nnsmith_fresh
+from tests.conformance.conftest import table
+from tests.conformance.nnsmith_fresh import Missing, environment, run
+
+
+def test_every_requirement_is_pinned() -> None:
+    lines = nnsmith_fresh.REQUIREMENTS.read_text().splitlines()
+    packages = [line for line in lines if not line.startswith("#")]
+    assert "nnsmith==0.1.0" in packages
+    assert all(line.count("==") == 1 for line in packages)
+
+
+def test_a_command_that_fails_says_which_step(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(Missing, match="the step failed"):
+        run("the step", 60, log, sys.executable, "-c", "import sys; sys.exit('no such thing')")
+    assert log.read_text() == "no such thing\n"
+    with pytest.raises(Missing, match=r"the step took more than 0\.1 s"):
+        run("the step", 0.1, log, sys.executable, "-c", "import time; time.sleep(60)")
+    with pytest.raises(Missing, match="the step failed"):
+        run("the step", 60, log, tmp_path / "missing")
+
+
+def test_an_environment_is_made_once_and_again_for_other_versions(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    steps: list[str] = []
+
+    def noted(what: str, _seconds: float, _log: Path, *_command: Any) -> None:
+        steps.append(what)
+        (tmp_path / "venv" / "bin").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "venv" / "bin" / "python").touch()
+
+    monkeypatch.setattr(nnsmith_fresh, "run", noted)
+    pins = tmp_path / "pins.txt"
+    for text, made in (("a==1\n", 2), ("a==1\n", 2), ("a==2\n", 4)):
+        pins.write_text(text)
+        assert environment(tmp_path, pins) == tmp_path / "venv" / "bin" / "python"
+        assert len(steps) == made
+
+
+def test_without_an_environment_there_is_a_line_and_a_row(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    """And no model of an earlier run is left to be counted."""
+    def offline(_folder: Path) -> NoReturn:
+        raise Missing("installing NNSmith failed")
+
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "7.onnx").touch()
+    monkeypatch.setattr(nnsmith_fresh, "environment", offline)
+    monkeypatch.setattr(sys, "argv", ["nnsmith_fresh.py", str(tmp_path)])
+    nnsmith_fresh.main()
+    assert capsys.readouterr().out.startswith("no fresh NNSmith models: installing NNSmith failed")
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["account.json"]
+    account = json.loads((tmp_path / "models" / "account.json").read_text())
+    assert account == {"asked": nnsmith_fresh.COUNT,
+                       "missing": "no fresh models: installing NNSmith failed"}
+
+
+def test_the_table_keeps_rows_reasons_and_seeds_of_suites_that_did_not_run() -> None:
+    page = table("", {"fresh": [2000, 3, 0], "other": [5, 0, 0]}, {("fresh", "open"): 3},
+                 {"fresh": "seeds 1 to 9"})
+    assert "| fresh | 2,000 | 3 | 0 |" in page
+    again = table(page, {"other": [6, 0, 0]}, {}, {})
+    assert again == page.replace("| other | 5 |", "| other | 6 |")
+    anew = table(page, {"fresh": [1, 0, 0]}, {}, {"fresh": "seeds 20 to 29"})
+    assert "| fresh | seeds 20 to 29 |" in anew and "open" not in anew and "1 to 9" not in anew
