@@ -106,8 +106,8 @@ def _turned(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def _infer_recurrence(a: Type, b: Type, *, axis: int, reverse: bool) -> Type:
     _check(b, axis, reverse)
-    if not b.dtype.is_float:
-        raise OpError(f"{b.describe()} is not a float", "cast it: x.astype(dlc.f32)")
+    if b.dtype is bool_:
+        raise OpError(f"{b.describe()} has no arithmetic", "cast it: x.astype(dlc.f32)")
     if (a.dtype, tuple(a.shape)) != (b.dtype, tuple(b.shape)):
         raise OpError(f"factors {a.describe()} and terms {b.describe()} differ",
                       "both need one dtype and one shape")
@@ -116,19 +116,23 @@ def _infer_recurrence(a: Type, b: Type, *, axis: int, reverse: bool) -> Type:
 
 def _eval_recurrence(a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
     factors, terms = np.moveaxis(a, axis, 0), np.moveaxis(b, axis, 0)
-    y = np.zeros(terms.shape, np.float64)
-    state = np.zeros(terms.shape[1:], np.float64)
-    for i in reversed(range(len(terms))) if reverse else range(len(terms)):
-        # the first factor multiplies nothing, not even where it is infinite
-        first = i == (len(terms) - 1 if reverse else 0)
-        y[i] = state = terms[i].astype(np.float64) + (0 if first else factors[i] * state)
+    # integers wrap around in their own dtype
+    wide = terms.dtype if terms.dtype.kind in "iu" else np.dtype(np.float64)
+    y = np.zeros(terms.shape, wide)
+    before = np.zeros(terms.shape[1:], wide)
+    with np.errstate(over="ignore"):
+        for i in reversed(range(len(terms))) if reverse else range(len(terms)):
+            # the first factor multiplies nothing, not even where it is infinite
+            first = i == (len(terms) - 1 if reverse else 0)
+            y[i] = terms[i].astype(wide) + (0 if first else factors[i] * before)
+            before = y[i]
     return np.moveaxis(y, 0, axis)
 
 
 def _emit_recurrence(y: Node) -> Routine:
-    kind = accumulator(y.dtype)
-    return _routine(y, "a, b", {"state": kind}, "state[home + c] = $T(0.0)",
-                    "new = b[at]\nif step > 0:\n    new = a[at] * state[s] + new\n"
+    kind = dtype(kernel_dtype(y.type))
+    return _routine(y, "a, b", {"state": kind}, "state[home + c] = $T(0)",
+                    "new = b[at]\nif step > 0:\n    new = $T(a[at] * state[s] + new)\n"
                     "state[s] = new\ny[at] = new", 2, T=kind)
 
 
@@ -154,6 +158,10 @@ def _sample_recurrence() -> Iterator[Any]:
     rng = np.random.default_rng(44)
     for (x,), attrs in _samples()():
         yield (spread(rng, x.shape, -1, 1), x), attrs
+    whole = rng.integers(-9, 10, (2, 40, 3)).astype(np.int32)
+    yield (whole[0], whole[1]), {"axis": 0, "reverse": False}
+    bytes_ = rng.integers(0, 256, (2, 3, 5)).astype(np.uint8)
+    yield (bytes_[0], bytes_[1]), {"axis": 1, "reverse": True}
 
 
 RECURRENCE: Op = register(Op(
@@ -167,7 +175,8 @@ def linear_recurrence(a: Any, b: Any, axis: int = 0, reverse: bool = False) -> N
     """y[i] = a[i] * y[i-1] + b[i] along `axis`, from y[-1] = 0; reverse runs from the end.
 
     Discounted returns (a constant, b rewards, reverse), exponential averages, gated linear
-    recurrences. a and b broadcast to one shape; differentiable in both, to any order.
+    recurrences. a and b broadcast to one shape; differentiable in both, to any order. Integers wrap
+    around.
     """
     factors, terms = common_type("linear_recurrence", as_node(a), as_node(b))
     shape = broadcast_shape("linear_recurrence", [factors, terms])

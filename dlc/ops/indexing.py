@@ -1,4 +1,4 @@
-"""x[key] by NumPy's rules, and x.at[key].set(v) in JAX's spelling: both read a key the same way.
+"""x[key] by NumPy's rules, and what x.at[key] writes: both read a key the same way.
 
 A key has a static part (ints, slices, None) that is a view, and integer arrays, which gather or
 scatter. Ints beside arrays count as arrays when it comes to where the arrays' axes go.
@@ -22,7 +22,7 @@ from dlc.ops.gather import GATHER, limited_index
 from dlc.ops.reduce import highest, lowest
 from dlc.ops.scatter import fold_updates
 from dlc.ops.view import flip, pad, reshape, slice_, transpose
-from dlc.types import bool_, i32, i64
+from dlc.types import bool_, i32, i64, u8
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,6 +284,8 @@ _NEUTRAL: dict[str, Callable[[Any], float]] = {
 
 def update(x: Node, key: Any, value: Any, mode: str) -> Node:
     """x with x[key] set to `value`, or folded with it; `value` broadcasts to x[key]."""
+    if x.dtype is bool_ and mode in ("max", "min"):
+        return cast(update(cast(x, u8), key, cast(as_node(value, bool_), bool_), mode), bool_)
     found = read_key(x, key)
     part = _turn(_cut(x, found), found)
     if not found.arrays:
@@ -334,53 +336,3 @@ def _write_back(x: Node, key: Key, part: Node, mode: str) -> Node:
     fold: dict[str, Callable[[Any, Any], Node]] = {
         "add": lambda a, b: a + b, "mul": lambda a, b: a * b, "max": maximum, "min": minimum}
     return fold[mode](x, new)
-
-
-class At:
-    """x.at: x.at[key].set(v) is x with x[key] = v, x itself unchanged (jax.numpy's spelling)."""
-
-    def __init__(self, x: Node) -> None:
-        self.x = x
-
-    def __getitem__(self, key: Any) -> Place:
-        return Place(self.x, key)
-
-
-class Place:
-    """x.at[key]: what to do there. Each gives a new array; `value` broadcasts to x[key].
-
-    Of several values for one element set keeps the last; add, mul, max and min fold all of them.
-    """
-
-    def __init__(self, x: Node, key: Any) -> None:
-        self.x, self.key = x, key
-
-    def get(self) -> Node:
-        """x[key]"""
-        return index(self.x, self.key)
-
-    def set(self, value: Any) -> Node:
-        """x with x[key] = value."""
-        return update(self.x, self.key, value, "set")
-
-    def add(self, value: Any) -> Node:
-        """x with `value` added to x[key]."""
-        return update(self.x, self.key, value, "add")
-
-    def subtract(self, value: Any) -> Node:
-        """x with `value` taken from x[key]."""
-        return update(self.x, self.key, -as_node(value, self.x.dtype), "add")
-
-    def multiply(self, value: Any) -> Node:
-        """x with x[key] times `value`."""
-        return update(self.x, self.key, value, "mul")
-
-    mul = multiply
-
-    def max(self, value: Any) -> Node:
-        """x with the larger of x[key] and `value`."""
-        return update(self.x, self.key, value, "max")
-
-    def min(self, value: Any) -> Node:
-        """x with the smaller of x[key] and `value`."""
-        return update(self.x, self.key, value, "min")

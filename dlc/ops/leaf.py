@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,18 +43,24 @@ CONSTANT = register(Op(
 ))
 
 
+def check_whole(value: float, kind: DType) -> None:
+    """Raise OpError for a number that the integer dtype `kind` does not hold."""
+    if value != value or abs(value) == math.inf:
+        raise OpError(f"{value!r} is no {kind}", "cast the array to a float")
+    if int(value) != value:
+        raise OpError(f"{value!r} is no {kind}", f"write {int(value)}, or cast the array")
+    info = np.iinfo(kind.numpy)
+    if not info.min <= int(value) <= info.max:
+        raise OpError(f"{value!r} is outside {kind} ({info.min} .. {info.max})")
+
+
 def constant(value: float | int | bool, type_: Type) -> Node:
     """An array of `type_` filled with `value` (a scalar when the shape is ()).
 
     Raises OpError when an integer dtype cannot hold the value.
     """
-    item = np.asarray(value)
-    if type_.dtype.is_integer and item.dtype.kind == "f" and float(value) != int(value):
-        raise OpError(f"{value!r} is no {type_.dtype}", f"write {int(value)}, or cast the array")
     if type_.dtype.is_integer:
-        info = np.iinfo(type_.dtype.numpy)
-        if not info.min <= int(value) <= info.max:
-            raise OpError(f"{value!r} is outside {type_.dtype} ({info.min} .. {info.max})")
+        check_whole(value, type_.dtype)
     with np.errstate(all="ignore"):  # too large for a float dtype is infinite
         kept = np.asarray(value).astype(type_.dtype.numpy).item()
     return make(CONSTANT, type=type_.with_(layout=None), value=kept)

@@ -22,6 +22,7 @@ from dlc.ops import (
     statistics,
     view,
 )
+from dlc.ops.at import At
 
 
 def _swapped(function: Callable[..., Any]) -> Callable[[Node, Any], Any]:
@@ -72,7 +73,7 @@ def install() -> None:
     for name, function in functions.items():
         setattr(Node, name, lambda self, *a, f=function, **k: f(self, *a, **k))
     for name, read in (("T", view.transpose), ("size", lambda x: x.type.size),
-                       ("at", indexing.At)):
+                       ("at", At)):
         setattr(Node, name, property(read))
 
 

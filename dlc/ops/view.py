@@ -13,6 +13,7 @@ from dlc.graph import Kind, Node, Op, OpError, check_shape, describe, make
 from dlc.ops import batch_rules, register
 from dlc.ops.access import Access, Condition, Divides, Index, Piece, Within
 from dlc.ops.convert import as_node, common_type
+from dlc.ops.leaf import check_whole
 from dlc.ops.reduce import Axes, axes_of, check_axes
 from dlc.ops.samples import spread
 from dlc.types import Type
@@ -242,6 +243,8 @@ def _infer_pad(x: Type, *, low: Any, high: Any, interior: Any, value: float) -> 
         raise OpError(f"negative padding {low} .. {high}", "use a slice to cut")
     if not len(low) == len(high) == len(interior) == x.ndim:
         raise OpError(f"padding for {len(low)} axes of {x.describe()}")
+    if x.dtype.is_integer:
+        check_whole(value, x.dtype)
     shape = [lo + hi + d + max(0, d - 1) * i
              for lo, hi, i, d in zip(low, high, interior, x.shape, strict=True)]
     return x.with_(shape=tuple(d if n == d else n for n, d in zip(shape, x.shape, strict=True)),
@@ -298,7 +301,9 @@ def pad(x: Any, low: Sequence[int], high: Sequence[int], value: float = 0.0,
     inner = (0,) * node.ndim if interior is None else tuple(interior)
     if not any((*low, *high, *inner)):
         return node
-    return make(PAD, (node,), low=tuple(low), high=tuple(high), interior=inner, value=float(value))
+    # the largest i64 is no float
+    kept = float(value) if float(value) == value or not node.dtype.is_integer else value
+    return make(PAD, (node,), low=tuple(low), high=tuple(high), interior=inner, value=kept)
 
 
 # --- concat and window

@@ -58,7 +58,7 @@ def test_reads_as_numpy(name: str) -> None:
 FOLDS: dict[str, Callable[[Any, Any, Any], None]] = {
     "set": lambda y, key, v: y.__setitem__(key, v),
     "add": np.add.at, "subtract": np.subtract.at, "multiply": np.multiply.at,
-    "max": np.maximum.at, "min": np.minimum.at}
+    "max": np.maximum.at, "min": np.minimum.at, "divide": np.divide.at, "power": np.power.at}
 
 
 @pytest.mark.parametrize("mode", FOLDS)
@@ -68,11 +68,51 @@ def test_writes_as_numpy(name: str, mode: str) -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=shape).astype(np.float32)
     v = rng.normal(size=x[key].shape).astype(np.float32)
+    x = np.abs(x) if mode == "power" else x
     want = x.copy()
     FOLDS[mode](want, key, v)
     graph = dlc.trace(lambda x, v: getattr(x.at[key], mode)(v), Type(f32, shape),
                       Type(f32, v.shape))
-    np.testing.assert_allclose(dlc.evaluate(graph, x, v), want, rtol=1e-6)
+    np.testing.assert_allclose(dlc.evaluate(graph, x, v), want, rtol=1e-5)
+
+
+INTEGERS = ["set", "add", "subtract", "multiply", "max", "min"]
+
+
+@pytest.mark.parametrize("kind, mode", [
+    *((k, m) for k in ("i32", "i64", "u32", "u8") for m in INTEGERS),
+    ("bool", "set"), ("bool", "max"), ("bool", "min")])
+@pytest.mark.parametrize("name", ["steps", "array", "two arrays", "int apart", "empty"])
+def test_integers_and_bools(name: str, kind: str, mode: str) -> None:
+    """Products and sums wrap around; max and min of bools are any and all."""
+    shape, key = KEYS[name]
+    type_ = Type(dlc.types.dtype(kind), shape)
+    rng = np.random.default_rng(5)
+    x = rng.integers(0, 2 if kind == "bool" else 200, shape).astype(type_.dtype.numpy)
+    v = rng.integers(0, 2 if kind == "bool" else 200, x[key].shape).astype(type_.dtype.numpy)
+    want = x.copy()
+    FOLDS[mode](want, key, v)
+    graph = dlc.trace(lambda x, v: getattr(x.at[key], mode)(v), type_,
+                      type_.with_(shape=v.shape))
+    np.testing.assert_array_equal(dlc.evaluate(graph, x, v), want)
+
+
+def test_products_of_integers_compiled() -> None:
+    """Five wrapping products in two places, and segments of bytes."""
+    def both(x: Any, v: Any, b: Any) -> Any:
+        at = np.array([0, 2, 2, 0, 2])
+        return {"big": x.at[at].multiply(v), "small": dlc.segment_prod(b, at, 4)}
+
+    x, v = np.full((3, 2), 7, np.int32), np.arange(65536, 65546, dtype=np.int32).reshape(5, 2)
+    b = np.arange(250, 255, dtype=np.uint8)
+    graph = dlc.trace(both, i32[3, 2], i32[5, 2], dlc.u8[5])
+    want = dlc.evaluate(graph, x, v, b)
+    np.multiply.at(x_after := x.copy(), np.array([0, 2, 2, 0, 2]), v)
+    np.testing.assert_array_equal(want["big"], x_after)
+    with dlc.compile(graph, name="products").load(threads=1) as program:
+        found = program(x, v, b)
+    for name, value in want.items():
+        np.testing.assert_array_equal(found[name], value)
 
 
 @pytest.mark.parametrize("name", ["steps", "apart", "with slices", "broadcast"])
