@@ -158,10 +158,9 @@ def _sample_recurrence() -> Iterator[Any]:
     rng = np.random.default_rng(44)
     for (x,), attrs in _samples()():
         yield (spread(rng, x.shape, -1, 1), x), attrs
-    whole = rng.integers(-9, 10, (2, 40, 3)).astype(np.int32)
-    yield (whole[0], whole[1]), {"axis": 0, "reverse": False}
-    bytes_ = rng.integers(0, 256, (2, 3, 5)).astype(np.uint8)
-    yield (bytes_[0], bytes_[1]), {"axis": 1, "reverse": True}
+    for kind, axis in ((np.int32, 0), (np.uint8, 1)):
+        whole = rng.integers(0, 256, (2, 40, 3)).astype(kind)
+        yield (whole[0], whole[1]), {"axis": axis, "reverse": axis == 1}
 
 
 RECURRENCE: Op = register(Op(
@@ -175,8 +174,7 @@ def linear_recurrence(a: Any, b: Any, axis: int = 0, reverse: bool = False) -> N
     """y[i] = a[i] * y[i-1] + b[i] along `axis`, from y[-1] = 0; reverse runs from the end.
 
     Discounted returns (a constant, b rewards, reverse), exponential averages, gated linear
-    recurrences. a and b broadcast to one shape; differentiable in both, to any order. Integers wrap
-    around.
+    recurrences. a and b broadcast to one shape; differentiable to any order. Integers wrap around.
     """
     factors, terms = common_type("linear_recurrence", as_node(a), as_node(b))
     shape = broadcast_shape("linear_recurrence", [factors, terms])
