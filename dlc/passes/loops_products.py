@@ -9,11 +9,11 @@
     ->
     hs = scan(..., body=(h', h'))[1]; ys = hs @ v       # over all steps
 
-A product of a step has few rows, and packs the matrix that stands still again in each; one over all
-steps has T times as many. What it costs is memory: stacks of what was there one step at a time. A
-product moves only where these are at most FEW times the bytes a step that are stacked anyway or
-read again and again: elements, rows of results, the matrix. A loop without carries (dlc.map) is
-left alone: it is there to need the memory of one step.
+A product of few rows spends its time on the matrix that stands still, which every step reads and
+packs again; over all steps there are T times as many rows. So a product moves where it has fewer
+bytes than the matrix. What that costs is memory, stacks of what was there one step at a time: they
+may be FEW times what is stacked anyway, elements and rows of results. A loop without carries
+(dlc.map) is left alone: it is there to need the memory of one step.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def bytes_of(values: Iterable[Node]) -> int:
     return sum(int(v.type.bytes) for v in values)
 
 
-def matrices(products: Sequence[Node], varying: set[Node]) -> list[Node]:
-    """The operands that stand still."""
-    return distinct(a for p in products for a in p.args if a not in varying)
+def pays(product: Node, varying: set[Node]) -> bool:
+    """Whether a step reads more of what stands still than it gives."""
+    return bytes_of([product]) <= bytes_of(a for a in product.args if a not in varying)
 
 
 # --- before the loop ------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def before_the_loop(loop: Loop) -> Sequence[Node] | None:
         return None
     stacks = dict(zip(found, over_all_steps(found, loop, dict(loop.sequences)), strict=True))
     fresh = Fresh(loop.node.attrs["body"].inputs)
-    elements = {v: fresh.input("", v.name or v.op.name, v.type) for v in found}
+    elements = {v: fresh.input("", v.name or "ahead", v.type) for v in found}
     for value, x in elements.items():
         x.locs = value.locs
     outputs, count = (*loop.new, *loop.ys), len(loop.carries)
@@ -86,17 +86,12 @@ def values_ahead(loop: Loop) -> list[Node]:
         if node in varying and movable(node) and all(
                 a in ahead or a not in varying for a in node.args):
             ahead.add(node)
-    products = [n for n in order if n in ahead and is_product(n, ahead)]
+    products = [n for n in order if n in ahead and is_product(n, ahead) and pays(n, ahead)]
     tops = highest(products, ahead, outputs)
-    room = [*elements, *distinct(loop.ys)]
+    room = FEW * bytes_of([*elements, *distinct(loop.ys)])
     return [top for top in first_met(outputs, tops)
-            if all(bytes_of([p]) <= FEW * bytes_of([*room, *matrices([p], ahead)])
-                   for p in below(top, products))]
-
-
-def below(top: Node, products: Sequence[Node]) -> list[Node]:
-    nodes = set(toposort([top]))
-    return [p for p in products if p in nodes]
+            if all(bytes_of([n]) <= room for n in toposort([top])
+                   if n in ahead and n.op.kind is Kind.CONTRACT)]
 
 
 def highest(products: Sequence[Node], ahead: set[Node], outputs: Sequence[Node]) -> set[Node]:
@@ -151,9 +146,7 @@ def after_the_loop(loop: Loop) -> Sequence[Node] | None:
     later = [y for y in distinct(loop.ys) if y in moved]
     stay = [y for y in distinct(loop.ys) if y not in moved]
     extra = [v for v in needed if v not in elements and all(v is not y for y in stay)]
-    fits = bytes_of(products) <= FEW * bytes_of(later) and bytes_of(extra) <= FEW * bytes_of(
-        [*later, *matrices(products, varying)])
-    if not products or not fits:
+    if not products or bytes_of([*products, *extra]) > FEW * bytes_of(later):
         return None
     found = with_outputs(loop, [*loop.new, *stay, *extra], ())
     rows = dict(zip([*stay, *extra], found[count:], strict=True))
@@ -167,7 +160,8 @@ def products_behind(loop: Loop, varying: set[Node]) -> list[Node]:
     outputs, needed = (*loop.new, *loop.ys), set(toposort(loop.new))
     found = []
     for node in toposort(loop.ys):
-        if node in varying and node not in needed and is_product(node, varying):
+        if node in varying and node not in needed and is_product(
+                node, varying) and pays(node, varying):
             above = reached_from(outputs, [node])
             if all(movable(n) and n not in needed for n in above):
                 found.append(node)
