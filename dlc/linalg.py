@@ -11,10 +11,12 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
+from dlc.linalg_basis import completed
+from dlc.linalg_det import determinant
 from dlc.linalg_norms import cond, matrix_norm, norm, vector_norm
 from dlc.ops.contract import matmul, swap
 from dlc.ops.convert import as_node, broadcast_to, cast, common_type
-from dlc.ops.elementwise import and_, exp, isfinite, not_, where
+from dlc.ops.elementwise import and_, isfinite, not_, where
 from dlc.ops.gather import note_check
 from dlc.ops.linalg_exp import EXPM
 from dlc.ops.linalg_factor import CHOLESKY, solve_triangle
@@ -23,7 +25,7 @@ from dlc.ops.linalg_solve import SLOGDET, SOLVE, identity_like
 from dlc.ops.linalg_spectral import eigh_of, svd_of
 from dlc.ops.products import cross, multi_dot, outer
 from dlc.ops.reduce import all_, max_
-from dlc.ops.view import concat, narrow, reshape
+from dlc.ops.view import concat, narrow, pad, reshape
 from dlc.types import f32
 
 __all__ = ["cholesky", "cholesky_solve", "cond", "cross", "det", "eigh", "eigvalsh", "expm", "inv",
@@ -127,7 +129,8 @@ def inv(a: Any) -> Node:
 
 
 def slogdet(a: Any) -> tuple[Node, Node]:
-    """(sign, log |det a|) of a [..., n, n], each [...]; (0, -inf) for a singular matrix."""
+    """(sign, log |det a|) of a [..., n, n], each [...]; (0, -inf) for a singular matrix, where the
+    logarithm has no gradient."""
     from dlc.ops.higher import item
 
     node = make(SLOGDET, (_matrices("slogdet", a, square=True),))
@@ -135,19 +138,20 @@ def slogdet(a: Any) -> tuple[Node, Node]:
 
 
 def det(a: Any) -> Node:
-    """The determinant [...] of a [..., n, n]; its gradient exists where a is not singular."""
-    sign, logabs = slogdet(a)
-    return sign * exp(logabs)
+    """The determinant [...] of a [..., n, n]; its gradient, the cofactors, exists at singular
+    matrices too."""
+    return determinant(_matrices("det", a, square=True))
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
-    """(q [..., m, k], r [..., k, n]) with k = min(m, n) by Householder; mode "r": r alone.
+    """(q [..., m, k], r [..., k, n]) with k = min(m, n) by Householder; mode "r": r alone, mode
+    "complete": k = m.
 
     The signs are LAPACK's. The gradient (Walter & Lehmann 2018) needs linearly independent columns
-    among the first k.
+    among the first min(m, n).
     """
-    if mode not in ("reduced", "r"):
-        raise DlcError(f"qr: mode {mode!r}", here(), 'modes are "reduced" and "r"')
+    if mode not in ("reduced", "complete", "r"):
+        raise DlcError(f"qr: mode {mode!r}", here(), 'modes are "reduced", "complete" and "r"')
     node = _matrices("qr", a)
     m, n = map(int, node.shape[-2:])
     if m >= n:
@@ -156,6 +160,9 @@ def qr(a: Any, mode: str = "reduced") -> Any:
         q, left = qr_of_tall(narrow(node, node.ndim - 1, 0, m))
         rest = narrow(node, node.ndim - 1, m, n - m)
         r = concat([left, matmul(swap(q), rest)], axis=node.ndim - 1)
+    if mode == "complete" and m > n:
+        ahead = (0,) * r.ndim
+        return completed(q), pad(r, ahead, (*ahead[2:], m - n, 0))
     return r if mode == "r" else (q, r)
 
 
@@ -174,14 +181,14 @@ def eigvalsh(a: Any) -> Node:
 
 
 def svd(a: Any, full_matrices: bool = False) -> tuple[Node, Node, Node]:
-    """(u [..., m, k], s [..., k] descending, v^T [..., k, n]) with k = min(m, n), reduced.
+    """(u [..., m, k], s [..., k] descending, v^T [..., k, n]) with k = min(m, n); `full_matrices`
+    gives u [..., m, m] and v^T [..., n, n].
 
     The component of largest magnitude in each column of u (of v where m < n) is positive. The
     gradient of vectors needs distinct singular values that are not 0 (Townsend 2016).
     """
-    if full_matrices:
-        raise DlcError("svd: full_matrices=True", here(), "the reduced form is what there is")
-    return svd_of(_matrices("svd", a))
+    u, s, vh = svd_of(_matrices("svd", a))
+    return (completed(u), s, swap(completed(swap(vh)))) if full_matrices else (u, s, vh)
 
 
 def svdvals(a: Any) -> Node:
@@ -204,21 +211,27 @@ def pinv(a: Any, rcond: float | None = None) -> Node:
 
 
 def lstsq(a: Any, b: Any) -> Node:
-    """x that minimizes |a x - b|, by QR; a [..., m, n] with m >= n and full rank, b [m] or
-    [..., m, k]. Stops the step when the columns of a are dependent."""
+    """x that minimizes |a x - b|, by QR; where that leaves a choice, the x of least norm.
+
+    a [..., m, n] of full rank, b [m] or [..., m, k]. Stops the step when the columns of a (the rows
+    where m < n) are linearly dependent; pinv(a) @ b is the solution then.
+    """
     node, right = _matrices("lstsq", a), as_node(b)
-    if int(node.shape[-2]) < int(node.shape[-1]):
-        raise DlcError(f"lstsq({describe(node)}): more unknowns than equations", here(),
-                       "pinv(a) @ b is the solution of least norm")
-    q, r = qr_of_tall(node)
     vector = right.ndim == 1
     right = reshape(right, (*right.shape, 1)) if vector else right
     if right.ndim < 2 or int(right.shape[-2]) != int(node.shape[-2]):
         raise DlcError(f"lstsq({describe(node)}, {describe(as_node(b))}): the right side does not "
                        "fit", here(), f"it needs {int(node.shape[-2])} rows")
-    found = solve_triangle(*_same_lead("lstsq", r, matmul(swap(q), cast(right, node.dtype))),
-                           lower=False)
-    _fails(found, node, f"lstsq({describe(node)}): the columns are linearly dependent")
+    right = cast(right, node.dtype)
+    if int(node.shape[-2]) >= int(node.shape[-1]):
+        q, r = qr_of_tall(node)
+        found = solve_triangle(*_same_lead("lstsq", r, matmul(swap(q), right)), lower=False)
+        which = "columns"
+    else:
+        q, r = qr_of_tall(swap(node))
+        found = matmul(q, solve_triangle(*_same_lead("lstsq", r, right), lower=False, trans=True))
+        which = "rows"
+    _fails(found, node, f"lstsq({describe(node)}): the {which} are linearly dependent")
     return reshape(found, found.shape[:-1]) if vector else found
 
 

@@ -11,7 +11,7 @@ from dlc.graph import Kind, Node, Op, OpError, make
 from dlc.ops import higher, leaf, register
 from dlc.ops.contract import matmul, swap
 from dlc.ops.linalg_factor import solve_triangle
-from dlc.ops.matrix import floating, triangle
+from dlc.ops.matrix import floating, triangle, without_nan
 from dlc.ops.routine import Routine, Workspace, batch_count, filled, kernel_dtype
 from dlc.types import TupleType, Type, f64
 
@@ -20,9 +20,11 @@ from dlc.types import TupleType, Type, f64
 _QR = """
 def qr(a, q, r, w, v, tau, chunk):
     base = chunk * ($m * $n)
+    poison = 0.0
     for i in range($m):
         for j in range($n):
             w[base + j * $m + i] = f64(a[base + i * $n + j])
+            poison += w[base + j * $m + i] - w[base + j * $m + i]
     for j in range($n):
         mine = base + j * $m
         below = 0.0
@@ -47,7 +49,7 @@ def qr(a, q, r, w, v, tau, chunk):
                 w[other + i] -= dot * w[mine + i]
     for i in range($n):
         for j in range($n):
-            r[chunk * ($n * $n) + i * $n + j] = $T(w[base + j * $m + i] if i <= j else 0.0)
+            r[chunk * ($n * $n) + i * $n + j] = $T((w[base + j * $m + i] if i <= j else 0.0) + poison)
     for c in range($n):
         for i in range($m):
             v[base + c * $m + i] = 1.0 if i == c else 0.0
@@ -65,7 +67,7 @@ def qr(a, q, r, w, v, tau, chunk):
                 v[other + i] -= dot * w[mine + i]
     for i in range($m):
         for c in range($n):
-            q[base + i * $n + c] = $T(v[base + c * $m + i])
+            q[base + i * $n + c] = $T(v[base + c * $m + i] + poison)
 """
 
 
@@ -83,8 +85,9 @@ def _infer_qr(a: Type) -> TupleType:
 
 
 def _eval_qr(a: Any) -> Any:
-    q, r = np.linalg.qr(np.asarray(a, np.float64))
-    return q, r
+    a, spoilt = without_nan(a)
+    q, r = np.linalg.qr(a)
+    return np.where(spoilt, np.nan, q), np.where(spoilt, np.nan, r)
 
 
 def _emit_qr(y: Node) -> Routine:

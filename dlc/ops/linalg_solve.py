@@ -12,7 +12,7 @@ from dlc.ops import leaf, register
 from dlc.ops.contract import matmul, swap
 from dlc.ops.elementwise import neg
 from dlc.ops.linalg_factor import same_lead
-from dlc.ops.matrix import floating, square
+from dlc.ops.matrix import floating, square, without_nan
 from dlc.ops.routine import Routine, Workspace, batch_count, filled, kernel_dtype
 from dlc.ops.view import reshape
 from dlc.types import TupleType, Type, f64
@@ -44,14 +44,18 @@ _SOLVE = """
 def solve(a, b, x, lu, right, chunk):
     base = chunk * ($n * $n)
     top = chunk * ($n * $k)
+    poison = 0.0
     for i in range($n):
         for j in range($n):
             lu[base + i * $n + j] = f64(a[base + $at])
+            poison += lu[base + i * $n + j] - lu[base + i * $n + j]
     for i in range($n * $k):
         right[top + i] = f64(b[top + i])
 $eliminate
     for step in range($n):
         i = $n - 1 - step
+        if lu[base + i * ($n + 1)] == 0.0:
+            poison = 1e999 - 1e999
         for j in range(i + 1, $n):
             factor = lu[base + i * $n + j]
             for c in range($k):
@@ -59,7 +63,7 @@ $eliminate
         for c in range($k):
             right[top + i * $k + c] /= lu[base + i * ($n + 1)]
     for i in range($n * $k):
-        x[top + i] = $T(right[top + i])
+        x[top + i] = $T(right[top + i] + poison)
 """
 _SWAP_RIGHT = """            for c in range($k):
                 kept = right[top + j * $k + c]
@@ -93,7 +97,8 @@ def each(function: Callable[..., Any], failed: Any, *stacks: Any) -> Any:
 
 
 def _eval_solve(a: Any, b: Any, *, trans: bool) -> Any:
-    return each(np.linalg.solve, np.nan, np.swapaxes(a, -1, -2) if trans else a, b)
+    a, spoilt = without_nan(np.swapaxes(a, -1, -2) if trans else a)
+    return np.where(spoilt, np.nan, each(np.linalg.solve, np.nan, a, b))
 
 
 def _emit_solve(y: Node) -> Routine:
@@ -132,8 +137,8 @@ def _sample_solve() -> Iterator[Any]:
 
 SOLVE = register(Op(
     "solve", Kind.ROUTINE, _infer_solve, _eval_solve, _grad_solve, _emit_solve, _sample_solve, (1,),
-    "x with a x = b (or a^T x = b: trans), by LU with partial pivoting in f64; not finite where a "
-    "is singular", defaults=lambda *types, **_: {"trans": False}))
+    "x with a x = b (or a^T x = b: trans), by LU with partial pivoting in f64; NaN where a "
+    "is singular or not finite", defaults=lambda *types, **_: {"trans": False}))
 
 
 # --- determinant ----------------------------------------------------------------------------------
@@ -170,7 +175,7 @@ def _infer_slogdet(a: Type) -> TupleType:
 
 def _eval_slogdet(a: Any) -> Any:
     sign, logabs = np.linalg.slogdet(np.asarray(a, np.float64))
-    return sign, logabs
+    return np.where(np.isnan(logabs), np.nan, sign), logabs
 
 
 def _emit_slogdet(y: Node) -> Routine:

@@ -15,7 +15,7 @@ from dlc.ops import higher, leaf, register
 from dlc.ops.contract import matmul, swap
 from dlc.ops.elementwise import eq, where
 from dlc.ops.linalg_qr import tall
-from dlc.ops.matrix import diagonal_only, lower_gradient, positions, square
+from dlc.ops.matrix import diagonal_only, lower_gradient, positions, square, without_nan
 from dlc.ops.routine import Routine, Workspace, batch_count, filled, kernel_dtype
 from dlc.ops.view import reshape
 from dlc.types import TupleType, Type, f64
@@ -114,14 +114,6 @@ def signs_of(vectors: Any) -> Any:
         return np.ones((*vectors.shape[:-2], 1, vectors.shape[-1]))
     at = np.argmax(np.abs(vectors), axis=-2, keepdims=True)
     return np.copysign(1.0, np.take_along_axis(vectors, at, axis=-2))
-
-
-def without_nan(a: Any) -> tuple[Any, Any]:
-    """The matrices in f64 with zeros for those that are not finite, and which those are
-    [..., 1, 1]: NumPy raises on them, where a value is wanted."""
-    wide = np.asarray(a, np.float64)
-    spoilt = ~np.isfinite(wide).all(axis=(-2, -1), keepdims=True)
-    return np.where(spoilt, 0.0, wide), spoilt
 
 
 def _eval_eigh(a: Any) -> Any:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from dlc.graph import Node, OpError
 from dlc.ops import leaf
 from dlc.ops.contract import swap
@@ -55,3 +59,11 @@ def half_diagonal(x: Node) -> Node:
 def lower_gradient(s: Node) -> Node:
     """The cotangent of a symmetric matrix whose lower triangle is read, from its cotangent s."""
     return half_diagonal(s + swap(s))
+
+
+def without_nan(a: Any) -> tuple[Any, Any]:
+    """The matrices in f64 with zeros for those that are not finite, and which those are
+    [..., 1, 1]: NumPy raises on them, where a value is wanted."""
+    wide = np.asarray(a, np.float64)
+    spoilt = ~np.isfinite(wide).all(axis=(-2, -1), keepdims=True)
+    return np.where(spoilt, 0.0, wide), spoilt

@@ -52,6 +52,12 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Array], tuple[Array, ..
     "pinv_of_rank_one": (linalg.pinv, np.linalg.pinv, (np.outer([1.0, 2, 3], [1.0, -1]),)),
     "lstsq": (linalg.lstsq, lambda a, b: np.linalg.lstsq(a, b, rcond=None)[0],
               (draw(6, 3), draw(6, 2))),
+    "lstsq_wide": (linalg.lstsq, lambda a, b: np.linalg.lstsq(a, b, rcond=None)[0],
+                   (draw(3, 6), draw(3, 2))),
+    "qr_complete": (lambda a: linalg.qr(a, "complete")[0],
+                    lambda a: np.linalg.qr(a, "complete")[0], (draw(2, 5, 3),)),
+    "qr_complete_r": (lambda a: linalg.qr(a, "complete")[1],
+                      lambda a: np.linalg.qr(a, "complete")[1], (draw(2, 5, 3),)),
     "power_5": (lambda a: linalg.matrix_power(a, 5),
                 lambda a: np.linalg.matrix_power(a, 5), (draw(2, 3, 3),)),
     "power_0": (lambda a: linalg.matrix_power(a, 0),
@@ -99,10 +105,19 @@ def test_singular_vectors_of_a_matrix_without_full_rank() -> None:
     np.testing.assert_allclose(zero[0].T @ zero[0], np.eye(3), atol=1e-12)
 
 
+def _projection(v: Node) -> Node:
+    """What the orthonormal columns of v [m, k] span, whichever they are."""
+    return v @ v.T
+
+
 GRADIENTS: dict[str, tuple[Callable[[Node], Node], Array]] = {
     "cholesky": (lambda a: (linalg.cholesky(a) ** 3).sum(), definite(4, 4)),
     "det": (linalg.det, draw(3, 3)),
     "lstsq": (lambda a: (linalg.lstsq(a, dlc.asarray(draw(5, 2))) ** 2).sum(), draw(5, 3)),
+    "lstsq_wide": (lambda a: (linalg.lstsq(a, dlc.asarray(draw(3, 2))) ** 2).sum(), draw(3, 5)),
+    "space": (lambda a: (_projection(linalg.qr(a, "complete")[0][:, 2:]) ** 3).sum(), draw(4, 2)),
+    "null space": (lambda a: (_projection(linalg.svd(a, True)[2][2:].T) ** 3).sum(), draw(2, 4)),
+    "det of rank n - 1": (lambda a: linalg.det(a) * a.sum(), np.diag([1.0, 2, 0]) @ draw(3, 3)),
     "pinv": (lambda a: (linalg.pinv(a) ** 3).sum(), np.diag([3.0, 2, 1]) + 0.3 * draw(3, 3)),
     "qr_wide": (lambda a: (linalg.qr(a)[1] ** 3).sum(), draw(3, 5)),
     "svd_wide": (lambda a: (linalg.svd(a)[2] ** 3).sum(), draw(2, 4)),
@@ -173,11 +188,10 @@ WRONG: dict[str, Callable[[Node, Node], Any]] = {
     "no matrix": lambda a, b: linalg.qr(b.sum()),
     "does not fit": lambda a, b: linalg.solve(a, b.T),
     "do not broadcast": lambda a, b: linalg.solve(dlc.stack([a, a]), dlc.stack([b, b, b])),
-    "more unknowns": lambda a, b: linalg.lstsq(b.T, a),
+    "right side": lambda a, b: linalg.lstsq(b.T, a),
     "mode 'full'": lambda a, b: linalg.qr(a, "full"),
     "power 2.5": lambda a, b: linalg.matrix_power(a, 2.5),  # type: ignore[arg-type]
     "order 'sup'": lambda a, b: linalg.norm(a, "sup"),
-    "full_matrices": lambda a, b: linalg.svd(a, full_matrices=True),
 }
 
 
