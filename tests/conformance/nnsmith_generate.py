@@ -4,8 +4,9 @@
 
 Runs in an environment of its own, for nnsmith 0.1.0 asks for versions of its own
 (nnsmith_requirements.txt); nnsmith_fresh.py makes it and calls this. Every model's seed is printed
-and is its name. account.json beside the models says how many were asked for, the first and the
-last seed, and what was left out. To run them:
+and is its name; a seed gives the same model in any run, for each is made in a forked process, and
+searches are bounded by counts. account.json beside the models says how many were asked for, the
+first and the last seed, and what was left out. To run them:
 
     NNSMITH_FOLDER=FOLDER pytest -m conformance tests/conformance/test_nnsmith.py
 
@@ -16,9 +17,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import secrets
 import warnings
 from collections import Counter
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,9 @@ OPERATORS = range(3, 13)  # in a model
 ELEMENTS = 1024  # of a value, at most
 DTYPES = ("f32", "i64", "bool")  # casts give others
 KNOWN = {"FLOAT", "UINT8", "INT32", "INT64", "BOOL", "FLOAT16", "DOUBLE", "UINT32", "BFLOAT16"}
-SECONDS = 20  # to find one model
+SECONDS = 20  # for the solver to find one model
+ALTOGETHER = 60  # seconds for one model
+WARMING = 1000  # a seed that gives a model
 NONE = "NNSmith or PyTorch's exporter gives no model"
 
 
@@ -46,6 +51,25 @@ def plain_export() -> None:
         return export(*args, **{"dynamo": False, **options})
 
     torch.onnx.export = traced
+
+
+class CountedTime:
+    """In the place of the module `time`: a millisecond a call, however long it takes."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def time(self) -> float:
+        """Seconds."""
+        self.calls += 1
+        return self.calls / 1000
+
+
+def bound_by_counts() -> None:
+    """NNSmith searches inputs that give no NaN for 20 ms: make that 20 steps."""
+    from nnsmith.materialize.torch import input_gen, symbolnet
+
+    input_gen.time = symbolnet.time = CountedTime()
 
 
 def generated(opset: Any, model_type: Any, seed: int) -> tuple[bytes, dict[str, np.ndarray]]:
@@ -74,6 +98,36 @@ def dtypes(proto: onnx.ModelProto) -> set[str]:
     return {onnx.TensorProto.DataType.Name(kind) for kind in kinds}
 
 
+def attempt(folder: Path, opset: Any, model_type: Any, seed: int, told: Connection) -> None:
+    """Make one model and tell why there is none, "" where there is one."""
+    try:
+        proto, arrays = generated(opset, model_type, seed)
+    except (Exception, SystemExit) as problem:
+        print(f"seed {seed}: none ({type(problem).__name__}: {problem})", flush=True)
+        told.send(str(problem) if isinstance(problem, Foreign) else NONE)
+    else:
+        (folder / f"{seed}.onnx").write_bytes(proto)
+        np.savez_compressed(folder / f"{seed}.npz", **arrays)
+        print(f"seed {seed}: {len(proto)} bytes", flush=True)
+        told.send("")
+
+
+def made_alone(folder: Path, opset: Any, model_type: Any, seed: int) -> str:
+    """`attempt` in a process of its own: nothing depends on the models before, or dies with one."""
+    forked = multiprocessing.get_context("fork")
+    heard, told = forked.Pipe(duplex=False)
+    process = forked.Process(target=attempt, args=(folder, opset, model_type, seed, told))
+    process.start()
+    told.close()
+    try:
+        reason = str(heard.recv()) if heard.poll(ALTOGETHER) else NONE
+    except EOFError:  # it crashed
+        reason = NONE
+    process.kill()
+    process.join()
+    return reason
+
+
 def fill(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Make `count` models from `seed` on; seeds that give none are told and counted."""
     from nnsmith.materialize import Model
@@ -82,19 +136,15 @@ def fill(folder: Path, count: int, seed: int) -> dict[str, Any]:
     model_type = Model.init("onnx", backend_target="cpu")
     model_type.add_seed_setter()
     opset = auto_opset(model_type, None)
+    bound_by_counts()
+    torch.set_num_threads(1)
+    generated(opset, model_type, WARMING)  # what it imports and keeps, forked processes have
     left_out: Counter[str] = Counter()
     made, first = 0, seed
     while made < count:
-        try:
-            proto, arrays = generated(opset, model_type, seed)
-        except (Exception, SystemExit) as problem:
-            print(f"seed {seed}: none ({type(problem).__name__}: {problem})", flush=True)
-            left_out[str(problem) if isinstance(problem, Foreign) else NONE] += 1
-        else:
-            (folder / f"{seed}.onnx").write_bytes(proto)
-            np.savez_compressed(folder / f"{seed}.npz", **arrays)
-            made += 1
-            print(f"seed {seed}: {len(proto)} bytes", flush=True)
+        reason = made_alone(folder, opset, model_type, seed)
+        left_out.update([reason] if reason else [])
+        made += not reason
         seed += 1
     return {"asked": count, "first": first, "last": seed - 1, "left_out": dict(left_out)}
 

@@ -4,17 +4,18 @@ Two correct systems may differ where a model asks what rounding answers: whether
 numbers are equal, the floor of a number that is nearly whole, a tangent at its pole. A looser
 tolerance would hide faults there as elsewhere. Instead, where dlc and an oracle differ, a third
 party evaluates the model several times: `onnx.reference`, each operator in f64 on operands of f32
-or f16, each inexact result rounded to one of the floats nearby at random, and the operands of a sum
-moved by up to a unit in their last place, as a system that adds in another order may move them.
-Elements
-that come out the same every time are determined, and dlc must give them. The others are not: they
-must lie where the runs lie.
+or f16, each inexact result rounded to one of the floats nearby at random. A sum of n terms may be
+added in any order: its operands are moved by up to a unit in their last place, its result by up to
+n. Elements that come out the same every time are determined, and dlc must give them. The others
+are not: they must lie where the runs lie.
 
-Source: Parker, Monte Carlo Arithmetic, 1997; Vignes, Discrete stochastic arithmetic, 2004.
+Source: Parker, Monte Carlo Arithmetic, 1997; Vignes, Discrete stochastic arithmetic, 2004; sums:
+Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 4.2.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -26,10 +27,12 @@ from onnx.reference import ReferenceEvaluator
 RUNS = 12
 # Two systems differ by so much in a transcendental function, in units in the last place.
 ULPS = 2
-# Operators whose result is a sum of products: rounding moves it by a share of its operands.
+# Operators whose result is a sum of products: rounding moves it by a share of its terms.
 SUMS = {"AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "CumSum", "Einsum", "Gemm",
         "GlobalAveragePool", "InstanceNormalization", "LayerNormalization", "MatMul", "ReduceL2",
         "ReduceMean", "ReduceSum", "ReduceSumSquare", "Resize"}
+# Operators whose result is a quotient by such a sum, of positive terms.
+SHARES = {"LogSoftmax", "Softmax"}
 # How far outside of the runs a result may lie that they do not determine, in their spread.
 BEYOND = 4.0
 
@@ -47,10 +50,10 @@ class Rounding:
         unit = float(np.finfo(x.dtype).eps)
         return x.astype(np.float64) * (1 + self.rng.uniform(-unit, unit, x.shape))
 
-    def rounded(self, y: np.ndarray, dtype: Any) -> np.ndarray:
-        """f64 in a narrower dtype; an inexact element is one of the floats within ULPS of it."""
+    def rounded(self, y: np.ndarray, dtype: Any, ulps: int) -> np.ndarray:
+        """f64 in a narrower dtype; an inexact element is one of the floats within `ulps` of it."""
         near = y.astype(dtype)
-        step = np.spacing(np.abs(near)).astype(np.float64) * self.rng.uniform(-ULPS, ULPS, y.shape)
+        step = np.spacing(np.abs(near)).astype(np.float64) * self.rng.uniform(-ulps, ulps, y.shape)
         return np.where((near == y) | ~np.isfinite(near), near, (y + step).astype(dtype))
 
     def cast(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -88,8 +91,24 @@ def applied(node: Any, operands: list[Any], rounding: Rounding) -> list[np.ndarr
     wide = [x.astype(np.float64) if is_narrow(x) else x for x in moved]
     results = [np.asarray(y) for y in node.run(*wide)]
     narrow = [x.dtype for x in operands if is_narrow(x)]
-    return [rounding.rounded(y, narrow[0]) if narrow and y.dtype == np.float64 else y
-            for y in results]
+    return [rounding.rounded(y, narrow[0], ULPS + terms(node, operands, y))
+            if narrow and y.dtype == np.float64 else y for y in results]
+
+
+def terms(node: Any, operands: list[Any], result: np.ndarray) -> int:
+    """How many terms each element of a sum has; 0 of an operator that does not sum."""
+    x, name = operands[0], node.op_type
+    if name not in SUMS | SHARES:
+        return 0
+    if name in SHARES:
+        return int(x.shape[node.axis])
+    if name in {"Conv", "ConvTranspose"}:
+        return int(operands[1].size // operands[1].shape[0])
+    if name == "AveragePool":
+        return math.prod(node.kernel_shape)
+    if name in {"MatMul", "Gemm"}:
+        return int(x.shape[0] if getattr(node, "transA", 0) else x.shape[-1])
+    return int(x.size // max(1, result.size))
 
 
 def several(proto: onnx.ModelProto, given: dict[str, np.ndarray],

@@ -73,6 +73,17 @@ def test_sums_may_be_taken_in_any_order() -> None:
     assert not judged(plain, F32(6.1), *TOLERANCE).right
 
 
+def test_small_terms_may_be_lost_beside_a_large_one() -> None:
+    """Added one by one to 1, terms of 3e-8 leave f32 as it is; all at once they make 1.0000006."""
+    x = np.full(20, -17.3, F32)
+    x[0] = 0
+    runs, = several(model([helper.make_node("Softmax", ["x"], ["v"], axis=0),
+                           helper.make_node("Floor", ["v"], ["y"])], [20], TensorProto.FLOAT),
+                    {"x": x})
+    verdict = judged(runs, np.eye(20, dtype=F32)[0], *TOLERANCE)
+    assert verdict.right.all() and not verdict.determined[0] and verdict.determined[1:].all()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -3e9])
 def test_integers_of_what_they_do_not_hold_are_open(value: float) -> None:
     runs, = several(chain("Cast", kind=TensorProto.INT32, to=TensorProto.INT32),
