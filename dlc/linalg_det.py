@@ -27,7 +27,8 @@ Pullback = Callable[[Node], Node]
 
 def determinant(a: Node) -> Node:
     """det a [...] of float matrices a [..., n, n], computed in f64."""
-    return cast(_determinant(cast(a, f64)), a.dtype)
+    found: Node = _determinant(cast(a, f64))
+    return cast(found, a.dtype)
 
 
 @custom_gradient
@@ -35,7 +36,8 @@ def _determinant(a: Node) -> tuple[Node, Pullback]:
     node = make(SLOGDET, (a,))
 
     def pullback(g: Node) -> Node:
-        return reshape(g, (*g.shape, 1, 1)) * cofactors(a)
+        minors: Node = cofactors(a)
+        return reshape(g, (*g.shape, 1, 1)) * minors
 
     return item(node, 0) * exp(item(node, 1)), pullback
 

@@ -18,8 +18,8 @@ GRAPHS = BASE | {"graph", "ops"}
 # What a network is written in. It stands on the graph, and no pass or backend knows of it.
 LANGUAGE = {
     "augment", "nn", "optim", "init", "random", "random_gamma", "random_sites", "schedule",
-    "step", "task", "custom", "custom_record", "custom_source", "linalg", "linalg_norms",
-    "names", "options", "scope", "source", "trace", "transform",
+    "step", "task", "custom", "custom_record", "custom_source", "linalg",
+    "linalg_basis", "linalg_det", "linalg_norms", "names", "options", "scope", "source", "trace", "transform",
     "branch", "control", "control_body", "gradient_rules", "jacobian", "nesting", "vectorize",
 }
 FACADE = {"", "__main__", "compiler", "evaluate_function"}
