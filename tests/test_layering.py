@@ -19,7 +19,8 @@ GRAPHS = BASE | {"graph", "ops"}
 LANGUAGE = {
     "augment", "nn", "optim", "init", "random", "random_gamma", "random_sites", "schedule",
     "step", "task", "custom", "custom_record", "custom_source", "linalg",
-    "linalg_basis", "linalg_det", "linalg_norms", "names", "options", "scope", "source", "trace", "transform",
+    "linalg_basis", "linalg_det", "linalg_norms",
+    "names", "options", "scope", "source", "trace", "transform",
     "branch", "control", "control_body", "gradient_rules", "jacobian", "nesting", "vectorize",
 }
 FACADE = {"", "__main__", "compiler", "evaluate_function"}
