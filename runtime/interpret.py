@@ -33,7 +33,7 @@ from dlc.runtime.arena import ArenaProgram, Array, to_array
 from dlc.runtime.check import ELEMENT_BYTES, extents_of
 from dlc.runtime.control import CONTROL
 from dlc.runtime.plain import VIEWS
-from dlc.runtime.primitives import PRIMITIVES
+from dlc.runtime.primitives import CONSTANTS, PRIMITIVES
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, Reason, StepReport
 
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8,
@@ -64,7 +64,7 @@ def kernel_function(kernel: Kernel, prelude: str = "",
     It takes flat arrays and numbers in parameter order, then `chunk`.
     """
     scope: dict[str, Any] = {p.name: p.plain for p in (*PRIMITIVES.values(), *CONTROL.values())}
-    scope.update(VIEWS)
+    scope.update({**CONSTANTS, **VIEWS})
     for name in kernel.tiles:
         _execute((tiles or {})[name].plain, f"<tile {name}>", scope)
     _execute(prelude, "<prelude>", scope)

@@ -26,7 +26,14 @@ from dlc.runtime import passes_numba
 from dlc.runtime.control import CONTROL
 from dlc.runtime.isa import has_f16
 from dlc.runtime.llvm_module import check_calls, entry_text, hide, pass_builder, target_machine
-from dlc.runtime.primitives import LLVM, PRIMITIVES, Primitive, PrimitiveError, call_intrinsic
+from dlc.runtime.primitives import (
+    CONSTANTS,
+    LLVM,
+    PRIMITIVES,
+    Primitive,
+    PrimitiveError,
+    call_intrinsic,
+)
 
 nb: Any = numba_types  # most of it is made at import time, which type checkers do not see
 NUMBA = {"f32": nb.float32, "f64": nb.float64, "b1": nb.boolean, "void": nb.void,
@@ -129,7 +136,7 @@ class Toolchain:
         self.machine = target_machine(isa)
         self.has_f16 = has_f16(isa)
         self.builder = pass_builder(self.machine)
-        self.namespace: dict[str, Any] = {}
+        self.namespace: dict[str, Any] = dict(CONSTANTS)
         self.compiled: dict[Any, Any] = {}
         for primitive in (*PRIMITIVES.values(), *CONTROL.values()):
             self.define(primitive.name, self.primitive_template(primitive))

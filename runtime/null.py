@@ -13,7 +13,7 @@ from dlc.runtime.arena import ArenaProgram
 from dlc.runtime.check import ProgramError
 from dlc.runtime.control import CONTROL
 from dlc.runtime.hazards import check_hazards
-from dlc.runtime.primitives import PRIMITIVES
+from dlc.runtime.primitives import CONSTANTS, PRIMITIVES
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, StepReport
 
 ALLOWED_BUILTINS = {"range", "min", "max", "abs", "float", "int", "bool", "True", "False"}
@@ -59,7 +59,7 @@ class NullProgram(ArenaProgram):
 def check_texts(program: Program) -> None:
     """Raise ProgramError unless every kernel text defines its function over its parameters and
     uses only names that the prelude, the primitives and its tiles define."""
-    known = {*PRIMITIVES, *CONTROL, *ALLOWED_BUILTINS}
+    known = {*PRIMITIVES, *CONSTANTS, *CONTROL, *ALLOWED_BUILTINS}
     known.update(_defined(_parse("the prelude", program.prelude)))
     for kernel in program.kernels:
         tree = _parse(f"kernel {kernel.name}", kernel.text)

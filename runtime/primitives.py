@@ -11,6 +11,7 @@ give NaN if an operand is NaN and hold -0 < +0 (IEEE 754-2019 minimum and maximu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -282,3 +283,6 @@ def _memory() -> list[Primitive]:
 
 PRIMITIVES: dict[str, Primitive] = {
     p.name: p for p in (*_conversions(), *_numeric(), *_memory())}
+
+# Floats that have no literal; f32(inf) is a constant of the generated code like f32(1.0).
+CONSTANTS = {"inf": math.inf, "nan": math.nan}

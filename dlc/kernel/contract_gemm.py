@@ -109,6 +109,8 @@ class GemmWriter:
     def rows(self, e: Emitter, p: Sum) -> Sum:
         """How many rows panel p has."""
         height, m = self.cuts.height, self.shape.m
+        if not p.terms:
+            return sum_of(min(height, m - height * p.const))
         return bind_text(e, "rows", f"min({height}, {m} - {(p * height).text()})", 1, height)
 
     def pack_panel(self, e: Emitter, batch: list[Sum], p: Sum, inner: Run, to: Place) -> None:

@@ -102,7 +102,7 @@ def loop(e: Emitter, hint: str, extent: int, count: Sum | None = None) -> Opened
     if extent == 1 and (count is None or not count.terms):
         return ZERO, _nothing
     var = e.open(hint, 0, max(extent, 2))
-    high = count.text() if count is not None and count.terms else None
+    high = count.text() if count is not None else None
     return sum_of(var), lambda: e.close(var, None, high or str(extent))
 
 
@@ -262,7 +262,7 @@ def pack_turned(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> No
     group = min(16, lanes.most)
     width = inner.box.width
     rows = local(e, "turn", job.kind, group * width)
-    groups = -(-lanes.most // group)
+    groups = -(-(lanes.most if lanes.count.terms else lanes.count.const) // group)
     g, shut = loop(e, "g", groups, bind_text(
         e, "groups", f"idiv({lanes.count.text()} + {group - 1}, {group})", 1, groups)
         if lanes.count.terms and groups > 1 else None)

@@ -36,7 +36,7 @@ class Block:
 # what kernel texts call, and Python's own words: no local may be called so
 WORDS = """range min max select at fma radd rmul rmin rmax sqrt floor ceil rint abs trunc copysign
 maximum minimum idiv imod f32 f64 i32 i64 u32 u8 u16 u64 mulhi_u32 random_bits chunk
-j0 j1
+j0 j1 inf nan
 quarter_turns threefry_rounds threefry2x32"""
 RESERVED = (*keyword.kwlist, *WORDS.split())
 

@@ -1,10 +1,11 @@
 """The loop-level IR, which prints as the Python function that Numba compiles (docs/ir.md).
 
     statement  := For | Let | Store | Line
-    expression := Number | Ref | Load | Call | Binary | Cond
+    expression := Number | Ref | Load | Call | Negative | Binary | Cond
 
-Scalars carry a dtype and the depth of the loop that they depend on, so that a statement can be
-placed in the outermost loop where it is valid.
+Every expression has a `rank`, how tightly Python binds it: only operands that bind less than what
+is around them stand in brackets. Scalars carry a dtype and the depth of the loop that they depend
+on, so that a statement can be placed in the outermost loop where it is valid.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ from dlc.kernel.index import Sum
 from dlc.types import DType, bool_, f32, i64
 
 INDENT = "    "
+# How tightly Python binds: x if c else y, comparisons, bits, sums, products, a sign, a call.
+CHOICE, COMPARED, BITS, SUMMED, MULTIPLIED, SIGNED, ATOM = range(7)
+RANKS = {**dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARED),
+         **dict.fromkeys("&|^", BITS), **dict.fromkeys("+-", SUMMED),
+         **dict.fromkeys("*/", MULTIPLIED)}
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,16 @@ class Number:
     dtype: DType
     level: int = 0
 
+    @property
+    def rank(self) -> int:
+        return SIGNED if self.dtype is i64 and self.value < 0 else ATOM
+
     def text(self) -> str:
         if self.dtype is bool_:
             return str(bool(self.value))
         if not self.dtype.is_float:
             return str(int(self.value)) if self.dtype is i64 else f"{self.dtype}({int(self.value)})"
-        word = shortest(float(self.value), self.dtype)
-        word = {"inf": "1e999", "-inf": "-1e999", "nan": "1e999 - 1e999"}.get(word, word)
-        return f"{self.dtype}({word})"
+        return f"{self.dtype}({shortest(float(self.value), self.dtype)})"
 
 
 def shortest(value: float, dtype: DType) -> str:
@@ -52,6 +60,7 @@ class Ref:
     name: str
     dtype: DType
     level: int
+    rank = ATOM
 
     def text(self) -> str:
         return self.name
@@ -70,9 +79,15 @@ class Load:
     fill: str = ""
     memory: DType | None = None
 
+    @property
+    def rank(self) -> int:
+        if self.guard:
+            return CHOICE
+        return COMPARED if (self.memory or self.dtype) is bool_ else ATOM
+
     def text(self) -> str:
-        word = unpack(self.memory or self.dtype, f"{self.buffer}[{self.index.text()}]")
-        return f"({word} if {self.guard} else {self.fill})" if self.guard else word
+        word = strip(unpack(self.memory or self.dtype, f"{self.buffer}[{self.index.text()}]"))
+        return f"{word} if {self.guard} else {self.fill}" if self.guard else word
 
 
 @dataclass(frozen=True)
@@ -83,9 +98,23 @@ class Call:
     args: tuple[Any, ...]
     dtype: DType
     level: int
+    rank = ATOM
 
     def text(self) -> str:
         return f"{self.function}({', '.join(a.text() for a in self.args)})"
+
+
+@dataclass(frozen=True)
+class Negative:
+    """-x, of floats."""
+
+    value: Any
+    dtype: DType
+    level: int
+    rank = SIGNED
+
+    def text(self) -> str:
+        return f"-{operand(self.value, SIGNED, True)}"
 
 
 @dataclass(frozen=True)
@@ -98,26 +127,44 @@ class Binary:
     dtype: DType
     level: int
 
+    @property
+    def rank(self) -> int:
+        return ATOM if self.wraps else RANKS[self.sign]
+
+    @property
+    def wraps(self) -> bool:
+        return self.dtype.is_integer and self.dtype is not i64
+
     def text(self) -> str:
-        word = f"{self.a.text()} {self.sign} {self.b.text()}"
-        if self.dtype.is_integer and self.dtype is not i64:
-            return f"{self.dtype}({word})"
-        return f"({word})"
+        rank = RANKS[self.sign]
+        # comparisons chain, and & | ^ differ among themselves in what nobody remembers
+        alone = rank == COMPARED or (rank == BITS and getattr(self.a, "sign", "") != self.sign)
+        word = f"{operand(self.a, rank, alone)} {self.sign} {operand(self.b, rank, True)}"
+        return f"{self.dtype}({word})" if self.wraps else word
 
 
 @dataclass(frozen=True)
 class Cond:
-    """A condition's text: the value of an index guard."""
+    """The truth of an index guard, or an index as a value: source text."""
 
     word: str
     dtype: DType
     level: int
 
+    @property
+    def rank(self) -> int:
+        rest = self.word.removeprefix(str(self.dtype))
+        cast = rest != self.word and strip(rest) != rest
+        return ATOM if cast or self.word.isidentifier() else CHOICE
+
     def text(self) -> str:
-        return self.word
+        return strip(self.word)
 
 
-Scalar = Number | Ref | Load | Call | Binary | Cond
+def operand(value: Any, rank: int, alone: bool) -> str:
+    """`value` as an operand of what has `rank`; `alone`: it may not be of the same rank."""
+    word: str = value.text()
+    return f"({word})" if value.rank < rank or (alone and value.rank == rank) else word
 
 
 @dataclass
@@ -128,7 +175,7 @@ class Let:
     value: Any
 
     def lines(self, pad: str) -> list[str]:
-        return [f"{pad}{self.name} = {strip(self.value.text())}"]
+        return [f"{pad}{self.name} = {self.value.text()}"]
 
 
 @dataclass
@@ -169,9 +216,6 @@ class For:
         bounds = f"{self.low}, {self.high}" if self.low != "0" or self.step != 1 else self.high
         bounds += f", {self.step}" if self.step != 1 else ""
         return [f"{pad}for {self.var} in range({bounds}):", *block(self.body, pad + INDENT)]
-
-
-Statement = Let | Store | Line | For
 
 
 def block(statements: Sequence[Any], pad: str) -> list[str]:
@@ -235,26 +279,27 @@ def wrap_signature(name: str, params: Sequence[str]) -> str:
     return "\n".join([*lines, current])
 
 
-# --- folding single-use lets into their use: the text reads as a person would write it
-# -----------------
+def parts(value: Any) -> tuple[Any, ...]:
+    """The operands of an expression."""
+    if isinstance(value, Call):
+        return value.args
+    if isinstance(value, Binary):
+        return value.a, value.b
+    return (value.value,) if isinstance(value, Negative) else ()
 
 
 def references(value: Any, count: dict[str, int]) -> None:
     """Count how often each local scalar is used in an expression."""
     if isinstance(value, Ref):
         count[value.name] = count.get(value.name, 0) + 1
-    elif isinstance(value, Call):
-        for a in value.args:
-            references(a, count)
-    elif isinstance(value, Binary):
-        references(value.a, count)
-        references(value.b, count)
     elif isinstance(value, Load):
         for name in value.index.variables():
             count[name] = count.get(name, 0) + 2
         _count_words(value.guard, count)
     elif isinstance(value, Cond):
         _count_words(value.word, count)
+    for part in parts(value):
+        references(part, count)
 
 
 def _count_words(word: str, count: dict[str, int]) -> None:
@@ -292,7 +337,7 @@ def fold_lets(statements: list[Any]) -> list[Any]:
 def _fold_block(statements: list[Any], once: set[str]) -> list[Any]:
     pending: dict[str, Any] = {}
     out: list[Any] = []
-    for s in statements:
+    for s, following in zip(statements, [*statements[1:], None], strict=True):
         if isinstance(s, For):
             _flush(pending, out)
             out.append(For(s.var, s.low, s.high, _fold_block(s.body, once), s.step))
@@ -300,7 +345,7 @@ def _fold_block(statements: list[Any], once: set[str]) -> list[Any]:
             value = _fold(s.value, pending)
             # what is still pending meant the old value of a name that is assigned again
             _flush({n: pending.pop(n) for n in list(pending) if _mentions(pending[n], s.name)}, out)
-            if s.name in once and len(value.text()) < 60:
+            if s.name in once and (len(value.text()) < 50 or _stores(following, s.name)):
                 pending[s.name] = value
             else:
                 out.append(Let(s.name, value))
@@ -314,6 +359,12 @@ def _fold_block(statements: list[Any], once: set[str]) -> list[Any]:
             out.append(s)
     _flush(pending, out)
     return out
+
+
+def _stores(statement: Any, name: str) -> bool:
+    """Whether a statement does nothing but store the local `name`."""
+    return isinstance(statement, Store) and isinstance(statement.value, Ref) and (
+        statement.value.name == name)
 
 
 def _flush(pending: dict[str, Any], out: list[Any]) -> None:
@@ -330,9 +381,7 @@ def _mentions(value: Any, name: str) -> bool:
 def _reads(value: Any, buffer: str) -> bool:
     if isinstance(value, Load):
         return value.buffer == buffer
-    parts = value.args if isinstance(value, Call) else (
-        (value.a, value.b) if isinstance(value, Binary) else ())
-    return any(_reads(p, buffer) for p in parts)
+    return any(_reads(p, buffer) for p in parts(value))
 
 
 def _fold(value: Any, pending: dict[str, Any]) -> Any:
@@ -341,6 +390,8 @@ def _fold(value: Any, pending: dict[str, Any]) -> Any:
     if isinstance(value, Call):
         args = tuple(_fold(a, pending) for a in value.args)
         return Call(value.function, args, value.dtype, value.level)
+    if isinstance(value, Negative):
+        return Negative(_fold(value.value, pending), value.dtype, value.level)
     if isinstance(value, Binary):
         a, b = _fold(value.a, pending), _fold(value.b, pending)
         return Binary(value.sign, a, b, value.dtype, value.level)

@@ -182,7 +182,10 @@ class LoopWriter:
         self._close_column(var)
 
     def _close_column(self, var: Var) -> None:
-        self.emitter.close(var, "j0", "j1")
+        if self.column_blocks > 1:
+            self.emitter.close(var, "j0", "j1")
+        else:
+            self.emitter.close(var)
 
     def _finish(self, item: Item) -> None:
         """Make the reduction's value known to whoever asks for it at this place."""
@@ -227,10 +230,11 @@ class LoopWriter:
         rows = math.prod(nest.sizes[c] for c in outer)
         chunk = sum_of(Var("chunk", 0, blocks * rows - 1))
         e.levels.update({"chunk": 0, "j0": 0, "j1": 0})
-        low = (chunk % blocks) * width
-        e.line(f"j0 = {low.text()}")
-        e.line(f"j1 = min(j0 + {width}, {size})" if size % width else f"j1 = j0 + {width}")
-        self.column_low = sum_of(Var("j0", 0, size)) if blocks > 1 else Sum()
+        self.column_blocks, self.column_low = blocks, Sum()
+        if blocks > 1:
+            e.line(f"j0 = {((chunk % blocks) * width).text()}")
+            e.line(f"j1 = min(j0 + {width}, {size})" if size % width else f"j1 = j0 + {width}")
+            self.column_low = sum_of(Var("j0", 0, size))
         self._place(outer, chunk // blocks)
         for item in nest.items:
             if item.reduces:

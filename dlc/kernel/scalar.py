@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dlc.kernel.ir import Binary, Call, Number, computing
+from dlc.kernel.ir import Binary, Call, Negative, Number, computing
 from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u32
 
 PRIMITIVES = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "abs": "abs", "round": "rint",
@@ -35,9 +35,9 @@ class ScalarBuilder:
         return self.compare("==", x, Number(False, bool_))
 
     def negate(self, x: Any) -> Any:
-        # 0 - x would turn -0.0 into 0.0
-        minus = Number(-1, x.dtype)
-        return self.binary("*", x, minus)
+        if x.dtype.is_float:
+            return Negative(x, x.dtype, x.level)
+        return self.binary("-", Number(0, x.dtype), x)
 
     def select(self, condition: Any, a: Any, b: Any) -> Any:
         level = max(condition.level, a.level, b.level)

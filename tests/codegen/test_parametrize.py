@@ -163,7 +163,8 @@ def test_a_new_argument_takes_no_name_of_the_text() -> None:
     assert out[0].params[-1].name == "n0_"
 
 
-def test_an_infinity_stays_in_the_text() -> None:
-    out, uses = shared(kernel("y[0] = f32(1e999)"), kernel("y[0] = f32(2.0)"))
+@pytest.mark.parametrize("infinity", ["inf", "1e999"])
+def test_an_infinity_stays_in_the_text(infinity: str) -> None:
+    out, uses = shared(kernel(f"y[0] = f32({infinity})"), kernel("y[0] = f32(2.0)"))
     assert len(out) == 2
     assert [u.scalars for u in uses] == [(), ()]

@@ -1,9 +1,9 @@
 def fused_mul(step, steps_per_epoch, lr, chunk):
     """cast mul div minimum cos add
     models/lenet.py:18"""
-    minimum2 = minimum((f32(step[0]) / (f32(steps_per_epoch[0]) * f32(60.0))), f32(1.0))
-    lr2 = (cos_f32((minimum2 * f32(3.1415927))) + f32(1.0)) * f32(0.001)
-    lr[0] = lr2
+    div = f32(step[0]) / (f32(steps_per_epoch[0]) * f32(60.0))
+    add = cos_f32(minimum(div, f32(1.0)) * f32(3.1415927)) + f32(1.0)
+    lr[0] = add * f32(0.001)
 
 
 def fused_random_bits_shr_cos(seed, step, corner, out, out2, chunk):
@@ -12,25 +12,28 @@ def fused_random_bits_shr_cos(seed, step, corner, out, out2, chunk):
     seed2 = seed[0]
     step2 = step[0]
     for i in range(chunk * 448, min((chunk + 1) * 448, 1792)):
-        shr = shr_u32(random_bits(seed2, step2, u32(1454790268), idiv(i, 28)), u32(8))
-        angle = minimum(((f32(shr) * f32(2.0805945e-08)) + f32(-0.17453292)), f32(0.1745329))
-        shr2 = shr_u32(random_bits(seed2, step2, u32(263092656), idiv(i, 28)), u32(8))
-        zoom = minimum(((f32(shr2) * f32(1.1920929e-08)) + f32(0.9)), f32(1.0999999))
+        random_bits2 = random_bits(seed2, step2, u32(1454790268), idiv(i, 28))
+        mul = f32(shr_u32(random_bits2, u32(8))) * f32(2.0805945e-08)
+        angle = minimum(mul + f32(-0.17453292), f32(0.1745329))
+        random_bits3 = random_bits(seed2, step2, u32(263092656), idiv(i, 28))
+        mul2 = f32(shr_u32(random_bits3, u32(8))) * f32(1.1920929e-08)
+        zoom = minimum(mul2 + f32(0.9), f32(1.0999999))
         div = cos_f32(angle) / zoom
-        shr3 = shr_u32(random_bits(seed2, step2, u32(861794230), idiv(i, 28)), u32(8))
-        down = minimum(((f32(shr3) * f32(2.3841858e-07)) + f32(-2.0)), f32(1.9999999))
-        sub2 = (f32(imod(i, 28)) - f32(13.5)) - down
+        random_bits4 = random_bits(seed2, step2, u32(861794230), idiv(i, 28))
+        mul3 = f32(shr_u32(random_bits4, u32(8))) * f32(2.3841858e-07)
+        sub2 = f32(imod(i, 28)) - f32(13.5) - minimum(mul3 + f32(-2.0), f32(1.9999999))
         div2 = sin_f32(angle) / zoom
-        shr4 = shr_u32(random_bits(seed2, step2, u32(849315201), idiv(i, 28)), u32(8))
-        right = minimum(((f32(shr4) * f32(2.3841858e-07)) + f32(-2.0)), f32(1.9999999))
+        random_bits5 = random_bits(seed2, step2, u32(849315201), idiv(i, 28))
+        mul5 = f32(shr_u32(random_bits5, u32(8))) * f32(2.3841858e-07)
         mul4 = div * sub2
+        right = minimum(mul5 + f32(-2.0), f32(1.9999999))
         mul8 = div2 * sub2
         for r in range(28):
-            sub4 = (f32(r) - f32(13.5)) - right
-            minimum2 = minimum(maximum(((mul4 - (div2 * sub4)) + f32(13.5)), f32(-1.0)), f32(28.0))
-            add5 = minimum2 + f32(1.0)
+            sub4 = f32(r) - f32(13.5) - right
+            maximum2 = maximum(mul4 - div2 * sub4 + f32(13.5), f32(-1.0))
+            add5 = minimum(maximum2, f32(28.0)) + f32(1.0)
             top = floor(add5)
-            minimum3 = minimum(maximum(((mul8 + (div * sub4)) + f32(13.5)), f32(-1.0)), f32(28.0))
+            minimum3 = minimum(maximum(mul8 + div * sub4 + f32(13.5), f32(-1.0)), f32(28.0))
             add7 = minimum3 + f32(1.0)
             left = floor(add7)
             corner[i * 28 + r] = i32(i32(i32(top) * i32(31)) + i32(left))
@@ -50,14 +53,14 @@ def fused_gather(image, corner, sub, sub_2, image2, chunk):
             index2 = min(max(i64(add), 0), 960)
             image4 = image[idiv(i, 28) * 784 + idiv(index2, 31) * 28 + imod(index2, 31) - 29] if idiv(index2, 31) - 1 >= 0 and idiv(index2, 31) - 1 < 28 and imod(index2, 31) - 1 >= 0 and imod(index2, 31) - 1 < 28 else f32(0.0)
             sub3 = sub[i * 28 + r]
-            upper = image3 + ((image4 - image3) * sub3)
+            upper = image3 + (image4 - image3) * sub3
             add2 = i32(corner2 + i32(31))
             index3 = min(max(i64(add2), 0), 960)
             image5 = image[idiv(i, 28) * 784 + idiv(index3, 31) * 28 + imod(index3, 31) - 29] if idiv(index3, 31) - 1 >= 0 and idiv(index3, 31) - 1 < 28 and imod(index3, 31) - 1 >= 0 and imod(index3, 31) - 1 < 28 else f32(0.0)
             add3 = i32(corner2 + i32(32))
             index4 = min(max(i64(add3), 0), 960)
             image6 = image[idiv(i, 28) * 784 + idiv(index4, 31) * 28 + imod(index4, 31) - 29] if idiv(index4, 31) - 1 >= 0 and idiv(index4, 31) - 1 < 28 and imod(index4, 31) - 1 >= 0 and imod(index4, 31) - 1 < 28 else f32(0.0)
-            mul3 = ((image5 + ((image6 - image5) * sub3)) - upper) * sub_2[i * 28 + r]
+            mul3 = (image5 + (image6 - image5) * sub3 - upper) * sub_2[i * 28 + r]
             image2[i * 28 + r] = upper + mul3
 
 
@@ -88,15 +91,14 @@ def fused_conv_tanh(image, conv1_bias, tanh1, packed, chunk):
         image2[t] = f32(0.0)
     for n in range(ns):
         copy_f32(at(image2, 66), 32, at(image, n * 784 + n0 * 784), 28, 28, 28)
-        rows = min(6, 6 - 0)
         for s in range(0, 896, 64):
-            taps_f32_6x64(packed, at(image2, s), table, 25, at(acc, s), 896, rows, 0)
-        for i in range(rows):
+            taps_f32_6x64(packed, at(image2, s), table, 25, at(acc, s), 896, 6, 0)
+        for i in range(6):
             block = local_f32(784)
             copy_f32(block, 28, at(acc, i * 896), 32, 28, 28)
             conv1_bias2 = conv1_bias[i]
             for n2 in range(784):
-                tanh1[n * 4704 + n0 * 4704 + i * 784 + n2] = tanh_f32((block[n2] + conv1_bias2))
+                tanh1[n * 4704 + n0 * 4704 + i * 784 + n2] = tanh_f32(block[n2] + conv1_bias2)
 
 
 def fused_sum(tanh1, avg_pool1, chunk):
@@ -147,7 +149,7 @@ def fused_conv_tanh_2(avg_pool1, conv2_bias, tanh2, packed, chunk):
                 copy_f32(block, 10, at(acc, i * 144), 14, 10, 10)
                 conv2_bias2 = conv2_bias[p * 8 + i]
                 for n2 in range(100):
-                    tanh2[n * 1600 + n0 * 1600 + p * 800 + i * 100 + n2] = tanh_f32((block[n2] + conv2_bias2))
+                    tanh2[n * 1600 + n0 * 1600 + p * 800 + i * 100 + n2] = tanh_f32(block[n2] + conv2_bias2)
 
 
 def fused_sum_2(tanh2, avg_pool2, chunk):
@@ -190,7 +192,7 @@ def fused_matmul_tanh(dense1_weight, dense1_bias, tanh3, packed, chunk):
             gemm_f32_14x32(at(packed, p * 5600), at(bp, s), 64, 400, at(acc, s), 64, rows, 0)
         for i in range(rows):
             for n in range(ns):
-                tanh3[p * 1680 + i * 120 + n + n0] = tanh_f32((acc[i * 64 + n] + dense1_bias[n + n0]))
+                tanh3[p * 1680 + i * 120 + n + n0] = tanh_f32(acc[i * 64 + n] + dense1_bias[n + n0])
 
 
 def fused_matmul_tanh_2(dense2_weight, dense2_bias, tanh4, packed, chunk):
@@ -205,7 +207,7 @@ def fused_matmul_tanh_2(dense2_weight, dense2_bias, tanh4, packed, chunk):
             gemm_f32_14x32(at(packed, p * 1680), at(bp, s), 96, 120, at(acc, s), 96, rows, 0)
         for i in range(rows):
             for n in range(84):
-                tanh4[p * 1176 + i * 84 + n] = tanh_f32((acc[i * 96 + n] + dense2_bias[n]))
+                tanh4[p * 1176 + i * 84 + n] = tanh_f32(acc[i * 96 + n] + dense2_bias[n])
 
 
 def fused_matmul(dense3_weight, dense3_bias, logits, packed, chunk):
@@ -227,22 +229,23 @@ def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
     models/lenet.py:22"""
     for i in range(64):
         minimum2 = min(max(label[i], i32(0)), i32(9))
-        log_total = f32(-1e999)
+        log_total = f32(-inf)
         log_total_s1 = f32(0.0)
         for r0 in range(10):
             logits3 = logits[i * 10 + r0]
             top = maximum(log_total, logits3)
-            safe = select((abs(top) < f32(1e999)), top, f32(0.0))
-            log_total_s1_new = (log_total_s1 * exp_f32((log_total - safe))) + exp_f32((logits3 - safe))
+            safe = select(abs(top) < f32(inf), top, f32(0.0))
+            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits3 - safe)
             log_total = top
             log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select((abs(log_total) < f32(1e999)), log_total, f32(0.0))
+        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
         for r in range(10):
-            mul2 = exp_f32((logits[i * 10 + r] - log_total2)) * f32(0.015625)
-            d_logits[i * 10 + r] = (f32((minimum2 == i32(r))) * f32(-0.015625)) + mul2
+            mul2 = exp_f32(logits[i * 10 + r] - log_total2) * f32(0.015625)
+            d_logits[i * 10 + r] = f32(minimum2 == i32(r)) * f32(-0.015625) + mul2
         chosen = f32(0.0)
         for r0_2 in range(10):
-            chosen = radd(chosen, (logits[i * 10 + r0_2] * f32((minimum2 == i32(r0_2)))))
+            mul3 = logits[i * 10 + r0_2] * f32(minimum2 == i32(r0_2))
+            chosen = radd(chosen, mul3)
         out[i] = log_total2 - chosen
 
 
@@ -250,14 +253,14 @@ def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
     """argmax eq cast
     models/lenet.py:22"""
     for i in range(64):
-        argmax = f32(-1e999)
+        argmax = f32(-inf)
         argmax_s1 = i32(2147483647)
         for r0 in range(10):
             logits2 = logits[i * 10 + r0]
-            wins = ((logits2 > argmax) | ((logits2 != logits2) & (argmax == argmax))) | (((logits2 == argmax) | ((logits2 != logits2) & (argmax != argmax))) & (i32(r0) < argmax_s1))
+            wins = (logits2 > argmax) | ((logits2 != logits2) & (argmax == argmax)) | (((logits2 == argmax) | ((logits2 != logits2) & (argmax != argmax))) & (i32(r0) < argmax_s1))
             argmax = select(wins, logits2, argmax)
             argmax_s1 = select(wins, i32(r0), argmax_s1)
-        out[i] = f32((argmax_s1 == label[i]))
+        out[i] = f32(argmax_s1 == label[i])
 
 
 def fused_sum_3(cast, accuracy, chunk):
@@ -280,11 +283,12 @@ def fused_sum_max_isfinite(sub, label, step, loss, fault, step_new, chunk):
         label2 = label[r2]
         max2 = max2 | ((label2 < i32(0)) | (label2 >= i32(10)))
     loss2 = sum * f32(0.015625)
-    fault2 = select(max2, i32(1), select((abs(loss2) < f32(1e999)), i32(0), i32(-1)))
+    fault2 = select(max2, i32(1), select(abs(loss2) < f32(inf), i32(0), i32(-1)))
     step2 = step[0]
+    step_new2 = select(fault2 == i32(0), i32(step2 + i32(1)), step2)
     loss[0] = loss2
     fault[0] = fault2
-    step_new[0] = select((fault2 == i32(0)), i32(step2 + i32(1)), step2)
+    step_new[0] = step_new2
 
 
 def fused_matmul_2(dense3_weight, tanh4, d_dense2, packed, chunk):
@@ -300,7 +304,7 @@ def fused_matmul_2(dense3_weight, tanh4, d_dense2, packed, chunk):
         for i in range(rows):
             for n in range(84):
                 tanh4_2 = tanh4[p * 1176 + i * 84 + n]
-                d_dense2[p * 1176 + i * 84 + n] = acc[i * 96 + n] * (f32(1.0) - (tanh4_2 * tanh4_2))
+                d_dense2[p * 1176 + i * 84 + n] = acc[i * 96 + n] * (f32(1.0) - tanh4_2 * tanh4_2)
 
 
 def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
@@ -324,8 +328,8 @@ def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_w
     copy_f32(bp, 32, d_logits, 10, 64, 10)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for p in range(chunk * 2, min(chunk * 2 + 2, 6)):
         rows = min(14, 84 - p * 14)
         gemm_f32_14x32(at(packed, p * 896), bp, 32, 64, acc, 32, rows, 0)
@@ -333,11 +337,11 @@ def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_w
             for n in range(10):
                 adam_m_dense3_weight2 = adam_m_dense3_weight[p * 140 + i * 10 + n]
                 d_dense3_weight = acc[i * 32 + n]
-                add = (adam_m_dense3_weight2 * f32(0.9)) + (d_dense3_weight * f32(0.1))
+                add = adam_m_dense3_weight2 * f32(0.9) + d_dense3_weight * f32(0.1)
                 adam_v_dense3_weight2 = adam_v_dense3_weight[p * 140 + i * 10 + n]
-                add2 = (adam_v_dense3_weight2 * f32(0.999)) + ((d_dense3_weight * d_dense3_weight) * f32(0.001))
+                add2 = adam_v_dense3_weight2 * f32(0.999) + d_dense3_weight * d_dense3_weight * f32(0.001)
                 dense3_weight2 = dense3_weight[p * 140 + i * 10 + n]
-                sub = dense3_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                sub = dense3_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
                 adam_m_dense3_weight[p * 140 + i * 10 + n] = select(ok, add, adam_m_dense3_weight2)
                 adam_v_dense3_weight[p * 140 + i * 10 + n] = select(ok, add2, adam_v_dense3_weight2)
                 dense3_weight[p * 140 + i * 10 + n] = select(ok, sub, dense3_weight2)
@@ -360,7 +364,7 @@ def fused_matmul_3(dense2_weight, tanh3, d_dense1, packed, chunk):
         for i in range(rows):
             for n in range(ns):
                 tanh3_2 = tanh3[p * 1680 + i * 120 + n + n0]
-                d_dense1[p * 1680 + i * 120 + n + n0] = acc[i * 64 + n] * (f32(1.0) - (tanh3_2 * tanh3_2))
+                d_dense1[p * 1680 + i * 120 + n + n0] = acc[i * 64 + n] * (f32(1.0) - tanh3_2 * tanh3_2)
 
 
 def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
@@ -372,8 +376,8 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2
     copy_f32(bp, 96, d_dense2, 84, 64, 84)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for p in range(chunk * 2, min(chunk * 2 + 2, 9)):
         rows = min(14, 120 - p * 14)
         for s in range(0, 84, 32):
@@ -382,11 +386,11 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2
             for n in range(84):
                 adam_m_dense2_weight2 = adam_m_dense2_weight[p * 1176 + i * 84 + n]
                 d_dense2_weight = acc[i * 96 + n]
-                add = (adam_m_dense2_weight2 * f32(0.9)) + (d_dense2_weight * f32(0.1))
+                add = adam_m_dense2_weight2 * f32(0.9) + d_dense2_weight * f32(0.1)
                 adam_v_dense2_weight2 = adam_v_dense2_weight[p * 1176 + i * 84 + n]
-                add2 = (adam_v_dense2_weight2 * f32(0.999)) + ((d_dense2_weight * d_dense2_weight) * f32(0.001))
+                add2 = adam_v_dense2_weight2 * f32(0.999) + d_dense2_weight * d_dense2_weight * f32(0.001)
                 dense2_weight2 = dense2_weight[p * 1176 + i * 84 + n]
-                sub = dense2_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                sub = dense2_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
                 adam_m_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add, adam_m_dense2_weight2)
                 adam_v_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add2, adam_v_dense2_weight2)
                 dense2_weight[p * 1176 + i * 84 + n] = select(ok, sub, dense2_weight2)
@@ -396,27 +400,25 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
                        step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:12  models/lenet.py:18"""
-    j0 = 0
-    j1 = j0 + 120
     d_dense1_bias = local_f32(120)
-    for j in range(j0, j1):
+    for j in range(120):
         d_dense1_bias[j] = f32(0.0)
     for r in range(64):
-        for j2 in range(j0, j1):
+        for j2 in range(120):
             d_dense1_2 = d_dense1[r * 120 + j2]
             d_dense1_bias[j2] = radd(d_dense1_bias[j2], d_dense1_2)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
-    for j3 in range(j0, j1):
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
+    for j3 in range(120):
         adam_m_dense1_bias2 = adam_m_dense1_bias[j3]
         d_dense1_bias2 = d_dense1_bias[j3]
-        add = (adam_m_dense1_bias2 * f32(0.9)) + (d_dense1_bias2 * f32(0.1))
+        add = adam_m_dense1_bias2 * f32(0.9) + d_dense1_bias2 * f32(0.1)
         adam_v_dense1_bias2 = adam_v_dense1_bias[j3]
-        add2 = (adam_v_dense1_bias2 * f32(0.999)) + ((d_dense1_bias2 * d_dense1_bias2) * f32(0.001))
+        add2 = adam_v_dense1_bias2 * f32(0.999) + d_dense1_bias2 * d_dense1_bias2 * f32(0.001)
         dense1_bias2 = dense1_bias[j3]
-        sub = dense1_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        sub = dense1_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
         adam_m_dense1_bias[j3] = select(ok, add, adam_m_dense1_bias2)
         adam_v_dense1_bias[j3] = select(ok, add2, adam_v_dense1_bias2)
         dense1_bias[j3] = select(ok, sub, dense1_bias2)
@@ -426,27 +428,25 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias
                        dense2_bias, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
-    j0 = 0
-    j1 = j0 + 84
     d_dense2_bias = local_f32(84)
-    for j in range(j0, j1):
+    for j in range(84):
         d_dense2_bias[j] = f32(0.0)
     for r in range(64):
-        for j2 in range(j0, j1):
+        for j2 in range(84):
             d_dense2_2 = d_dense2[r * 84 + j2]
             d_dense2_bias[j2] = radd(d_dense2_bias[j2], d_dense2_2)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
-    for j3 in range(j0, j1):
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
+    for j3 in range(84):
         adam_m_dense2_bias2 = adam_m_dense2_bias[j3]
         d_dense2_bias2 = d_dense2_bias[j3]
-        add = (adam_m_dense2_bias2 * f32(0.9)) + (d_dense2_bias2 * f32(0.1))
+        add = adam_m_dense2_bias2 * f32(0.9) + d_dense2_bias2 * f32(0.1)
         adam_v_dense2_bias2 = adam_v_dense2_bias[j3]
-        add2 = (adam_v_dense2_bias2 * f32(0.999)) + ((d_dense2_bias2 * d_dense2_bias2) * f32(0.001))
+        add2 = adam_v_dense2_bias2 * f32(0.999) + d_dense2_bias2 * d_dense2_bias2 * f32(0.001)
         dense2_bias2 = dense2_bias[j3]
-        sub = dense2_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        sub = dense2_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
         adam_m_dense2_bias[j3] = select(ok, add, adam_m_dense2_bias2)
         adam_v_dense2_bias[j3] = select(ok, add2, adam_v_dense2_bias2)
         dense2_bias[j3] = select(ok, sub, dense2_bias2)
@@ -456,27 +456,25 @@ def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
                        dense3_bias, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:14  models/lenet.py:18"""
-    j0 = 0
-    j1 = j0 + 10
     d_dense3_bias = local_f32(10)
-    for j in range(j0, j1):
+    for j in range(10):
         d_dense3_bias[j] = f32(0.0)
     for r in range(64):
-        for j2 in range(j0, j1):
+        for j2 in range(10):
             d_logits2 = d_logits[r * 10 + j2]
             d_dense3_bias[j2] = radd(d_dense3_bias[j2], d_logits2)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
-    for j3 in range(j0, j1):
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
+    for j3 in range(10):
         adam_m_dense3_bias2 = adam_m_dense3_bias[j3]
         d_dense3_bias2 = d_dense3_bias[j3]
-        add = (adam_m_dense3_bias2 * f32(0.9)) + (d_dense3_bias2 * f32(0.1))
+        add = adam_m_dense3_bias2 * f32(0.9) + d_dense3_bias2 * f32(0.1)
         adam_v_dense3_bias2 = adam_v_dense3_bias[j3]
-        add2 = (adam_v_dense3_bias2 * f32(0.999)) + ((d_dense3_bias2 * d_dense3_bias2) * f32(0.001))
+        add2 = adam_v_dense3_bias2 * f32(0.999) + d_dense3_bias2 * d_dense3_bias2 * f32(0.001)
         dense3_bias2 = dense3_bias[j3]
-        sub = dense3_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        sub = dense3_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
         adam_m_dense3_bias[j3] = select(ok, add, adam_m_dense3_bias2)
         adam_v_dense3_bias[j3] = select(ok, add2, adam_v_dense3_bias2)
         dense3_bias[j3] = select(ok, sub, dense3_bias2)
@@ -512,8 +510,8 @@ def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1
     copy_f32(bp, 64, at(d_dense1, n0), 120, 64, ns)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for p in range(g * 8, min(g * 8 + 8, 29)):
         rows = min(14, 400 - p * 14)
         for s in range(0, ns, 32):
@@ -522,11 +520,11 @@ def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1
             for n in range(ns):
                 adam_m_dense1_weight2 = adam_m_dense1_weight[p * 1680 + i * 120 + n + n0]
                 d_dense1_weight = acc[i * 64 + n]
-                add = (adam_m_dense1_weight2 * f32(0.9)) + (d_dense1_weight * f32(0.1))
+                add = adam_m_dense1_weight2 * f32(0.9) + d_dense1_weight * f32(0.1)
                 adam_v_dense1_weight2 = adam_v_dense1_weight[p * 1680 + i * 120 + n + n0]
-                add2 = (adam_v_dense1_weight2 * f32(0.999)) + ((d_dense1_weight * d_dense1_weight) * f32(0.001))
+                add2 = adam_v_dense1_weight2 * f32(0.999) + d_dense1_weight * d_dense1_weight * f32(0.001)
                 dense1_weight2 = dense1_weight[p * 1680 + i * 120 + n + n0]
-                sub = dense1_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                sub = dense1_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
                 adam_m_dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, add, adam_m_dense1_weight2)
                 adam_v_dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, add2, adam_v_dense1_weight2)
                 dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, sub, dense1_weight2)
@@ -538,8 +536,8 @@ def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv
     models/lenet.py:11  models/lenet.py:10  models/lenet.py:22  models/lenet.py:18"""
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for i in range(chunk * 2, min((chunk + 1) * 2, 16)):
         d_conv2_bias = f32(0.0)
         for r in range(64):
@@ -547,15 +545,15 @@ def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv
                 for r3 in range(10):
                     d_flatten1_2 = d_flatten1[r * 400 + i * 25 + idiv(r2, 2) * 5 + idiv(r3, 2)]
                     tanh2_2 = tanh2[r * 1600 + i * 100 + r2 * 10 + r3]
-                    d_conv2_2 = (d_flatten1_2 * f32(0.25)) * (f32(1.0) - (tanh2_2 * tanh2_2))
+                    d_conv2_2 = d_flatten1_2 * f32(0.25) * (f32(1.0) - tanh2_2 * tanh2_2)
                     d_conv2_bias = radd(d_conv2_bias, d_conv2_2)
                     d_conv2[r * 1600 + i * 100 + r2 * 10 + r3] = d_conv2_2
         adam_m_conv2_bias2 = adam_m_conv2_bias[i]
-        add = (adam_m_conv2_bias2 * f32(0.9)) + (d_conv2_bias * f32(0.1))
+        add = adam_m_conv2_bias2 * f32(0.9) + d_conv2_bias * f32(0.1)
         adam_v_conv2_bias2 = adam_v_conv2_bias[i]
-        add2 = (adam_v_conv2_bias2 * f32(0.999)) + ((d_conv2_bias * d_conv2_bias) * f32(0.001))
+        add2 = adam_v_conv2_bias2 * f32(0.999) + d_conv2_bias * d_conv2_bias * f32(0.001)
         conv2_bias2 = conv2_bias[i]
-        sub2 = conv2_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        sub2 = conv2_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
         adam_m_conv2_bias[i] = select(ok, add, adam_m_conv2_bias2)
         adam_v_conv2_bias[i] = select(ok, add2, adam_v_conv2_bias2)
         conv2_bias[i] = select(ok, sub2, conv2_bias2)
@@ -568,8 +566,7 @@ def fused_conv_pack(conv2_weight, packed, chunk):
         rows = min(6, 6 - p * 6)
         for k in range(400):
             for i in range(rows):
-                conv2_weight2 = conv2_weight[idiv(k, 25) * 150 + p * 150 + i * 25 + 24 - imod(idiv(k, 5), 5) * 5 - imod(k, 5)]
-                packed[p * 2400 + k * 6 + i] = conv2_weight2
+                packed[p * 2400 + k * 6 + i] = conv2_weight[idiv(k, 25) * 150 + p * 150 + i * 25 + 24 - imod(idiv(k, 5), 5) * 5 - imod(k, 5)]
 
 
 def fused_conv(d_conv2, out, packed, chunk):
@@ -589,10 +586,9 @@ def fused_conv(d_conv2, out, packed, chunk):
     for n in range(ns):
         for c in range(16):
             copy_f32(at(image, c * 324 + 76), 18, at(d_conv2, n * 1600 + n0 * 1600 + c * 100), 10, 10, 10)
-        rows = min(6, 6 - 0)
         for s in range(0, 256, 64):
-            taps_f32_6x64(packed, at(image, s), table, 400, at(acc, s), 256, rows, 0)
-        for i in range(rows):
+            taps_f32_6x64(packed, at(image, s), table, 400, at(acc, s), 256, 6, 0)
+        for i in range(6):
             block = local_f32(196)
             copy_f32(block, 14, at(acc, i * 256), 18, 14, 14)
             for n2 in range(196):
@@ -637,16 +633,16 @@ def fused_conv_sqrt_div(fault, adam_m_conv2_weight, adam_v_conv2_weight, conv2_w
             total[n2] = total[n2] + parts[s * 2400 + chunk * 150 + n2]
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for n3 in range(150):
         adam_m_conv2_weight2 = adam_m_conv2_weight[chunk * 150 + n3]
         conv = total[n3]
-        add = (adam_m_conv2_weight2 * f32(0.9)) + (conv * f32(0.1))
+        add = adam_m_conv2_weight2 * f32(0.9) + conv * f32(0.1)
         adam_v_conv2_weight2 = adam_v_conv2_weight[chunk * 150 + n3]
-        add2 = (adam_v_conv2_weight2 * f32(0.999)) + ((conv * conv) * f32(0.001))
+        add2 = adam_v_conv2_weight2 * f32(0.999) + conv * conv * f32(0.001)
         conv2_weight2 = conv2_weight[chunk * 150 + n3]
-        sub = conv2_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        sub = conv2_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
         adam_m_conv2_weight[chunk * 150 + n3] = select(ok, add, adam_m_conv2_weight2)
         adam_v_conv2_weight[chunk * 150 + n3] = select(ok, add2, adam_v_conv2_weight2)
         conv2_weight[chunk * 150 + n3] = select(ok, sub, conv2_weight2)
@@ -662,22 +658,22 @@ def fused_fold_sum_sqrt_2(mul, tanh1, fault, adam_m_conv1_bias, adam_v_conv1_bia
             for r3 in range(28):
                 mul2 = mul[r * 1176 + chunk * 196 + idiv(r2, 2) * 14 + idiv(r3, 2)]
                 tanh1_2 = tanh1[r * 4704 + chunk * 784 + r2 * 28 + r3]
-                d_conv1_2 = mul2 * (f32(1.0) - (tanh1_2 * tanh1_2))
+                d_conv1_2 = mul2 * (f32(1.0) - tanh1_2 * tanh1_2)
                 d_conv1_bias = radd(d_conv1_bias, d_conv1_2)
                 d_conv1[r * 4704 + chunk * 784 + r2 * 28 + r3] = d_conv1_2
     ok = fault[0] == i32(0)
     adam_m_conv1_bias2 = adam_m_conv1_bias[chunk]
-    add = (adam_m_conv1_bias2 * f32(0.9)) + (d_conv1_bias * f32(0.1))
+    add = adam_m_conv1_bias2 * f32(0.9) + d_conv1_bias * f32(0.1)
     adam_v_conv1_bias2 = adam_v_conv1_bias[chunk]
-    add2 = (adam_v_conv1_bias2 * f32(0.999)) + ((d_conv1_bias * d_conv1_bias) * f32(0.001))
+    add2 = adam_v_conv1_bias2 * f32(0.999) + d_conv1_bias * d_conv1_bias * f32(0.001)
     conv1_bias2 = conv1_bias[chunk]
     add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
-    sub2 = conv1_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+    mul10 = -(lr[0] / expm1_f32(add3 * f32(-0.105360515))) * add
+    mul12 = sqrt(add2) * rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
+    conv1_bias_new = select(ok, conv1_bias2 - mul10 / (mul12 + f32(1e-08)), conv1_bias2)
     adam_m_conv1_bias[chunk] = select(ok, add, adam_m_conv1_bias2)
     adam_v_conv1_bias[chunk] = select(ok, add2, adam_v_conv1_bias2)
-    conv1_bias[chunk] = select(ok, sub2, conv1_bias2)
+    conv1_bias[chunk] = conv1_bias_new
 
 
 def fused_conv_sqrt_div_sums_2(image, d_conv1, parts, chunk):
@@ -716,16 +712,16 @@ def fused_conv_sqrt_div_2(fault, adam_m_conv1_weight, adam_v_conv1_weight, conv1
             total[n2] = total[n2] + parts[s * 150 + chunk * 25 + n2]
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (lr[0] / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for n3 in range(25):
         adam_m_conv1_weight2 = adam_m_conv1_weight[chunk * 25 + n3]
         conv = total[n3]
-        add = (adam_m_conv1_weight2 * f32(0.9)) + (conv * f32(0.1))
+        add = adam_m_conv1_weight2 * f32(0.9) + conv * f32(0.1)
         adam_v_conv1_weight2 = adam_v_conv1_weight[chunk * 25 + n3]
-        add2 = (adam_v_conv1_weight2 * f32(0.999)) + ((conv * conv) * f32(0.001))
+        add2 = adam_v_conv1_weight2 * f32(0.999) + conv * conv * f32(0.001)
         conv1_weight2 = conv1_weight[chunk * 25 + n3]
-        sub = conv1_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        sub = conv1_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
         adam_m_conv1_weight[chunk * 25 + n3] = select(ok, add, adam_m_conv1_weight2)
         adam_v_conv1_weight[chunk * 25 + n3] = select(ok, add2, adam_v_conv1_weight2)
         conv1_weight[chunk * 25 + n3] = select(ok, sub, conv1_weight2)
@@ -751,20 +747,21 @@ def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
     """logsumexp maximum minimum eq cast mul sum sub
     models/lenet.py:22"""
     for i in range(64):
-        log_total = f32(-1e999)
+        log_total = f32(-inf)
         log_total_s1 = f32(0.0)
         for r0 in range(10):
             logits2 = logits[i * 10 + r0]
             top = maximum(log_total, logits2)
-            safe = select((abs(top) < f32(1e999)), top, f32(0.0))
-            log_total_s1_new = (log_total_s1 * exp_f32((log_total - safe))) + exp_f32((logits2 - safe))
+            safe = select(abs(top) < f32(inf), top, f32(0.0))
+            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits2 - safe)
             log_total = top
             log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select((abs(log_total) < f32(1e999)), log_total, f32(0.0))
+        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
         chosen = f32(0.0)
         minimum2 = min(max(label[i], i32(0)), i32(9))
         for r0_2 in range(10):
-            chosen = radd(chosen, (logits[i * 10 + r0_2] * f32((minimum2 == i32(r0_2)))))
+            mul = logits[i * 10 + r0_2] * f32(minimum2 == i32(r0_2))
+            chosen = radd(chosen, mul)
         out[i] = log_total2 - chosen
 
 

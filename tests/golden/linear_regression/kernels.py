@@ -10,8 +10,8 @@ def fused_matmul(x, line_weight, line_bias, y, d_predicted, chunk):
     for i in range(100):
         matmul = f32(0.0)
         for k0 in range(8):
-            matmul = radd(matmul, (x[i * 8 + k0] * line_weight[k0]))
-        sub = (matmul + line_bias2) - y[i]
+            matmul = radd(matmul, x[i * 8 + k0] * line_weight[k0])
+        sub = matmul + line_bias2 - y[i]
         mul = sub * f32(0.01)
         y[i] = sub
         d_predicted[i] = mul + mul
@@ -25,14 +25,14 @@ def fused_sum_isfinite(sub, line_bias, d_predicted, step, loss, fault, chunk):
     d_line_bias = f32(0.0)
     for r in range(100):
         sub2 = sub[r]
-        sum = radd(sum, (sub2 * sub2))
+        sum = radd(sum, sub2 * sub2)
     for r2 in range(100):
         d_line_bias = radd(d_line_bias, d_predicted[r2])
     loss2 = sum * f32(0.01)
-    fault2 = select((abs(loss2) < f32(1e999)), i32(0), i32(-1))
+    fault2 = select(abs(loss2) < f32(inf), i32(0), i32(-1))
     ok = fault2 == i32(0)
     line_bias2 = line_bias[0]
-    line_bias_new = select(ok, (line_bias2 - (d_line_bias * f32(0.1))), line_bias2)
+    line_bias_new = select(ok, line_bias2 - d_line_bias * f32(0.1), line_bias2)
     step2 = step[0]
     loss[0] = loss2
     fault[0] = fault2
@@ -58,9 +58,8 @@ def fused_matmul_2(fault, line_weight, x, d_predicted, chunk):
         line_weight2 = line_weight[i]
         d_line_weight = f32(0.0)
         for k0 in range(100):
-            d_line_weight = radd(d_line_weight, (x[k0 * 8 + i] * d_predicted[k0]))
-        line_weight_new = select(ok, (line_weight2 - (d_line_weight * f32(0.1))), line_weight2)
-        line_weight[i] = line_weight_new
+            d_line_weight = radd(d_line_weight, x[k0 * 8 + i] * d_predicted[k0])
+        line_weight[i] = select(ok, line_weight2 - d_line_weight * f32(0.1), line_weight2)
 
 
 def fused_constant_2(fault, chunk):
@@ -75,7 +74,7 @@ def fused_matmul_3(x, line_weight, line_bias, y, predicted, chunk):
     for i in range(100):
         matmul = f32(0.0)
         for k0 in range(8):
-            matmul = radd(matmul, (x[i * 8 + k0] * line_weight[k0]))
+            matmul = radd(matmul, x[i * 8 + k0] * line_weight[k0])
         predicted2 = matmul + line_bias2
         predicted[i] = predicted2
         y[i] = predicted2 - y[i]
@@ -87,5 +86,5 @@ def fused_sum(sub, loss, chunk):
     sum = f32(0.0)
     for r in range(100):
         sub2 = sub[r]
-        sum = radd(sum, (sub2 * sub2))
+        sum = radd(sum, sub2 * sub2)
     loss[0] = sum * f32(0.01)

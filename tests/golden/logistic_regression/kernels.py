@@ -34,22 +34,23 @@ def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
     models/logistic_regression.py:14"""
     for i in range(64):
         minimum2 = min(max(label[i], i32(0)), i32(9))
-        log_total = f32(-1e999)
+        log_total = f32(-inf)
         log_total_s1 = f32(0.0)
         for r0 in range(10):
             logits3 = logits[i * 10 + r0]
             top = maximum(log_total, logits3)
-            safe = select((abs(top) < f32(1e999)), top, f32(0.0))
-            log_total_s1_new = (log_total_s1 * exp_f32((log_total - safe))) + exp_f32((logits3 - safe))
+            safe = select(abs(top) < f32(inf), top, f32(0.0))
+            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits3 - safe)
             log_total = top
             log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select((abs(log_total) < f32(1e999)), log_total, f32(0.0))
+        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
         for r in range(10):
-            mul2 = exp_f32((logits[i * 10 + r] - log_total2)) * f32(0.015625)
-            d_logits[i * 10 + r] = (f32((minimum2 == i32(r))) * f32(-0.015625)) + mul2
+            mul2 = exp_f32(logits[i * 10 + r] - log_total2) * f32(0.015625)
+            d_logits[i * 10 + r] = f32(minimum2 == i32(r)) * f32(-0.015625) + mul2
         chosen = f32(0.0)
         for r0_2 in range(10):
-            chosen = radd(chosen, (logits[i * 10 + r0_2] * f32((minimum2 == i32(r0_2)))))
+            mul3 = logits[i * 10 + r0_2] * f32(minimum2 == i32(r0_2))
+            chosen = radd(chosen, mul3)
         out[i] = log_total2 - chosen
 
 
@@ -57,14 +58,14 @@ def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
     """argmax eq cast
     models/logistic_regression.py:14"""
     for i in range(64):
-        argmax = f32(-1e999)
+        argmax = f32(-inf)
         argmax_s1 = i32(2147483647)
         for r0 in range(10):
             logits2 = logits[i * 10 + r0]
-            wins = ((logits2 > argmax) | ((logits2 != logits2) & (argmax == argmax))) | (((logits2 == argmax) | ((logits2 != logits2) & (argmax != argmax))) & (i32(r0) < argmax_s1))
+            wins = (logits2 > argmax) | ((logits2 != logits2) & (argmax == argmax)) | (((logits2 == argmax) | ((logits2 != logits2) & (argmax != argmax))) & (i32(r0) < argmax_s1))
             argmax = select(wins, logits2, argmax)
             argmax_s1 = select(wins, i32(r0), argmax_s1)
-        out[i] = f32((argmax_s1 == label[i]))
+        out[i] = f32(argmax_s1 == label[i])
 
 
 def fused_sum(cast, accuracy, chunk):
@@ -87,11 +88,12 @@ def fused_sum_max_isfinite(sub, label, step, loss, fault, chunk):
         label2 = label[r2]
         max2 = max2 | ((label2 < i32(0)) | (label2 >= i32(10)))
     loss2 = sum * f32(0.015625)
-    fault2 = select(max2, i32(1), select((abs(loss2) < f32(1e999)), i32(0), i32(-1)))
+    fault2 = select(max2, i32(1), select(abs(loss2) < f32(inf), i32(0), i32(-1)))
     step2 = step[0]
+    step_new = select(fault2 == i32(0), i32(step2 + i32(1)), step2)
     loss[0] = loss2
     fault[0] = fault2
-    step[0] = select((fault2 == i32(0)), i32(step2 + i32(1)), step2)
+    step[0] = step_new
 
 
 def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
@@ -121,8 +123,8 @@ def fused_matmul_2(fault, momentum_v_dense1_weight, d_logits, dense1_weight, pac
             for n in range(10):
                 momentum_v_dense1_weight2 = momentum_v_dense1_weight[p * 140 + i * 10 + n]
                 dense1_weight2 = dense1_weight[p * 140 + i * 10 + n]
-                add2 = (momentum_v_dense1_weight2 * f32(0.9)) + (acc[i * 32 + n] + (dense1_weight2 * f32(0.0001)))
-                dense1_weight_new = select(ok, (dense1_weight2 - (add2 * f32(0.1))), dense1_weight2)
+                add2 = momentum_v_dense1_weight2 * f32(0.9) + (acc[i * 32 + n] + dense1_weight2 * f32(0.0001))
+                dense1_weight_new = select(ok, dense1_weight2 - add2 * f32(0.1), dense1_weight2)
                 momentum_v_dense1_weight[p * 140 + i * 10 + n] = select(ok, add2, momentum_v_dense1_weight2)
                 dense1_weight[p * 140 + i * 10 + n] = dense1_weight_new
 
@@ -131,21 +133,19 @@ def fused_sum_2(fault, momentum_v_dense1_bias, d_logits, dense1_bias, chunk):
     """eq mul sum add where sub
     models/logistic_regression.py:14  models/logistic_regression.py:8
     models/logistic_regression.py:11"""
-    j0 = 0
-    j1 = j0 + 10
     d_dense1_bias = local_f32(10)
-    for j in range(j0, j1):
+    for j in range(10):
         d_dense1_bias[j] = f32(0.0)
     for r in range(64):
-        for j2 in range(j0, j1):
+        for j2 in range(10):
             d_logits2 = d_logits[r * 10 + j2]
             d_dense1_bias[j2] = radd(d_dense1_bias[j2], d_logits2)
     ok = fault[0] == i32(0)
-    for j3 in range(j0, j1):
+    for j3 in range(10):
         momentum_v_dense1_bias2 = momentum_v_dense1_bias[j3]
         dense1_bias2 = dense1_bias[j3]
-        add2 = (momentum_v_dense1_bias2 * f32(0.9)) + (d_dense1_bias[j3] + (dense1_bias2 * f32(0.0001)))
-        dense1_bias_new = select(ok, (dense1_bias2 - (add2 * f32(0.1))), dense1_bias2)
+        add2 = momentum_v_dense1_bias2 * f32(0.9) + (d_dense1_bias[j3] + dense1_bias2 * f32(0.0001))
+        dense1_bias_new = select(ok, dense1_bias2 - add2 * f32(0.1), dense1_bias2)
         momentum_v_dense1_bias[j3] = select(ok, add2, momentum_v_dense1_bias2)
         dense1_bias[j3] = dense1_bias_new
 
@@ -164,20 +164,21 @@ def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
     """logsumexp maximum minimum eq cast mul sum sub
     models/logistic_regression.py:14"""
     for i in range(64):
-        log_total = f32(-1e999)
+        log_total = f32(-inf)
         log_total_s1 = f32(0.0)
         for r0 in range(10):
             logits2 = logits[i * 10 + r0]
             top = maximum(log_total, logits2)
-            safe = select((abs(top) < f32(1e999)), top, f32(0.0))
-            log_total_s1_new = (log_total_s1 * exp_f32((log_total - safe))) + exp_f32((logits2 - safe))
+            safe = select(abs(top) < f32(inf), top, f32(0.0))
+            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits2 - safe)
             log_total = top
             log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select((abs(log_total) < f32(1e999)), log_total, f32(0.0))
+        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
         chosen = f32(0.0)
         minimum2 = min(max(label[i], i32(0)), i32(9))
         for r0_2 in range(10):
-            chosen = radd(chosen, (logits[i * 10 + r0_2] * f32((minimum2 == i32(r0_2)))))
+            mul = logits[i * 10 + r0_2] * f32(minimum2 == i32(r0_2))
+            chosen = radd(chosen, mul)
         out[i] = log_total2 - chosen
 
 

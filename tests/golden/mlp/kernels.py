@@ -76,22 +76,23 @@ def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
     models/mlp.py:14"""
     for i in range(64):
         minimum2 = min(max(label[i], i32(0)), i32(9))
-        log_total = f32(-1e999)
+        log_total = f32(-inf)
         log_total_s1 = f32(0.0)
         for r0 in range(10):
             logits3 = logits[i * 10 + r0]
             top = maximum(log_total, logits3)
-            safe = select((abs(top) < f32(1e999)), top, f32(0.0))
-            log_total_s1_new = (log_total_s1 * exp_f32((log_total - safe))) + exp_f32((logits3 - safe))
+            safe = select(abs(top) < f32(inf), top, f32(0.0))
+            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits3 - safe)
             log_total = top
             log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select((abs(log_total) < f32(1e999)), log_total, f32(0.0))
+        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
         for r in range(10):
-            mul2 = exp_f32((logits[i * 10 + r] - log_total2)) * f32(0.015625)
-            d_logits[i * 10 + r] = (f32((minimum2 == i32(r))) * f32(-0.015625)) + mul2
+            mul2 = exp_f32(logits[i * 10 + r] - log_total2) * f32(0.015625)
+            d_logits[i * 10 + r] = f32(minimum2 == i32(r)) * f32(-0.015625) + mul2
         chosen = f32(0.0)
         for r0_2 in range(10):
-            chosen = radd(chosen, (logits[i * 10 + r0_2] * f32((minimum2 == i32(r0_2)))))
+            mul3 = logits[i * 10 + r0_2] * f32(minimum2 == i32(r0_2))
+            chosen = radd(chosen, mul3)
         out[i] = log_total2 - chosen
 
 
@@ -99,14 +100,14 @@ def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
     """argmax eq cast
     models/mlp.py:14"""
     for i in range(64):
-        argmax = f32(-1e999)
+        argmax = f32(-inf)
         argmax_s1 = i32(2147483647)
         for r0 in range(10):
             logits2 = logits[i * 10 + r0]
-            wins = ((logits2 > argmax) | ((logits2 != logits2) & (argmax == argmax))) | (((logits2 == argmax) | ((logits2 != logits2) & (argmax != argmax))) & (i32(r0) < argmax_s1))
+            wins = (logits2 > argmax) | ((logits2 != logits2) & (argmax == argmax)) | (((logits2 == argmax) | ((logits2 != logits2) & (argmax != argmax))) & (i32(r0) < argmax_s1))
             argmax = select(wins, logits2, argmax)
             argmax_s1 = select(wins, i32(r0), argmax_s1)
-        out[i] = f32((argmax_s1 == label[i]))
+        out[i] = f32(argmax_s1 == label[i])
 
 
 def fused_sum(cast, accuracy, chunk):
@@ -129,11 +130,12 @@ def fused_sum_max_isfinite(sub, label, step, loss, fault, step_new, chunk):
         label2 = label[r2]
         max2 = max2 | ((label2 < i32(0)) | (label2 >= i32(10)))
     loss2 = sum * f32(0.015625)
-    fault2 = select(max2, i32(1), select((abs(loss2) < f32(1e999)), i32(0), i32(-1)))
+    fault2 = select(max2, i32(1), select(abs(loss2) < f32(inf), i32(0), i32(-1)))
     step2 = step[0]
+    step_new2 = select(fault2 == i32(0), i32(step2 + i32(1)), step2)
     loss[0] = loss2
     fault[0] = fault2
-    step_new[0] = select((fault2 == i32(0)), i32(step2 + i32(1)), step2)
+    step_new[0] = step_new2
 
 
 def fused_matmul_4(le, dense3_weight, d_dense2, packed, chunk):
@@ -151,8 +153,7 @@ def fused_matmul_4(le, dense3_weight, d_dense2, packed, chunk):
             gemm_f32_14x32(at(packed, p * 140), at(bp, s), 64, 10, at(acc, s), 64, rows, 0)
         for i in range(rows):
             for n in range(64):
-                d_dense2_2 = select((le[p * 7168 + i * 512 + n + n0] != u8(0)), f32(0.0), acc[i * 64 + n])
-                d_dense2[p * 7168 + i * 512 + n + n0] = d_dense2_2
+                d_dense2[p * 7168 + i * 512 + n + n0] = select(le[p * 7168 + i * 512 + n + n0] != u8(0), f32(0.0), acc[i * 64 + n])
 
 
 def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
@@ -176,8 +177,8 @@ def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_w
     copy_f32(bp, 32, d_logits, 10, 64, 10)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (f32(0.001) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for p in range(chunk * 5, min(chunk * 5 + 5, 37)):
         rows = min(14, 512 - p * 14)
         gemm_f32_14x32(at(packed, p * 896), bp, 32, 64, acc, 32, rows, 0)
@@ -185,11 +186,11 @@ def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_w
             for n in range(10):
                 adam_m_dense3_weight2 = adam_m_dense3_weight[p * 140 + i * 10 + n]
                 d_dense3_weight = acc[i * 32 + n]
-                add = (adam_m_dense3_weight2 * f32(0.9)) + (d_dense3_weight * f32(0.1))
+                add = adam_m_dense3_weight2 * f32(0.9) + d_dense3_weight * f32(0.1)
                 adam_v_dense3_weight2 = adam_v_dense3_weight[p * 140 + i * 10 + n]
-                add2 = (adam_v_dense3_weight2 * f32(0.999)) + ((d_dense3_weight * d_dense3_weight) * f32(0.001))
+                add2 = adam_v_dense3_weight2 * f32(0.999) + d_dense3_weight * d_dense3_weight * f32(0.001)
                 dense3_weight2 = dense3_weight[p * 140 + i * 10 + n]
-                sub = dense3_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                sub = dense3_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
                 adam_m_dense3_weight[p * 140 + i * 10 + n] = select(ok, add, adam_m_dense3_weight2)
                 adam_v_dense3_weight[p * 140 + i * 10 + n] = select(ok, add2, adam_v_dense3_weight2)
                 dense3_weight[p * 140 + i * 10 + n] = select(ok, sub, dense3_weight2)
@@ -210,8 +211,7 @@ def fused_matmul_5(le, dense2_weight, d_dense1, packed, chunk):
             gemm_f32_14x32(at(packed, p * 7168), at(bp, s), 64, 512, at(acc, s), 64, rows, 0)
         for i in range(rows):
             for n in range(64):
-                d_dense1_2 = select((le[p * 7168 + i * 512 + n + n0] != u8(0)), f32(0.0), acc[i * 64 + n])
-                d_dense1[p * 7168 + i * 512 + n + n0] = d_dense1_2
+                d_dense1[p * 7168 + i * 512 + n + n0] = select(le[p * 7168 + i * 512 + n + n0] != u8(0), f32(0.0), acc[i * 64 + n])
 
 
 def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
@@ -226,8 +226,8 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2
     copy_f32(bp, 64, at(d_dense2, n0), 512, 64, 64)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (f32(0.001) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for p in range(g * 37, min(g * 37 + 37, 37)):
         rows = min(14, 512 - p * 14)
         for s in range(0, 64, 32):
@@ -236,11 +236,11 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2
             for n in range(64):
                 adam_m_dense2_weight2 = adam_m_dense2_weight[p * 7168 + i * 512 + n + n0]
                 d_dense2_weight = acc[i * 64 + n]
-                add = (adam_m_dense2_weight2 * f32(0.9)) + (d_dense2_weight * f32(0.1))
+                add = adam_m_dense2_weight2 * f32(0.9) + d_dense2_weight * f32(0.1)
                 adam_v_dense2_weight2 = adam_v_dense2_weight[p * 7168 + i * 512 + n + n0]
-                add2 = (adam_v_dense2_weight2 * f32(0.999)) + ((d_dense2_weight * d_dense2_weight) * f32(0.001))
+                add2 = adam_v_dense2_weight2 * f32(0.999) + d_dense2_weight * d_dense2_weight * f32(0.001)
                 dense2_weight2 = dense2_weight[p * 7168 + i * 512 + n + n0]
-                sub = dense2_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                sub = dense2_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
                 adam_m_dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, add, adam_m_dense2_weight2)
                 adam_v_dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, add2, adam_v_dense2_weight2)
                 dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, sub, dense2_weight2)
@@ -268,23 +268,23 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
             d_dense2_bias[j4 - j0] = radd(d_dense2_bias[j4 - j0], d_dense2_2)
     ok = fault[0] == i32(0)
     add5 = f32(step[0]) + f32(1.0)
-    neg = (f32(0.001) / expm1_f32((add5 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add5 * f32(-0.0010005003))) * f32(-1.0)))
+    neg = -(f32(0.001) / expm1_f32(add5 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add5 * f32(-0.0010005003)))
     for j5 in range(j0, j1):
         adam_m_dense1_bias2 = adam_m_dense1_bias[j5]
         d_dense1_bias2 = d_dense1_bias[j5 - j0]
-        add = (adam_m_dense1_bias2 * f32(0.9)) + (d_dense1_bias2 * f32(0.1))
+        add = adam_m_dense1_bias2 * f32(0.9) + d_dense1_bias2 * f32(0.1)
         adam_v_dense1_bias2 = adam_v_dense1_bias[j5]
-        add2 = (adam_v_dense1_bias2 * f32(0.999)) + ((d_dense1_bias2 * d_dense1_bias2) * f32(0.001))
+        add2 = adam_v_dense1_bias2 * f32(0.999) + d_dense1_bias2 * d_dense1_bias2 * f32(0.001)
         adam_m_dense2_bias2 = adam_m_dense2_bias[j5]
         d_dense2_bias2 = d_dense2_bias[j5 - j0]
-        add3 = (adam_m_dense2_bias2 * f32(0.9)) + (d_dense2_bias2 * f32(0.1))
+        add3 = adam_m_dense2_bias2 * f32(0.9) + d_dense2_bias2 * f32(0.1)
         adam_v_dense2_bias2 = adam_v_dense2_bias[j5]
-        add4 = (adam_v_dense2_bias2 * f32(0.999)) + ((d_dense2_bias2 * d_dense2_bias2) * f32(0.001))
+        add4 = adam_v_dense2_bias2 * f32(0.999) + d_dense2_bias2 * d_dense2_bias2 * f32(0.001)
         dense1_bias2 = dense1_bias[j5]
-        sub = dense1_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        sub = dense1_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
         dense2_bias2 = dense2_bias[j5]
-        sub2 = dense2_bias2 - ((neg * add3) / ((sqrt(add4) * rsqrt) + f32(1e-08)))
+        sub2 = dense2_bias2 - neg * add3 / (sqrt(add4) * rsqrt + f32(1e-08))
         adam_m_dense1_bias[j5] = select(ok, add, adam_m_dense1_bias2)
         adam_v_dense1_bias[j5] = select(ok, add2, adam_v_dense1_bias2)
         adam_m_dense2_bias[j5] = select(ok, add3, adam_m_dense2_bias2)
@@ -297,27 +297,25 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
                        chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
-    j0 = 0
-    j1 = j0 + 10
     d_dense3_bias = local_f32(10)
-    for j in range(j0, j1):
+    for j in range(10):
         d_dense3_bias[j] = f32(0.0)
     for r in range(64):
-        for j2 in range(j0, j1):
+        for j2 in range(10):
             d_logits2 = d_logits[r * 10 + j2]
             d_dense3_bias[j2] = radd(d_dense3_bias[j2], d_logits2)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (f32(0.001) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
-    for j3 in range(j0, j1):
+    neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
+    for j3 in range(10):
         adam_m_dense3_bias2 = adam_m_dense3_bias[j3]
         d_dense3_bias2 = d_dense3_bias[j3]
-        add = (adam_m_dense3_bias2 * f32(0.9)) + (d_dense3_bias2 * f32(0.1))
+        add = adam_m_dense3_bias2 * f32(0.9) + d_dense3_bias2 * f32(0.1)
         adam_v_dense3_bias2 = adam_v_dense3_bias[j3]
-        add2 = (adam_v_dense3_bias2 * f32(0.999)) + ((d_dense3_bias2 * d_dense3_bias2) * f32(0.001))
+        add2 = adam_v_dense3_bias2 * f32(0.999) + d_dense3_bias2 * d_dense3_bias2 * f32(0.001)
         dense3_bias2 = dense3_bias[j3]
-        sub = dense3_bias2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+        sub = dense3_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
         adam_m_dense3_bias[j3] = select(ok, add, adam_m_dense3_bias2)
         adam_v_dense3_bias[j3] = select(ok, add2, adam_v_dense3_bias2)
         dense3_bias[j3] = select(ok, sub, dense3_bias2)
@@ -335,8 +333,8 @@ def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1
     copy_f32(bp, 64, at(d_dense1, n0), 512, 64, 64)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = (f32(0.001) / expm1_f32((add3 * f32(-0.105360515)))) * f32(-1.0)
-    rsqrt = rsqrt_f32((expm1_f32((add3 * f32(-0.0010005003))) * f32(-1.0)))
+    neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for p in range(g * 56, min(g * 56 + 56, 56)):
         rows = min(14, 784 - p * 14)
         for s in range(0, 64, 32):
@@ -345,11 +343,11 @@ def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1
             for n in range(64):
                 adam_m_dense1_weight2 = adam_m_dense1_weight[p * 7168 + i * 512 + n + n0]
                 d_dense1_weight = acc[i * 64 + n]
-                add = (adam_m_dense1_weight2 * f32(0.9)) + (d_dense1_weight * f32(0.1))
+                add = adam_m_dense1_weight2 * f32(0.9) + d_dense1_weight * f32(0.1)
                 adam_v_dense1_weight2 = adam_v_dense1_weight[p * 7168 + i * 512 + n + n0]
-                add2 = (adam_v_dense1_weight2 * f32(0.999)) + ((d_dense1_weight * d_dense1_weight) * f32(0.001))
+                add2 = adam_v_dense1_weight2 * f32(0.999) + d_dense1_weight * d_dense1_weight * f32(0.001)
                 dense1_weight2 = dense1_weight[p * 7168 + i * 512 + n + n0]
-                sub = dense1_weight2 - ((neg * add) / ((sqrt(add2) * rsqrt) + f32(1e-08)))
+                sub = dense1_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
                 adam_m_dense1_weight[p * 7168 + i * 512 + n + n0] = select(ok, add, adam_m_dense1_weight2)
                 adam_v_dense1_weight[p * 7168 + i * 512 + n + n0] = select(ok, add2, adam_v_dense1_weight2)
                 dense1_weight[p * 7168 + i * 512 + n + n0] = select(ok, sub, dense1_weight2)
@@ -387,7 +385,7 @@ def fused_matmul_6(dense1_weight, dense1_bias, relu1, packed, chunk):
         for i in range(rows):
             for n in range(64):
                 dense1 = acc[i * 64 + n] + dense1_bias[n + n0]
-                relu1[p * 7168 + i * 512 + n + n0] = select((dense1 <= f32(0.0)), f32(0.0), dense1)
+                relu1[p * 7168 + i * 512 + n + n0] = select(dense1 <= f32(0.0), f32(0.0), dense1)
 
 
 def fused_matmul_7(dense2_weight, dense2_bias, relu2, packed, chunk):
@@ -406,27 +404,28 @@ def fused_matmul_7(dense2_weight, dense2_bias, relu2, packed, chunk):
         for i in range(rows):
             for n in range(64):
                 dense2 = acc[i * 64 + n] + dense2_bias[n + n0]
-                relu2[p * 7168 + i * 512 + n + n0] = select((dense2 <= f32(0.0)), f32(0.0), dense2)
+                relu2[p * 7168 + i * 512 + n + n0] = select(dense2 <= f32(0.0), f32(0.0), dense2)
 
 
 def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
     """logsumexp maximum minimum eq cast mul sum sub
     models/mlp.py:14"""
     for i in range(64):
-        log_total = f32(-1e999)
+        log_total = f32(-inf)
         log_total_s1 = f32(0.0)
         for r0 in range(10):
             logits2 = logits[i * 10 + r0]
             top = maximum(log_total, logits2)
-            safe = select((abs(top) < f32(1e999)), top, f32(0.0))
-            log_total_s1_new = (log_total_s1 * exp_f32((log_total - safe))) + exp_f32((logits2 - safe))
+            safe = select(abs(top) < f32(inf), top, f32(0.0))
+            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits2 - safe)
             log_total = top
             log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select((abs(log_total) < f32(1e999)), log_total, f32(0.0))
+        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
         chosen = f32(0.0)
         minimum2 = min(max(label[i], i32(0)), i32(9))
         for r0_2 in range(10):
-            chosen = radd(chosen, (logits[i * 10 + r0_2] * f32((minimum2 == i32(r0_2)))))
+            mul = logits[i * 10 + r0_2] * f32(minimum2 == i32(r0_2))
+            chosen = radd(chosen, mul)
         out[i] = log_total2 - chosen
 
 
