@@ -1,8 +1,8 @@
-"""What a loop must keep for its derivative: a minimum cut between its steps and what reads them.
+"""What a loop or branch must keep for its derivative: a minimum cut between it and what reads it.
 
-What the backward body reads of the forward one is either stacked, or computed again from something
+What the backward body reads of the forward one is either kept, or computed again from something
 that is. The cut finds the fewest bytes; only cheap operators may be computed again, and what lies
-in memory anyway (the sequences, results that are stacked already) costs nothing.
+in memory anyway (sequences, operands of a branch, results that are there already) costs nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import networkx
 
-from dlc.graph import Kind, Node, toposort
+from dlc.graph import Graph, Kind, Node, toposort
 from dlc.ops.control import Loop, reached_from
 from dlc.ops.cost import CHEAP
 from dlc.ops.gradient_rules import BARRIER
@@ -26,17 +26,30 @@ def kept_values(loop: Loop, read: Sequence[Node], stacked: Sequence[Node]) -> li
     """
     elements = {x for x, _ in loop.sequences}
     inside = reached_from([*read, *stacked], [*(x for x, _ in loop.carries), *elements])
+    return _cut(inside, elements, elements | set(loop.ys), read, stacked)
+
+
+def kept_of_branch(branch: Graph, read: Sequence[Node]) -> list[Node]:
+    """The values of a branch to keep, so that all of `read` can be had from them and operands."""
+    operands = set(branch.inputs)
+    inside = reached_from(read, branch.inputs)
+    return _cut(inside, operands, operands | set(branch.outputs), read, ())
+
+
+def _cut(inside: set[Node], sources: set[Node], free: set[Node], read: Sequence[Node],
+         stacked: Sequence[Node]) -> list[Node]:
+    """The cheapest values `inside`, none of `sources`, that what is read follows from."""
     wanted = [v for v in dict.fromkeys((*read, *stacked)) if v in inside]
     if not wanted:
         return []
     order = [v for v in toposort(wanted) if v in inside and isinstance(v.type, Type)]
-    flow, number = _network(order, elements, elements | set(loop.ys))
+    flow, number = _network(order, sources, free)
     for value in wanted:
         flow.add_edge(("out", number[value]), "end")
     for value in stacked:
         flow.add_edge("start", ("in", number[value]))
     _, (_, end_side) = networkx.minimum_cut(flow, "start", "end")
-    return [v for v in order if v not in elements and ("out", number[v]) in end_side
+    return [v for v in order if v not in sources and ("out", number[v]) in end_side
             and ("in", number[v]) not in end_side]
 
 

@@ -8,6 +8,7 @@ over the steps: contractions after the loop where that is possible, else carried
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from dlc.graph import Given, Graph, Node, make, substitute, toposort
@@ -24,10 +25,13 @@ from dlc.ops.control import (
     reached_from,
     results,
 )
-from dlc.ops.control_residuals import kept_values, read_by
+from dlc.ops.control_residuals import kept_of_branch, kept_values, read_by
 from dlc.ops.control_sums import factors, summed
 from dlc.ops.convert import cast
 from dlc.types import accumulator
+
+# Whether reverse mode is in the step of a loop: what a branch keeps there is stacked.
+_in_a_loop: ContextVar[bool] = ContextVar("in_a_loop", default=False)
 
 
 @dataclass
@@ -92,7 +96,12 @@ def _step_backwards(loop: Loop, given: Given) -> _Backward:
         have = cotangents.get(value)
         cotangents[value] = g if have is None else elementwise.add(have, g)
     others = [x for x in wanted if all(x is not c for c, _ in loop.carries)]
-    pulled = dict(zip([*moving, *others], reverse(cotangents, [*moving, *others]), strict=True))
+    inside = _in_a_loop.set(True)
+    try:
+        gradients = reverse(cotangents, [*moving, *others])
+    finally:
+        _in_a_loop.reset(inside)
+    pulled = dict(zip([*moving, *others], gradients, strict=True))
     touched = reached_from(list(pulled.values()), [*carried.values(), *arriving.values()])
     return _Backward(loop, carried, arriving,
                      {x: g for x, g in pulled.items() if x in carried or g in touched})
@@ -201,25 +210,106 @@ def _run_backwards(step: _Backward, given: Given, kept: Sequence[Node],
 
 
 def pull_cond(node: Node, given: Given) -> list[Node | None]:
-    """The cotangents of a branch's operands; the branch that ran is computed again."""
+    """The cotangents of a branch's operands, from what the branch that ran has kept.
+
+    Both branches give what either keeps, the other one zeros. In the step of a loop they keep
+    nothing, and the branch is computed again: what is kept there is stacked for all steps.
+    """
     operands = node.args[1:]
     at = [i - 1 for i in sorted(given.wanted)
           if i > 0 and node.args[i].dtype.is_float]
     if not at:
         return [None] * len(node.args)
-    branches = [_pulled_branch(node.attrs[key], at, given) for key in ("then", "otherwise")]
-    pulled = make(COND, (node.args[0], *operands, *given.values()), then=branches[0],
-                  otherwise=branches[1])
+    sides = [_BranchBackward.of(node.attrs[key], at, given) for key in BRANCHES]
+    slots = _slots(sides)
+    forward = _keeping_branches(node, sides, slots)
+    graphs = [side.graph(list(slots.values()), number) for number, side in enumerate(sides)]
+    pulled = make(COND, (node.args[0], *operands, *forward, *given.values()), then=graphs[0],
+                  otherwise=graphs[1])
     found = dict(zip((i + 1 for i in at), results(pulled), strict=True))
     return [found.get(i) for i in range(len(node.args))]
 
 
-def _pulled_branch(branch: Graph, at: Sequence[int], given: Given) -> Graph:
-    fresh = Fresh(branch.inputs)
-    gs = {i: fresh.input("dy", str(i), branch.outputs[i].type) for i in given}
-    cotangents: dict[Node, Node] = {}
-    for i, g in gs.items():
-        have = cotangents.get(branch.outputs[i])
-        cotangents[branch.outputs[i]] = g if have is None else elementwise.add(have, g)
-    pulled = reverse(cotangents, [branch.inputs[i] for i in at])
-    return Graph(f"{branch.name}_backward", (*branch.inputs, *gs.values()), tuple(pulled))
+BRANCHES = ("then", "otherwise")
+# What each branch keeps in a place that both share, None where only the other one does.
+_Slot = tuple[Node | None, Node | None]
+
+
+@dataclass(frozen=True)
+class _BranchBackward:
+    """Reverse mode of one branch: its cotangents, and what it keeps for them."""
+
+    branch: Graph
+    arriving: tuple[Node, ...]
+    pulled: tuple[Node, ...]
+    kept: tuple[Node, ...]
+
+    @staticmethod
+    def of(branch: Graph, at: Sequence[int], given: Given) -> _BranchBackward:
+        fresh = Fresh(branch.inputs)
+        gs = {i: fresh.input("dy", str(i), branch.outputs[i].type) for i in given}
+        cotangents: dict[Node, Node] = {}
+        for i, g in gs.items():
+            have = cotangents.get(branch.outputs[i])
+            cotangents[branch.outputs[i]] = g if have is None else elementwise.add(have, g)
+        pulled = reverse(cotangents, [branch.inputs[i] for i in at])
+        kept = [] if _in_a_loop.get() else kept_of_branch(
+            branch, read_by(pulled, list(gs.values())))
+        return _BranchBackward(branch, tuple(gs.values()), tuple(pulled), tuple(kept))
+
+    def graph(self, slots: Sequence[_Slot], number: int) -> Graph:
+        """The branch backwards, over the operands, the slots and the cotangents."""
+        fresh = Fresh([*self.branch.inputs, *self.arriving])
+        values = [_held(slot) for slot in slots]
+        held = [fresh.input("kept", v.name or v.op.name, v.type) for v in values]
+        mine = {slot[number]: x for slot, x in zip(slots, held, strict=True)
+                if slot[number] is not None}
+        outputs = substitute(self.pulled, {v: x for v, x in mine.items() if v is not None})
+        return Graph(f"{self.branch.name}_backward",
+                     (*self.branch.inputs, *held, *self.arriving), tuple(outputs))
+
+
+def _slots(sides: Sequence[_BranchBackward]) -> dict[int, _Slot]:
+    """What the branches keep, by the number of the result: results that are there already, then
+    more of them, in which values of one type share a place."""
+    count = len(sides[0].branch.outputs)
+    there: dict[int, list[Node | None]] = {}
+    left: list[list[Node]] = [[], []]
+    for number, side in enumerate(sides):
+        for value in side.kept:
+            at = next((i for i, o in enumerate(side.branch.outputs) if o is value), None)
+            if at is None:
+                left[number].append(value)
+            else:
+                there.setdefault(at, [None, None])[number] = value
+    slots: dict[int, _Slot] = {at: (pair[0], pair[1]) for at, pair in sorted(there.items())}
+    for value in left[0]:
+        other = next((v for v in left[1] if v.dtype is value.dtype and tuple(v.shape) == tuple(
+            value.shape)), None)
+        left[1] = [v for v in left[1] if v is not other]
+        slots[max([count - 1, *slots]) + 1] = value, other
+    for value in left[1]:
+        slots[max([count - 1, *slots]) + 1] = None, value
+    return slots
+
+
+def _held(slot: _Slot) -> Node:
+    """One of the values that a slot is for."""
+    value = slot[0] if slot[0] is not None else slot[1]
+    assert value is not None
+    return value
+
+
+def _keeping_branches(node: Node, sides: Sequence[_BranchBackward],
+                      slots: Mapping[int, _Slot]) -> list[Node]:
+    """What the slots hold, as results of the same branches with more of them."""
+    wider, count = {}, len(sides[0].branch.outputs)
+    for number, (key, side) in enumerate(zip(BRANCHES, sides, strict=True)):
+        more = [leaf.constant(0, _held(slot).type.with_(layout=None))
+                if (value := slot[number]) is None else value
+                for at, slot in slots.items() if at >= count]
+        wider[key] = side.branch.with_outputs((*side.branch.outputs, *more))
+    if max(slots, default=0) >= count:
+        node = make(COND, node.args, node.name, **wider)
+    found = results(node)
+    return [found[at] for at in slots]
