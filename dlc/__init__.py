@@ -1,5 +1,8 @@
 """dlc: a declarative deep-learning graph compiler. The public names, and the lazy facade."""
 
+import dlc.interrupt  # noqa: F401  first: it answers Ctrl-C while the rest is imported
+
+# isort: split
 from dlc import augment, init, linalg, nn, onnx, optim, random
 from dlc.branch import cond, while_loop
 from dlc.compiler import Compiled, Loaded, compile

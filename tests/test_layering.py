@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(path for f in ("dlc", "runtime", "models") for path in (ROOT / f).rglob("*.py"))
 
-BASE = {"types", "errors", "env"}
+BASE = {"types", "errors", "env", "interrupt"}
 READERS = {"text", "verify", "evaluate", "rewrite"}
 GRAPHS = BASE | {"graph", "ops"}
 # What a network is written in. It stands on the graph, and no pass or backend knows of it.

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from dlc import env
+from dlc import env, interrupt
 from dlc.cli.arguments import UsageError, parse
 
 # Mistakes of the user, told in one message. Their modules are looked up, never loaded for it.
@@ -19,7 +19,7 @@ USER_ERRORS = (
     ("dlc.runtime.workers", "CompileError"), ("dlc.runtime.training", "TrainingFault"),
     ("dlc.runtime.bench.systems", "BenchError"),
 )
-USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+USER_ERROR, BROKEN_PIPE = 2, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        interrupt.as_usual()
         env.check()
         debug = env.number("DLC_DEBUG")
         status = run(given, debug)
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except env.EnvError as error:
         return complain(error)
+    except KeyboardInterrupt:
+        print(interrupt.MESSAGE, file=sys.stderr)
+        return interrupt.STATUS
     return status
 
 
@@ -49,9 +53,6 @@ def run(given: list[str], debug: int) -> int:
         options = parse(given)
         module = import_module(f"dlc.cli.{options.module}")
         return int(getattr(module, options.function)(options))
-    except KeyboardInterrupt:
-        print("dlc: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except user_errors() as error:
         if debug:
             raise
