@@ -13,7 +13,7 @@ from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.call import CONVERTERS, Call, Converter, Results, array, chosen, converts, own
 from dlc.onnx.proto import dtype_of
-from dlc.types import DType, bool_, f32
+from dlc.types import DType, bool_, f32, u8
 
 # ONNX's operator -> dlc's function of the same meaning
 SAME = {
@@ -170,7 +170,10 @@ def cast(call: Call) -> Results:
 
 @converts("BitCast")
 def bit_cast(call: Call) -> Results:
-    return dlc.bitcast(call.x(), dtype_of(call.integer("to"), "to"))
+    x, kind = call.x(), dtype_of(call.integer("to"), "to")
+    if x.dtype is bool_ and kind is u8:
+        return dlc.cast(x, u8)
+    return dlc.bitcast(x, kind)
 
 
 @converts("CastLike")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 FAMILIES = ("elementwise", "reduce", "shape", "gather", "contract", "pool", "normalize", "control",
-            "constant", "resize", "sample",
-            "recurrent", "signal", "training")
+            "constant", "resize", "sample", "recurrent", "signal", "training", "quantize", "ngrams")
 
 
 def load() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 import dlc
 from dlc.cli.source import bundled_models, load_task
 from tests.conformance import cut
-from tests.conformance.onnx_cases import bundled, cases, difference, listed
+from tests.conformance.onnx_cases import Case, bundled, cases, difference, listed, other_cases
 from tests.onnx.test_export import batch_of
 
 pytestmark = pytest.mark.conformance
@@ -20,13 +20,24 @@ LEAST = 1200  # of 1,371 must pass
 BUNDLE, BUNDLES = 60, 3  # models in a program; programs in the cut of the day
 PARTS = 8
 TAKEN = [c for c in cases() if not c.excluded]
+OTHERS = [c for c in other_cases() if not c.excluded]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nodes_evaluated(part: int, tally: Callable[[str], cut.Tally]) -> None:
     """Every case through dlc.evaluate: dtype and shape exact, rtol 1e-3, atol 1e-7."""
-    count, wrong = tally("ONNX nodes, evaluated"), []
-    for case in cases()[part::PARTS]:
+    evaluated(cases()[part::PARTS], tally("ONNX nodes, evaluated"))
+
+
+def test_nodes_of_other_dtypes_evaluated(tally: Callable[[str], cut.Tally]) -> None:
+    """f64, u8 and u32 likewise, quantized operators among them; f16 and bf16 within two of their
+    last places."""
+    evaluated(other_cases(), tally("ONNX nodes of other dtypes, evaluated"))
+
+
+def evaluated(chosen: Sequence[Case], count: cut.Tally) -> None:
+    wrong = []
+    for case in chosen:
         if case.excluded:
             count.leave_out(case.excluded)
             continue
@@ -50,17 +61,29 @@ def test_enough_nodes_are_taken() -> None:
     assert len(TAKEN) >= LEAST
 
 
-def groups() -> list[list[str]]:
+def groups(draw: str, taken: Sequence[Case]) -> list[list[str]]:
     """The names of cases that share a program: all of them, or the cut of the day."""
-    names = cut.chosen("onnx", [c.name for c in TAKEN], BUNDLE * BUNDLES)
+    names = cut.chosen(draw, [c.name for c in taken], BUNDLE * BUNDLES)
     return [names[i::max(1, len(names) // BUNDLE)] for i in range(max(1, len(names) // BUNDLE))]
 
 
-@pytest.mark.parametrize("names", groups(), ids=lambda names: f"{names[0]}-and-{len(names) - 1}")
+def named(names: list[str]) -> str:
+    return f"{names[0]}-and-{len(names) - 1}"
+
+
+@pytest.mark.parametrize("names", groups("onnx", TAKEN), ids=named)
 def test_nodes_compiled(names: list[str], tally: Callable[[str], cut.Tally]) -> None:
     """The same through passes and kernels, many models in one program."""
-    count = tally("ONNX nodes, compiled")
-    chosen = [c for c in TAKEN if c.name in names]
+    compiled([c for c in TAKEN if c.name in names], tally("ONNX nodes, compiled"))
+
+
+@pytest.mark.parametrize("names", groups("onnx dtypes", OTHERS), ids=named)
+def test_nodes_of_other_dtypes_compiled(names: list[str],
+                                        tally: Callable[[str], cut.Tally]) -> None:
+    compiled([c for c in OTHERS if c.name in names], tally("ONNX nodes of other dtypes, compiled"))
+
+
+def compiled(chosen: Sequence[Case], count: cut.Tally) -> None:
     models = [c.model(c.sets[0][0]) for c in chosen]
     arrays = [c.sets[0][0][n] for c, m in zip(chosen, models, strict=True) for n in m.inputs]
     with dlc.compile(bundled(models)).load(threads=1) as program:
