@@ -73,7 +73,12 @@ def _below(high: float, kind: DType) -> float:
 
 def normal(shape: Shape | None = (), mean: Any = 0.0, std: Any = 1.0, name: str = "",
            dtype: DType = f32) -> Node:
-    """Floats of `shape`, normal with the given mean and standard deviation."""
+    """Floats of `shape`, normal with the given mean and standard deviation.
+
+    Raises DlcError for a number below 0 as the deviation.
+    """
+    if isinstance(std, (int, float)) and not std >= 0:
+        raise DlcError(f"normal: std={std}", here(), "a standard deviation is 0 or more")
     dims, kind = drawn_shape("normal", shape, mean, std), float_kind("normal", dtype)
     site = new_site(name)
     return _located(normal_at(seed(), step(), dims, site), kind, mean, std)

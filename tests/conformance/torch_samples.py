@@ -15,6 +15,8 @@ import torch
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils import _pytree as pytree
 
+from tests.conformance.torch_unique import UNIQUE
+
 torch.set_num_threads(1)  # the samples are small: threads cost more than they give
 SEED = 20260  # of torch's generators, before every operator's samples
 KEEP_OF_MANY = 150  # an operator with more samples is thinned to this many, by SEED
@@ -128,7 +130,8 @@ def evaluated(op: Any, name: str, number: int, sample: Any, rng: np.random.Gener
 
 def results_of(op: Any, call: Callable[..., Any], tensors: list[Any]) -> list[Any]:
     """What the operator gives for `tensors`, as a flat list."""
-    return [r for r in pytree.tree_leaves(call(op.op, tensors)) if r is not None]
+    name = f"{op.name}/{op.variant_test_name}".rstrip("/")
+    return [r for r in pytree.tree_leaves(call(UNIQUE.get(name, op.op), tensors)) if r is not None]
 
 
 def pulled(results: list[Any], tensors: list[Any], graded: tuple[int, ...],

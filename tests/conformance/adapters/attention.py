@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dlc
 from dlc import nn
 from dlc.graph import Node
 from tests.conformance.adapters.layers import applied
@@ -18,6 +19,38 @@ def attention(q: Node, k: Node, v: Node, attn_mask: Any = None, dropout_p: float
     if dropout_p > 0:
         raise Excluded(NOISY)
     return nn.scaled_dot_product_attention(q, k, v, attn_mask, is_causal, scale)
+
+
+def projections(weight: Any, bias: Any, units: int) -> list[tuple[Node, Any]]:
+    """The three projections that stand in one matrix [3 units, units]."""
+    cut = [slice(i * units, (i + 1) * units) for i in range(3)]
+    return [(weight[c], None if bias is None else bias[c]) for c in cut]
+
+
+@covers("nn.functional.multi_head_attention_forward")
+def multi_head_attention(
+        query: Node, key: Node, value: Node, units: int, heads: int, weight: Any, bias: Any,
+        bias_k: Any, bias_v: Any, add_zero_attn: bool, dropout_p: float, out_weight: Node,
+        out_bias: Any, training: bool = True, key_padding_mask: Any = None,
+        need_weights: bool = True, attn_mask: Any = None, **more: Any) -> list[Node]:
+    """[time, batch, units] as torch has them: projections, heads, softmax, and its mean weights."""
+    parts = []
+    for x, (w, b) in zip((query, key, value), projections(weight, bias, units), strict=True):
+        parts.append(x @ w.T if b is None else x @ w.T + b)
+    batch = int(query.shape[1])
+    for i, extra in ((1, bias_k), (2, bias_v)):
+        if extra is not None:
+            row = dlc.broadcast_to(extra.reshape((1, 1, units)), (1, batch, units))
+            parts[i] = dlc.concat([parts[i], row], 0)
+    q, k, v = (dlc.transpose(p.reshape((p.shape[0], batch, heads, units // heads)), (1, 2, 0, 3))
+               for p in parts)
+    scores = q @ dlc.swapaxes(k, -1, -2) / (units // heads) ** 0.5
+    if attn_mask is not None:
+        grown = int(k.shape[2]) - int(attn_mask.shape[-1])
+        scores = scores + dlc.pad(attn_mask, (0, 0), (0, grown))
+    weights = dlc.nn.softmax(scores, -1)
+    y = dlc.transpose(weights @ v, (2, 0, 1, 3)).reshape(query.shape) @ out_weight.T + out_bias
+    return [y, dlc.mean(weights, 1)]
 
 
 OTHER_BAGS = "bags of several lengths, padding_idx, max_norm, scale_grad_by_freq"

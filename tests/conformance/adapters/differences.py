@@ -31,13 +31,3 @@ DIFFERENCES = {case: reason for reason, listed in {
     "'same' with a stride gives size / stride, as in JAX": "nn.functional.conv3d-9",
     "a table may have any rank": "nn.functional.embedding-1",
 }.items() for case in listed.split()}
-
-# Names of training_operators.txt without an adapter, by reason.
-LEFT_OUT = {name: reason for reason, listed in {
-    "two libraries draw two arrays; dlc's are held to their distributions": """
-        bernoulli normal rand_like randn_like uniform""",
-    "not unique: vectors up to a sign, solutions of singular systems. dlc.linalg is held to the "
-    "products that its results must give": "linalg.eigh linalg.svd linalg.lstsq",
-    "one call of 24 arguments: test_attention.py compares nn's layer with torch.nn's":
-        "nn.functional.multi_head_attention_forward",
-}.items() for name in listed.split()}
