@@ -172,7 +172,9 @@ def allocate(program: Program) -> mmap.mmap:
     try:
         memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, OverflowError) as error:
-        raise MemoryError(f"{program.name} takes an arena of {size} bytes: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise MemoryError(f"{program.name} takes {size / 2**30:,.1f} GiB ({size:,} bytes) of "
+                          f"memory: {why}; a smaller batch takes less") from None
     if size >= HUGE_PAGE_FROM and hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)

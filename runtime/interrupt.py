@@ -8,13 +8,14 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """While entered, remembers the first SIGINT or SIGTERM in `signal` instead of raising.
+    """While entered, remembers the first SIGINT, SIGTERM or SIGHUP in `signal` instead of raising.
 
-    A second one ends the process by that signal, at once. In a thread that is not the main one,
+    A second one ends the process by that signal, at once. What is ignored (`nohup`, a job in the
+    background of a script) stays ignored. In a thread that is not the main one,
     where Python sets no handlers, it leaves the signals alone.
     """
 
@@ -24,7 +25,8 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._handle) for s in SIGNALS}
+            self._before = {s: signal.signal(s, self._handle) for s in SIGNALS
+                            if signal.getsignal(s) is not signal.SIG_IGN}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,

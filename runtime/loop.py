@@ -92,8 +92,12 @@ class Trainer:
                 self.run_epoch()
                 self.end_epoch()
         except Stopped:
+            self.save()  # first: the terminal may be gone
             self.note(f"stopped at step {self.position.step} (epoch {self.position.epoch + 1}); "
                       f"resume with: {self.config.resume_hint}")
+        except OSError:
+            self.save()  # whoever was shown the run is gone
+            raise
         self.train_s = time.monotonic() - started
         self.save()
         return self.result()

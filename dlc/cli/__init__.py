@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from dlc import env, interrupt
+from dlc.cli import streams
 from dlc.cli.arguments import UsageError, parse
 
 # Mistakes of the user, told in one message. Their modules are looked up, never loaded for it.
@@ -31,19 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         interrupt.as_usual()
+        streams.prepare()
         env.check()
         debug = env.number("DLC_DEBUG")
         status = run(given, debug)
         sys.stdout.flush()
     except BrokenPipeError:
-        # whoever read our output has enough; the interpreter must not complain at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.abandon_output()  # whoever read our output has enough
         return BROKEN_PIPE
     except env.EnvError as error:
         return complain(error)
     except KeyboardInterrupt:
-        print(interrupt.MESSAGE, file=sys.stderr)
+        with suppress(OSError):
+            print(interrupt.MESSAGE, file=sys.stderr)
         return interrupt.STATUS
+    except OSError as error:  # a full disk behind `>`, a terminal that is gone
+        streams.abandon_output()
+        return complain(UsageError(streams.reason(error)))
     return status
 
 
@@ -57,6 +62,12 @@ def run(given: list[str], debug: int) -> int:
         if debug:
             raise
         return complain(error)
+    except (OSError, MemoryError) as error:
+        if debug or isinstance(error, BrokenPipeError):
+            raise
+        sys.stdout.flush()  # when it is the output that fails, `main` tells it
+        told = streams.reason(error) if isinstance(error, OSError) else str(error)
+        return complain(UsageError(told or "not enough memory"))
 
 
 def user_errors() -> tuple[type[Exception], ...]:
@@ -67,5 +78,6 @@ def user_errors() -> tuple[type[Exception], ...]:
 
 def complain(error: Exception) -> int:
     """Tell what was wrong; the exit status."""
-    print(f"dlc: {error}", file=sys.stderr)
+    with suppress(OSError):  # nobody is there to be told
+        print(f"dlc: {error}", file=sys.stderr)
     return UsageError.status if isinstance(error, UsageError) else USER_ERROR

@@ -30,8 +30,10 @@ def load_task(file: str) -> Task:
 
     Raises DlcError: no such file or model, a file that does not run (told at its line), no task.
     """
+    if not file:
+        raise DlcError("FILE is empty", None, f"bundled are {', '.join(bundled_models())}")
     path, name = split_name(file)
-    if path.suffix == ".py" or os.sep in file or path.exists():
+    if path.suffix == ".py" or os.sep in file or os.path.lexists(path):
         return pick_task(path, run_file(path), name)
     if file not in bundled_models():
         raise DlcError(f"there is no file and no bundled model {file!r}"
@@ -52,11 +54,13 @@ def split_name(file: str) -> tuple[Path, str]:
 
 def run_file(path: Path) -> types.ModuleType:
     """The module that running `path` makes. Raises DlcError at the line that fails."""
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise DlcError(f"there is no file {str(path)!r}{nearest(path.name, beside)}")
     if not path.is_file():
-        raise DlcError(f"{path} is a folder, not a Python file", None,
+        what = "a folder" if path.is_dir() else (
+            "a link that leads nowhere" if path.is_symlink() else "no regular file")
+        raise DlcError(f"{path} is {what}, not a Python file", None,
                        f"bundled models are {', '.join(bundled_models())}")
     place = str(path.resolve())
     try:

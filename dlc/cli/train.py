@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
+import os
 import shlex
 import sys
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -47,31 +50,33 @@ def run(options: argparse.Namespace) -> int:
     """Train, write checkpoints and report.html, tell the result; 128 + signal when stopped."""
     from dlc.cli.warm import Warm
 
+    check_target(options.target)
     warm = Warm(options)
     warm.start_workers()
     # with --json standard output is the object alone
-    session = prepare(options, sys.stderr if options.json else sys.stdout)
-    warm.remember(session.compiled.program)
-    folder = Path(options.out or f"runs/{session.task.name}")
-    check_folder(folder)
-    say(session.out, opening(session))
-    config = configure(session)
-    result = train(session, config, folder)
-    report = write_report(session, config, result, folder)
+    task = changed_task(load_task(options.file), options)
+    folder = Path(options.out or f"runs/{task.name}")
+    with alone_in(folder):
+        session = prepare(task, options, sys.stderr if options.json else sys.stdout)
+        warm.remember(session.compiled.program)
+        say(session.out, opening(session))
+        config = configure(session)
+        result = train(session, config, folder)
+        report = write_report(session, config, result, folder)
     say(session.out, closing(result, report))
     if options.json:
         print(json.dumps(result.to_json()))
+    if result.history and result.checkpoint is None:
+        raise UsageError(f"--out {folder}: what was trained could not be written")
     return 128 + result.interrupted if result.interrupted else 0
 
 
-def prepare(options: argparse.Namespace, out: TextIO) -> Session:
-    """Load the task and its data, compile, and load the program."""
+def prepare(task: Task, options: argparse.Namespace, out: TextIO) -> Session:
+    """Load the task's data, compile, and load the program."""
     from dlc.compiler import compile as compile_task
     from dlc.runtime.cpu import CpuProgram
     from dlc.runtime.data import load_dataset
 
-    check_target(options.target)
-    task = changed_task(load_task(options.file), options)
     if task.data == "":
         raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
     dataset = load_dataset(task.data)
@@ -90,10 +95,15 @@ def changed_task(task: Task, options: argparse.Namespace) -> Task:
         key, equals, value = setting.partition("=")
         if not equals or not key:
             raise UsageError(f"--set {setting} does not fit; it takes KEY=VALUE, e.g. lr=0.01")
+        if settings.get(key, value) != value:
+            raise UsageError(f"--set {setting}: {key} is {settings[key]} already")
         settings[key] = value
     for key in ("epochs", "batch"):
-        if getattr(options, key) is not None:
-            settings[key] = getattr(options, key)
+        number = getattr(options, key)
+        if number is not None and settings.get(key, str(number)) != str(number):
+            raise UsageError(f"--{key} {number}: --set says {key}={settings[key]}")
+        if number is not None:
+            settings[key] = number
     return task.with_options(**settings) if settings else task
 
 
@@ -112,13 +122,32 @@ def stream_samples(stream: Any) -> int:
     return len(source) if hasattr(source, "__len__") else 0
 
 
-def check_folder(folder: Path) -> None:
-    """Raise UsageError unless `folder` is one that can be written, or can be made."""
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold `folder`, made where it is not there, for this run alone.
+
+    Raises UsageError when it cannot be written, or another run is writing into it. The lock is the
+    folder's own and ends with the process, however that ends.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
         why = "is a file, not a folder" if folder.is_file() else error.strerror
         raise UsageError(f"--out {folder}: {why}") from None
+    try:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise UsageError(f"--out {folder}: not writable")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"--out {folder}: another run is writing there; give this one a "
+                             "folder of its own") from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(handle)
 
 
 def configure(session: Session) -> TrainConfig:
