@@ -159,6 +159,17 @@ def _check_parts(word: str, function: Callable[..., Any], text: FunctionText,
         place = text.place(text.failing()[0])
         raise DlcError(f"custom operator {word}: an elementwise function may neither index nor "
                        "raise", place, "leave out elementwise=True: it then takes arrays")
+    given = text.returns()
+    if elementwise and not given:
+        raise DlcError(f"custom operator {word}: its function returns nothing", loc,
+                       "an elementwise function returns the result's element")
+    if given and not elementwise:
+        last = (text.parameters or ["out"])[-1]
+        raise DlcError(
+            f"custom operator {word}: its function returns a value, but a function of arrays fills "
+            "its results", given[0], "its last parameters are the results, e.g. "
+            f"{last if len(text.parameters) > 1 else 'out'}[i] = ...; with elementwise=True it "
+            "takes and returns numbers")
 
 
 def _check_counts(made: CustomOperator, samples: Sequence[Sample]) -> None:

@@ -61,6 +61,15 @@ class FunctionText:
                  if isinstance(node, (ast.Subscript, ast.Raise))}
         return [len(self.places) + 1 - line for line in sorted(found)]
 
+    def returns(self) -> list[Loc | None]:
+        """The user's lines on which the function itself, and none that it calls, gives a value."""
+        own = next(node for node in ast.parse(self.text).body
+                   if isinstance(node, ast.FunctionDef) and node.name == self.name)
+        given = [node.lineno for node in ast.walk(own)
+                 if isinstance(node, ast.Return) and node.value is not None
+                 and not (isinstance(node.value, ast.Constant) and node.value.value is None)]
+        return [self.places[line - 1] for line in sorted(given)]
+
 
 def function_text(operator: str, function: Callable[..., Any]) -> FunctionText:
     """`function` and what it needs, as text for `operator`'s kernels.
