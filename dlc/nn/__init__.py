@@ -48,7 +48,7 @@ from dlc.nn.functions import (
     tanh,
 )
 from dlc.nn.layer import Layer, chain, layer
-from dlc.nn.layers import bilinear, dense, embedding, embedding_bag, maxout, prelu
+from dlc.nn.layers import bilinear, dense, maxout, prelu
 from dlc.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -107,6 +107,7 @@ from dlc.nn.pooling import (
 )
 from dlc.nn.recurrent import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell
 from dlc.nn.resizing import resize, upsample
+from dlc.nn.tables import embedding, embedding_bag
 from dlc.ops.rearrange import pixel_shuffle, pixel_unshuffle
 
 __all__ = [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from dlc.control_body import check_arguments
 from dlc.errors import DlcError, Loc, here, is_user_file
 from dlc.graph import Node, current_build, describe
 from dlc.ops.convert import as_node
@@ -34,9 +35,10 @@ class Layer:
     name: str = ""
     loc: Loc | None = None
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **more: Any) -> Any:
         scope = current_scope(f"applying {self}")
-        return apply_layer(scope, self, args, lambda: scope.part(self, self.kind, self.name))
+        return apply_layer(scope, self, args, lambda: scope.part(self, self.kind, self.name),
+                           more=more)
 
     def __str__(self) -> str:
         return self.text or f"{self.kind}()"
@@ -72,12 +74,18 @@ def _at(where: Loc | None, users: bool) -> Iterator[None]:
 
 
 def apply_layer(scope: Scope, element: Any, args: tuple[Any, ...],
-                part: Callable[[], str], where: Loc | None = None, hint: str = "") -> Any:
+                part: Callable[[], str], where: Loc | None = None, hint: str = "",
+                more: Mapping[str, Any] | None = None) -> Any:
     """`element` (a Layer or a plain function) on `args`, under its own path and line.
 
-    `hint` names its result in print; without one its path does.
+    `hint` names its result in print; without one its path does. `more` are arrays given by name.
     """
     function = element.apply if isinstance(element, Layer) else element
+    named = {name: as_node(value) for name, value in (more or {}).items()}
+    if named:
+        shown = "".join(f", {name}=" for name in named)
+        check_arguments(str(element), function, f"({len(args)} arguments{shown})", len(args),
+                        named)
     placed = scope.placed.get(id(element))
     if placed is None:
         placed = Placed(element, _path(scope, element, part))
@@ -88,7 +96,7 @@ def apply_layer(scope: Scope, element: Any, args: tuple[Any, ...],
     nodes = tuple(as_node(a) for a in args)
     with scope.inside(placed), _at(place, users):
         try:
-            result = function(*nodes)
+            result = function(*nodes, **named)
         except LayerError:
             raise
         except DlcError as problem:

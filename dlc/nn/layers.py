@@ -1,16 +1,16 @@
-"""Layers around products and tables: dense, bilinear, maxout, prelu, embedding, positions."""
+"""Layers around products: dense, bilinear, maxout, prelu."""
 
 from __future__ import annotations
 
 from dlc import init
-from dlc.errors import DlcError, here
+from dlc.errors import here
 from dlc.graph import Node
 from dlc.nn import checks
 from dlc.nn.convolution import like_weight
 from dlc.nn.layer import Layer
-from dlc.ops import contract, elementwise, gather, products, reduce, view
+from dlc.ops import contract, elementwise, products, reduce, view
 from dlc.scope import Initializer, parameter
-from dlc.types import Type, f32
+from dlc.types import Type
 
 
 def dense(units: int, bias: bool = True, weight_init: Initializer | None = None,
@@ -32,46 +32,6 @@ def dense(units: int, bias: bool = True, weight_init: Initializer | None = None,
         return y + parameter("bias", Type(x.dtype, (units,)), bias_init or like_weight(inputs))
 
     return Layer("dense", apply, f"dense({units})", name, here())
-
-
-def embedding(count: int, size: int, weight_init: Initializer | None = None,
-              name: str = "") -> Layer:
-    """Rows of a table: index [...] (i32 or i64) -> [..., size]; weight [count, size], normal.
-
-    An index outside 0 .. count-1 stops the run after the step, at this line.
-    """
-    checks.at_least("embedding", 1, count=count, size=size)
-
-    def apply(index: Node) -> Node:
-        weight = parameter("weight", f32[count, size], weight_init or init.normal())
-        return gather.take(weight, index)
-
-    return Layer("embedding", apply, f"embedding({count}, {size})", name, here())
-
-
-def embedding_bag(count: int, size: int, mode: str = "mean",
-                  weight_init: Initializer | None = None, name: str = "") -> Layer:
-    """A sum, mean or maximum of rows of a table: index [..., bag] -> [..., size].
-
-    weight [count, size], normal. layer(index, weights) sums rows times weights [..., bag], mode
-    "sum" only.
-    """
-    checks.at_least("embedding_bag", 1, count=count, size=size)
-    checks.one_of("embedding_bag", "mode", mode, ("sum", "mean", "max"))
-
-    def apply(index: Node, *scales: Node) -> Node:
-        checks.rank(index, 1, "[..., bag]")
-        rows = gather.take(parameter("weight", f32[count, size], weight_init or init.normal()),
-                           index)
-        for scale in scales:
-            checks.same_shape("embedding_bag", index, scale)
-            if mode != "sum":
-                raise DlcError(f"embedding_bag: weights with mode {mode!r}", here(),
-                               'weights go with mode="sum"')
-            rows = rows * view.reshape(scale, (*scale.shape, 1))
-        return {"sum": reduce.sum_, "mean": reduce.mean, "max": reduce.max_}[mode](rows, -2)
-
-    return Layer("embedding_bag", apply, f"embedding_bag({count}, {size})", name, here())
 
 
 def bilinear(units: int, bias: bool = True, weight_init: Initializer | None = None,

@@ -15,10 +15,10 @@ from dlc.graph import Node, describe
 from dlc.nn import checks
 from dlc.nn.convolution import like_weight
 from dlc.nn.layer import Layer
-from dlc.ops import contract, elementwise, rearrange, view
-from dlc.ops.leaf import constant
+from dlc.ops import contract, elementwise, gather, rearrange, reduce, view
+from dlc.ops.leaf import constant, iota
 from dlc.scope import Initializer, parameter
-from dlc.types import Type
+from dlc.types import Type, i32, i64
 
 State = tuple[Node, ...]
 # (input part [batch, gates * units], product of weight and state, state) -> new state
@@ -109,17 +109,41 @@ def _bias(cell: Cell, x: Node, units: int, name: str) -> Node:
     return parameter(name, Type(x.dtype, (cell.gates * units,)), like_weight(units))
 
 
-def _direction(cell: Cell, weights: _Weights, x: Node, start: State,
-               reverse: bool) -> tuple[Node, State]:
-    """(states [batch, time, units], final state) of one direction over x [batch, time, ...]."""
+def _direction(cell: Cell, weights: _Weights, x: Node, start: State, reverse: bool,
+               there: Node | None) -> tuple[Node, State]:
+    """(states [batch, time, units], final state) of one direction over x [batch, time, ...].
+
+    Where `there` [time, batch, 1] is false the state stays and the output is 0.
+    """
     rows = rearrange.moveaxis(weights.ahead(x), 1, 0)
 
     def step(state: State, row: Node) -> tuple[State, Node]:
         after = weights.advance(cell, row, state)
         return after, after[0]
 
-    final, outputs = scan(step, start, rows, reverse=reverse)
+    def guarded(state: State, given: tuple[Node, Node]) -> tuple[State, Node]:
+        row, now = given
+        after = tuple(elementwise.where(now, new, old) for new, old in zip(
+            weights.advance(cell, row, state), state, strict=True))
+        return after, elementwise.where(now, after[0], 0.0)
+
+    if there is None:
+        final, outputs = scan(step, start, rows, reverse=reverse)
+    else:
+        final, outputs = scan(guarded, start, (rows, there), reverse=reverse)
     return rearrange.moveaxis(outputs, 0, 1), tuple(final)
+
+
+def _there(x: Node, lengths: Node) -> Node:
+    """Which steps of x [batch, time, ...] belong to its sequences: bool [time, batch, 1]."""
+    batch, time = map(int, x.shape[:2])
+    if lengths.dtype not in (i32, i64) or tuple(map(int, lengths.shape)) != (batch,):
+        raise DlcError(f"the lengths are {describe(lengths)}", here(),
+                       f"they are i32 or i64 [{batch}]: one for each sequence")
+    outside = elementwise.or_(lengths < 0, lengths > time)
+    gather.note_check(reduce.any_(outside), f"a length outside 0 .. {time} of {describe(x)}")
+    steps = iota((time, batch, 1), 0, lengths.dtype)
+    return steps < view.reshape(lengths, (1, batch, 1))
 
 
 RETURNS = ("sequence", "last", "both")
@@ -132,9 +156,10 @@ def _recurrent(cell: Cell, units: int, layers: int, bidirectional: bool, returns
     checks.one_of(kind, "returns", returns, RETURNS)
     directions = ("", "_reverse") if bidirectional else ("",)
 
-    def apply(x: Node, *initial: Node) -> Node | tuple[Node, ...]:
+    def apply(x: Node, *initial: Node, lengths: Node | None = None) -> Node | tuple[Node, ...]:
         checks.rank(x, 3, "[batch, time, features]", 3)
         checks.floating(x)
+        there = None if lengths is None else _there(x, lengths)
         starts = _starts(cell, x, initial, layers * len(directions), units)
         finals: list[State] = []
         for level in range(layers):
@@ -142,7 +167,7 @@ def _recurrent(cell: Cell, units: int, layers: int, bidirectional: bool, returns
             for end in directions:
                 suffix = (str(level + 1) if level else "") + end
                 weights = _weights(cell, units, x, suffix, bias, weight_init)
-                y, final = _direction(cell, weights, x, starts[len(finals)], bool(end))
+                y, final = _direction(cell, weights, x, starts[len(finals)], bool(end), there)
                 found.append(y)
                 finals.append(final)
             x = view.concat(found, -1) if bidirectional else found[0]
@@ -186,13 +211,17 @@ def lstm(units: int, layers: int = 1, bidirectional: bool = False, returns: str 
 
     `returns` is "sequence", "last" (the final hidden state of the top layer, [batch, units *
     directions]) or "both": (sequence, h, c), the final states [layers * directions, batch, units].
-    layer(x, h, c) starts from such states, else from zeros. `layers` stand on each other, each in
-    both directions if `bidirectional`. Parameters weight_input [features, 4 units], weight_hidden
-    [units, 4 units], bias [4 units] in the order of gates i f g o; those of layer k > 1 end in k,
-    of the reverse direction in _reverse. Uniform within 1/sqrt(units).
+    layer(x, h, c) starts from such states, else from zeros. layer(x, lengths=n) takes sequences of
+    n [batch] steps (i32 or i64): beyond its length a sequence's state stays and its outputs are 0,
+    the reverse direction starts at its last step, as with PyTorch's packed sequences. `layers`
+    stand on each other, each in both directions if `bidirectional`. Parameters weight_input
+    [features, 4 units], weight_hidden [units, 4 units], bias [4 units] in the order of gates
+    i f g o; those of layer k > 1 end in k, of the reverse direction in _reverse. Uniform within
+    1/sqrt(units).
 
-    Raises DlcError for states that do not fit. Source: Hochreiter and Schmidhuber 1997; Gers et
-    al. 2000 (the forget gate); meaning as PyTorch's LSTM with batch_first.
+    Raises DlcError for states that do not fit; a length outside 0 .. time stops the step.
+    Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000 (the forget gate); meaning as
+    PyTorch's LSTM with batch_first.
     """
     return _recurrent(LSTM, units, layers, bidirectional, returns, bias, weight_init, name)
 

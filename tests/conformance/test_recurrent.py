@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import rnn
 
 import dlc
 from dlc import f32, nn
@@ -57,18 +58,24 @@ def setting(kind: str, layers: int, both: bool, seed: int) -> tuple[Any, ...]:
     return OURS[kind](UNITS, layers, both, returns="both", name="r"), module, [x, *first]
 
 
+LENGTHS = np.array([4, 6, 1], np.int32)
+
+
 def weighed(outputs: Any, total: Any) -> Any:
     """A scalar that every output enters with other weights."""
     return sum(total((k + 1.0) * o * o) + total(o) for k, o in enumerate(outputs))
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["whole", "packed"])
 @pytest.mark.parametrize("both", [False, True], ids=["forward", "bidirectional"])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("kind", OURS)
-def test_equals_torch(kind: str, layers: int, both: bool,
+def test_equals_torch(kind: str, layers: int, both: bool, packed: bool,
                       tally: Callable[[str], Tally]) -> None:
-    """Compiled: sequence, final states, gradients by inputs, states and parameters."""
+    """Compiled: sequence, final states, gradients by inputs, states and parameters; of sequences of
+    several lengths as torch's packed ones."""
     layer, module, arrays = setting(kind, layers, both, 7 * layers + both)
+    lengths = LENGTHS if packed else None
 
     names = [v.name for v in
              dlc.trace(layer, *(f32[a.shape] for a in arrays)).notes["variables"]]
@@ -76,37 +83,44 @@ def test_equals_torch(kind: str, layers: int, both: bool,
     assert set(names) == set(values)
 
     def loss(*everything: Any) -> Any:
-        return weighed(run(layer, everything, names, len(arrays)), dlc.sum)
+        return weighed(run(layer, everything, names, len(arrays), lengths), dlc.sum)
 
     given = [*arrays, *(np.ascontiguousarray(values[n]) for n in names)]
     places = tuple(range(len(given)))
 
     def both_ways(*a: Any) -> Any:
-        return (*run(layer, a, names, len(arrays)), *dlc.grad(loss, wrt=places)(*a))
+        return (*run(layer, a, names, len(arrays), lengths), *dlc.grad(loss, wrt=places)(*a))
 
     program = dlc.trace(both_ways, *(f32[a.shape] for a in given))
-    with dlc.compile(program, name=f"{kind}{layers}{both}").load(threads=1) as loaded:
+    with dlc.compile(program, name=f"{kind}{layers}{both}{packed}").load(threads=1) as loaded:
         found = list(loaded(*given).values())
-    for got, value in zip(found, reference(module, kind, arrays, names), strict=True):
+    for got, value in zip(found, reference(module, kind, arrays, names, lengths), strict=True):
         np.testing.assert_allclose(got, value, rtol=2e-4, atol=2e-5)
     tally("torch.nn: recurrent layers").add()
 
 
-def run(layer: Any, everything: Any, names: Any, count: int) -> Any:
+def run(layer: Any, everything: Any, names: Any, count: int, lengths: Any) -> Any:
     """The layer on the first `count` nodes, its parameters replaced by the others."""
     from dlc.graph import substitute
     from dlc.scope import current_scope
 
-    outputs = layer(*everything[:count])
+    told = {} if lengths is None else {"lengths": lengths}
+    outputs = layer(*everything[:count], **told)
     made = current_scope("a test").variables
     swap = {made[n].node: p for n, p in zip(names, everything[count:], strict=True)}
     return substitute(list(outputs), swap)
 
 
-def reference(module: Any, kind: str, arrays: Any, names: Any) -> list[Any]:
+def reference(module: Any, kind: str, arrays: Any, names: Any, lengths: Any) -> list[Any]:
     """torch's outputs and gradients, in the order of dlc's."""
     x, *first = (torch.tensor(a, requires_grad=True) for a in arrays)
-    sequence, states = module(x, tuple(first) if kind == "lstm" else first[0])
+    start = tuple(first) if kind == "lstm" else first[0]
+    if lengths is None:
+        sequence, states = module(x, start)
+    else:
+        packed = rnn.pack_padded_sequence(x, torch.tensor(lengths, dtype=torch.int64), True, False)
+        found, states = module(packed, start)
+        sequence, _ = rnn.pad_packed_sequence(found, True, 0.0, TIME)
     outputs = [sequence, *(states if kind == "lstm" else [states])]
     weighed(outputs, torch.sum).backward()
     slopes = {f"r.{ours(n)}": p.grad.numpy() for n, p in module.named_parameters()

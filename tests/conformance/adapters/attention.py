@@ -53,17 +53,20 @@ def multi_head_attention(
     return [y, dlc.mean(weights, 1)]
 
 
-OTHER_BAGS = "bags of several lengths, padding_idx, max_norm, scale_grad_by_freq"
-
-
-@covers("nn.functional.embedding_bag", excludes=(OTHER_BAGS,))
-def embedding_bag(table: Node, index: Node, *, mode: str = "mean", per_sample_weights: Any = None,
-                  offsets: Any = None, padding_idx: Any = None, max_norm: Any = None,
-                  scale_grad_by_freq: bool = False, **_: Any) -> Node:
-    """Bags of one length, a row each."""
-    told = offsets is not None or padding_idx is not None or max_norm is not None
-    if told or scale_grad_by_freq:
-        raise Excluded(OTHER_BAGS)
+@covers("nn.functional.embedding_bag")
+def embedding_bag(table: Node, index: Node, *, offsets: Any = None, mode: str = "mean",
+                  per_sample_weights: Any = None, padding_idx: Any = None,
+                  include_last_offset: bool = False) -> Node:
+    """Bags of one length, a row each, or several in one row."""
     count, size = map(int, table.shape)
     more = () if per_sample_weights is None else (per_sample_weights,)
-    return applied(nn.embedding_bag(count, size, mode), index, *more, weight=table)
+    layer = nn.embedding_bag(count, size, mode, padding=padding_idx)
+    if offsets is None:
+        return applied(layer, index, *more, weight=table)
+    first = offsets[:-1] if include_last_offset else offsets
+    return applied(named(layer, offsets=first), index, *more, weight=table)
+
+
+def named(layer: Any, **more: Any) -> Any:
+    """`layer` with what it is given by name."""
+    return lambda *inputs: layer(*inputs, **more)
