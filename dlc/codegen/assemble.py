@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.codegen import prelude, tiles
+from dlc.codegen.alpha_equal import merge_equal
 from dlc.codegen.parametrize import Use, share
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.isa import ISAS
@@ -73,7 +74,7 @@ def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
                              base, _scratch(d), d.shared)
     works = [(d.name, w) for d in drafts for parts in d.lowered.values() for p in parts
              for stage in p.stages for w in stage]
-    kernels, uses = share([w.kernel for _, w in works], [n for n, _ in works])
+    kernels, uses = merge_equal(*share([w.kernel for _, w in works], [n for n, _ in works]))
     table = dict(zip((id(w) for _, w in works), uses, strict=True))
     entries = {d.name: entry_of(d, table) for d in drafts}
     total = max(d.plan.total for d in drafts if d.plan is not None)
@@ -146,9 +147,12 @@ def _literal_nodes(d: Draft, literals: Mapping[bytes, int]) -> dict[Node, int]:
 
 
 def _scratch(d: Draft) -> dict[Node, list[Scratch]]:
-    return {n: list(dict.fromkeys(o for p in parts for stage in p.stages for w in stage
-                                  for o in w.operands if isinstance(o, Scratch)))
-            for n, parts in d.lowered.items()}
+    return {n: _scratch_of(parts) for n, parts in d.lowered.items()}
+
+
+def _scratch_of(parts: Sequence[Lowered]) -> list[Scratch]:
+    return list(dict.fromkeys(o for p in parts for stage in p.stages for w in stage
+                              for o in w.operands if isinstance(o, Scratch)))
 
 
 def _ports(drafts: Sequence[Draft], offsets: Mapping[str, int]) -> tuple[Port, ...]:
@@ -279,7 +283,7 @@ def launch_of_node(d: Draft, schedule: Schedule, node: Node,
         index = value.attrs["index"] if value.op is higher.ITEM else 0
         at = place[body.outputs[index]] = slot(d.plan.slots[value])
         writes.append((at, aligned(value.type.bytes)))
-    for need in _scratch(d)[node]:
+    for need in _scratch_of(d.lowered[node]):
         at = place[need] = slot(d.plan.slots[need])
         writes.append((at, aligned(need.size * need.dtype.bytes)))
     stages: list[list[Segment]] = []

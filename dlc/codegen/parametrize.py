@@ -66,7 +66,7 @@ def share(kernels: Sequence[Kernel], entries: Sequence[str]) -> tuple[list[Kerne
     uses: list[Use | None] = [None] * len(kernels)
     for members in groups.values():
         _share_group([forms[i] for i in members], members, out, uses)
-    return _named(out), [u for u in uses if u is not None]
+    return out, [u for u in uses if u is not None]
 
 
 def _signature(kernel: Kernel) -> tuple[tuple[str, str, bool], ...]:
@@ -75,16 +75,12 @@ def _signature(kernel: Kernel) -> tuple[tuple[str, str, bool], ...]:
 
 def cut(kernel: Kernel) -> _Form:
     """Cut the text at the numbers that may become arguments; name and docstring do not count."""
-    text = kernel.text
-    starts = [0]
-    for line in text.split("\n"):
-        starts.append(starts[-1] + len(line.encode()) + 1)
-    function = ast.parse(text).body[0]
+    starts = line_starts(kernel.text)
+    function = ast.parse(kernel.text).body[0]
     assert isinstance(function, ast.FunctionDef)
     spots = sorted((starts[n.lineno - 1] + n.col_offset, n) for n in numbers_of(function))
-    data = text.encode()
-    body_at = starts[function.body[0].end_lineno or 0] if ast.get_docstring(function) else (
-        starts[function.body[0].lineno - 1])
+    data = kernel.text.encode()
+    body_at = body_start(function, starts)
     pieces, found, at = [], [], body_at
     for place, node in spots:
         if place < body_at:
@@ -93,6 +89,21 @@ def cut(kernel: Kernel) -> _Form:
         found.append(node.value)
         at = place + (node.end_col_offset or 0) - node.col_offset
     return _Form(kernel, (*pieces, data[at:].decode()), tuple(found))  # type: ignore[arg-type]
+
+
+def line_starts(text: str) -> list[int]:
+    """The byte at which each line of `text` starts, and one beyond the end."""
+    starts = [0]
+    for line in text.split("\n"):
+        starts.append(starts[-1] + len(line.encode()) + 1)
+    return starts
+
+
+def body_start(function: ast.FunctionDef, starts: Sequence[int]) -> int:
+    """The byte at which a function's statements start, after its docstring."""
+    first = function.body[0]
+    return starts[first.end_lineno or 0] if ast.get_docstring(function) else (
+        starts[first.lineno - 1])
 
 
 def numbers_of(node: ast.AST) -> list[ast.Constant]:
@@ -165,15 +176,3 @@ def _body_text(form: _Form) -> str:
 
 def _literal(number: int | float) -> str:
     return "1e999" if number == float("inf") else repr(number)
-
-
-def _named(kernels: Sequence[Kernel]) -> list[Kernel]:
-    """Distinct names: a text's function is called like its kernel."""
-    used: dict[str, int] = {}
-    named = []
-    for kernel in kernels:
-        count = used[kernel.name] = used.get(kernel.name, 0) + 1
-        name = kernel.name if count == 1 else f"{kernel.name}_{count}"
-        text = re.sub(rf"^def {re.escape(kernel.name)}\(", f"def {name}(", kernel.text, count=1)
-        named.append(replace(kernel, name=name, text=text))
-    return named

@@ -125,16 +125,38 @@ class Emitter:
     # --- values -----------------------------------------------------------------------------------
 
     def value(self, node: Node, index: Index, guard: Guard = ()) -> Any:
-        """The scalar value of `node` at `index`, valid where the conditions of `guard` hold."""
+        """The scalar value of `node` at `index`, valid where the conditions of `guard` hold.
+
+        Elementwise operands come first, on a stack: a chain of them may have any length.
+        """
         index = tuple(map(sum_of, index))
+        stack = [(node, False)]
+        while True:
+            part, ready = stack.pop()
+            result = self._known(part, index, guard)
+            if result is None and not ready and self._of_operands(part):
+                stack += [(part, True), *((a, False) for a in reversed(part.args))]
+                continue
+            if result is None:
+                result = self._settle(part, index, guard)
+            if not stack:
+                return result
+
+    def _known(self, node: Node, index: Index, guard: Guard) -> Any:
         key = (node, index, guard)
-        for block in reversed(self.stack):
-            if key in block.known:
-                return block.known[key]
+        return next((b.known[key] for b in reversed(self.stack) if key in b.known), None)
+
+    def _of_operands(self, node: Node) -> bool:
+        """Whether the value follows from those of the operands at the same index."""
+        return (node.op.kind is Kind.ELEMENTWISE and node not in self.loads
+                and node not in self.results)
+
+    def _settle(self, node: Node, index: Index, guard: Guard) -> Any:
+        """Write the value down, under a name, in the outermost block where it is valid."""
         result = self._make(node, index, guard)
         if not isinstance(result, Number):
             result = self.let(node.name or node.op.name, result)
-        self.stack[result.level].known[key] = result
+        self.stack[result.level].known[(node, index, guard)] = result
         return result
 
     def _make(self, node: Node, index: Index, guard: Guard) -> Any:

@@ -355,10 +355,19 @@ CONCAT = register(Op("concat", Kind.VIEW, _infer_concat,
                      _sample_concat, (), "arrays one after the other along an axis"))
 
 
+WIDE = 16  # pieces of a concat that is a value of its own: a reader would choose among all of them
+
+
 def concat(xs: Sequence[Any], axis: int = 0) -> Node:
-    """Arrays joined along `axis`; dtypes are promoted."""
+    """Arrays joined along `axis`; dtypes are promoted. Many are joined WIDE at a time."""
     nodes = common_type("concat", *map(as_node, xs))
     if not nodes:
         raise DlcError("concat of no arrays", here(), "give at least one")
     axis = axis + nodes[0].ndim if axis < 0 else axis
+    while len(nodes) > WIDE:
+        nodes = [joined(nodes[i:i + WIDE], axis) for i in range(0, len(nodes), WIDE)]
+    return joined(nodes, axis)
+
+
+def joined(nodes: Sequence[Node], axis: int) -> Node:
     return nodes[0] if len(nodes) == 1 else make(CONCAT, nodes, axis=axis)

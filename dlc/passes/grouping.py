@@ -14,11 +14,12 @@ from dlc.ops.cost import CHEAP
 from dlc.ops.higher import ITEM
 from dlc.ops.routine import result_types
 from dlc.ops.window import FOLD
-from dlc.passes.recompute import recomputed_nodes
+from dlc.passes.recompute import MOST_AGAIN, recomputed_nodes
 from dlc.types import Type
 
 SMALL = 16384  # elements: a group this small may run as one chunk, on one thread
 ROWS = 16  # positions of the parallel loops that are enough to share among threads
+MOST = 128  # operators of one loop group: LLVM's time for a kernel grows faster than its text
 
 
 @dataclass(eq=False)
@@ -115,14 +116,17 @@ class Fuser:
         self.group[item], self.edges[item] = group, []
 
     def _free_scalars(self) -> set[Node]:
-        """Scalars that follow from scalar inputs alone: they cost nothing to recompute."""
-        free: set[Node] = set()
+        """Scalars that a few operators make of scalar inputs: they cost nothing to recompute."""
+        cost: dict[Node, int] = {}
         for node in self.order:
-            inputs = node.op.kind is Kind.LEAF and node.op is not leaf.RANDOM_BITS and (
-                node.type.size == 1)
-            if inputs or (is_scalar_work(node) and all(a in free for a in node.args)):
-                free.add(node)
-        return free
+            if node.op.kind is Kind.LEAF:
+                if node.op is not leaf.RANDOM_BITS and node.type.size == 1:
+                    cost[node] = 0
+            elif is_scalar_work(node) and all(a in cost for a in node.args):
+                again = 1 + sum(cost[a] for a in node.args)
+                if again <= MOST_AGAIN:
+                    cost[node] = again
+        return set(cost)
 
     def computes(self, node: Node) -> bool:
         """Whether the node needs a place in a group: views, free scalars and what is recomputed
@@ -131,7 +135,7 @@ class Fuser:
             return node in self.roots
         if node.op.kind is Kind.LEAF:
             return node.op is leaf.RANDOM_BITS or node in self.roots
-        return node.op.kind is not Kind.VIEW or node in self.roots
+        return node.op.kind is not Kind.VIEW or node in self.roots or is_wide(node)
 
     def _edges(self, consumer: Node) -> list[Edge]:
         """The computing producers that `consumer` reads, through any views between."""
@@ -171,7 +175,7 @@ class Fuser:
         for producer, readers in self.readers.items():
             if len(readers) < 2 or producer.type.size == 1:
                 continue
-            self._siblings(producer, [n for n in self.order if n in readers])
+            self._siblings(producer, sorted(readers, key=self._index().__getitem__))
         groups = list(dict.fromkeys(self.group.values()))
         return sorted(groups, key=lambda g: g.position)
 
@@ -186,7 +190,8 @@ class Fuser:
             a, b = self.group[first], self.group[second]
             loops = not (a.kinds | b.kinds) & {
                 Kind.CONTRACT, Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER}
-            if a is b or not loops or producer.type.size < max(a.work, b.work):
+            if a is b or not loops or producer.type.size < max(a.work, b.work) or (
+                    not fits(a, b)):
                 continue
             if independent(self, a, b) and self._parallel_enough(a, b):
                 self.join(a, b)
@@ -209,6 +214,8 @@ class Fuser:
     def may_merge(self, first: Group, second: Group, edge: Edge) -> bool:
         """The fusion table (docs/fusion.md)."""
         if (first.kinds | second.kinds) & {Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER}:
+            return False
+        if not fits(first, second):
             return False
         if second.contraction is not None:
             return self._prologue(first, second, edge)
@@ -296,9 +303,12 @@ class Fuser:
         return work <= SMALL or rows >= ROWS or long_rows
 
     def _cycle(self, first: Group, second: Group) -> bool:
-        """Whether some path leaves `first` and enters `second` through a third group."""
-        stack, seen = [second], {second}
-        lowest = min(self.group_position(first))
+        """Whether some path leaves `first` and enters `second` through a third group.
+
+        It may go through groups that begin before `first` does: one whose later member reads
+        `first`, and whose earlier member is read on the way to `second`.
+        """
+        stack, seen = [second], {first, second}
         while stack:
             group = stack.pop()
             for node in group.members:
@@ -306,20 +316,26 @@ class Fuser:
                     before = self.group[edge.producer]
                     if before is first and group is not second:
                         return True
-                    if before in seen or before is first or before.position < lowest:
-                        continue
-                    seen.add(before)
-                    stack.append(before)
+                    if before not in seen:
+                        seen.add(before)
+                        stack.append(before)
         return False
-
-    def group_position(self, group: Group) -> list[int]:
-        index = self._index()
-        return [index[n] for n in group.members]
 
     def _index(self) -> dict[Node, int]:
         if not hasattr(self, "_positions"):
             self._positions = {n: i for i, n in enumerate(self.order)}
         return self._positions
+
+
+def is_wide(node: Node) -> bool:
+    """A concat of so many pieces that it is stored, whoever reads it."""
+    return node.op is view.CONCAT and len(node.args) >= view.WIDE
+
+
+def fits(a: Group, b: Group) -> bool:
+    """Whether one kernel may hold both groups: a long one takes LLVM too long."""
+    wide = any(is_wide(n) for n in (*a.members, *b.members))
+    return not wide and len(a.members) + len(b.members) <= MOST
 
 
 def independent(fuser: Fuser, a: Group, b: Group) -> bool:

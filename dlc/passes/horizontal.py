@@ -18,8 +18,9 @@ def merge_horizontally(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:
     twins: dict[object, list[Group]] = {}
     for group in groups:
         key = skeleton(group)
-        partner = next((g for g in twins.get(key, ()) if independent(fuser, g, group)), None)
-        if partner is None or not mergeable(fuser, group):
+        others = twins.get(key, ()) if mergeable(fuser, group) else ()
+        partner = next((g for g in others if independent(fuser, g, group)), None)
+        if partner is None:
             kept.append(group)
             twins.setdefault(key, []).append(group)
             continue

@@ -11,12 +11,15 @@ from dlc.ops.axes import carried
 from dlc.ops.cost import CHEAP
 from dlc.ops.higher import ITEM
 
+MOST_AGAIN = 64  # operators that are computed again rather than kept: no chain of any length
+
 
 def recomputed_nodes(graph: Graph, roots: set[Node], free: set[Node]) -> set[Node]:
     """The cheap nodes that read one value in memory and need no place of their own there."""
     readers = users(graph.outputs)
     recomputed: set[Node] = set()
     anchored: dict[Node, bool] = {}
+    cost: dict[Node, int] = {}
     for node in graph.nodes():
         base_anchored = _anchored(node, readers, roots)
         if node.op.name in CHEAP and node not in roots and node not in free:
@@ -24,8 +27,10 @@ def recomputed_nodes(graph: Graph, roots: set[Node], free: set[Node]) -> set[Nod
             whole = [b for b in bases if b.type.size >= node.type.size and
                      (b.op.kind is not Kind.LEAF or b.op is leaf.INPUT)]
             known = all(anchored.get(b) or b.op.kind is Kind.LEAF or b in free for b in bases)
-            if known and len(whole) <= 1:
+            again = 1 + sum(cost.get(b, 0) for b in bases)
+            if known and len(whole) <= 1 and again <= MOST_AGAIN:
                 recomputed.add(node)
+                cost[node] = again
                 base_anchored = True
         anchored[node] = base_anchored
     return recomputed

@@ -180,12 +180,3 @@ def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
             mul = logits[i * 10 + r0_2] * f32(minimum2 == i32(r0_2))
             chosen = radd(chosen, mul)
         out[i] = log_total2 - chosen
-
-
-def fused_sum_3(sub, loss, chunk):
-    """sum mul
-    models/logistic_regression.py:14"""
-    sum = f32(0.0)
-    for r in range(64):
-        sum = radd(sum, sub[r])
-    loss[0] = sum * f32(0.015625)
