@@ -16,6 +16,7 @@ from dlc.evaluate import evaluate
 from dlc.graph import Graph, Node, describe, serving
 from dlc.init import initial_values
 from dlc.nn.layer import Layer
+from dlc.onnx.branches import undeclarable
 from dlc.onnx.call import Value, array
 from dlc.onnx.check import FunctionKey, check_model
 from dlc.onnx.convert import Frame, Walk
@@ -211,6 +212,7 @@ def read_model(source: str | Path | bytes, constants: Mapping[str, Any],
     weights = {n: a for n, a in initial.items()
                if not frozen and n not in fixed and is_weight(a)}
     outputs = {v.name: declared_type(v, where) for v in graph.output}
+    outputs |= dict.fromkeys(outputs.keys() & undeclarable(graph))
     folded = {n: a for n, a in initial.items() if n not in weights}
     return Model(graph.name or "onnx", proto, where, functions, inputs, outputs, weights,
                  {**folded, **fixed}, name)

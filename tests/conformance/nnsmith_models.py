@@ -37,6 +37,10 @@ class Case:
     folder: Path
     name: str
 
+    @property
+    def proto(self) -> onnx.ModelProto:
+        return onnx.load(self.folder / f"{self.name}.onnx")
+
     @cached_property
     def model(self) -> dlc.onnx.Model:
         return dlc.onnx.load(self.folder / f"{self.name}.onnx")
@@ -52,14 +56,15 @@ class Case:
 
         The exporter drops f64 that PyTorch promotes to: there the file says f32.
         """
-        types = self.model.outputs.items()
-        return [self._stored[f"o_{n}"].astype(t.dtype.numpy) for n, t in types if t is not None]
+        kinds = {v.name: v.type.tensor_type.elem_type for v in self.proto.graph.output}
+        return [self._stored[f"o_{n}"].astype(onnx.helper.tensor_dtype_to_np_dtype(kinds[n]))
+                for n in self.model.outputs]
 
     @cached_property
     def runs(self) -> list[np.ndarray]:
         """The outputs of the standard's evaluator, rounding at random."""
-        proto = onnx.load(self.folder / f"{self.name}.onnx")
-        return several(proto, {v.name: self._stored[f"i_{v.name}"] for v in proto.graph.input})
+        names = [v.name for v in self.proto.graph.input]
+        return several(self.proto, {n: self._stored[f"i_{n}"] for n in names})
 
     def compared(self, found: list[np.ndarray]) -> tuple[str, str]:
         """(what is wrong, why PyTorch is no oracle here): both "" where dlc and PyTorch agree."""
