@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
@@ -30,18 +29,21 @@ def at(function: Any, *arrays: Any) -> Any:
     return dlc.evaluate(dlc.trace(function, *types), *arrays)
 
 
-@pytest.mark.parametrize("name", ["grad", "jacobian", "hessian"])
-def test_by_name_and_undifferentiated_as_in_jax(name: str) -> None:
-    """n, w and flip reach the function as they are; w is a value from outside."""
+# of sum x^3
+DERIVATIVES = {"grad": 3 * X * X, "jacobian": 3 * X * X, "hessian": np.diag(6 * X)}
+
+
+@pytest.mark.parametrize("name", DERIVATIVES)
+def test_by_name_and_undifferentiated(name: str) -> None:
+    """As in JAX, n, w and flip reach the function as they are; w is a value from outside."""
     found = at(lambda x, w: getattr(dlc, name)(power)(x, n=2, w=w, flip=True), X, W)
-    want = getattr(jax, name)(power)(X, n=2, w=W, flip=True)
-    np.testing.assert_allclose(found, want, rtol=1e-6)
+    np.testing.assert_allclose(found, -W * DERIVATIVES[name], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["grad", "jacobian", "hessian"])
+@pytest.mark.parametrize("name", DERIVATIVES)
 def test_values_of_python_by_position(name: str) -> None:
     found = at(lambda x: getattr(dlc, name)(power)(x, 2), X)
-    np.testing.assert_allclose(found, getattr(jax, name)(power)(X, 2), rtol=1e-6)
+    np.testing.assert_allclose(found, DERIVATIVES[name], rtol=1e-6)
 
 
 def test_value_and_grad_and_vjp() -> None:
@@ -85,7 +87,7 @@ def test_vmap_maps_what_is_given_by_name_along_axis_0() -> None:
     def call(x: Any, w: Any, b: Any) -> Any:
         return dlc.vmap(one, in_axes=(0, None))(x, 2, w=w, pair={"a": b, "b": b})
 
-    want = jax.vmap(one, in_axes=(0, None))(x, 2, w=w, pair={"a": b, "b": b})
+    want = (w * x ** 3).sum(1) * b - b
     np.testing.assert_allclose(at(call, x, w, b), want, rtol=1e-6)
     twice = at(lambda x: dlc.vmap(lambda x, *, u, v: x * u - v)(x, u=x, v=x), X)
     np.testing.assert_array_equal(twice, X * X - X)

@@ -76,6 +76,22 @@ def test_no_test_is_skipped(path: Path) -> None:
         assert not SKIPPED.findall(path.read_text())
 
 
+INSTALLED = {re.match(r"[\w-]+", line).group().replace("-", "_")  # type: ignore[union-attr]
+             for line in (*PYPROJECT["project"]["dependencies"],
+                          *PYPROJECT["project"]["optional-dependencies"]["test"])}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "tests")
+                                  and "conformance" not in p.parts], ids=name)
+def test_make_test_installs_what_tests_import(path: Path) -> None:
+    """The peers are there for `make conformance` alone; a module that needs one ends the run."""
+    tree = ast.parse(path.read_text())
+    plain = {a.name for n in tree.body if isinstance(n, ast.Import) for a in n.names}
+    named = {n.module for n in tree.body if isinstance(n, ast.ImportFrom) and n.module}
+    tops = {word.split(".")[0] for word in plain | named}
+    assert tops <= {*INSTALLED, *sys.stdlib_module_names, "dlc", "tests"}
+
+
 def test_package_list_equals_the_folders() -> None:
     """pyproject names every folder of Python files under dlc, through the two symlinks."""
     listed = PYPROJECT["tool"]["setuptools"]["packages"]
