@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dlc.graph import Node
+from dlc.errors import DlcError, here
+from dlc.graph import Node, describe
 from dlc.nn.functions import softplus
 from dlc.ops import elementwise as e
 from dlc.ops.convert import as_node
@@ -72,8 +73,11 @@ def relu_squared(x: Any) -> Node:
 
 
 def hard_tanh(x: Any, low: float = -1.0, high: float = 1.0) -> Node:
-    """x limited to low .. high; the gradient at both ends is 0."""
+    """x limited to low .. high; the gradient at both ends is 0. Raises DlcError for low > high."""
     node = as_node(x)
+    if not low <= high:
+        raise DlcError(f"nn.hard_tanh({describe(node)}): from {low} to {high}", here(),
+                       "low is at most high")
     above = e.where(node <= low, e.const_like(node, low), node)
     return e.where(node >= high, e.const_like(node, high), above)
 
@@ -103,8 +107,12 @@ def tanh_shrink(x: Any) -> Node:
 
 
 def soft_shrink(x: Any, width: float = 0.5) -> Node:
-    """x moved `width` towards 0, 0 within it: the proximal step of the L1 norm."""
+    """x moved `width` towards 0, 0 within it: the proximal step of the L1 norm. Raises DlcError
+    for a negative width."""
     node = as_node(x)
+    if not width >= 0:
+        raise DlcError(f"nn.soft_shrink({describe(node)}): width={width}", here(),
+                       "the width is 0 or more")
     zero = e.const_like(node, 0.0)
     inside = e.where(node < -width, node + width, node * zero)
     return e.where(node > width, node - width, inside)

@@ -29,6 +29,14 @@ def fraction(layer: str, **values: float) -> None:
                            f"0 <= {name} < 1")
 
 
+def share(layer: str, **values: float) -> None:
+    """Each value lies in [0, 1]; raises DlcError at the user's line."""
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise DlcError(f"nn.{layer}: {name}={value!r} is out of range", here(),
+                           f"0 <= {name} <= 1")
+
+
 def per_axis(layer: str, name: str, value: Any, low: int) -> int | tuple[int, ...]:
     """An int, or one a spatial axis, each at least `low`."""
     listed = tuple(value) if isinstance(value, (tuple, list)) else (value,)

@@ -14,14 +14,16 @@ from dlc.scope import training
 def dropout(rate: float = 0.5, name: str = "") -> Layer:
     """In training zero each element with probability `rate` and scale the rest by 1/(1 - rate).
 
-    In evaluation the input itself (Srivastava et al. 2014, inverted).
+    In evaluation the input itself (Srivastava et al. 2014, inverted). Of rate 1 nothing is left.
     """
-    checks.fraction("dropout", rate=rate)
+    checks.share("dropout", rate=rate)
 
     def apply(x: Node) -> Node:
         checks.floating(x)
         if not training() or rate == 0:
             return x
+        if rate == 1:
+            return x * 0.0
         keep = random.bernoulli(tuple(map(int, x.shape)), 1.0 - rate)
         return elementwise.where(keep, x * (1.0 / (1.0 - rate)), 0.0)
 
@@ -30,13 +32,15 @@ def dropout(rate: float = 0.5, name: str = "") -> Layer:
 
 def spatial_dropout(rate: float = 0.5, name: str = "") -> Layer:
     """dropout of whole channels: x [N, C, S...] (Tompson et al. 2015)."""
-    checks.fraction("spatial_dropout", rate=rate)
+    checks.share("spatial_dropout", rate=rate)
 
     def apply(x: Node) -> Node:
         checks.rank(x, 2, "[batch, channels, ...]")
         checks.floating(x)
         if not training() or rate == 0:
             return x
+        if rate == 1:
+            return x * 0.0
         keep = random.bernoulli((*map(int, x.shape[:2]), *(1,) * (x.ndim - 2)), 1.0 - rate)
         return elementwise.where(keep, x * (1.0 / (1.0 - rate)), 0.0)
 
@@ -48,16 +52,17 @@ def alpha_dropout(rate: float = 0.5, name: str = "") -> Layer:
 
     Elements dropped become selu's lower limit; then a x + b restores mean and variance.
     """
-    checks.fraction("alpha_dropout", rate=rate)
+    checks.share("alpha_dropout", rate=rate)
     low = -1.0507009873554805 * 1.6732632423543772
-    scale = ((1.0 - rate) * (1.0 + rate * low * low)) ** -0.5
-    shift = -scale * low * rate
-
     def apply(x: Node) -> Node:
         checks.floating(x)
         if not training() or rate == 0:
             return x
+        if rate == 1:
+            return x * 0.0
         keep = random.bernoulli(tuple(map(int, x.shape)), 1.0 - rate)
+        scale = ((1.0 - rate) * (1.0 + rate * low * low)) ** -0.5
+        shift = -scale * low * rate
         return elementwise.where(keep, x * scale + shift, low * scale + shift)
 
     return Layer("alpha_dropout", apply, f"alpha_dropout({rate})", name, here())

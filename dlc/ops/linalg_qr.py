@@ -49,7 +49,8 @@ def qr(a, q, r, w, v, tau, chunk):
                 w[other + i] -= dot * w[mine + i]
     for i in range($n):
         for j in range($n):
-            r[chunk * ($n * $n) + i * $n + j] = $T((w[base + j * $m + i] if i <= j else 0.0) + poison)
+            entry = w[base + j * $m + i] if i <= j else 0.0
+            r[chunk * ($n * $n) + i * $n + j] = $T(entry + poison)
     for c in range($n):
         for i in range($m):
             v[base + c * $m + i] = 1.0 if i == c else 0.0

@@ -17,7 +17,8 @@ from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import register
 from dlc.ops.argsort import ARGSORT, precedes
 from dlc.ops.convert import as_node, cast
-from dlc.ops.gather import take_along_axis
+from dlc.ops.elementwise import and_, not_
+from dlc.ops.gather import note_check, take, take_along_axis
 from dlc.ops.reduce import Axes, any_, axes_of, axis_of
 from dlc.ops.routine import Routine, filled
 from dlc.ops.samples import spread
@@ -66,23 +67,52 @@ def top_k(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Node, N
     return take_along_axis(node, order, axis, mode="clip"), order
 
 
-def quantile(x: Any, q: float | Sequence[float], axis: Axes = None, keepdims: bool = False,
+METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def quantile(x: Any, q: Any, axis: Axes = None, keepdims: bool = False,
              method: str = "linear") -> Node:
     """The q-th quantiles of x over `axis` (None: all), interpolated as numpy.quantile does.
 
-    q in 0 .. 1; several give a new first axis. method: "linear", "lower", "higher", "midpoint",
-    "nearest". Where an element is NaN the result is NaN.
+    q in 0 .. 1; several, or a graph value [k], give a new first axis. A computed q outside stops
+    the step. method: "linear", "lower", "higher", "midpoint", "nearest". Where an element is NaN
+    the result is NaN.
     """
     from dlc.ops.rearrange import stack
 
     node = as_node(x)
     node = node if node.dtype.is_float else cast(node, f32)
+    if method not in METHODS:
+        raise DlcError(f"quantile: method {method!r}", here(), ", ".join(METHODS))
+    if isinstance(q, Node):
+        return _computed(node, q, axis, keepdims, method)
     wanted = [float(v) for v in ([q] if isinstance(q, (int, float)) else q)]
     if not all(0 <= v <= 1 for v in wanted):
         raise DlcError(f"quantile({describe(node)}): q = {q}", here(), "q is 0 .. 1")
     ordered, spoiled, shape = _sorted_last(node, axis, keepdims)
     found = [_between(ordered, spoiled, v, method, shape) for v in wanted]
     return found[0] if isinstance(q, (int, float)) else stack(found, 0)
+
+
+def _computed(x: Node, q: Node, axis: Axes, keepdims: bool, method: str) -> Node:
+    """quantile for q [] or [k] that is computed."""
+    from dlc.ops import elementwise as e
+    from dlc.ops.rearrange import moveaxis
+    from dlc.ops.view import reshape
+
+    if q.ndim > 1 or not q.dtype.is_float:
+        raise DlcError(f"quantile({describe(x)}): q is {describe(q)}", here(), "floats [] or [k]")
+    note_check(any_(not_(and_(q >= 0, q <= 1))), f"quantile: {describe(q)} is not within 0 .. 1")
+    ordered, spoiled, shape = _sorted_last(x, axis, keepdims)
+    at = cast(reshape(q, (q.type.size,)), x.dtype) * (int(ordered.shape[-1]) - 1)
+    low = e.floor(at)
+    part = {"linear": at - low, "lower": at * 0.0, "higher": e.ceil(at - low),
+            "midpoint": e.ceil(at - low) * 0.5, "nearest": e.round_(at) - low}[method]
+    place = cast(low, i32)
+    first, second = (take(ordered, p, -1, mode="clip") for p in (place, place + 1))
+    value = e.where(part > 0, first + (second - first) * part, first)
+    value = moveaxis(e.where(reshape(spoiled, (*spoiled.shape, 1)), math.nan, value), -1, 0)
+    return reshape(value, (*q.shape, *shape))
 
 
 def median(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
@@ -126,9 +156,6 @@ def _between(ordered: Node, spoiled: Node, q: float, method: str,
 
     at = q * (int(ordered.shape[-1]) - 1)
     low, high = math.floor(at), math.ceil(at)
-    if method not in ("linear", "lower", "higher", "midpoint", "nearest"):
-        raise DlcError(f"quantile: method {method!r}", here(),
-                       "linear, lower, higher, midpoint or nearest")
     part = {"linear": at - low, "lower": 0.0, "higher": 1.0, "midpoint": 0.5,
             "nearest": float(round(at) - low)}[method] if high > low else 0.0
     first, second = (narrow(ordered, -1, i, 1) for i in (low, high))

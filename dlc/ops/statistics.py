@@ -1,4 +1,4 @@
-"""Reductions composed of others, with NumPy's names: std, norm, count_nonzero, nansum, ..."""
+"""Reductions composed of others, with NumPy's names: std, norm, nansum, ...; differences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, broadcast_to, cast
 from dlc.ops.elementwise import abs_, isfinite, power, sqrt, stop_gradient, where
 from dlc.ops.gather import take_along_axis
 from dlc.ops.reduce import (
@@ -24,8 +24,8 @@ from dlc.ops.reduce import (
     sum_,
     variance,
 )
-from dlc.ops.view import reshape
-from dlc.types import f32, i32
+from dlc.ops.view import concat, narrow, reshape
+from dlc.types import bool_, f32, i32
 
 
 def std(x: Any, axis: Axes = None, keepdims: bool = False, correction: float = 0) -> Node:
@@ -141,3 +141,33 @@ def _nan_extreme(x: Any, axis: Axes, keepdims: bool, largest: bool) -> Node:
         return fold(node, axis, keepdims)
     kept = fold(where(node != node, -math.inf if largest else math.inf, node), axis, keepdims)
     return where(any_(node == node, axis, keepdims), kept, math.nan)
+
+
+def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Node:
+    """Differences of neighbours along `axis`, `n` times over: x[1:] - x[:-1] (numpy.diff).
+
+    `prepend` and `append` stand before and behind x first: arrays, or numbers for one element.
+    bools differ where they are not equal. Raises DlcError for n < 0 and for a scalar.
+    """
+    node = as_node(x)
+    if node.ndim == 0 or not isinstance(n, int) or isinstance(n, bool) or n < 0:
+        raise DlcError(f"diff({describe(node)}): n={n!r}", here(),
+                       "it takes an array of at least one axis, and how often: 0, 1, 2, ...")
+    axis = axis_of(node, axis, "diff")
+    if n == 0:
+        return node
+    one = tuple(1 if a == axis else int(d) for a, d in enumerate(node.shape))
+    ends = [None if end is None else _end(end, node, one) for end in (prepend, append)]
+    node = concat([p for p in (ends[0], node, ends[1]) if p is not None], axis)
+    for _ in range(min(n, int(node.shape[axis]))):
+        size = int(node.shape[axis])
+        late, early = narrow(node, axis, 1, size - 1), narrow(node, axis, 0, size - 1)
+        node = late != early if node.dtype is bool_ else late - early
+    return node
+
+
+def _end(value: Any, x: Node, one: tuple[int, ...]) -> Node:
+    """What stands before or behind x; a scalar as one element."""
+    node = as_node(value, x.dtype)
+    node = cast(node, x.dtype) if isinstance(value, (bool, int, float)) else node
+    return broadcast_to(node, one) if node.ndim == 0 else node

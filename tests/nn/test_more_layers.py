@@ -290,7 +290,7 @@ def test_layers_inside_loops(rng: np.random.Generator) -> None:
     lambda: nn.rnn(3, activation="tanh"), lambda: nn.multi_head_attention(0),
     lambda: nn.multi_head_attention(2, dropout=1.0), lambda: nn.transformer_encoder(2, 0),
     lambda: nn.group_norm(0), lambda: nn.rms_norm(0), lambda: nn.local_response_norm(0),
-    lambda: nn.alpha_dropout(1.0), lambda: nn.spatial_dropout(-1), lambda: nn.maxout(3, 0),
+    lambda: nn.alpha_dropout(1.1), lambda: nn.spatial_dropout(-1), lambda: nn.maxout(3, 0),
     lambda: nn.embedding_bag(3, 2, "median"), lambda: nn.bilinear(0), lambda: nn.parallel(),
     lambda: nn.parallel(dlc.sin, combine="product"), lambda: nn.reshape(2.0),
     lambda: nn.residual(None), lambda: nn.prelu(slope="a")])
