@@ -35,7 +35,7 @@ def svd(a: Tensor, full_matrices: bool = True) -> list[Tensor]:
     return [*found, rest_u, rest_v]
 
 
-def lstsq(a: Tensor, b: Tensor, *, driver: str | None = None) -> list[Tensor]:
+def lstsq(a: Tensor, b: Tensor, driver: str | None = None) -> list[Tensor]:
     """The solution; residuals, rank and singular values are there for some drivers only."""
     return [torch.linalg.lstsq(a, b, driver=driver).solution]
 

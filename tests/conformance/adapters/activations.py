@@ -5,6 +5,7 @@ from __future__ import annotations
 import dlc
 from dlc import nn
 from dlc.graph import Node
+from tests.conformance.adapters.layers import applied
 from tests.conformance.adapters.registry import Excluded, add, covers
 
 # --- activations ----------------------------------------------------------------------------------
@@ -43,31 +44,27 @@ def softplus(x: Node, beta: float = 1, threshold: float = 20) -> Node:
 
 @covers("nn.functional.prelu")
 def prelu(x: Node, weight: Node) -> Node:
-    wide = weight.reshape((-1, *(1,) * (x.ndim - 2))) if weight.size > 1 and x.ndim > 1 else weight
-    wide = wide if weight.size > 1 else weight.reshape((1,) * x.ndim)
-    return dlc.where(x > 0, x, wide * x)
+    """One slope for all, or one for each channel."""
+    if weight.size == 1:
+        return applied(nn.prelu(None), x, weight=weight.reshape(()))
+    return applied(nn.prelu(1 if x.ndim > 1 else 0), x, weight=weight)
 
 
-ALL = "p = 1: nn.dropout takes rates below 1"
 NOISE = "training with p > 0: two libraries draw two masks"
 
 
 @covers("nn.functional.dropout nn.functional.dropout2d nn.functional.dropout3d "
-        "nn.functional.feature_alpha_dropout/without_train", excludes=(NOISE, ALL))
+        "nn.functional.feature_alpha_dropout/without_train", excludes=(NOISE,))
 def dropout(x: Node, p: float = 0.5, training: bool = True, inplace: bool = False) -> Node:
-    if training and p > 0:
+    if training and 0 < p < 1:
         raise Excluded(NOISE)
-    if p == 1:
-        raise Excluded(ALL)
     return nn.dropout(p)(x)
 
 
-@covers("nn.functional.alpha_dropout", excludes=(NOISE, ALL))
+@covers("nn.functional.alpha_dropout", excludes=(NOISE,))
 def alpha_dropout(x: Node, p: float = 0.5, training: bool = False, inplace: bool = False) -> Node:
-    if training and p > 0:
+    if training and 0 < p < 1:
         raise Excluded(NOISE)
-    if p == 1:
-        raise Excluded(ALL)
     return nn.alpha_dropout(p)(x)
 
 

@@ -113,7 +113,7 @@ def svd(a: Node, full_matrices: bool = True) -> list[Node]:
 
 
 @covers("linalg.lstsq linalg.lstsq/grad_oriented", scale=100.0)
-def lstsq(a: Node, b: Node, *, driver: Any = None) -> list[Node]:
+def lstsq(a: Node, b: Node, driver: Any = None) -> list[Node]:
     return [linalg.lstsq(a, b)]
 
 

@@ -61,7 +61,7 @@ def batch_norm(x: Node, mean: Any, var: Any, weight: Any = None, bias: Any = Non
 @covers("nn.functional.group_norm")
 def group_norm(x: Node, groups: int, weight: Any = None, bias: Any = None,
                eps: float = 1e-5) -> Node:
-    shape = (int(x.shape[1]),)
+    shape = tuple(map(int, x.shape[1:2]))
     given = {"weight": filled(weight, 1.0, shape), "bias": filled(bias, 0.0, shape)}
     return applied(nn.group_norm(groups, eps), x, **given)
 
