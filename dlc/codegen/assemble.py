@@ -296,10 +296,21 @@ def launch_of_node(d: Draft, schedule: Schedule, node: Node,
                 args = [o if isinstance(o, (int, float)) else place[o] for o in w.operands]
                 stages[depth].append(Segment(use.kernel, (*args, *use.scalars), w.chunks))
     lines = tuple(dict.fromkeys(str(loc) for loc in node.locs))
-    moved = sum(count for _, count in (*reads, *writes))
+    moved = sum(count for _, count in (*reads, *writes)) - spared_bytes(body, place)
     launch = Launch(body.name.removeprefix("fused_"), tuple(map(tuple, stages)), lines,
                     flops_of(body), moved)
     return launch, reads, writes
+
+
+def spared_bytes(body: Graph, place: Mapping[Any, Slot]) -> int:
+    """What writing some places of an array in place does not touch: the rest of it, twice."""
+    spared = 0
+    for node in body.outputs:
+        if node.op.kind is Kind.SCATTER and len(node.args) > 2 and (
+                place.get(node.args[2]) == place[node]):
+            written = min(node.args[1].type.bytes, node.type.bytes)
+            spared += 2 * (aligned(node.type.bytes) - aligned(written))
+    return spared
 
 
 def overlaps(a: Ranges, b: Ranges, counts: Sequence[int] = ()) -> bool:

@@ -37,6 +37,9 @@ class ScatterWriter:
         self.shape = [int(d) for d in node.type.shape]
         self.tail = self.shape[self.axis + 1:]
         self.columns = math.prod(self.tail)
+        # the operand that is written onto lies where the result does: its elements are there
+        self.there = sums is None and len(node.args) > 2 and (
+            e.loads.get(node.args[2]) == self.place)
         self.blocks = -(-self.columns // COLUMN) if self.columns >= 2 * COLUMN else 1
 
     def write(self) -> int:
@@ -65,7 +68,8 @@ class ScatterWriter:
 
     def _row(self, position: Sum) -> None:
         lead = unravel(position, self.shape[:self.axis])
-        self._begin(lead)
+        if not self.there:
+            self._begin(lead)
         self._fold(lead)
         if self.sums is not None:
             self._give_out(lead)
@@ -108,12 +112,17 @@ class ScatterWriter:
         value = e.value(updates, (*lead, *map(sum_of, inner), *column))
         target = flat((*lead, chosen, *column), self.type)
         old = Load(self.place, target, self.type.dtype, len(e.stack) - 1)
-        fold = FOLDS[self.node.op.name]
-        new = e.k.binary("+", old, value) if fold == "add" else e.k.call(fold, old, value)
-        self._store(target, new)
+        self._store(target, self._folded(old, value))
         self._close_columns(j)
         for var in reversed(inner):
             e.close(var)
+
+    def _folded(self, old: Any, value: Any) -> Any:
+        fold = self.node.attrs.get("fold") or FOLDS[self.node.op.name]
+        if fold == "set":
+            return value
+        return self.e.k.binary("+", old, value) if fold == "add" else self.e.k.call(
+            fold, old, value)
 
     def _store(self, at: Sum, value: Any) -> None:
         self.e.stack[-1].statements.append(Store(self.place, at, value, self.type.dtype))

@@ -57,6 +57,7 @@ from dlc.ops import (  # noqa: E402  the records need `register`
     linalg_spectral,
     reduce,
     scatter,
+    scatter_onto,
     sort,
     view,
     window,

@@ -136,7 +136,7 @@ SCATTER_LAST = register(Op(
 # --- set and multiply -----------------------------------------------------------------------------
 
 
-def _flat_index(index: Node, batch: int) -> Node:
+def flat_index(index: Node, batch: int) -> Node:
     """index [B..., I...] as [B..., M]."""
     lead = tuple(index.shape[:batch])
     return reshape(index, (*lead, math.prod(map(int, index.shape[batch:]))))
@@ -150,17 +150,17 @@ def _flat_updates(updates: Node, axis: int, count: int) -> Node:
 
 
 def _set(x: Node, index: Node, updates: Node, axis: int, batch: int) -> Node:
-    flat = _flat_index(index, batch)
+    flat = flat_index(index, batch)
     if flat.type.size == 0 or x.type.size == 0:
         return x
     winner = make(SCATTER_LAST, (flat,), size=int(x.shape[axis]))
     rows = _flat_updates(updates, axis, index.ndim - batch)
     chosen = make(GATHER, (rows, maximum(winner, 0)), axis=axis, batch=batch)
-    written = _along(ge(winner, 0), x, axis, batch)
+    written = along_axis(ge(winner, 0), x, axis, batch)
     return where(written, chosen, x)
 
 
-def _along(places: Node, x: Node, axis: int, batch: int) -> Node:
+def along_axis(places: Node, x: Node, axis: int, batch: int) -> Node:
     """places [B..., N] repeated to x's shape."""
     shape = tuple(d if a < batch or a == axis else 1 for a, d in enumerate(x.shape))
     return broadcast_to(reshape(places, shape), x.shape)
@@ -176,7 +176,7 @@ def _multiply(x: Node, index: Node, updates: Node, axis: int, batch: int) -> Nod
     from dlc.ops.rearrange import moveaxis
     from dlc.ops.sort import argsort
 
-    flat = _flat_index(index, batch)
+    flat = flat_index(index, batch)
     if flat.type.size == 0 or x.type.size == 0:
         return x
     order = argsort(flat)
@@ -191,7 +191,7 @@ def _multiply(x: Node, index: Node, updates: Node, axis: int, batch: int) -> Nod
     # the last of each run: its position is the last that names the place
     last = make(SCATTER_LAST, (place,), size=int(x.shape[axis]))
     product = moveaxis(make(GATHER, (running, maximum(last, 0)), **along), batch, axis)
-    return where(_along(ge(last, 0), x, axis, batch), x * product, x)
+    return where(along_axis(ge(last, 0), x, axis, batch), x * product, x)
 
 
 def _before(place: Node) -> Node:

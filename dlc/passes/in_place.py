@@ -29,7 +29,16 @@ def may_take_over(launch: Node, value: Node, operand: Node) -> bool:
     result = body.outputs[value.attrs["index"] if value.op is higher.ITEM else 0]
     if sum(a is operand for a in launch.args) > 1 or not same_place(twin, result):
         return False
-    return only_pointwise(body, twin, result)
+    return only_base(body, twin, result) or only_pointwise(body, twin, result)
+
+
+def only_base(body: Graph, twin: Node, result: Node) -> bool:
+    """Whether `twin` is nothing but what a scatter writes onto: it writes the places it names, and
+    reads no other."""
+    onto = result.op.kind is Kind.SCATTER and len(result.args) > 2 and result.args[2] is twin
+    reading = [n for n in body.nodes() if any(a is twin for a in n.args)]
+    return onto and len(reading) == 1 and sum(a is twin for a in result.args) == 1 and not any(
+        o is twin for o in body.outputs)
 
 
 def same_place(operand: Node, value: Node) -> bool:

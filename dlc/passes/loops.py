@@ -30,6 +30,7 @@ from dlc.ops import higher, leaf, view
 from dlc.ops.control import COND, SCAN, Loop, reached_from, results
 from dlc.passes.bodies import bodies_of, is_control
 from dlc.passes.loops_products import products_outside
+from dlc.passes.loops_writes import writes_onto_carries
 from dlc.passes.simplify import simplify
 
 ROUNDS = 6  # beside one for each loop or branch of a chain
@@ -101,7 +102,7 @@ def _scan(node: Node, used: set[int]) -> Sequence[Node] | None:
     moving = [x for x in (*dict(loop.carries), *dict(loop.sequences)) if x not in steady]
     new = _close(loop, live, outer, moving)
     if new is None:
-        return products_outside(loop)
+        return products_outside(loop) or writes_onto_carries(loop)
     kept = iter(results(new))
     return [next(kept) if i in live else loop.carries[i][1] if i < len(loop.carries)
             else leaf.constant(0, t) for i, t in enumerate(node.type.items)]
