@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dlc.graph import Node, make, serving
+from dlc.graph import Node, make, serving, substitute, toposort
 from dlc.ops import elementwise, gather, leaf, scatter, view
-from dlc.ops.control import Loop
+from dlc.ops.control import COND, Loop, results
+from dlc.ops.control_tidy import BODIES
+from dlc.ops.higher import ITEM
 from dlc.ops.scatter_onto import SCATTER_ONTO
 from dlc.passes.loops_products import with_outputs
 from dlc.types import bf16, bool_, f16
@@ -23,14 +25,43 @@ from dlc.types import bf16, bool_, f16
 
 def writes_onto_carries(loop: Loop) -> Sequence[Node] | None:
     """The results of the loop whose carries are written in place; None where there is none."""
-    new = []
+    found: dict[Node, Node] = {}
     for (x, _), value in zip(loop.carries, loop.new, strict=True):
         with serving(value.locs):
-            new.append(as_write(value, x))
-    if all(value is None for value in new):
+            new = as_write(value, x)
+        if new is not None:
+            found[value] = new
+    found.update(written_in_branches(loop))
+    if not found:
         return None
-    outputs = [a if b is None else b for a, b in zip(loop.new, new, strict=True)]
-    return with_outputs(loop, [*outputs, *loop.ys], ())
+    outputs = [found.get(o, o) for o in loop.new]  # the old value may also be a row of results
+    return with_outputs(loop, substitute([*outputs, *loop.ys], {
+        old: new for old, new in found.items() if old.op is ITEM}), ())
+
+
+def written_in_branches(loop: Loop) -> dict[Node, Node]:
+    """For the results of branches that write to carries, those of branches that do so in place:
+    the step of a while loop is such a branch."""
+    found: dict[Node, Node] = {}
+    items = [n for n in toposort((*loop.new, *loop.ys)) if n.op is ITEM and n.args[0].op is COND]
+    for node in {v.args[0]: None for v in items}:
+        bodies = {key: node.attrs[key].outputs for key in BODIES[COND]}
+        for (x, _), value in zip(loop.carries, loop.new, strict=True):
+            places = [i for i, a in enumerate(node.args[1:]) if a is x]
+            if value.op is not ITEM or value.args[0] is not node or len(places) != 1:
+                continue
+            at = value.attrs["index"]
+            for key, outputs in bodies.items():
+                with serving(outputs[at].locs):
+                    write = as_write(outputs[at], node.attrs[key].inputs[places[0]])
+                if write is not None:
+                    bodies[key] = (*outputs[:at], write, *outputs[at + 1:])
+        if any(bodies[key] is not node.attrs[key].outputs for key in bodies):
+            with serving(node.locs):
+                new = results(make(COND, node.args, node.name, **{
+                    key: node.attrs[key].with_outputs(bodies[key]) for key in bodies}))
+            found.update((v, new[v.attrs["index"]]) for v in items if v.args[0] is node)
+    return found
 
 
 def as_write(value: Node, x: Node) -> Node | None:

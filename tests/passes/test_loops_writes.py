@@ -136,6 +136,25 @@ def test_a_row_made_of_the_rows_before() -> None:
     assert not any(map(copies, scatters(check(dlc.trace(f, *types), arrays))))
 
 
+def test_the_table_of_a_while_loop() -> None:
+    """The step is a branch, whose other side hands the table on."""
+    def f(table: Any, rows: Any, at: Any) -> Any:
+        def step(carry: Any) -> Any:
+            i, table, total = carry
+            row = dlc.take(rows, i, 0)
+            return i + 1, table.at[dlc.take(at, i, 0)].add(row), total + table[3].sum()
+
+        start = (dlc.asarray(0), table, table[0, 0])
+        (_, table, total), count = dlc.while_loop(
+            lambda carry: (carry[0] < 15) & (carry[2] < 1e6), step, start, bound=20)
+        return table, total, count
+
+    types = (TABLE, ROWS, i32[20])
+    compiled = check(dlc.trace(f, *types), values(*types))
+    (kernel,) = scatters(compiled)
+    assert not copies(kernel)
+
+
 def test_old_values_that_are_read_later() -> None:
     """The old table is the other carry: it may not be overwritten."""
     def f(table: Any, rows: Any, at: Any) -> Any:
