@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -152,36 +153,57 @@ class Compiled:
 
 
 class Loaded:
-    """A loaded program. Calling it runs its first entry on NumPy arrays."""
+    """A loaded program. Calling it runs its first entry on NumPy arrays; calls of several threads
+    follow one another."""
 
     def __init__(self, compiled: Compiled, running: Any) -> None:
         self.compiled, self.running = compiled, running
+        self._turn = threading.RLock()
 
     def __call__(self, *args: Any, entry: str | None = None, **named: Any) -> Any:
         """Outputs of `entry` (default: the first) for its inputs, in order or by name.
 
-        Gives a dict by name, or the array where there is one output. Raises DlcError when an array
-        does not fit, or when a run-time check failed.
+        Gives a dict by name; a function with one output gives the array. Raises DlcError when an
+        array does not fit, or when a run-time check failed.
         """
-        name = entry or next(iter(self.compiled.program.entries))
+        entries = list(self.compiled.program.entries)
+        name = entry or entries[0]
+        if name not in entries:
+            raise DlcError(f"{self.compiled.program.name} has no entry {name!r}"
+                           f"{nearest(name, entries)}", here(), f"entries are {', '.join(entries)}")
         inputs = self._inputs(name)
         labels = [n.attrs["label"] for n in inputs]
         if len(args) > len(labels):
             raise DlcError(f"{name} takes {len(labels)} arrays ({', '.join(labels)}), "
                            f"{len(args)} are given", here())
+        twice = [x for x in labels[:len(args)] if x in named]
+        if twice:
+            raise DlcError(f"{name}: {', '.join(twice)} given by place and by name", here())
         given = {**dict(zip(labels, args, strict=False)), **named}
         missing = [x for x in labels if x not in given]
         unknown = [x for x in given if x not in labels]
         if missing or unknown:
             raise DlcError(f"{name}: missing inputs {missing}, unknown inputs {unknown}", here(),
                            f"inputs are {', '.join(labels)}")
-        for node in inputs:
-            self.running.write(node.attrs["label"], fit(given[node.attrs["label"]], node), name)
-        self.running.run(name)
-        results = {port.name: self.running.read(port.name, name)
-                   for port in self.compiled.program.entries[name].outputs}
+        results = self._run(name, {n.attrs["label"]: fit(given[n.attrs["label"]], n)
+                                   for n in inputs})
         raise_fault(self.compiled.source.graphs[name], results.pop("fault", None))
-        return next(iter(results.values())) if len(results) == 1 else results
+        alone = name == "main" and len(results) == 1
+        return next(iter(results.values())) if alone else results
+
+    def _run(self, entry: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs of an entry. Raises DlcError for a program that was closed."""
+        from dlc.runtime.arena import PortError
+
+        outputs = self.compiled.program.entries[entry].outputs
+        with self._turn:
+            try:
+                for label, array in arrays.items():
+                    self.running.write(label, array, entry)
+                self.running.run(entry)
+                return {port.name: self.running.read(port.name, entry) for port in outputs}
+            except PortError as problem:
+                raise DlcError(str(problem), here(), "load the program again") from None
 
     def _inputs(self, entry: str) -> list[Node]:
         graph = self.compiled.source.graphs[entry]

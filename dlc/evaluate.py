@@ -9,6 +9,7 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.graph import Graph, Kind, Node, OpError
+from dlc.ops.convert import array_of
 from dlc.ops.elementwise import convert_array
 from dlc.types import TupleType, Type, bf16, f16
 
@@ -54,8 +55,9 @@ def bind(graph: Graph, args: Sequence[Any], named: Mapping[str, Any]) -> list[An
 
 
 def fit(value: Any, node: Node) -> Any:
-    """`value` as an array of the node's type. Raises DlcError when shape or dtype do not fit."""
-    data = np.asarray(value)
+    """`value` as an array of the node's type. Raises DlcError when shape or dtype do not fit, or
+    the dtype does not hold a Python number."""
+    data = array_of(value)
     want: Type = node.type
     if tuple(data.shape) != tuple(want.shape):
         raise DlcError(f"input {node.name}: shape {data.shape} given, {want.describe()} wanted",
@@ -64,7 +66,12 @@ def fit(value: Any, node: Node) -> Any:
     if data.dtype != want.dtype.numpy and not weak:
         raise DlcError(f"input {node.name}: dtype {data.dtype} given, {want.describe()} wanted",
                        node.loc, f"convert it: x.astype(numpy.{want.dtype.numpy})")
-    return data.astype(want.dtype.numpy, copy=False)
+    with np.errstate(all="ignore"):
+        found = data.astype(want.dtype.numpy, copy=False)
+    if weak and not want.dtype.is_float and not np.array_equal(found, data):
+        raise DlcError(f"input {node.name}: {np.asarray(data)[found != data].flat[0]} is no "
+                       f"{want.dtype}", node.loc)
+    return found
 
 
 def run(graph: Graph, args: Sequence[Any]) -> list[Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from dlc.errors import DlcError, here
 from dlc.evaluate import Specialized
 from dlc.evaluate import evaluate as evaluate_graph
 from dlc.graph import Graph
 from dlc.init import initial_values
 from dlc.nn.layer import Layer
+from dlc.ops.convert import array_of
 from dlc.task import Task
 from dlc.trace import annotated_types, graph_variables, signature, trace
 from dlc.types import DTypeError, Type, bool_, dtype, f32, i32
@@ -71,7 +70,7 @@ def open_dimensions(declared: Type, found: Type) -> dict[str, int]:
 
 def array_type(value: Any, what: str) -> Type:
     """The type of an array; a Python number is f32, i32 or bool. Raises DlcError for others."""
-    data = np.asarray(value)
+    data = array_of(value)
     if isinstance(value, (bool, int, float, list, tuple)):
         kinds = {"b": bool_, "i": i32, "f": f32}
         if data.dtype.kind in kinds:

@@ -217,8 +217,8 @@ def initial_values(variables: Sequence[Variable], seed: int) -> dict[str, Any]:
     """The first value of every variable as an array, by checkpoint key."""
     from dlc.evaluate import run
 
-    if not 0 <= seed < 2**32:
-        raise DlcError(f"seed {seed} is out of range", None, "a seed is 0 .. 4294967295")
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**32:
+        raise DlcError(f"seed {seed!r} is out of range", None, "a seed is 0 .. 4294967295")
     graph = init_graph(variables)
     import numpy as np
 

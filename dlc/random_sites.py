@@ -42,6 +42,10 @@ def new_site(name: str) -> int:
 
 def sizes(shape: Any) -> tuple[int, ...]:
     """A shape as a tuple. Raises DlcError for what is none."""
+    if isinstance(shape, Node):
+        raise DlcError(f"random numbers of shape {describe(shape)}", here(),
+                       "the shape comes first, as ints; None takes that of the parameters: "
+                       "dlc.random.bernoulli(None, p)")
     try:
         dims = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     except TypeError:

@@ -58,9 +58,11 @@ def chosen(variable: Variable, selection: Selection) -> bool:
                else part in variable.owners for part in listed)
 
 
-def phase(name: str, function: Function, optimizer: Optimizer | None, params: Selection = None,
-          every: int = 1, start: int = 0, stop: int | None = None) -> Phase:
-    """A phase of a task: `function` is a step of its own, training `params` with `optimizer`.
+def phase(name: str, function: Function, optimizer: Optimizer | None = None,
+          params: Selection = None, every: int = 1, start: int = 0,
+          stop: int | None = None) -> Phase:
+    """A phase of a task: `function` is a step of its own, training `params` with `optimizer`;
+    without one it has no gradient and updates what it says itself.
 
     `params` are layers or name patterns (None: all parameters that it uses). Raises DlcError for a
     bad name or schedule.
@@ -85,7 +87,7 @@ class Task:
     name: str
     phases: tuple[Phase, ...]
     evaluate: Function
-    data: str
+    data: Any
     batch: int
     epochs: int
     augment: Augment = None
@@ -260,14 +262,14 @@ def _check_data(check: Any) -> dict[str, str]:
 
 
 @overload
-def task(*, optimizer: Optimizer, data: str = "", batch: int = 32, epochs: int = 1,
+def task(*, optimizer: Optimizer, data: Any = "", batch: int = 32, epochs: int = 1,
          augment: Augment = None, patience: int | None = None, monitor: str = "loss",
          frozen: Selection = None, dims: Mapping[str, int] | None = None,
          evaluate: Function | None = None, name: str = "") -> Callable[[Function], Task]: ...
 
 
 @overload
-def task(*, phases: Sequence[Phase], name: str, data: str = "", batch: int = 32, epochs: int = 1,
+def task(*, phases: Sequence[Phase], name: str, data: Any = "", batch: int = 32, epochs: int = 1,
          augment: Augment = None, patience: int | None = None, monitor: str = "loss",
          frozen: Selection = None, dims: Mapping[str, int] | None = None,
          evaluate: Function | None = None) -> Task: ...

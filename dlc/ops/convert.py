@@ -26,7 +26,7 @@ def as_node(value: Any, like: DType | None = None) -> Node:
         raise DlcError(f"a {type(value).__name__} with graph values in it is no array", here(),
                        "dlc.concat joins graph values")
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
-        data = _array(value)
+        data = array_of(value)
         if isinstance(value, (list, tuple)) and data.dtype.kind in "if":
             data = data.astype((like or (f32 if data.dtype.kind == "f" else i32)).numpy)
         try:
@@ -43,12 +43,19 @@ def holds_node(value: Any) -> bool:
         isinstance(v, Node) or holds_node(v) for v in value)
 
 
-def _array(value: Any) -> np.ndarray:
+def array_of(value: Any) -> np.ndarray:
+    """What NumPy makes of `value`, in the machine's byte order.
+
+    Raises DlcError for rows of several lengths, and for masked elements: they are no numbers.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DlcError("a masked array is no array", here(), "x.filled(0.0) has numbers everywhere")
     try:
-        return np.asarray(value)
+        data = np.asarray(value)
     except ValueError as problem:
         raise DlcError(f"a {type(value).__name__} of rows of several lengths is no array", here(),
                        str(problem).split(".")[0]) from None
+    return data.astype(data.dtype.newbyteorder("="), copy=False)
 
 
 def number(value: float | int | bool, like: DType | None) -> Node:

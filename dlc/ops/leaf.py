@@ -62,7 +62,10 @@ def constant(value: float | int | bool, type_: Type) -> Node:
     if type_.dtype.is_integer:
         check_whole(value, type_.dtype)
     with np.errstate(all="ignore"):  # too large for a float dtype is infinite
-        kept = np.asarray(value).astype(type_.dtype.numpy).item()
+        try:
+            kept = np.asarray(value).astype(type_.dtype.numpy).item()
+        except OverflowError:
+            raise OpError(f"{str(value)[:20]}... is beyond every float") from None
     return make(CONSTANT, type=type_.with_(layout=None), value=kept)
 
 
