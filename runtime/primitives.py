@@ -97,6 +97,20 @@ def _intrinsic(stem: str) -> Emit:
     return emit
 
 
+def _copysign(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
+    """The size of the first operand with the sign of the second.
+
+    In f64 by a choice: of llvm.copysign whose result is rounded to f16, instruction selection on
+    x86 would round the sign's f64 to f16 by itself, a call of __truncdfhf2 that nothing links.
+    """
+    if types[0] != "f64":
+        return _intrinsic("copysign")(builder, types, operands)
+    size = _intrinsic("fabs")(builder, types, operands[:1])
+    word = builder.bitcast(operands[1], LLVM["i64"])
+    negative = builder.icmp_signed("<", word, ir.Constant(LLVM["i64"], 0))
+    return builder.select(negative, builder.fneg(size), size)
+
+
 # ---- casts -----------------------------------------------------------------------------------
 
 def emit_cast(builder: Any, source: str, target: str, value: Any) -> Any:
@@ -249,7 +263,7 @@ def _numeric() -> list[Primitive]:
         binary("maximum", plain.maximum, _extremum("max")),
         binary("min", min, _extremum("min"), INTS),
         binary("max", max, _extremum("max"), INTS),
-        binary("copysign", plain.copysign, _intrinsic("copysign"), FLOATS),
+        binary("copysign", plain.copysign, _copysign, FLOATS),
         unary("sqrt", plain.sqrt), unary("floor", plain.floor), unary("ceil", plain.ceil),
         unary("rint", plain.rint), unary("trunc", plain.trunc),
         unary("abs", plain.absolute, _absolute, (*FLOATS, "i32", "i64")),
