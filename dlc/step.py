@@ -21,6 +21,7 @@ from dlc.optim import update
 from dlc.scope import Scope, Variable
 from dlc.source import definition
 from dlc.trace import (
+    applied,
     check_texts,
     closed,
     distinct_checks,
@@ -96,7 +97,7 @@ def run_function(task: Task, phase: Phase, build: Build, scope: Scope,
     """Call the user's function on its inputs, augmented in training."""
     scope.step_name = phase.step_name
     fed = augmented(task, inputs) if build.training else inputs
-    result = phase.function(*fed.values(), **task.settings_of(phase.function))
+    result = applied(phase.function, fed, **task.settings_of(phase.function))
     if not isinstance(result, Loss):
         shown = "None" if result is None else f"a {type(result).__name__}"
         raise DlcError(f"{phase.function.__name__} returned {shown}, not a loss",

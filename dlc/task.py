@@ -115,7 +115,21 @@ class Task:
         found = {self.entry_name(p): train_graph(self, p, dims) for p in phases}
         if "eval" in kinds:
             found["eval"] = eval_graph(self, self.eval_phase(), dims)
+        if phases:
+            self._check_patterns(found)
         return found
+
+    def _check_patterns(self, graphs: Mapping[str, Graph]) -> None:
+        """Raise DlcError for a name pattern that no parameter fits: it is mistyped."""
+        names = [v.name for v in self.variables(graphs) if v.role == "param"]
+        for what, selection, loc in (("frozen", self.frozen, self.loc),
+                                     *(("params", p.params, p.loc) for p in self.phases)):
+            listed = [selection] if isinstance(selection, (str, Layer)) else list(selection or ())
+            for part in (p for p in listed if isinstance(p, str)):
+                if not any(fnmatch.fnmatchcase(n, part) for n in names):
+                    raise DlcError(f"{self.name}: {what}: no parameter is called {part!r}"
+                                   f"{nearest(part, names)}", loc,
+                                   f"parameters are {', '.join(names) or 'none'}")
 
     def entry_name(self, phase: Phase) -> str:
         """The name of a phase's graph."""

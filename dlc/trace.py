@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ def trace(function: Callable[..., Any], *types: Type, name: str | None = None,
     """
     inputs = make_inputs(function, types, dims or {}, "arg")
     with tracing(function, training) as (build, scope):
-        result = function(*inputs.values())
+        result = applied(function, inputs)
         named = named_outputs(function, result)
         checks = distinct_checks(build)
         if checks:
@@ -91,7 +92,7 @@ def signature(function: Callable[..., Any], given: int = 0) -> dict[str, Any]:
     plain = function.apply if isinstance(function, Layer) else function
     annotations = {} if given else annotated_types(plain)
     found: dict[str, Any] = {}
-    for parameter in inspect.signature(plain).parameters.values():
+    for parameter in parameters_of(function):
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             if not given:
                 raise DlcError(f"{_name(function)}(*{parameter.name}): a graph has a fixed number "
@@ -102,8 +103,27 @@ def signature(function: Callable[..., Any], given: int = 0) -> dict[str, Any]:
     return found
 
 
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """What `function` takes. Raises DlcError for a function in C that does not tell."""
+    try:
+        plain = function.apply if isinstance(function, Layer) else function
+        return list(inspect.signature(plain).parameters.values())
+    except ValueError:
+        raise DlcError(f"nothing tells what {_name(function)} takes", here(),
+                       "give a function of your own, e.g. lambda x: x.max()") from None
+
+
+def applied(function: Callable[..., Any], inputs: Mapping[str, Node], **settings: Any) -> Any:
+    """What `function` gives for its inputs; those after `*` in its signature go by name."""
+    by_name = {p.name for p in parameters_of(function) if p.kind is p.KEYWORD_ONLY}
+    named = {k: v for k, v in inputs.items() if k in by_name}
+    return function(*(v for k, v in inputs.items() if k not in by_name), **named, **settings)
+
+
 def annotated_types(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of `function`, evaluated. Raises DlcError when that fails."""
+    while isinstance(function, functools.partial):
+        function = function.func
     try:
         return inspect.get_annotations(function, eval_str=True)
     except (NameError, TypeError, ValueError, DTypeError) as problem:
@@ -151,6 +171,8 @@ def _no_type(function: Callable[..., Any], label: str, given: Any, place: Loc | 
 def _name(function: Callable[..., Any]) -> str:
     if isinstance(function, Layer):
         return function.name or function.kind
+    if isinstance(function, functools.partial):
+        return _name(function.func)
     return str(getattr(function, "__name__", function))
 
 
@@ -163,6 +185,9 @@ def named_outputs(function: Callable[..., Any], result: Any) -> dict[str, Node]:
         raise DlcError(f"{_name(function)} returned None", definition(function),
                        "return the value, a tuple of values, or a dict of them")
     listed: dict[str, Any] = {}
+    if isinstance(result, (Mapping, tuple)) and not result:
+        raise DlcError(f"{_name(function)} returned no value", definition(function),
+                       "return the value, a tuple of values, or a dict of them")
     for name, value in (result if isinstance(result, Mapping) else {"out": result}).items():
         leaves = several(value)
         listed |= {f"{name}{i}": v for i, v in enumerate(leaves)} if leaves else {str(name): value}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -123,3 +124,51 @@ def test_a_phase_needs_no_optimizer() -> None:
     with dlc.compile(task).load() as step:
         step(x=X)
         np.testing.assert_allclose(step.read("w"), X.mean(0))
+
+
+def test_arrays_that_are_taken_by_name_alone() -> None:
+    def named(x: f32[2, 2], *, y: f32[2, 2]) -> Any:
+        return x - y
+
+    with dlc.compile(named).load() as step:
+        np.testing.assert_array_equal(step(X, 2 * X), -X)
+        np.testing.assert_array_equal(step(X, y=2 * X), -X)
+
+    @dlc.task(data={"x": X}, optimizer=optim.sgd(0.1), batch=2)
+    def fitted(*, x: f32["batch", 2], scale: float = 2.0) -> dlc.Loss:
+        return dlc.loss((nn.dense(1)(x) ** 2).mean() * scale)
+
+    assert fitted.graphs()["train"].output_names[0] == "loss"
+
+
+def test_a_partial_function_has_the_annotations_of_the_whole() -> None:
+    def scaled(x: f32[2, 2], factor: Any) -> Any:
+        return x * factor
+
+    np.testing.assert_array_equal(dlc.evaluate(partial(scaled, factor=3.0), X), 3 * X)
+    with dlc.compile(partial(scaled, factor=3.0)).load() as step:
+        np.testing.assert_array_equal(step(X), 3 * X)
+
+
+@pytest.mark.parametrize(("function", "message"), [
+    (max, "nothing tells what max takes"),
+    (lambda x=0: {}, "returned no value"),
+    (lambda x=0: (), "returned no value")], ids=["builtin", "dict", "tuple"])
+def test_functions_that_are_none(function: Any, message: str) -> None:
+    with pytest.raises(dlc.DlcError, match=message):
+        dlc.compile(function)
+
+
+@pytest.mark.parametrize("option", ["frozen", "params"])
+def test_a_pattern_that_names_no_parameter(option: str) -> None:
+    """It froze nothing, in silence."""
+    def loss(x: f32["batch", 2]) -> dlc.Loss:
+        return dlc.loss((nn.dense(1, name="head")(nn.dense(3, name="body")(x)) ** 2).mean())
+
+    if option == "frozen":
+        task = dlc.task(data={"x": X}, optimizer=optim.sgd(0.1), frozen="bdy.*")(loss)
+    else:
+        task = dlc.task(name="two", data={"x": X}, phases=[
+            dlc.phase("all", loss, optim.sgd(0.1), params=["head.*", "bdy.*"])])
+    with pytest.raises(dlc.DlcError, match=rf"{option}: no parameter is called 'bdy.\*'"):
+        task.graphs()
