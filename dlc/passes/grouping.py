@@ -14,6 +14,7 @@ from dlc.ops.cost import CHEAP
 from dlc.ops.higher import ITEM
 from dlc.ops.routine import result_types
 from dlc.ops.window import FOLD
+from dlc.passes.group_order import GroupOrder
 from dlc.passes.recompute import MOST_AGAIN, recomputed_nodes
 from dlc.types import Type
 
@@ -106,6 +107,11 @@ class Fuser:
                 self.edges[node] = self._edges(node)
                 for edge in self.edges[node]:
                     self.readers.setdefault(edge.producer, set()).add(node)
+        self.standing = GroupOrder(list(dict.fromkeys(self.group.values())), self._sources)
+
+    def _sources(self, group: Group) -> set[Group]:
+        """The groups that `group` reads."""
+        return {self.group[e.producer] for n in group.members for e in self.edges[n]}
 
     def _add_result(self, item: Node, position: int) -> None:
         """A result of a routine, a loop or a branch belongs to its group, whatever becomes of the
@@ -193,23 +199,34 @@ class Fuser:
             if a is b or not loops or producer.type.size < max(a.work, b.work) or (
                     not fits(a, b)):
                 continue
-            if independent(self, a, b) and self._parallel_enough(a, b):
+            if self._parallel_enough(a, b) and self.independent(a, b):
                 self.join(a, b)
 
-    def join(self, first: Group, second: Group) -> None:
+    def independent(self, a: Group, b: Group) -> bool:
+        """Whether neither group depends on the other, through any path."""
+        lower, upper = self.standing.sorted(a, b)
+        return lower not in self._sources(upper) and (
+            self.standing.between(lower, upper) is not None)
+
+    def join(self, first: Group, second: Group) -> bool:
+        """Merge `second` into `first` unless a path leads from one to the other through a third
+        group, which would then both read and be read by the merged one; whether it did."""
+        lower, upper = self.standing.sorted(first, second)
+        between = self.standing.between(lower, upper)
+        if between is None:
+            return False
+        self.standing.merge(lower, upper, between, first)
         first.members = sorted((*first.members, *second.members), key=self._index().__getitem__)
         first.position = max(first.position, second.position)
         first.work, first.kinds = max(first.work, second.work), first.kinds | second.kinds
         for node in second.members:
             self.group[node] = first
+        return True
 
     def _try(self, edge: Edge) -> None:
         first, second = self.group[edge.producer], self.group[edge.consumer]
-        if first is second or not self.may_merge(first, second, edge):
-            return
-        if self._cycle(first, second):
-            return
-        self.join(first, second)
+        if first is not second and self.may_merge(first, second, edge):
+            self.join(first, second)
 
     def may_merge(self, first: Group, second: Group, edge: Edge) -> bool:
         """The fusion table (docs/fusion.md)."""
@@ -302,25 +319,6 @@ class Fuser:
         long_rows = rows >= 4 and work // rows >= SMALL // 4 and bool(reduced)
         return work <= SMALL or rows >= ROWS or long_rows
 
-    def _cycle(self, first: Group, second: Group) -> bool:
-        """Whether some path leaves `first` and enters `second` through a third group.
-
-        It may go through groups that begin before `first` does: one whose later member reads
-        `first`, and whose earlier member is read on the way to `second`.
-        """
-        stack, seen = [second], {first, second}
-        while stack:
-            group = stack.pop()
-            for node in group.members:
-                for edge in self.edges[node]:
-                    before = self.group[edge.producer]
-                    if before is first and group is not second:
-                        return True
-                    if before not in seen:
-                        seen.add(before)
-                        stack.append(before)
-        return False
-
     def _index(self) -> dict[Node, int]:
         if not hasattr(self, "_positions"):
             self._positions = {n: i for i, n in enumerate(self.order)}
@@ -336,22 +334,3 @@ def fits(a: Group, b: Group) -> bool:
     """Whether one kernel may hold both groups: a long one takes LLVM too long."""
     wide = any(is_wide(n) for n in (*a.members, *b.members))
     return not wide and len(a.members) + len(b.members) <= MOST
-
-
-def independent(fuser: Fuser, a: Group, b: Group) -> bool:
-    """Whether neither group depends on the other, through any path."""
-    return not depends(fuser, b, a) and not depends(fuser, a, b)
-
-
-def depends(fuser: Fuser, later: Group, earlier: Group) -> bool:
-    stack, seen = [later], {later}
-    while stack:
-        for node in stack.pop().members:
-            for edge in fuser.edges[node]:
-                before = fuser.group[edge.producer]
-                if before is earlier:
-                    return True
-                if before not in seen:
-                    seen.add(before)
-                    stack.append(before)
-    return False

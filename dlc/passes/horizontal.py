@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlc.graph import Kind
-from dlc.passes.grouping import Fuser, Group, independent
+from dlc.passes.grouping import Fuser, Group
 
 
 def merge_horizontally(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:
@@ -19,7 +19,7 @@ def merge_horizontally(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:
     for group in groups:
         key = skeleton(group)
         others = twins.get(key, ()) if mergeable(fuser, group) else ()
-        partner = next((g for g in others if independent(fuser, g, group)), None)
+        partner = next((g for g in others if fuser.independent(g, group)), None)
         if partner is None:
             kept.append(group)
             twins.setdefault(key, []).append(group)
@@ -44,9 +44,11 @@ def mergeable(fuser: Fuser, group: Group) -> bool:
 
 
 def topological(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:
-    """Groups after the groups they read."""
+    """Groups after the groups they read. Raises ValueError when some read one another: an
+    invariant of `Fuser.join`, without which there is no order of launches."""
     done: list[Group] = []
     placed: set[Group] = set()
+    opened: set[Group] = set()
 
     def place(start: Group) -> None:
         stack: list[tuple[Group, bool]] = [(start, False)]
@@ -57,6 +59,9 @@ def topological(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:
                 done.append(group)
             if ready or group in placed:
                 continue
+            if group in opened:
+                raise ValueError(f"groups read one another: {[n.op.name for n in group.members]}")
+            opened.add(group)
             stack.append((group, True))
             sources = {fuser.group[e.producer] for n in group.members for e in fuser.edges[n]}
             stack.extend((g, False) for g in sources if g is not group and g not in placed)
