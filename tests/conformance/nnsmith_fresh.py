@@ -2,9 +2,9 @@
 
     python tests/conformance/nnsmith_fresh.py FOLDER
 
-FOLDER/venv gets the pinned versions of nnsmith_requirements.txt, once; FOLDER/models gets COUNT
-models from a new seed each time, or from NNSMITH_SEED. What hinders it is said in one line and
-noted in FOLDER/models/account.json, from where it gets a row of docs/conformance.md.
+FOLDER/venv gets the pinned versions of nnsmith_requirements.txt, once; FOLDER/models and
+FOLDER/dtypes get the BATCHES from a new seed each time, or from NNSMITH_SEED. What hinders it is
+said in one line and noted in their account.json, from where it gets a row of docs/conformance.md.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "nnsmith_requirements.txt"
-COUNT = 2050  # 2,000 and those whose results f32 leaves open
+# Folder -> how many models, of which dtypes; 2,000 and those whose results f32 leaves open.
+BATCHES = {"models": (2050, "f32,i64,bool"), "dtypes": (400, "f32,f64,f16,i32,i64,u8,bool")}
 INSTALLING, MAKING = 1800, 3600  # seconds
 
 
@@ -56,31 +58,35 @@ def environment(folder: Path, requirements: Path = REQUIREMENTS) -> Path:
     return python
 
 
-def main() -> None:
-    """Make the models, or say why there are none: a full run goes on without them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=COUNT)
-    options = parser.parse_args()
-    models = options.folder / "models"
+def batch(folder: Path, name: str, seed: str) -> None:
+    """One of BATCHES, or a note why there is none: a full run goes on without it."""
+    models, (count, dtypes) = folder / name, BATCHES[name]
     shutil.rmtree(models, ignore_errors=True)
     models.mkdir(parents=True)
-    seed = os.environ.get("NNSMITH_SEED", "")
     try:
-        python = environment(options.folder)
-        run("generating NNSmith's models", MAKING, options.folder / "generate.log", python,
-            HERE / "nnsmith_generate.py", models, "--count", str(options.count),
-            *(["--seed", seed] if seed else []))
+        run("generating NNSmith's models", MAKING, folder / f"{name}.log", environment(folder),
+            HERE / "nnsmith_generate.py", models, "--count", str(count), "--seed", seed, "--dtypes",
+            dtypes)
     except Missing as problem:
         for path in models.iterdir():
             path.unlink()
-        account = {"asked": options.count, "missing": f"no fresh models: {problem}"}
+        account = {"asked": count, "missing": f"no fresh models: {problem}"}
         (models / "account.json").write_text(json.dumps(account) + "\n")
-        print(f"no fresh NNSmith models: {problem}; see {options.folder}/*.log", flush=True)
+        print(f"no fresh NNSmith models: {problem}; see {folder}/*.log", flush=True)
     else:
         account = json.loads((models / "account.json").read_text())
-        print(f"{account['asked']:,} fresh NNSmith models: seeds {account['first']} to "
-              f"{account['last']} (NNSMITH_SEED={account['first']} makes them again)", flush=True)
+        print(f"{count:,} fresh NNSmith models of {dtypes}: seeds {account['first']} to "
+              f"{account['last']} (NNSMITH_SEED={seed} makes them again)", flush=True)
+
+
+def main() -> None:
+    """Make all batches."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args()
+    seed = os.environ.get("NNSMITH_SEED") or str(secrets.randbelow(2**31))
+    for name in BATCHES:
+        batch(options.folder, name, seed)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Fresh random models of NNSmith, each as .onnx with inputs and what PyTorch computes as .npz.
 
-    python nnsmith_generate.py FOLDER [--count N] [--seed N]
+    python nnsmith_generate.py FOLDER [--count N] [--seed N] [--dtypes f32,i64,...]
 
 Runs in an environment of its own, for nnsmith 0.1.0 asks for versions of its own
 (nnsmith_requirements.txt); nnsmith_fresh.py makes it and calls this. Every model's seed is printed
@@ -31,7 +31,7 @@ import torch
 
 OPERATORS = range(3, 13)  # in a model
 ELEMENTS = 1024  # of a value, at most
-DTYPES = ("f32", "i64", "bool")  # casts give others
+DTYPES = "f32,i64,bool"  # casts give others
 KNOWN = {"FLOAT", "UINT8", "INT32", "INT64", "BOOL", "FLOAT16", "DOUBLE", "UINT32", "BFLOAT16"}
 SECONDS = 20  # for the solver to find one model
 ALTOGETHER = 60  # seconds for one model
@@ -72,13 +72,14 @@ def bound_by_counts() -> None:
     input_gen.time = symbolnet.time = CountedTime()
 
 
-def generated(opset: Any, model_type: Any, seed: int) -> tuple[bytes, dict[str, np.ndarray]]:
+def generated(seed: int, opset: Any, model_type: Any,
+              kinds: list[str]) -> tuple[bytes, dict[str, np.ndarray]]:
     """(the model, its arrays: i_NAME for inputs, o_NAME for outputs). Raises Foreign."""
     from nnsmith.graph_gen import model_gen
 
     size = int(np.random.default_rng(seed).choice(OPERATORS))
     found = model_gen(opset=opset, method="symbolic-cinit", seed=seed, max_elem_per_tensor=ELEMENTS,
-                      max_nodes=size, timeout_ms=SECONDS * 1000, dtype_choices=list(DTYPES))
+                      max_nodes=size, timeout_ms=SECONDS * 1000, dtype_choices=kinds)
     model = model_type.from_gir(found.make_concrete())
     model.refine_weights()
     oracle = model.make_oracle()
@@ -98,10 +99,10 @@ def dtypes(proto: onnx.ModelProto) -> set[str]:
     return {onnx.TensorProto.DataType.Name(kind) for kind in kinds}
 
 
-def attempt(folder: Path, opset: Any, model_type: Any, seed: int, told: Connection) -> None:
+def attempt(folder: Path, told: Connection, seed: int, *made_of: Any) -> None:
     """Make one model and tell why there is none, "" where there is one."""
     try:
-        proto, arrays = generated(opset, model_type, seed)
+        proto, arrays = generated(seed, *made_of)
     except (Exception, SystemExit) as problem:
         print(f"seed {seed}: none ({type(problem).__name__}: {problem})", flush=True)
         told.send(str(problem) if isinstance(problem, Foreign) else NONE)
@@ -112,11 +113,11 @@ def attempt(folder: Path, opset: Any, model_type: Any, seed: int, told: Connecti
         told.send("")
 
 
-def made_alone(folder: Path, opset: Any, model_type: Any, seed: int) -> str:
+def made_alone(folder: Path, seed: int, *made_of: Any) -> str:
     """`attempt` in a process of its own: nothing depends on the models before, or dies with one."""
     forked = multiprocessing.get_context("fork")
     heard, told = forked.Pipe(duplex=False)
-    process = forked.Process(target=attempt, args=(folder, opset, model_type, seed, told))
+    process = forked.Process(target=attempt, args=(folder, told, seed, *made_of))
     process.start()
     told.close()
     try:
@@ -128,7 +129,7 @@ def made_alone(folder: Path, opset: Any, model_type: Any, seed: int) -> str:
     return reason
 
 
-def fill(folder: Path, count: int, seed: int) -> dict[str, Any]:
+def fill(folder: Path, count: int, seed: int, kinds: list[str]) -> dict[str, Any]:
     """Make `count` models from `seed` on; seeds that give none are told and counted."""
     from nnsmith.materialize import Model
     from nnsmith.narrow_spec import auto_opset
@@ -138,11 +139,11 @@ def fill(folder: Path, count: int, seed: int) -> dict[str, Any]:
     opset = auto_opset(model_type, None)
     bound_by_counts()
     torch.set_num_threads(1)
-    generated(opset, model_type, WARMING)  # what it imports and keeps, forked processes have
+    generated(WARMING, opset, model_type, kinds)  # what it imports and keeps, forked processes have
     left_out: Counter[str] = Counter()
     made, first = 0, seed
     while made < count:
-        reason = made_alone(folder, opset, model_type, seed)
+        reason = made_alone(folder, seed, opset, model_type, kinds)
         left_out.update([reason] if reason else [])
         made += not reason
         seed += 1
@@ -155,11 +156,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    parser.add_argument("--dtypes", default=DTYPES)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     plain_export()
     options.folder.mkdir(parents=True, exist_ok=True)
-    account = fill(options.folder, options.count, options.seed)
+    account = fill(options.folder, options.count, options.seed, options.dtypes.split(","))
     (options.folder / "account.json").write_text(json.dumps(account, indent=2) + "\n")
 
 

@@ -1,7 +1,7 @@
-"""NNSmith's generated models as cases: two corpora, what PyTorch computed, and who is right.
+"""NNSmith's generated models as cases: three corpora, what PyTorch computed, and who is right.
 
-The frozen corpus lies in tests/conformance/nnsmith. The fresh one is made by nnsmith_fresh.py for
-every full run; NNSMITH_FOLDER names another folder of models to run.
+The frozen corpus lies in tests/conformance/nnsmith. The fresh ones are made by nnsmith_fresh.py for
+every full run; NNSMITH_FOLDER names another folder of models to run in their place.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tests.conformance import cut
 from tests.conformance.onnx_referee import judged, several
 
 FROZEN = Path(__file__).parent / "nnsmith"
-FRESH = Path(__file__).resolve().parents[2] / ".nnsmith" / "models"
-SUITES = "NNSmith, frozen", "NNSmith, fresh"
+FRESH = Path(__file__).resolve().parents[2] / ".nnsmith"
+SUITES = "NNSmith, frozen", "NNSmith, fresh", "NNSmith, fresh, all dtypes"
 # Between f32 on two systems, over a dozen operators: of each value, and of the array's largest.
 RELATIVE, OF_LARGEST = 1e-3, 1e-4
 ROUNDED = "a result hangs on how f32 rounds: the standard's evaluator, rounding at random, varies"
@@ -101,14 +101,15 @@ def account(folder: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def fresh_folder() -> Path | None:
-    """Where fresh models lie: in a full run, or where NNSMITH_FOLDER names them."""
-    named = os.environ.get("NNSMITH_FOLDER", "")
-    return Path(named) if named else FRESH if cut.FULL else None
+def fresh_folders() -> dict[str, Path]:
+    """Where fresh models lie, by suite: in a full run, or where NNSMITH_FOLDER names them."""
+    if named := os.environ.get("NNSMITH_FOLDER", ""):
+        return {SUITES[1]: Path(named)}
+    return {SUITES[1]: FRESH / "models", SUITES[2]: FRESH / "dtypes"} if cut.FULL else {}
 
 
 def cases() -> list[Case]:
-    """All cases of both corpora, by seed."""
-    folders = {SUITES[0]: FROZEN, SUITES[1]: fresh_folder()}
-    return [Case(suite, folder, path.stem) for suite, folder in folders.items() if folder
+    """All cases of all corpora, by seed."""
+    folders = {SUITES[0]: FROZEN, **fresh_folders()}
+    return [Case(suite, folder, path.stem) for suite, folder in folders.items()
             for path in sorted(folder.glob("*.onnx"))]

@@ -3,11 +3,11 @@
 Two correct systems may differ where a model asks what rounding answers: whether two nearly equal
 numbers are equal, the floor of a number that is nearly whole, a tangent at its pole. A looser
 tolerance would hide faults there as elsewhere. Instead, where dlc and an oracle differ, a third
-party evaluates the model several times: `onnx.reference`, each operator in f64 on operands of f32
-or f16, each inexact result rounded to one of the floats nearby at random. A sum of n terms may be
-added in any order: its operands are moved by up to a unit in their last place, its result by up to
-n. Elements that come out the same every time are determined, and dlc must give them. The others
-are not: they must lie where the runs lie.
+party evaluates the model several times: `onnx.reference`, each operator in f64, each inexact result
+rounded to one of the floats of its dtype nearby at random. A sum of n terms may be added in any
+order: its operands are moved by up to a unit in their last place, its result by up to n. Elements
+that come out the same every time are determined, and dlc must give them. The others are not: they
+must lie where the runs lie.
 
 Source: Parker, Monte Carlo Arithmetic, 1997; Vignes, Discrete stochastic arithmetic, 2004; sums:
 Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 4.2.
@@ -33,6 +33,10 @@ SUMS = {"AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "CumSum", 
         "ReduceMean", "ReduceSum", "ReduceSumSquare", "Resize"}
 # Operators whose result is a quotient by such a sum, of positive terms.
 SHARES = {"LogSoftmax", "Softmax"}
+# Other operators that round, in f64 too, where no wider dtype tells which results are exact.
+ROUNDING = {"Add", "Atan", "Acos", "Asin", "Cos", "Div", "Erf", "Exp", "LeakyRelu", "Log", "Mul",
+            "PRelu", "Pow", "Reciprocal", "ReduceProd", "Sigmoid", "Sin", "Softplus", "Sqrt", "Sub",
+            "Tan", "Tanh"}
 # How far outside of the runs a result may lie that they do not determine, in their spread.
 BEYOND = 4.0
 
@@ -44,17 +48,20 @@ class Rounding:
     rng: np.random.Generator
 
     def moved(self, x: Any) -> Any:
-        """f32 or f16 in f64, each element moved by up to a unit in its last place."""
-        if not is_narrow(x):
+        """Floats in f64, each element moved by up to a unit in its last place."""
+        if not is_float(x):
             return x
         unit = float(np.finfo(x.dtype).eps)
         return x.astype(np.float64) * (1 + self.rng.uniform(-unit, unit, x.shape))
 
-    def rounded(self, y: np.ndarray, dtype: Any, ulps: int) -> np.ndarray:
-        """f64 in a narrower dtype; an inexact element is one of the floats within `ulps` of it."""
+    def rounded(self, y: np.ndarray, dtype: Any, ulps: int, grain: Any) -> np.ndarray:
+        """f64 in `dtype`; an inexact element is one of the floats within `ulps` of `grain` of it.
+        """
         near = y.astype(dtype)
-        step = np.spacing(np.abs(near)).astype(np.float64) * self.rng.uniform(-ulps, ulps, y.shape)
-        return np.where((near == y) | ~np.isfinite(near), near, (y + step).astype(dtype))
+        exact = near == (np.rint(y) if dtype == np.float64 else y)
+        unit = np.spacing(np.abs(y).astype(grain)).astype(np.float64)
+        step = unit * self.rng.uniform(-ulps, ulps, y.shape)
+        return np.where(exact | ~np.isfinite(near), near, (y + step).astype(dtype))
 
     def cast(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Floats as integers; the standard leaves open what NaN and what is too large gives."""
@@ -65,9 +72,9 @@ class Rounding:
         return np.where(open_, drawn, y)
 
 
-def is_narrow(x: Any) -> bool:
-    """Whether an operand is of floats that f64 holds with room to spare."""
-    return isinstance(x, np.ndarray | np.generic) and x.dtype in (np.float32, np.float16)
+def is_float(x: Any) -> bool:
+    """Whether an operand is an array of floats."""
+    return isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f"
 
 
 def evaluated(proto: onnx.ModelProto, given: dict[str, np.ndarray],
@@ -88,11 +95,17 @@ def applied(node: Any, operands: list[Any], rounding: Rounding) -> list[np.ndarr
         to_integer = operands[0].dtype.kind == "f" and results[0].dtype.kind in "iu"
         return [rounding.cast(operands[0], results[0])] if to_integer else results
     moved = [rounding.moved(x) for x in operands] if node.op_type in SUMS else operands
-    wide = [x.astype(np.float64) if is_narrow(x) else x for x in moved]
+    wide = [x.astype(np.float64) if is_float(x) else x for x in moved]
     results = [np.asarray(y) for y in node.run(*wide)]
-    narrow = [x.dtype for x in operands if is_narrow(x)]
-    return [rounding.rounded(y, narrow[0], ULPS + terms(node, operands, y))
-            if narrow and y.dtype == np.float64 else y for y in results]
+    dtypes = [x.dtype for x in operands if is_float(x)][:1]
+    if dtypes == [np.float64] and node.op_type not in SUMS | SHARES | ROUNDING:
+        return results
+    if not dtypes:
+        return results
+    # onnx.reference has the weights of Resize in f32
+    grain = np.float32 if dtypes[0] == np.float64 and node.op_type == "Resize" else dtypes[0]
+    return [rounding.rounded(y, dtypes[0], ULPS + terms(node, operands, y), grain)
+            if y.dtype == np.float64 else y for y in results]
 
 
 def terms(node: Any, operands: list[Any], result: np.ndarray) -> int:
@@ -104,6 +117,8 @@ def terms(node: Any, operands: list[Any], result: np.ndarray) -> int:
         return int(x.shape[node.axis])
     if name in {"Conv", "ConvTranspose"}:
         return int(operands[1].size // operands[1].shape[0])
+    if name == "Resize":
+        return 16  # cubic, of two axes
     if name == "AveragePool":
         return math.prod(node.kernel_shape)
     if name in {"MatMul", "Gemm"}:

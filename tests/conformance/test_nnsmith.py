@@ -1,6 +1,6 @@
 """NNSmith's random models against what PyTorch computed; optimized against unoptimized.
 
-300 frozen models, in a full run 2,000 fresh ones beside them.
+301 frozen models, in a full run 2,450 fresh ones beside them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 import dlc
 from dlc.passes import PIPELINE, run_pipeline
 from tests.conformance import cut
-from tests.conformance.nnsmith_models import SUITES, Case, account, cases, fresh_folder
+from tests.conformance.nnsmith_models import SUITES, Case, account, cases, fresh_folders
 from tests.conformance.onnx_cases import bundled, listed
 
 pytestmark = pytest.mark.conformance
@@ -86,14 +86,15 @@ def test_the_frozen_corpus_is_whole() -> None:
     assert len([case for case in CASES if case.suite == SUITES[0]]) == 301
 
 
-def test_the_fresh_corpus_is_accounted_for(tally: Tallies) -> None:
+@pytest.mark.parametrize("suite", SUITES[1:])
+def test_the_fresh_corpora_are_accounted_for(suite: str, tally: Tallies) -> None:
     """As many models as were asked for; their seeds, and what was generated and left out.
 
     The cut of the day has none. A full run that could not make them counts them as left out.
     """
-    folder, fresh = fresh_folder(), [case for case in CASES if case.suite == SUITES[1]]
+    folder, fresh = fresh_folders().get(suite), [case for case in CASES if case.suite == suite]
     noted = account(folder) if folder else {"asked": 0, "left_out": {}}
-    count = tally(f"{SUITES[1]}, evaluated") if folder else None
+    count = tally(f"{suite}, evaluated") if folder else None
     missing = noted.get("missing", "")
     assert len(fresh) == (0 if missing else noted["asked"])
     if count and missing:

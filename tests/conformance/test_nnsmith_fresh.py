@@ -52,7 +52,7 @@ def test_an_environment_is_made_once_and_again_for_other_versions(
 def test_without_an_environment_there_is_a_line_and_a_row(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
         capsys: pytest.CaptureFixture[str]) -> None:
-    """And no model of an earlier run is left to be counted."""
+    """For each batch; and no model of an earlier run is left to be counted."""
     def offline(_folder: Path) -> NoReturn:
         raise Missing("installing NNSmith failed")
 
@@ -61,11 +61,34 @@ def test_without_an_environment_there_is_a_line_and_a_row(
     monkeypatch.setattr(nnsmith_fresh, "environment", offline)
     monkeypatch.setattr(sys, "argv", ["nnsmith_fresh.py", str(tmp_path)])
     nnsmith_fresh.main()
-    assert capsys.readouterr().out.startswith("no fresh NNSmith models: installing NNSmith failed")
-    assert [path.name for path in (tmp_path / "models").iterdir()] == ["account.json"]
-    account = json.loads((tmp_path / "models" / "account.json").read_text())
-    assert account == {"asked": nnsmith_fresh.COUNT,
-                       "missing": "no fresh models: installing NNSmith failed"}
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(";")[0] for line in lines] == [
+        "no fresh NNSmith models: installing NNSmith failed"] * len(nnsmith_fresh.BATCHES)
+    for name, (count, _) in nnsmith_fresh.BATCHES.items():
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["account.json"]
+        account = json.loads((tmp_path / name / "account.json").read_text())
+        assert account == {"asked": count,
+                           "missing": "no fresh models: installing NNSmith failed"}
+
+
+def test_batches_start_at_one_seed_with_their_own_dtypes(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    def made(_what: str, _seconds: float, _log: Path, *command: Any) -> None:
+        words = dict(zip(command[3::2], command[4::2], strict=True))
+        first = int(words["--seed"])
+        assert len(words["--dtypes"].split(",")) in (3, 7)
+        (command[2] / "account.json").write_text(json.dumps(
+            {"asked": int(words["--count"]), "first": first, "last": first + 5, "left_out": {}}))
+
+    monkeypatch.setattr(nnsmith_fresh, "environment", lambda _folder: tmp_path / "python")
+    monkeypatch.setattr(nnsmith_fresh, "run", made)
+    monkeypatch.setenv("NNSMITH_SEED", "1234")
+    monkeypatch.setattr(sys, "argv", ["nnsmith_fresh.py", str(tmp_path)])
+    nnsmith_fresh.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(nnsmith_fresh.BATCHES)
+    assert all("seeds 1234 to 1239 (NNSMITH_SEED=1234" in line for line in lines)
 
 
 def test_the_table_keeps_rows_reasons_and_seeds_of_suites_that_did_not_run() -> None:
