@@ -190,7 +190,13 @@ def named_outputs(function: Callable[..., Any], result: Any) -> dict[str, Node]:
                        "return the value, a tuple of values, or a dict of them")
     for name, value in (result if isinstance(result, Mapping) else {"out": result}).items():
         leaves = several(value)
-        listed |= {f"{name}{i}": v for i, v in enumerate(leaves)} if leaves else {str(name): value}
+        more = {f"{name}{i}": v for i, v in enumerate(leaves)} if leaves else {str(name): value}
+        taken = [n for n in more if n in listed or n == "fault"]
+        if taken:
+            raise DlcError(f"{_name(function)} returned two values called {taken[0]!r}",
+                           definition(function), "fault is the number of the run-time check that "
+                           "failed" if taken == ["fault"] else "give one of them another name")
+        listed |= more
     return {k: output(function, v) for k, v in listed.items()}
 
 

@@ -172,3 +172,12 @@ def test_a_pattern_that_names_no_parameter(option: str) -> None:
             dlc.phase("all", loss, optim.sgd(0.1), params=["head.*", "bdy.*"])])
     with pytest.raises(dlc.DlcError, match=rf"{option}: no parameter is called 'bdy.\*'"):
         task.graphs()
+
+
+@pytest.mark.parametrize(("results", "name"), [
+    (lambda x: {"a": (x, x), "a1": 2 * x}, "a1"), (lambda x: {"1": x, 1: 2 * x}, "1"),
+    (lambda x: {"fault": x.sum().astype(i32)}, "fault")], ids=["nested", "number", "fault"])
+def test_results_of_one_name(results: Any, name: str) -> None:
+    """One was lost; `fault` was taken for the number of a check."""
+    with pytest.raises(dlc.DlcError, match=f"two values called {name!r}"):
+        dlc.trace(results, f32[2])
