@@ -330,12 +330,13 @@ def _nested(wrt: Any, args: Sequence[Any], places: Sequence[int], grads: list[No
 # --- forward mode ---------------------------------------------------------------------------------
 
 
-def jvp(function: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """(function(*args), its derivative in the direction `tangents`), one tangent per argument.
+def jvp(function: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any],
+        **more: Any) -> Any:
+    """(function(*args, **more), its derivative in the direction `tangents`), one per argument.
 
     Raises DlcError when tangents and arguments differ in number or shape.
     """
-    body = close(function, list(args))
+    body = close(function, list(args), keywords=more)
     moved, count = leaves(list(tangents)), len(leaves(list(args)))
     if len(moved) != count:
         raise DlcError(f"jvp of {_name(function)}: {len(moved)} tangents for {count} arguments",
@@ -356,9 +357,9 @@ def _tangent(function: Callable[..., Any], tangent: Any, x: Node) -> Node:
     return node
 
 
-def hvp(function: Callable[..., Any], x: Any, v: Any) -> Any:
+def hvp(function: Callable[..., Any], x: Any, v: Any, **more: Any) -> Any:
     """The Hessian of the scalar `function` at x, times v (Pearlmutter 1994)."""
-    return jvp(grad(function), (x,), (v,))[1]
+    return jvp(grad(function), (x,), (v,), **more)[1]
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -58,6 +58,13 @@ def test_value_and_grad_and_vjp() -> None:
     np.testing.assert_array_equal(at(pulled, X), 6 * X * X * W)
 
 
+def test_jvp_and_hvp() -> None:
+    _, moved = at(lambda x: dlc.jvp(power, (x,), (W,), n=2), X).values()
+    assert moved == (3 * X * X * W).sum()
+    found = at(lambda x: dlc.hvp(power, x, W, n=2, flip=True), X)
+    np.testing.assert_array_equal(found, -6 * X * W)
+
+
 def test_a_gradient_by_what_a_caller_gave_by_name() -> None:
     """What a derivative takes by name is a value from outside: differentiable around it."""
     def outer(w: Any) -> Any:
