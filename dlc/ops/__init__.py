@@ -72,4 +72,4 @@ __all__ = ["REGISTRY", "argsort", "batching", "contract", "control", "convert", 
            "elementwise", "elementwise_bits", "elementwise_functions", "elementwise_special",
            "gather", "gradient_rules", "higher", "leaf", "linalg_exp", "linalg_factor", "linalg_qr",
            "linalg_solve", "linalg_spectral", "operand_count", "reduce", "register", "scatter",
-           "sort", "view", "window"]
+           "scatter_onto", "sort", "view", "window"]
