@@ -17,6 +17,7 @@ from dlc.evaluate_function import raise_fault
 from dlc.graph import Graph, Node, Op
 from dlc.init import initial_values
 from dlc.program import Kernel, Program
+from dlc.recompiles import note_specialization
 from dlc.task import Task
 from dlc.trace import graph_variables, trace
 
@@ -229,13 +230,16 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
     `batch` and `dims` bind dimension names; a task takes `batch` alone. `tails` gives sizes of a
     smaller last batch per entry kind ("train", "eval"), which become entries that share
     parameters, memory and kernels. `verify` evaluates before and after every pass. Raises
-    DlcError at the user's line.
+    DlcError at the user's line, and warns there when one function is compiled for many shapes.
     """
     env.check()
     if target not in TARGETS:
         raise DlcError(f"unknown target {target!r}{nearest(target, list(TARGETS))}", here(),
                        f"targets are {', '.join(TARGETS)}")
-    return Compiled(_source(thing, batch, tails or {}, name, dims), target, _checker(verify))
+    source = _source(thing, batch, tails or {}, name, dims)
+    if not isinstance(thing, Graph):
+        note_specialization(thing, next(iter(source.graphs.values())))
+    return Compiled(source, target, _checker(verify))
 
 
 def _checker(verify: bool) -> Check | None:

@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(LANGUAGE, GRAPHS | READERS | LANGUAGE),
     "custom_errors": GRAPHS | READERS | LANGUAGE | {"program"},
     "custom_check": GRAPHS | READERS | LANGUAGE | {"compiler"},
+    "recompiles": GRAPHS,
     "passes": GRAPHS | READERS,
     "kernel": GRAPHS | READERS | {"passes", "program"},
     "codegen": GRAPHS | READERS | {"passes", "kernel", "program"},
