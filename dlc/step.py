@@ -14,7 +14,6 @@ from dlc import scope as scopes
 from dlc.errors import DlcError, Loc, here
 from dlc.graph import Build, Graph, Node, describe, make, serving
 from dlc.ops import elementwise, higher, leaf
-from dlc.ops.autodiff import depends_on
 from dlc.ops.convert import as_node, cast
 from dlc.ops.gather import Check
 from dlc.optim import update
@@ -192,10 +191,18 @@ def differentiate(phase: Phase, forward: Forward, trained: Sequence[Variable],
 
 
 def require_path(phase: Phase, result: Loss, trained: Sequence[Variable]) -> None:
-    """Raise DlcError when the loss depends on no trained parameter."""
-    if result.value not in depends_on([result.value], [v.node for v in trained]):
-        raise DlcError(f"the loss of {phase.function.__name__} depends on no trained parameter",
-                       result.loc, f"trained are {', '.join(v.name for v in trained)}")
+    """Raise DlcError when no gradient flows from the loss to a trained parameter."""
+    stack, seen = [result.value], set[Node]()
+    wanted = {v.node for v in trained}
+    while stack:
+        node = stack.pop()
+        if node in wanted:
+            return
+        if node not in seen and node.op.gradient != "zero":
+            stack.extend(node.args)
+        seen.add(node)
+    raise DlcError(f"the loss of {phase.function.__name__} depends on no trained parameter",
+                   result.loc, f"trained are {', '.join(v.name for v in trained)}")
 
 
 def predicated(scope: Scope, new: Mapping[str, Node], ok: Node) -> dict[str, Node]:

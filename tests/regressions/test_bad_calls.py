@@ -181,3 +181,14 @@ def test_results_of_one_name(results: Any, name: str) -> None:
     """One was lost; `fault` was taken for the number of a check."""
     with pytest.raises(dlc.DlcError, match=f"two values called {name!r}"):
         dlc.trace(results, f32[2])
+
+
+@pytest.mark.parametrize("last", [dlc.stop_gradient, dlc.round], ids=["stop_gradient", "round"])
+def test_a_loss_whose_gradient_is_zero_everywhere(last: Any) -> None:
+    """It trained nothing, in silence."""
+    @dlc.task(data={"x": X}, optimizer=optim.sgd(0.1), batch=2)
+    def loss(x: f32["batch", 2]) -> dlc.Loss:
+        return dlc.loss(last(nn.dense(1)(x)).mean())
+
+    with pytest.raises(dlc.DlcError, match="depends on no trained parameter"):
+        loss.graphs()
