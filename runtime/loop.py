@@ -47,7 +47,7 @@ def train(loaded: ArenaProgram, config: TrainConfig, dataset: Dataset, folder: P
     not fit the program.
     """
     run = Trainer(loaded, config, dataset, folder, callbacks or Callbacks())
-    with StopRequest() as stop:
+    with StopRequest(run.remind, run.callbacks.leave) as stop:
         run.stop = stop
         try:
             return run.train(initial)
@@ -247,6 +247,12 @@ class Trainer:
             tail = {key: rows[max(runs - RECENT, 0):runs] for key, rows in log.items()}
             sums.add(b.entry, tail, min(runs, RECENT), 1, b.phase.key)
         return sums.means()
+
+    def remind(self) -> None:
+        """Say why a run that is to stop goes on: called from a thread of its own."""
+        self.note("stopping when the step is done; once more leaves it, with the checkpoint of "
+                  f"step {self.autosave.saved[0]}" if self.autosave.saved else
+                  "stopping when the step is done; once more leaves it, without a checkpoint")
 
     def take(self, bound: list[BoundPhase], report: StepReport, kept: int, samples: int) -> None:
         """Count `kept` steps of a report: metrics, position, time."""

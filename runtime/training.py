@@ -127,6 +127,7 @@ class Callbacks:
     progress: Progress | None = None
     explain_fault: Callable[[Fault], str] | None = None
     on_epoch: Callable[[Mapping[str, Any]], None] | None = None
+    leave: Callable[[int], None] | None = None  # what a second Ctrl-C calls, with the signal
 
 
 @dataclass

@@ -7,7 +7,10 @@ import errno
 import io
 import os
 import sys
-from typing import TextIO
+from contextlib import suppress
+from typing import NoReturn, TextIO
+
+from dlc import interrupt
 
 # What the command line draws with, for encodings that do not have it.
 PLAIN = {"─": "-", "━": "=", "·": ".", "…": "~", "│": "|", "╸": "=", "╺": "-"}
@@ -50,3 +53,13 @@ def reason(error: OSError) -> str:
     what = f"{error.filename}: " if error.filename else ""
     full = error.errno == errno.ENOSPC and not error.filename
     return f"{'cannot write: ' if full else what}{error.strerror or error}"
+
+
+def leave(number: int) -> NoReturn:
+    """End the process at once, from within a signal's handler: the cursor that a live table hides
+    comes back, and one line is said."""
+    cursor = b"\x1b[?25h" if sys.stdout.isatty() else b""
+    with suppress(OSError):
+        os.write(1, cursor)
+        os.write(2, f"{interrupt.MESSAGE}\n".encode())
+    os._exit(128 + number)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from dlc.cli import streams
 from dlc.cli.arguments import UsageError
 from dlc.cli.paper import plural, size
 from dlc.cli.source import load_task, user_code
@@ -193,7 +194,7 @@ def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
     from dlc.runtime.training import Callbacks
 
     compiled, loaded = session.compiled, session.loaded
-    calls = Callbacks(display(session.out), explainer(compiled, loaded))
+    calls = Callbacks(display(session.out), explainer(compiled, loaded), leave=streams.leave)
     return train_loop(loaded, config, session.dataset, folder,
                       lambda: compiled.initial_values(config.seed), calls)
 

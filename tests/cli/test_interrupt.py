@@ -70,3 +70,65 @@ def test_a_program_that_imports_dlc_keeps_its_own_handler() -> None:
     check = ("import signal; before = signal.getsignal(signal.SIGINT); import dlc; "
              "assert signal.getsignal(signal.SIGINT) is before")
     subprocess.run([sys.executable, "-c", check], check=True, env=variables({}), timeout=60)
+
+
+LONG_STEP = '''import dlc
+from dlc import f32, nn, optim
+
+net = nn.dense(64)
+
+
+@dlc.task(data="xor", optimizer=optim.sgd(1e-3), batch=4, epochs=9)
+def slow(x: f32["batch", 2], y: f32["batch", 1]):
+    def cell(h, t):
+        h = dlc.tanh(h * 0.5 + t)
+        return h, dlc.sum(h)
+
+    h, _ = dlc.scan(cell, net(x), dlc.arange(1000000).astype(f32))
+    return dlc.loss(dlc.mean((dlc.sum(h, axis=1, keepdims=True) - y) ** 2))
+'''
+
+
+def test_in_a_long_step_a_second_one_leaves_at_once(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(LONG_STEP)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "dlc", "train", "slow.py"], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables({}))
+    assert run.stdout is not None
+    while "compiled in" not in run.stdout.readline():
+        pass
+    time.sleep(0.5)
+    run.send_signal(signal.SIGINT)
+    assert run.stdout.readline() == (
+        "stopping when the step is done; once more leaves it, without a checkpoint\n")
+    run.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert run.communicate(timeout=60)[1] == "dlc: interrupted\n"
+    assert run.returncode == 130 and time.monotonic() - began < 2
+
+
+def test_the_reminder_names_the_checkpoint_and_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dlc.runtime import interrupt as runtime_interrupt
+
+    monkeypatch.setattr(runtime_interrupt, "REMIND_SECONDS", 0.05)
+    said: list[str] = []
+    with runtime_interrupt.StopRequest(lambda: said.append("now")) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.3)
+    assert said == ["now"] and stop.signal == signal.SIGTERM
+    with runtime_interrupt.StopRequest(lambda: said.append("again")):
+        os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.2)
+    assert said == ["now"]  # a step that ends in time is not talked about
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    from dlc.runtime.interrupt import StopRequest
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.signal == 0 and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
