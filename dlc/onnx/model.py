@@ -74,7 +74,8 @@ class Model:
         return results[0] if len(results) == 1 else results
 
     def graph(self, **dims: int) -> Graph:
-        """The model as a Graph with `dims` for its open dimensions; outputs by their names.
+        """The model as a Graph with `dims` for its open dimensions; outputs by their names, `fault`
+        as `fault_`.
 
         Raises DlcError for a dimension that it has not.
         """
@@ -83,8 +84,10 @@ class Model:
             raise DlcError(f"{self.name}: no dimension {unknown[0]!r} is open"
                            f"{nearest(unknown[0], list(self.dimension_names))}", here(),
                            f"open are {', '.join(self.dimension_names) or 'none'}")
+
         def build(*args: Node) -> dict[str, Any]:
-            return self._named(*args)
+            # "fault" is the number of the run-time check that failed, in every graph
+            return {f"{n}_" if n == "fault" else n: v for n, v in self._named(*args).items()}
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         build.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
