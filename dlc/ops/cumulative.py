@@ -237,10 +237,10 @@ def _emit_log(y: Node) -> Routine:
     """States as in logsumexp: the largest so far, and the sum of exponentials relative to it."""
     kind = accumulator(y.dtype)
     return _routine(
-        y, "x", {"top": kind, "total": kind}, "top[home + c] = $T(-1e999)\n"
+        y, "x", {"top": kind, "total": kind}, "top[home + c] = $T(-inf)\n"
         "total[home + c] = $T(0.0)",
         "value = x[at]\nlargest = maximum(top[s], value)\n"
-        "safe = largest if abs(largest) < $T(1e999) else $T(0.0)\n"
+        "safe = largest if abs(largest) < $T(inf) else $T(0.0)\n"
         "new = total[s] * exp_$T(top[s] - safe) + exp_$T(value - safe)\n"
         "top[s] = largest\ntotal[s] = new\ny[at] = log_$T(new) + safe", 20, T=kind)
 

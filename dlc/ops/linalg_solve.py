@@ -55,7 +55,7 @@ $eliminate
     for step in range($n):
         i = $n - 1 - step
         if lu[base + i * ($n + 1)] == 0.0:
-            poison = 1e999 - 1e999
+            poison = nan
         for j in range(i + 1, $n):
             factor = lu[base + i * $n + j]
             for c in range($k):
@@ -161,7 +161,7 @@ $eliminate
         if d != d:
             parity = d
     if parity == 0.0:
-        total = -1e999
+        total = -inf
     sign[chunk] = $T(parity)
     logabs[chunk] = $T(total)
 """

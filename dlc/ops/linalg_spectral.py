@@ -78,7 +78,7 @@ def eigh(a, values, vectors, w, v, chunk):
 $sweeps
     for i in range($n):
         least = i
-        low = 1e999
+        low = inf
         for j in range(i, $n):
             norm = 0.0
             for k in range($n):
