@@ -55,6 +55,10 @@ def trace(function: Callable[..., Any], *types: Type, name: str | None = None,
         result = applied(function, inputs)
         named = named_outputs(function, result)
         checks = distinct_checks(build)
+        if "fault" in named and (checks or named["fault"].type != Type(i32)):
+            raise DlcError(f"{_name(function)} returned a value called 'fault'",
+                           definition(function),
+                           "it is the number of the run-time check that failed, an i32")
         if checks:
             named["fault"] = fault_code([c.bad for c in checks], leaf.constant(0, Type(i32)))
         named = {**named, **new_names(named, scope.updates)}
@@ -191,11 +195,10 @@ def named_outputs(function: Callable[..., Any], result: Any) -> dict[str, Node]:
     for name, value in (result if isinstance(result, Mapping) else {"out": result}).items():
         leaves = several(value)
         more = {f"{name}{i}": v for i, v in enumerate(leaves)} if leaves else {str(name): value}
-        taken = [n for n in more if n in listed or n == "fault"]
+        taken = [n for n in more if n in listed]
         if taken:
             raise DlcError(f"{_name(function)} returned two values called {taken[0]!r}",
-                           definition(function), "fault is the number of the run-time check that "
-                           "failed" if taken == ["fault"] else "give one of them another name")
+                           definition(function), "give one of them another name")
         listed |= more
     return {k: output(function, v) for k, v in listed.items()}
 
