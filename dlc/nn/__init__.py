@@ -107,7 +107,7 @@ from dlc.nn.pooling import (
 )
 from dlc.nn.recurrent import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell
 from dlc.nn.resizing import resize, upsample
-from dlc.nn.tables import embedding, embedding_bag
+from dlc.nn.tables import embedding, embedding_bag, unembedding
 from dlc.ops.rearrange import pixel_shuffle, pixel_unshuffle
 
 __all__ = [
@@ -128,5 +128,6 @@ __all__ = [
     "rrelu", "scaled_dot_product_attention", "selu", "separable_conv", "sigmoid", "silu",
     "sinusoidal_positions", "smooth_l1", "soft_margin", "soft_shrink", "softmax", "softmin",
     "softplus", "softsign", "spatial_dropout", "squared_hinge", "tanh", "tanh_shrink", "threshold",
-    "top_k_accuracy", "transformer_decoder", "transformer_encoder", "triplet_margin", "upsample",
+    "top_k_accuracy", "transformer_decoder", "transformer_encoder", "triplet_margin", "unembedding",
+    "upsample",
 ]

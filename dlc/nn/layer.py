@@ -75,12 +75,13 @@ def _at(where: Loc | None, users: bool) -> Iterator[None]:
 
 def apply_layer(scope: Scope, element: Any, args: tuple[Any, ...],
                 part: Callable[[], str], where: Loc | None = None, hint: str = "",
-                more: Mapping[str, Any] | None = None) -> Any:
+                more: Mapping[str, Any] | None = None, other: Function | None = None) -> Any:
     """`element` (a Layer or a plain function) on `args`, under its own path and line.
 
     `hint` names its result in print; without one its path does. `more` are arrays given by name.
+    `other` is run in place of the layer's own function, on the parameters of the layer.
     """
-    function = element.apply if isinstance(element, Layer) else element
+    function = other or (element.apply if isinstance(element, Layer) else element)
     named = {name: as_node(value) for name, value in (more or {}).items()}
     if named:
         shown = "".join(f", {name}=" for name in named)

@@ -1,26 +1,36 @@
-"""Layers that read rows of a table: embedding, and bags of them."""
+"""Layers that read rows of a table: embedding, bags of rows, products with all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from dlc import init
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
 from dlc.nn import checks
-from dlc.nn.layer import Layer
-from dlc.ops import elementwise, gather, reduce, scatter, sort, view
+from dlc.nn.layer import Layer, apply_layer
+from dlc.ops import contract, elementwise, gather, reduce, scatter, sort, view
 from dlc.ops.leaf import constant, iota
-from dlc.scope import Initializer, parameter
+from dlc.scope import Initializer, current_scope, parameter
 from dlc.types import Type, bool_, f32, i32, i64
 
 
+@dataclass(frozen=True, eq=False)
+class Table(Layer):
+    """An embedding: a layer whose rows another one may read. `rows` gives them, [count, size]."""
+
+    rows: Callable[[], Node] = field(kw_only=True)
+
+
 def embedding(count: int, size: int, weight_init: Initializer | None = None, name: str = "",
-              padding: int | None = None) -> Layer:
+              padding: int | None = None) -> Table:
     """Rows of a table: index [...] (i32 or i64) -> [..., size]; weight [count, size], normal.
 
     The row `padding` (-1 is the last) starts as zeros and gets no gradient. An index outside
-    0 .. count-1 stops the run after the step, at this line.
+    0 .. count-1 stops the run after the step, at this line. nn.unembedding reads
+    the table once more.
     """
     checks.at_least("embedding", 1, count=count, size=size)
     empty = _row("embedding", count, padding)
@@ -32,7 +42,38 @@ def embedding(count: int, size: int, weight_init: Initializer | None = None, nam
         held = view.reshape(elementwise.eq(index, empty), (*index.shape, 1))
         return elementwise.where(held, elementwise.stop_gradient(rows), rows)
 
-    return Layer("embedding", apply, f"embedding({count}, {size})", name, here())
+    def rows() -> Node:
+        table = _table(count, size, weight_init, empty)
+        held = elementwise.eq(iota((count, 1), 0), empty) if empty is not None else None
+        return table if held is None else elementwise.where(
+            held, elementwise.stop_gradient(table), table)
+
+    return Table("embedding", apply, f"embedding({count}, {size})", name, here(), rows=rows)
+
+
+def unembedding(table: Table, name: str = "") -> Layer:
+    """How alike x is to each row of an embedding's table: x [..., size] -> [..., count].
+
+    The product with the rows of `table`, which is nn.embedding(count, size): a language model whose
+    last layer has no weight of its own. Raises DlcError for another layer and another size.
+    Source: Press and Wolf 2017, Using the Output Embedding to Improve Language Models.
+    """
+    if not isinstance(table, Table):
+        raise DlcError(f"nn.unembedding({table!r}): no embedding", here(),
+                       "words = nn.embedding(count, size); nn.unembedding(words)")
+
+    def product(x: Node) -> Node:
+        rows = table.rows()
+        if x.ndim < 1 or x.shape[-1] != rows.shape[1]:
+            raise DlcError(f"{describe(x)} has not the {rows.shape[1]} columns of {table}", here())
+        return contract.matmul(x, view.transpose(rows))
+
+    def apply(x: Node) -> Any:
+        scope = current_scope("nn.unembedding")
+        return apply_layer(scope, table, (x,), lambda: scope.part(table, table.kind, table.name),
+                           other=product)
+
+    return Layer("unembedding", apply, f"unembedding({table})", name, here())
 
 
 def embedding_bag(count: int, size: int, mode: str = "mean",
