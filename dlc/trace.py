@@ -192,20 +192,31 @@ def named_outputs(function: Callable[..., Any], result: Any) -> dict[str, Node]:
     if isinstance(result, (Mapping, tuple)) and not result:
         raise DlcError(f"{_name(function)} returned no value", definition(function),
                        "return the value, a tuple of values, or a dict of them")
-    for name, value in (result if isinstance(result, Mapping) else {"out": result}).items():
-        leaves = several(value)
-        more = {f"{name}{i}": v for i, v in enumerate(leaves)} if leaves else {str(name): value}
-        taken = [n for n in more if n in listed]
-        if taken:
-            raise DlcError(f"{_name(function)} returned two values called {taken[0]!r}",
+    top = result if isinstance(result, Mapping) else {"out": result}
+    for name, value in (one for key, part in top.items() for one in leaves(str(key), part)):
+        if name in listed:
+            raise DlcError(f"{_name(function)} returned two values called {name!r}",
                            definition(function), "give one of them another name")
-        listed |= more
+        listed[name] = value
     return {k: output(function, v) for k, v in listed.items()}
+
+
+def leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The values in a nesting of tuples, lists and dicts, named: out0, out1.weight, out1.bias."""
+    if isinstance(value, Mapping):
+        parts = [(f"{name}.{key}", part) for key, part in value.items()]
+    else:
+        parts = [(f"{name}{i}", part) for i, part in enumerate(several(value))]
+    for inner, part in parts:
+        yield from leaves(inner, part)
+    if not parts:
+        yield name, value
 
 
 def several(value: Any) -> list[Any]:
     """The values in a nesting of tuples and lists, in order; none for what is one value."""
-    if isinstance(value, (tuple, list)) and (isinstance(value, tuple) or holds_node(value)):
+    if isinstance(value, tuple) or holds_node(value) or (
+            isinstance(value, list) and any(isinstance(v, Mapping) for v in value)):
         return [leaf for part in value for leaf in several(part) or [part]]
     return []
 

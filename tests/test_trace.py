@@ -311,3 +311,32 @@ def test_a_list_of_graph_values_is_refused_where_an_array_is_wanted() -> None:
         dlc.trace(f)
     with pytest.raises(DlcError, match="several lengths"):
         dlc.trace(ragged)
+
+
+def test_nested_results_have_names() -> None:
+    def model(w: f32[3], b: f32[()]) -> Any:
+        def loss(p: Any) -> Any:
+            return dlc.sum(dlc.tanh(p["layers"][0] * 2.0)) + p["b"] ** 2
+
+        value, slopes = dlc.value_and_grad(loss)({"layers": [w], "b": b})
+        return value, slopes, {"deep": [{"w": w}, (b, w)]}
+
+    w, b = np.float32([0.1, 0.2, 0.3]), np.float32(2.0)
+    found = dlc.evaluate(model, w, b)
+    assert list(found) == ["out0", "out1.layers0", "out1.b", "out2.deep0.w", "out2.deep1",
+                           "out2.deep2"]
+    np.testing.assert_allclose(found["out1.layers0"], 2 - 2 * np.tanh(2 * w) ** 2, rtol=1e-5)
+    assert found["out1.b"] == 4.0
+    np.testing.assert_array_equal(found["out2.deep2"], w)
+    text = dlc.print_graph(dlc.trace(model))
+    assert dlc.print_graph(dlc.parse_graph(text)) == text
+    with dlc.compile(model).load() as run:
+        assert list(run(w, b)) == list(found)
+
+
+def test_nested_results_of_one_name() -> None:
+    def model(x: f32[2]) -> Any:
+        return {"a": {"b": x}, "a.b": x}
+
+    with pytest.raises(DlcError, match=r"two values called .a\.b."):
+        dlc.trace(model)
