@@ -12,7 +12,8 @@ from dlc.codegen import prelude, tiles
 from dlc.codegen.alpha_equal import merge_equal
 from dlc.codegen.parametrize import Use, share
 from dlc.graph import Graph, Kind, Node
-from dlc.kernel.isa import ISAS
+from dlc.kernel.isa import ISAS, Isa
+from dlc.kernel.limits import DEFAULT, Limits
 from dlc.kernel.lower import Lowered, lower
 from dlc.ops import higher, leaf
 from dlc.ops.control import SCAN
@@ -65,9 +66,11 @@ class Draft:
 
 
 def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
-             meta: dict[str, object] | None = None) -> Program:
-    """The Program of optimized graphs, one entry each; parameters and state are shared by name."""
-    drafts = [draft(entry, graph, ISAS[isa]) for entry, graph in graphs.items()]
+             meta: dict[str, object] | None = None, limits: Limits = DEFAULT) -> Program:
+    """The Program of optimized graphs, one entry each; parameters and state are shared by name.
+    `limits`: the sizes at which kernels change their scheme."""
+    machine = replace(ISAS[isa], limits=limits)
+    drafts = [draft(entry, graph, machine) for entry, graph in graphs.items()]
     kept, literals, base = persistent(drafts)
     for d in drafts:
         d.plan = plan_memory(d.schedule, {**_kept_nodes(d, kept), **_literal_nodes(d, literals)},
@@ -86,7 +89,7 @@ def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
         isa, meta=dict(meta or {}))
 
 
-def draft(name: str, graph: Graph, isa: Any) -> Draft:
+def draft(name: str, graph: Graph, isa: Isa) -> Draft:
     """Order a graph's launches, decide what is written in place, and lower each launch."""
     schedule = order(graph)
     shared = take_overs(schedule)

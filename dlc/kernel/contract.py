@@ -22,6 +22,7 @@ from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Number, block, computing, function_text
 from dlc.kernel.isa import Isa
+from dlc.kernel.limits import Limits
 from dlc.ops.access import Contraction, Phase
 from dlc.passes.lives import Scratch
 from dlc.program import Kernel, Parameter
@@ -63,11 +64,11 @@ def extents(c: Contraction, dims: Sequence[int]) -> Shape:
     return Shape(batch, rows, cols, tuple(c.extents))
 
 
-def uses_tiles(body: Graph) -> bool:
+def uses_tiles(body: Graph, limits: Limits) -> bool:
     """Whether `lower_contract` takes the group: one contraction, not too small for packing, and
     outputs that stand one to one with its elements. Plain loops serve the others."""
     y = contraction_of(body)
-    return (y is not None and not shape_of(y).tiny
+    return (y is not None and shape_of(y).products > limits.plain_products
             and all(output_index(y, o) is not None for o in body.outputs))
 
 
@@ -80,7 +81,7 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
     ValueError for a group that tiles can't run.
     """
     y = contraction_of(body)
-    if y is None or not uses_tiles(body):
+    if y is None or not uses_tiles(body, isa.limits):
         raise ValueError(f"{name}: no group around one contraction that tiles can run")
     whole, finish, found = y.op.emit(y), finisher(y, body.outputs), []
     phases = whole.phases or (Phase(tuple(y.type.shape), whole, lambda index: index),)
@@ -105,7 +106,8 @@ def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Map
     def placed(e: Emitter, index: Index, value: Any) -> None:
         finish(e, tuple(map(sum_of, phase.place(index))), value)
 
-    job = Job(y, phase.contraction, shape, kind, blocking(shape, kind, isa), loads, stores)
+    job = Job(y, phase.contraction, shape, kind, blocking(shape, kind, isa), isa.limits,
+              loads, stores)
     if shape.k == 0:
         part = kernel_part(name, doc, job, None, lambda e, _: write_zeros(e, job, placed), False)
         return Lowered(((part,),), (), 0)

@@ -14,14 +14,12 @@ from typing import Any
 
 from dlc.kernel.contract_gemm import batch_names, chunk_index
 from dlc.kernel.contract_pack import ZERO, Job, Place, Run, local, loop, nest, run_of
-from dlc.kernel.contract_plan import CHUNKS, LOCAL_BYTES, Blocking, Box, unravel
+from dlc.kernel.contract_plan import Blocking, Box, unravel
 from dlc.kernel.contract_window import WindowWriter, fill, whole, window_of
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.isa import Isa
 from dlc.types import DType
-
-IMAGES = 8  # that a chunk of dots sums: fewer pay for the sums of lanes, more for the parts
 
 
 class TapsWriter(WindowWriter):
@@ -31,7 +29,7 @@ class TapsWriter(WindowWriter):
         """A chunk is some images; returns the number of chunks."""
         window, job, cuts, shape = self.window, self.job, self.cuts, self.shape
         spatial = [s.cols for s in window.slides]
-        images = image_box(math.prod(self.lead_cols), 2 * CHUNKS)
+        images = image_box(math.prod(self.lead_cols), 2 * job.limits.chunks)
         grid = (*shape.batch, images.count)
         at, chunks = chunk_index(e, grid, batch_names(shape.batch, "part"))
         run = run_of(e, images, at[-1], "n")
@@ -174,7 +172,8 @@ def taps_writer(job: Job, finish: Any, isa: Isa) -> TapsWriter | None:
     waste = stride / math.prod(spatial)
     lead = math.prod(job.shape.inner) // math.prod(s.inner for s in window.slides)
     size = lead * window.plane + (height + 2) * stride
-    if waste > 1 + 12 / job.shape.m or size * job.kind.bytes > 2 * LOCAL_BYTES:
+    limits = job.limits
+    if waste > 1 + limits.waste / job.shape.m or size * job.kind.bytes > 2 * limits.local_bytes:
         return None
     cuts = replace(job.cuts, height=height, width=width, panels=-(-job.shape.m // height))
     return TapsWriter(replace(job, cuts=cuts), finish, window)
@@ -196,17 +195,17 @@ def dots_writer(job: Job, finish: Any, isa: Isa) -> DotsWriter | None:
     shape, lanes = job.shape, isa.lanes(job.kind)
     if window is None or any(s.by_inner != 1 or s.inner <= s.cols for s in window.slides):
         return None
-    if shape.m * shape.n > LOCAL_BYTES // job.kind.bytes:
+    if shape.m * shape.n > job.limits.local_bytes // job.kind.bytes:
         return None
     height, width = dots_block(shape.m, shape.n, isa)
     panels, n = -(-shape.m // height), len(window.slides)
     length = whole(window.flat([s.inner for s in window.slides]), lanes)
     each = panels * height * length + math.prod(shape.cols[:-n]) * window.plane
     images = math.prod(shape.inner[:-n])
-    most = LOCAL_BYTES // (each * job.kind.bytes)
+    most = job.limits.local_bytes // (each * job.kind.bytes)
     if most < 1:
         return None
-    inner = Box((images,), 0, min(most, IMAGES), True)
+    inner = Box((images,), 0, min(most, job.limits.images), True)
     cols = Box(shape.cols, 0, shape.cols[0])
     writer = DotsWriter(replace(job, cuts=Blocking(height, width, cols, inner, panels, 1)),
                         finish, window)

@@ -27,7 +27,7 @@ from dlc.kernel.contract_pack import (
     run_of,
     without,
 )
-from dlc.kernel.contract_plan import CHUNKS, LOCAL_BYTES, Box, unravel
+from dlc.kernel.contract_plan import Box, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Binary, Call, Cond, For, Let, Load, Ref, Store
@@ -81,7 +81,7 @@ class GemmWriter:
 
     def write_pack(self, e: Emitter, space: str) -> int:
         """Pack A into `space`: [batch, panel, k, row]. Returns the number of chunks."""
-        each = -(-self.panels // max(1, CHUNKS // self.shape.b))
+        each = -(-self.panels // max(1, self.job.limits.chunks // self.shape.b))
         groups = -(-self.panels // each)
         grid = (*self.shape.batch, groups)
         at, chunks = chunk_index(e, grid, batch_names(self.shape.batch, "g"))
@@ -136,7 +136,9 @@ class GemmWriter:
         at, chunks = chunk_index(e, grid, batch_names(self.shape.batch, "g", "box"))
         batch, group = at[:-2], at[-2]
         cols = run_of(e, cuts.cols, at[-1], "n")
-        bp = Place(local(e, "bp", job.kind, LOCAL_BYTES // job.kind.bytes))
+        # of one size whatever the extents, so that texts are shared
+        room = max(job.limits.local_bytes // job.kind.bytes, cuts.inner.width * cuts.stride)
+        bp = Place(local(e, "bp", job.kind, room))
         blocks = cuts.highest if cuts.inner.count > 1 else 1
         acc = Place(local(e, "acc", job.kind, blocks * cuts.height * cuts.stride))
         if cuts.inner.count == 1:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dlc.kernel.contract_gemm import GemmWriter
 from dlc.kernel.contract_pack import ZERO, Lanes, Run, probe
-from dlc.kernel.contract_plan import CHUNKS, Box, unravel
+from dlc.kernel.contract_plan import Box, unravel
 from dlc.kernel.index import Var, sum_of
 
 _TEXT = '''\
@@ -67,7 +67,7 @@ def packing(writer: GemmWriter) -> Packing | None:
         return None
     tile, step = ("copy", k) if lane == 1 else ("transpose", lane)
     kind = job.kind.name
-    each = -(-writer.panels // max(1, CHUNKS // shape.b))
+    each = -(-writer.panels // max(1, job.limits.chunks // shape.b))
     groups = -(-writer.panels // each)
     name = f"pack_{tile}_{kind}_{height}"
     text = _TEXT.format(name=name, height=height, layout=_LAYOUTS[tile],

@@ -17,12 +17,12 @@ from dlc.kernel.contract_plan import Blocking, Box, Shape, cut_inner, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Cond, Let, Load, Store
+from dlc.kernel.limits import Limits
 from dlc.ops.access import Access, Contraction
 from dlc.types import DType, i64
 
 Index = tuple[Sum, ...]
 ZERO = Sum()
-TURN = 4096  # elements of a row that is evaluated before it is transposed: 16 rows fill 256 KiB
 Opened = tuple[Sum, Callable[[], None]]  # a loop variable, and what closes its loop
 
 
@@ -35,6 +35,7 @@ class Job:
     shape: Shape
     kind: DType
     cuts: Blocking
+    limits: Limits
     loads: Mapping[Node, str]
     stores: Mapping[Node, str]
 
@@ -252,14 +253,14 @@ def pack_straight(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> 
 
 def pack_turned(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> None:
     """Evaluate some lanes into rows that are contiguous along k, then transpose them."""
-    if inner.box.width > TURN:
+    if inner.box.width > job.limits.turned:
         # only packing whole does this: a chunk's own boxes are short
-        kb, shut = loop(e, "kb", cut_inner(inner.box.extents, TURN).count)
-        part = run_of(e, cut_inner(inner.box.extents, TURN), kb, "k")
+        kb, shut = loop(e, "kb", cut_inner(inner.box.extents, job.limits.turned).count)
+        part = run_of(e, cut_inner(inner.box.extents, job.limits.turned), kb, "k")
         pack_turned(e, job, lanes, part, to + part.flat * lanes.stride)
         shut()
         return
-    group = min(16, lanes.most)
+    group = min(job.limits.turned_rows, lanes.most)
     width = inner.box.width
     rows = local(e, "turn", job.kind, group * width)
     groups = -(-(lanes.most if lanes.count.terms else lanes.count.const) // group)

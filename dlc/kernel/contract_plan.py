@@ -13,12 +13,6 @@ from dlc.kernel.index import Sum, sum_of
 from dlc.kernel.isa import Isa, gemm_block
 from dlc.types import DType
 
-TINY = 8192  # multiplications below which plain loops beat packing
-CHUNKS = 8  # chunks a launch should have: twice four threads
-COLUMNS = 64  # columns of B packed at a time: two strips of 32, or four of 16
-LOCAL_BYTES = 256 * 1024  # of a packed block of B: it shares the second-level cache with A
-SPLIT_K = 4096  # extents of the summed axis from which few outputs are split along it
-
 
 @dataclass(frozen=True)
 class Box:
@@ -132,12 +126,12 @@ class Shape:
     @property
     def flops(self) -> int:
         """Multiplications and additions."""
-        return 2 * self.b * self.m * self.n * self.k
+        return 2 * self.products
 
     @property
-    def tiny(self) -> bool:
-        """Too small to pack, or empty: plain loops are as fast."""
-        return self.b * self.m * self.n * self.k <= TINY
+    def products(self) -> int:
+        """Multiplications."""
+        return self.b * self.m * self.n * self.k
 
 
 @dataclass(frozen=True)
@@ -166,15 +160,15 @@ class Blocking:
 def blocking(shape: Shape, kind: DType, isa: Isa) -> Blocking:
     """The cuts of a contraction of `shape` that accumulates in `kind`."""
     height, width = gemm_block(isa, kind)
-    panels = -(-shape.m // height)
-    if shape.k >= SPLIT_K and panels * shape.n <= CHUNKS * COLUMNS:
-        return split_blocking(shape, kind, height, width)
-    cols = cut(shape.cols, max(COLUMNS, width), width)
+    limits, panels = isa.limits, -(-shape.m // height)
+    if shape.k >= limits.split_sum and panels * shape.n <= limits.chunks * limits.columns:
+        return split_blocking(shape, kind, isa)
+    cols = cut(shape.cols, max(limits.columns, width), width)
     stride = -(-cols.width // width) * width
-    inner = cut_inner(shape.inner, LOCAL_BYTES // (stride * kind.bytes))
-    wanted = max(1, min(panels, CHUNKS // max(1, shape.b * cols.count)))
+    inner = cut_inner(shape.inner, limits.local_bytes // (stride * kind.bytes))
+    wanted = max(1, min(panels, limits.chunks // max(1, shape.b * cols.count)))
     # a block of C as high as the chunk stays in cache while the summed axis is walked in boxes
-    highest = max(1, LOCAL_BYTES // (height * stride * kind.bytes))
+    highest = max(1, limits.local_bytes // (height * stride * kind.bytes))
     each = max(2, -(-panels // wanted))  # 1 would be another text than more
     return Blocking(height, width, cols, inner, each if inner.count == 1 else min(each, highest),
                     highest=highest)
@@ -193,12 +187,13 @@ def cut_inner(extents: tuple[int, ...], most: int) -> Box:
     return Box(extents, axis, max(1, most // inner), axis == 0 and len(extents) > 1)
 
 
-def split_blocking(shape: Shape, kind: DType, height: int, width: int) -> Blocking:
+def split_blocking(shape: Shape, kind: DType, isa: Isa) -> Blocking:
     """Few outputs, a long sum: every chunk takes a part of the sum and all of the outputs."""
+    height, width = gemm_block(isa, kind)
     panels = -(-shape.m // height)
     cols = Box(shape.cols or (1,), 0, (shape.cols or (1,))[0])
     stride = -(-cols.width // width) * width
-    most = LOCAL_BYTES // ((stride + panels * height) * kind.bytes)
+    most = isa.limits.local_bytes // ((stride + panels * height) * kind.bytes)
     inner = cut_inner(shape.inner, max(1, most))
-    splits = -(-inner.count // (2 * CHUNKS))
+    splits = -(-inner.count // (2 * isa.limits.chunks))
     return Blocking(height, width, cols, inner, panels, splits)

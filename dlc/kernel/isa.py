@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dlc.kernel.limits import DEFAULT, Limits
 from dlc.types import DType
 
 
@@ -12,12 +13,14 @@ class Isa:
     """An instruction set: bytes of a vector register, and how many registers there are.
 
     `features` are LLVM's names of the CPU features that it needs; the baseline needs none.
+    `limits` are the sizes at which its kernels change their scheme.
     """
 
     name: str
     bytes: int
     registers: int
     features: tuple[str, ...] = ()
+    limits: Limits = DEFAULT
 
     def lanes(self, kind: DType) -> int:
         """Elements of `kind` in one vector register."""

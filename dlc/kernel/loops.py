@@ -15,28 +15,24 @@ from dlc.graph import Node
 from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Line, Load, Number, Ref, computing, pack
+from dlc.kernel.limits import Limits
 from dlc.kernel.nest import Class, Item, Nest
 from dlc.ops.reduce import kept_axes
 from dlc.types import Type, bool_, i64
 
-CHUNK_WORK = 16384  # elements a chunk should hold: about 10 us of streaming, 20 barriers' worth
-CHUNKS = 4  # at least, so that threads have something to share
-TINY = 1024  # elements that are one chunk: less than a microsecond
-COLUMN = 128  # width of a column block: 8 AVX-512 vectors of f32
 
-
-def rows_per_chunk(rows: int, work: int) -> int:
+def rows_per_chunk(rows: int, work: int, limits: Limits) -> int:
     """Positions of the parallel loops in one chunk, each of `work` elements."""
-    if rows * work <= TINY:
+    if rows * work <= limits.one_chunk:
         return rows
-    return max(1, min(CHUNK_WORK // work, -(-rows // CHUNKS)))
+    return max(1, min(limits.chunk_elements // work, -(-rows // limits.loop_chunks)))
 
 
 class LoopWriter:
     """Writes a Nest through an Emitter; `at` says where each class stands."""
 
-    def __init__(self, nest: Nest, emitter: Emitter) -> None:
-        self.nest, self.emitter = nest, emitter
+    def __init__(self, nest: Nest, emitter: Emitter, limits: Limits) -> None:
+        self.nest, self.emitter, self.limits = nest, emitter, limits
         self.at: dict[Class, Sum] = {}
         self.column_low = Sum()
 
@@ -50,7 +46,7 @@ class LoopWriter:
         outer = [c for c in flat if c != inner]
         rows = math.prod(nest.sizes[c] for c in outer)
         work = self._work() // max(rows, 1)
-        per_chunk = rows_per_chunk(rows, max(work, 1))
+        per_chunk = rows_per_chunk(rows, max(work, 1), self.limits)
         var = self._open_chunk(outer, rows, per_chunk)
         self._layers((inner,) if inner is not None else ())
         self._close_chunk(var, per_chunk, rows)
@@ -225,7 +221,7 @@ class LoopWriter:
         nest, e = self.nest, self.emitter
         column = nest.column
         size = nest.sizes[column]
-        width = min(COLUMN, size)
+        width = min(self.limits.column, size)
         blocks = -(-size // width)
         rows = math.prod(nest.sizes[c] for c in outer)
         chunk = sum_of(Var("chunk", 0, blocks * rows - 1))

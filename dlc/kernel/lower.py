@@ -11,6 +11,7 @@ from dlc.graph import Graph, Kind, Node, toposort
 from dlc.kernel import contract
 from dlc.kernel.emit import Emitter, Names
 from dlc.kernel.ir import computing, function_text
+from dlc.kernel.isa import Isa
 from dlc.kernel.loops import LoopWriter
 from dlc.kernel.nest import analyse
 from dlc.ops import leaf
@@ -36,7 +37,7 @@ class Lowered:
     stages: tuple[tuple[Work, ...], ...]
 
 
-def lower(body: Graph, isa: Any, aliases: Mapping[Node, Node]) -> list[Lowered]:
+def lower(body: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> list[Lowered]:
     """Each component of a fused body as kernels. `aliases` maps an output to the input whose place
     in memory it takes over (both become one parameter)."""
     parts = [without_empty(part) for part in components(body)]
@@ -72,15 +73,15 @@ def without_empty(part: Graph) -> Graph:
     return Graph(part.name, tuple(i for i in part.inputs if i in reached), outs)
 
 
-def _lower_component(part: Graph, isa: Any, aliases: Mapping[Node, Node]) -> Lowered:
+def _lower_component(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
     nodes = part.nodes()
-    if contract.uses_tiles(part):
+    if contract.uses_tiles(part, isa.limits):
         return _lower_tiles(part, isa, aliases)
     if any(n.op.kind is Kind.SCATTER for n in nodes):
-        return _lower_scatter(part, aliases)
+        return _lower_scatter(part, isa, aliases)
     if any(n.op.kind is Kind.ROUTINE for n in nodes):
-        return _lower_routine(part)
-    return _lower_loops(part, aliases)
+        return _lower_routine(part, isa)
+    return _lower_loops(part, isa, aliases)
 
 
 @dataclass(eq=False)
@@ -131,21 +132,21 @@ def doc_lines(part: Graph) -> list[str]:
     return [*lines, current] if current else lines
 
 
-def _lower_loops(part: Graph, aliases: Mapping[Node, Node]) -> Lowered:
-    return Lowered(((loops(part, aliases),),))
+def _lower_loops(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
+    return Lowered(((loops(part, isa, aliases),),))
 
 
-def loops(part: Graph, aliases: Mapping[Node, Node]) -> Work:
+def loops(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Work:
     """The part as one loop nest."""
     table = buffers(part, aliases)
     emitter = Emitter(table.loads, table.stores)
-    chunks = LoopWriter(analyse(part), emitter).write()
+    chunks = LoopWriter(analyse(part, isa.limits), emitter, isa.limits).write()
     text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
                          emitter.stack[0].statements)
     return Work(Kernel(part.name, tuple(table.params), text), tuple(table.operands), chunks)
 
 
-def _lower_tiles(part: Graph, isa: Any, aliases: Mapping[Node, Node]) -> Lowered:
+def _lower_tiles(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
     table = buffers(part, aliases)
     done = contract.lower_contract(part.name, doc_lines(part), part,
                                    table.loads, table.stores, isa)
@@ -153,7 +154,7 @@ def _lower_tiles(part: Graph, isa: Any, aliases: Mapping[Node, Node]) -> Lowered
                          for stage in done.stages))
 
 
-def _lower_scatter(part: Graph, aliases: Mapping[Node, Node]) -> Lowered:
+def _lower_scatter(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
     """scatter_add alone: zeros, then the updates in index order; chunks are the batch axes."""
     from dlc.kernel.scatter import write_scatter
 
@@ -167,15 +168,15 @@ def _lower_scatter(part: Graph, aliases: Mapping[Node, Node]) -> Lowered:
         sums = emitter.names.new(space.name)
         table.params.append(Parameter(sums, space.dtype.name, "pointer", True))
         table.operands.append(space)
-    chunks = write_scatter(node, emitter, sums)
+    chunks = write_scatter(node, emitter, isa.limits, sums)
     text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
                          emitter.stack[0].statements)
     kernel = Kernel(part.name, tuple(table.params), text)
     return Lowered(((Work(kernel, tuple(table.operands), chunks),),))
 
 
-def _lower_routine(part: Graph) -> Lowered:
+def _lower_routine(part: Graph, isa: Isa) -> Lowered:
     """A routine's own text, after the loops that prepare its operands."""
     from dlc.kernel.routine import lower_routine
 
-    return lower_routine(part, lambda graph: loops(graph, {}))
+    return lower_routine(part, lambda graph: loops(graph, isa, {}))

@@ -13,12 +13,10 @@ from typing import Any
 
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.index import Sum
+from dlc.kernel.limits import Limits
 from dlc.ops import leaf, view
 from dlc.ops.axes import AxisClasses, carried, classes_of
 from dlc.ops.window import FOLD
-
-CHUNK_WORK = 16384  # elements a chunk should hold: about 10 us of streaming, 20 barriers' worth
-COLUMN = 128  # width of a column block: 8 AVX-512 vectors of f32
 
 Class = Any
 
@@ -52,7 +50,7 @@ def is_plain_reduce(node: Node) -> bool:
     return node.op.kind is Kind.REDUCE and node.op is not FOLD
 
 
-def analyse(body: Graph) -> Nest:
+def analyse(body: Graph, limits: Limits) -> Nest:
     """Classes, parallel axes and items of a group."""
     nodes = body.nodes()
     base = classes_of(nodes)
@@ -69,8 +67,8 @@ def analyse(body: Graph) -> Nest:
         mine = {c for c, _ in classes.sized(out)}
         common = mine if common is None else common & mine
     parallel = [c for c in sorted(common or (), key=lambda c: order[c]) if c not in reduced]
-    column = column_class(nodes, classes, parallel, reduced)
-    items = find_items(body, nodes, classes, set(parallel), order)
+    column = column_class(nodes, classes, parallel, reduced, limits)
+    items = find_items(body, nodes, classes, set(parallel), order, limits)
     return Nest(body, classes, tuple(parallel), column, sizes, items, order)
 
 
@@ -81,9 +79,9 @@ def reduced_classes(node: Node, classes: MergedClasses) -> list[Class]:
 
 
 def column_class(nodes: Sequence[Node], classes: MergedClasses, parallel: Sequence[Class],
-                 reduced: set[Class]) -> Class | None:
+                 reduced: set[Class], limits: Limits) -> Class | None:
     """The contiguous parallel class that becomes a vector, if reductions run outside of it."""
-    reductions = [n for n in nodes if is_item(n)]
+    reductions = [n for n in nodes if is_item(n, limits)]
     if not reduced or not parallel or not reductions:
         return None
     largest = max(reductions, key=lambda n: n.args[0].type.size)
@@ -171,26 +169,23 @@ def merge_adjacent(nodes: Sequence[Node], classes: AxisClasses,
     return MergedClasses(classes, runs)
 
 
-SHORT = 16  # a reduction over fewer elements unrolls: a window of a pooling
-
-
-def is_item(node: Node) -> bool:
+def is_item(node: Node, limits: Limits) -> bool:
     """Whether a reduction gets loops and states of its own; a short one is unrolled in place."""
     if not is_plain_reduce(node):
         return False
     reads, gives = int(node.args[0].type.size), int(node.type.size)
-    return reads > SHORT * max(gives, 1) or gives == 1
+    return reads > limits.unrolled * max(gives, 1) or gives == 1
 
 
 def find_items(body: Graph, nodes: Sequence[Node], classes: MergedClasses, parallel: set[Class],
-               order: dict[Class, int]) -> list[Item]:
+               order: dict[Class, int], limits: Limits) -> list[Item]:
     """Stores, and reductions whose kept axes are all parallel, each in its dependency layer."""
     layers: dict[Node, int] = {}
     items: list[Item] = []
     for node in nodes:
         below = max((layers[a] for a in node.args), default=0)
-        mine = {c for c, _ in classes.sized(node)} if is_item(node) else set()
-        if is_item(node) and mine <= parallel:
+        mine = {c for c, _ in classes.sized(node)} if is_item(node, limits) else set()
+        if is_item(node, limits) and mine <= parallel:
             space = reduced_classes(node, classes)
             items.append(Item(node, tuple(sorted(space, key=lambda c: order[c])), below, True))
             below += 1

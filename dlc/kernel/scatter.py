@@ -13,24 +13,25 @@ from dlc.graph import Node
 from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Load, Store, computing
-from dlc.kernel.loops import COLUMN, rows_per_chunk
+from dlc.kernel.limits import Limits
+from dlc.kernel.loops import rows_per_chunk
 from dlc.ops.view import unravel
 from dlc.types import Type
 
 FOLDS = {"scatter_add": "add", "scatter_max": "maximum", "scatter_min": "minimum"}
 
 
-def write_scatter(node: Node, e: Emitter, sums: str | None = None) -> int:
+def write_scatter(node: Node, e: Emitter, limits: Limits, sums: str | None = None) -> int:
     """Write `node`; returns the number of chunks. Half precisions are folded in the workspace
     `sums`, of the dtype that computes them."""
-    return ScatterWriter(node, e, sums).write()
+    return ScatterWriter(node, e, limits, sums).write()
 
 
 class ScatterWriter:
     """Writes one scatter: the first values of a chunk's part, the updates, the rounded result."""
 
-    def __init__(self, node: Node, e: Emitter, sums: str | None) -> None:
-        self.node, self.e, self.sums = node, e, sums
+    def __init__(self, node: Node, e: Emitter, limits: Limits, sums: str | None) -> None:
+        self.node, self.e, self.limits, self.sums = node, e, limits, sums
         self.place = sums or e.stores[node]
         self.type: Type = node.type.with_(dtype=computing(node.type.dtype))
         self.axis, self.batch = node.attrs["axis"], node.attrs["batch"]
@@ -40,20 +41,22 @@ class ScatterWriter:
         # the operand that is written onto lies where the result does: its elements are there
         self.there = sums is None and len(node.args) > 2 and (
             e.loads.get(node.args[2]) == self.place)
-        self.blocks = -(-self.columns // COLUMN) if self.columns >= 2 * COLUMN else 1
+        width = limits.column
+        self.blocks = -(-self.columns // width) if self.columns >= 2 * width else 1
 
     def write(self) -> int:
         e, rows = self.e, math.prod(self.shape[:self.axis])
         if self.blocks > 1:
             chunk = sum_of(Var("chunk", 0, self.blocks * rows - 1))
             e.levels.update({"chunk": 0, "j0": 0, "j1": 0})
-            low = (chunk % self.blocks) * COLUMN
+            width = self.limits.column
+            low = (chunk % self.blocks) * width
             e.line(f"j0 = {low.text()}")
-            e.line(f"j1 = min(j0 + {COLUMN}, {self.columns})")
+            e.line(f"j1 = min(j0 + {width}, {self.columns})")
             self._row(chunk // self.blocks)
             return rows * self.blocks
         work = (self.node.args[1].type.size + self.node.type.size) // max(rows, 1)
-        per_chunk = rows_per_chunk(rows, max(work, 1))
+        per_chunk = rows_per_chunk(rows, max(work, 1), self.limits)
         if per_chunk == 1:
             e.levels["chunk"] = 0
             self._row(sum_of(Var("chunk", 0, rows - 1)))

@@ -19,11 +19,12 @@ from dlc.ops.cost import CHEAP
 from dlc.ops.leaf import input_
 from dlc.passes.grouping import Fuser, Group
 from dlc.passes.horizontal import merge_horizontally
+from dlc.passes.limits import DEFAULT, FusionLimits
 
 
-def fuse(graph: Graph) -> Graph:
+def fuse(graph: Graph, limits: FusionLimits = DEFAULT) -> Graph:
     """Put operators that can share loops into fused nodes, each of which becomes one launch."""
-    fuser = Fuser(graph)
+    fuser = Fuser(graph, limits)
     groups = fuser.run()
     with building(Build()):
         return Rebuilder(graph, fuser).rebuild(merge_horizontally(fuser, groups))

@@ -15,12 +15,9 @@ from dlc.ops.higher import ITEM
 from dlc.ops.routine import result_types
 from dlc.ops.window import FOLD
 from dlc.passes.group_order import GroupOrder
-from dlc.passes.recompute import MOST_AGAIN, recomputed_nodes
+from dlc.passes.limits import DEFAULT, FusionLimits
+from dlc.passes.recompute import recomputed_nodes
 from dlc.types import Type
-
-SMALL = 16384  # elements: a group this small may run as one chunk, on one thread
-ROWS = 16  # positions of the parallel loops that are enough to share among threads
-MOST = 128  # operators of one loop group: LLVM's time for a kernel grows faster than its text
 
 
 @dataclass(eq=False)
@@ -88,14 +85,14 @@ def work_of(node: Node) -> int:
 class Fuser:
     """Groups the operators of one graph."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, limits: FusionLimits = DEFAULT) -> None:
+        self.graph, self.limits = graph, limits
         self.order = graph.nodes()
         self.classes: AxisClasses = classes_of(self.order)
         self.roots = {n for n in graph.outputs if n.op not in (leaf.INPUT, leaf.ARRAY)}
         self.roots |= control_operands(graph)
         self.free = self._free_scalars()
-        self.recomputed = recomputed_nodes(graph, self.roots, self.free)
+        self.recomputed = recomputed_nodes(graph, self.roots, self.free, limits.again)
         self.group: dict[Node, Group] = {}
         self.edges: dict[Node, list[Edge]] = {}
         self.readers: dict[Node, set[Node]] = {}
@@ -130,7 +127,7 @@ class Fuser:
                     cost[node] = 0
             elif is_scalar_work(node) and all(a in cost for a in node.args):
                 again = 1 + sum(cost[a] for a in node.args)
-                if again <= MOST_AGAIN:
+                if again <= self.limits.again:
                     cost[node] = again
         return set(cost)
 
@@ -197,7 +194,7 @@ class Fuser:
             loops = not (a.kinds | b.kinds) & {
                 Kind.CONTRACT, Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER}
             if a is b or not loops or producer.type.size < max(a.work, b.work) or (
-                    not fits(a, b)):
+                    not self.fits(a, b)):
                 continue
             if self._parallel_enough(a, b) and self.independent(a, b):
                 self.join(a, b)
@@ -232,7 +229,7 @@ class Fuser:
         """The fusion table (docs/fusion.md)."""
         if (first.kinds | second.kinds) & {Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER}:
             return False
-        if not fits(first, second):
+        if not self.fits(first, second):
             return False
         if second.contraction is not None:
             return self._prologue(first, second, edge)
@@ -288,13 +285,14 @@ class Fuser:
     def _may_inline(self, first: Group, edge: Edge) -> bool:
         """Recompute the producer at other indices: only if nobody else reads it and it is cheap."""
         alone = self.readers.get(edge.producer, set()) <= {edge.consumer}
-        if not alone or edge.producer in self.roots or len(first.members) > 8:
+        if not alone or edge.producer in self.roots or len(first.members) > self.limits.inlined:
             return False
         if any(n.op.kind not in (Kind.ELEMENTWISE, Kind.GATHER) for n in first.members):
             return False
         cheap = all(n.op.name in CHEAP or n.op.kind is Kind.GATHER for n in first.members)
         factor = edge.reads / max(edge.producer.type.size, 1)
-        return factor <= 1.01 or (cheap and factor <= 4)
+        return factor <= self.limits.same_reads or (
+            cheap and factor <= self.limits.cheap_reads)
 
     def _parallel_enough(self, first: Group, second: Group) -> bool:
         """The merged group still has loops to share among threads, or is too small to need them."""
@@ -316,8 +314,14 @@ class Fuser:
         if not kept <= parallel:
             return False  # a reduction inside a loop of the group would be computed again and again
         rows = math.prod(sizes.get(c, 1) for c in parallel)
-        long_rows = rows >= 4 and work // rows >= SMALL // 4 and bool(reduced)
-        return work <= SMALL or rows >= ROWS or long_rows
+        small, few = self.limits.small, self.limits.long_rows
+        long_rows = rows >= few and work // rows >= small // few and bool(reduced)
+        return work <= small or rows >= self.limits.rows or long_rows
+
+    def fits(self, a: Group, b: Group) -> bool:
+        """Whether one kernel may hold both groups: a long one takes LLVM too long."""
+        wide = any(is_wide(n) for n in (*a.members, *b.members))
+        return not wide and len(a.members) + len(b.members) <= self.limits.operators
 
     def _index(self) -> dict[Node, int]:
         if not hasattr(self, "_positions"):
@@ -328,9 +332,3 @@ class Fuser:
 def is_wide(node: Node) -> bool:
     """A concat of so many pieces that it is stored, whoever reads it."""
     return node.op is view.CONCAT and len(node.args) >= view.WIDE
-
-
-def fits(a: Group, b: Group) -> bool:
-    """Whether one kernel may hold both groups: a long one takes LLVM too long."""
-    wide = any(is_wide(n) for n in (*a.members, *b.members))
-    return not wide and len(a.members) + len(b.members) <= MOST

@@ -38,7 +38,7 @@ def skeleton(group: Group) -> object:
 def mergeable(fuser: Fuser, group: Group) -> bool:
     """Only groups whose results leave the graph or are small: others would live longer."""
     results = [n for n in group.members if fuser.readers.get(n, set()) - set(group.members)]
-    small = sum(n.type.bytes for n in results) <= 1 << 16
+    small = sum(n.type.bytes for n in results) <= fuser.limits.twins_bytes
     # a body is taken apart where nothing is shared: a scatter or routine must not share a view
     return small and not group.kinds & {Kind.CONTRACT, Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER}
 

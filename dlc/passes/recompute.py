@@ -11,11 +11,10 @@ from dlc.ops.axes import carried
 from dlc.ops.cost import CHEAP
 from dlc.ops.higher import ITEM
 
-MOST_AGAIN = 64  # operators that are computed again rather than kept: no chain of any length
 
-
-def recomputed_nodes(graph: Graph, roots: set[Node], free: set[Node]) -> set[Node]:
-    """The cheap nodes that read one value in memory and need no place of their own there."""
+def recomputed_nodes(graph: Graph, roots: set[Node], free: set[Node], most: int) -> set[Node]:
+    """The cheap nodes that read one value in memory and need no place of their own there; `most`
+    operators at most are computed again for one of them."""
     readers = users(graph.outputs)
     recomputed: set[Node] = set()
     anchored: dict[Node, bool] = {}
@@ -28,7 +27,7 @@ def recomputed_nodes(graph: Graph, roots: set[Node], free: set[Node]) -> set[Nod
                      (b.op.kind is not Kind.LEAF or b.op is leaf.INPUT)]
             known = all(anchored.get(b) or b.op.kind is Kind.LEAF or b in free for b in bases)
             again = 1 + sum(cost.get(b, 0) for b in bases)
-            if known and len(whole) <= 1 and again <= MOST_AGAIN:
+            if known and len(whole) <= 1 and again <= most:
                 recomputed.add(node)
                 cost[node] = again
                 base_anchored = True

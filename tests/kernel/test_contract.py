@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,10 +17,10 @@ from dlc.codegen.prelude import prelude_text
 from dlc.codegen.tiles import tile
 from dlc.evaluate import run as evaluate_nodes
 from dlc.graph import Build, Graph, Kind, Node, Op, building, make
-from dlc.kernel import contract_plan
 from dlc.kernel.contract import Lowered, lower_contract, output_index, uses_tiles
 from dlc.kernel.index import sum_of
 from dlc.kernel.isa import ISAS
+from dlc.kernel.limits import DEFAULT, Limits
 from dlc.ops import REGISTRY
 from dlc.ops.contract import CONV, matmul, swap
 from dlc.ops.convert import broadcast_to, cast
@@ -56,11 +57,13 @@ def stored(array: np.ndarray) -> Any:
     return np.uint16 if array.dtype.itemsize == 2 else array.dtype
 
 
-def group(outputs: Sequence[Node], inputs: Sequence[Node], isa: str) -> tuple[Lowered, Graph]:
+def group(outputs: Sequence[Node], inputs: Sequence[Node], isa: str,
+          limits: Limits = DEFAULT) -> tuple[Lowered, Graph]:
     body = Graph("k", tuple(inputs), tuple(outputs))
     loads = {n: n.name for n in inputs}
     stores = {n: f"out{i}" for i, n in enumerate(outputs)}
-    return lower_contract("k", ["a contraction"], body, loads, stores, ISAS[isa]), body
+    machine = replace(ISAS[isa], limits=limits)
+    return lower_contract("k", ["a contraction"], body, loads, stores, machine), body
 
 
 @lru_cache(maxsize=1)
@@ -117,11 +120,11 @@ def data(inputs: Sequence[Node]) -> list[np.ndarray]:
 
 
 def check(outputs: Sequence[Node], inputs: Sequence[Node], isa: str = "avx512",
-          how: Any = native) -> Lowered:
+          how: Any = native, limits: Limits = DEFAULT) -> Lowered:
     """The lowered group gives what `evaluate` gives, in either order of chunks bit for bit."""
     body = Graph("k", tuple(inputs), tuple(outputs))
-    assert uses_tiles(body)
-    lowered, body = group(outputs, inputs, isa)
+    assert uses_tiles(body, limits)
+    lowered, body = group(outputs, inputs, isa, limits)
     arrays = data(inputs)
     got = run(lowered, body, arrays, isa, how)
     want = evaluate_nodes(body, arrays)
@@ -301,18 +304,18 @@ def test_other_instruction_sets(name: str, isa: str) -> None:
 @pytest.mark.conformance
 @pytest.mark.parametrize("op", [o for o in REGISTRY.values() if o.kind is Kind.CONTRACT],
                          ids=lambda o: o.name)
-def test_records(op: Op, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records(op: Op) -> None:
     """The samples of every contraction, and of its gradients, however small."""
-    monkeypatch.setattr(contract_plan, "TINY", 0)
+    every = Limits(plain_products=0)
     assert op.samples is not None and op.grad is not None
     for arrays, attrs in op.samples():
         with building(Build()):
             inputs = [input_(n, f32[a.shape]) for n, a in zip("ab", arrays, strict=True)]
             y = make(op, inputs, **attrs)
-            check([y], inputs)
+            check([y], inputs, limits=every)
             g = input_("g", y.type)
             for i, cotangent in enumerate(op.grad(g, y, *inputs)):
-                check([cotangent], [g, inputs[1 - i]])
+                check([cotangent], [g, inputs[1 - i]], limits=every)
 
 
 @pytest.mark.parametrize(("view", "index"), [
@@ -332,13 +335,13 @@ def test_output_without_place() -> None:
         y = matmul(input_("x", f32[24, 30]), input_("w", f32[30, 24]))
         assert output_index(y, y + transpose(y, (1, 0))) is None
         assert output_index(y, y.sum(0)) is None
-        assert not uses_tiles(Graph("k", (), (y + transpose(y, (1, 0)),)))
+        assert not uses_tiles(Graph("k", (), (y + transpose(y, (1, 0)),)), DEFAULT)
 
 
 def test_tiny_products_stay_loops() -> None:
     with building(Build()):
         y = matmul(input_("x", f32[4, 2]), input_("w", f32[2, 2]))
-        assert not uses_tiles(Graph("k", (), (y,)))
+        assert not uses_tiles(Graph("k", (), (y,)), DEFAULT)
 
 
 def test_packing_kernels_are_shared() -> None:

@@ -14,7 +14,7 @@ from dlc.codegen.prelude import prelude_text
 from dlc.compiler import instruction_set
 from dlc.graph import Graph, Node
 from dlc.kernel.isa import ISAS
-from dlc.kernel.loops import CHUNK_WORK, CHUNKS, COLUMN, TINY
+from dlc.kernel.limits import DEFAULT
 from dlc.kernel.lower import Work, lower
 from dlc.kernel.nest import analyse
 from dlc.ops import higher
@@ -84,9 +84,11 @@ def test_every_element_is_written_once(seed: int) -> None:
             assert scatters or np.all(count == 1), (node, count)
 
 
-@pytest.mark.parametrize("n,chunks", [(1, 1), (TINY, 1), (TINY + 1, CHUNKS), (CHUNK_WORK, CHUNKS),
-                                      (CHUNKS * CHUNK_WORK, CHUNKS),
-                                      (CHUNKS * CHUNK_WORK + 7, CHUNKS + 1)])
+ONE, EACH, CHUNKS = DEFAULT.one_chunk, DEFAULT.chunk_elements, DEFAULT.loop_chunks
+
+
+@pytest.mark.parametrize("n,chunks", [(1, 1), (ONE, 1), (ONE + 1, CHUNKS), (EACH, CHUNKS),
+                                      (CHUNKS * EACH, CHUNKS), (CHUNKS * EACH + 7, CHUNKS + 1)])
 def test_one_flat_loop_is_cut_into_chunks(n: int, chunks: int) -> None:
     (body,) = bodies(optimized([f32[n]], lambda x: x * 2.0 + 1.0))
     (work,) = works_of(body)
@@ -94,7 +96,8 @@ def test_one_flat_loop_is_cut_into_chunks(n: int, chunks: int) -> None:
     assert all(np.all(c == 1) for c in writes(body).values())
 
 
-@pytest.mark.parametrize("rows,cols", [(3, 1), (7, 127), (5, COLUMN), (5, COLUMN + 1), (3, 300)])
+@pytest.mark.parametrize("rows,cols", [(3, 1), (7, 127), (5, DEFAULT.column),
+                                       (5, DEFAULT.column + 1), (3, 300)])
 def test_sums_down_the_columns_keep_columns_as_vectors(rows: int, cols: int) -> None:
     graph = graph_of([f32[rows, cols]], lambda x: x.sum(0))
     for body in bodies(run_pipeline(graph)[-1].graph):
@@ -135,7 +138,7 @@ def test_statistics_of_an_image_batch_in_one_kernel() -> None:
 
     (body,) = bodies(optimized([f32[4, 40, 9]], f))
     (part,) = components(body)
-    nest = analyse(part)
+    nest = analyse(part, DEFAULT)
     assert [nest.sizes[c] for c in nest.parallel] == [40]
     assert [i.layer for i in nest.items if i.reduces] == [0, 1]
     assert all(np.all(c == 1) for c in writes(body).values())

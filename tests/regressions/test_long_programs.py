@@ -15,8 +15,7 @@ import pytest
 import dlc
 from dlc import f32
 from dlc.passes import run_pipeline
-from dlc.passes.grouping import MOST
-from dlc.passes.recompute import MOST_AGAIN
+from dlc.passes.limits import DEFAULT
 
 X = np.linspace(-1, 1, 4, dtype=np.float32)
 
@@ -57,7 +56,7 @@ def test_what_is_computed_again_is_short(shape: tuple[int, ...]) -> None:
     graph = dlc.trace(chain, f32[shape])
     nodes = sum(len(n.attrs["body"].nodes()) for n in run_pipeline(graph)[-1].graph.nodes()
                 if n.op.name == "fused")
-    assert nodes < 4 * len(graph.nodes()) + 20 * 3 * MOST_AGAIN
+    assert nodes < 4 * len(graph.nodes()) + 20 * 3 * DEFAULT.again
     x = X[:1].reshape(()) if shape == () else X
     with dlc.compile(graph).load() as run:
         now, expected = run(x), dlc.evaluate(graph, x)
@@ -67,13 +66,14 @@ def test_what_is_computed_again_is_short(shape: tuple[int, ...]) -> None:
 
 def test_no_launch_takes_operators_without_end() -> None:
     def chain(x: Any) -> Any:
-        for i in range(3 * MOST):
+        for i in range(3 * DEFAULT.operators):
             x = dlc.sqrt(x + i)
         return x
 
     fused = [n for n in run_pipeline(dlc.trace(chain, f32[4]))[-1].graph.nodes()
              if n.op.name == "fused"]
-    assert all(len(n.attrs["body"].nodes()) <= 2 * MOST for n in fused) and len(fused) < 10
+    most = 2 * DEFAULT.operators
+    assert all(len(n.attrs["body"].nodes()) <= most for n in fused) and len(fused) < 10
 
 
 @pytest.mark.slow

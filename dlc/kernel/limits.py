@@ -1,0 +1,59 @@
+"""The sizes at which lowering takes another scheme, opens another box or cuts another chunk.
+
+A number here decides speed, never a result: kernels are right at any value. They travel with the
+instruction set (`Isa.limits`), so that tests can make them small and have small programs reach
+every scheme, box, tail and split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Raises ValueError for a number below 1, with which nothing could be cut.
+
+    Figures behind the defaults are in docs/design/contractions.md. `plain_products` may be 0.
+    """
+
+    # ---- contractions ----
+    plain_products: int = 8192
+    """multiplications up to which plain loops beat packing"""
+    chunks: int = 8
+    """chunks that a contraction should have: twice four threads"""
+    columns: int = 64
+    """columns of B packed at a time: two strips of 32, or four of 16"""
+    local_bytes: int = 256 * 1024
+    """bytes of a packed block of B: it shares the second-level cache with A"""
+    split_sum: int = 4096
+    """elements of the summed axis from which few outputs are split along it"""
+    turned: int = 4096
+    """elements of a row that is evaluated before it is transposed: 16 rows fill 256 KiB"""
+    turned_rows: int = 16
+    """rows that are evaluated before they are transposed: the lanes of the widest vector"""
+    images: int = 8
+    """images that a chunk of dots sums: fewer pay for the sums of lanes, more for the parts"""
+    waste: int = 12
+    """taps run while they compute at most 1 + waste / rows times the outputs"""
+
+    # ---- loops and scatters ----
+    chunk_elements: int = 16384
+    """elements a chunk should hold: about 10 us of streaming, 20 barriers' worth"""
+    loop_chunks: int = 4
+    """chunks of a loop nest at least, so that threads have something to share"""
+    one_chunk: int = 1024
+    """elements that are one chunk: less than a microsecond"""
+    column: int = 128
+    """width of a column block: 8 AVX-512 vectors of f32"""
+    unrolled: int = 16
+    """elements up to which a reduction unrolls: a window of a pooling"""
+
+    def __post_init__(self) -> None:
+        small = [f.name for f in fields(self)
+                 if getattr(self, f.name) < (0 if f.name == "plain_products" else 1)]
+        if small:
+            raise ValueError(f"limits {', '.join(small)} must be at least 1")
+
+
+DEFAULT = Limits()
