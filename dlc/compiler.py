@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dlc import env
 from dlc.custom_errors import users_error
 from dlc.errors import DlcError, here, nearest
@@ -255,6 +257,9 @@ def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
             dims: Mapping[str, int]) -> Source:
     if isinstance(thing, Task):
         return task_source(thing, batch, tails, name, dims)
+    if tails:
+        raise DlcError("dlc.compile: tails of what is no task", here(),
+                       "a function is compiled for each size that it is to take")
     if batch is not None:
         dims = {"batch": batch, **dims}
     if isinstance(thing, Graph):
@@ -276,14 +281,26 @@ def task_source(task: Task, batch: int | None, tails: Mapping[str, int], name: s
     if dims:
         raise DlcError(f"task {task.name}: unknown options {', '.join(dims)}", here(),
                        "a task takes batch=; other dimensions are its own: dlc.task(dims=...)")
+    _check_tails(task.name, tails)
     graphs = task.graphs(batch)
     whole = dict(graphs)
     for kind, size in tails.items():
         for entry, graph in (task.graphs(size, (kind,)) if size else {}).items():
             _, _, phase = entry.partition(".")
             whole[f"{kind}_tail.{phase}" if phase else f"{kind}_tail"] = graph
-    return Source(name or task.name, whole, lambda seed: task.initial_values(graphs, seed),
+    variables = task.variables(whole)
+    return Source(name or task.name, whole, lambda seed: initial_values(variables, seed),
                   task.meta(graphs))
+
+
+def _check_tails(name: str, tails: Mapping[str, int]) -> None:
+    """Raise DlcError for a tail of no step, or of no size."""
+    for kind, size in tails.items():
+        whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 0
+        if kind not in ("train", "eval") or not whole:
+            raise DlcError(f"task {name}: tails={{{kind!r}: {size!r}}}", here(),
+                           'sizes of the smaller last batch, e.g. tails={"train": 3, "eval": 5}; '
+                           "0 is none")
 
 
 def tell(compiled: Compiled, level: int) -> None:

@@ -13,7 +13,7 @@ from dlc.graph import Graph, Node, describe, make
 from dlc.nesting import children, filled, leaves, rebuilt
 from dlc.ops import leaf
 from dlc.ops.autodiff import zeros
-from dlc.ops.convert import as_node
+from dlc.ops.convert import as_argument, as_node
 from dlc.ops.gradient_rules import CHECKPOINT, CUSTOM_GRADIENT
 from dlc.source import definition
 from dlc.transform import (
@@ -82,7 +82,8 @@ class _Rule:
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.name = getattr(function, "__name__", "function")
         # what is no array and no number (the name of a mode, a function) has no cotangent
-        flat = [v if callable(v) or isinstance(v, str) else as_node(v) for v in leaves(args)]
+        node_of = as_argument(leaves(args))
+        flat = [v if callable(v) or isinstance(v, str) else node_of(v) for v in leaves(args)]
         operands = [x for x in flat if isinstance(x, Node)]
         self.args = rebuilt(args, [x if isinstance(x, Node) else None for x in flat])
         self.fresh = fresh_inputs(operands)

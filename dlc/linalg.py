@@ -15,7 +15,7 @@ from dlc.linalg_basis import completed
 from dlc.linalg_det import determinant
 from dlc.linalg_norms import cond, matrix_norm, norm, vector_norm
 from dlc.ops.contract import matmul, swap
-from dlc.ops.convert import as_node, broadcast_to, cast, common_type
+from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast, common_type
 from dlc.ops.elementwise import and_, isfinite, not_, where
 from dlc.ops.gather import note_check
 from dlc.ops.linalg_exp import EXPM
@@ -79,9 +79,7 @@ def solve_triangular(a: Any, b: Any, *, lower: bool = False, trans: bool = False
 
 def _system(what: str, a: Any, b: Any) -> tuple[Node, Node, bool]:
     """Operands of one dtype and equal leading axes, and whether b is a vector."""
-    x, y = _matrices(what, a, square=True), as_node(b)
-    y = y if y.dtype.is_float else cast(y, f32)
-    x, y = common_type(what, x, y)
+    x, y = _sides(what, a, b, square=True)
     vector = y.ndim == 1
     y = reshape(y, (*y.shape, 1)) if vector else y
     if y.ndim < 2 or int(y.shape[-2]) != int(x.shape[-1]):
@@ -89,6 +87,13 @@ def _system(what: str, a: Any, b: Any) -> tuple[Node, Node, bool]:
                        "fit", here(), f"it needs {int(x.shape[-1])} rows")
     x, y = _same_lead(what, x, y)
     return x, y, vector
+
+
+def _sides(what: str, a: Any, b: Any, square: bool = False) -> tuple[Node, Node]:
+    """Matrices and a right side as floats of one dtype."""
+    x, y = as_nodes(a, b)
+    x, y = common_type(what, _matrices(what, x, square), y if y.dtype.is_float else cast(y, f32))
+    return x, y
 
 
 def _same_lead(what: str, x: Node, y: Node) -> tuple[Node, Node]:
@@ -220,13 +225,12 @@ def lstsq(a: Any, b: Any) -> Node:
     a [..., m, n] of full rank, b [m] or [..., m, k]. Stops the step when the columns of a (the rows
     where m < n) are linearly dependent; pinv(a) @ b is the solution then.
     """
-    node, right = _matrices("lstsq", a), as_node(b)
+    node, right = _sides("lstsq", a, b)
     vector = right.ndim == 1
     right = reshape(right, (*right.shape, 1)) if vector else right
     if right.ndim < 2 or int(right.shape[-2]) != int(node.shape[-2]):
         raise DlcError(f"lstsq({describe(node)}, {describe(as_node(b))}): the right side does not "
                        "fit", here(), f"it needs {int(node.shape[-2])} rows")
-    right = cast(right, node.dtype)
     if int(node.shape[-2]) >= int(node.shape[-1]):
         q, r = qr_of_tall(node)
         found = solve_triangle(*_same_lead("lstsq", r, matmul(swap(q), right)), lower=False)

@@ -155,15 +155,18 @@ class Task:
         return dims
 
     def variables(self, graphs: Mapping[str, Graph]) -> tuple[Variable, ...]:
-        """The parameters and state of all graphs, each once. Raises DlcError when types differ."""
-        found: dict[str, Variable] = {}
-        for graph in graphs.values():
+        """The parameters and state of all graphs, each once. Raises DlcError where one of them is
+        not the same in all graphs: they share its memory."""
+        found: dict[str, tuple[str, Variable]] = {}
+        for entry, graph in graphs.items():
             for v in graph_variables(graph):
-                known = found.setdefault(v.name, v)
-                if (known.type.dtype, known.type.shape) != (v.type.dtype, v.type.shape):
-                    raise DlcError(f"{v.name} is {known.type} in one step and {v.type} in another",
-                                   v.loc, "a parameter has one type; it can't depend on the batch")
-        return tuple(found.values())
+                first, known = found.setdefault(v.name, (entry, v))
+                if _kind(known) != _kind(v):
+                    raise DlcError(
+                        f"{v.name} is {_described(known)} in {first} and {_described(v)} in "
+                        f"{entry}", v.loc, "a parameter or state has one type in all steps, the "
+                        "smaller last batch's included: its shape can't depend on the batch")
+        return tuple(v for _, v in found.values())
 
     def initial_values(self, graphs: Mapping[str, Graph], seed: int = 0) -> dict[str, Any]:
         """First values of all parameters and state as arrays, by checkpoint key."""
@@ -230,6 +233,16 @@ class TaskMeta:
     augmented: bool
     optimizer: str
     learning_rate: str
+
+
+def _kind(variable: Variable) -> tuple[Any, ...]:
+    """What all steps must agree on."""
+    return variable.role, variable.type.dtype, tuple(variable.type.shape)
+
+
+def _described(variable: Variable) -> str:
+    word = "a parameter" if variable.role == "param" else "a state"
+    return f"{word} {variable.type.describe()}"
 
 
 def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from dlc.graph import Graph, Node, current_build, describe, make, substitute, to
 from dlc.nesting import children, filled, leaves, rebuilt
 from dlc.ops import higher, leaf, reduce
 from dlc.ops.autodiff import depends_on
-from dlc.ops.convert import as_node
+from dlc.ops.convert import as_argument, as_node
 from dlc.ops.gather import Check
 from dlc.source import definition
 from dlc.types import Type, f32
@@ -56,8 +56,9 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     `watched` are outside nodes that become inputs too, after the arguments. `keywords` reach the
     function as they are, and so do Python's values in arguments that `by` does not number.
     """
-    flat = [as_node(v) if by is None or i in by or is_array(v) else v
-            for i, arg in enumerate(args) for v in leaves(arg)]
+    given = [(i, v) for i, arg in enumerate(args) for v in leaves(arg)]
+    node_of = as_argument(v for _, v in given)
+    flat = [node_of(v) if by is None or i in by or is_array(v) else v for i, v in given]
     operands = [x for x in flat if isinstance(x, Node)]
     fresh = fresh_inputs(operands)
     keywords = keywords or {}
@@ -65,8 +66,8 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     check_arguments(_name(function), function, f"({len(args)} arguments{named})", len(args),
                     keywords)
     before, left = Effects.now(), iter(fresh)
-    given = [next(left) if isinstance(x, Node) else x for x in flat]
-    result = function(*rebuilt(list(args), given), **keywords)
+    passed = [next(left) if isinstance(x, Node) else x for x in flat]
+    result = function(*rebuilt(list(args), passed), **keywords)
     outputs = [as_node(r) for r in leaves(result)]
     if not outputs:
         raise DlcError(f"{_name(function)} returned {result!r}", definition(function) or here(),

@@ -13,7 +13,7 @@ from dlc.nesting import children, leaves, rebuilt
 from dlc.ops import higher, leaf, reduce
 from dlc.ops.autodiff import depends_on, expand_higher
 from dlc.ops.batching import VMAP, batch, draws
-from dlc.ops.convert import as_node
+from dlc.ops.convert import as_argument
 from dlc.ops.view import transpose
 from dlc.transform import close, is_array, publish
 
@@ -82,7 +82,8 @@ class _Examples:
         self._refuse_scalars(more)
         flat = list(zip(leaves((tuple(args), more)), axes, strict=True))
         # Python's values that are the same for all examples reach the function as they are
-        given = [(as_node(v), a) for v, a in flat if a is not None or is_array(v)]
+        node_of = as_argument(v for v, _ in flat)
+        given = [(node_of(v), a) for v, a in flat if a is not None or is_array(v)]
         self.operands = [_front(x, a, self.what) for x, a in given]
         self.mapped = [a is not None for _, a in given]
         self.size = self._size(given)

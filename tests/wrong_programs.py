@@ -29,7 +29,6 @@ WRONG: dict[str, dict[str, Case]] = {
         "negative_size": ("x: f32[()]", "dlc.broadcast_to(x, (3, -1))"),
     },
     "dtype": {
-        "matmul_of_bools": ("x: bool_[4, 3], w: bool_[3, 2]", "x @ w"),
         "conv_of_integers": ("x: i32[1, 1, 5, 5], w: i32[1, 1, 3, 3]", "dlc.conv(x, w)"),
         "and_of_floats": ("x: f32[4]", "x & x"),
         "not_of_floats": ("x: f32[4]", "~x"),

@@ -124,7 +124,9 @@ def persistent(drafts: Sequence[Draft]) -> tuple[dict[str, int], dict[bytes, int
     for d in drafts:
         for node in d.schedule.graph.inputs:
             if node.attrs["role"] in ("param", "state"):
-                types.setdefault(node.attrs["label"], node.type)
+                kind = types.setdefault(node.attrs["label"], node.type)
+                # Task.variables says so to the user; here it would be read as another shape
+                assert kind == node.type, (d.name, node.attrs["label"], kind, node.type)
     offsets, top = persistent_offsets(types)
     literals: dict[bytes, int] = {}
     for key, data in _literal_data(drafts).items():

@@ -19,7 +19,7 @@ from dlc.nn.functions import softmax
 from dlc.nn.layer import Layer
 from dlc.nn.norms import layer_norm
 from dlc.ops import contract, elementwise, leaf, rearrange, reduce, view
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, as_nodes, cast
 from dlc.scope import Initializer, parameter, training
 from dlc.types import Type, bool_, f32
 
@@ -37,7 +37,7 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, mask: Any = N
     Raises DlcError for shapes that do not fit.
     """
     checks.fraction("scaled_dot_product_attention", dropout=dropout)
-    q, k, v = as_node(query), as_node(key), as_node(value)
+    q, k, v = as_nodes(query, key, value)
     _check_attention(q, k, v)
     k, v = _spread_heads(q, k), _spread_heads(q, v)
     factor = 1 / math.sqrt(max(1, int(q.shape[-1]))) if scale is None else scale
@@ -45,7 +45,7 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, mask: Any = N
     if causal:
         row, column = (leaf.iota(tuple(map(int, scores.shape[-2:])), a) for a in (0, 1))
         scores = elementwise.where(column <= row, scores, -math.inf)
-    weights = _weights(scores, None if mask is None else as_node(mask))
+    weights = _weights(scores, None if mask is None else as_node(mask, scores.dtype))
     if dropout and training():
         keep = random.bernoulli(tuple(map(int, weights.shape)), 1.0 - dropout)
         weights = elementwise.where(keep, weights * (1.0 / (1.0 - dropout)), 0.0)

@@ -14,7 +14,7 @@ from dlc.names import name_locals
 from dlc.nn import checks
 from dlc.nn.functions import log_softmax, softplus
 from dlc.ops import elementwise, elementwise_functions, gather, leaf, reduce
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, as_nodes, cast
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -32,14 +32,20 @@ def remember(prediction: Node, target: Node) -> None:
 def paired(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Node, Node]:
     """A loss's operands as floats of one shape and dtype. Raises DlcError where they are not."""
     checks.one_of(name, "reduction", reduction, REDUCTIONS)
-    x = as_node(prediction)
+    x, t = as_nodes(prediction, target)
     if not x.dtype.is_float:
         raise DlcError(f"{name}: the prediction is {describe(x)}", here(),
                        "it must hold floats: cast it, e.g. x.cast(f32)")
-    t = as_node(target, x.dtype)
     checks.same_shape(name, x, t)
     remember(x, t)
     return x, t if t.dtype.is_float else cast(t, x.dtype)
+
+
+def scores_and_labels(scores: Any, label: Any) -> tuple[Node, Node]:
+    """Scores, and labels that are class numbers or distributions of the scores' dtype."""
+    y = as_node(label)
+    x, y = as_nodes(scores, label) if y.dtype.is_float else (as_node(scores), y)
+    return x, y
 
 
 def reduced(values: Node, reduction: str) -> Node:
@@ -128,7 +134,7 @@ def cross_entropy(logits: Any, label: Any, smoothing: float = 0.0, weight: Any =
     """
     checks.fraction("cross_entropy", smoothing=smoothing)
     checks.one_of("cross_entropy", "reduction", reduction, REDUCTIONS)
-    x, y = as_node(logits), as_node(label)
+    x, y = scores_and_labels(logits, label)
     if y.dtype.is_float and x.ndim and tuple(y.shape) == tuple(x.shape):
         return _soft_cross_entropy(x, y, smoothing, weight, reduction)
     checks.labels("cross_entropy", y, x)
@@ -166,7 +172,7 @@ def nll(scores: Any, label: Any, weight: Any = None, ignore: int | None = None,
     `weight`, `ignore` and errors as in cross_entropy, which is nll of log_softmax.
     """
     checks.one_of("nll", "reduction", reduction, REDUCTIONS)
-    x, y = as_node(scores), as_node(label)
+    x, y = scores_and_labels(scores, label)
     checks.labels("nll", y, x)
     remember(x, y)
     return _weighted_nll("nll", x, y, 0.0, weight, ignore, reduction)

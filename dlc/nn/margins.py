@@ -13,7 +13,7 @@ from dlc.nn.functions import softplus
 from dlc.nn.losses import REDUCTIONS, cross_entropy, paired, reduced
 from dlc.ops import elementwise, gather, leaf, rearrange, reduce, statistics
 from dlc.ops.contract import matmul
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, as_nodes, cast
 from dlc.ops.cumulative import cumsum
 from dlc.types import i32
 
@@ -123,13 +123,13 @@ def margin_ranking(first: Any, second: Any, target: Any, margin: float = 0.0,
     """max(0, margin - t (x - y)): t = 1 wants the first above the second, -1 below."""
     checks.number("margin_ranking", margin=margin)
     checks.one_of("margin_ranking", "reduction", reduction, REDUCTIONS)
-    x, y, t = as_node(first), as_node(second), as_node(target)
+    x, y, t = as_nodes(first, second, target)
     return reduced(elementwise.maximum(-t * (x - y) + margin, 0.0), reduction)
 
 
 def cosine_similarity(a: Any, b: Any, axis: int = -1, eps: float = 1e-8) -> Node:
     """a . b / (max(|a|, eps) max(|b|, eps)) along `axis`, which goes; shapes broadcast."""
-    x, y = rearrange.broadcast_arrays(as_node(a), as_node(b))
+    x, y = rearrange.broadcast_arrays(a, b)
     return reduce.sum_(_unit(x, axis, eps) * _unit(y, axis, eps), axis)
 
 
@@ -146,7 +146,7 @@ def cosine_embedding(a: Any, b: Any, target: Any, margin: float = 0.0,
     """
     checks.number("cosine_embedding", margin=margin)
     checks.one_of("cosine_embedding", "reduction", reduction, REDUCTIONS)
-    x, y, t = as_node(a), as_node(b), as_node(target)
+    x, y, t = as_nodes(a, b, target)
     checks.same_shape("cosine_embedding", x, y)
     across = (reduce.sum_(x * x, -1) + 1e-12) * (reduce.sum_(y * y, -1) + 1e-12)
     cos = reduce.sum_(x * y, -1) / elementwise.sqrt(across)
@@ -158,7 +158,7 @@ def cosine_embedding(a: Any, b: Any, target: Any, margin: float = 0.0,
 
 def pairwise_distance(a: Any, b: Any, p: float = 2.0, eps: float = 1e-6) -> Node:
     """|a - b + eps|_p along the last axis, which goes; shapes broadcast."""
-    return statistics.norm(as_node(a) - as_node(b) + eps, p, -1)
+    return statistics.norm(elementwise.sub(a, b) + eps, p, -1)
 
 
 def contrastive(a: Any, b: Any, same: Any, margin: float = 1.0, reduction: str = "mean") -> Node:
@@ -168,7 +168,7 @@ def contrastive(a: Any, b: Any, same: Any, margin: float = 1.0, reduction: str =
     """
     checks.number("contrastive", 0, margin=margin)
     checks.one_of("contrastive", "reduction", reduction, REDUCTIONS)
-    x, y, t = as_node(a), as_node(b), as_node(same)
+    x, y, t = as_nodes(a, b, same)
     checks.same_shape("contrastive", x, y)
     distance = statistics.norm(x - y, 2, -1)
     t = cast(t, distance.dtype)
@@ -184,7 +184,7 @@ def info_nce(a: Any, b: Any, temperature: float = 0.1, reduction: str = "mean") 
     eq. 4; the mean of it both ways is the loss of Radford et al. 2021).
     """
     checks.number("info_nce", 0, temperature=temperature)
-    x, y = as_node(a), as_node(b)
+    x, y = as_nodes(a, b)
     checks.same_shape("info_nce", x, y)
     checks.rank(x, 2, "[batch, features]", 2)
     scores = matmul(_unit(x, -1, 1e-8), _unit(y, -1, 1e-8).T) * (1.0 / temperature)
@@ -202,7 +202,7 @@ def triplet_margin(anchor: Any, positive: Any, negative: Any, margin: float = 1.
     """
     checks.number("triplet_margin", 0, margin=margin)
     checks.one_of("triplet_margin", "reduction", reduction, REDUCTIONS)
-    a, good, bad = as_node(anchor), as_node(positive), as_node(negative)
+    a, good, bad = as_nodes(anchor, positive, negative)
 
     def measure(x: Node, y: Node) -> Node:
         return pairwise_distance(x, y, p, eps) if distance is None else distance(x, y)

@@ -9,7 +9,7 @@ from dlc.graph import Node, describe
 from dlc.nn import checks
 from dlc.ops import elementwise, gather, rearrange, reduce, sort
 from dlc.ops.contract import matmul
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, as_nodes, cast
 from dlc.ops.diagonals import diagonal
 from dlc.types import f32
 
@@ -33,7 +33,7 @@ def top_k_accuracy(logits: Any, label: Any, k: int = 5) -> Node:
 
 def binary_accuracy(logits: Any, target: Any, threshold: float = 0.0) -> Node:
     """The share of elements on the target's side: logit > threshold against target > 0.5."""
-    x, t = as_node(logits), as_node(target)
+    x, t = as_nodes(logits, target)
     checks.same_shape("binary_accuracy", x, t)
     if not t.dtype.is_float:
         raise DlcError(f"binary_accuracy: the target is {describe(t)}", here(),

@@ -21,16 +21,8 @@ def matmul(call: Call) -> Results:
 
 
 def product(a: Node, b: Node) -> Node:
-    """The matrix product; integers, which dlc's has not, as a sum of products."""
-    if a.dtype.is_float:
-        return dlc.matmul(a, b)
-    if min(a.ndim, b.ndim) == 0:
-        raise DlcError(f"the product of {a.type} and {b.type}")
-    if b.ndim == 1:
-        return dlc.sum(a * b, -1)
-    rows = a[None] if a.ndim == 1 else a
-    y = dlc.sum(rows[..., :, :, None] * b[..., None, :, :], -2)
-    return y[..., 0, :] if a.ndim == 1 else y
+    """The matrix product in the operands' dtype: ONNX's integers wrap around in it."""
+    return dlc.cast(dlc.matmul(a, b), a.dtype)
 
 
 @converts("Gemm")
@@ -50,7 +42,8 @@ def gemm(call: Call) -> Results:
 
 @converts("Einsum")
 def einsum(call: Call) -> Results:
-    return dlc.einsum(call.text("equation").replace(" ", ""), *call.nodes())
+    nodes = call.nodes()
+    return dlc.cast(dlc.einsum(call.text("equation").replace(" ", ""), *nodes), nodes[0].dtype)
 
 
 @converts("Det")

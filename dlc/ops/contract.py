@@ -14,10 +14,10 @@ from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import batch_rules, register
 from dlc.ops.access import Access, Condition, Contraction, Divides, Index, Phase, Piece, Within
-from dlc.ops.convert import as_node, broadcast_to, common_type
+from dlc.ops.convert import as_nodes, broadcast_to, factors
 from dlc.ops.samples import spread
 from dlc.ops.view import flip, reshape, transpose
-from dlc.types import Type, bool_
+from dlc.types import Type
 
 # --- matmul ---------------------------------------------------------------------------------------
 
@@ -71,13 +71,13 @@ MATMUL: Op = register(Op(
 def matmul(a: Any, b: Any) -> Node:
     """NumPy's matmul: 1-d operands are row and column vectors, batch dimensions broadcast.
 
-    Raises DlcError for scalars, bools, and inner dimensions that differ.
+    Of bool and u8 it is i32. Raises DlcError for scalars, and inner dimensions that differ.
     """
-    x, y = as_node(a), as_node(b)
+    x, y = as_nodes(a, b)
     if x.ndim == 0 or y.ndim == 0:
         raise DlcError(f"matmul({describe(x)}, {describe(y)}): an operand is a scalar", here(),
                        "use * to scale")
-    x, y = common_type("matmul", x, y)
+    x, y = factors("matmul", x, y)
     left = reshape(x, (1, *x.shape)) if x.ndim == 1 else x
     right = reshape(y, (*y.shape, 1)) if y.ndim == 1 else y
     out = _matmul_stacks(left, right)
@@ -88,7 +88,7 @@ def matmul(a: Any, b: Any) -> Node:
 
 def _matmul_stacks(x: Node, y: Node) -> Node:
     """Equal ranks by broadcasting; a stack times one matrix is a single, taller product."""
-    if not x.dtype.is_float and x.dtype is not bool_ and x.shape[-1] == y.shape[-2]:
+    if not x.dtype.is_float and x.shape[-1] == y.shape[-2]:
         return _integer_product(x, y)
     if y.ndim == 2 and x.ndim > 2:
         flat = make(MATMUL, (reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,12 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Node, OpError, describe, make
 from dlc.ops import leaf
-from dlc.types import DType, DTypeError, Type, bool_, dtype, f32, i32, promote
+from dlc.types import DType, DTypeError, Type, bool_, dtype, f32, i32, promote, sum_dtype
 
 
 def as_node(value: Any, like: DType | None = None) -> Node:
-    """`value` as a node. Python numbers are weak: they take the dtype `like` if it holds them.
+    """`value` as a node. Python numbers, and lists of them, are weak: they take the dtype `like`
+    if it holds them.
 
     Raises DlcError for what is no number or array.
     """
@@ -27,14 +30,48 @@ def as_node(value: Any, like: DType | None = None) -> Node:
                        "dlc.concat joins graph values")
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         data = array_of(value)
-        if isinstance(value, (list, tuple)) and data.dtype.kind in "if":
-            data = data.astype((like or (f32 if data.dtype.kind == "f" else i32)).numpy)
+        if isinstance(value, (list, tuple)):
+            data = _weakly(data, like)
         try:
             return leaf.array(data, Type(dtype(data.dtype), data.shape))
         except DTypeError as problem:
             raise DlcError(str(problem), here()) from None
     raise DlcError(f"{type(value).__name__} {value!r} is no array or number", here(),
                    "operands are graph values, NumPy arrays and Python numbers")
+
+
+def is_weak(value: Any) -> bool:
+    """Whether `value` has no dtype of its own: a Python number, or a list of numbers."""
+    return isinstance(value, (bool, int, float, list, tuple))
+
+
+def as_nodes(*values: Any) -> list[Node]:
+    """The operands of one operation as nodes; weak ones take the dtype of the others.
+
+    Where the others do not mix either, theirs is the error: common_type tells it.
+    """
+    strong = [as_node(v) for v in values if not is_weak(v)]
+    try:
+        like = _common_dtype(strong)
+    except DTypeError:
+        like = None
+    found = iter(strong)
+    return [as_node(v, like) if is_weak(v) else next(found) for v in values]
+
+
+def as_argument(among: Iterable[Any]) -> Callable[[Any], Node]:
+    """as_node for the arguments of a function: a Python float takes the dtype of the float arrays
+    `among` them, where they have one; an int is i32, for it may be an index."""
+    floats = [v.dtype for v in map(as_node, filter(has_dtype, among)) if v.dtype.is_float]
+    like: DType | None = None
+    with suppress(DTypeError):
+        like = functools.reduce(promote, floats) if floats else None
+    return lambda value: as_node(value, like if isinstance(value, float) else None)
+
+
+def has_dtype(value: Any) -> bool:
+    """Whether `value` is an array or NumPy number with a dtype of its own."""
+    return isinstance(value, (Node, np.ndarray, np.generic)) and not isinstance(value, float)
 
 
 def holds_node(value: Any) -> bool:
@@ -58,33 +95,47 @@ def array_of(value: Any) -> np.ndarray:
     return data.astype(data.dtype.newbyteorder("="), copy=False)
 
 
+def weak_dtype(kind: str, like: DType | None) -> DType:
+    """What Python numbers of NumPy's `kind` ("b", "i" or "f") are, beside others of dtype `like`:
+    ints take it where it has arithmetic, floats where it is a float."""
+    if kind == "b":
+        return bool_
+    if kind == "i":
+        return like if like is not None and like is not bool_ else i32
+    return like if like is not None and like.is_float else f32
+
+
 def number(value: float | int | bool, like: DType | None) -> Node:
     """A Python number as a scalar constant: weakly typed (semantics: promotion)."""
-    if isinstance(value, bool):
-        kind = bool_
-    elif isinstance(value, int):
-        kind = like if like is not None and like is not bool_ else i32
-    else:
-        kind = like if like is not None and like.is_float else f32
+    kind = weak_dtype("b" if isinstance(value, bool) else "i" if isinstance(value, int) else "f",
+                      like)
     try:
         return leaf.constant(value, Type(kind))
     except OpError as problem:
         raise DlcError(str(problem), here(), problem.hint) from None
 
 
+def _weakly(data: np.ndarray, like: DType | None) -> np.ndarray:
+    """A list's numbers in the dtype that numbers like them take. Raises DlcError for an integer
+    that it does not hold."""
+    if data.dtype.kind not in "biuf":
+        return data
+    kind = weak_dtype("i" if data.dtype.kind == "u" else data.dtype.kind, like)
+    if kind.is_integer:
+        try:
+            for value in (data.min(initial=0), data.max(initial=0)):
+                leaf.check_whole(int(value), kind)
+        except OpError as problem:
+            raise DlcError(str(problem), here(), problem.hint) from None
+    with np.errstate(all="ignore"):  # too large for a float dtype is infinite
+        return data.astype(kind.numpy)
+
+
 def operands(op_name: str, *values: Any) -> list[Node]:
     """Operands of an elementwise op: promoted to one dtype, broadcast to one shape."""
-    strong = [v for v in values if not isinstance(v, (bool, int, float))]
-    nodes = [as_node(v) for v in strong]
-    try:
-        common = _common_dtype(nodes)
-    except DTypeError as problem:
-        raise DlcError(f"{op_name}({', '.join(map(describe, nodes))}): {problem}", here()) from None
-    found = iter(nodes)
-    full = [as_node(v, common) if isinstance(v, (bool, int, float)) else next(found)
-            for v in values]
-    shape = broadcast_shape(op_name, full)
-    return [broadcast_to(n, shape) for n in common_type(op_name, *full)]
+    nodes = common_type(op_name, *as_nodes(*values))
+    shape = broadcast_shape(op_name, nodes)
+    return [broadcast_to(n, shape) for n in nodes]
 
 
 def common_type(op_name: str, *nodes: Node) -> list[Node]:
@@ -94,6 +145,12 @@ def common_type(op_name: str, *nodes: Node) -> list[Node]:
     except DTypeError as problem:
         raise DlcError(f"{op_name}({', '.join(map(describe, nodes))}): {problem}", here()) from None
     return [cast(n, kind) for n in nodes] if kind is not None else []
+
+
+def factors(op_name: str, *values: Any) -> list[Node]:
+    """Operands of a product with a name, in one dtype: that of a sum, so that none wraps in u8."""
+    nodes = common_type(op_name, *as_nodes(*values))
+    return [cast(n, sum_dtype(n.dtype)) for n in nodes]
 
 
 def _common_dtype(nodes: Sequence[Node]) -> DType | None:

@@ -10,7 +10,7 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
 from dlc.ops.contract import CONV
-from dlc.ops.convert import as_node, common_type
+from dlc.ops.convert import as_nodes, common_type
 from dlc.ops.view import flip, reshape, transpose
 
 PerAxis = int | Sequence[int]
@@ -89,7 +89,7 @@ def reach(size: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
 def _operands(what: str, x: Any, w: Any, groups: Any) -> tuple[Node, Node, int]:
     """Input and kernel in one dtype, and the number of spatial axes; raises DlcError for ranks
     that differ and for groups that are no positive int."""
-    a, b = as_node(x), as_node(w)
+    a, b = as_nodes(x, w)
     if a.ndim < 3 or b.ndim != a.ndim:
         raise DlcError(f"{what}({describe(a)}, {describe(b)}): ranks {a.ndim} and {b.ndim}",
                        here(), "input [N, C, S...] and kernel have one rank, of at least 3")

@@ -11,7 +11,7 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Node, OpError, check_shape, describe
 from dlc.ops import leaf
-from dlc.ops.convert import as_node, broadcast_to, cast
+from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast
 from dlc.types import DType, Type, f32, i32
 
 Shape = int | Sequence[int]
@@ -94,7 +94,7 @@ def meshgrid(*xs: Any, indexing: str = "xy") -> list[Node]:
     from dlc.ops.rearrange import swapaxes
     from dlc.ops.view import reshape
 
-    nodes = [as_node(x) for x in xs]
+    nodes = as_nodes(*xs)
     for node in nodes:
         if node.ndim != 1:
             raise DlcError(f"meshgrid({describe(node)})", here(), "takes vectors")

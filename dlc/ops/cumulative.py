@@ -15,7 +15,7 @@ import numpy as np
 
 from dlc.graph import Kind, Node, Op, OpError, make
 from dlc.ops import register
-from dlc.ops.convert import as_node, broadcast_shape, broadcast_to, cast, common_type
+from dlc.ops.convert import as_node, broadcast_shape, broadcast_to, cast, factors
 from dlc.ops.elementwise import exp, isfinite, where
 from dlc.ops.gather import take_along_axis
 from dlc.ops.reduce import axis_of
@@ -174,13 +174,13 @@ def linear_recurrence(a: Any, b: Any, axis: int = 0, reverse: bool = False) -> N
     """y[i] = a[i] * y[i-1] + b[i] along `axis`, from y[-1] = 0; reverse runs from the end.
 
     Discounted returns (a constant, b rewards, reverse), exponential averages, gated linear
-    recurrences. a and b broadcast to one shape; differentiable to any order. Integers wrap around.
+    recurrences. a and b broadcast to one shape; differentiable to any order. Bool and u8 give i32.
     """
-    factors, terms = common_type("linear_recurrence", as_node(a), as_node(b))
-    shape = broadcast_shape("linear_recurrence", [factors, terms])
+    rates, terms = factors("linear_recurrence", a, b)
+    shape = broadcast_shape("linear_recurrence", [rates, terms])
     terms = broadcast_to(terms, shape)
     axis = axis_of(terms, axis, "linear_recurrence")
-    return make(RECURRENCE, (broadcast_to(factors, shape), terms), axis=axis, reverse=reverse)
+    return make(RECURRENCE, (broadcast_to(rates, shape), terms), axis=axis, reverse=reverse)
 
 
 # --- sums and products ----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
 from dlc.ops import leaf
-from dlc.ops.convert import as_node, broadcast_to
+from dlc.ops.convert import as_node, as_nodes, broadcast_to
 from dlc.ops.elementwise import and_, clip, ge, lt, where
 from dlc.ops.gather import GATHER
 from dlc.ops.view import reshape, slice_
@@ -62,7 +62,7 @@ def dynamic_slice(x: Any, starts: Sequence[Any], sizes: Sequence[int]) -> Node:
 def dynamic_update_slice(x: Any, value: Any, starts: Sequence[Any]) -> Node:
     """x with `value` written from `starts` on, clamped as in dynamic_slice; of x's rank and dtype.
     """
-    node, new = as_node(x), as_node(value)
+    node, new = as_nodes(x, value)
     if new.ndim != node.ndim or new.dtype is not node.dtype:
         raise DlcError(f"dynamic_update_slice({describe(node)}, {describe(new)})", here(),
                        "both need one rank and one dtype")

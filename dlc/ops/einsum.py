@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import string
@@ -16,11 +15,10 @@ from typing import Any
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
 from dlc.ops.contract import MATMUL
-from dlc.ops.convert import as_node, broadcast_to, cast
+from dlc.ops.convert import broadcast_to, cast, factors
 from dlc.ops.elementwise import mul
 from dlc.ops.reduce import sum_
 from dlc.ops.view import reshape, slice_, transpose
-from dlc.types import promote, sum_dtype
 
 LETTERS = string.ascii_letters
 EXHAUSTIVE = 6  # operands up to which every order of contractions is tried
@@ -43,12 +41,12 @@ def einsum(subscripts: Any, *operands: Any) -> Node:
     Repeated labels of one operand take its diagonal; labels that the result lacks are summed; "..."
     stands for axes that broadcast. Without "->" the result has the labels that occur once, in
     alphabetical order, after the broadcast axes. Axes of size 1 broadcast. Several operands are
-    contracted two by two in the order of fewest products. Raises DlcError naming the label that
-    does not fit.
+    contracted two by two in the order of fewest products. Of bool and u8 it is i32. Raises DlcError
+    naming the label that does not fit.
     """
     if not isinstance(subscripts, str):
         subscripts, operands = _as_text((subscripts, *operands))
-    nodes = [as_node(x) for x in operands]
+    nodes = factors("einsum", *operands)
     inputs, output = _parse(subscripts, nodes)
     sizes = _sizes(subscripts, inputs, nodes)
     if output is None:
@@ -56,10 +54,7 @@ def einsum(subscripts: Any, *operands: Any) -> Node:
         broadcast = sorted({s for s in seen if s.isdigit()}, key=int, reverse=True)
         output = (*broadcast, *sorted(s for s in set(seen) if s.isalpha() and seen.count(s) == 1))
     _check_output(subscripts, output, sizes)
-    kind = functools.reduce(promote, (n.dtype for n in nodes))
-    kind = kind if kind.is_float else sum_dtype(kind)
-    terms = [_diagonal(Term(cast(n, kind), labels)) for n, labels in
-             zip(nodes, inputs, strict=True)]
+    terms = [_diagonal(Term(n, labels)) for n, labels in zip(nodes, inputs, strict=True)]
     wanted = set(output)
     path = contraction_path([t.labels for t in terms], wanted, sizes)
     for i, j in path:

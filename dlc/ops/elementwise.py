@@ -11,7 +11,7 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, make
 from dlc.ops import register
-from dlc.ops.convert import as_node, cast, operands
+from dlc.ops.convert import as_node, as_nodes, cast, operands
 from dlc.ops.samples import binary, integers, predicates, ternary, unary
 from dlc.types import DType, Type, bf16, bool_, f32
 
@@ -385,5 +385,7 @@ def relu(x: Any) -> Node:
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Node:
     """x limited to low .. high: numbers or arrays that broadcast; None leaves that end open."""
-    y = as_node(x) if low is None else maximum(x, low)
-    return y if high is None else minimum(y, high)
+    given = [v for v in (x, low, high) if v is not None]
+    y, *ends = as_nodes(*given)
+    y = y if low is None else maximum(y, ends[0])
+    return y if high is None else minimum(y, ends[-1])

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
-from dlc.ops.convert import as_node, broadcast_to, cast, common_type
+from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast, common_type
 from dlc.ops.elementwise import abs_, clip, floor, round_, where
 from dlc.ops.gather import GATHER
 from dlc.ops.leaf import iota
@@ -54,7 +54,7 @@ def grid_sample(x: Any, grid: Any, mode: str = "linear", padding: str = "zeros",
 
 
 def _operands(x: Any, grid: Any) -> tuple[Node, Node]:
-    a, b = as_node(x), as_node(grid)
+    a, b = as_nodes(x, grid)
     n = a.ndim - 2
     if n < 1 or b.ndim != a.ndim or b.shape[0] != a.shape[0] or b.shape[-1] != n:
         raise DlcError(f"grid_sample({describe(a)}, {describe(b)})", here(),

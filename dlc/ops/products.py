@@ -1,4 +1,7 @@
-"""Products with names, as NumPy has them: outer, inner, dot, tensordot, kron, cross, multi_dot."""
+"""Products with names, as NumPy has them: outer, inner, dot, tensordot, kron, cross, multi_dot.
+
+All have the dtype of a sum of their operands' promoted dtype: i32 of bool and u8, as einsum and @.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops.convert import as_node, common_type
+from dlc.ops.convert import as_nodes, factors
 from dlc.ops.einsum import LETTERS, Term, arranged, contract_pair, einsum
 from dlc.ops.elementwise import mul
 from dlc.ops.view import concat, reshape, slice_
@@ -15,13 +18,13 @@ from dlc.ops.view import concat, reshape, slice_
 
 def outer(a: Any, b: Any) -> Node:
     """a [M...] and b [N...], flattened, to [M, N] of all products."""
-    x, y = reshape(as_node(a), (-1,)), reshape(as_node(b), (-1,))
+    x, y = (reshape(n, (-1,)) for n in factors("outer", a, b))
     return mul(reshape(x, (x.shape[0], 1)), reshape(y, (1, y.shape[0])))
 
 
 def inner(a: Any, b: Any) -> Node:
     """Sums of products over the last axes: [M..., K] and [N..., K] give [M..., N...]."""
-    x, y = as_node(a), as_node(b)
+    x, y = factors("inner", a, b)
     if x.ndim == 0 or y.ndim == 0:
         return mul(x, y)
     return tensordot(x, y, ((x.ndim - 1,), (y.ndim - 1,)), "inner")
@@ -29,7 +32,7 @@ def inner(a: Any, b: Any) -> Node:
 
 def dot(a: Any, b: Any) -> Node:
     """NumPy's dot: over the last axis of a and the last but one of b; scalars scale."""
-    x, y = as_node(a), as_node(b)
+    x, y = factors("dot", a, b)
     if x.ndim == 0 or y.ndim == 0:
         return mul(x, y)
     return tensordot(x, y, ((x.ndim - 1,), (max(0, y.ndim - 2),)), "dot")
@@ -37,7 +40,7 @@ def dot(a: Any, b: Any) -> Node:
 
 def vdot(a: Any, b: Any) -> Node:
     """The sum of products of all elements, in row-major order: a scalar."""
-    x, y = reshape(as_node(a), (-1,)), reshape(as_node(b), (-1,))
+    x, y = (reshape(n, (-1,)) for n in factors("vdot", a, b))
     return tensordot(x, y, ((0,), (0,)), "vdot")
 
 
@@ -47,7 +50,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2, what: str = "tensordot") -> Node:
     `axes` is how many (the last of a with the first of b, in order), or (axes of a, axes of b).
     Raises DlcError for axes that do not exist or differ in size.
     """
-    x, y = as_node(a), as_node(b)
+    x, y = factors(what, a, b)
     left, right = _dot_axes(what, x, y, axes)
     for i, j in zip(left, right, strict=True):
         if x.shape[i] != y.shape[j]:
@@ -56,7 +59,6 @@ def tensordot(a: Any, b: Any, axes: Any = 2, what: str = "tensordot") -> Node:
                            "axes that are summed together have one size")
     free_x = [i for i in range(x.ndim) if i not in left]
     free_y = [j for j in range(y.ndim) if j not in right]
-    x, y = common_type(what, x, y)
     labels = {("x", i): str(n) for n, i in enumerate((*left, *free_x))}
     labels |= {("y", j): labels["x", i] for i, j in zip(left, right, strict=True)}
     labels |= {("y", j): str(x.ndim + n) for n, j in enumerate(free_y)}
@@ -93,7 +95,7 @@ def _dot_axes(what: str, x: Node, y: Node, axes: Any) -> tuple[list[int], list[i
 
 def kron(a: Any, b: Any) -> Node:
     """The Kronecker product: along each axis, blocks of b scaled by the elements of a."""
-    x, y = as_node(a), as_node(b)
+    x, y = factors("kron", a, b)
     n = max(x.ndim, y.ndim)
     x = reshape(x, (*(1,) * (n - x.ndim), *x.shape))
     y = reshape(y, (*(1,) * (n - y.ndim), *y.shape))
@@ -107,7 +109,7 @@ def cross(a: Any, b: Any, axis: int = -1) -> Node:
 
     Raises DlcError for an axis of another size.
     """
-    x, y = as_node(a), as_node(b)
+    x, y = factors("cross", a, b)
     for node in (x, y):
         if not -node.ndim <= axis < node.ndim or node.shape[axis] != 3:
             raise DlcError(f"cross({describe(x)}, {describe(y)}): axis {axis} is not of size 3 in "
@@ -128,17 +130,17 @@ def _rolled(x: Node, axis: int, by: int) -> Node:
 
 def bilinear(a: Any, b: Any, weight: Any, bias: Any = None) -> Node:
     """a [..., I] and b [..., J] with weight [O, I, J] (and bias [O]) to [..., O]: a W b."""
-    x, y, w = as_node(a), as_node(b), as_node(weight)
+    x, y, w, *more = as_nodes(a, b, weight, *(() if bias is None else (bias,)))
     if w.ndim != 3:
         raise DlcError(f"bilinear: the weight is {describe(w)}", here(), "it is [O, I, J]")
     out = einsum("...i,oij,...j->...o", x, w, y)
-    return out if bias is None else out + as_node(bias)
+    return out + more[0] if more else out
 
 
 def multi_dot(arrays: Sequence[Any]) -> Node:
     """The product of matrices in the order of fewest products (Cormen et al., chapter 14.2); the
     first may be a row, the last a column vector."""
-    nodes = [as_node(x) for x in arrays]
+    nodes = as_nodes(*arrays)
     if len(nodes) < 2 or any(n.ndim != 2 for n in nodes[1:-1]) or any(
             n.ndim not in (1, 2) for n in (nodes[0], nodes[-1])):
         shown = ", ".join(describe(n) for n in nodes)

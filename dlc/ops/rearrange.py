@@ -10,7 +10,7 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops.convert import as_node, broadcast_shape, broadcast_to, common_type
+from dlc.ops.convert import as_node, as_nodes, broadcast_shape, broadcast_to, common_type
 from dlc.ops.reduce import Axes, axis_of
 from dlc.ops.view import concat, flip, narrow, reshape, transpose
 
@@ -108,7 +108,7 @@ def atleast_nd(x: Any, rank: int) -> Node:
 
 def broadcast_arrays(*xs: Any) -> list[Node]:
     """All arrays repeated to one shape by NumPy's rule; their dtypes stay."""
-    nodes = [as_node(x) for x in xs]
+    nodes = as_nodes(*xs)
     shape = broadcast_shape("broadcast_arrays", nodes)
     return [broadcast_to(n, shape) for n in nodes]
 
@@ -118,7 +118,7 @@ def broadcast_arrays(*xs: Any) -> list[Node]:
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Node:
     """Arrays of one shape along a new axis; dtypes are promoted."""
-    nodes = [as_node(x) for x in xs]
+    nodes = as_nodes(*xs)
     if not nodes:
         raise DlcError("stack of no arrays", here(), "give at least one")
     for other in nodes[1:]:

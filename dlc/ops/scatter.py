@@ -16,7 +16,7 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import batch_rules, leaf, register
-from dlc.ops.convert import as_node, broadcast_to, cast
+from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast
 from dlc.ops.elementwise import eq, ge, maximum, where
 from dlc.ops.gather import (
     GATHER,
@@ -30,7 +30,7 @@ from dlc.ops.gather import (
 from dlc.ops.reduce import axis_of, highest, lowest
 from dlc.ops.routine import Routine, batch_count, filled
 from dlc.ops.view import reshape
-from dlc.types import Type, bool_, f32, i32
+from dlc.types import Type, accumulator, bool_, f32, i32, sum_dtype
 
 # --- max and min ----------------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ def scatter(x: Any, index: Any, updates: Any, axis: int = 0, batch: int = 0, mod
     goes there alone; "add" adds in index order; "max" splits its gradient among all that attain it.
     Indices out of range are an error (`bounds`: "check", "clip", "wrap", as in take).
     """
-    node, at = as_node(x), as_node(index)
+    (node, updates), at = as_nodes(x, updates), as_node(index)
     axis = axis_of(node, axis, "scatter")
     at = limited_index(at, int(node.shape[axis]), f"scatter into {describe(node)}", bounds)
     try:
@@ -256,7 +256,7 @@ def put_along_axis(x: Any, index: Any, values: Any, axis: int = -1, mode: str = 
     from dlc.ops.gather import aligned_index
     from dlc.ops.rearrange import moveaxis
 
-    node = as_node(x)
+    node, values = as_nodes(x, values)
     axis = axis_of(node, axis, "put_along_axis")
     at = aligned_index(node, as_node(index), axis, "put_along_axis", "check")
     new = _fitted(node, values, at.shape, "put_along_axis")
@@ -273,13 +273,19 @@ def _segments(x: Any, ids: Any, count: int, mode: str, start: float) -> Node:
 
 
 def segment_sum(x: Any, ids: Any, count: int) -> Node:
-    """Sums of the rows of x [M, ...] with the same id in ids [M]: [count, ...]."""
-    return _segments(x, ids, count, "add", 0)
+    """Sums of the rows of x [M, ...] with the same id in ids [M]: [count, ...]; i32 of bool and u8.
+    """
+    return _segments(_summable(x), ids, count, "add", 0)
 
 
 def segment_prod(x: Any, ids: Any, count: int) -> Node:
-    """Products of the rows of x with the same id; 1 where there is none."""
-    return _segments(x, ids, count, "mul", 1)
+    """Products of the rows of x with the same id; 1 where there is none. i32 of bool and u8."""
+    return _segments(_summable(x), ids, count, "mul", 1)
+
+
+def _summable(x: Any) -> Node:
+    node = as_node(x)
+    return cast(node, sum_dtype(node.dtype))
 
 
 def segment_max(x: Any, ids: Any, count: int) -> Node:
@@ -293,11 +299,13 @@ def segment_min(x: Any, ids: Any, count: int) -> Node:
 
 
 def segment_mean(x: Any, ids: Any, count: int) -> Node:
-    """Means of the rows of x with the same id; 0 where there is none."""
+    """Means of the rows of x with the same id; 0 where there is none. Of integers and bool f32."""
     node = as_node(x)
-    sizes = cast(maximum(bincount(ids, count), 1), node.dtype)
+    wide = accumulator(node.dtype) if node.dtype.is_float else f32
+    sizes = cast(maximum(bincount(ids, count), 1), wide)
     shape = (count, *(1,) * (node.ndim - as_node(ids).ndim))
-    return segment_sum(node, ids, count) / reshape(sizes, shape)
+    total = segment_sum(cast(node, wide), ids, count) / reshape(sizes, shape)
+    return total if not node.dtype.is_float else cast(total, node.dtype)
 
 
 def bincount(x: Any, length: int, weights: Any = None) -> Node:

@@ -16,7 +16,7 @@ from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import register
 from dlc.ops.argsort import ARGSORT, precedes
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, as_nodes, cast, common_type
 from dlc.ops.elementwise import and_, not_
 from dlc.ops.gather import note_check, take, take_along_axis
 from dlc.ops.reduce import Axes, any_, axes_of, axis_of
@@ -254,9 +254,7 @@ def searchsorted(edges: Any, x: Any, side: str = "left") -> Node:
 
     side: "left" counts edges < x, "right" edges <= x. NaN is larger than every number.
     """
-    from dlc.ops.convert import common_type
-
     if side not in ("left", "right"):
         raise DlcError(f"searchsorted: side {side!r}", here(), '"left" or "right"')
-    known, values = common_type("searchsorted", as_node(edges), as_node(x))
+    known, values = common_type("searchsorted", *as_nodes(edges, x))
     return make(SEARCHSORTED, (known, values), right=side == "right")

@@ -90,7 +90,6 @@ def test_discounted_returns() -> None:
     (lambda x: dlc.cumsum(x, 2), "axis 2"),
     (lambda x: dlc.cummax(x, -3), "axis -3"),
     (lambda x: dlc.linear_recurrence(x, x[0, :3]), "do not broadcast"),
-    (lambda x: dlc.linear_recurrence(x > 0, x < 1), "has no arithmetic"),
 ])
 def test_refusals(function: Callable[[Any], Any], says: str) -> None:
     with pytest.raises(DlcError, match=says):
