@@ -32,7 +32,7 @@ from dlc.program import (
 from dlc.runtime.arena import ArenaProgram, Array, to_array
 from dlc.runtime.check import ELEMENT_BYTES, extents_of
 from dlc.runtime.control import CONTROL
-from dlc.runtime.plain import VIEWS
+from dlc.runtime.plain import VIEWS, Pointer
 from dlc.runtime.primitives import CONSTANTS, PRIMITIVES
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, Reason, StepReport
 
@@ -41,27 +41,11 @@ NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64,
          "f16": np.uint16, "bf16": np.uint16}
 
 
-class Buffer(np.ndarray[Any, Any]):
-    """A flat array that refuses the negative and too large indices of a wrong kernel."""
-
-    def __getitem__(self, key: Any) -> Any:
-        self._check(key)
-        return super().__getitem__(key)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._check(key)
-        super().__setitem__(key, value)
-
-    def _check(self, key: Any) -> None:
-        if isinstance(key, (int, np.integer)) and not 0 <= key < len(self):
-            raise IndexError(f"index {key} lies outside a buffer of {len(self)} elements")
-
-
 def kernel_function(kernel: Kernel, prelude: str = "",
                     tiles: dict[str, TileText] | None = None) -> Callable[..., Any]:
     """The function of `kernel`'s text with plain bodies for all that it calls.
 
-    It takes flat arrays and numbers in parameter order, then `chunk`.
+    It takes a Pointer or a number for each parameter, in order, then `chunk`.
     """
     scope: dict[str, Any] = {p.name: p.plain for p in (*PRIMITIVES.values(), *CONTROL.values())}
     scope.update({**CONSTANTS, **VIEWS})
@@ -154,7 +138,7 @@ class InterpretedProgram(ArenaProgram):
                 size, start = ELEMENT_BYTES[parameter.dtype], place(value, at)
                 count = extents.get(value, self.program.arena_bytes - start) // size
                 flat = self._bytes(start, count * size).view(NUMPY[parameter.dtype])
-                values.append(flat.view(Buffer))
+                values.append(Pointer(flat))
             else:
                 values.append(np.float64(value) if parameter.dtype == "f64" else int(value))
         return values

@@ -13,6 +13,39 @@ _NUMPY = {"f32": np.float32, "f64": np.float64, "u8": np.uint8, "u16": np.uint16
           "i32": np.int32, "u32": np.uint32, "i64": np.int64, "u64": np.uint64}
 
 
+class Pointer:
+    """A kernel's pointer: `array`, which is flat, seen from element `offset` on.
+
+    An index may be negative where elements lie before the pointer, as rows do that are walked
+    backwards. Raises IndexError for an access outside of `array`, where the native kernel would
+    read or write past it.
+    """
+
+    __slots__ = ("array", "offset")
+
+    def __init__(self, array: Any, offset: int = 0) -> None:
+        self.array, self.offset = array, offset
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.array[self._place(key)]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.array[self._place(key)] = value
+
+    def _place(self, key: Any) -> Any:
+        """An index or a slice from `start` to `stop`, in the array."""
+        if not isinstance(key, slice):
+            at = self.offset + key
+            if not 0 <= at < len(self.array):
+                raise IndexError(f"index {at} lies outside a buffer of {len(self.array)} elements")
+            return at
+        start, stop = self.offset + (key.start or 0), self.offset + key.stop
+        if start < stop and not 0 <= start <= stop <= len(self.array):
+            raise IndexError(f"elements {start} to {stop} lie outside a buffer of "
+                             f"{len(self.array)} elements")
+        return slice(start, max(start, stop))
+
+
 def _cast(kind: Any) -> Callable[[Any], Any]:
     def to_float(x: Any) -> Any:
         return kind(x)
@@ -38,18 +71,17 @@ def _bitcast(kind: Any) -> Callable[[Any], Any]:
     return body
 
 
-def _local(kind: Any) -> Callable[[int], Any]:
+def _local(kind: Any) -> Callable[[int], Pointer]:
     """A buffer whose contents are undefined: NaN or a conspicuous integer shows a missed store."""
-    def body(n: int) -> Any:
-        return np.full(n, np.nan if issubclass(kind, np.floating) else 113, kind)
+    def body(n: int) -> Pointer:
+        return Pointer(np.full(n, np.nan if issubclass(kind, np.floating) else 113, kind))
     return body
 
 
 def _view(kind: Any, readonly: bool) -> Callable[..., Any]:
     """A C-contiguous array over a buffer: what a user's function takes."""
-    def body(buffer: Any, *sizes: int) -> Any:
-        count = math.prod(map(int, sizes))
-        flat = buffer.view(np.ndarray)[:count]
+    def body(buffer: Pointer, *sizes: int) -> Any:
+        flat = buffer[:math.prod(map(int, sizes))]
         found = flat.view(kind).reshape(tuple(map(int, sizes)))
         found.setflags(write=not readonly)
         return found
@@ -132,11 +164,10 @@ def select(condition: Any, a: Any, b: Any) -> Any:
     return a if condition else b
 
 
-def at(buffer: Any, offset: Any) -> Any:
-    """The buffer from element `offset` on."""
-    if not 0 <= offset <= len(buffer):
-        raise IndexError(f"offset {offset} lies outside a buffer of {len(buffer)} elements")
-    return buffer[int(offset):]
+def at(buffer: Any, offset: Any) -> Pointer:
+    """The buffer, a Pointer or a flat array, from element `offset` on."""
+    array, start = (buffer.array, buffer.offset) if isinstance(buffer, Pointer) else (buffer, 0)
+    return Pointer(array, start + int(offset))
 
 
 def f16_to_f32(half: Any) -> Any:

@@ -264,9 +264,9 @@ def {name}({params}):
     """C[r, j] = sum over runs n of A[n, r] . B[n, table[j]], each run k elements long."""
     for r in range({R}):
         for j in range({C}):
-            x = [a[n * step_a + r * lda:][:k] for n in range(repeat)]
-            y = [b[n * step_b + int(table[j]):][:k] for n in range(repeat)]
-            c[r * ldc + j] = sum(u @ v for u, v in zip(x, y))
+            left = [n * step_a + r * lda for n in range(repeat)]
+            right = [n * step_b + int(table[j]) for n in range(repeat)]
+            c[r * ldc + j] = sum(a[u:u + k] @ b[v:v + k] for u, v in zip(left, right))
 '''
 
 _PLAIN_TRANSPOSE = '''\

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlc.graph import Node
-from dlc.kernel.contract_plan import Blocking, Box, Shape, cut_inner, unravel
+from dlc.kernel.contract_plan import Blocking, Box, Shape, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Cond, Let, Load, Store
@@ -162,6 +162,41 @@ def nest(e: Emitter, run: Run, hint: str) -> tuple[list[Sum], Sum, Callable[[], 
     return index, position, close
 
 
+def part_of(e: Emitter, run: Run, most: int) -> tuple[Run, Sum, Callable[[], None]]:
+    """A loop over parts of a run that have at most `most` elements: the part, where it starts
+    within the run, and what closes the loop."""
+    box = run.box
+    if box.inner > most:  # one step of the cut axis is too much: its inner axes are cut
+        step, shut = loop(e, "kb", box.size, run.size)
+        extent = box.extents[box.axis + 1]
+        whole = Run(Box(box.extents, box.axis + 1, extent), (*run.outer, run.start + step), ZERO,
+                    sum_of(extent))
+        if whole.box.width <= most:
+            return whole, step * box.inner, shut
+        part, position, close = part_of(e, whole, most)
+
+        def close_both() -> None:
+            close()
+            shut()
+        return part, step * box.inner + position, close_both
+    steps = max(1, most // box.inner)
+    count = -(-box.size // steps)
+    kb, shut = loop(e, "kb", count, count_of(e, "parts", run.size, steps, count))
+    size = sum_of(steps)
+    if run.size.terms or box.size % steps:
+        left = run.size - kb * steps
+        size = bind_text(e, "ks", f"min({steps}, {left.text()})", 1, steps)
+    part = Run(Box(box.extents, box.axis, steps), run.outer, run.start + kb * steps, size)
+    return part, kb * (steps * box.inner), shut
+
+
+def count_of(e: Emitter, hint: str, size: Sum, steps: int, most: int) -> Sum | None:
+    """How often `steps` go into `size`, rounded up, where that varies; at most `most`."""
+    if not size.terms or most == 1:
+        return None
+    return bind_text(e, hint, f"idiv({size.text()} + {steps - 1}, {steps})", 1, most)
+
+
 # ---- packing -----------------------------------------------------------------------------------
 
 
@@ -254,19 +289,15 @@ def pack_straight(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> 
 def pack_turned(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> None:
     """Evaluate some lanes into rows that are contiguous along k, then transpose them."""
     if inner.box.width > job.limits.turned:
-        # only packing whole does this: a chunk's own boxes are short
-        kb, shut = loop(e, "kb", cut_inner(inner.box.extents, job.limits.turned).count)
-        part = run_of(e, cut_inner(inner.box.extents, job.limits.turned), kb, "k")
-        pack_turned(e, job, lanes, part, to + part.flat * lanes.stride)
+        part, position, shut = part_of(e, inner, job.limits.turned)
+        pack_turned(e, job, lanes, part, to + position * lanes.stride)
         shut()
         return
     group = min(job.limits.turned_rows, lanes.most)
     width = inner.box.width
     rows = local(e, "turn", job.kind, group * width)
     groups = -(-(lanes.most if lanes.count.terms else lanes.count.const) // group)
-    g, shut = loop(e, "g", groups, bind_text(
-        e, "groups", f"idiv({lanes.count.text()} + {group - 1}, {group})", 1, groups)
-        if lanes.count.terms and groups > 1 else None)
+    g, shut = loop(e, "g", groups, count_of(e, "groups", lanes.count, group, groups))
     left = lanes.count - g * group
     live: Sum = left
     if groups > 1:

@@ -8,7 +8,7 @@ offset, so the row of B for one k is the image itself, shifted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from dlc.kernel.contract_plan import Box
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Let, Load, Number, Store
-from dlc.ops.access import Within
+from dlc.ops.access import Condition, Within
 from dlc.types import i64
 
 Scalar = Callable[[Emitter, list[Sum]], Any]
@@ -93,46 +93,57 @@ def symbols(job: Job) -> tuple[list[Sum], list[Sum], list[Sum]]:
 
 
 def window_of(job: Job) -> Window | None:
-    """The window through which B is read: trailing column axes slide over trailing inner axes."""
-    batch, cols, inner = symbols(job)
-    access = job.read("b", batch, cols, inner)
+    """The window through which B is read: trailing column axes slide over trailing inner axes.
+
+    The padded image holds zeros around sliding axes, and nothing around the others: where one of
+    those leaves the operand, it slides too, along an axis of one tap or of one output.
+    """
+    access = job.read("b", *symbols(job))
     if len(access.pieces) != 1 or access.fill != 0:
         return None
     piece = access.pieces[0]
-    if not all(isinstance(c, Within) for c in piece.conditions):
+    operand, index = job.y.args[piece.operand], tuple(map(sum_of, piece.index))
+    axes = [(axis, entry, int(operand.type.shape[axis])) for axis, entry in enumerate(index)]
+    others = [(axis, entry) for axis, entry, extent in axes if is_lead(entry, extent)]
+    sliding = [a for a in axes if not is_lead(*a[1:])]
+    n = len(sliding)
+    if not 1 <= n <= min(2, len(job.shape.cols), len(job.shape.inner)):
         return None
-    operand = job.y.args[piece.operand]
-    slides, others = [], []
-    for axis, entry in enumerate(map(sum_of, piece.index)):
-        plain = entry.const == 0 and (not entry.terms or (
-            len(entry.terms) == 1 and entry.terms[0][1] == 1))
-        slide = None if plain else slide_of(job, axis, entry, int(operand.type.shape[axis]))
-        if plain:
-            others.append((axis, entry))
-        elif slide is None:
-            return None
-        else:
-            slides.append(slide)
-    window = Window(operand, tuple(s for _, _, s in slides), tuple(others))
-    n = len(slides)
-    trailing = all([place[i] for place in slides] == list(range(len(extents) - n, len(extents)))
-                   for i, extents in ((0, job.shape.cols), (1, job.shape.inner)))
-    inside = all(s.count > 0 for s in window.slides)
-    return window if 1 <= n <= 2 and trailing and inside else None
+    found = [slide_of(job, *a, i - n) for i, a in enumerate(sliding)]
+    slides = tuple(s for s in found if s is not None and s.count > 0)
+    padded = {index[s.operand_axis]: s.extent for s in slides}
+    known = all(is_known(c, padded) for c in piece.conditions)
+    return Window(operand, slides, tuple(others)) if known and len(slides) == n else None
 
 
-def slide_of(job: Job, axis: int, entry: Sum, extent: int) -> tuple[int, int, Slide] | None:
-    """(column axis, inner axis, Slide) of an operand's axis; None when it is no such sum."""
-    found: dict[str, tuple[int, int]] = {}
-    for atom, c in entry.terms:
-        if not isinstance(atom, Var) or c < 1 or atom.name[:2] not in ("c_", "k_"):
-            return None
-        found[atom.name[:2]] = (int(atom.name[2:]), c)
-    if len(found) != 2 or len(entry.terms) != 2:
+def is_lead(entry: Sum, extent: int) -> bool:
+    """Whether an index is 0 or one variable, and never leaves an axis of `extent`."""
+    plain = not entry.terms or (
+        len(entry.terms) == 1 and isinstance(entry.terms[0][0], Var) and entry.terms[0][1] == 1)
+    return plain and entry.const == 0 and entry.high < extent
+
+
+def is_known(condition: Condition, padded: Mapping[Sum, int]) -> bool:
+    """Whether a condition always holds, or is that a sliding axis stays inside the operand, which
+    the zeros of the padded image answer; `padded` has the indices and extents of those axes."""
+    if not isinstance(condition, Within):
+        return False
+    value, low, high = sum_of(condition.value), condition.low, condition.high
+    return (low <= value.low and value.high < high) or (low == 0 and padded.get(value) == high)
+
+
+def slide_of(job: Job, axis: int, entry: Sum, extent: int, back: int) -> Slide | None:
+    """How operand axis `axis` slides along column axis and inner axis `back` (-1: the last); None
+    when its index is no such sum."""
+    col, inner = len(job.shape.cols) + back, len(job.shape.inner) + back
+    cols, taps = job.shape.cols[col], job.shape.inner[inner]
+    by_col = entry.coefficient(f"c_{col}") if cols > 1 else 1
+    by_inner = entry.coefficient(f"k_{inner}") if taps > 1 else 1
+    if not by_col or not by_inner or min(by_col, by_inner) < 1:
         return None
-    (col, by_col), (inner, by_inner) = found["c_"], found["k_"]
-    return col, inner, Slide(axis, by_col, by_inner, -entry.const, job.shape.cols[col],
-                             job.shape.inner[inner], extent)
+    if not entry.variables() <= {f"c_{col}", f"k_{inner}"}:
+        return None
+    return Slide(axis, by_col, by_inner, -entry.const, cols, taps, extent)
 
 
 class WindowWriter(GemmWriter):

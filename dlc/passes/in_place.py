@@ -63,7 +63,7 @@ def only_pointwise(body: Graph, twin: Node, result: Node) -> bool:
     touched = [o for o in body.outputs if o in reached]
     classes = classes_of(body.nodes())
     same = all(classes.of(o) == classes.of(twin) for o in (*touched, result))
-    return same and one_layer(body, [*touched, result]) and alone(body, twin, result)
+    return same and one_visit(body, [*touched, result]) and alone(body, twin, result)
 
 
 def is_copy(node: Node) -> bool:
@@ -71,13 +71,15 @@ def is_copy(node: Node) -> bool:
     return node.op is view.RESHAPE and same_place(node.args[0], node)
 
 
-def one_layer(body: Graph, outputs: Iterable[Node]) -> bool:
-    """Whether the outputs are stored in one loop: after the same number of reductions."""
-    depth: dict[Node, int] = {}
+def one_visit(body: Graph, outputs: Iterable[Node]) -> bool:
+    """Whether one visit of the loops stores an element of each of `outputs`, which walk the same
+    axes: loops follow one another where a reduction has to be finished in between, and which of
+    them are is decided by lowering. Outputs of the same reductions share a loop in any case."""
+    below: dict[Node, frozenset[Node]] = {}
     for node in body.nodes():
-        below = max((depth[a] for a in node.args), default=0)
-        depth[node] = below + (node.op.kind is Kind.REDUCE)
-    return len({depth[o] for o in outputs}) <= 1
+        own = {node} if node.op.kind is Kind.REDUCE else set()
+        below[node] = frozenset(own).union(*(below[a] for a in node.args))
+    return len({below[o] for o in outputs}) <= 1
 
 
 def alone(body: Graph, twin: Node, result: Node) -> bool:
