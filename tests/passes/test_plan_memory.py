@@ -26,7 +26,7 @@ from dlc.passes.plan_memory import (
     take_overs,
 )
 from dlc.program import Buffer
-from tests.random_programs import Maker, Seeded
+from tests.random_programs import Maker, Seeded, mistakes
 from tests.random_steps import program
 
 MODELS = ("linear_regression", "logistic_regression", "xor", "mlp", "lenet")
@@ -151,9 +151,8 @@ def test_a_reduced_operand_is_not_taken_over() -> None:
     x = np.random.default_rng(0).normal(size=(150, 150)).astype(np.float32)
     loaded.write("x", x, "main")
     loaded.run("main")
-    want = dlc.evaluate(dlc.trace(f, f32[150, 150]), x)
-    np.testing.assert_allclose(loaded.read(graph.output_names[0], "main"), want, rtol=2e-4,
-                               atol=1e-5)
+    got = {"out": loaded.read(graph.output_names[0], "main")}
+    assert mistakes(dlc.trace(f, f32[150, 150]), {"x": x}, got) == []
     assert set(d.shared) == set(take_overs(d.schedule))
 
 
