@@ -11,6 +11,9 @@ from types import FrameType, TracebackType
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _USER_PARTS = (os.path.join(_PACKAGE, "models") + os.sep,)
 
+# How much of a text from outside is shown: characters of a line, and lines.
+LINE, LINES = 2000, 200
+
 
 @dataclass(frozen=True, order=True)
 class Loc:
@@ -26,15 +29,17 @@ class Loc:
 
 
 def short_path(path: str) -> str:
-    """`path` as a reader would type it: bundled models as models/x.py, others relative to here."""
+    """`path` as a reader would type it, on one line: bundled models as models/x.py, others relative
+    to here."""
     for part in _USER_PARTS:
         if path.startswith(part):
-            return "models/" + path[len(part):].replace(os.sep, "/")
+            return printable("models/" + path[len(part):].replace(os.sep, "/"))
     try:
         relative = os.path.relpath(path)
     except ValueError:
-        return path
-    return relative if len(relative) < len(path) and not relative.startswith("../..") else path
+        return printable(path)
+    shorter = len(relative) < len(path) and not relative.startswith("../..")
+    return printable(relative if shorter else path)
 
 
 def is_user_file(path: str) -> bool:
@@ -70,16 +75,50 @@ def frame_location(frame: FrameType) -> Loc:
     return Loc(frame.f_code.co_filename, frame.f_lineno)
 
 
+# --- text from outside ----------------------------------------------------------------------------
+
+
+def printable(text: object, limit: int = LINE) -> str:
+    """`text` on one line, of about `limit` characters at most.
+
+    What a terminal would act on (escapes, line ends, changes of the direction of writing) is
+    written as in a Python literal; of a long text the middle is left out.
+    """
+    line = str(text)
+    if len(line) > limit:
+        left_out = len(line) - limit
+        line = f"{line[:limit // 2]} ... {left_out} characters ... {line[-(limit // 2):]}"
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def printable_lines(text: object) -> str:
+    """`text` with its lines and tabs kept, each line as `printable`; at most LINES of them."""
+    whole = str(text)
+    if whole.isprintable() and len(whole) <= LINE:
+        return whole
+    lines = whole.split("\n")
+    if len(lines) > LINES:
+        left_out = f"... {len(lines) - LINES} lines ..."
+        lines = [*lines[:LINES // 2], left_out, *lines[-(LINES // 2):]]
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
+
+
+# --- the error ------------------------------------------------------------------------------------
+
+
 class DlcError(Exception):
     """A mistake in the user's program or input, told once, at the user's line.
 
-    `message` says what was wrong, `hint` what would fit, `loc` where.
+    `message` says what was wrong, `hint` what would fit, `loc` where. Names and texts of files
+    come into all three: they are kept as `printable_lines`.
     """
 
     def __init__(self, message: str, loc: Loc | None = None, hint: str = "") -> None:
-        self.message = message
+        self.message = printable_lines(message)
         self.loc = loc
-        self.hint = hint
+        self.hint = printable_lines(hint)
         super().__init__(self.render())
 
     def _render_traceback_(self) -> list[str]:
@@ -94,7 +133,8 @@ class DlcError(Exception):
         """The message as shown to the user: place, message, source line with caret, hint."""
         lines = [self.message]
         if self.loc is not None:
-            lines = [f"{self.loc}: {self.message}", *source_excerpt(self.loc)]
+            excerpt = map(printable_lines, source_excerpt(self.loc))
+            lines = [f"{self.loc}: {self.message}", *excerpt]
         if self.hint:
             lines.append(f"  {self.hint}")
         return "\n".join(lines)

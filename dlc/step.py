@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dlc import scope as scopes
-from dlc.errors import DlcError, Loc, here
+from dlc.errors import DlcError, Loc, here, printable
 from dlc.graph import Build, Graph, Node, describe, make, serving
 from dlc.ops import elementwise, higher, leaf
 from dlc.ops.convert import as_node, cast
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dlc.task import Phase, Task
 
 RESERVED = ("fault", "prediction", "loss", "lr")
+LONGEST_NAME = 100  # of a metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,10 @@ def loss(value: Any, *, prediction: Any = None, **metrics: Any) -> Loss:
     if taken:
         raise DlcError(f"dlc.loss: {taken[0]!r} can't be the name of a metric", here(),
                        f"{', '.join(RESERVED)} have meanings of their own")
+    for name in metrics:
+        if not name or name != printable(name, LONGEST_NAME):
+            raise DlcError(f"dlc.loss: {printable(name, LONGEST_NAME)!r} can't be the name of a "
+                           "metric", here(), f"a word of at most {LONGEST_NAME} characters")
     reported = {name: cast(scalar(name, m), f32) for name, m in metrics.items()}
     return Loss(found, reported, None if prediction is None else as_node(prediction),
                 here())

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dlc.runtime.checkpoint import BEST, LAST, Checkpoint, CheckpointFolder, Position
+from dlc.runtime.checkpoint import BEST, LAST, Checkpoint, CheckpointFolder
+from dlc.runtime.position import Position
 from dlc.runtime.training import TrainConfig
 
 

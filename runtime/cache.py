@@ -20,12 +20,14 @@ from pathlib import Path
 import llvmlite.binding as llvm
 
 from dlc import env
+from dlc.intake import FileError, open_at_once, user_path
 from dlc.program import Kernel, Program, TileText
 from dlc.runtime.isa import target_cpu
 from dlc.runtime.program_json import ProgramFormatError, program_from_json, program_to_json
 
 MAGIC = b"dlc cache 1\n"
 DEFAULT_LIMIT = 512 << 20  # bytes kept before the least recently used entries go
+LARGEST = DEFAULT_LIMIT  # bytes of an entry that is read
 _HEADER = len(MAGIC) + 32 + 32
 _SOURCES = ("lower.py", "llvm_module.py", "passes_numba.py", "primitives.py", "halves.py",
             "control.py", "isa.py", "views.py")
@@ -36,12 +38,15 @@ class CacheError(Exception):
 
 
 def default_directory() -> Path:
-    """DLC_CACHE, else dlc under XDG_CACHE_HOME, else ~/.cache/dlc."""
+    """DLC_CACHE, else dlc under XDG_CACHE_HOME, else ~/.cache/dlc; CacheError without a home."""
     chosen = env.text("DLC_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "dlc"
+    try:
+        if chosen:
+            return user_path(chosen)
+        return (Path(base) if os.path.isabs(base) else user_path("~/.cache")) / "dlc"
+    except FileError as error:
+        raise CacheError(f"cache directory {error}; set DLC_CACHE to one of yours") from None
 
 
 class Cache:
@@ -101,11 +106,13 @@ class Cache:
         return self.path(key).is_file()
 
     def _read(self, path: Path, key: str) -> bytes | None:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with open(handle, "rb") as file:
-            found = os.fstat(handle)
-            if found.st_uid != os.getuid() or found.st_mode & 0o022:
-                return None
+        handle = open_at_once(str(path), os.O_RDONLY | os.O_NOFOLLOW)
+        found = os.fstat(handle)
+        ours = found.st_uid == os.getuid() and not found.st_mode & 0o022
+        if not (ours and stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST):
+            os.close(handle)
+            return None
+        with os.fdopen(handle, "rb") as file:
             data = file.read()
             with contextlib.suppress(OSError):
                 os.utime(handle)  # the time of last use, for eviction

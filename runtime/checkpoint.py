@@ -7,50 +7,18 @@ import os
 import shutil
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dlc.runtime.position import Identity, Position, read_record
 from dlc.runtime.tensorfile import CheckpointError, Tensors, read_tensors
 from dlc.types import Type
 
-FORMAT = 1
+FORMAT = 2
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
-
-
-@dataclass
-class Position:
-    """Where training stands: everything beside the arrays that resuming needs.
-
-    `epoch` epochs are complete; in the next one `batches` batches are done, whose metrics (sums
-    weighted by samples) are in `partial`. The order of samples and all random numbers are
-    functions of (seed, epoch, step), so no generator state is stored. `history` has one record an
-    epoch. `best` is the best value of the monitored metric, at epoch `best_epoch`.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    batches: int = 0
-    partial: dict[str, list[float]] = field(default_factory=dict)
-    samples: int = 0
-    best: float | None = None
-    best_epoch: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a checkpoint belongs to. A resume with another `task`, `seed` or `batch` is refused.
-
-    `task` is a hash of the task's definition and data, made by whoever starts the training.
-    """
-
-    model: str
-    task: str
-    seed: int
-    batch: int
 
 
 @dataclass(frozen=True)
@@ -71,9 +39,10 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     from safetensors.numpy import save
 
     arrays = {k: np.array(v, order="C") for k, v in checkpoint.arrays.items()}
-    record = {"format": FORMAT, "identity": asdict(checkpoint.identity),
-              "position": asdict(checkpoint.position), "crc32": checksum(arrays)}
-    replace_file(path, save(arrays, {"dlc": json.dumps(record)}))
+    record = json.dumps({"format": FORMAT, "identity": asdict(checkpoint.identity),
+                         "position": asdict(checkpoint.position)})
+    # one entry: the package writes several in any order
+    replace_file(path, save(arrays, {"dlc": f"{checksum(record, arrays)} {record}"}))
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -114,54 +83,49 @@ def link_file(source: Path, target: Path) -> None:
     os.replace(temporary, target)
 
 
-def checksum(arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
-    """CRC-32 over names, dtypes, shapes and bytes, in the order of the names."""
-    value = 0
+def checksum(record: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """CRC-32, in hex, over the record's text and over names, dtypes, shapes and bytes of the
+    arrays, in the order of the names: over all that a file says."""
+    value = zlib.crc32(record.encode())
     for name in sorted(arrays):
         array = arrays[name]
         value = zlib.crc32(f"{name} {array.dtype.name} {array.shape};".encode(), value)
         value = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, value)
-    return value
+    return f"{value:08x}"
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in `path`.
 
-    Raises CheckpointError for a file that is damaged, cut off, not a checkpoint of dlc, or of a
-    later format.
+    Raises CheckpointError for a file that is damaged in any bit, cut off, not a checkpoint of dlc,
+    or of another format.
     """
-    arrays, metadata = read_tensors(path)
+    return checkpoint_of(path, *read_tensors(path))
+
+
+def checkpoint_of(path: Path, arrays: Tensors, metadata: Mapping[str, str]) -> Checkpoint:
+    """The checkpoint of a file's arrays and metadata; see `read_checkpoint`."""
     if "dlc" not in metadata:
-        raise CheckpointError(path, "is a safetensors file, but not a checkpoint of dlc",
+        raise CheckpointError(path, "", "is a safetensors file, but not a checkpoint of dlc",
                               "last.safetensors or best.safetensors of a training run")
+    crc, _, record = metadata["dlc"].partition(" ")
     try:
-        record = json.loads(metadata["dlc"])
-        found = record["format"]
+        found = json.loads(metadata["dlc"] if crc.startswith("{") else record)
+        check_format(path, found["format"])
+        if crc != checksum(record, arrays):
+            raise CheckpointError(path, "", "its contents do not match their checksum: it is "
+                                  "damaged")
+        return Checkpoint(arrays, *read_record(found))
     except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise CheckpointError(path, f"its dlc record cannot be read ({error!r})") from None
+        raise CheckpointError(path, "", f"its dlc record cannot be read ({error!r})") from None
+
+
+def check_format(path: Path, found: object) -> None:
+    """Raise CheckpointError for a format that this dlc does not read."""
     if found != FORMAT:
-        raise CheckpointError(path, f"has format {found!r}", f"this dlc reads format {FORMAT}")
-    try:
-        identity, position = Identity(**record["identity"]), Position(**record["position"])
-        check_kinds(identity, position)
-        crc = record["crc32"]
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(path, f"its dlc record cannot be read ({error!r})") from None
-    if crc != checksum(arrays):
-        raise CheckpointError(path, "the arrays do not match their checksum: it is damaged")
-    return Checkpoint(arrays, identity, position)
-
-
-def check_kinds(identity: Identity, position: Position) -> None:
-    """TypeError unless the fields that steer a resume have their kinds."""
-    counts = (identity.seed, identity.batch, position.step, position.epoch, position.batches,
-              position.samples, position.best_epoch)
-    if not all(type(v) is int and v >= 0 for v in counts):
-        raise TypeError("a count is not a non-negative integer")
-    if not isinstance(identity.model, str) or not isinstance(identity.task, str):
-        raise TypeError("model or task is not a text")
-    if not isinstance(position.history, list) or not isinstance(position.partial, dict):
-        raise TypeError("history or partial is not a collection")
+        why = " (its checksum does not cover where training stood)" if found == 1 else ""
+        raise CheckpointError(path, "", f"has format {found!r}{why}", f"this dlc reads format "
+                              f"{FORMAT}; train again, or read the arrays with safetensors")
 
 
 class CheckpointFolder:
@@ -209,7 +173,7 @@ class CheckpointFolder:
                 self.fresh, self.last_is_good = False, path.name == LAST
                 return found, notes
         if notes:
-            raise CheckpointError(self.path, "no checkpoint can be used: " + " | ".join(notes),
+            raise CheckpointError(self.path, "", "no checkpoint can be used: " + " | ".join(notes),
                                   "train without --resume, or into another folder")
         return None, notes
 
@@ -226,24 +190,24 @@ def check_belongs(path: Path | None, checkpoint: Checkpoint, identity: Identity,
     """
     mine = checkpoint.identity
     if mine.model != identity.model:
-        raise CheckpointError(path, f"is of the model {mine.model!r}, not {identity.model!r}",
+        raise CheckpointError(path, "", f"is of the model {mine.model!r}, not {identity.model!r}",
                               "another --out folder")
     for name, type_ in expected.items():
         if name not in checkpoint.arrays:
-            raise CheckpointError(path, f"has no {name!r}, which the model needs as {type_}",
+            raise CheckpointError(path, "", f"has no {name!r}, which the model needs as {type_}",
                                   "a checkpoint of the same model")
         array = checkpoint.arrays[name]
         if array.shape != tuple(type_.shape) or array.dtype != type_.dtype.numpy:
-            raise CheckpointError(path, f"{name!r} is {array.dtype}{list(array.shape)}, but the "
-                                  f"model needs {type_}", "a checkpoint of the same model")
+            raise CheckpointError(path, "", f"{name!r} is {array.dtype}{list(array.shape)}, "
+                                  f"but the model needs {type_}", "a checkpoint of the same model")
     foreign = sorted(set(checkpoint.arrays) - set(expected))
     if foreign:
-        raise CheckpointError(path, f"holds {foreign[0]!r}, which the model does not have",
+        raise CheckpointError(path, "", f"holds {foreign[0]!r}, which the model does not have",
                               "a checkpoint of the same model")
     for what in ("seed", "batch", "task"):
         had, has = getattr(mine, what), getattr(identity, what)
         if had != has:
             told = f"was made with {what} {had}, not {has}" if what != "task" else (
                 "was made by another version of the task (its definition or data changed)")
-            raise CheckpointError(path, told, "the same settings to resume exactly, or train "
+            raise CheckpointError(path, "", told, "the same settings to resume exactly, or train "
                                   "without --resume")

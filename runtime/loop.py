@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.runtime.autosave import Autosave
-from dlc.runtime.checkpoint import Checkpoint, Identity, Position, check_belongs
+from dlc.runtime.checkpoint import Checkpoint, check_belongs
 from dlc.runtime.data import DataError, Dataset, Stream, epoch_order
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.interrupt import StopRequest
 from dlc.runtime.measure import HeldOutRun, Sums, evaluate, held_out_runs, metric_names
+from dlc.runtime.position import Identity, Position
 from dlc.runtime.schedule import BoundPhase, batch_size, find_phases
 from dlc.runtime.training import Callbacks, Fault, TrainConfig, TrainingFault, TrainResult
 from dlc.types import f64

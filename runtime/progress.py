@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
+from dlc.errors import printable, printable_lines
 from dlc.runtime.measure import LAST_VALUES
 from dlc.runtime.training import Progress, TrainConfig
 
@@ -104,7 +105,7 @@ class PlainProgress:
         self.note("  ".join(parts))
 
     def note(self, text: str) -> None:
-        self.stream.write(text + "\n")
+        self.stream.write(printable_lines(text) + "\n")
         self.stream.flush()
 
     def close(self) -> None:
@@ -134,7 +135,8 @@ class LiveProgress:
     def start(self, config: TrainConfig, samples: int, steps: int | None, epoch: int) -> None:
         self.clock = Clock(config.epochs, epoch)
         self.epochs, self.current, self.steps = config.epochs, epoch, steps
-        self.title = f"{config.model} on {config.target}, batch {config.batch}, seed {config.seed}"
+        self.title = printable(f"{config.model} on {config.target}, batch {config.batch}, "
+                               f"seed {config.seed}")
         self.config = config
         self.running = True
         self.live.start()
@@ -156,7 +158,7 @@ class LiveProgress:
             self.draw()
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(printable_lines(text), markup=False, soft_wrap=True)
 
     def close(self) -> None:
         if self.running:

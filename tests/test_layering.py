@@ -31,6 +31,7 @@ TOP = {"cli"}
 MAY_IMPORT: dict[str, set[str]] = {
     **{part: set() for part in BASE},
     "program": {"types"},
+    "intake": {"errors"},
     "graph": BASE | {"operators"},
     "operators": BASE,
     "ops": BASE | {"graph"},
@@ -42,10 +43,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "passes": GRAPHS | READERS,
     "kernel": GRAPHS | READERS | {"passes", "program"},
     "codegen": GRAPHS | READERS | {"passes", "kernel", "program"},
-    "runtime": {"program", "types", "env"},
+    "runtime": {"program", "types", "env", "errors", "intake"},
     "models": {""} | LANGUAGE | {"types"},
     # converters are written in the DSL, as models are
-    "onnx": {""} | GRAPHS | READERS | LANGUAGE,
+    "onnx": {"", "intake"} | GRAPHS | READERS | LANGUAGE,
 }
 # Only inside a function, so that loading the lower part does not load the higher one.
 LAZY = {

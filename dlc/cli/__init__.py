@@ -10,13 +10,12 @@ from importlib import import_module
 from dlc import env, interrupt
 from dlc.cli import streams
 from dlc.cli.arguments import UsageError, parse
+from dlc.errors import printable_lines
 
 # Mistakes of the user, told in one message. Their modules are looked up, never loaded for it.
 USER_ERRORS = (
     ("dlc.cli.arguments", "UsageError"), ("dlc.errors", "DlcError"), ("dlc.types", "DTypeError"),
-    ("dlc.env", "EnvError"), ("dlc.runtime.data", "DataError"),
-    ("dlc.runtime.tensorfile", "CheckpointError"), ("dlc.runtime.cache", "CacheError"),
-    ("dlc.runtime.isa", "IsaError"),
+    ("dlc.env", "EnvError"), ("dlc.runtime.cache", "CacheError"), ("dlc.runtime.isa", "IsaError"),
     ("dlc.runtime.workers", "CompileError"), ("dlc.runtime.training", "TrainingFault"),
     ("dlc.runtime.bench.systems", "BenchError"),
 )
@@ -79,5 +78,5 @@ def user_errors() -> tuple[type[Exception], ...]:
 def complain(error: Exception) -> int:
     """Tell what was wrong; the exit status."""
     with suppress(OSError):  # nobody is there to be told
-        print(f"dlc: {error}", file=sys.stderr)
+        print(f"dlc: {printable_lines(error)}", file=sys.stderr)
     return UsageError.status if isinstance(error, UsageError) else USER_ERROR

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from dlc.cli.source import load_task, user_code
+from dlc.cli.streams import say
+from dlc.intake import user_path
 
 
 def run(options: argparse.Namespace) -> int:
@@ -19,10 +20,10 @@ def run(options: argparse.Namespace) -> int:
                parameters=weights(options.weights, task))
     written = load(options.output)
     values = sum(v.size for v in written.parameters.values())
-    print(f"{options.output}: opset {options.opset}, {values:,} parameters")
+    say(f"{options.output}: opset {options.opset}, {values:,} parameters")
     for role, types in (("input", written.inputs), ("output", written.outputs)):
         for name, type_ in types.items():
-            print(f"  {role:6} {name}: {type_}")
+            say(f"  {role:6} {name}: {type_}")
     return 0
 
 
@@ -31,7 +32,8 @@ def weights(path: str | None, task: Any) -> dict[str, Any] | None:
     if path is None:
         return None
     from dlc.runtime.checkpoint import read_checkpoint
+    from dlc.runtime.tensorfile import CheckpointError
 
-    arrays = read_checkpoint(Path(path).expanduser()).arrays
+    arrays = read_checkpoint(user_path(path, CheckpointError)).arrays
     known = task.initial_values(task.graphs(), 0)
     return {name: value for name, value in arrays.items() if name in known}

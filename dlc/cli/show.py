@@ -55,7 +55,7 @@ def asked(options: argparse.Namespace) -> tuple[Any, str, dict[str, Any]]:
         model = load(options.file)
         dims = {**dict.fromkeys(model.dimension_names, 1), **options.dims}
         words = ", ".join(f"{name} {size}" for name, size in dims.items())
-        return model, words or "no open dimensions", dims
+        return model.graph(**dims), words or "no open dimensions", {}
     if options.dims:
         raise UsageError(f"--dim is for open dimensions of {ONNX} files; a task has its batch")
     task = load_task(options.file)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from dlc.errors import DlcError, Loc, nearest
+from dlc.intake import user_path
 from dlc.task import Task
 
 _PACKAGE = Path(__file__).parent.parent
@@ -26,16 +27,16 @@ def bundled_models() -> list[str]:
 
 
 def load_task(file: str) -> Task:
-    """The task of FILE: a path (PATH:NAME where a file holds several) or a bundled model's name.
+    """The task of FILE: a bundled model's name, or a path (PATH:NAME where a file holds several).
 
     Raises DlcError: no such file or model, a file that does not run (told at its line), no task.
     """
     if not file:
         raise DlcError("FILE is empty", None, f"bundled are {', '.join(bundled_models())}")
     path, name = split_name(file)
-    if path.suffix == ".py" or os.sep in file or os.path.lexists(path):
-        return pick_task(path, run_file(path), name)
     if file not in bundled_models():
+        if path.suffix == ".py" or os.sep in file or os.path.lexists(path):
+            return pick_task(path, run_file(path), name)
         raise DlcError(f"there is no file and no bundled model {file!r}"
                        f"{nearest(file, bundled_models())}", None,
                        f"bundled are {', '.join(bundled_models())}")
@@ -48,8 +49,8 @@ def split_name(file: str) -> tuple[Path, str]:
     """(path, name of the task in it, "" when none is given)."""
     head, colon, tail = file.rpartition(":")
     if colon and tail.isidentifier() and head.endswith(".py"):
-        return Path(head).expanduser(), tail
-    return Path(file).expanduser(), ""
+        return user_path(head), tail
+    return user_path(file), ""
 
 
 def run_file(path: Path) -> types.ModuleType:

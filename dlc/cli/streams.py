@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import NoReturn, TextIO
 
 from dlc import interrupt
+from dlc.errors import printable_lines
 
 # What the command line draws with, for encodings that do not have it.
 PLAIN = {"─": "-", "━": "=", "·": ".", "…": "~", "│": "|", "╸": "=", "╺": "-"}
@@ -26,6 +27,13 @@ def prepare() -> None:
             setattr(sys, name, nowhere())
         elif isinstance(stream, io.TextIOWrapper) and name == "stdout":
             stream.reconfigure(errors="dlc-plain")
+
+
+def say(text: str, out: TextIO | None = None) -> None:
+    """Write lines in which names of files or metrics stand: nothing that a terminal acts on."""
+    out = sys.stdout if out is None else out
+    out.write(printable_lines(text) + "\n")
+    out.flush()
 
 
 def nowhere() -> TextIO:

@@ -20,6 +20,7 @@ from dlc.cli import streams
 from dlc.cli.arguments import UsageError
 from dlc.cli.paper import plural, size
 from dlc.cli.source import load_task, user_code
+from dlc.cli.streams import say
 from dlc.cli.targets import check_target
 from dlc.errors import nearest
 
@@ -60,11 +61,11 @@ def run(options: argparse.Namespace) -> int:
     with alone_in(folder):
         session = prepare(task, options, sys.stderr if options.json else sys.stdout)
         warm.remember(session.compiled.program)
-        say(session.out, opening(session))
+        say(opening(session), session.out)
         config = configure(session)
         result = train(session, config, folder)
         report = write_report(session, config, result, folder)
-    say(session.out, closing(result, report))
+    say(closing(result, report), session.out)
     if options.json:
         print(json.dumps(result.to_json()))
     if result.history and result.checkpoint is None:
@@ -81,7 +82,7 @@ def prepare(task: Task, options: argparse.Namespace, out: TextIO) -> Session:
     if task.data == "":
         raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
     dataset = load_dataset(task.data)
-    say(out, subject(task, dataset))
+    say(subject(task, dataset), out)
     began = time.perf_counter()
     with user_code():
         compiled = compile_task(task, options.target, batch=task.batch, tails=tails(task, dataset))
@@ -219,7 +220,7 @@ def write_report(session: Session, config: TrainConfig, result: TrainResult,
     try:
         return write(folder / "report.html", given)
     except OSError as error:
-        say(session.out, f"warning: report.html was not written ({error.strerror})")
+        say(f"warning: report.html was not written ({error.strerror})", session.out)
         return None
 
 
@@ -243,11 +244,6 @@ def graphs(session: Session) -> dict[str, str]:
 
 
 # --- what is said ---------------------------------------------------------------------------------
-
-
-def say(out: TextIO, text: str) -> None:
-    out.write(text + "\n")
-    out.flush()
 
 
 def subject(task: Task, dataset: Dataset) -> str:

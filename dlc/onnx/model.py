@@ -73,7 +73,7 @@ class Model:
         results = self.layer(*args)
         return results[0] if len(results) == 1 else results
 
-    def graph(self, **dims: int) -> Graph:
+    def graph(self, /, **dims: int) -> Graph:
         """The model as a Graph with `dims` for its open dimensions; outputs by their names, `fault`
         as `fault_`.
 
@@ -96,7 +96,7 @@ class Model:
         build.__name__ = identifier(self.name)
         return trace(build, dims=dims)
 
-    def evaluate(self, *args: Any, **named: Any) -> Any:
+    def evaluate(self, /, *args: Any, **named: Any) -> Any:
         """The outputs for arrays in NumPy, with the parameters' first values.
 
         Open dimensions are those of the arrays. Raises DlcError when an array does not fit.

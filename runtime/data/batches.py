@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlc.program import Port
-from dlc.runtime.data.dataset import Arrays, DataError, describe_field, shuffle
+from dlc.runtime.data.dataset import Arrays, DataError, as_array, describe_field, shuffle
 
 
 def data_ports(ports: tuple[Port, ...]) -> tuple[Port, ...]:
@@ -82,12 +82,12 @@ def as_batch(item: Any, ports: tuple[Port, ...], source: str) -> Arrays:
     """
     names = [port.name for port in data_ports(ports)]
     if isinstance(item, Mapping):
-        return {str(k): np.asarray(v) for k, v in item.items()}
+        return {str(k): as_array(v, source, f"field {k!r}") for k, v in item.items()}
     parts = list(item) if isinstance(item, (tuple, list)) else [item]
     if len(parts) != len(names):
         raise DataError(source, "", f"a batch of {len(parts)} arrays",
                         f"{len(names)}: {', '.join(names)}")
-    return dict(zip(names, (np.asarray(part) for part in parts), strict=True))
+    return {n: as_array(v, source, f"field {n!r}") for n, v in zip(names, parts, strict=True)}
 
 
 def batch_length(batch: Arrays, source: str, where: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dlc.intake import Intake
 from dlc.runtime.data.dataset import Arrays, DataError, Dataset
 from dlc.runtime.data.npy import read_npz
 
@@ -56,7 +57,7 @@ def load_digits(size: int = CANVAS) -> Dataset:
     if size != 8 and not 12 <= size <= 256:
         raise DataError("digits", "size", f"{size} is not a size for the images",
                         "8 for the raw images, or 12 to 256")
-    stored = read_npz(DIGITS_FILE)
+    stored = read_npz(DIGITS_FILE, Intake(DIGITS_FILE, DataError))
     images = stored["image"].astype(np.float32) * np.float32(1 / 16)
     inner = size * INNER // CANVAS
     inner -= (size - inner) % 2

@@ -6,20 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
+from dlc.intake import Intake
 from dlc.runtime.data.dataset import Arrays, DataError, Dataset, check_arrays, hold_out
 from dlc.runtime.data.files import read_all
 
 RECORD = 1 + 3 * 32 * 32
+GROWS = 16  # bytes become f32, are put together, and divided
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def read_cifar(path: Path) -> Arrays:
+def read_cifar(path: Path, intake: Intake) -> Arrays:
     """Fields image (f32[n, 3, 32, 32], 0 to 1) and label (i32[n]) of one batch file.
 
     Raises DataError for a size that is no whole number of records and for a label above 9, with
     the byte offset.
     """
-    content = read_all(path)
+    content = read_all(path, intake, GROWS)
     if not content or len(content) % RECORD:
         whole = len(content) // RECORD
         raise DataError(path, f"byte {whole * RECORD}", f"{len(content)} bytes are {whole} records "
@@ -34,12 +36,12 @@ def read_cifar(path: Path) -> Arrays:
     return {"image": image, "label": labels.astype(np.int32)}
 
 
-def class_names(folder: Path) -> tuple[str, ...]:
+def class_names(folder: Path, intake: Intake) -> tuple[str, ...]:
     """The names in batches.meta.txt, or CIFAR-10's own."""
     meta = folder / "batches.meta.txt"
     if not meta.is_file():
         return CLASSES
-    names = tuple(meta.read_text(encoding="utf-8", errors="replace").split())
+    names = tuple(read_all(meta, intake, GROWS).decode("utf-8", errors="replace").split())
     if len(names) != len(CLASSES):
         raise DataError(meta, "", f"holds {len(names)} names", f"{len(CLASSES)} class names")
     return names
@@ -49,20 +51,20 @@ def is_cifar_folder(folder: Path) -> bool:
     return any(folder.glob("data_batch_*.bin"))
 
 
-def load_cifar(path: Path, test: float) -> Dataset:
+def load_cifar(path: Path, test: float, intake: Intake) -> Dataset:
     """A folder with data_batch_*.bin and test_batch.bin, or a single batch file.
 
     Without test_batch.bin the fraction `test` of the samples is held out.
     """
     folder = path.is_dir()
     files = sorted(path.glob("data_batch_*.bin")) if folder else [path]
-    parts = [read_cifar(file) for file in files]
+    parts = [read_cifar(file, intake) for file in files]
     train = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
     check_arrays(path, train, "train")
     test_file = path / "test_batch.bin"
     if folder and test_file.is_file():
-        held: Arrays | None = read_cifar(test_file)
+        held: Arrays | None = read_cifar(test_file, intake)
     else:
         train, held = hold_out(train, test, path)
-    names = class_names(path if folder else path.parent)
+    names = class_names(path if folder else path.parent, intake)
     return Dataset(path.name, train, held, names, source=str(path))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
+from dlc.intake import FileError
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -17,14 +17,8 @@ SPLIT_SEED = 0
 HELD_OUT = 0.2
 
 
-class DataError(ValueError):
+class DataError(FileError):
     """Data that cannot be used: names the file, the place, what is wrong and what would fit."""
-
-    def __init__(self, source: object, where: str, problem: str, fits: str = "") -> None:
-        self.source, self.where, self.problem, self.fits = str(source), where, problem, fits
-        place = f", {where}" if where else ""
-        hint = f"; {fits}" if fits else ""
-        super().__init__(f"{self.source}{place}: {problem}{hint}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +65,15 @@ def describe_field(name: str, array: np.ndarray[Any, Any]) -> str:
     """A field as it is printed: image f32[n, 1, 28, 28]."""
     shape = ", ".join(["n", *(str(d) for d in array.shape[1:])])
     return f"{name} {array.dtype.name}[{shape}]"
+
+
+def as_array(value: Any, source: object, where: str) -> np.ndarray[Any, Any]:
+    """`value` as NumPy converts it, torch tensors among it; DataError where it cannot."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, OverflowError) as problem:
+        raise DataError(source, where, f"is no array ({problem})",
+                        "numbers in rows of one length") from None
 
 
 def check_arrays(source: object, arrays: Arrays, part: str) -> None:
@@ -158,21 +161,3 @@ def rename(dataset: Dataset, names: dict[str, str]) -> Dataset:
 
     test = renamed(dataset.test) if dataset.test is not None else None
     return replace(dataset, train=renamed(dataset.train), test=test)
-
-
-def memory_limit() -> int:
-    """Bytes that one loaded array may take: the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def check_size(source: object, where: str, dims: Iterable[int], itemsize: int) -> int:
-    """Bytes of an array with `dims`; raises DataError when a header claims more than memory."""
-    total = itemsize
-    for dim in dims:
-        if dim < 0:
-            raise DataError(source, where, f"dimension {dim} is negative")
-        total *= dim
-    if total > memory_limit():
-        raise DataError(source, where, f"claims {total} bytes, more than this machine's memory "
-                        f"of {memory_limit()}", "a smaller file, or an iterator of batches")
-    return total

@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
-from dlc.runtime.data.dataset import DataError, memory_limit
+from dlc.intake import Intake, regular_file
+from dlc.runtime.data.dataset import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
+PART = 1 << 20
 
 
 @contextmanager
-def open_data(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of `path`, unpacked when it begins with gzip's magic.
+def open_data(path: Path, intake: Intake) -> Iterator[IO[bytes]]:
+    """The bytes of `path`, unpacked when it begins with gzip's magic; `intake` knows its size.
 
-    Raises DataError for a missing file, a directory, one that may not be read, and damaged gzip.
+    Raises DataError for a missing file, what is no regular file, and damaged gzip.
     """
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == GZIP_MAGIC
-            raw.seek(0)
-            if not packed:
-                yield raw
-                return
+    with regular_file(path, DataError) as raw:
+        intake.hold(raw)
+        packed = raw.read(2) == GZIP_MAGIC
+        raw.seek(0)
+        if not packed:
+            yield raw
+            return
+        try:
             with gzip.GzipFile(fileobj=raw, mode="rb") as unpacked:
                 yield unpacked  # type: ignore[misc]
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(path, "", f"its gzip data is damaged or cut off ({error})",
-                        "the whole file as it was published") from None
-    except OSError as error:
-        raise DataError(path, "", error.strerror or str(error),
-                        "a file that this user may read") from None
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(path, "", f"its gzip data is damaged or cut off ({error})",
+                            "the whole file as it was published") from None
 
 
 def read_exactly(file: IO[bytes], count: int, path: object, offset: int, what: str) -> bytes:
@@ -56,12 +58,20 @@ def expect_end(file: IO[bytes], path: object, offset: int, fits: str) -> None:
         raise DataError(path, f"byte {offset}", "bytes follow the end of the data", fits)
 
 
-def read_all(path: Path) -> bytes:
-    """The whole file, unpacked; DataError when it would not fit into memory."""
-    limit = memory_limit() // 4
-    with open_data(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise DataError(path, "", f"holds more than {limit} bytes",
-                        "a smaller file, or an iterator of batches")
-    return content
+def read_all(path: Path, intake: Intake, grows: int) -> bytes:
+    """The whole file, unpacked; DataError when what is made of it, `grows` times as much, is too
+    much. What unpacks to too much is never kept."""
+    with open_data(path, intake) as file:
+        size = intake.take(whole_size(file, intake), grows=grows)
+        return file.read(size)
+
+
+def whole_size(file: IO[bytes], intake: Intake) -> int:
+    """Bytes of `file`, unpacked; counted no further than to where `intake` refuses them."""
+    if isinstance(file, BufferedReader):
+        return os.fstat(file.fileno()).st_size
+    size = 0
+    while size <= intake.left and (part := file.read(PART)):
+        size += len(part)
+    file.seek(0)
+    return size

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.runtime.data.dataset import DataError, Dataset, check_arrays, check_size, hold_out
+from dlc.intake import Intake
+from dlc.runtime.data.dataset import DataError, Dataset, check_arrays, hold_out
 from dlc.runtime.data.files import expect_end, open_data, read_exactly
 
 # The third byte of the magic number is the element type (Yann LeCun's description of IDX).
@@ -16,15 +17,16 @@ ELEMENTS: dict[int, np.dtype[Any]] = {
     0x0C: np.dtype(">i4"), 0x0D: np.dtype(">f4"), 0x0E: np.dtype(">f8"),
 }
 MAX_AXES = 8
+GROWS = 12  # bytes become f32, once more where a part is held out, and pieces of a read are joined
 
 
-def read_idx(path: Path) -> np.ndarray[Any, Any]:
+def read_idx(path: Path, intake: Intake) -> np.ndarray[Any, Any]:
     """The array in one IDX file, in native byte order.
 
     Raises DataError with the byte offset for a wrong magic, an unknown element type, a header
     that claims more than memory, a file cut off anywhere, and bytes behind the data.
     """
-    with open_data(path) as file:
+    with open_data(path, intake) as file:
         head = read_exactly(file, 4, path, 0, "the magic number")
         if head[:2] != b"\0\0":
             raise DataError(path, "byte 0", f"{head.hex()} is not the magic number of an IDX file",
@@ -38,7 +40,7 @@ def read_idx(path: Path) -> np.ndarray[Any, Any]:
         sizes = read_exactly(file, 4 * axes, path, 4, "the dimensions")
         dims = [int(d) for d in np.frombuffer(sizes, ">u4")]
         start = 4 + 4 * axes
-        total = check_size(path, "byte 4", dims, element.itemsize)
+        total = intake.take_array(dims, element.itemsize, "byte 4", path, GROWS)
         what = f"the data of {'x'.join(map(str, dims))} values"
         data = read_exactly(file, total, path, start, what)
         expect_end(file, path, start + total, f"{what} ends there")
@@ -51,9 +53,9 @@ def is_idx(head: bytes) -> bool:
     return len(head) >= 4 and head[:2] == b"\0\0" and head[2] in ELEMENTS and head[3] > 0
 
 
-def load_pair(images: Path, labels: Path) -> dict[str, np.ndarray[Any, Any]]:
+def load_pair(images: Path, labels: Path, intake: Intake) -> dict[str, np.ndarray[Any, Any]]:
     """Fields image (f32[n, 1, h, w], 0 to 1) and label (i32[n]) of two IDX files."""
-    pixels, marks = read_idx(images), read_idx(labels)
+    pixels, marks = read_idx(images, intake), read_idx(labels, intake)
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         raise DataError(images, "byte 2", f"holds {pixels.dtype} values over {pixels.ndim} axes",
                         "images are bytes over 3 axes: magic 00000803")
@@ -86,7 +88,7 @@ def find_images(folder: Path, prefix: str) -> Path | None:
     return found[0] if found else None
 
 
-def load_idx(path: Path, test: float) -> Dataset:
+def load_idx(path: Path, test: float, intake: Intake) -> Dataset:
     """A folder of MNIST's four files, or one image file with its label file beside it.
 
     Without t10k files the fraction `test` of the samples is held out.
@@ -95,13 +97,13 @@ def load_idx(path: Path, test: float) -> Dataset:
     images = find_images(path, "train") if folder else path
     if images is None:
         raise DataError(path, "", "holds no file train-images-idx3-ubyte[.gz]", "MNIST's files")
-    train = load_pair(images, label_file(images))
+    train = load_pair(images, label_file(images), intake)
     check_arrays(path, train, "train")
     test_images = find_images(path, "t10k") if folder else None
     if test_images is None:
         train, held = hold_out(train, test, path)
     else:
-        held = load_pair(test_images, label_file(test_images))
+        held = load_pair(test_images, label_file(test_images), intake)
         check_arrays(path, held, "test")
     count = max(int(a["label"].max()) for a in (train, held) if a is not None) + 1
     classes = tuple(str(i) for i in range(max(count, 10)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import ast
+import io
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,100 +11,102 @@ from typing import IO, Any
 
 import numpy as np
 
-from dlc.runtime.data.dataset import (
-    Arrays,
-    DataError,
-    Dataset,
-    check_arrays,
-    check_size,
-    hold_out,
-)
+from dlc.intake import Intake, regular_file
+from dlc.runtime.data.dataset import Arrays, DataError, Dataset, check_arrays, hold_out
 from dlc.runtime.data.files import expect_end, open_data, read_exactly
 
-MAX_HEADER = 1 << 16
 NPY_MAGIC = b"\x93NUMPY"
+MAX_HEADER = 1 << 16
+# Version 3 has names of fields in UTF-8; arrays of numbers have no fields.
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
+           (2, 0): np.lib.format.read_array_header_2_0}
+PACKING = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what numpy.savez writes
+GROWS = 4  # pieces of a read are joined, and copied where a part is held out
+# What NumPy raises for a header that is none: a literal of Python's, read by ast and tokenize.
+MALFORMED = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, RecursionError,
+             MemoryError)
+# What zipfile raises for an archive that is none.
+UNSOUND = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError,
+           OverflowError)
 
 
-def read_npy(file: IO[bytes], source: object) -> np.ndarray[Any, Any]:
+def read_npy(file: IO[bytes], source: object, intake: Intake) -> np.ndarray[Any, Any]:
     """One array from a .npy stream; `source` names it in messages.
 
-    The header is checked first (magic, version, dtype, size against memory), then exactly its
-    bytes are read. Raises DataError for object arrays, records and everything malformed.
+    The header is checked and weighed first, then exactly its bytes are read. Raises DataError for
+    object arrays, records and everything malformed.
     """
-    start = read_exactly(file, 8, source, 0, "the magic number")
-    if start[:6] != NPY_MAGIC:
-        raise DataError(source, "byte 0", f"{start[:6]!r} is not the magic of a .npy file",
-                        "an array written by numpy.save")
-    if start[6] not in (1, 2, 3):
-        raise DataError(source, "byte 6", f"version {start[6]} of the format", "1, 2 or 3")
-    width = 2 if start[6] == 1 else 4
-    size = read_exactly(file, width, source, 8, "the header's length")
-    length = int.from_bytes(size, "little")
-    if length > MAX_HEADER:
-        raise DataError(source, "byte 8", f"claims a header of {length} bytes",
-                        f"at most {MAX_HEADER}")
-    header = read_exactly(file, length, source, 8 + width, "the header")
-    shape, fortran, dtype = parse_header(header, source)
-    begin = 8 + width + length
-    total = check_size(source, "the header", shape, dtype.itemsize)
+    shape, fortran, dtype, begin = read_header(file, source)
+    total = intake.take_array(shape, dtype.itemsize, "the header", source, GROWS)
     data = read_exactly(file, total, source, begin, f"the data of shape {shape}")
     expect_end(file, source, begin + total, f"{dtype} values of shape {shape} end there")
     flat = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
     return np.array(flat.reshape(shape[::-1]).T, order="C") if fortran else flat.reshape(shape)
 
 
-def parse_header(header: bytes, source: object) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """(shape, Fortran order, dtype) that a .npy header says; DataError when it is not one.
+def read_header(file: IO[bytes],
+                source: object) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """(shape, Fortran order, dtype, where the data begin) of a .npy stream; it then stands there.
 
-    The header is the text of a dict; it is parsed as a literal, so nothing in it is ever run.
+    NumPy reads the header, a literal in which nothing is ever run, out of MAX_HEADER bytes.
     """
+    head = io.BytesIO(file.read(MAX_HEADER))
     try:
-        fields = ast.literal_eval(header.decode("utf-8").strip())
-        shape, fortran = fields["shape"], fields["fortran_order"]
-        dtype = np.dtype(fields["descr"])
-        sound = len(fields) == 3 and isinstance(fortran, bool) and isinstance(shape, tuple)
-        if not sound or not all(type(dim) is int for dim in shape):
-            raise ValueError("not the three fields that NumPy writes")
-    except (ValueError, TypeError, SyntaxError, KeyError, RecursionError, MemoryError) as error:
+        version = np.lib.format.read_magic(head)
+        if version not in HEADERS:
+            raise ValueError(f"version {version} of the format")
+        shape, fortran, dtype = HEADERS[version](head)
+        if not all(type(dim) is int for dim in shape):
+            raise ValueError("a dimension is no integer")
+    except MALFORMED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(source, "the header", f"is not NumPy's ({reason[:120]})",
                         "an array written by numpy.save") from None
     if dtype.hasobject or dtype.kind not in "fiub" or dtype.shape:
         raise DataError(source, "the header", f"holds {dtype}, which is not a number",
                         "an array of numbers; objects are never unpickled")
-    return shape, fortran, dtype
+    file.seek(head.tell())
+    return shape, fortran, dtype, head.tell()
 
 
-def load_npy(path: Path) -> np.ndarray[Any, Any]:
+def load_npy(path: Path, intake: Intake) -> np.ndarray[Any, Any]:
     """The array in one .npy file, plain or gzipped."""
-    with open_data(path) as file:
-        return read_npy(file, path)
+    with open_data(path, intake) as file:
+        return read_npy(file, path, intake)
 
 
-def read_npz(path: Path) -> Arrays:
-    """Every array of a .npz file by its name.
+def read_npz(path: Path, intake: Intake) -> Arrays:
+    """Every array of a .npz file by its name, all of them weighed before the first is read.
 
     Raises DataError for a damaged or encrypted archive, members that are no arrays, a member twice
     and contents that are not what their headers say.
     """
     arrays: Arrays = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                name = info.filename.removesuffix(".npy")
-                if name == info.filename or name in arrays or "/" in name:
-                    raise DataError(path, f"member {info.filename!r}", "is not an array of its own",
-                                    "members are NAME.npy, each once")
+        with regular_file(path, DataError) as raw, zipfile.ZipFile(raw) as archive:
+            intake.hold(raw)
+            members = archive.infolist()
+            intake.weigh(sum(info.file_size for info in members), grows=GROWS)
+            for info in members:
+                name = member_name(info, path, arrays)
                 with archive.open(info) as member:
-                    arrays[name] = read_npy(member, f"{path}, member {name!r}")
-    except OSError as error:
-        raise DataError(path, "", error.strerror or str(error),
-                        "a file that this user may read") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError,
-            UnicodeDecodeError) as error:
+                    arrays[name] = read_npy(member, f"{path}, member {name!r}", intake)
+    except UNSOUND as error:
         raise DataError(path, "", f"is no sound .npz archive ({error})",
                         "a file written by numpy.savez") from None
     return arrays
+
+
+def member_name(info: zipfile.ZipInfo, path: Path, known: Arrays) -> str:
+    """The name of the array in a member. Raises DataError for what numpy.savez does not write."""
+    name = info.filename.removesuffix(".npy")
+    if name == info.filename or name in known or "/" in name:
+        raise DataError(path, f"member {info.filename!r}", "is not an array of its own",
+                        "members are NAME.npy, each once")
+    if info.compress_type not in PACKING:
+        raise DataError(path, f"member {info.filename!r}", f"is packed by method "
+                        f"{info.compress_type}", "stored or deflated, as numpy.savez writes it")
+    return name
 
 
 def split_names(arrays: Arrays) -> tuple[Arrays, Arrays]:
@@ -145,13 +148,13 @@ def scaled(array: np.ndarray[Any, Any], scale: float) -> np.ndarray[Any, Any]:
     return array.astype(np.float32) / np.float32(scale)
 
 
-def load_npz(path: Path, test: float, scale: float) -> Dataset:
+def load_npz(path: Path, test: float, scale: float, intake: Intake) -> Dataset:
     """A .npz file: one field per array."""
-    return arrays_dataset(path.name, path, read_npz(path), test, scale)
+    return arrays_dataset(path.name, path, read_npz(path, intake), test, scale)
 
 
-def load_npy_folder(path: Path, test: float, scale: float) -> Dataset:
+def load_npy_folder(path: Path, test: float, scale: float, intake: Intake) -> Dataset:
     """A folder of .npy files (or one such file): one field per file, named as the file."""
     files = sorted(path.glob("*.npy")) if path.is_dir() else [path]
-    arrays = {file.name.split(".")[0]: load_npy(file) for file in files}
+    arrays = {file.name.split(".")[0]: load_npy(file, intake) for file in files}
     return arrays_dataset(path.name, path, arrays, test, scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from dlc.intake import Intake, unreadable, user_path
 from dlc.runtime.data.cifar import RECORD, is_cifar_folder, load_cifar
 from dlc.runtime.data.dataset import DataError, Dataset
 from dlc.runtime.data.files import open_data
@@ -17,26 +18,34 @@ from dlc.runtime.data.textfile import load_text
 
 def open_path(spec: str | Path, options: Options, bundled: tuple[str, ...]) -> Dataset:
     """The Dataset in the file or folder `spec`; `bundled` names stand in the message for none."""
-    path = Path(spec).expanduser()
-    if not path.exists():
-        near = difflib.get_close_matches(str(spec), bundled, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DataError(spec, "", "there is no such file or bundled data set",
-                        f"{hint}bundled are {', '.join(bundled)}")
-    if not path.is_dir() and not path.is_file():
-        raise DataError(path, "", "is neither a file nor a folder", "a regular file")
-    kind = options.kind or (folder_kind(path) if path.is_dir() else file_kind(path))
+    path = user_path(spec, DataError)
+    try:
+        if not str(spec) or not path.exists():
+            near = difflib.get_close_matches(str(spec), bundled, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise DataError(repr(str(spec)), "", "there is no such file or bundled data set",
+                            f"{hint}bundled are {', '.join(bundled)}")
+        if not path.is_dir() and not path.is_file():
+            raise DataError(path, "", "is neither a file nor a folder", "a regular file")
+        return load_path(path, options, Intake(path, DataError))
+    except OSError as problem:
+        raise unreadable(path, problem, DataError) from None
+
+
+def load_path(path: Path, options: Options, intake: Intake) -> Dataset:
+    """The Dataset in `path`, which is there; `intake` weighs all that is read for it."""
+    kind = options.kind or (folder_kind(path) if path.is_dir() else file_kind(path, intake))
     if kind == "idx":
-        return load_idx(path, options.test)
+        return load_idx(path, options.test, intake)
     if kind == "cifar":
-        return load_cifar(path, options.test)
+        return load_cifar(path, options.test, intake)
     if kind == "csv":
-        return load_csv(path, options.target, options.test)
+        return load_csv(path, options.target, options.test, intake)
     if kind == "npz":
-        return load_npz(path, options.test, options.scale)
+        return load_npz(path, options.test, options.scale, intake)
     if kind == "npy":
-        return load_npy_folder(path, options.test, options.scale)
-    return load_text(path, options.length, options.test)
+        return load_npy_folder(path, options.test, options.scale, intake)
+    return load_text(path, options.length, options.test, intake)
 
 
 def folder_kind(path: Path) -> str:
@@ -51,9 +60,9 @@ def folder_kind(path: Path) -> str:
                     "train-images-idx3-ubyte (MNIST), data_batch_1.bin (CIFAR-10) or .npy files")
 
 
-def file_kind(path: Path) -> str:
+def file_kind(path: Path, intake: Intake) -> str:
     """What a file is: by its first bytes where they tell, else by the end of its name."""
-    with open_data(path) as file:
+    with open_data(path, intake) as file:
         head = file.read(8)
     if not head:
         raise DataError(path, "", "the file is empty", "data")

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from dlc.runtime.data.bundled import load_digits, load_linear, load_xor
-from dlc.runtime.data.dataset import DataError, Dataset, rename
+from dlc.runtime.data.dataset import DataError, Dataset, as_array, rename
 from dlc.runtime.data.npy import arrays_dataset
 from dlc.runtime.data.options import KINDS, Options
 
@@ -51,7 +51,7 @@ def read_options(spec: Any, options: dict[str, Any]) -> tuple[Options, dict[str,
         convert = type(getattr(known, key))
         try:
             setattr(known, key, convert(value))
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             raise DataError(spec, f"option {key}", f"{value!r} does not fit",
                             f"{key}={getattr(known, key)!r} is the default") from None
     if known.kind and known.kind not in KINDS:
@@ -90,5 +90,5 @@ def is_stream(spec: Any) -> bool:
 
 
 def from_arrays(arrays: dict[str, Any], options: Options) -> Dataset:
-    fields = {name: np.asarray(value) for name, value in arrays.items()}
+    fields = {name: as_array(value, "arrays", f"field {name!r}") for name, value in arrays.items()}
     return arrays_dataset("arrays", "arrays", fields, options.test, options.scale)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from dlc.intake import Intake
 from dlc.runtime.data.dataset import Arrays, DataError, Dataset, check_arrays, hold_out
 from dlc.runtime.data.textfile import read_text
 
 MAX_CELL = 4096
+GROWS = 40  # every cell is a text of Python's
+WHOLE = re.compile(r"-?[0-9]{1,9}")
 DELIMITERS = (",", "\t", ";")
 
 
@@ -58,7 +61,7 @@ def read_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list
         csv.field_size_limit(old)
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, intake: Intake) -> Table:
     """The cells of a CSV or TSV file.
 
     The delimiter is the one of comma, tab, semicolon that the first line holds most of. The first
@@ -66,7 +69,7 @@ def read_table(path: Path) -> Table:
     when none of its cells is a number. Raises DataError for an empty file, ragged rows and
     column names that occur twice.
     """
-    text = read_text(path)
+    text = read_text(path, intake, GROWS)
     first = text.split("\n", 1)[0]
     delimiter = max(DELIMITERS, key=first.count)
     rows: list[list[str]] = []
@@ -103,15 +106,15 @@ def column_index(table: Table, target: str) -> int:
     if target in table.names:
         return table.names.index(target)
     count = len(table.names)
-    if target.lstrip("-").isdecimal() and -count <= int(target) < count:
+    if WHOLE.fullmatch(target) and -count <= int(target) < count:
         return int(target) % count
     raise DataError(table.path, f"target={target}", "there is no such column",
                     f"one of {', '.join(table.names[:20])}, or a number from {-count} to "
                     f"{count - 1}")
 
 
-def parse_column(table: Table, column: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """f64[n] of one column; DataError with line and column for a cell that is no finite number."""
+def parse_column(table: Table, column: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """f32[n] of one column; DataError with line and column for a cell that is no number of f32."""
     values = np.empty(len(table.rows), np.float64)
     for i, row in enumerate(table.rows):
         cell = row[column]
@@ -120,17 +123,21 @@ def parse_column(table: Table, column: int) -> np.ndarray[tuple[int], np.dtype[n
             raise DataError(table.path, table.place(i, column), problem,
                             "a finite number in every cell; target=NAME for a column of words")
         values[i] = float(cell)
-        if not math.isfinite(values[i]):
-            raise DataError(table.path, table.place(i, column), f"{cell} is not finite",
-                            "a finite number in every cell")
-    return values
+    with np.errstate(over="ignore"):
+        found = values.astype(np.float32)
+    if not np.isfinite(found).all():
+        first = int(np.argmin(np.isfinite(found)))
+        problem = "beyond f32" if np.isfinite(values[first]) else "not finite"
+        raise DataError(table.path, table.place(first, column), f"{table.rows[first][column][:40]} "
+                        f"is {problem}", "a finite number in every cell")
+    return found
 
 
 def parse_target(table: Table, column: int) -> tuple[Arrays, tuple[str, ...]]:
     """The target: field y (f32[n]) of numbers, or field label (i32[n]) and classes of words."""
     cells = [row[column] for row in table.rows]
     if any(is_number(cell) for cell in cells):
-        return {"y": parse_column(table, column).astype(np.float32)}, ()
+        return {"y": parse_column(table, column)}, ()
     if "" in cells:
         raise DataError(table.path, table.place(cells.index(""), column), "the cell is empty",
                         "a class name in every row")
@@ -138,19 +145,19 @@ def parse_target(table: Table, column: int) -> tuple[Arrays, tuple[str, ...]]:
     return {"label": ids.astype(np.int32)}, tuple(str(c) for c in classes)
 
 
-def load_csv(path: Path, target: str, test: float) -> Dataset:
+def load_csv(path: Path, target: str, test: float, intake: Intake) -> Dataset:
     """Field x (f32[n, features]) of all other columns and that of column `target`.
 
     A target of words becomes field label, i32 indices into the sorted words (`classes`); one of
     numbers becomes field y. The fraction `test` of the rows is held out.
     """
-    table = read_table(path)
+    table = read_table(path, intake)
     if len(table.names) < 2:
         raise DataError(path, "line 1", "has one column",
                         "at least one feature and a target, between commas")
     last = column_index(table, target)
     features = [c for c in range(len(table.names)) if c != last]
-    x = np.stack([parse_column(table, c) for c in features], axis=1).astype(np.float32)
+    x = np.stack([parse_column(table, c) for c in features], axis=1)
     field, classes = parse_target(table, last)
     arrays = {"x": x, **field}
     check_arrays(path, arrays, "train")

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from dlc.intake import Intake
 from dlc.runtime.data.dataset import Arrays, DataError, Dataset
 from dlc.runtime.data.files import read_all
 
+GROWS = 20  # characters are held as text, as code points, and three times as i32
 
-def read_text(path: Path) -> str:
+
+def read_text(path: Path, intake: Intake, grows: int) -> str:
     """The file as UTF-8; DataError names the byte that is not, or a NUL byte."""
-    content = read_all(path)
+    content = read_all(path, intake, grows)
     nul = content.find(b"\0")
     if nul >= 0:
         raise DataError(path, f"byte {nul}", "a NUL byte", "plain text in UTF-8")
@@ -32,7 +35,7 @@ def windows(ids: np.ndarray[Any, Any], length: int) -> Arrays:
             "y": ids[1:count * length + 1].reshape(count, length).copy()}
 
 
-def load_text(path: Path, length: int, test: float) -> Dataset:
+def load_text(path: Path, length: int, test: float, intake: Intake) -> Dataset:
     """A Dataset of character windows; the last part of the text, a fraction `test`, is held out.
 
     `classes` are the characters in code point order; x and y hold their indices.
@@ -41,16 +44,18 @@ def load_text(path: Path, length: int, test: float) -> Dataset:
         raise DataError(path, "length", f"windows of {length} characters", "length=1 or more")
     if not 0 <= test < 1:
         raise DataError(path, "test", f"{test} is not a fraction to hold out", "0 <= test < 1")
-    text = read_text(path)
+    text = read_text(path, intake, GROWS)
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     held = math.ceil(len(codes) * test)
     need = length + 1
     if len(codes) - held < need or (test > 0 and held < need):
         raise DataError(path, "", f"{len(codes)} characters are too few for windows of {length}",
                         f"at least {need} to train on and {need} held out, or a smaller length")
-    alphabet, ids = np.unique(codes, return_inverse=True)
-    ids = ids.astype(np.int32)
+    alphabet = sorted(map(ord, set(text)))
+    places = np.zeros(alphabet[-1] + 1, np.int32)
+    places[alphabet] = np.arange(len(alphabet), dtype=np.int32)
+    ids = places[codes]
     cut = len(ids) - held
     return Dataset(path.name, windows(ids[:cut], length),
                    windows(ids[cut:], length) if held else None,
-                   tuple(chr(int(c)) for c in alphabet), source=str(path))
+                   tuple(map(chr, alphabet)), source=str(path))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import dlc
 from dlc.cli import main
 
 FILES = {
@@ -53,6 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with FILES, which is the current one."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
+    os.mkfifo(tmp_path / "pipe")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
@@ -77,6 +80,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ("train xor --set data=digit", ["digit", "did you mean 'digits'"]),
     ("train xor --set monitor=acuracy", ["acuracy"]),
     ("train xor --set data=linear", ["x"]),
+    ("train xor --set data=", ["names no data"]),
+    ("train xor --set data=?test=0", ["no such file"]),
+    ("train xor --set data=~nosuch/x", ["~nosuch/x: the home folder is not known"]),
+    ("train ~nosuch/x.py", ["~nosuch/x.py: the home folder is not known"]),
+    ("train \x1b[2Jforged", [r"\x1b[2Jforged"]),
+    ("train \x1b[2Jforged.py", [r"\x1b[2Jforged.py"]),
+    ("show \x1b[2Jforged.onnx", [r"\x1b[2Jforged.onnx"]),
+    ("train xor --set data=\x1b[2Jforged", [r"\x1b[2Jforged"]),
+    ("train xor --out empty.py/\x1b[2Jforged", [r"\x1b[2Jforged"]),
+    ("export xor -o x.onnx --weights \x1b[2Jforged", [r"\x1b[2Jforged: No such file"]),
+    ("export xor -o x.onnx --weights pipe", ["pipe: is no regular file"]),
+    ("export xor -o x.onnx --weights /dev/zero", ["/dev/zero: is no regular file"]),
+    ("export xor -o x.onnx --weights ~nosuch/x", ["~nosuch/x: the home folder is not known"]),
     ("train xor --out empty.py", ["--out empty.py"]),
     ("train syntax.py", ["syntax.py:2: SyntaxError: '(' was never closed", "x = (1,"]),
     ("train raises.py", ["raises.py:5: KeyError: 'key'", "return {}['key']", "^^^"]),
@@ -106,6 +122,23 @@ def test_one_message_and_status_2(command: str, parts: list[str],
     for part in parts:
         assert part in errors, errors
     assert "loss" not in output
+    assert all(line.isprintable() for line in errors.splitlines())
+
+
+def test_bundled_models_are_not_hidden(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "lenet").mkdir()
+    (folder / "xor").write_text("not Python")
+    for name in ("lenet", "xor"):
+        assert main(["show", name, "--after", "input"]) == 0
+        assert f"{name}: batch" in capsys.readouterr().out
+    assert main(["show", "./lenet"]) == 2
+    assert "lenet is a folder" in capsys.readouterr().err
+
+
+def test_names_of_metrics_can_be_printed() -> None:
+    for name in ("", "\x1b[2J", "a\nb", "x" * 101):
+        with pytest.raises(dlc.DlcError, match="can't be the name of a metric"):
+            dlc.loss(0.0, **{name: 0.0})
 
 
 def test_an_unknown_switch_is_told(monkeypatch: pytest.MonkeyPatch,

@@ -64,6 +64,22 @@ def test_a_foreign_entry_is_absent(cache: Cache) -> None:
     assert cache.get(KEY) is None
 
 
+@pytest.mark.parametrize("name", ["chosen", "default"])
+def test_a_home_that_is_not_known_is_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("DLC_CACHE", "~nosuch/cache" if name == "chosen" else "")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(CacheError, match=r"home folder is not known; .*set DLC_CACHE"):
+        Cache()
+
+
+def test_a_fifo_for_an_entry_is_not_waited_for(cache: Cache) -> None:
+    os.mkfifo(cache.path(KEY))
+    assert cache.get(KEY) is None
+    cache.put(KEY, b"payload")
+    assert cache.get(KEY) == b"payload"
+
+
 def test_a_link_or_a_directory_for_an_entry_is_absent(cache: Cache, tmp_path: Path) -> None:
     target = tmp_path / "elsewhere"
     target.write_bytes(pack(KEY, b"x"))

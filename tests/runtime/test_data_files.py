@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlc.runtime.data import DataError, load_dataset
+from dlc.intake import Intake
+from dlc.runtime.data import DataError, idx, load_dataset
 from dlc.runtime.data.cifar import RECORD
-from dlc.runtime.data.idx import idx_bytes, read_idx
+from dlc.runtime.data.idx import idx_bytes
 
 
 def refuse(load: Callable[[], object], *words: str) -> None:
@@ -23,6 +24,10 @@ def refuse(load: Callable[[], object], *words: str) -> None:
     assert "\n" not in message
     for word in words:
         assert word in message, message
+
+
+def read_idx(path: Path) -> np.ndarray:
+    return idx.read_idx(path, Intake(path, DataError))
 
 
 def images(count: int = 10, size: int = 5) -> np.ndarray:
@@ -102,6 +107,8 @@ def test_idx_gzip_with_every_byte_flipped_is_refused_or_equal(tmp_path: Path) ->
     (b"\0\0\x08\0", ["byte 3", "0 axes"]),
     (b"\0\0\x08\x09" + b"\0\0\0\1" * 9 + b"a", ["byte 3", "9 axes"]),
     (b"\0\0\x08\3" + b"\xff" * 12, ["byte 4", "memory"]),
+    (b"\0\0\x08\3" + b"\xff" * 4 + bytes(4) + b"\xff" * 4, ["byte 4", "memory"]),
+    (b"\0\0\x08\1\x7f\xff\xff\xff" + b"a", ["byte 4", "claims 2147483647", "holds 9"]),
     (b"\0\0\x08\1\0\0\0\1ab", ["byte 9", "follow"]),
     (b"PK\3\4 not an idx file", ["magic"]),
 ])
@@ -198,6 +205,8 @@ def test_csv_target_by_name_and_number(tmp_path: Path) -> None:
         np.testing.assert_array_equal(data.train["y"], [1, 4])
     refuse(lambda: load_dataset(path, target="z"), "target=z", "y, a, b")
     refuse(lambda: load_dataset(path, target="3"), "target=3", "-3 to 2")
+    refuse(lambda: load_dataset(path, target="--1"), "target=--1", "-3 to 2")
+    refuse(lambda: load_dataset(path, target="9" * 5000), "no such column", "-3 to 2")
 
 
 @pytest.mark.parametrize(("text", "words"), [
@@ -229,8 +238,9 @@ def test_csv_malformed(tmp_path: Path, text: str | bytes, words: list[str]) -> N
 
 def test_csv_value_beyond_f32_is_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path, "a,b\n1,2\n1e39,3\n")
-    with np.errstate(over="ignore"):
-        refuse(lambda: load_dataset(path, test=0), "inf", "finite")
+    refuse(lambda: load_dataset(path, test=0), "line 3, column 1 (a)", "1e39", "beyond f32")
+    path = write_csv(tmp_path, "a,b\n1,2\n1,1e300\n")
+    refuse(lambda: load_dataset(path, test=0), "line 3, column 2 (b)", "1e300", "beyond f32")
 
 
 def test_random_bytes_never_raise_anything_else(tmp_path: Path) -> None:
@@ -246,8 +256,17 @@ def test_random_bytes_never_raise_anything_else(tmp_path: Path) -> None:
             assert "\n" not in str(error)
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(lambda: load_dataset("digitz"), "did you mean 'digits'?")
+    refuse(lambda: load_dataset(""), "no such file")
+    refuse(lambda: load_dataset("?test=0"), "no such file")
+    refuse(lambda: load_dataset("~nosuch/x"), "~nosuch", "home")
+    refuse(lambda: load_dataset("a\0b"), "NUL")
+    refuse(lambda: load_dataset("a" * 5000), "a" * 100, "too long")
+    refuse(lambda: load_dataset({"x": [[1, 2], [3]]}), "field 'x'", "no array")
+    refuse(lambda: load_dataset("digits", size=None), "option size", "None")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    refuse(lambda: load_dataset("~/x"), "~/x", "home")
     refuse(lambda: load_dataset(tmp_path), "without data that dlc knows")
     refuse(lambda: load_dataset(tmp_path / "none.csv"), "no such file")
     (tmp_path / "what.xyz").write_bytes(b"12345678")
