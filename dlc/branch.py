@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.control import LoopBody, iteration_count, scan_body
+from dlc.control import LoopBody, iteration_count, scan_body, settled_carry
 from dlc.control_body import (
     Ran,
     as_leaf,
@@ -24,6 +24,7 @@ from dlc.graph import Graph, Node, current_build, describe, make, substitute, to
 from dlc.nesting import Mismatch, leaves, matched, rebuilt, with_paths
 from dlc.ops import leaf
 from dlc.ops.control import COND, Fresh, is_constant, reached_from, results, shared
+from dlc.ops.convert import float_dtype, has_dtype
 from dlc.ops.gather import note_check
 from dlc.source import definition
 from dlc.types import Type, bool_, i32
@@ -54,7 +55,10 @@ def _predicate(what: str, value: Any, loc: Loc | None) -> Node:
 def _cond(what: str, predicate: Node, functions: tuple[Callable[..., Any], Callable[..., Any]],
           operands: tuple[Any, ...], invariant: Sequence[Node] | None) -> Any:
     """cond; with `invariant` what depends on no operand and on none of it is computed outside."""
-    given = [as_leaf(v, f"{what}: operand{path}") for path, v in with_paths(operands)]
+    flat = list(with_paths(operands))
+    like = float_dtype(v for _, v in flat)
+    given = [as_leaf(v, f"{what}: operand{path}", like if isinstance(v, float) else None)
+             for path, v in flat]
     names = [n for i, o in enumerate(operands) for n in leaf_labels(functions[0], i, o, f"x{i}")]
     inputs, runs = [], []
     for function in functions:
@@ -162,7 +166,7 @@ def while_loop(predicate: Callable[[Any], Any], body: Callable[[Any], Any], carr
     for function in (predicate, body):
         check_arguments(what, function, "(carry)", 1)
     loc = here()
-    start = rebuilt(carry, [as_leaf(v, f"{what}: carry{path}") for path, v in with_paths(carry)])
+    start = rebuilt(carry, _first_carry(what, body, carry))
     names = leaf_labels(body, 0, carry, "carry")
 
     def holds(carry: Any) -> Node:
@@ -186,3 +190,10 @@ def while_loop(predicate: Callable[[Any], Any], body: Callable[[Any], Any], carr
     (alive, final, count), _ = scan_body(LoopBody(what, body, step), first, None, limit, False)
     note_check(alive, f"{what}: the predicate still holds after {limit} iterations")
     return final, count
+
+
+def _first_carry(what: str, body: Callable[[Any], Any], carry: Any) -> list[Node]:
+    """The leaves of the carry as nodes; Python numbers take the dtype that they grow into."""
+    if all(has_dtype(v) for v in leaves(carry)):
+        return [as_leaf(v, f"{what}: carry{path}") for path, v in with_paths(carry)]
+    return settled_carry(LoopBody(what, body, lambda carry, _: (body(carry), None)), carry)

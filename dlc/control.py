@@ -100,15 +100,17 @@ def scan_body(body: LoopBody, carry: Any, sequences: Any, length: int | None,
     """
     rows = [as_leaf(v, f"{body.what}: sequence{path}") for path, v in with_paths(sequences)]
     loop = _Loop(body, carry, sequences, rows, _length(body.what, rows, length), reverse)
-    kinds: dict[int, DType] = {}
-    while True:
-        before = copied(running_scope())
-        loop.run(kinds)
-        wider = loop.outgrown()
-        if not wider:
-            return loop.results()
-        restore(running_scope(), before)
-        kinds |= wider
+    loop.settle()
+    return loop.results()
+
+
+def settled_carry(body: LoopBody, carry: Any) -> list[Node]:
+    """The leaves of a first carry, in the dtypes that a loop over `body` keeps."""
+    before = copied(running_scope())
+    loop = _Loop(body, carry, None, (), 1, False)
+    loop.settle()
+    restore(running_scope(), before)
+    return loop.old
 
 
 class _Loop:
@@ -119,6 +121,18 @@ class _Loop:
         self.body, self.carry, self.sequences, self.rows = body, carry, sequences, rows
         self.length, self.reverse = length, reverse
         self.names = leaf_labels(body.function, 0, carry, "carry")
+
+    def settle(self) -> None:
+        """Run the body until no Python number of the carry becomes another dtype in it."""
+        kinds: dict[int, DType] = {}
+        while True:
+            before = copied(running_scope())
+            self.run(kinds)
+            wider = self.outgrown()
+            if not wider:
+                return
+            restore(running_scope(), before)
+            kinds |= wider
 
     def run(self, kinds: dict[int, DType]) -> None:
         """Run the body on a carry whose leaves numbered in `kinds` have these dtypes."""

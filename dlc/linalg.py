@@ -205,15 +205,13 @@ def pinv(a: Any, rcond: Any = None) -> Node:
     """The pseudo-inverse [..., n, m] of a [..., m, n]: singular values up to `rcond` (max(m, n)
     times the dtype's precision) of the largest count as 0. `rcond` is a number, or an array that
     broadcasts to [...]."""
+    a, *given = as_nodes(a) if rcond is None else as_nodes(a, rcond)
     u, s, vh = svd(a)
     if not s.shape[-1]:
         return matmul(swap(vh), swap(u))
     precision = {"f64": 2.0 ** -52, "f32": 2.0 ** -23, "f16": 2.0 ** -10, "bf16": 2.0 ** -7}
     size = max(int(u.shape[-2]), int(vh.shape[-1]))
-    cut = size * precision[s.dtype.name] if rcond is None else rcond
-    if not isinstance(cut, (int, float)):
-        tolerance = as_node(cut, s.dtype)
-        cut = reshape(tolerance, (*tolerance.shape, 1))
+    cut = reshape(given[0], (*given[0].shape, 1)) if given else size * precision[s.dtype.name]
     kept = s > cut * max_(s, axis=-1, keepdims=True)
     inverse = where(kept, 1.0 / where(kept, s, 1.0), 0.0)
     return matmul(swap(vh) * reshape(inverse, (*s.shape[:-1], 1, s.shape[-1])), swap(u))

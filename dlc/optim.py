@@ -7,7 +7,7 @@ Names that PyTorch has too mean exactly what they mean there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dlc import schedule
@@ -28,7 +28,7 @@ from dlc.schedule import (
     warmup,
 )
 from dlc.scope import Variable, state, update_state
-from dlc.types import f32
+from dlc.types import DType, f32, f64
 
 __all__ = ["Optimizer", "Slot", "adam", "adamw", "clip_by_norm", "clip_by_value", "constant",
            "cosine", "exponential", "momentum", "nesterov", "piecewise", "sgd", "step_decay",
@@ -57,7 +57,7 @@ class Slot:
 
 @dataclass(frozen=True, eq=False)
 class Optimizer:
-    """`rule(slot, *scalars(lr, t))` is the new parameter; t f32[()] counts updates from 1."""
+    """`rule(slot, *scalars(lr, t))` is the new parameter; t [()] counts updates from 1."""
 
     name: str
     rule: Callable[..., Node]
@@ -76,13 +76,13 @@ class Optimizer:
 
 def update(optimizer: Optimizer, variables: Sequence[Variable], grads: Sequence[Node],
            step: Node, epochs: int, prefix: str) -> tuple[dict[str, Node], Node]:
-    """(new value of each variable, the learning rate) of one step; moments go to the scope.
+    """(new value of each variable, the learning rate in f32) of one step; moments go to the scope.
 
     Shared scalars serve the optimizer's line, each update the line of its parameter. `prefix` keeps
     the states of several phases apart.
     """
     with serving(_lines(optimizer)):
-        clock = Clock(cast(step, f32), epochs)
+        clock = Clock(cast(step, widest(v.type.dtype for v in variables)), epochs)
         lr = optimizer.learning_rate.at(clock)
         scalars = optimizer.scalars(lr, clock.step + 1.0)
         for clip in optimizer.clip:
@@ -92,7 +92,12 @@ def update(optimizer: Optimizer, variables: Sequence[Variable], grads: Sequence[
         with serving((*variable.node.locs, *_lines(optimizer))):
             slot = Slot(prefix + optimizer.name, variable.name, variable.node, g)
             new[variable.name] = optimizer.rule(slot, *scalars)
-    return new, lr
+    return new, cast(lr, f32)
+
+
+def widest(kinds: Iterable[DType]) -> DType:
+    """What scalars beside arrays of `kinds` are computed in: f64 where one is f64, else f32."""
+    return f64 if f64 in kinds else f32
 
 
 def _lines(optimizer: Optimizer) -> tuple[Loc, ...]:
@@ -183,7 +188,7 @@ def _adam(name: str, lr: Rate, b1: float, b2: float, eps: float,
 
 def _bias(decay: float, t: Node) -> Node:
     """1 - decay ** t; expm1 keeps f32's digits where decay ** t is near 1."""
-    return -elementwise.expm1(t * math.log(decay)) if decay else as_node(1.0)
+    return -elementwise.expm1(t * math.log(decay)) if decay else elementwise.const_like(t, 1.0)
 
 
 def _decayed(slot: Slot, weight_decay: float) -> Node:
@@ -201,8 +206,9 @@ def clip_by_norm(limit: float) -> Clip:
     _checked("clip_by_norm", limit=limit)
 
     def clip(grads: Sequence[Node]) -> list[Node]:
-        squares = [reduce.sum_(cast(g, f32) * cast(g, f32)) for g in grads]
-        total = as_node(0.0)
+        kind = widest(g.dtype for g in grads)
+        squares = [reduce.sum_(cast(g, kind) * cast(g, kind)) for g in grads]
+        total = as_node(0.0, kind)
         for square in squares:
             total = total + square
         factor = elementwise.minimum(limit / (elementwise.sqrt(total) + 1e-6), 1.0)

@@ -52,6 +52,7 @@ def uniform(shape: Shape | None = (), low: Any = 0.0, high: Any = 1.0, name: str
     dims, kind = drawn_shape("uniform", shape, low, high), float_kind("uniform", dtype)
     site = new_site(name)
     if not all(isinstance(v, (int, float)) for v in (low, high)):
+        low, high = (as_node(v, kind) for v in (low, high))
         return _located(uniform_at(seed(), step(), dims, site, kind=kind), kind, low, high - low)
     if not (low <= high and math.isfinite(high - low)):
         raise DlcError(f"uniform: from {low} to {high}", here(), "finite, low below high")

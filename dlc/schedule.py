@@ -12,22 +12,22 @@ from dlc.errors import DlcError, here
 from dlc.graph import Node
 from dlc.ops import elementwise
 from dlc.ops.convert import as_node, cast
-from dlc.types import f32
 
 
 @dataclass(frozen=True)
 class Clock:
-    """The time of a step: `step` f32[()] counts from 0, `epochs` is the length of the training."""
+    """The time of a step: `step` [()] counts from 0, in f64 where a parameter is f64, else in f32;
+    `epochs` is the length of the training."""
 
     step: Node
     epochs: int
 
     def steps(self, span: Span) -> Node:
-        """A span as f32[()] steps."""
+        """A span as steps [()]."""
         if span.steps is not None:
-            return as_node(float(span.steps))
+            return as_node(float(span.steps), self.step.dtype)
         epochs = self.epochs if span.epochs is None else span.epochs
-        return cast(scope.steps_per_epoch(), f32) * float(epochs)
+        return cast(scope.steps_per_epoch(), self.step.dtype) * float(epochs)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _span(what: str, steps: int | None, epochs: float | None) -> Span:
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A learning rate over time; `at(clock)` is its value at a step, f32[()]."""
+    """A learning rate over time; `at(clock)` is its value at a step, of the clock's dtype."""
 
     at: Callable[[Clock], Node]
     text: str
@@ -66,7 +66,7 @@ Rate = float | Schedule | Callable[[Node], Any]
 
 
 def as_schedule(rate: Rate) -> Schedule:
-    """A number, a schedule, or a function of the step (f32[()], from 0) as a Schedule.
+    """A number, a schedule, or a function of the step (a float [()], from 0) as a Schedule.
 
     Raises DlcError for a negative or non-finite number and for anything else.
     """
@@ -74,7 +74,7 @@ def as_schedule(rate: Rate) -> Schedule:
         return rate
     if callable(rate) and not isinstance(rate, Node):
         function = rate
-        return Schedule(lambda clock: cast(as_node(function(clock.step)), f32),
+        return Schedule(lambda clock: cast(function(clock.step), clock.step.dtype),
                         getattr(rate, "__name__", "schedule"))
     if isinstance(rate, bool) or not isinstance(rate, (int, float)):
         raise DlcError(f"learning rate {rate!r} is no number or schedule", here(),
@@ -93,7 +93,7 @@ def _rate(value: float) -> float:
 def constant(rate: float) -> Schedule:
     """Always `rate`."""
     value = _rate(rate)
-    return Schedule(lambda clock: as_node(value), f"{value:g}")
+    return Schedule(lambda clock: as_node(value, clock.step.dtype), f"{value:g}")
 
 
 def step_decay(rate: float, factor: float = 0.1, every: int | None = None,
@@ -103,7 +103,7 @@ def step_decay(rate: float, factor: float = 0.1, every: int | None = None,
 
     def at(clock: Clock) -> Node:
         count = elementwise.floor(clock.step / clock.steps(span))
-        return elementwise.power(as_node(float(factor)), count) * value
+        return elementwise.power(float(factor), count) * value
 
     return Schedule(at, f"step_decay({value:g}, {factor:g})")
 
@@ -115,7 +115,7 @@ def exponential(rate: float, factor: float, every: int | None = None,
 
     def at(clock: Clock) -> Node:
         share = clock.step / clock.steps(span)
-        return elementwise.power(as_node(float(factor)), share) * value
+        return elementwise.power(float(factor), share) * value
 
     return Schedule(at, f"exponential({value:g}, {factor:g})")
 
@@ -157,7 +157,7 @@ def piecewise(rates: Mapping[int, float]) -> Schedule:
     ordered = sorted((int(s), _rate(r)) for s, r in rates.items())
 
     def at(clock: Clock) -> Node:
-        value = as_node(ordered[0][1])
+        value = as_node(ordered[0][1], clock.step.dtype)
         for start, rate in ordered[1:]:
             value = elementwise.where(clock.step >= float(start), rate, value)
         return value

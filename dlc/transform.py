@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,14 +50,16 @@ class Body:
 
 
 def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[Node] = (),
-          keywords: Mapping[str, Any] | None = None, by: Container[int] | None = None) -> Body:
+          keywords: Mapping[str, Any] | None = None, by: Container[int] | None = None,
+          beside: Iterable[Any] = ()) -> Body:
     """Run `function` once on fresh inputs for `args` (arrays, or nestings of them).
 
     `watched` are outside nodes that become inputs too, after the arguments. `keywords` reach the
-    function as they are, and so do Python's values in arguments that `by` does not number.
+    function as they are, and so do Python's values in arguments that `by` does not number. Floats
+    are of the dtype of the arrays among the arguments and `beside` them.
     """
     given = [(i, v) for i, arg in enumerate(args) for v in leaves(arg)]
-    node_of = as_argument(v for _, v in given)
+    node_of = as_argument([*(v for _, v in given), *beside])
     flat = [node_of(v) if by is None or i in by or is_array(v) else v for i, v in given]
     operands = [x for x in flat if isinstance(x, Node)]
     fresh = fresh_inputs(operands)
@@ -337,8 +339,8 @@ def jvp(function: Callable[..., Any], args: Sequence[Any], tangents: Sequence[An
 
     Raises DlcError when tangents and arguments differ in number or shape.
     """
-    body = close(function, list(args), keywords=more)
     moved, count = leaves(list(tangents)), len(leaves(list(args)))
+    body = close(function, list(args), keywords=more, beside=moved)
     if len(moved) != count:
         raise DlcError(f"jvp of {_name(function)}: {len(moved)} tangents for {count} arguments",
                        here(), "give one tangent of the same shape for each argument")

@@ -41,11 +41,16 @@ def paired(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Nod
     return x, t if t.dtype.is_float else cast(t, x.dtype)
 
 
-def scores_and_labels(scores: Any, label: Any) -> tuple[Node, Node]:
-    """Scores, and labels that are class numbers or distributions of the scores' dtype."""
+def scores_and_labels(scores: Any, label: Any, weight: Any) -> tuple[Node, Node, Node | None]:
+    """Scores, labels and weights of classes. Labels are class numbers, or distributions: those are
+    floats beside the others."""
     y = as_node(label)
-    x, y = as_nodes(scores, label) if y.dtype.is_float else (as_node(scores), y)
-    return x, y
+    floats = [scores, *(() if weight is None else (weight,))]
+    if y.dtype.is_float:
+        x, y, *scale = as_nodes(scores, label, *floats[1:])
+    else:
+        x, *scale = as_nodes(*floats)
+    return x, y, scale[0] if scale else None
 
 
 def reduced(values: Node, reduction: str) -> Node:
@@ -134,7 +139,7 @@ def cross_entropy(logits: Any, label: Any, smoothing: float = 0.0, weight: Any =
     """
     checks.fraction("cross_entropy", smoothing=smoothing)
     checks.one_of("cross_entropy", "reduction", reduction, REDUCTIONS)
-    x, y = scores_and_labels(logits, label)
+    x, y, weight = scores_and_labels(logits, label, weight)
     if y.dtype.is_float and x.ndim and tuple(y.shape) == tuple(x.shape):
         return _soft_cross_entropy(x, y, smoothing, weight, reduction)
     checks.labels("cross_entropy", y, x)
@@ -158,9 +163,8 @@ def _soft_cross_entropy(x: Node, target: Node, smoothing: float, weight: Any,
     remember(x, target)
     scores = log_softmax(x)
     if weight is not None:
-        scale = as_node(weight, x.dtype)
-        checks.per_class("cross_entropy", "weight", scale, classes)
-        scores = scores * scale
+        checks.per_class("cross_entropy", "weight", weight, classes)
+        scores = scores * weight
     spread = target * (1.0 - smoothing) + smoothing / max(1, classes) if smoothing else target
     return reduced(-reduce.sum_(scores * spread, -1), reduction)
 
@@ -172,7 +176,7 @@ def nll(scores: Any, label: Any, weight: Any = None, ignore: int | None = None,
     `weight`, `ignore` and errors as in cross_entropy, which is nll of log_softmax.
     """
     checks.one_of("nll", "reduction", reduction, REDUCTIONS)
-    x, y = scores_and_labels(scores, label)
+    x, y, weight = scores_and_labels(scores, label, weight)
     checks.labels("nll", y, x)
     remember(x, y)
     return _weighted_nll("nll", x, y, 0.0, weight, ignore, reduction)
@@ -186,10 +190,9 @@ def _weighted_nll(name: str, scores: Node, label: Node, smoothing: float, weight
     share = None if ignore is None else cast(label != ignore, scores.dtype)
     target, spread = gather.one_hot(place, classes, scores.dtype), scores
     if weight is not None:
-        scale = as_node(weight, scores.dtype)
-        checks.per_class(name, "weight", scale, classes)
-        own = gather.take(scale, place, mode="clip")
-        target, spread = target * scale, scores * scale
+        checks.per_class(name, "weight", weight, classes)
+        own = gather.take(weight, place, mode="clip")
+        target, spread = target * weight, scores * weight
         share = own if share is None else share * own
     values = -reduce.sum_(scores * target, -1)
     if smoothing:

@@ -10,7 +10,7 @@ from dlc.graph import Node, describe
 from dlc.nn import checks
 from dlc.nn.activations import log_sigmoid
 from dlc.nn.functions import softplus
-from dlc.nn.losses import REDUCTIONS, cross_entropy, paired, reduced
+from dlc.nn.losses import REDUCTIONS, cross_entropy, paired, reduced, scores_and_labels
 from dlc.ops import elementwise, gather, leaf, rearrange, reduce, statistics
 from dlc.ops.contract import matmul
 from dlc.ops.convert import as_node, as_nodes, cast
@@ -56,7 +56,7 @@ def multi_margin(logits: Any, label: Any, p: int = 1, margin: float = 1.0, weigh
     """
     checks.number("multi_margin", margin=margin)
     checks.one_of("multi_margin", "reduction", reduction, REDUCTIONS)
-    x, y = as_node(logits), as_node(label)
+    x, y, weight = scores_and_labels(logits, label, weight)
     checks.labels("multi_margin", y, x)
     if p not in (1, 2):
         raise DlcError(f"nn.multi_margin: p={p!r}", here(), "p is 1 or 2")
@@ -67,9 +67,8 @@ def multi_margin(logits: Any, label: Any, p: int = 1, margin: float = 1.0, weigh
     terms = (short if p == 1 else short * short) * (1.0 - own)
     values = reduce.sum_(terms, -1) * (1.0 / max(1, classes))
     if weight is not None:
-        scale = as_node(weight, x.dtype)
-        checks.per_class("multi_margin", "weight", scale, classes)
-        values = values * reduce.sum_(own * scale, -1)
+        checks.per_class("multi_margin", "weight", weight, classes)
+        values = values * reduce.sum_(own * weight, -1)
     return reduced(values, reduction)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -59,13 +58,19 @@ def as_nodes(*values: Any) -> list[Node]:
     return [as_node(v, like) if is_weak(v) else next(found) for v in values]
 
 
+def float_dtype(values: Iterable[Any]) -> DType | None:
+    """The dtype of the float arrays among `values`; None of none, and where theirs do not mix."""
+    floats = [v.dtype for v in map(as_node, filter(has_dtype, values)) if v.dtype.is_float]
+    try:
+        return functools.reduce(promote, floats) if floats else None
+    except DTypeError:
+        return None
+
+
 def as_argument(among: Iterable[Any]) -> Callable[[Any], Node]:
     """as_node for the arguments of a function: a Python float takes the dtype of the float arrays
     `among` them, where they have one; an int is i32, for it may be an index."""
-    floats = [v.dtype for v in map(as_node, filter(has_dtype, among)) if v.dtype.is_float]
-    like: DType | None = None
-    with suppress(DTypeError):
-        like = functools.reduce(promote, floats) if floats else None
+    like = float_dtype(among)
     return lambda value: as_node(value, like if isinstance(value, float) else None)
 
 

@@ -42,8 +42,8 @@ def ones(shape: Shape, dtype: DType = f32) -> Node:
 
 def full_like(x: Any, value: Any, dtype: DType | None = None) -> Node:
     """An array of x's shape and dtype, filled with `value`."""
-    node = as_node(x)
-    return full(node.shape, cast(as_node(value, dtype or node.dtype), dtype or node.dtype))
+    node, number = as_nodes(x, value)
+    return full(node.shape, number, dtype or node.dtype)
 
 
 def zeros_like(x: Any, dtype: DType | None = None) -> Node:

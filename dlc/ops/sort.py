@@ -80,18 +80,20 @@ def quantile(x: Any, q: Any, axis: Axes = None, keepdims: bool = False,
     """
     from dlc.ops.rearrange import stack
 
-    node = as_node(x)
+    node, *computed = as_nodes(x, q) if isinstance(q, Node) else [as_node(x)]
     node = node if node.dtype.is_float else cast(node, f32)
     if method not in METHODS:
         raise DlcError(f"quantile: method {method!r}", here(), ", ".join(METHODS))
-    if isinstance(q, Node):
-        return _computed(node, q, axis, keepdims, method)
-    wanted = [float(v) for v in ([q] if isinstance(q, (int, float)) else q)]
+    if computed:
+        return _computed(node, computed[0], axis, keepdims, method)
+    alone = isinstance(q, (int, float, np.generic)) or (
+        isinstance(q, np.ndarray) and q.ndim == 0)
+    wanted = [float(v) for v in ([q] if alone else q)]
     if not all(0 <= v <= 1 for v in wanted):
         raise DlcError(f"quantile({describe(node)}): q = {q}", here(), "q is 0 .. 1")
     ordered, spoiled, shape = _sorted_last(node, axis, keepdims)
     found = [_between(ordered, spoiled, v, method, shape) for v in wanted]
-    return found[0] if isinstance(q, (int, float)) else stack(found, 0)
+    return found[0] if alone else stack(found, 0)
 
 
 def _computed(x: Node, q: Node, axis: Axes, keepdims: bool, method: str) -> Node:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops.convert import as_node, broadcast_to, cast
+from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast
 from dlc.ops.elementwise import abs_, isfinite, power, sqrt, stop_gradient, where
 from dlc.ops.gather import take_along_axis
 from dlc.ops.reduce import (
@@ -149,7 +149,7 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     `prepend` and `append` stand before and behind x first: arrays, or numbers for one element.
     bools differ where they are not equal. Raises DlcError for n < 0 and for a scalar.
     """
-    node = as_node(x)
+    node, *ends = as_nodes(x, *(end for end in (prepend, append) if end is not None))
     if node.ndim == 0 or not isinstance(n, int) or isinstance(n, bool) or n < 0:
         raise DlcError(f"diff({describe(node)}): n={n!r}", here(),
                        "it takes an array of at least one axis, and how often: 0, 1, 2, ...")
@@ -157,17 +157,11 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     if n == 0:
         return node
     one = tuple(1 if a == axis else int(d) for a, d in enumerate(node.shape))
-    ends = [None if end is None else _end(end, node, one) for end in (prepend, append)]
-    node = concat([p for p in (ends[0], node, ends[1]) if p is not None], axis)
+    ends = [broadcast_to(end, one) if end.ndim == 0 else end for end in ends]
+    before = 0 if prepend is None else 1
+    node = concat([*ends[:before], node, *ends[before:]], axis)
     for _ in range(min(n, int(node.shape[axis]))):
         size = int(node.shape[axis])
         late, early = narrow(node, axis, 1, size - 1), narrow(node, axis, 0, size - 1)
         node = late != early if node.dtype is bool_ else late - early
     return node
-
-
-def _end(value: Any, x: Node, one: tuple[int, ...]) -> Node:
-    """What stands before or behind x; a scalar as one element."""
-    node = as_node(value, x.dtype)
-    node = cast(node, x.dtype) if isinstance(value, (bool, int, float)) else node
-    return broadcast_to(node, one) if node.ndim == 0 else node

@@ -12,7 +12,7 @@ from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, check_shape, describe, make
 from dlc.ops import batch_rules, register
 from dlc.ops.access import Access, Condition, Divides, Index, Piece, Within
-from dlc.ops.convert import as_node, common_type
+from dlc.ops.convert import as_node, as_nodes, common_type
 from dlc.ops.leaf import check_whole
 from dlc.ops.reduce import Axes, axes_of, check_axes
 from dlc.ops.samples import spread
@@ -360,7 +360,7 @@ WIDE = 16  # pieces of a concat that is a value of its own: a reader would choos
 
 def concat(xs: Sequence[Any], axis: int = 0) -> Node:
     """Arrays joined along `axis`; dtypes are promoted. Many are joined WIDE at a time."""
-    nodes = common_type("concat", *map(as_node, xs))
+    nodes = common_type("concat", *as_nodes(*xs))
     if not nodes:
         raise DlcError("concat of no arrays", here(), "give at least one")
     axis = axis + nodes[0].ndim if axis < 0 else axis
