@@ -88,11 +88,11 @@ class Compiled:
     `graph` are asked for (`was_kept`). `texts` are the graphs as they were written, by entry.
     """
 
-    def __init__(self, source: Source, target: str, check: Check | None) -> None:
-        self.source, self._check = source, check
+    def __init__(self, source: Source, target: str, level: int = 0) -> None:
+        self.source, self._check, self._launches = source, _checker(level), level == 2
         self.texts = source.texts
         isa = instruction_set()
-        kept = source.kept(target, isa) if check is None else None
+        kept = source.kept(target, isa) if level == 0 else None
         found = kept.get() if kept is not None else None
         self.was_kept = found is not None
         self.program: Program = found or self._assemble(target, isa)
@@ -102,10 +102,15 @@ class Compiled:
             tell(self, env.number("DLC_DEBUG"))
 
     def _assemble(self, target: str, isa: str) -> Program:
-        from dlc.codegen.assemble import assemble
+        from dlc.codegen.assemble import assembled
 
         optimized = {entry: r[-1].graph for entry, r in self.records.items()}
-        return assemble(self.source.name, optimized, target, isa, dict(self.source.meta))
+        program, drafts = assembled(self.source.name, optimized, target, isa,
+                                    dict(self.source.meta))
+        if self._launches:
+            from dlc.launch_check import check_launches
+            check_launches(program, drafts, optimized)
+        return program
 
     @cached_property
     def records(self) -> dict[str, list[Record]]:
@@ -231,8 +236,9 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
 
     `batch` and `dims` bind dimension names; a task takes `batch` alone. `tails` gives sizes of a
     smaller last batch per entry kind ("train", "eval"), which become entries that share
-    parameters, memory and kernels. `verify` evaluates before and after every pass. Raises
-    DlcError at the user's line, and warns there when one function is compiled for many shapes.
+    parameters, memory and kernels. `verify` evaluates before and after every pass, then runs every
+    launch and compares what it leaves in memory (dlc/launch_check.py). Raises DlcError at the
+    user's line, and warns there when one function is compiled for many shapes.
     """
     env.check()
     if target not in TARGETS:
@@ -241,11 +247,11 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
     source = _source(thing, batch, tails or {}, name, dims)
     if not isinstance(thing, Graph):
         note_specialization(thing, next(iter(source.graphs.values())))
-    return Compiled(source, target, _checker(verify))
+    return Compiled(source, target, 2 if verify else env.number("DLC_CHECK"))
 
 
-def _checker(verify: bool) -> Check | None:
-    level = 2 if verify else env.number("DLC_CHECK")
+def _checker(level: int) -> Check | None:
+    """What is called after every pass: DLC_CHECK's levels."""
     if level == 0:
         return None
     from dlc.passes.check import same_meaning, structure

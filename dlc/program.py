@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -140,6 +140,15 @@ def place(slot: Slot, iterations: Sequence[int]) -> int:
     strides = sum(s * t for s, t in zip(slot.strides, iterations, strict=False))
     return slot.offset + strides + sum(
         s * (t % 2) for s, t in zip(slot.swaps, iterations, strict=False))
+
+
+def standing(launch: Launch, iterations: Sequence[int]) -> Launch:
+    """The launch as it is in these iterations of the loops around it: no slot moves."""
+    def still(segment: Segment) -> Segment:
+        args = tuple(Slot(place(a, iterations)) if isinstance(a, Slot) else a for a in segment.args)
+        return replace(segment, args=args)
+
+    return replace(launch, stages=tuple(tuple(map(still, stage)) for stage in launch.stages))
 
 
 def sweep(slot: Slot, counts: Sequence[int]) -> tuple[int, int]:

@@ -37,7 +37,10 @@ class ArenaProgram(ABC):
         self._memory: mmap.mmap | None = allocate(program)
         self._arena: Array = np.frombuffer(self._memory, np.uint8)
         self._persistent = {port.name: port for port in program.persistent}
-        for constant in program.constants:
+        self._put_constants()
+
+    def _put_constants(self) -> None:
+        for constant in self.program.constants:
             self._bytes(constant.offset, len(constant.data))[:] = np.frombuffer(
                 constant.data, np.uint8)
 
@@ -46,6 +49,10 @@ class ArenaProgram(ABC):
     @abstractmethod
     def run(self, entry: str) -> None:
         """Run the launches of `entry` once on what the arena holds."""
+
+    @abstractmethod
+    def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:
+        """Run launch `index` of `entry.flat` alone, in these iterations of the loops around it."""
 
     @abstractmethod
     def run_steps(self, phases: Sequence[Phase], steps: int, *, first_step: int = 0,
@@ -96,6 +103,26 @@ class ArenaProgram(ABC):
     def read(self, name: str, entry: str | None = None) -> Array:
         """A copy of the persistent value, entry output or entry input `name`, in logical order."""
         return self._load(self.port(name, entry, outputs=True))
+
+    def value_at(self, offset: int, kind: Type) -> Array:
+        """A copy of the value of type `kind` at `offset`, in logical order."""
+        return self._view(offset, kind).copy()
+
+    def save(self) -> Array:
+        """A copy of all bytes of the arena, for `restore`."""
+        self._alive()
+        return self._arena.copy()
+
+    def restore(self, saved: Array) -> None:
+        """Make every byte of the arena what it was at `save`."""
+        self._alive()
+        self._arena[:] = saved
+
+    def spoil(self) -> None:
+        """Fill the arena, but for the constants, with bytes that are NaN in every float."""
+        self._alive()
+        self._arena[:] = 0xFF
+        self._put_constants()
 
     def entry(self, name: str) -> Entry:
         """The entry called `name`; raises PortError."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dlc import env
-from dlc.program import Program
+from dlc.program import Program, standing
 from dlc.runtime import workers
 from dlc.runtime.arena import ArenaProgram
 from dlc.runtime.cache import Cache
@@ -82,6 +82,15 @@ class CpuProgram(ArenaProgram):
             builder.add_entry(self.entry(entry))
             self._single[entry] = builder.table.finish()
         if self._execute(self._single[entry], 1, 0):
+            raise KeyboardInterrupt
+
+    def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:
+        """Run launch `index` of `entry.flat` alone, in these iterations of the loops around it."""
+        self._alive()
+        builder = TableBuilder(self.program, self.threads, self._kernels, self._copy_rows,
+                               address_of(self._arena))
+        builder.add_launch(standing(self.entry(entry).flat[index], iterations), barrier=True)
+        if self._execute(builder.table.finish(), 1, 0):
             raise KeyboardInterrupt
 
     def run_steps(self, phases: Sequence[Phase], steps: int, *, first_step: int = 0,

@@ -101,6 +101,13 @@ class InterpretedProgram(ArenaProgram):
         with np.errstate(all="ignore"):
             self._run_steps(found, found.launches, 0, ())
 
+    def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:
+        """Run launch `index` of `entry.flat` alone, chunks last to first."""
+        self._alive()
+        found = self.entry(entry)
+        with np.errstate(all="ignore"):
+            self._run_launch(found, index, found.flat[index], tuple(iterations))
+
     def _run_steps(self, entry: Entry, steps: Sequence[Step], index: int,
                    at: tuple[int, ...]) -> int:
         """Run steps in iteration `at` of the loops around; the number of the launch after them."""

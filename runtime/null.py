@@ -37,6 +37,11 @@ class NullProgram(ArenaProgram):
         self._alive()
         self.launched += sum(self.entry(entry).runs)
 
+    def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:
+        """Count one launch."""
+        self._alive()
+        self.launched += 1
+
     def run_steps(self, phases: Sequence[Phase], steps: int, *, first_step: int = 0,
                   watch: Callable[[int, Log], bool | None] | None = None,
                   interval: float = 0.1) -> StepReport:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(path for f in ("dlc", "runtime", "models") for path in (ROOT / f).rglob("*.py"))
 
 BASE = {"types", "errors", "env", "interrupt"}
-READERS = {"text", "verify", "evaluate", "rewrite"}
+READERS = {"text", "verify", "evaluate", "rewrite", "rounding"}
 GRAPHS = BASE | {"graph", "ops"}
 # What a network is written in. It stands on the graph, and no pass or backend knows of it.
 LANGUAGE = {
@@ -23,7 +23,7 @@ LANGUAGE = {
     "names", "options", "scope", "source", "trace", "transform",
     "branch", "control", "control_body", "gradient_rules", "jacobian", "nesting", "vectorize",
 }
-FACADE = {"", "__main__", "compiler", "evaluate_function"}
+FACADE = {"", "__main__", "compiler", "evaluate_function", "launch_check"}
 # The command line: nothing imports it, and it may import every part.
 TOP = {"cli"}
 

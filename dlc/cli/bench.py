@@ -50,7 +50,7 @@ def network(options: argparse.Namespace, warm: Warm) -> Network:
     with user_code():
         graphs = task.graphs(kinds=("train",))
         source = Source(task.name, graphs, lambda seed: task.initial_values(graphs, seed))
-        compiled = Compiled(source, "cpu", None)
+        compiled = Compiled(source, "cpu")
     loaded = CpuProgram(compiled.program, options.threads)
     warm.remember(compiled.program)
     return own.network(loaded, compiled.initial_values())

@@ -69,6 +69,13 @@ def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
              meta: dict[str, object] | None = None, limits: Limits = DEFAULT) -> Program:
     """The Program of optimized graphs, one entry each; parameters and state are shared by name.
     `limits`: the sizes at which kernels change their scheme."""
+    return assembled(name, graphs, target, isa, meta, limits)[0]
+
+
+def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
+              meta: dict[str, object] | None = None,
+              limits: Limits = DEFAULT) -> tuple[Program, list[Draft]]:
+    """The Program, and the schedule and the plan of each entry."""
     machine = replace(ISAS[isa], limits=limits)
     drafts = [draft(entry, graph, machine) for entry, graph in graphs.items()]
     kept, literals, base = persistent(drafts)
@@ -81,12 +88,13 @@ def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
     table = dict(zip((id(w) for _, w in works), uses, strict=True))
     entries = {d.name: entry_of(d, table) for d in drafts}
     total = max(d.plan.total for d in drafts if d.plan is not None)
-    return Program(
+    program = Program(
         name, target, entries, tuple(kernels), max(total, 64), _ports(drafts, kept),
         tuple(b for d in drafts for b in buffers_of(d)), prelude.prelude_text(),
         {t: tiles.tile(t, isa) for t in sorted({t for k in kernels for t in k.tiles})},
         tuple(Constant(literals[key], data) for key, data in _literal_data(drafts).items()),
         isa, meta=dict(meta or {}))
+    return program, drafts
 
 
 def draft(name: str, graph: Graph, isa: Isa) -> Draft:

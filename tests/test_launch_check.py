@@ -1,0 +1,203 @@
+"""compile(verify=True) behind fuse: faults planted in order, in-place writing, the memory plan,
+lowering, sharing and the runtime's loops are caught at their launch and line (10 s)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import dlc
+from dlc import f32, nn
+from dlc.codegen import assemble
+from dlc.codegen.parametrize import Use
+from dlc.graph import Node
+from dlc.kernel.lower import Lowered
+from dlc.launch_check import EntryCheck, LaunchError
+from dlc.models.xor import xor
+from dlc.passes import in_place, lives, order, plan_memory
+from dlc.program import Kernel, Slot
+from dlc.runtime.table_builder import TableBuilder
+
+
+def blocks(x: f32[9, 12], w: f32[12, 12]):
+    a = dlc.tanh(x @ w)
+    b = a + dlc.flip(a, 0)
+    c = b @ w
+    return c.sum(1), nn.softmax(b, 1) @ w + c, (a @ w).max(0)
+
+
+def rows(xs: f32[5, 4], w: f32[4, 4], start: f32[4]):
+    def step(h, x):
+        h = dlc.tanh(h @ w + x)
+        return h, h * 2.0 + x
+    last, ys = dlc.scan(step, start, xs)
+    return last + ys.sum(0), dlc.cond(last.sum() > 0.0, lambda: ys * w.sum(), lambda: ys[::-1] @ w)
+
+
+
+
+def averages(x: f32[64]):
+    seen = dlc.state("seen", f32[64])
+    before = dlc.cumsum(seen * x, 0)
+    dlc.update_state(seen, dlc.cumsum(x, 0))
+    return before.sum() * x
+
+
+LINES = r"tests/test_launch_check\.py:\d+: "
+
+
+def caught(function: Any, message: str) -> None:
+    """verify=True raises a LaunchError with `message` at a line of this file."""
+    with pytest.raises(LaunchError, match=LINES) as found:
+        dlc.compile(function, verify=True)
+    assert message in str(found.value), str(found.value)
+    assert "please report the program" in str(found.value)
+
+
+@pytest.mark.parametrize("function", [blocks, rows])
+def test_right_programs_pass(function: Any) -> None:
+    assert dlc.compile(function, verify=True).program.entries
+
+
+def test_every_entry_of_a_task_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tails, parameters and state written in place, and the step's number among them."""
+    ran: list[str] = []
+    original = EntryCheck.run
+    monkeypatch.setattr(EntryCheck, "run",
+                        lambda self: (ran.append(self.entry.name), original(self)))
+    program = dlc.compile(xor, batch=4, tails={"train": 3, "eval": 1}, verify=True).program
+    assert ran == list(program.entries) and "train_tail" in ran
+
+
+def test_the_switch_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLC_CHECK", "2")
+    monkeypatch.setattr(lives.Place, "moved", lambda self, *_, **__: self)
+    with pytest.raises(LaunchError):
+        dlc.compile(rows)
+
+
+def changed_kernels(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """Lowering writes `new` for the first `old` in every kernel of plain loops."""
+    def edited(work: Any) -> Any:
+        text = work.kernel.text
+        return replace(work, kernel=replace(work.kernel, text=text.replace(old, new, 1)))
+
+    def planted(*args: Any) -> list[Lowered]:
+        return [Lowered(tuple(tuple(map(edited, stage)) for stage in part.stages))
+                for part in lower(*args)]
+
+    lower = assemble.lower
+    monkeypatch.setattr(assemble, "lower", planted)
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    (" + ", " - "), ("range(9)", "range(8)"), ("exp_f32(", "expm1_f32("),
+    ("tanh_f32(", "sigmoid_f32("),
+])
+def test_a_fault_in_lowering(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    changed_kernels(monkeypatch, old, new)
+    caught(blocks, "kernel fused_")
+
+
+def test_writing_in_place_what_is_read_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule asks for one shape and dtype only."""
+    def same_type(launch: Node, value: Node, operand: Node) -> bool:
+        return in_place.same_place(operand, value)
+
+    monkeypatch.setattr(plan_memory, "may_take_over", same_type)
+    caught(blocks, "is wrong in")
+
+
+def test_a_life_that_ends_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value ends with its first reader: another is put in its place before the second reads."""
+    def shorter(self: lives.Lives, schedule: Any, until: int) -> dict[Node, int]:
+        first = {a: self.reach[n][1] for n in reversed(schedule.launches) for a in n.args}
+        return {**first, **dict.fromkeys(schedule.graph.outputs, until)}
+
+    def chain(x: f32[64]):
+        a = dlc.cumsum(x, 0)
+        d = dlc.cumsum(dlc.cumsum(dlc.cumsum(a, 0), 0), 0)
+        return d + dlc.flip(a, 0)
+
+    monkeypatch.setattr(lives.Lives, "_last_uses", shorter)
+    caught(chain, "made by launch cumsum, which is read later")
+
+
+def test_arguments_of_a_shared_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 4 and 3 are one kernel, called with one number or the other."""
+    def swapped(kernels: Sequence[Kernel], entries: Sequence[str]) -> tuple[Any, list[Use]]:
+        found, uses = share(kernels, entries)
+        return found, [replace(u, scalars=tuple(1 if s == 3 else s for s in u.scalars))
+                       for u in uses]
+
+    share = assemble.share
+    monkeypatch.setattr(assemble, "share", swapped)
+    with pytest.raises(LaunchError, match=r"models/xor\.py:\d+: xor, entry train_tail: launch"):
+        dlc.compile(xor, batch=4, tails={"train": 3}, verify=True)
+
+
+def test_kernels_taken_for_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts are compared by their parameters alone."""
+    monkeypatch.setattr("dlc.codegen.alpha_equal.nameless", lambda kernel: tuple(
+        (p.dtype, p.kind, p.written) for p in kernel.params))
+    caught(blocks, "is wrong in")
+
+
+def test_a_launch_that_runs_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update is written over the old value before another launch has read that."""
+    monkeypatch.setattr(order, "reads", lambda launch, value: False)
+    caught(averages, "which is read later")
+
+
+def test_pointers_of_a_loop_that_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives.Place, "moved", lambda self, *_, **__: self)
+    caught(rows, "value")
+
+
+def test_pointers_that_the_runtime_does_not_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Launch by launch all is right: only the run as a whole has loops of the runtime's own."""
+    def still(self: TableBuilder, slot: Slot) -> int:
+        return self.arena + slot.offset
+
+    monkeypatch.setattr(TableBuilder, "_address", still)
+    caught(rows, "when the entry runs as a whole")
+
+
+def test_a_port_at_another_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def moved(*args: Any) -> Any:
+        entry = entry_of(*args)
+        first, *rest = entry.outputs
+        other = next(p for p in rest if p.type != first.type)
+        return replace(entry, outputs=(replace(first, offset=other.offset), *rest))
+
+    entry_of = assemble.entry_of
+    monkeypatch.setattr(assemble, "entry_of", moved)
+    caught(blocks, "is not where")
+
+
+def test_an_instruction_set_of_another_machine_is_interpreted(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(x: f32[3, 4], w: f32[4, 2]):
+        return dlc.tanh(x @ w)
+
+    monkeypatch.setenv("DLC_CPU", "neon")
+    assert dlc.compile(small, verify=True).program.isa == "neon"
+    changed_kernels(monkeypatch, "range(4)", "range(40)")
+    with pytest.raises(LaunchError, match=r"launch 1 .* fails: index \d+ lies outside"):
+        dlc.compile(small, verify=True)
+
+
+def test_both_sides_of_a_branch_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever the random inputs take."""
+    def either(x: f32[6]):
+        return dlc.cond(x.sum() > 0.0, lambda: dlc.exp(x), lambda: dlc.sin(x))
+
+    for old, new in (("exp_f32(", "expm1_f32("), ("sin_f32(", "cos_f32(")):
+        with monkeypatch.context() as patch:
+            changed_kernels(patch, old, new)
+            caught(either, "is wrong in 6 of 6 elements")
+
+
