@@ -8,7 +8,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, cast, in_accumulator
 from dlc.ops.elementwise import abs_, power, sqrt, where
 from dlc.ops.linalg_solve import SOLVE, identity_like
 from dlc.ops.linalg_spectral import svd_of
@@ -31,6 +31,7 @@ def _root(total: Node) -> Node:
     return where(positive, sqrt(where(positive, total, 1.0)), total)
 
 
+@in_accumulator
 def vector_norm(x: Any, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Node:
     """The `ord`-norm of x over `axis` (all axes): (sum |x|^ord)^(1/ord); inf, -inf and 0 as in
     NumPy. The gradient of the 2-norm at 0 is 0."""
@@ -56,6 +57,7 @@ def vector_norm(x: Any, ord: float = 2, axis: Axis = None, keepdims: bool = Fals
     return where(empty, 0.0, power(where(empty, 1.0, total), 1.0 / ord))
 
 
+@in_accumulator
 def matrix_norm(x: Any, ord: float | str = "fro", axis: Sequence[int] = (-2, -1),
                 keepdims: bool = False) -> Node:
     """The norm of matrices in two axes: "fro", "nuc", 1, -1, inf, -inf, 2, -2 as in NumPy."""

@@ -15,7 +15,7 @@ from dlc.errors import DlcError, Loc, here
 from dlc.graph import Node, serving
 from dlc.init import zeros
 from dlc.ops import elementwise, reduce
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, cast, widened
 from dlc.schedule import (
     Clock,
     Rate,
@@ -85,13 +85,15 @@ def update(optimizer: Optimizer, variables: Sequence[Variable], grads: Sequence[
         clock = Clock(cast(step, widest(v.type.dtype for v in variables)), epochs)
         lr = optimizer.learning_rate.at(clock)
         scalars = optimizer.scalars(lr, clock.step + 1.0)
+        grads = [widened(g) for g in grads]
         for clip in optimizer.clip:
             grads = clip(grads)
     new = {}
     for variable, g in zip(variables, grads, strict=True):
         with serving((*variable.node.locs, *_lines(optimizer))):
-            slot = Slot(prefix + optimizer.name, variable.name, variable.node, g)
-            new[variable.name] = optimizer.rule(slot, *scalars)
+            # moments are sums, of squares too: those of halves are f32
+            slot = Slot(prefix + optimizer.name, variable.name, widened(variable.node), g)
+            new[variable.name] = cast(optimizer.rule(slot, *scalars), variable.node.dtype)
     return new, cast(lr, f32)
 
 

@@ -11,8 +11,7 @@ from dlc.nn import checks
 from dlc.nn.functions import log_softmax
 from dlc.nn.losses import REDUCTIONS, reduced
 from dlc.ops import elementwise, gather, leaf, rearrange, reduce, view
-from dlc.ops.convert import as_node, broadcast_to, cast
-from dlc.types import f32
+from dlc.ops.convert import as_node, broadcast_to, cast, widened
 
 # what stands for the logarithm of 0: sums of it stay finite, so that no gradient is NaN
 NEVER = -1e30
@@ -36,7 +35,7 @@ def ctc_loss(logits: Any, labels: Any, times: Any = None, lengths: Any = None, b
     batch, time = int(x.shape[0]), int(x.shape[1])
     steps = _counts("times", times, time, batch)
     sizes = _counts("lengths", lengths, int(y.shape[1]), batch)
-    scores = log_softmax(cast(x, f32) if x.dtype.bytes < 4 else x)
+    scores = log_softmax(widened(x))
     path = _with_blanks(y, sizes, blank)
     at = broadcast_to(rearrange.expand_dims(path, 1), (batch, time, int(path.shape[1])))
     emitted = gather.take_along_axis(scores, at, -1)

@@ -10,7 +10,7 @@ from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
 from dlc.nn import checks
 from dlc.ops import elementwise, elementwise_functions, reduce, view
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, cast, in_accumulator
 from dlc.scope import training
 
 relu = elementwise.relu
@@ -82,6 +82,7 @@ def flatten(x: Any) -> Node:
     return view.reshape(node, (node.shape[0], math.prod(int(d) for d in node.shape[1:])))
 
 
+@in_accumulator
 def log_softmax(x: Any, axis: int = -1) -> Node:
     """x - logsumexp(x) along `axis`: logarithms of probabilities that sum to 1.
 
@@ -98,6 +99,7 @@ def softmin(x: Any, axis: int = -1) -> Node:
     return softmax(-as_node(x), axis)
 
 
+@in_accumulator
 def softmax(x: Any, axis: int = -1) -> Node:
     """Probabilities proportional to e ** x along `axis`."""
     return elementwise.exp(log_softmax(x, axis))

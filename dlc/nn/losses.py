@@ -14,19 +14,26 @@ from dlc.names import name_locals
 from dlc.nn import checks
 from dlc.nn.functions import log_softmax, softplus
 from dlc.ops import elementwise, elementwise_functions, gather, leaf, reduce
-from dlc.ops.convert import as_node, as_nodes, cast
+from dlc.ops.convert import as_node, as_nodes, cast, in_accumulator
+from dlc.types import f32
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
 def remember(prediction: Node, target: Node) -> None:
     """The first loss over a data input says what the network predicts: reports show it."""
+    prediction, target = _as_given(prediction), _as_given(target)
     build = current_build()
     scope = build.notes.get("scope") if build is not None else None
     if scope is None or scope.prediction is not None:
         return
     if target.op is leaf.INPUT and target.attrs["role"] == "data":
         scope.prediction = (prediction, target)
+
+
+def _as_given(x: Node) -> Node:
+    """What a loss was given, before its f16 or bf16 became f32."""
+    return x.args[0] if x.op is elementwise.CAST and x.dtype is f32 else x
 
 
 def paired(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Node, Node]:
@@ -63,6 +70,7 @@ def reduced(values: Node, reduction: str) -> Node:
 # --- values ---------------------------------------------------------------------------------------
 
 
+@in_accumulator
 def mse(prediction: Any, target: Any, reduction: str = "mean") -> Node:
     """Squared error of two arrays of one shape."""
     x, t = paired("mse", prediction, target, reduction)
@@ -70,12 +78,14 @@ def mse(prediction: Any, target: Any, reduction: str = "mean") -> Node:
     return reduced(error * error, reduction)
 
 
+@in_accumulator
 def mae(prediction: Any, target: Any, reduction: str = "mean") -> Node:
     """Absolute error of two arrays of one shape."""
     x, t = paired("mae", prediction, target, reduction)
     return reduced(elementwise.abs_(x - t), reduction)
 
 
+@in_accumulator
 def huber(prediction: Any, target: Any, delta: float = 1.0, reduction: str = "mean") -> Node:
     """e^2 / 2 for errors |e| up to delta, delta (|e| - delta / 2) beyond (Huber 1964)."""
     checks.number("huber", 0, delta=delta)
@@ -85,6 +95,7 @@ def huber(prediction: Any, target: Any, delta: float = 1.0, reduction: str = "me
     return reduced(elementwise.where(size <= delta, 0.5 * size * size, far), reduction)
 
 
+@in_accumulator
 def smooth_l1(prediction: Any, target: Any, beta: float = 1.0, reduction: str = "mean") -> Node:
     """huber of delta = beta, divided by beta: slope 1 far away (Girshick 2015, eq. 3).
 
@@ -96,6 +107,7 @@ def smooth_l1(prediction: Any, target: Any, beta: float = 1.0, reduction: str = 
     return huber(prediction, target, beta, reduction) * (1.0 / beta)
 
 
+@in_accumulator
 def poisson_nll(prediction: Any, target: Any, log_input: bool = True, full: bool = False,
                 eps: float = 1e-8, reduction: str = "mean") -> Node:
     """-log of the Poisson probability of counts: the prediction is the logarithm of the rate (or
@@ -109,6 +121,7 @@ def poisson_nll(prediction: Any, target: Any, log_input: bool = True, full: bool
     return reduced(values, reduction)
 
 
+@in_accumulator
 def gaussian_nll(prediction: Any, target: Any, variance: Any, full: bool = False,
                  eps: float = 1e-6, reduction: str = "mean") -> Node:
     """-log of the normal density (Nix and Weigend 1994): (log v + (x - t)^2 / v) / 2.
@@ -127,6 +140,7 @@ def gaussian_nll(prediction: Any, target: Any, variance: Any, full: bool = False
 # --- probabilities --------------------------------------------------------------------------------
 
 
+@in_accumulator
 def cross_entropy(logits: Any, label: Any, smoothing: float = 0.0, weight: Any = None,
                   ignore: int | None = None, reduction: str = "mean") -> Node:
     """-log softmax(logits)[label]: logits [..., classes], label [...] of class numbers.
@@ -169,6 +183,7 @@ def _soft_cross_entropy(x: Node, target: Node, smoothing: float, weight: Any,
     return reduced(-reduce.sum_(scores * spread, -1), reduction)
 
 
+@in_accumulator
 def nll(scores: Any, label: Any, weight: Any = None, ignore: int | None = None,
         reduction: str = "mean") -> Node:
     """-scores[label] for logarithms of probabilities [..., classes] and labels [...].
@@ -205,6 +220,7 @@ def _weighted_nll(name: str, scores: Node, label: Node, smoothing: float, weight
     return reduced(values, reduction)
 
 
+@in_accumulator
 def binary_cross_entropy(prediction: Any, target: Any, weight: Any = None,
                          reduction: str = "mean") -> Node:
     """-t log p - (1 - t) log(1 - p) for probabilities p; logarithms below -100 count as -100.
@@ -218,6 +234,7 @@ def binary_cross_entropy(prediction: Any, target: Any, weight: Any = None,
     return reduced(values if weight is None else values * as_node(weight, p.dtype), reduction)
 
 
+@in_accumulator
 def binary_cross_entropy_with_logits(logits: Any, target: Any, weight: Any = None,
                                      positive_weight: Any = None,
                                      reduction: str = "mean") -> Node:
@@ -234,6 +251,7 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any, weight: Any = Non
     return reduced(values if weight is None else values * as_node(weight, x.dtype), reduction)
 
 
+@in_accumulator
 def focal(logits: Any, target: Any, gamma: float = 2.0, alpha: float | None = 0.25,
           reduction: str = "mean") -> Node:
     """Binary cross entropy times (1 - p_t)^gamma: easy examples count less (Lin et al. 2017).
@@ -251,6 +269,7 @@ def focal(logits: Any, target: Any, gamma: float = 2.0, alpha: float | None = 0.
     return reduced(values, reduction)
 
 
+@in_accumulator
 def kl_div(log_prediction: Any, target: Any, log_target: bool = False,
            reduction: str = "mean") -> Node:
     """Terms t (log t - x) of the divergence from prediction e ** x to target t (Kullback 1951).

@@ -13,31 +13,35 @@ from dlc.nn.functions import softplus
 from dlc.nn.losses import REDUCTIONS, cross_entropy, paired, reduced, scores_and_labels
 from dlc.ops import elementwise, gather, leaf, rearrange, reduce, statistics
 from dlc.ops.contract import matmul
-from dlc.ops.convert import as_node, as_nodes, cast
+from dlc.ops.convert import as_node, as_nodes, cast, in_accumulator
 from dlc.ops.cumulative import cumsum
 from dlc.types import i32
 
 # --- signs and classes ----------------------------------------------------------------------------
 
 
+@in_accumulator
 def hinge(prediction: Any, target: Any, reduction: str = "mean") -> Node:
     """max(0, 1 - t x) for targets t of -1 and 1 (Cortes and Vapnik 1995)."""
     x, t = paired("hinge", prediction, target, reduction)
     return reduced(elementwise.maximum(1.0 - t * x, 0.0), reduction)
 
 
+@in_accumulator
 def squared_hinge(prediction: Any, target: Any, reduction: str = "mean") -> Node:
     """The square of hinge: max(0, 1 - t x)^2 for targets of -1 and 1."""
     x, t = paired("squared_hinge", prediction, target, reduction)
     return reduced(elementwise.square(elementwise.maximum(1.0 - t * x, 0.0)), reduction)
 
 
+@in_accumulator
 def soft_margin(prediction: Any, target: Any, reduction: str = "mean") -> Node:
     """log(1 + e ** (-t x)) for targets of -1 and 1."""
     x, t = paired("soft_margin", prediction, target, reduction)
     return reduced(softplus(-t * x), reduction)
 
 
+@in_accumulator
 def hinge_embedding(distance: Any, target: Any, margin: float = 1.0,
                     reduction: str = "mean") -> Node:
     """The distance x of pairs that belong together (t = 1), max(0, margin - x) of others (-1)."""
@@ -47,6 +51,7 @@ def hinge_embedding(distance: Any, target: Any, margin: float = 1.0,
     return reduced(apart + elementwise.where(t != -1, x, 0.0), reduction)
 
 
+@in_accumulator
 def multi_margin(logits: Any, label: Any, p: int = 1, margin: float = 1.0, weight: Any = None,
                  reduction: str = "mean") -> Node:
     """sum over the other classes i of max(0, margin - x[label] + x[i])^p / classes.
@@ -72,6 +77,7 @@ def multi_margin(logits: Any, label: Any, p: int = 1, margin: float = 1.0, weigh
     return reduced(values, reduction)
 
 
+@in_accumulator
 def multilabel_margin(logits: Any, labels: Any, reduction: str = "mean") -> Node:
     """sum over a row's classes j and all others i of max(0, 1 - x[j] + x[i]) / classes.
 
@@ -101,6 +107,7 @@ def _class_lists(name: str, x: Node, y: Node) -> None:
                        "logits are [..., classes], labels [..., k]")
 
 
+@in_accumulator
 def multilabel_soft_margin(logits: Any, target: Any, weight: Any = None,
                            reduction: str = "mean") -> Node:
     """The mean over classes of binary cross entropies: logits, targets of 0 and 1 [..., classes].
@@ -117,6 +124,7 @@ def multilabel_soft_margin(logits: Any, target: Any, weight: Any = None,
 # --- pairs ----------------------------------------------------------------------------------------
 
 
+@in_accumulator
 def margin_ranking(first: Any, second: Any, target: Any, margin: float = 0.0,
                    reduction: str = "mean") -> Node:
     """max(0, margin - t (x - y)): t = 1 wants the first above the second, -1 below."""
@@ -126,6 +134,7 @@ def margin_ranking(first: Any, second: Any, target: Any, margin: float = 0.0,
     return reduced(elementwise.maximum(-t * (x - y) + margin, 0.0), reduction)
 
 
+@in_accumulator
 def cosine_similarity(a: Any, b: Any, axis: int = -1, eps: float = 1e-8) -> Node:
     """a . b / (max(|a|, eps) max(|b|, eps)) along `axis`, which goes; shapes broadcast."""
     x, y = rearrange.broadcast_arrays(a, b)
@@ -137,6 +146,7 @@ def _unit(x: Node, axis: int, eps: float) -> Node:
     return x / elementwise.maximum(size, eps)
 
 
+@in_accumulator
 def cosine_embedding(a: Any, b: Any, target: Any, margin: float = 0.0,
                      reduction: str = "mean") -> Node:
     """1 - cos of pairs that belong together (t = 1), max(0, cos - margin) of others (-1).
@@ -155,11 +165,13 @@ def cosine_embedding(a: Any, b: Any, target: Any, margin: float = 0.0,
     return reduced(together + apart, reduction)
 
 
+@in_accumulator
 def pairwise_distance(a: Any, b: Any, p: float = 2.0, eps: float = 1e-6) -> Node:
     """|a - b + eps|_p along the last axis, which goes; shapes broadcast."""
     return statistics.norm(elementwise.sub(a, b) + eps, p, -1)
 
 
+@in_accumulator
 def contrastive(a: Any, b: Any, same: Any, margin: float = 1.0, reduction: str = "mean") -> Node:
     """d^2 of pairs that belong together (same = 1), max(0, margin - d)^2 of others (0), halved.
 
@@ -176,6 +188,7 @@ def contrastive(a: Any, b: Any, same: Any, margin: float = 1.0, reduction: str =
     return reduced(0.5 * (t * distance * distance + (1.0 - t) * apart), reduction)
 
 
+@in_accumulator
 def info_nce(a: Any, b: Any, temperature: float = 0.1, reduction: str = "mean") -> Node:
     """Row i of a [batch, features] against every row of b: the i-th is right, the others are not.
 
@@ -190,6 +203,7 @@ def info_nce(a: Any, b: Any, temperature: float = 0.1, reduction: str = "mean") 
     return cross_entropy(scores, leaf.iota((int(x.shape[0]),)), reduction=reduction)
 
 
+@in_accumulator
 def triplet_margin(anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0,
                    eps: float = 1e-6, swap: bool = False,
                    distance: Callable[[Node, Node], Node] | None = None,

@@ -10,7 +10,7 @@ from dlc.graph import Node, describe
 from dlc.nn import checks
 from dlc.nn.layer import Layer
 from dlc.ops import elementwise, rearrange, reduce, view
-from dlc.ops.convert import cast
+from dlc.ops.convert import cast, in_accumulator
 from dlc.scope import latest_state, parameter, state, training, update_state
 from dlc.types import Type, f32
 
@@ -59,11 +59,16 @@ def _statistics(x: Node, axis: int, kind: Type, momentum: float) -> tuple[Node, 
     return mean, var
 
 
-def standardized(x: Node, axes: tuple[int, ...], eps: float) -> Node:
-    """(x - mean) / sqrt(variance + eps) over `axes`, with the biased variance."""
+@in_accumulator
+def standardized(x: Node, axes: tuple[int, ...], eps: float, weight: Node | None = None,
+                 bias: Node | None = None) -> Node:
+    """(x - mean) / sqrt(variance + eps) over `axes`, with the biased variance; times weight, plus
+    bias, where there are any."""
     centred = x - reduce.mean(x, axes, keepdims=True)
     var = reduce.mean(centred * centred, axes, keepdims=True)
-    return centred * elementwise.rsqrt(var + eps)
+    normal = centred * elementwise.rsqrt(var + eps)
+    normal = normal if weight is None else normal * weight
+    return normal if bias is None else normal + bias
 
 
 def _last(x: Node, axes: int) -> tuple[tuple[int, ...], Type]:
@@ -80,10 +85,10 @@ def layer_norm(axes: int = 1, eps: float = 1e-5, affine: bool = True, name: str 
 
     def apply(x: Node) -> Node:
         last, kind = _last(x, axes)
-        normal = standardized(x, last, eps)
         if not affine:
-            return normal
-        return normal * parameter("weight", kind, init.ones) + parameter("bias", kind, init.zeros)
+            return standardized(x, last, eps)
+        weight, bias = parameter("weight", kind, init.ones), parameter("bias", kind, init.zeros)
+        return standardized(x, last, eps, weight, bias)
 
     return Layer("layer_norm", apply, f"layer_norm({axes})", name, here())
 
@@ -95,10 +100,17 @@ def rms_norm(axes: int = 1, eps: float = 1e-6, affine: bool = True, name: str = 
 
     def apply(x: Node) -> Node:
         last, kind = _last(x, axes)
-        normal = x * elementwise.rsqrt(reduce.mean(x * x, last, keepdims=True) + eps)
-        return normal * parameter("weight", kind, init.ones) if affine else normal
+        return _of_root_mean_square_one(x, last, eps,
+                                        parameter("weight", kind, init.ones) if affine else None)
 
     return Layer("rms_norm", apply, f"rms_norm({axes})", name, here())
+
+
+@in_accumulator
+def _of_root_mean_square_one(x: Node, axes: tuple[int, ...], eps: float,
+                             weight: Node | None) -> Node:
+    normal = x * elementwise.rsqrt(reduce.mean(x * x, axes, keepdims=True) + eps)
+    return normal if weight is None else normal * weight
 
 
 def group_norm(groups: int, eps: float = 1e-5, affine: bool = True, name: str = "") -> Layer:
@@ -134,15 +146,22 @@ def instance_norm(eps: float = 1e-5, affine: bool = False, name: str = "") -> La
 
 def _grouped(x: Node, groups: int, eps: float, affine: bool) -> Node:
     """x [N, C, ...] normalized over each of `groups` groups of channels."""
+    if not affine:
+        return _over_groups(x, groups, eps)
+    kind, wide = Type(x.dtype, (int(x.shape[1]),)), (int(x.shape[1]), *(1,) * (x.ndim - 2))
+    weight = view.reshape(parameter("weight", kind, init.ones), wide)
+    return _over_groups(x, groups, eps, weight, view.reshape(parameter("bias", kind, init.zeros),
+                                                             wide))
+
+
+@in_accumulator
+def _over_groups(x: Node, groups: int, eps: float, weight: Node | None = None,
+                 bias: Node | None = None) -> Node:
     batch, channels = int(x.shape[0]), int(x.shape[1])
     size = channels // max(1, groups) * math.prod(map(int, x.shape[2:]))
     rows = view.reshape(x, (batch, groups, size))
     normal = view.reshape(standardized(rows, (2,), eps), tuple(map(int, x.shape)))
-    if not affine:
-        return normal
-    kind, wide = Type(x.dtype, (channels,)), (channels, *(1,) * (x.ndim - 2))
-    weight = view.reshape(parameter("weight", kind, init.ones), wide)
-    return normal * weight + view.reshape(parameter("bias", kind, init.zeros), wide)
+    return normal if weight is None else normal * weight + bias
 
 
 def local_response_norm(size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0,
@@ -156,6 +175,10 @@ def local_response_norm(size: int, alpha: float = 1e-4, beta: float = 0.75, k: f
     def apply(x: Node) -> Node:
         checks.rank(x, 2, "[batch, channels, ...]")
         checks.floating(x)
+        return respond(x)
+
+    @in_accumulator
+    def respond(x: Node) -> Node:
         squares = rearrange.moveaxis(x * x, 1, -1)
         ends = (0,) * (x.ndim - 1)
         wide = view.pad(squares, (*ends, size // 2), (*ends, (size - 1) // 2))

@@ -12,6 +12,7 @@ from dlc.graph import Node, describe
 from dlc.nn import checks
 from dlc.nn.layer import Layer, apply_layer
 from dlc.ops import contract, elementwise, gather, reduce, scatter, sort, view
+from dlc.ops.convert import in_accumulator
 from dlc.ops.leaf import constant, iota
 from dlc.scope import Initializer, current_scope, parameter
 from dlc.types import Type, bool_, f32, i32, i64
@@ -129,6 +130,7 @@ def _table(count: int, size: int, weight_init: Initializer | None, empty: int | 
     return parameter("weight", f32[count, size], first if empty is None else start)
 
 
+@in_accumulator
 def _folded(rows: Node, kept: Node | None, mode: str) -> Node:
     """The sum, mean or maximum over bags of one length: rows [..., bag, size] -> [..., size]."""
     fold = {"sum": reduce.sum_, "mean": reduce.mean, "max": reduce.max_}[mode]

@@ -7,7 +7,8 @@ from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.call import Call, Results, array, axis_of, converts
 from dlc.onnx.pool import raised, root
-from dlc.types import bool_, f32
+from dlc.ops.convert import widened
+from dlc.types import bool_
 
 
 def per_channel(v: Node, rank: int) -> Node:
@@ -25,21 +26,23 @@ def batch_norm(call: Call) -> Results:
     if not call.flag("training_mode"):
         return normal(x, per_channel(mean, x.ndim), per_channel(var, x.ndim), eps, scale, shift)
     momentum = call.number("momentum", 0.9)
-    now_mean, now_var = dlc.mean(x, axes), dlc.variance(x, axes)
+    wide = widened(x)
+    now_mean, now_var = dlc.mean(wide, axes), dlc.variance(wide, axes)
     y = normal(x, per_channel(now_mean, x.ndim), per_channel(now_var, x.ndim), eps, scale, shift)
-    return (y, mean * momentum + now_mean * (1 - momentum),
-            var * momentum + now_var * (1 - momentum))
+    return (y, dlc.cast(mean * momentum + now_mean * (1 - momentum), mean.dtype),
+            dlc.cast(var * momentum + now_var * (1 - momentum), var.dtype))
 
 
 def normal(x: Node, mean: Node, var: Node, eps: float, scale: Node, shift: Node) -> Node:
-    y = (x - mean) * dlc.rsqrt(var + eps) * per_channel(scale, x.ndim)
+    y = (widened(x) - mean) * dlc.rsqrt(var + eps) * per_channel(scale, x.ndim)
     return dlc.cast(y + per_channel(shift, x.ndim), x.dtype)
 
 
 @converts("InstanceNormalization")
 def instance_norm(call: Call) -> Results:
     x, axes = call.x(), tuple(range(2, call.x().ndim))
-    return normal(x, dlc.mean(x, axes, True), dlc.variance(x, axes, True),
+    wide = widened(x)
+    return normal(x, dlc.mean(wide, axes, True), dlc.variance(wide, axes, True),
                   call.number("epsilon", 1e-5), call.x(1), call.x(2))
 
 
@@ -48,7 +51,7 @@ def layer_norm(call: Call) -> Results:
     """Ba, Kiros and Hinton 2016; also the mean and the inverse deviation."""
     x = call.x()
     axes = tuple(range(axis_of(call.integer("axis", -1), x.ndim), x.ndim))
-    wide = dlc.cast(x, f32) if x.dtype.bytes < 4 else x
+    wide = widened(x)
     mean = dlc.mean(wide, axes, True)
     inverse = dlc.rsqrt(dlc.variance(wide, axes, True) + call.number("epsilon", 1e-5))
     y = dlc.cast((wide - mean) * inverse, x.dtype) * call.x(1)
@@ -60,7 +63,7 @@ def rms_norm(call: Call) -> Results:
     """Zhang and Sennrich 2019."""
     x = call.x()
     axes = tuple(range(axis_of(call.integer("axis", -1), x.ndim), x.ndim))
-    wide = dlc.cast(x, f32) if x.dtype.bytes < 4 else x
+    wide = widened(x)
     y = wide * dlc.rsqrt(dlc.mean(wide * wide, axes, True) + call.number("epsilon", 1e-5))
     return dlc.cast(y, x.dtype) * call.x(1)
 
@@ -71,8 +74,9 @@ def lp_norm(call: Call) -> Results:
     x, p = call.x(), call.integer("p", 2)
     if p not in (1, 2):
         raise DlcError(f"p = {p}", None, "p is 1 or 2")
-    norm = root(dlc.sum(raised(x, p), axis_of(call.integer("axis", -1), x.ndim), True), p)
-    return dlc.where(norm == 0.0, 0.0, x / dlc.where(norm == 0.0, 1.0, norm))
+    wide = widened(x)
+    norm = root(dlc.sum(raised(wide, p), axis_of(call.integer("axis", -1), x.ndim), True), p)
+    return dlc.cast(dlc.where(norm == 0.0, 0.0, wide / dlc.where(norm == 0.0, 1.0, norm)), x.dtype)
 
 
 @converts("LRN")
@@ -82,19 +86,21 @@ def local_response_norm(call: Call) -> Results:
     if size < 1 or x.ndim < 2:
         raise DlcError(f"size {size} over the channels of {x.type}")
     low, high = (size - 1) // 2, size // 2
-    moved = dlc.transpose(x * x, (0, *range(2, x.ndim), 1))
+    wide = widened(x)
+    moved = dlc.transpose(wide * wide, (0, *range(2, x.ndim), 1))
     lead = (0,) * (x.ndim - 1)
     total = dlc.sum(dlc.window(dlc.pad(moved, (*lead, low), (*lead, high)), (size,)), -1)
     back = dlc.transpose(total, (0, x.ndim - 1, *range(1, x.ndim - 1)))
     scale = call.number("bias", 1.0) + back * (call.number("alpha", 1e-4) / size)
-    return x * dlc.power(scale, -call.number("beta", 0.75))
+    return dlc.cast(wide * dlc.power(scale, -call.number("beta", 0.75)), x.dtype)
 
 
 @converts("MeanVarianceNormalization")
 def mean_variance_norm(call: Call) -> Results:
     x, axes = call.x(), call.integers("axes", (0, 2, 3))
-    centred = x - dlc.mean(x, axes, True)
-    return centred / (dlc.sqrt(dlc.mean(centred * centred, axes, True)) + 1e-9)
+    wide = widened(x)
+    centred = wide - dlc.mean(wide, axes, True)
+    return dlc.cast(centred / (dlc.sqrt(dlc.mean(centred * centred, axes, True)) + 1e-9), x.dtype)
 
 
 @converts("Dropout")

@@ -15,6 +15,7 @@ from dlc.onnx.call import Call, Results, array, converts
 from dlc.onnx.contract import Pads, pads_of, per_axis
 from dlc.onnx.shape import edged
 from dlc.onnx.tensors import constant_size
+from dlc.ops.convert import widened
 from dlc.types import i64
 
 
@@ -101,8 +102,9 @@ def average_pool(call: Call) -> Results:
     """Over the elements of a window that lie in x, or also those in its declared padding."""
     x = call.x()
     at = windows(call, x)
-    total = dlc.sum(at.of(x, 0.0), at.taps)
-    return total / array(divisors(x, at, call.flag("count_include_pad")), x.dtype)
+    total = dlc.sum(at.of(widened(x), 0.0), at.taps)
+    counts = array(divisors(x, at, call.flag("count_include_pad")), total.dtype)
+    return dlc.cast(total / counts, x.dtype)
 
 
 def divisors(x: Node, at: Windows, with_padding: bool) -> np.ndarray:
@@ -122,7 +124,7 @@ def divisors(x: Node, at: Windows, with_padding: bool) -> np.ndarray:
 def lp_pool(call: Call) -> Results:
     x, p = call.x(), call.integer("p", 2)
     at = windows(call, x)
-    return root(dlc.sum(raised(at.of(x, 0.0), p), at.taps), p)
+    return dlc.cast(root(dlc.sum(raised(at.of(widened(x), 0.0), p), at.taps), p), x.dtype)
 
 
 def raised(x: Node, p: int) -> Node:
@@ -139,7 +141,7 @@ def whole(call: Call) -> Results:
     x, p = call.x(), call.integer("p", 2)
     axes = tuple(range(2, x.ndim))
     if call.name == "GlobalLpPool":
-        return root(dlc.sum(raised(x, p), axes, True), p)
+        return dlc.cast(root(dlc.sum(raised(widened(x), p), axes, True), p), x.dtype)
     return (dlc.mean if call.name == "GlobalAveragePool" else dlc.max)(x, axes, True)
 
 

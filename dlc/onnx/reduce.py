@@ -10,6 +10,7 @@ from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.call import CONVERTERS, Call, Converter, Results, array, axis_of, converts
 from dlc.onnx.shape import edged, flattened
+from dlc.ops.convert import widened
 from dlc.types import f32, i64
 
 Fold = Callable[[Node, tuple[int, ...], bool], Node]
@@ -36,7 +37,7 @@ def reduction(fold: Fold, before: Callable[[Node], Node] | None = None,
     """
     def convert(call: Call) -> Results:
         x, axes = call.x(), axes_of(call)
-        y = before(x) if before else x
+        y = before(widened(x)) if before else x
         y = y if axes is None else fold(y, axes, call.flag("keepdims", True))
         y = after(y) if after else y
         return dlc.cast(y, x.dtype)

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, ParamSpec
 
 import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, OpError, describe, make
 from dlc.ops import leaf
-from dlc.types import DType, DTypeError, Type, bool_, dtype, f32, i32, promote, sum_dtype
+from dlc.types import (
+    DType,
+    DTypeError,
+    Type,
+    accumulator,
+    bool_,
+    dtype,
+    f32,
+    i32,
+    promote,
+    sum_dtype,
+)
+
+Given = ParamSpec("Given")
 
 
 def as_node(value: Any, like: DType | None = None) -> Node:
@@ -217,3 +231,51 @@ def cast(x: Any, kind: Any) -> Node:
         value = convert_array(np.asarray(node.attrs["value"], node.dtype.numpy), kind)
         return leaf.constant(value.item(), Type(kind, node.shape))
     return make(CAST, (node,), dtype=kind)
+
+
+def widened(x: Node) -> Node:
+    """A float array in the dtype that sums accumulate in: f16 and bf16 in f32."""
+    return cast(x, accumulator(x.dtype)) if x.dtype.is_float else x
+
+
+def in_accumulator(function: Callable[Given, Node]) -> Callable[Given, Node]:
+    """`function` of arrays, which takes f16 and bf16 in f32 and gives its result in the dtype that
+    its float arrays have together.
+
+    For what squares, exponentiates or multiplies before it adds up: operator by operator the
+    squares would be rounded to the half precision, overflow beyond 256 and vanish below 2 ** -12.
+    """
+    @functools.wraps(function)
+    def wide(*args: Given.args, **named: Given.kwargs) -> Node:
+        half = _half_among((*args, *named.values()))
+        if half is None:
+            return function(*args, **named)
+        inside: Any = function
+        try:
+            found = inside(*map(_wide, args), **{key: _wide(v) for key, v in named.items()})
+        except DlcError:
+            return function(*args, **named)  # whose error names what was given
+        return cast(found, half) if found.dtype.is_float else found
+
+    return wide
+
+
+def _half_among(values: Iterable[Any]) -> DType | None:
+    """The half precision that float arrays among `values` have together, if they have one."""
+    kinds = [dtype(v.dtype) for v in values if _is_floats(v)]
+    with suppress(DTypeError):  # f16 and bf16 do not mix, as the function will say
+        kind = functools.reduce(promote, kinds) if kinds else f32
+        return kind if accumulator(kind) is not kind else None
+    return None
+
+
+def _wide(value: Any) -> Any:
+    return widened(as_node(value)) if _is_floats(value) else value
+
+
+def _is_floats(value: Any) -> bool:
+    if isinstance(value, Node):
+        return isinstance(value.type, Type) and value.dtype.is_float
+    with suppress(DTypeError):
+        return has_dtype(value) and dtype(value.dtype).is_float
+    return False

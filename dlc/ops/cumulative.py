@@ -1,8 +1,7 @@
 """Cumulative folds along an axis: cumsum, cumprod, cummax, cummin, logcumsumexp, and the linear
 recurrence y[i] = a[i] y[i-1] + b[i] that their derivatives are made of.
 
-Each is a routine: one pass along the axis, rows and blocks of columns in parallel, so that results
-do not depend on threads. f16 and bf16 fold in f32.
+Each is a routine: one pass along the axis, rows and blocks of columns in parallel, halves in f32.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 
 from dlc.graph import Kind, Node, Op, OpError, make
 from dlc.ops import register
-from dlc.ops.convert import as_node, broadcast_shape, broadcast_to, cast, factors
+from dlc.ops.convert import as_node, broadcast_shape, broadcast_to, cast, factors, in_accumulator
 from dlc.ops.elementwise import exp, isfinite, where
 from dlc.ops.gather import take_along_axis
 from dlc.ops.reduce import axis_of
@@ -360,6 +359,7 @@ def cumprod(x: Any, axis: int | None = None, reverse: bool = False,
     return _folded(CUMPROD, x, axis, reverse, exclusive, 1)
 
 
+@in_accumulator
 def logcumsumexp(x: Any, axis: int | None = None, reverse: bool = False) -> Node:
     """log of the sums of exp(x) along `axis` up to each element, without overflow."""
     node, axis = _along(x, axis, "logcumsumexp")

@@ -14,7 +14,7 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
-from dlc.ops.convert import as_node, broadcast_to, cast
+from dlc.ops.convert import as_node, broadcast_to, cast, in_accumulator
 from dlc.ops.convolution import Pads, PerAxis, per_axis, reach, whole_numbers, window_pads
 from dlc.ops.elementwise import abs_, clip, maximum, power, sqrt, where
 from dlc.ops.gather import SCATTER_ADD, checked_index
@@ -173,6 +173,7 @@ def avg_pool(x: Any, size: PerAxis, stride: PerAxis | None = None, padding: Any 
     return cast(total, node.dtype)
 
 
+@in_accumulator
 def lp_pool(x: Any, p: float, size: PerAxis, stride: PerAxis | None = None, padding: Any = 0,
             dilation: PerAxis = 1, ceil_mode: bool = False) -> Node:
     """The p-norm of each window: (sum |x|^p)^(1/p); p >= 1, infinity is the largest |x|.

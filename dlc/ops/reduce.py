@@ -12,7 +12,7 @@ from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ops import register
 from dlc.ops.access import Access, Combine, Index, Piece, Reduction
-from dlc.ops.convert import as_node, broadcast_to, cast
+from dlc.ops.convert import as_node, broadcast_to, cast, in_accumulator
 from dlc.ops.samples import over_axes
 from dlc.types import Type, accumulator, bool_, f32, i32, sum_dtype
 
@@ -287,7 +287,8 @@ def _function(op: Op) -> Callable[..., Node]:
     return function
 
 
-sum_, prod, argmax, argmin, logsumexp = map(_function, (SUM, PROD, ARGMAX, ARGMIN, LOGSUMEXP))
+sum_, prod, argmax, argmin = map(_function, (SUM, PROD, ARGMAX, ARGMIN))
+logsumexp = in_accumulator(_function(LOGSUMEXP))  # its gradient is made of the f32 result
 
 
 def max_(x: Any, axis: Axes = None, keepdims: bool = False, ties: str = "even") -> Node:
@@ -309,6 +310,7 @@ def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
     return cast(total * (1.0 / count if count else math.nan), node.dtype)
 
 
+@in_accumulator
 def variance(x: Any, axis: Axes = None, keepdims: bool = False, correction: float = 0) -> Node:
     """Mean squared distance from the mean over `axis`, in two passes.
 

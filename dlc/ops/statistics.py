@@ -7,7 +7,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast
+from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast, in_accumulator
 from dlc.ops.elementwise import abs_, isfinite, power, sqrt, stop_gradient, where
 from dlc.ops.gather import take_along_axis
 from dlc.ops.reduce import (
@@ -28,6 +28,7 @@ from dlc.ops.view import concat, narrow, reshape
 from dlc.types import bool_, f32, i32
 
 
+@in_accumulator
 def std(x: Any, axis: Axes = None, keepdims: bool = False, correction: float = 0) -> Node:
     """Square root of the variance over `axis`; correction 1 divides by one less (Bessel)."""
     return sqrt(variance(x, axis, keepdims, correction))
@@ -67,6 +68,7 @@ def _with_indices(x: Any, axis: int, keepdims: bool, where_: Any) -> tuple[Node,
     return reshape(value, shape), reshape(place, shape)
 
 
+@in_accumulator
 def norm(x: Any, p: float = 2, axis: Axes = None, keepdims: bool = False) -> Node:
     """The p-norm (sum |x|^p)^(1/p) over `axis`; p may be inf, -inf and 0 (how many are not 0).
 
@@ -115,6 +117,7 @@ def nansum(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
     return sum_(where(node != node, 0, node), axis, keepdims)
 
 
+@in_accumulator
 def nanmean(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
     """Mean of what is not NaN over `axis`; of none NaN."""
     node = as_node(x)
