@@ -51,14 +51,14 @@ def user_path(text: object, error: type[FileError] = FileError) -> Path:
 
 @contextmanager
 def regular_file(path: Path, error: type[FileError] = FileError,
-                 flags: int = 0) -> Iterator[IO[bytes]]:
+                 flags: int = 0, folder: int | None = None) -> Iterator[IO[bytes]]:
     """`path`, open for reading. Nothing is waited for: a FIFO or a device is no regular file.
 
-    `flags` are further ones of os.open. Raises `error` for what is no regular file or cannot be
-    read, now or in the body.
+    `flags` are further ones of os.open, `folder` an open one that the path begins in. Raises
+    `error` for what is no regular file or cannot be read, now or in the body.
     """
     try:
-        handle = open_at_once(str(path), os.O_RDONLY | flags)
+        handle = open_at_once(str(path), os.O_RDONLY | flags, folder)
     except (OSError, ValueError) as problem:
         raise unreadable(path, problem, error) from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -72,7 +72,7 @@ def regular_file(path: Path, error: type[FileError] = FileError,
 
 
 def open_at_once(path: str, flags: int, folder: int | None = None) -> int:
-    """An opener that does not wait for the writer of a FIFO; relative to an open `folder`."""
+    """As os.open, without waiting for the writer of a FIFO; relative to an open `folder`."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from dlc import intake
 from dlc.errors import LINE, printable, printable_lines
 from dlc.intake import PACKED, SLACK, FileError, Intake, bytes_on_disk, regular_file, user_path
 from dlc.runtime.data import load_dataset
+from tests.intakes import at_most
 
 
 def test_what_a_terminal_acts_on_is_written_out() -> None:
@@ -113,17 +112,6 @@ def zeros_archive(folder: Path) -> Path:
     path = folder / "zeros.npz"
     np.savez_compressed(path, **{f"x{i}": np.zeros(4 << 20, np.uint8) for i in range(12)})
     return path
-
-
-@contextmanager
-def at_most(count: int) -> Iterator[None]:
-    """What runs inside allocates no more than `count` bytes at a time."""
-    tracemalloc.start()
-    try:
-        yield
-        assert tracemalloc.get_traced_memory()[1] < count
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("make", [zeros_text, zeros_archive])

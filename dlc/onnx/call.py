@@ -106,7 +106,7 @@ class Call:
 
     def known(self, position: int) -> np.ndarray:
         """An operand that must be known now, as an array. Raises Unknown."""
-        return self.walk.known(self.x(position), f"operand {position}")
+        return self.walk.knows.known(self.x(position), f"operand {position}")
 
     def maybe_known(self, position: int) -> np.ndarray | None:
         return self.known(position) if self.has(position) else None

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dlc.errors import DlcError
+from dlc.errors import DlcError, printable
 from dlc.onnx.proto import Source, opsets, plain_domain
 from dlc.onnx.tensors import checked_dims
 
 DEPTH = 32  # of graphs within graphs
+LONGEST_TITLE = 80  # characters of an operator's name in a message
 GRAPH, GRAPHS = 5, 10  # AttributeProto.AttributeType
 FunctionKey = tuple[str, str]
+Scopes = tuple[set[str], ...]  # the names of each graph around, as far as they are made
 
 
 def check_model(model: Any, where: Source) -> dict[FunctionKey, Any]:
@@ -26,15 +28,15 @@ def check_model(model: Any, where: Source) -> dict[FunctionKey, Any]:
         if key in functions:
             raise DlcError(f"{where.name}: two functions {function.name!r}")
         functions[key] = function
-    check_graph(model.graph, frozenset(), where, 0)
+    check_graph(model.graph, (), where, 0)
     for function in functions.values():
         check_function(function, where)
     check_recursion(functions, where)
     return functions
 
 
-def check_graph(graph: Any, outer: frozenset[str], where: Source, depth: int) -> None:
-    """Raise DlcError unless `graph`, which sees the names `outer`, is sound."""
+def check_graph(graph: Any, outer: Scopes, where: Source, depth: int) -> None:
+    """Raise DlcError unless `graph`, which sees the names of the graphs around it, is sound."""
     if depth > DEPTH:
         raise DlcError(f"{where.name}: graphs within graphs, more than {DEPTH} deep")
     if graph.sparse_initializer:
@@ -48,7 +50,7 @@ def check_graph(graph: Any, outer: frozenset[str], where: Source, depth: int) ->
         raise DlcError(f"{where.name}: the graph has no outputs")
     made = check_nodes(graph.node, outer, inputs | given, where, depth)
     for value in graph.output:
-        if value.name not in made | outer:
+        if value.name not in made and not sees(outer, value.name):
             raise DlcError(f"{where.name}: the output {value.name!r} is never made")
 
 
@@ -71,19 +73,22 @@ def check_value(value: Any, where: Source) -> None:
         checked_dims(dims, f"{where.name}: {value.name!r}")
 
 
-def check_nodes(nodes: Any, outer: frozenset[str], seen: set[str], where: Source,
-                depth: int) -> set[str]:
+def sees(outer: Scopes, name: str) -> bool:
+    return any(name in names for names in outer)
+
+
+def check_nodes(nodes: Any, outer: Scopes, seen: set[str], where: Source, depth: int) -> set[str]:
     """The names that exist after `nodes`. Raises DlcError for a name read before it is made."""
     made = set(seen)
     later = {name for node in nodes for name in node.output}
     for node in nodes:
         for name in node.input:
-            if name and name not in made and name not in outer:
+            if name and name not in made and not sees(outer, name):
                 reason = ("before it is made: the nodes form a cycle or are out of order"
                           if name in later else "which is never made")
                 raise DlcError(f"{where.name}: {title(node)} reads {name!r} {reason}")
         for graph in subgraphs(node):
-            check_graph(graph, outer | made, where, depth + 1)
+            check_graph(graph, (*outer, made), where, depth + 1)
         for name in filter(None, node.output):
             if name in made:
                 raise DlcError(f"{where.name}: {title(node)} makes {name!r}, which is already made")
@@ -93,7 +98,8 @@ def check_nodes(nodes: Any, outer: frozenset[str], seen: set[str], where: Source
 
 def title(node: Any) -> str:
     """A node in messages: its operator, and its name where it has one."""
-    return f"{node.op_type} {node.name!r}" if node.name else str(node.op_type or "a node")
+    operator = printable(node.op_type, LONGEST_TITLE) or "a node"
+    return f"{operator} {printable(node.name, LONGEST_TITLE)!r}" if node.name else operator
 
 
 def subgraphs(node: Any) -> Iterator[Any]:
@@ -109,7 +115,7 @@ def check_function(function: Any, where: Source) -> None:
     """Raise DlcError unless a function's body is sound."""
     opsets(function.opset_import, where)
     inputs = distinct(function.input, "input", where)
-    made = check_nodes(function.node, frozenset(), inputs, where, 0)
+    made = check_nodes(function.node, (), inputs, where, 0)
     for name in distinct(function.output, "output", where):
         if name not in made:
             raise DlcError(f"{where.name}: the output {name!r} of the function "

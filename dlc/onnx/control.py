@@ -21,7 +21,7 @@ ROUNDS = 4096
 def if_(call: Call) -> Results:
     """A condition that is known chooses its branch now; else both branches give equal types."""
     branches = call.get("then_branch"), call.get("else_branch")
-    condition = call.walk.value(call.x())
+    condition = call.walk.knows.value(call.x())
     if condition is not None:
         if condition.size != 1:
             raise DlcError(f"the condition has shape {condition.shape}, it must be one bool")
@@ -49,11 +49,11 @@ def arrays(values: Sequence[Value]) -> list[Node]:
 def loop(call: Call) -> Results:
     """Rounds whose number is known, unrolled or as a scan; else a while loop with a bound."""
     body, carried = call.get("body"), list(call.operands[2:])
-    count = call.walk.value(call.x(0)) if call.has(0) else None
+    count = call.walk.knows.value(call.x(0)) if call.has(0) else None
     if call.has(0) and count is None:
         call.known(0)
     rounds = int(count.reshape(-1)[0]) if count is not None else ROUNDS
-    start = call.walk.value(call.x(1)) if call.has(1) else array(True)
+    start = call.walk.knows.value(call.x(1)) if call.has(1) else array(True)
     if start is None:
         return searched(call, body, rounds if count is not None else -1, carried)
     if call.has(1) and not call.scalar(1):
@@ -84,7 +84,7 @@ def unrolled(call: Call, body: Any, rounds: int, carried: list[Value], open_: bo
         for stack, value in zip(stacks, arrays(results[1 + len(carried):]), strict=True):
             stack.append(value)
         going = arrays(results[:1])[0]
-        if not call.walk.known(going, "the condition of the loop").item():
+        if not call.walk.knows.known(going, "the condition of the loop").item():
             break
     else:
         if open_:
@@ -297,6 +297,7 @@ def concat_from_sequence(call: Call) -> Results:
 @converts("SplitToSequence")
 def split_to_sequence(call: Call) -> Results:
     from dlc.onnx.shape import part
+    from dlc.onnx.tensors import LONGEST_SEQUENCE
 
     x, axis = call.x(), axis_of(call.integer("axis"), call.x().ndim)
     total, given = int(x.shape[axis]), call.maybe_known(1)
@@ -304,6 +305,9 @@ def split_to_sequence(call: Call) -> Results:
         each = 1 if given is None else int(given)
         if each < 1:
             raise DlcError(f"parts of {each}")
+        if total > each * LONGEST_SEQUENCE:
+            raise DlcError(f"{-(-total // each)} parts of {x.type}", None,
+                           f"a sequence has at most {LONGEST_SEQUENCE}")
         sizes = [min(each, total - i) for i in range(0, total, each)]
     else:
         sizes = [int(s) for s in given]

@@ -1,4 +1,4 @@
-"""From an ONNX graph to nodes: the walk over its operators, and values known before it runs."""
+"""From an ONNX graph to nodes: the walk over its operators."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from dlc.errors import DlcError, Loc
-from dlc.evaluate import apply
-from dlc.graph import Node, serving, toposort
+from dlc.graph import Node, serving
 from dlc.onnx import families
 from dlc.onnx.call import CONVERTERS, Call, Unknown, Value, array
 from dlc.onnx.check import FunctionKey, title
+from dlc.onnx.known import Known
 from dlc.onnx.proto import Source, identifier, onnx_package, opsets, plain_domain
 from dlc.onnx.schema import attributes_of, body_of, check_call, defaults_of, schema_of
 from dlc.onnx.tensors import LARGEST, array_of
-from dlc.types import TupleType
 
-# What one conversion may come to: operators (loops unrolled), depth of functions and graphs,
-# elements of all constants that are computed on the way.
-OPERATORS, DEPTH, ELEMENTS = 30_000, 64, 2**26
+# What one conversion may come to: operators (loops unrolled), depth of functions and graphs.
+OPERATORS, DEPTH = 30_000, 64
 # What a malformed attribute or operand makes converters raise, before anything is built of it.
 MALFORMED = (ValueError, TypeError, IndexError, KeyError, OverflowError, ZeroDivisionError,
              AttributeError, RuntimeError, AssertionError, MemoryError)
@@ -61,17 +57,12 @@ class Frame:
 
 @dataclass
 class Walk:
-    """One conversion: the model's functions, what is known, and how much was built.
-
-    `weights` gives first values of the parameters among the nodes.
-    """
+    """One conversion: the model's functions, what is known, and how much was built."""
 
     where: Source
     functions: Mapping[FunctionKey, Any]
-    weights: dict[Node, np.ndarray] = field(default_factory=dict)
-    found: dict[Node, np.ndarray | None] = field(default_factory=dict)
+    knows: Known = field(default_factory=Known)
     operators: int = 0
-    elements: int = 0
 
     def __post_init__(self) -> None:
         families.load()
@@ -189,35 +180,3 @@ class Walk:
         newest = onnx_package().defs.onnx_opset_version()
         within = Frame({"": newest, **frame.opsets}, depth=frame.depth)
         return self.function(body, operands, attributes, within)
-
-    # --- what is known ----------------------------------------------------------------------------
-
-    def known(self, node: Node, what: str) -> np.ndarray:
-        """The value of `node`, which must depend on no input. Raises Unknown."""
-        value = self.value(node)
-        if value is None:
-            labels = [n.attrs["label"] for n in toposort([node])
-                      if n.op.name == "input" and n not in self.weights]
-            raise Unknown(what, labels)
-        return value
-
-    def value(self, node: Node) -> np.ndarray | None:
-        """The value of `node` if it depends on constants and first values of weights alone."""
-        for each in toposort([node]):
-            if each in self.found:
-                continue
-            self.found[each] = self.computed(each)
-        return self.found[node]
-
-    def computed(self, node: Node) -> Any:
-        if node in self.weights:
-            return self.weights[node]
-        args = [self.found[a] for a in node.args]
-        if node.op.name == "input" or any(a is None for a in args):
-            return None
-        types = node.type.items if isinstance(node.type, TupleType) else (node.type,)
-        self.elements += sum(t.size for t in types)
-        if self.elements > ELEMENTS:
-            raise DlcError(f"constants with more than {ELEMENTS} elements would be computed")
-        with np.errstate(all="ignore"):
-            return apply(node, args)

@@ -27,7 +27,7 @@ def gather(call: Call) -> Results:
 def settled(call: Call, position: int, size: int) -> Node:
     """An operand of indices without negative ones; a constant where it is known."""
     index = call.x(position)
-    found = call.walk.value(index)
+    found = call.walk.knows.value(index)
     if found is None:
         return wrapped(index, size)
     return array(np.where(found < 0, found + size, found), index.dtype)

@@ -147,7 +147,7 @@ class Model:
             frame.values[name] = array(data)
         for name, data in self.parameters.items():
             node = parameter(name, Type(dtype(data), data.shape), _first_value(data))
-            frame.values[name], walk.weights[node] = node, data
+            frame.values[name], walk.knows.weights[node] = node, data
         loc = here()  # of bytes, every operator serves the line that asks for the model
         with serving(() if loc is None else (loc,)):
             return self._checked(walk.graph(self.proto.graph, frame))

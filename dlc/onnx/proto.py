@@ -5,17 +5,19 @@ from __future__ import annotations
 import keyword
 import os
 import re
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dlc.errors import DlcError, here
+from dlc.errors import DlcError, here, printable
+from dlc.intake import PLAIN, Intake, regular_file
 from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 
 # A protobuf message holds at most 2 GiB; larger models keep their tensors in files beside it.
 MESSAGE_BYTES = 2**31 - 1
+# Fields for people, which are never shown.
+FREE_TEXT = {"doc_string", "value", "producer_name", "producer_version"}
 # ONNX's IR versions and default opsets that the converters were written for.
 IR_VERSIONS, OPSETS = range(3, 15), range(1, 29)
 
@@ -27,10 +29,14 @@ ONNX_DTYPES = {dtype: number for number, dtype in DTYPES.items()}
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model came from: `name` for messages, `folder` for its external data (or None)."""
+    """Where a model came from: `name` for messages, `folder` for its external data (or None).
+
+    `intake` weighs what its files hold and its tensors take.
+    """
 
     name: str
     folder: Path | None
+    intake: Intake
 
 
 def onnx_package() -> ModuleType:
@@ -48,10 +54,11 @@ def read_proto(source: str | Path | bytes) -> tuple[Any, Source]:
     """(ModelProto, where it came from). Raises DlcError for what is no sound ONNX message."""
     onnx = onnx_package()
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
-        data, where = read_file(path), Source(str(path), path.resolve().parent)
+        path, intake = Path(source), Intake(source, times=PLAIN)
+        data = read_file(path, intake)
+        where = Source(printable(path), path.resolve().parent, intake)
     elif isinstance(source, (bytes, bytearray, memoryview)):
-        data, where = bytes(source), Source("the ONNX model", None)
+        data, where = bytes(source), Source("the ONNX model", None, Intake("the ONNX model"))
     else:
         raise DlcError(f"dlc.onnx.load of {source!r}", here(), "give a path, or a file's bytes")
     from google.protobuf.message import DecodeError
@@ -67,7 +74,8 @@ def read_proto(source: str | Path | bytes) -> tuple[Any, Source]:
 
 
 def check_text(message: Any, where: Source) -> None:
-    """Raise DlcError for names that are no UTF-8: the parser lets them through as bytes."""
+    """Raise DlcError for names that are no UTF-8, which the parser lets through as bytes, or no
+    single line, which could pass for a message of dlc's."""
     waiting = [message]
     while waiting:
         for field, value in waiting.pop().ListFields():
@@ -78,26 +86,19 @@ def check_text(message: Any, where: Source) -> None:
                 waiting.extend(each)
             elif not all(isinstance(text, str) for text in each):
                 raise DlcError(f"{where.name} is damaged: a name in it is not UTF-8")
+            elif field.name not in FREE_TEXT and any("\n" in text for text in each):
+                name = next(text for text in each if "\n" in text)
+                raise DlcError(f"{where.name}: the name {printable(name, 60)!r} has several lines")
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, intake: Intake) -> bytes:
     """The bytes of a regular file. Raises DlcError for anything else, and beyond 2 GiB."""
-    try:
-        with open(path, "rb", opener=no_waiting) as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                raise DlcError(f"{path} is no regular file")
-            if about.st_size > MESSAGE_BYTES:
-                raise DlcError(f"{path} holds {about.st_size} bytes; an ONNX file has at most "
-                               f"{MESSAGE_BYTES}")
-            return file.read(MESSAGE_BYTES + 1)
-    except (OSError, ValueError) as problem:
-        raise DlcError(f"{path} cannot be read: {problem}") from None
-
-
-def no_waiting(path: str, flags: int, folder: int | None = None) -> int:
-    """An opener that does not wait for the writer of a FIFO; relative to an open `folder`."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), dir_fd=folder)
+    with regular_file(path) as file:
+        intake.hold(file)
+        size = os.fstat(file.fileno()).st_size
+        if size > MESSAGE_BYTES:
+            raise DlcError(f"{path} holds {size} bytes; an ONNX file has at most {MESSAGE_BYTES}")
+        return file.read(intake.take(size))
 
 
 def check_header(model: Any, where: Source) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dlc.errors import DlcError, nearest
 from dlc.graph import Node
+from dlc.intake import Intake
 from dlc.onnx.proto import ONNX_DTYPES, Source, onnx_package
 from dlc.onnx.tensors import array_of
 from dlc.types import DTYPES
@@ -96,7 +97,7 @@ def defaults_of(operator: str, domain: str, opset: int) -> Mapping[str, Any]:
     """The attributes of an operator that have a value when they are left out."""
     entries = schema_of(operator, domain, opset).attributes.values()
     protos = [e.default_value for e in entries if e.default_value.name]
-    return attributes_of(protos, {}, Source("the standard", None))
+    return attributes_of(protos, {}, Source("the standard", None, Intake("the standard")))
 
 
 def check_call(schema: Any, attributes: dict[str, Any], node: Any, operands: Sequence[Any]) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from dlc.errors import DlcError
-from dlc.onnx.proto import Source, dtype_of, no_waiting
+from dlc.intake import FileError, regular_file
+from dlc.onnx.proto import Source, dtype_of
 from dlc.types import DType, bf16, f16
 
 EXTERNAL = 1  # TensorProto.DataLocation
@@ -21,6 +23,8 @@ FIELDS = {"f4": "float_data", "f8": "double_data", "i8": "int64_data", "u4": "ui
 LARGEST = 2**40
 # The most elements of a constant that a converter works out.
 LARGEST_CONSTANT = 2**24
+# The most values of a sequence that one operator makes.
+LONGEST_SEQUENCE = 2**15
 
 
 def array_of(tensor: Any, where: Source) -> np.ndarray:
@@ -106,7 +110,7 @@ def external_bytes(tensor: Any, expected: int, where: Source, what: str) -> byte
     length = whole(entries.get("length", str(expected)), "length", what)
     if length != expected:
         raise DlcError(f"{what}: external data of {length} bytes, its shape takes {expected}")
-    return read_part(where.folder, parts, offset, length, what)
+    return read_part(where, parts, offset, length, what)
 
 
 def relative_parts(location: str, what: str) -> tuple[str, ...]:
@@ -127,37 +131,44 @@ def whole(text: str, name: str, what: str) -> int:
     return int(text)
 
 
-def read_part(folder: Path, parts: tuple[str, ...], offset: int, length: int, what: str) -> bytes:
-    """`length` bytes of a regular file below `folder`; every step refuses links.
+def read_part(where: Source, parts: tuple[str, ...], offset: int, length: int, what: str) -> bytes:
+    """`length` bytes of a regular file below the model's folder; every step refuses links.
 
     Each folder is opened relative to the one before, so nothing can be exchanged in between.
     """
-    follow = getattr(os, "O_NOFOLLOW", 0)
-    at = os.open(folder, os.O_RDONLY)
     try:
-        for part in parts[:-1]:
-            inner = os.open(part, os.O_RDONLY | follow | getattr(os, "O_DIRECTORY", 0), dir_fd=at)
-            os.close(at)
-            at = inner
-        name = parts[-1]
-        with open(name, "rb", opener=lambda p, f: no_waiting(p, f | follow, at)) as file:
+        with folder_of(where, parts) as at, regular_file(Path(parts[-1]), flags=os.O_NOFOLLOW,
+                                                         folder=at) as file:
             check_file(os.fstat(file.fileno()), offset, length, what)
+            where.intake.hold(file)
+            where.intake.take(length, "external data")
             file.seek(offset)
             data = file.read(length)
-    except OSError as problem:
+    except (OSError, FileError) as problem:
         raise DlcError(f"{what}: external data cannot be read: {problem}", None,
                        "it must be a file below the model's folder, not a link") from None
-    finally:
-        os.close(at)
     if len(data) != length:
         raise DlcError(f"{what}: external data ends after {len(data)} of {length} bytes")
     return data
 
 
+@contextmanager
+def folder_of(where: Source, parts: tuple[str, ...]) -> Iterator[int]:
+    """The folder, open, that holds the file named by `parts`."""
+    assert where.folder is not None
+    at = os.open(where.folder, os.O_RDONLY)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = inner
+        yield at
+    finally:
+        os.close(at)
+
+
 def check_file(about: os.stat_result, offset: int, length: int, what: str) -> None:
-    """Raise DlcError unless `about` is a regular file of one name that holds the part."""
-    if not stat.S_ISREG(about.st_mode):
-        raise DlcError(f"{what}: external data in what is no regular file")
+    """Raise DlcError unless `about` is of a file of one name that holds the part."""
     if about.st_nlink != 1:
         raise DlcError(f"{what}: external data in a file with {about.st_nlink} names (hard links)")
     if offset + length > about.st_size:

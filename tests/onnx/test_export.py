@@ -220,7 +220,8 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for wrong, message in ((["show", path, "--dim", "batch"], "no NAME=N"),
                            (["show", "xor", "--dim", "batch=2"], "--dim is for open dimensions"),
                            (["show", path, "--dim", "b=2"], "no dimension 'b' is open"),
-                           (["show", path + "x.onnx"], "cannot be read"),
+                           (["show", path, "--dim", "self=2"], "no dimension 'self' is open"),
+                           (["show", path + "x.onnx"], "No such file"),
                            (["export", "xor"], "required: -o"),
                            (["export", "xor", "-o", path, "--weights", "none"], "none")):
         assert main(wrong) == 2

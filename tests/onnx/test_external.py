@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 import dlc
-from tests.onnx.models import perceptron
+from tests.intakes import at_most
+from tests.onnx.models import model, node, perceptron, value
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(3, 4) / 10
 X = np.ones((2, 3), np.float32)
@@ -22,8 +24,8 @@ def written(folder: Path, **entries: Any) -> Path:
     tensor = proto.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.data_location = 1
-    for key, value in entries.items():
-        tensor.external_data.add(key=key, value=str(value))
+    for key, entry in entries.items():
+        tensor.external_data.add(key=key, value=str(entry))
     path = folder / "model.onnx"
     path.write_bytes(proto.SerializeToString())
     return path
@@ -83,6 +85,34 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 def test_offsets_and_lengths(tmp_path: Path, entries: dict[str, Any]) -> None:
     (tmp_path / "w.bin").write_bytes(WEIGHTS.tobytes())
     refused(written(tmp_path, location="w.bin", **entries), "external data")
+
+
+def wide(folder: Path, tensors: int, bytes_: int) -> Path:
+    """A model of `tensors` vectors that are all the first `bytes_` of w.bin."""
+    names = [f"w{i}" for i in range(tensors)]
+    vectors = [TensorProto(name=n, data_type=TensorProto.FLOAT, dims=[bytes_ // 4],
+                           data_location=TensorProto.EXTERNAL) for n in names]
+    for vector in vectors:
+        vector.external_data.add(key="location", value="w.bin")
+    path = folder / "model.onnx"
+    path.write_bytes(model([node("Sum", names, ["y"])], [], [value("y", shape=None)],
+                           vectors).SerializeToString())
+    return path
+
+
+def test_holes_of_a_sparse_file_are_weighed_before_they_are_read(tmp_path: Path) -> None:
+    with (tmp_path / "w.bin").open("wb") as file:
+        file.truncate(1 << 33)
+    path = wide(tmp_path, 1, 1 << 33)
+    with at_most(1 << 20):
+        refused(path, "cannot be read: .*model.onnx, external data: claims 85899346.. bytes")
+
+
+def test_one_file_for_many_tensors_is_weighed(tmp_path: Path) -> None:
+    (tmp_path / "w.bin").write_bytes(bytes(1 << 20))
+    assert len(dlc.onnx.load(wide(tmp_path, 8, 1 << 20)).parameters) == 8
+    with at_most(64 << 20):
+        refused(wide(tmp_path, 1000, 1 << 20), "claims .*at most 4 times what is on disk")
 
 
 def test_entries_that_stand_twice(tmp_path: Path) -> None:

@@ -69,8 +69,9 @@ def test_what_is_no_model(data: bytes) -> None:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    refused(tmp_path / "none.onnx", "cannot be read")
-    refused(tmp_path, "cannot be read|no regular file")
+    refused(tmp_path / "none.onnx", "No such file")
+    refused(tmp_path, "no regular file")
+    refused(tmp_path / "a\0b.onnx", "null")
 
 
 def test_fifo_as_a_model(tmp_path: Path) -> None:

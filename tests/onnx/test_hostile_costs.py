@@ -1,0 +1,72 @@
+"""Models made to take long, and names made to be shown: both are bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc.graph import Build, building
+from dlc.onnx.call import array
+from dlc.onnx.known import Known
+from tests.onnx.models import I64, initializer, model, node, one, perceptron, value
+from tests.onnx.test_hostile import ROWS, refused
+
+
+def test_products_that_would_take_long() -> None:
+    """Few elements, 2**33 products."""
+    nodes = [node("ConstantOfShape", ["n"], ["a"]), node("MatMul", ["a", "a"], ["b"]),
+             node("ReduceSum", ["b"], ["sum"], keepdims=0), node("Cast", ["sum"], ["s"], to=I64),
+             node("Unsqueeze", ["s", "zero"], ["shape"]), node("Reshape", ["x", "shape"], ["y"])]
+    refused(model(nodes, [value("x")], [value("y", shape=None)],
+                  [initializer("n", [2**11, 2**11]), initializer("zero", [0])]),
+            "would be computed that take more than")
+
+
+class Counted(dict[Any, Any]):
+    """A dict that counts how often it is asked whether it has a key."""
+
+    asked = 0
+
+    def __contains__(self, key: object) -> bool:
+        self.asked += 1
+        return super().__contains__(key)
+
+
+def test_what_is_known_is_not_visited_again() -> None:
+    """2,000 shapes, each computed from the one before, took half a minute."""
+    knows = Known(found=Counted())
+    with building(Build()):
+        node = one_ = array(np.array([1, 0]))
+        for i in range(300):
+            node = node + one_
+            assert knows.known(node, "a sum").tolist() == [i + 2, 0]
+    assert knows.found.asked < 300 * 10
+
+
+def test_names_that_would_pass_for_messages() -> None:
+    for change in (lambda p: setattr(p.graph.node[0], "op_type", "Rel\nforged"),
+                   lambda p: setattr(p.graph.node[0], "name", "a\nforged"),
+                   lambda p: setattr(p.graph.input[0], "name", "a\nforged"),
+                   lambda p: setattr(p.graph.initializer[0], "name", "a\nforged")):
+        proto = perceptron()
+        change(proto)
+        refused(proto, r"\\nforged' has several lines")
+    proto = perceptron()
+    proto.doc_string = proto.graph.doc_string = "two\nlines"
+    assert dlc.onnx.load(proto.SerializeToString()).parameters
+
+
+def test_names_that_a_terminal_acts_on_and_long_ones() -> None:
+    proto = one("\x1b[2J" + "N" * 10**6, [value("x")])
+    with pytest.raises(dlc.DlcError, match=r"\\x1b\[2JNN.*characters") as caught:
+        dlc.evaluate(dlc.onnx.load(proto.SerializeToString()), ROWS)
+    assert len(str(caught.value)) < 4000 and "\x1b" not in str(caught.value)
+
+
+def test_a_sequence_of_too_many_parts() -> None:
+    refused(model([node("SplitToSequence", ["x"], ["s"]), node("SequenceLength", ["s"], ["y"])],
+                  [value("x", shape=(2**30,))], [value("y", I64, ())]),
+            "at most 32768", x=np.zeros(1, np.float32))
