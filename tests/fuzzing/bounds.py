@@ -78,6 +78,8 @@ def settle(value: Any, error: Any, type_: Type, ulps: float = 1.0, scale: Any = 
     value = value.astype(np.float64)
     largest, tiny = limits(type_.dtype)
     size = np.abs(value) if scale is None else np.maximum(np.abs(scale), np.abs(value))
+    if type_.dtype.bytes == 2:
+        ulps = min(ulps, 2.0)  # computed in f32, whose own errors are far below, and rounded once
     rounding = ulps * UNIT[type_.dtype.name] * size + tiny
     held = value.astype(type_.dtype.numpy).astype(np.float64)
     once = (held == value) | np.isnan(value) if ulps <= 1 and scale is None else value == 0
@@ -126,6 +128,8 @@ def distance(a: Array, b: Array) -> Array:
 
 def unknown(balls: Sequence[Ball], shape: tuple[int, ...]) -> Array:
     """Where some operand of an elementwise operator is unknown."""
+    if any(b.error.shape != shape for b in balls):
+        return np.full(shape, not all(b.known for b in balls))
     found = np.zeros(shape, bool)
     for ball in balls:
         found |= np.broadcast_to(~np.isfinite(ball.error), shape)
@@ -200,10 +204,8 @@ def balls_of(graph: Graph, arrays: Mapping[str, Array]) -> list[Ball]:
     return run(graph, [exactly(arrays[n.attrs["label"]], n.dtype) for n in graph.inputs])
 
 
-def mistakes(graph: Graph, arrays: Mapping[str, Array], got: Mapping[str, Array],
-             balls: Sequence[Ball] | None = None) -> list[str]:
-    """What is wrong with the results `got` by name: empty when every output is as it must be."""
-    balls = balls_of(graph, arrays) if balls is None else balls
+def mistakes(graph: Graph, balls: Sequence[Ball], got: Mapping[str, Array]) -> list[str]:
+    """What is wrong with the results `got` by name, where `balls` are those of the outputs."""
     found = []
     for name, node, ball in zip(graph.output_names, graph.outputs, balls, strict=True):
         problem = difference(got[name], ball, node.type)

@@ -195,7 +195,8 @@ def added(node: Node, index: Ball, *args: Ball) -> Ball:
 def largest(node: Node, index: Ball, *args: Ball) -> Ball:
     """scatter_max, scatter_min: monotone."""
     value, change = corners(lambda *v: meaning(node)(index.value, *v), args)
-    return settle(value, change if index.exact else np.inf, node.type, 0.0)
+    known = index.exact and all(a.known for a in args)
+    return settle(value, change if known else np.inf, node.type, 0.0)
 
 
 def product(node: Node, x: Ball) -> Ball:
@@ -212,6 +213,7 @@ def product(node: Node, x: Ball) -> Ball:
 def monotone(node: Node, x: Ball) -> Ball:
     """max, min, and logsumexp, whose sum has a relative error that its logarithm makes absolute."""
     value, change = corners(meaning(node), (x,))
+    change = change if x.known else np.full(change.shape, np.inf)
     if node.op.name in ("max", "min"):
         return settle(value, change, node.type, 0.0)
     terms = node.args[0].type.size / max(1, math.prod(value.shape))
@@ -235,39 +237,37 @@ def recurrence(node: Node, a: Ball, b: Ball) -> Ball:
 
 
 def extreme_index(node: Node, x: Ball) -> Ball:
-    """argmax, argmin, cumargmax: known where no other element comes near."""
+    """argmax, argmin: known where nothing comes near the extreme that does not equal it."""
     value = np.asarray(meaning(node)(x.value))
-    if x.exact:
-        return settle(value, 0.0, node.type)
-    low, high = (np.asarray(meaning(node)(x.value + s * spread(x))) for s in (1, -1))
-    return settle(value, np.where((low == value) & (high == value), 0.0, np.inf), node.type)
-
-
-def spread(x: Ball) -> Any:
-    """Errors with changing signs: neighbours that may change places do."""
-    error = np.where(np.isfinite(x.error), x.error, 1.0)
-    return 2 * error * np.where(np.arange(error.size).reshape(error.shape) % 2, 1.0, -1.0)
+    if x.exact or not x.known:
+        return settle(value, 0.0 if x.exact else np.inf, node.type)
+    axes, sign = node.attrs["axes"], 1.0 if node.op.name == "argmax" else -1.0
+    top = np.max(sign * x.value - x.error, axes, keepdims=True)
+    best = np.max(sign * x.value, axes, keepdims=True)
+    near = (sign * x.value + x.error >= top) & (sign * x.value != best)
+    return settle(value, np.where(np.any(near, axes), np.inf, 0.0), node.type)
 
 
 def order(node: Node, x: Ball) -> Ball:
-    """argsort: known where no two neighbours of the order are near each other unless equal."""
+    """argsort, cumargmax: known where no two elements of a row are near each other unless equal."""
     value = np.asarray(meaning(node)(x.value))
-    if x.exact:
-        return settle(value, 0.0, node.type)
+    if x.exact or not x.known:
+        return settle(value, 0.0 if x.exact else np.inf, node.type)
     axis = node.attrs["axis"]
-    whole_order = np.argsort(x.value, axis=axis, kind="stable")
-    sorted_, errors = (np.take_along_axis(a, whole_order, axis) for a in (x.value, x.error))
-    gaps = np.diff(sorted_, axis=axis)
-    n = x.value.shape[axis]
-    both = np.take(errors, range(n - 1), axis) + np.take(errors, range(1, n), axis)
-    unsure = np.any((gaps <= both), axis=axis, keepdims=True)
+    sorted_order = np.argsort(x.value, axis=axis, kind="stable")
+    values, errors = (np.take_along_axis(a, sorted_order, axis) for a in (x.value, x.error))
+    gaps = np.diff(values, axis=axis)
+    # not only neighbours of the order: the largest error of the row stands for all
+    both = 2 * np.max(errors, axis, initial=0.0, keepdims=True)
+    unsure = np.any((gaps <= both) & (gaps != 0), axis=axis, keepdims=True)
     return settle(value, np.where(np.broadcast_to(unsure, value.shape), np.inf, 0.0), node.type)
 
 
 def places(node: Node, *args: Ball) -> Ball:
     """searchsorted: monotone in edges and values. scatter_last: of exact indices."""
     value, change = corners(meaning(node), args)
-    return settle(value, np.where(change > 0, np.inf, 0.0), node.type)
+    known = all(a.known for a in args)
+    return settle(value, np.where(change > 0, np.inf, 0.0) if known else np.inf, node.type)
 
 
 # --- small dense routines -------------------------------------------------------------------------
@@ -312,5 +312,5 @@ RULES: dict[str, Rule] = {
     "scatter_max": largest, "scatter_min": largest, "prod": product, "cumprod": product,
     "max": monotone, "min": monotone, "logsumexp": monotone, "logcumsumexp": monotone,
     "linear_recurrence": recurrence, "argmax": extreme_index, "argmin": extreme_index,
-    "cumargmax": extreme_index, "argsort": order, "searchsorted": places, "scatter_last": places,
+    "cumargmax": order, "argsort": order, "searchsorted": places, "scatter_last": places,
 }

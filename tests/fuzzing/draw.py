@@ -109,7 +109,8 @@ class Maker:
     def add(self, node: Any) -> bool:
         """Put a node (or each of some) into the pool, unless it is too large or too uncertain."""
         if isinstance(node, (tuple, list)):
-            return any([self.add(n) for n in node])
+            kept = [self.add(n) for n in node]
+            return any(kept)
         if node is None or isinstance(node.type, TupleType) or node.type.size > self.largest:
             return False
         if any(node is p for p in self.pool) or not certain(self.ball(node), node.dtype):

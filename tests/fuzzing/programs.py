@@ -12,16 +12,19 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
 from dlc.graph import Graph, Kind
+from tests.fuzzing.fired import table
 from tests.fuzzing.run import Drawn, Setting, check, draw
 
 EACH = 20  # programs compiled as the entries of one
-SIZES = {"cpu": (300, 300, 2000, 2000, 20000), "interpret": (200,)}
+# largest values, by whether the limits are small and by device
+SIZES = {(True, "cpu"): (300, 300, 600, 2000), (True, "interpret"): (100, 200),
+         (False, "cpu"): (300, 2000, 5000, 20000, 60000), (False, "interpret"): (200, 2000)}
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Report:
     programs: int = 0
     sizes: list[int] = field(default_factory=list)  # operators of each program
     operators: Counter[str] = field(default_factory=Counter)  # programs that hold each
+    fired: Counter[str] = field(default_factory=Counter)  # launches that show each fact
     wrong: dict[int, list[str]] = field(default_factory=dict)
     seconds: Counter[str] = field(default_factory=Counter)
 
@@ -39,6 +43,7 @@ class Report:
         self.programs += other.programs
         self.sizes += other.sizes
         self.operators += other.operators
+        self.fired += other.fired
         self.wrong.update(other.wrong)
         self.seconds += other.seconds
 
@@ -64,51 +69,47 @@ def share(seeds: Sequence[int], setting: Setting) -> Report:
         report.sizes.append(len(names))
         report.operators.update(set(names))
     report.programs, began = len(drawn), time.perf_counter()
-    report.wrong = check(drawn, setting)
+    report.wrong, report.fired = check(drawn, setting)
     report.seconds["check"] = time.perf_counter() - began  # type: ignore[assignment]
     return report
 
 
-def fuzz(seeds: Iterable[int], setting: Setting, jobs: int = 1) -> Report:
-    """All programs of `seeds`, in processes of their own."""
+Share = Callable[[Sequence[int], Setting], Report]
+
+
+def fuzz(seeds: Iterable[int], setting: Setting, jobs: int = 1, work: Share = share) -> Report:
+    """All programs of `seeds`, in `jobs` processes: one that dies takes no other program with it.
+    """
     seeds = list(seeds)
     shares = [seeds[i:i + EACH] for i in range(0, len(seeds), EACH)]
     total = Report()
     while shares:
-        shares = _round(shares, setting, jobs, total)
+        failed = _pooled(shares, setting, jobs, total, work)
+        # some of these ran while another one died, so each is tried alone
+        shares = []
+        for seeds in failed[:jobs]:
+            for seed in seeds:
+                if _pooled([[seed]], setting, 1, total, work):
+                    total.programs += 1
+                    total.wrong[seed] = ["the process died"]
+        shares = failed[jobs:]
     return total
 
 
-def _round(shares: list[list[int]], setting: Setting, jobs: int, total: Report) -> list[list[int]]:
-    """Run shares; those that are left when a process dies, cut in two if they may be to blame."""
+def _pooled(shares: list[list[int]], setting: Setting, jobs: int, total: Report,
+            work: Share) -> list[list[int]]:
+    """Run shares; gives those that are left when a process dies, the started ones first."""
     context = multiprocessing.get_context("spawn")
     left = list(shares)
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        running = {pool.submit(share, seeds, setting): seeds for seeds in shares}
+        running = {pool.submit(work, seeds, setting): seeds for seeds in shares}
         for done in as_completed(running):
-            seeds = running[done]
             try:
                 total.add(done.result())
-                left.remove(seeds)
+                left.remove(running[done])
             except BrokenProcessPool:
-                break
-    return _blamed(left, setting, total)
-
-
-def _blamed(left: list[list[int]], setting: Setting, total: Report) -> list[list[int]]:
-    """Find the program that ends its process, among the first shares, one process each."""
-    if not left:
-        return []
-    context = multiprocessing.get_context("spawn")
-    for seeds in left[:4]:
-        for seed in seeds:
-            with ProcessPoolExecutor(1, mp_context=context) as pool:
-                try:
-                    total.add(pool.submit(share, [seed], setting).result())
-                except BrokenProcessPool:
-                    total.programs += 1
-                    total.wrong[seed] = ["the process died"]
-    return left[4:]
+                continue
+    return left
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,13 +119,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first program")
     parser.add_argument("--isa", default="", help="avx512, avx2, neon or scalar")
     parser.add_argument("--device", default="cpu", choices=("cpu", "interpret"))
+    parser.add_argument("--limits", default="small", choices=("small", "real"))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--steps", type=int, default=10)
     given = parser.parse_args(arguments)
-    setting = Setting(given.device, given.isa, given.steps, SIZES[given.device])
+    small = given.limits == "small"
+    setting = Setting(given.device, given.isa, small, given.steps, SIZES[small, given.device])
     began = time.perf_counter()
     report = fuzz(range(given.seed, given.seed + given.count), setting, given.jobs)
     tell(report, time.perf_counter() - began, given)
+    tell_smallest(report, setting)
     return 1 if report.wrong else 0
 
 
@@ -137,8 +141,21 @@ def tell(report: Report, seconds: float, given: argparse.Namespace) -> None:
           + ", ".join(f"{k} {v:.0f}" for k, v in report.seconds.items()))
     print("programs with each operator: " + ", ".join(
         f"{name} {count}" for name, count in report.operators.most_common()))
+    print("what the compiler did:", table(report.fired), sep="\n")
     for seed, problems in sorted(report.wrong.items()):
         print(f"WRONG seed {seed}:", *problems, sep="\n    ")
+
+
+def tell_smallest(report: Report, setting: Setting, most: int = 5) -> None:
+    """Print the first wrong programs made smaller, those that leave the process alive."""
+    from tests.fuzzing.reducing import Case, as_text, failing, reduced, signature
+
+    setting.apply()
+    alive = {s: p for s, p in sorted(report.wrong.items()) if p != ["the process died"]}
+    for seed, problems in list(alive.items())[:most]:
+        drawn = draw(seed, setting)
+        case = Case(drawn.graph, drawn.arrays)
+        print(as_text(reduced(case, failing(setting, signature(problems))), setting, seed))
 
 
 if __name__ == "__main__":

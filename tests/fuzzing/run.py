@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from dlc import evaluate, runtime
-from dlc.codegen.assemble import assemble
 from dlc.compiler import instruction_set
 from dlc.graph import Graph
-from dlc.passes import PIPELINE, run_pipeline
-from dlc.passes.check import structure
-from dlc.program import Program
+from dlc.kernel import limits as kernel_limits
+from dlc.passes import limits as fusion_limits
 from tests.fuzzing.bounds import Array, Ball, mistakes
+from tests.fuzzing.building import SMALL, SMALL_FUSION, Built, build
 from tests.fuzzing.draw import Maker, Seeded
+from tests.fuzzing.fired import fired, fired_passes
 from tests.fuzzing.steps import program
 
 Arrays = Mapping[str, Array]
@@ -28,18 +29,33 @@ Arrays = Mapping[str, Array]
 class Setting:
     """How programs are drawn and run. `device` is "cpu" or "interpret"; `isa` a value of DLC_CPU.
 
-    A program has at least `steps` values; no value has more than one of `sizes` elements.
+    A program has at least `steps` values; no value has more than one of `sizes` elements. With
+    `small` limits, programs of a few hundred elements reach every scheme.
     """
 
     device: str = "cpu"
     isa: str = ""
+    small: bool = True
     steps: int = 10
-    sizes: tuple[int, ...] = (300, 300, 2000, 2000, 20000)
+    sizes: tuple[int, ...] = (300, 300, 600, 2000)
 
     def apply(self) -> None:
         """Make this process compile for the instruction set."""
         if self.isa:
             os.environ["DLC_CPU"] = self.isa
+
+    def together(self, graphs: Sequence[Graph]) -> Built:
+        """One Program with an entry for each graph: all kernels compile in one go."""
+        named = {g.name: g for g in graphs}
+        if self.small:
+            return build(named, instruction_set(), SMALL, SMALL_FUSION)
+        return build(named, instruction_set(), kernel_limits.DEFAULT, fusion_limits.DEFAULT)
+
+    def load(self, built: Built) -> list[Any]:
+        """The Program on its device; natively with one thread and with three."""
+        if self.device == "interpret":
+            return [runtime.load(built.program, "interpret")]
+        return [runtime.load(built.program, "cpu", n) for n in (1, 3)]
 
 
 @dataclass(frozen=True)
@@ -60,12 +76,6 @@ def draw(seed: int, setting: Setting) -> Drawn:
     return Drawn(seed, graph, maker.arrays, [maker.ball(o) for o in graph.outputs])
 
 
-def together(graphs: Sequence[Graph], pipeline: Any = PIPELINE) -> Program:
-    """One Program with an entry for each graph: all kernels compile in one go."""
-    done = {g.name: run_pipeline(g, structure, pipeline)[-1].graph for g in graphs}
-    return assemble("random", done, "cpu", instruction_set())
-
-
 def execute(running: Any, graph: Graph, arrays: Arrays) -> dict[str, Any]:
     """Results and updated parameters of one entry, by name."""
     for node in graph.inputs:
@@ -76,19 +86,21 @@ def execute(running: Any, graph: Graph, arrays: Arrays) -> dict[str, Any]:
             for n in graph.output_names}
 
 
-def outputs(graph: Graph, arrays: Arrays, device: str = "interpret",
-            pipeline: Any = PIPELINE) -> dict[str, Any]:
-    """The results of one graph alone."""
-    running = runtime.load(together([graph], pipeline), device, 1 if device == "cpu" else None)
-    try:
-        return execute(running, graph, arrays)
-    finally:
-        close(running)
+def close(running: Sequence[Any]) -> None:
+    for each in running:
+        if hasattr(each, "close"):
+            each.close()
 
 
-def close(running: Any) -> None:
-    if hasattr(running, "close"):
-        running.close()
+def wrong(drawn: Drawn, running: Sequence[Any]) -> list[str]:
+    """The mistakes of one entry of a loaded Program, and whether threads change a bit."""
+    got = execute(running[0], drawn.graph, drawn.arrays)
+    problems = mistakes(drawn.graph, drawn.balls, got)
+    for other in running[1:]:
+        again = execute(other, drawn.graph, drawn.arrays)
+        problems += [f"{name}: other bits on other threads" for name, value in got.items()
+                     if value.tobytes() != again[name].tobytes()]
+    return problems + evaluated(drawn)
 
 
 def evaluated(drawn: Drawn) -> list[str]:
@@ -97,39 +109,40 @@ def evaluated(drawn: Drawn) -> list[str]:
     found = evaluate(drawn.graph, *(drawn.arrays[x] for x in labels))
     if len(drawn.graph.outputs) == 1:
         found = {drawn.graph.output_names[0]: found}
-    problems = mistakes(drawn.graph, drawn.arrays, found, drawn.balls)
-    return [f"evaluate: {p}" for p in problems]
+    return [f"evaluate: {p}" for p in mistakes(drawn.graph, drawn.balls, found)]
 
 
 def alone(drawn: Drawn, setting: Setting) -> list[str]:
     """What is wrong with one program compiled alone; a crash of the compiler is a mistake too."""
+    running: Sequence[Any] = ()
     try:
-        got = outputs(drawn.graph, drawn.arrays, setting.device)
+        running = setting.load(setting.together([drawn.graph]))
+        return wrong(drawn, running)
     except Exception as problem:  # whatever goes wrong is to be reported with its seed
         return [f"{type(problem).__name__}: {problem}", traceback.format_exc(limit=-4)]
-    return mistakes(drawn.graph, drawn.arrays, got, drawn.balls) + evaluated(drawn)
+    finally:
+        close(running)
 
 
-def check(drawn: Sequence[Drawn], setting: Setting) -> dict[int, list[str]]:
-    """The mistakes of programs compiled together, by seed; a wrong one is run again alone."""
-    if not drawn:
-        return {}
+def check(drawn: Sequence[Drawn], setting: Setting) -> tuple[dict[int, list[str]], Counter[str]]:
+    """The mistakes of programs compiled together, by seed, and what the compiler did.
+
+    A wrong program is run again alone: so it is told from one that its neighbours spoil.
+    """
     found: dict[int, list[str]] = {}
     try:
-        running = runtime.load(together([d.graph for d in drawn]), setting.device,
-                               1 if setting.device == "cpu" else None)
+        built = setting.together([d.graph for d in drawn])
+        running = setting.load(built)
     except Exception:  # one of them: which one, each alone tells
-        return {d.seed: problems for d in drawn if (problems := alone(d, setting))}
+        return {d.seed: problems for d in drawn if (problems := alone(d, setting))}, Counter()
     try:
         for d in drawn:
             try:
-                got = execute(running, d.graph, d.arrays)
-                problems = mistakes(d.graph, d.arrays, got, d.balls) + evaluated(d)
+                problems = wrong(d, running)
             except Exception as problem:
                 problems = [f"{type(problem).__name__}: {problem}"]
             if problems:
-                again = alone(d, setting)
-                found[d.seed] = again or ["only together: ", *problems]
+                found[d.seed] = alone(d, setting) or ["only together with others:", *problems]
     finally:
         close(running)
-    return found
+    return found, fired(built.program) + fired_passes(built.records.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,8 +27,7 @@ CHAIN: tuple[Step, ...] = (
     views.reshaped, views.transposed, views.repeated, views.flipped, views.sliced, views.indexed,
     views.padded, views.joined, views.diagonals, views.windowed, views.folded, reduce.reduction,
     reduce.statistic, reduce.normalized, reduce.loss, reduce.running, reduce.sorted_,
-    contract.product, contract.product, contract.einsum, contract.convolution,
-    contract.network_convolution, contract.network_convolution, contract.pooled, contract.pooled,
+    contract.contraction, contract.contraction, contract.contraction, contract.pooled,
     index.taken, index.scattered, index.updated)
 DERIVATIVE: Step = partial(control.derivative, steps=CHAIN)
 NESTED: tuple[Step, ...] = (
@@ -43,12 +42,26 @@ HIGHER: tuple[Step, ...] = tuple(
                                        control.loop, control.counted, control.branch,
                                        control.mapped))
 STEPS: tuple[Step, ...] = (*CHAIN, *CHAIN, *SIMPLE, *HIGHER, *HIGHER)
+# A program leans to one of these (swarm testing: Groce et al. 2012): what stands together in real
+# programs is drawn together, and what seldom comes in a mixture of everything comes often enough.
+LEANINGS: tuple[tuple[Step, ...], ...] = (
+    (), (), (contract.contraction, contract.trained, contract.trained, contract.pooled,
+             elementwise.unary, elementwise.broadcasting),
+    (contract.contraction, contract.trained, elementwise.number, views.transposed, views.flipped,
+     views.repeated),
+    (contract.pooled, views.windowed, views.folded, DERIVATIVE, reduce.running, reduce.reduction,
+     elementwise.pair, elementwise.number),
+    (index.taken, index.scattered, index.updated, index.segmented, index.moving_slice,
+     reduce.sorted_, reduce.running),
+    HIGHER, (elementwise.bits, elementwise.integer_pair, elementwise.converted,
+             elementwise.unary, elementwise.smooth_pair))
 
 
-def advance(m: Maker) -> bool:
+def advance(m: Maker, leaning: Sequence[Step] = ()) -> bool:
     """One step, put into the pool; not every draw fits."""
+    steps = leaning if leaning and m.chance(60) else STEPS
     try:
-        return m.add(m.pick(STEPS)(m))
+        return m.add(m.pick(steps)(m))
     except DlcError:
         # what the language refuses: a window larger than its image, no derivative of an order
         return False
@@ -88,8 +101,9 @@ def starting_inputs(m: Maker) -> None:
     for i in range(2 + m.draw.below(3)):
         kind = m.pick(FLOATS if i < 2 or m.chance(50) else OTHERS)
         m.add(m.input(Type(kind, m.shape()), m.pick(("arg", "arg", "param", "data"))))
-    if m.chance(45):
-        m.add(contract.image(m))
+    for made in (contract.image, contract.matrix):
+        if m.chance(40):
+            m.add(made(m))
     if not any(is_float(n) for n in m.pool):
         m.add(m.input(Type(f32, m.shape())))
 
@@ -110,11 +124,12 @@ def program(m: Maker, steps: int) -> Graph:
     m.dims = draw_dims(m)
     with building(Build()):
         starting_inputs(m)
+        leaning = m.pick(LEANINGS)
         goal = len(m.pool) + steps
         for _ in range(8 * steps):
             if len(m.pool) >= goal:
                 break
-            advance(m)
+            advance(m, leaning)
         found = sinks(m)[-6:] or [m.pool[-1]]
         names = {f"{m.prefix}out{i}": n for i, n in enumerate(found)}
         if m.chance(30) and len(m.pool) > 1:

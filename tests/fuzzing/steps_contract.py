@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import dlc
 from dlc import linalg
 from dlc.graph import Node, make
 from dlc.ops import contract
-from dlc.types import Type, f32, f64
-from tests.fuzzing.draw import Maker, filled, is_float
+from dlc.types import Type, f16, f32, f64
+from tests.fuzzing.draw import Maker, is_float
 
 # letters of an einsum by role: batch, rows, columns, summed
 EINSUMS = ("ij,jk->ik", "ij,kj->ik", "bij,bjk->bik", "bij,bkj->bki", "ij,j->i", "i,j->ij",
@@ -22,24 +24,26 @@ def partner(m: Maker, x: Node, shape: tuple[int, ...]) -> Node:
     return found if found is not None and m.chance(60) else m.input(Type(x.dtype, shape), "param")
 
 
-def product(m: Maker) -> Node | None:
+Bilinear = tuple[Node, Node, Callable[[Node, Node], Node]]
+
+
+def a_product(m: Maker) -> Bilinear | None:
+    """matmul, also batched, also read transposed."""
     x = m.find(lambda n: is_float(n) and n.ndim >= 1 and n.type.size > 0)
     if x is None:
         return None
-    k, n = int(x.shape[-1]), m.pick(m.dims)
+    k, n = int(x.shape[-1]), m.pick(m.dims) or 1
     batched = x.ndim > 2 and m.chance(40)
     shape = (*map(int, x.shape[:-2]), k, n) if batched else (k,) if m.chance(10) else (k, n)
-    if m.chance(25):  # read transposed
+    if x.ndim == 2 and m.chance(20):
+        return x, partner(m, x, (int(x.shape[0]), n)), lambda a, b: dlc.swapaxes(a, 0, 1) @ b
+    if len(shape) > 1 and m.chance(30):
         turned = (*shape[:-2], *shape[-2:][::-1])
-        y = partner(m, x, turned)
-        return dlc.matmul(x, dlc.swapaxes(y, -1, -2) if len(shape) > 1 else y)
-    y = partner(m, x, shape)
-    if m.chance(20) and x.ndim == 2:
-        return dlc.matmul(dlc.swapaxes(x, 0, 1), m.like(x))
-    return dlc.matmul(x, y)
+        return x, partner(m, x, turned), lambda a, b: a @ dlc.swapaxes(b, -1, -2)
+    return x, partner(m, x, shape), dlc.matmul
 
 
-def einsum(m: Maker) -> Node | None:
+def an_einsum(m: Maker) -> Bilinear | None:
     x = m.find(lambda n: is_float(n) and 0 < n.ndim < 4 and n.type.size > 0)
     if x is None:
         return None
@@ -48,8 +52,83 @@ def einsum(m: Maker) -> Node | None:
     text = m.pick(fitting)
     first, second = text.split("->")[0].split(",")
     sizes = dict(zip(first, map(int, x.shape), strict=True))
-    shape = tuple(sizes.setdefault(c, m.pick(m.dims)) for c in second)
-    return dlc.einsum(text, x, partner(m, x, shape))
+    shape = tuple(sizes.setdefault(c, m.pick(m.dims) or 1) for c in second)
+    return x, partner(m, x, shape), lambda a, b: dlc.einsum(text, a, b)
+
+
+def a_convolution(m: Maker) -> Bilinear | None:
+    """The operator itself: any padding, strides and both dilations; with five axes a group axis."""
+    x = m.find(lambda n: is_float(n) and n.ndim in (3, 4, 5) and min(n.shape) > 0)
+    if x is None:
+        return None
+    lead = 3 if x.ndim > 3 and m.chance(30) else 2
+    size = [1 + m.draw.below(min(3, int(d))) for d in x.shape[lead:]]
+    channels = m.pick([d for d in m.dims if d] or [1])
+    head = (int(x.shape[1]), channels, int(x.shape[2])) if lead == 3 else (
+        channels, int(x.shape[1]))
+    n = len(size)
+    wide = [m.pick((1, 1, 2)) if k > 1 else 1 for k in size]
+    attrs = {"grouped": lead == 3, "rhs_dilation": tuple(wide),
+             "padding": tuple((m.draw.below(3) + d - 1, m.draw.below(3)) for d in wide),
+             "stride": tuple(m.pick((1, 1, 2, 3)) for _ in range(n)),
+             "lhs_dilation": tuple(m.pick((1, 1, 1, 2)) for _ in range(n))}
+    return x, partner(m, x, (*head, *size)), lambda a, b: make(contract.CONV, (a, b), **attrs)
+
+
+def a_layer(m: Maker) -> Bilinear | None:
+    """conv and conv_transpose as networks call them: often stride 2, groups, an unread border."""
+    x = m.find(lambda n: is_float(n) and n.ndim in (3, 4, 5) and min(n.shape) > 0)
+    if x is None:
+        return None
+    n, c = x.ndim - 2, int(x.shape[1])
+    groups = c if m.chance(15) else 1
+    size = [min(1 + m.draw.below(4), int(d)) for d in x.shape[2:]]
+    holes = [1 + (m.chance(20) and (k - 1) * 2 < int(d)) for k, d in zip(size, x.shape[2:],
+                                                                      strict=True)]
+    step = [m.pick((1, 1, 2, 2, 3)) for _ in range(n)]
+    channels = groups * (1 + m.draw.below(3)) if groups > 1 else m.pick((1, 2, 3, 4, 6, 8, 9, 17))
+    if m.chance(30):
+        w, pads = partner(m, x, (c, channels // groups, *size)), m.draw.below(2)
+        return x, w, lambda a, b: dlc.conv_transpose(a, b, step, pads, 0, holes, groups)
+    w = partner(m, x, (channels, c // groups, *size))
+    around: Any = m.pick((0, "same", tuple((m.draw.below(3), m.draw.below(3)) for _ in range(n))))
+    return x, w, lambda a, b: dlc.conv(a, b, step, around, holes, groups)
+
+
+BILINEAR = (a_product, an_einsum, a_convolution, a_layer, a_layer)
+
+
+def prologue(m: Maker, x: Node) -> Node:
+    """x, or what a packing evaluates instead of copying it."""
+    way = m.draw.below(4)
+    return x * 0.5 if way == 0 else dlc.tanh(x) if way == 1 else x
+
+
+def contraction(m: Maker) -> Node | None:
+    """A product or convolution, often of a value that is made on the way."""
+    found = m.pick(BILINEAR)(m)
+    if found is None:
+        return None
+    x, w, function = found
+    return function(prologue(m, x), prologue(m, w))
+
+
+def trained(m: Maker) -> Any:
+    """The gradients of a contraction by both operands, of first or second order."""
+    found = m.pick(BILINEAR)(m)
+    if found is None or found[0].dtype.bytes < 4 or m.depth > 1:
+        return None
+    x, w, function = found
+    squared, first = m.chance(50), m.chance(70)
+
+    def loss(a: Node, b: Node) -> Node:
+        y = function(dlc.tanh(a) if squared else a, b)
+        with m.body([y], [m.ball(function(x, w))], False):
+            return dlc.sum(y * y) if squared else dlc.sum(y * m.like(y))
+
+    if first:
+        return dlc.grad(loss, wrt=(0, 1))(x, w)
+    return dlc.grad(lambda a, b: dlc.sum(dlc.square(dlc.grad(loss)(a, b))), wrt=(0, 1))(x, w)
 
 
 def other_product(m: Maker) -> Node | None:
@@ -67,50 +146,22 @@ def other_product(m: Maker) -> Node | None:
     return dlc.kron(x, partner(m, x, (2,) * x.ndim))
 
 
-def convolution(m: Maker) -> Node | None:
-    """The operator itself: any padding, strides and both dilations; with five axes a group axis."""
-    x = m.find(lambda n: is_float(n) and n.ndim in (3, 4, 5) and min(n.shape) > 0)
-    if x is None:
-        return None
-    lead = 3 if x.ndim > 3 and m.chance(40) else 2
-    size = [1 + m.draw.below(min(3, int(d))) for d in x.shape[lead:]]
-    channels = m.pick([d for d in m.dims if d] or [1])
-    head = (int(x.shape[1]), channels, int(x.shape[2])) if lead == 3 else (
-        channels, int(x.shape[1]))
-    w = partner(m, x, (*head, *size))
-    n = len(size)
-    wide = [m.pick((1, 1, 2)) if k > 1 else 1 for k in size]
-    padding = tuple((m.draw.below(3) + d, m.draw.below(3)) for d in wide)
-    return make(contract.CONV, (x, w), grouped=lead == 3, padding=padding,
-                stride=tuple(1 + m.draw.below(3) for _ in range(n)),
-                lhs_dilation=tuple(m.pick((1, 1, 2)) for _ in range(n)), rhs_dilation=tuple(wide))
-
-
-def network_convolution(m: Maker) -> Node | None:
-    """conv and conv_transpose as networks call them: often stride 2, groups, an unread border."""
-    x = m.find(lambda n: is_float(n) and n.ndim in (3, 4) and min(n.shape) > 0)
-    if x is None:
-        return None
-    n, c = x.ndim - 2, int(x.shape[1])
-    groups = c if m.chance(20) else 1
-    size = [1 + m.draw.below(4) for _ in range(n)]
-    dilation = [1 + (m.chance(20) and k > 1) for k in size]
-    stride = [m.pick((1, 2, 2, 3)) for _ in range(n)]
-    channels = groups * (1 + m.draw.below(3)) if groups > 1 else m.pick((1, 2, 3, 4, 6, 8, 9))
-    if m.chance(35):
-        w = partner(m, x, (c, channels // groups, *size))
-        return dlc.conv_transpose(x, w, stride, m.draw.below(2), 0, dilation, groups)
-    w = partner(m, x, (channels, c // groups, *size))
-    pads = tuple((m.draw.below(3), m.draw.below(3)) for _ in range(n))
-    return dlc.conv(x, w, stride, m.pick((0, "same", pads)), dilation, groups)
-
-
 def image(m: Maker) -> Node:
-    """A new image, or a row, so that windows have something to walk over."""
-    sides = (5, 6, 7, 8, 9, 12) if m.largest < 3000 else (8, 12, 15, 16, 17, 31, 32)
-    n = m.pick((1, 2, 2))
-    shape = (m.pick((1, 2, 3)), m.pick((1, 2, 3, 8)), *(m.pick(sides) for _ in range(n)))
+    """A new image, or a row or a volume, so that windows have something to walk over."""
+    sides = (1, 4, 5, 6, 7, 8, 9, 12) if m.largest < 3000 else (8, 12, 15, 16, 17, 31, 32)
+    shape = (m.pick((1, 2, 3, 5)), m.pick((1, 2, 3, 8)),
+             *(m.pick(sides) for _ in range(m.pick((1, 2, 2, 2, 3)))))
+    while math.prod(shape) > m.largest:
+        shape = tuple(max(1, d // 2) for d in shape)
     return m.input(Type(m.pick((f32, f32, f64)), shape))
+
+
+def matrix(m: Maker) -> Node:
+    """A new matrix with a long axis, as weights and flattened batches have it."""
+    rows, long = m.pick((1, 2, 3, 5, 7, 15)), m.pick((24, 25, 33, 40, 41, 64, 67, 100, 129))
+    long = max(2, min(long, m.largest // rows))
+    shape = (rows, long) if m.chance(70) else (long, rows)
+    return m.input(Type(m.pick((f32, f32, f32, f64, f16)), shape))
 
 
 def pooled(m: Maker) -> Any:
@@ -158,7 +209,3 @@ def dense_algebra(m: Maker) -> Any:
     if way == 4 and n <= 3:
         return linalg.expm(dlc.tanh(a) * 0.5)
     return linalg.solve(a, x)
-
-
-def several_filled(m: Maker) -> bool:
-    return m.find(filled) is not None
