@@ -292,7 +292,7 @@ def small_routine(node: Node, *args: Ball) -> Any:
     for i, ball in enumerate(args):
         sizes = np.max(np.abs(ball.value), initial=0.0) * 64 * 2.0**-52
         for at in np.ndindex(ball.value.shape):
-            if not ball.value.dtype.kind == "f":
+            if ball.value.dtype.kind != "f":
                 continue
             by = ball.error[at] + sizes if np.isfinite(ball.error[at]) else np.inf
             other = ball.value.copy()

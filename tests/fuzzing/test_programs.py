@@ -1,4 +1,4 @@
-"""The fuzzer in the tests: a few programs of fixed seeds, natively and interpreted, small limits."""
+"""The fuzzer in the tests: a few programs of fixed seeds, native and interpreted, small limits."""
 
 from __future__ import annotations
 
