@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from dlc.codegen import assemble
+from dlc.runtime.checks import program as checkers
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -26,6 +31,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     `--conformance-table` the counts of a conformance run to docs/conformance.md."""
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/*")
     parser.addoption("--conformance-table", action="store_true", help="write docs/conformance.md")
+
+
+def pytest_configure() -> None:
+    """Whatever a test compiles passes the checkers that need no run (dlc/runtime/checks)."""
+    original = assemble.assembled
+
+    @functools.wraps(original)
+    def checked(*args: Any, **options: Any) -> Any:
+        made = original(*args, **options)
+        checkers.check_static(made[0])
+        return made
+
+    assemble.assembled = checked
 
 
 @pytest.fixture

@@ -265,6 +265,8 @@ class Emitter:
             return self.k.cast(element(()), self.reduction_dtype(node))
         combine, dtype = reduction.combine, self.reduction_dtype(node)
         states = self.start(node, combine, dtype)
+        if 0 in reduction.extents:  # loads of what is not there would be hoisted out of the loops
+            return self.finish(node, combine, states)
         opened = [self.open(f"r{a}", 0, int(n)) for a, n in enumerate(reduction.extents)]
         inner = tuple(map(sum_of, opened))
         self.step(combine, states, self.k.cast(element(inner), dtype),
@@ -307,6 +309,8 @@ class Emitter:
         """A contraction as a plain loop: for those too small for a tile."""
         c = node.op.emit(node)
         dtype = result_dtype(node)
+        if 0 in c.extents:
+            return Number(0, dtype)
         level = max(self.level_of(index), self.condition(guard)[1])
         with self.at_level(level):
             name = self.names.new(node.name or node.op.name)

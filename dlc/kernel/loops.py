@@ -114,6 +114,8 @@ class LoopWriter:
             if space:
                 groups.setdefault(space[0], []).append((item, space[1:]))
         for c, members in groups.items():
+            if not self.nest.sizes[c]:
+                continue
             var = self.emitter.open("j" if c == self.nest.column else "r", 0, self.nest.sizes[c])
             self.at[c] = sum_of(var)
             self._tree(members)
@@ -266,6 +268,8 @@ class LoopWriter:
             if space:
                 groups.setdefault(space[0], []).append((item, space[1:]))
         for c, members in groups.items():
+            if not self.nest.sizes[c]:
+                continue
             var = self.emitter.open("r", 0, self.nest.sizes[c])
             self.at[c] = sum_of(var)
             self._column_tree(members, column)

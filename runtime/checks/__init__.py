@@ -1,0 +1,1 @@
+"""Checkers of a Program that share nothing with the compiler's reasoning."""

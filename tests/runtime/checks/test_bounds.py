@@ -1,0 +1,185 @@
+"""Bounds: texts that leave their buffers and texts that do not, and agreement with running them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc import f32, i32
+from dlc.codegen import assemble
+from dlc.kernel.lower import Lowered
+from dlc.program import Kernel, Parameter, Program, Segment
+from dlc.runtime.checks.bounds import Verdict, check_bounds
+from dlc.runtime.checks.program import check_static, segments_of
+from dlc.runtime.interpret import NUMPY, kernel_function
+from dlc.runtime.plain import Pointer
+
+MODELS = ("linear_regression", "logistic_regression", "xor", "mlp", "lenet")
+# extents of x (i32), y (f32); chunks; lines after `def k(x, y, chunk):`; what is found
+INSIDE, WRONG, OPEN = "inside", "wrong", "undecided"
+TEXTS = [
+    (10, 10, 1, "for i in range(10): y[i] = f32(x[i])", INSIDE),
+    (9, 10, 1, "for i in range(10): y[i] = f32(x[i])", WRONG),
+    (10, 10, 1, "for i in range(10): y[i] = f32(x[9 - i])", INSIDE),
+    (10, 10, 1, "for i in range(10): y[i] = f32(x[8 - i])", WRONG),
+    (10, 10, 3, "for i in range(chunk * 4, min((chunk + 1) * 4, 10)): y[i] = f32(x[i])", INSIDE),
+    (10, 10, 3, "for i in range(chunk * 4, min((chunk + 1) * 4, 11)): y[i] = f32(x[i])", WRONG),
+    (64, 64, 5, "for i in range(min(14, 64 - chunk * 14)): y[chunk * 14 + i] = f32(x[i])", INSIDE),
+    (64, 63, 5, "for i in range(min(14, 64 - chunk * 14)): y[chunk * 14 + i] = f32(x[i])", WRONG),
+    (9, 9, 1, "for i in range(9): y[i] = f32(x[i - 2]) if i - 2 >= 0 else f32(0.0)", INSIDE),
+    (9, 9, 1, "for i in range(9): y[i] = f32(x[i - 2]) if i - 1 >= 0 else f32(0.0)", WRONG),
+    (9, 9, 1, "for i in range(9): y[min(max(i64(x[i]), 0), 8)] = f32(1.0)", INSIDE),
+    (9, 9, 1, "for i in range(9): y[min(max(i64(x[i]), 0), 9)] = f32(1.0)", WRONG),
+    (9, 9, 1, "for i in range(9): y[x[i]] = f32(1.0)", WRONG),
+    (9, 9, 1, "for i in range(0, 9, 4): y[i] = f32(x[i])", INSIDE),
+    (9, 9, 1, "for i in range(8, -1, -1): y[i] = f32(x[i])", INSIDE),
+    (9, 9, 1, "for i in range(9): y[imod(i, 3) * 3 + idiv(i, 3)] = f32(x[i])", INSIDE),
+    (9, 9, 1, "for i in range(9): y[imod(i - 1, 3)] = f32(x[idiv(i - 1, 3)])", WRONG),
+    (9, 9, 1, "at_ = 8\n    while at_ > 0 and x[at_ - 1] > x[at_]:\n        at_ -= 1", INSIDE),
+    (9, 9, 1, "at_ = 8\n    while at_ >= 0 and x[at_ - 1] > i32(0):\n        at_ -= 1", OPEN),
+    (9, 9, 1, "n = 0\n    for i in range(9):\n        if x[i] > i32(0):\n"
+              "            y[n] = f32(1.0)\n            n += 1", OPEN),
+    (9, 9, 1, "for i in range(9):\n        if i > 6:\n            break\n"
+              "        y[i + 2] = f32(0.0)", INSIDE),
+    (9, 9, 1, "t = local_i64(3)\n    for i in range(3): t[i] = i * 4\n    y[t[2]] = f32(x[0])",
+     INSIDE),
+    (9, 9, 1, "t = local_i64(3)\n    for i in range(3): t[i] = i * 5\n    y[t[1]] = f32(x[0])",
+     WRONG),
+    (9, 9, 1, "t = local_i64(2)\n    for i in range(3): t[i] = i", WRONG),
+    (9, 9, 1, "p = at(y, 4)\n    for i in range(5): p[i] = f32(x[i])", INSIDE),
+    (9, 9, 1, "p = at(y, 5)\n    for i in range(5): p[i] = f32(x[i])", WRONG),
+    (9, 9, 1, "p = at(y, 8)\n    for i in range(9): p[-i] = f32(x[i])", INSIDE),
+]
+
+
+def verdict(text: str, x: int, y: int, chunks: int) -> Verdict:
+    params = (Parameter("x", "i32", "pointer"), Parameter("y", "f32", "pointer", True))
+    kernel = Kernel("k", params, f"def k(x, y, chunk):\n    {text}\n")
+    return check_bounds(kernel, {}, (x, y), (0, 0), chunks)
+
+
+@pytest.mark.parametrize("x, y, chunks, text, expected", TEXTS)
+def test_texts(x: int, y: int, chunks: int, text: str, expected: str) -> None:
+    found = verdict(text, x, y, chunks)
+    assert (WRONG if found.wrong else OPEN if found.undecided else INSIDE) == expected, found
+
+
+def test_the_message_says_what_is_reached() -> None:
+    found = verdict("for i in range(12): y[i] = f32(x[i])", 12, 9, 1)
+    assert found.wrong == ["k, line 2: y[i] stores y[0 .. 11] of 9 elements"]
+
+
+def test_large_loops_need_no_expansion() -> None:
+    """10**12 rounds: ranges alone prove them."""
+    text = ("for i in range(chunk * 1000, min((chunk + 1) * 1000, 1000000)):\n"
+            "        for j in range(1000000): y[j] = f32(x[i])")
+    assert verdict(text, 10**6, 10**6, 1000) == Verdict()
+    assert verdict(text, 10**6, 10**6 - 1, 1000).wrong
+
+
+@pytest.mark.parametrize("name, isa", [*((name, "avx512") for name in MODELS), ("mlp", "avx2"),
+                                       ("lenet", "neon"), ("mlp", "scalar")])
+def test_every_access_of_the_bundled_models_is_decided(
+        name: str, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLC_CPU", isa)
+    module = __import__(f"dlc.models.{name}", fromlist=["models"])
+    (task,) = (v for v in vars(module).values() if isinstance(v, dlc.Task))
+    findings = check_static(dlc.compile(task).program)
+    assert findings.segments
+    assert findings.undecided == []
+
+
+# --- texts with one number changed: whatever fails when it runs is found --------------------------
+
+
+def program_of(function: Callable[..., Any], *types: Any) -> Program:
+    return dlc.compile(dlc.trace(function, *types)).program
+
+
+SMALL: dict[str, Callable[[], Program]] = {
+    "matmul": lambda: program_of(lambda x, w: dlc.tanh(x @ w), f32[17, 5], f32[5, 9]),
+    "conv": lambda: program_of(lambda x, w: dlc.conv(x, w, padding=1), f32[2, 3, 6, 5],
+                               f32[4, 3, 3, 3]),
+    "norm": lambda: program_of(lambda x: x - x.mean(0), f32[5, 7]),
+    "pool": lambda: program_of(lambda x: dlc.max_pool(x, 2, stride=1), f32[2, 4, 5]),
+    "gather": lambda: program_of(lambda x, i: dlc.take(x, i, 0), f32[6, 3], i32[4]),
+    "pad": lambda: program_of(lambda x: dlc.pad(dlc.flip(x, 0), ((1, 2), (0, 3))), f32[4, 5]),
+    "cumsum": lambda: program_of(lambda x: dlc.cumsum(x, 1), f32[3, 11]),
+}
+
+
+def mutants(kernel: Kernel, rng: np.random.Generator, count: int) -> list[Kernel]:
+    """The kernel with one whole number of its text made larger or smaller."""
+    found = []
+    for _ in range(count):
+        tree = ast.parse(kernel.text)
+        numbers = [n for n in ast.walk(tree) if isinstance(n, ast.Constant)
+                   and type(n.value) is int]
+        if numbers:
+            chosen = numbers[rng.integers(len(numbers))]
+            chosen.value = max(0, int(chosen.value) + int(rng.choice([-2, -1, 1, 2])))  # type: ignore[call-overload]
+            found.append(replace(kernel, text=ast.unparse(tree) + "\n"))
+    return found
+
+
+def fails(program: Program, kernel: Kernel, segment: Segment, extents: tuple[Any, ...],
+          rng: np.random.Generator) -> bool:
+    """Whether running the chunks on random values leaves a buffer."""
+    run = kernel_function(kernel, program.prelude, program.tiles)
+    arguments: list[Any] = []
+    for parameter, extent, value in zip(kernel.params, extents, segment.args, strict=True):
+        if parameter.kind == "pointer":
+            dtype = NUMPY[parameter.dtype]
+            arguments.append(Pointer(rng.integers(-3, 9, extent).astype(dtype)))
+        else:
+            arguments.append(value)
+    try:
+        for chunk in range(segment.chunks):
+            run(*arguments, chunk)
+    except (IndexError, ValueError, ZeroDivisionError):  # a slice cut short does not fit
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_what_fails_when_it_runs_is_found(name: str, rng: np.random.Generator) -> None:
+    program, caught, quiet = SMALL[name](), 0, 0
+    for _, _, segment, extents in segments_of(program):
+        for kernel in mutants(program.kernels[segment.kernel], rng, 8):
+            with np.errstate(all="ignore"):
+                failed = fails(program, kernel, segment, extents, rng)
+            found = check_bounds(kernel, program.tiles, extents, segment.args, segment.chunks)
+            assert not failed or found.wrong or found.undecided, kernel.text
+            caught += failed
+            quiet += found == Verdict()
+    assert caught
+    assert quiet  # not everything is called wrong
+
+
+# --- through the compiler -------------------------------------------------------------------------
+
+
+def test_compile_refuses_a_kernel_that_leaves_its_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """verify=True names launch, line, access and extent."""
+    def longer(text: str) -> str:
+        return text.replace("range(9)", "range(10)")
+
+    def planted(*args: Any) -> list[Lowered]:
+        return [Lowered(tuple(tuple(
+            replace(w, kernel=replace(w.kernel, text=longer(w.kernel.text))) for w in stage)
+            for stage in part.stages)) for part in lower(*args)]
+
+    lower = assemble.lower
+    monkeypatch.setattr(assemble, "lower", planted)
+    monkeypatch.setattr(assemble, "assembled", inspect.unwrap(assemble.assembled))
+    with pytest.raises(dlc.DlcError) as found:
+        dlc.compile(dlc.trace(lambda x: x * 2.0, f32[9]), verify=True)
+    assert ": x[i] loads x[0 .. 9] of 9 elements" in str(found.value)
+    assert "tests/runtime/checks/test_bounds.py" in str(found.value)
