@@ -9,7 +9,8 @@ from typing import Any
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe, make
 from dlc.ops.convert import as_node, cast, in_accumulator
-from dlc.ops.elementwise import abs_, power, sqrt, where
+from dlc.ops.elementwise import abs_, power, where
+from dlc.ops.elementwise_functions import root
 from dlc.ops.linalg_solve import SOLVE, identity_like
 from dlc.ops.linalg_spectral import svd_of
 from dlc.ops.rearrange import moveaxis
@@ -25,12 +26,6 @@ def _float(x: Any) -> Node:
     return node if node.dtype.is_float else cast(node, f32)
 
 
-def _root(total: Node) -> Node:
-    """The square root of a sum of squares; its gradient at 0 is 0."""
-    positive = total > 0
-    return where(positive, sqrt(where(positive, total, 1.0)), total)
-
-
 @in_accumulator
 def vector_norm(x: Any, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Node:
     """The `ord`-norm of x over `axis` (all axes): (sum |x|^ord)^(1/ord); inf, -inf and 0 as in
@@ -39,7 +34,7 @@ def vector_norm(x: Any, ord: float = 2, axis: Axis = None, keepdims: bool = Fals
     axes = axes_of(node, None if axis is None else axis if isinstance(axis, int) else tuple(axis))
     size = abs_(node)
     if ord == 2:
-        return _root(sum_(node * node, axes, keepdims))
+        return root(sum_(node * node, axes, keepdims))
     if ord == math.inf:
         return max_(size, axes, keepdims)
     if ord == -math.inf:
@@ -64,7 +59,7 @@ def matrix_norm(x: Any, ord: float | str = "fro", axis: Sequence[int] = (-2, -1)
     node = _float(x)
     rows, columns = (a + node.ndim if a < 0 else a for a in _two_axes(node, axis))
     if ord == "fro":
-        return _root(sum_(node * node, (rows, columns), keepdims))
+        return root(sum_(node * node, (rows, columns), keepdims))
     if ord in (1, -1, math.inf, -math.inf):
         first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
         sums = sum_(abs_(node), (first,), True)

@@ -6,16 +6,18 @@ Every loss takes `reduction`: "mean" (a scalar), "sum" (a scalar) or "none" (the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from dlc.errors import DlcError, here
+from dlc.gradient_rules import custom_gradient
 from dlc.graph import Node, current_build, describe
 from dlc.names import name_locals
 from dlc.nn import checks
 from dlc.nn.functions import log_softmax, softplus
-from dlc.ops import elementwise, elementwise_functions, gather, leaf, reduce
+from dlc.ops import elementwise, elementwise_functions, gather, leaf, rearrange, reduce
 from dlc.ops.convert import as_node, as_nodes, cast, in_accumulator
-from dlc.types import f32
+from dlc.types import bool_, f32
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -91,8 +93,11 @@ def huber(prediction: Any, target: Any, delta: float = 1.0, reduction: str = "me
     checks.number("huber", 0, delta=delta)
     x, t = paired("huber", prediction, target, reduction)
     size = elementwise.abs_(x - t)
+    small = size <= delta
+    # of an infinite error no square is taken: its slope times 0 would be NaN
+    near = elementwise.where(small, size, 0.0)
     far = (size - 0.5 * delta) * delta
-    return reduced(elementwise.where(size <= delta, 0.5 * size * size, far), reduction)
+    return reduced(elementwise.where(small, 0.5 * near * near, far), reduction)
 
 
 @in_accumulator
@@ -159,15 +164,25 @@ def cross_entropy(logits: Any, label: Any, smoothing: float = 0.0, weight: Any =
     checks.labels("cross_entropy", y, x)
     remember(x, y)
     if weight is not None or ignore is not None:
-        scores = log_softmax(x)
+        scores = log_softmax(x if ignore is None else _counted(x, y, ignore))
         return _weighted_nll("cross_entropy", scores, y, smoothing, weight, ignore, reduction)
-    target = gather.one_hot(y, int(x.shape[-1]), x.dtype)
-    chosen = reduce.sum_(x * target, -1)
+    target = gather.one_hot(y, int(x.shape[-1]), bool_)
+    chosen = _chosen(x, target)
     if smoothing:
         chosen = chosen * (1.0 - smoothing) + reduce.mean(x, -1) * smoothing
     log_total = reduce.logsumexp(x, -1)
     name_locals({"target": target, "chosen": chosen, "log_total": log_total})
     return reduced(log_total - chosen, reduction)
+
+
+def _chosen(x: Node, target: Node) -> Node:
+    """The element of each row that `target` marks; the others may be infinite."""
+    return reduce.sum_(elementwise.where(target, x, 0.0), -1)
+
+
+def _counted(x: Node, label: Node, ignore: int) -> Node:
+    """Zeros for the rows that do not count: what they hold reaches neither value nor gradient."""
+    return elementwise.where(rearrange.expand_dims(label != ignore, -1), x, 0.0)
 
 
 def _soft_cross_entropy(x: Node, target: Node, smoothing: float, weight: Any,
@@ -194,6 +209,7 @@ def nll(scores: Any, label: Any, weight: Any = None, ignore: int | None = None,
     x, y, weight = scores_and_labels(scores, label, weight)
     checks.labels("nll", y, x)
     remember(x, y)
+    x = x if ignore is None else _counted(x, y, ignore)
     return _weighted_nll("nll", x, y, 0.0, weight, ignore, reduction)
 
 
@@ -203,13 +219,12 @@ def _weighted_nll(name: str, scores: Node, label: Node, smoothing: float, weight
     classes = int(scores.shape[-1])
     place = label if ignore is None else elementwise.where(label != ignore, label, 0)
     share = None if ignore is None else cast(label != ignore, scores.dtype)
-    target, spread = gather.one_hot(place, classes, scores.dtype), scores
+    values, spread = -_chosen(scores, gather.one_hot(place, classes, bool_)), scores
     if weight is not None:
         checks.per_class(name, "weight", weight, classes)
         own = gather.take(weight, place, mode="clip")
-        target, spread = target * weight, scores * weight
+        values, spread = values * own, scores * weight
         share = own if share is None else share * own
-    values = -reduce.sum_(scores * target, -1)
     if smoothing:
         mean = reduce.sum_(spread, -1) * (smoothing / max(1, classes))
         values = values * (1.0 - smoothing) - mean
@@ -225,13 +240,32 @@ def binary_cross_entropy(prediction: Any, target: Any, weight: Any = None,
                          reduction: str = "mean") -> Node:
     """-t log p - (1 - t) log(1 - p) for probabilities p; logarithms below -100 count as -100.
 
-    From logits binary_cross_entropy_with_logits is exact. `weight` broadcasts to the prediction.
+    The gradient (p - t) / (p (1 - p)) is limited by a denominator of 1e-12 at p = 0 and 1, as in
+    PyTorch. From logits binary_cross_entropy_with_logits is exact. `weight` broadcasts to the
+    prediction.
     """
     p, t = paired("binary_cross_entropy", prediction, target, reduction)
+    values = _log_loss(p, t)
+    return reduced(values if weight is None else values * as_node(weight, p.dtype), reduction)
+
+
+@custom_gradient
+def _log_loss(p: Node, t: Node) -> tuple[Node, Callable[[Node], tuple[Node, Node]]]:
+    """The cross entropy of probabilities, with PyTorch's derivatives at 0 and 1."""
     yes = elementwise.maximum(elementwise.log(p), -100.0)
     no = elementwise.maximum(elementwise.log(1.0 - p), -100.0)
-    values = (t - 1.0) * no - t * yes
-    return reduced(values if weight is None else values * as_node(weight, p.dtype), reduction)
+    return (t - 1.0) * no - t * yes, lambda g: (g * _log_loss_slope(p, t), g * (no - yes))
+
+
+@custom_gradient
+def _log_loss_slope(p: Node, t: Node) -> tuple[Node, Callable[[Node], tuple[Node, Node]]]:
+    """The derivative of _log_loss by p; its own by p is (t - 2 p t + p^2) / (p^2 (1 - p)^2)."""
+    wide = elementwise.maximum(p * (1.0 - p), 1e-12)
+
+    def pullback(g: Node) -> tuple[Node, Node]:
+        return g * (t - 2.0 * p * t + p * p) / wide / wide, -g / wide
+
+    return (p - t) / wide, pullback
 
 
 @in_accumulator

@@ -11,11 +11,11 @@ from dlc.nn import checks
 from dlc.nn.activations import log_sigmoid
 from dlc.nn.functions import softplus
 from dlc.nn.losses import REDUCTIONS, cross_entropy, paired, reduced, scores_and_labels
-from dlc.ops import elementwise, gather, leaf, rearrange, reduce, statistics
+from dlc.ops import elementwise, elementwise_functions, gather, leaf, rearrange, reduce, statistics
 from dlc.ops.contract import matmul
 from dlc.ops.convert import as_node, as_nodes, cast, in_accumulator
 from dlc.ops.cumulative import cumsum
-from dlc.types import i32
+from dlc.types import bool_, i32
 
 # --- signs and classes ----------------------------------------------------------------------------
 
@@ -66,14 +66,14 @@ def multi_margin(logits: Any, label: Any, p: int = 1, margin: float = 1.0, weigh
     if p not in (1, 2):
         raise DlcError(f"nn.multi_margin: p={p!r}", here(), "p is 1 or 2")
     classes = int(x.shape[-1])
-    own = gather.one_hot(y, classes, x.dtype)
-    right = reduce.sum_(x * own, -1, keepdims=True)
-    short = elementwise.maximum(margin - right + x, 0.0)
-    terms = (short if p == 1 else short * short) * (1.0 - own)
-    values = reduce.sum_(terms, -1) * (1.0 / max(1, classes))
+    own = gather.one_hot(y, classes, bool_)
+    right = reduce.sum_(elementwise.where(own, x, 0.0), -1, keepdims=True)
+    # the label's own term is left out before the square, whose slope there may be infinite
+    short = elementwise.where(own, 0.0, elementwise.maximum(margin - right + x, 0.0))
+    values = reduce.sum_(short if p == 1 else short * short, -1) * (1.0 / max(1, classes))
     if weight is not None:
         checks.per_class("multi_margin", "weight", weight, classes)
-        values = values * reduce.sum_(own * weight, -1)
+        values = values * reduce.sum_(elementwise.where(own, weight, 0.0), -1)
     return reduced(values, reduction)
 
 
@@ -89,13 +89,14 @@ def multilabel_margin(logits: Any, labels: Any, reduction: str = "mean") -> Node
     classes = int(x.shape[-1])
     real = cumsum(cast(y < 0, i32), -1) == 0
     place = elementwise.where(real, y, 0)
-    counted = cast(real, x.dtype)
-    chosen = gather.one_hot(place, classes, x.dtype) * rearrange.expand_dims(counted, -1)
-    others = 1.0 - reduce.max_(chosen, -2)
-    right = reduce.sum_(chosen * rearrange.expand_dims(x, -2), -1, keepdims=True)
-    short = elementwise.maximum(1.0 - right + rearrange.expand_dims(x, -2), 0.0)
-    both = rearrange.expand_dims(counted, -1) * rearrange.expand_dims(others, -2)
-    return reduced(reduce.sum_(short * both, (-2, -1)) * (1.0 / max(1, classes)), reduction)
+    counted = rearrange.expand_dims(real, -1)
+    chosen = gather.one_hot(place, classes, bool_) & counted
+    wide = rearrange.expand_dims(x, -2)
+    right = reduce.sum_(elementwise.where(chosen, wide, 0.0), -1, keepdims=True)
+    others = ~rearrange.expand_dims(reduce.any_(chosen, -2), -2)
+    short = elementwise.maximum(1.0 - right + wide, 0.0)
+    terms = elementwise.where(counted & others, short, 0.0)
+    return reduced(reduce.sum_(terms, (-2, -1)) * (1.0 / max(1, classes)), reduction)
 
 
 def _class_lists(name: str, x: Node, y: Node) -> None:
@@ -142,7 +143,7 @@ def cosine_similarity(a: Any, b: Any, axis: int = -1, eps: float = 1e-8) -> Node
 
 
 def _unit(x: Node, axis: int, eps: float) -> Node:
-    size = elementwise.sqrt(reduce.sum_(x * x, axis, keepdims=True))
+    size = elementwise_functions.root(reduce.sum_(x * x, axis, keepdims=True))
     return x / elementwise.maximum(size, eps)
 
 

@@ -144,7 +144,9 @@ def _eval_pow(a: Any, b: Any) -> Any:
 
 def _grad_pow(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
     one, zero = const_like(a, 1.0), const_like(a, 0.0)
-    base = where(eq(b, zero), zero, b * power(a, b - one))
+    constant = eq(b, zero)
+    # of x ** 0 no power below 0 is taken: its own derivative at x = 0 would be 0 times infinity
+    base = where(constant, zero, b * power(a, where(constant, one, b) - one))
     return g * base, g * where(eq(a, zero), zero, y * log(where(eq(a, zero), one, a)))
 
 

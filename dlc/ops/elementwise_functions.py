@@ -155,6 +155,14 @@ def gcd(x: Any, y: Any) -> Node:
     return cast(p, kind)
 
 
+def root(total: Any) -> Node:
+    """The square root of a sum of squares: 0 of 0, where its derivatives are 0 too, the least
+    subgradient of a length. Negative numbers give NaN."""
+    node, = _floats("root", total)
+    zero = e.eq(node, 0)
+    return e.where(zero, e.const_like(node, 0.0), e.sqrt(e.where(zero, 1.0, node)))
+
+
 # --- logarithms and exponentials ------------------------------------------------------------------
 
 
@@ -200,7 +208,7 @@ def xlog1py(x: Any, y: Any) -> Node:
 
 
 def entr(x: Any) -> Node:
-    """-x log(x): 0 at 0, -inf below."""
+    """-x log(x): 0 at 0, where the derivative counts as 0 too; -inf below."""
     node, = _floats("entr", x)
     return e.where(node < 0, e.const_like(node, -math.inf), -xlogy(node, node))
 

@@ -8,7 +8,8 @@ from typing import Any
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
 from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast, in_accumulator
-from dlc.ops.elementwise import abs_, isfinite, power, sqrt, stop_gradient, where
+from dlc.ops.elementwise import abs_, isfinite, power, stop_gradient, where
+from dlc.ops.elementwise_functions import root
 from dlc.ops.gather import take_along_axis
 from dlc.ops.reduce import (
     Axes,
@@ -30,8 +31,9 @@ from dlc.types import bool_, f32, i32
 
 @in_accumulator
 def std(x: Any, axis: Axes = None, keepdims: bool = False, correction: float = 0) -> Node:
-    """Square root of the variance over `axis`; correction 1 divides by one less (Bessel)."""
-    return sqrt(variance(x, axis, keepdims, correction))
+    """Square root of the variance over `axis`; correction 1 divides by one less (Bessel). The
+    gradient where all elements are equal is 0."""
+    return root(variance(x, axis, keepdims, correction))
 
 
 def ptp(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:

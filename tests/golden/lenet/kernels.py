@@ -225,7 +225,7 @@ def fused_matmul(dense3_weight, dense3_bias, logits, packed, chunk):
 
 
 def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
-    """logsumexp maximum minimum eq cast mul sum sub exp add
+    """logsumexp maximum minimum eq where sum sub exp mul add
     models/lenet.py:22"""
     for i in range(64):
         minimum2 = min(max(label[i], i32(0)), i32(9))
@@ -240,12 +240,13 @@ def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
             log_total_s1 = log_total_s1_new
         log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
         for r in range(10):
-            mul2 = exp_f32(logits[i * 10 + r] - log_total2) * f32(0.015625)
-            d_logits[i * 10 + r] = f32(minimum2 == i32(r)) * f32(-0.015625) + mul2
+            where = select(minimum2 == i32(r), f32(-0.015625), f32(0.0))
+            mul = exp_f32(logits[i * 10 + r] - log_total2) * f32(0.015625)
+            d_logits[i * 10 + r] = where + mul
         chosen = f32(0.0)
         for r0_2 in range(10):
-            mul3 = logits[i * 10 + r0_2] * f32(minimum2 == i32(r0_2))
-            chosen = radd(chosen, mul3)
+            where2 = select(minimum2 == i32(r0_2), logits[i * 10 + r0_2], f32(0.0))
+            chosen = radd(chosen, where2)
         out[i] = log_total2 - chosen
 
 
@@ -744,7 +745,7 @@ def fused_max(label, fault, chunk):
 
 
 def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
-    """logsumexp maximum minimum eq cast mul sum sub
+    """logsumexp maximum minimum eq where sum sub
     models/lenet.py:22"""
     for i in range(64):
         log_total = f32(-inf)
@@ -760,6 +761,6 @@ def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
         chosen = f32(0.0)
         minimum2 = min(max(label[i], i32(0)), i32(9))
         for r0_2 in range(10):
-            mul = logits[i * 10 + r0_2] * f32(minimum2 == i32(r0_2))
-            chosen = radd(chosen, mul)
+            where = select(minimum2 == i32(r0_2), logits[i * 10 + r0_2], f32(0.0))
+            chosen = radd(chosen, where)
         out[i] = log_total2 - chosen
