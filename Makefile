@@ -13,7 +13,8 @@ help:
 	@echo "make test         lint, types and all tests (under 5 minutes on two cores)"
 	@echo "make conformance  tests of PyTorch, JAX, ONNX and others: the cut of the day (docs/conformance.md)"
 	@echo "make conformance-full  all of them; writes the table of docs/conformance.md (up to 3 hours)"
-	@echo "make faults       plant faults one by one; the tests must catch each"
+	@echo "make faults       plant the faults that the change touches and a quarter of the others; the tests"
+	@echo "                  must catch each (FAULTS=all: all of them)"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make clean        remove .venv, caches and build results"
 
@@ -38,7 +39,7 @@ conformance-full: $(VENV)/.conformance
 	CONFORMANCE_FULL=1 $(BIN)/python -m pytest -q -m conformance -n auto --conformance-table
 
 faults: $(VENV)/.test
-	$(BIN)/python -m pytest -q -m faults
+	$(BIN)/python -m pytest -q -m faults -n auto --dist worksteal tests/faults
 
 bench: $(VENV)/.conformance
 	$(BIN)/dlc bench lenet mlp --against torch,jax

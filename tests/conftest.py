@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     `--conformance-table` the counts of a conformance run to docs/conformance.md."""
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/*")
     parser.addoption("--conformance-table", action="store_true", help="write docs/conformance.md")
+    parser.addoption("--isa", help="generate for this instruction set; interpret what cannot run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`--isa` NAME: programs are compiled for it, and interpreted where this machine lacks it."""
+    isa = config.getoption("--isa")
+    if isa is None:
+        return
+    os.environ["DLC_CPU"] = isa
+    from dlc.compiler import Compiled
+    from dlc.launch_check import device_for
+
+    load = Compiled.load
+
+    def load_what_runs(self: Any, device: str = "cpu", *args: Any, **named: Any) -> Any:
+        runs = device_for(self.program.isa) if device == "cpu" else device
+        return load(self, runs, *args, **named)
+
+    setattr(Compiled, "load", load_what_runs)  # noqa: B010
 
 
 def pytest_configure() -> None:
@@ -80,10 +100,11 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One object cache for the whole run, shared by its processes, never the user's own."""
+    """One object cache for the whole run, shared by its processes, never the user's own.
+    CACHE_OF_TESTS names another, which several runs share (`make faults`)."""
     base = tmp_path_factory.getbasetemp()
     run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    directory = run / "dlc-cache"
+    directory = Path(os.environ.get("CACHE_OF_TESTS") or run / "dlc-cache")
     directory.mkdir(mode=0o700, exist_ok=True)
     os.environ["DLC_CACHE"] = str(directory)
     return directory

@@ -159,8 +159,17 @@ def test_cheap_elsewhere() -> None:
     def costly(x: f32[64, 256]) -> Node:
         return dlc.window(tanh(x), (3,)).max(2)
 
+    def windows(*size: int) -> Rows:
+        def f(x: f32[64, 256], y: f32[64, 256]) -> Node:
+            return dlc.window(x * y, size).max(tuple(range(2, 2 + len(size))))
+
+        return launches(f)
+
     assert launches(f) == [["mul", "add"]]
     assert launches(costly) == [["tanh"], ["max"]]
+    # each product is read 3 times, or 25: beyond 4 it is cheaper to store it
+    assert windows(3) == [["mul", "max"]]
+    assert windows(5, 5) == [["mul"], ["max"]]
 
 
 def test_siblings() -> None:
@@ -178,8 +187,15 @@ def test_recompute() -> None:
         slope = 1.0 - y * y
         return y @ v, slope.sum(0), slope @ v
 
+    def chain(x: f32[128, 64], w: f32[64, 32], v: f32[128, 32]) -> Any:
+        for i in range(75):
+            x = x * 1.01 + 0.5 if i % 2 else x * 0.99 - 0.25
+        return x @ w, x.T @ v
+
     assert sorted(launches(f)) == [["matmul"], ["matmul", "tanh"], ["mul", "sub", "matmul"],
                                    ["mul", "sub", "sum"]]
+    # 150 operators are more than are computed twice: they are computed once and kept
+    assert sorted(map(len, launches(chain))) == [1, 1, 150]
 
 
 def test_routine() -> None:
