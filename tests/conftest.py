@@ -9,13 +9,14 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from dlc.codegen import assemble
+from dlc.compiler import Compiled
+from dlc.launch_check import device_for
 from dlc.runtime.checks import program as checkers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,14 +37,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """`--isa` NAME: programs are compiled for it, and interpreted where this machine lacks it."""
-    isa = config.getoption("--isa")
-    if isa is None:
-        return
-    os.environ["DLC_CPU"] = isa
-    from dlc.compiler import Compiled
-    from dlc.launch_check import device_for
+    check_what_is_compiled()
+    if config.getoption("--isa") is not None:
+        generate_for(config.getoption("--isa"))
 
+
+def generate_for(isa: str) -> None:
+    """Programs are compiled for `isa`, and interpreted where this machine lacks it."""
+    os.environ["DLC_CPU"] = isa
     load = Compiled.load
 
     def load_what_runs(self: Any, device: str = "cpu", *args: Any, **named: Any) -> Any:
@@ -53,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     setattr(Compiled, "load", load_what_runs)  # noqa: B010
 
 
-def pytest_configure() -> None:
+def check_what_is_compiled() -> None:
     """Whatever a test compiles passes the checkers that need no run (dlc/runtime/checks)."""
     original = assemble.assembled
 
