@@ -55,7 +55,8 @@ def loop(call: Call) -> Results:
     rounds = int(count.reshape(-1)[0]) if count is not None else ROUNDS
     start = call.walk.knows.value(call.x(1)) if call.has(1) else array(True)
     if start is None:
-        return searched(call, body, rounds if count is not None else -1, carried)
+        going = dlc.reshape(call.x(1), ())
+        return searched(call, body, rounds if count is not None else -1, going, carried)
     if call.has(1) and not call.scalar(1):
         rounds = 0
     kept = keeps_going(body)
@@ -74,7 +75,8 @@ def keeps_going(body: Any) -> bool:
 
 
 def unrolled(call: Call, body: Any, rounds: int, carried: list[Value], open_: bool) -> Results:
-    """Round after round, while the condition is known to hold."""
+    """Round after round, while the condition is known to hold; once it depends on data, a while
+    loop over the rounds that are left."""
     stacks: list[list[Node]] = [[] for _ in range(len(body.output) - 1 - len(carried))]
     done = 0
     while done < rounds:
@@ -84,14 +86,23 @@ def unrolled(call: Call, body: Any, rounds: int, carried: list[Value], open_: bo
         for stack, value in zip(stacks, arrays(results[1 + len(carried):]), strict=True):
             stack.append(value)
         going = arrays(results[:1])[0]
+        if not (stacks or open_) and call.walk.knows.value(going) is None:
+            return searched(call, body, rounds, dlc.reshape(going, ()), carried, done)
         if not call.walk.knows.known(going, "the condition of the loop").item():
             break
     else:
         if open_:
             raise DlcError(f"the loop has more than {ROUNDS} rounds")
     if done == 0 and stacks:
-        raise DlcError("a loop without rounds has no shape for what it stacks")
+        return (*carried, *none_stacked(call, body, carried))
     return (*carried, *(stacked(s) for s in stacks))
+
+
+def none_stacked(call: Call, body: Any, carried: list[Value]) -> list[Node]:
+    """What no round stacks: none of what the first round would have given."""
+    results = call.walk.subgraph(body, (array(0, i64), array(True), *carried), call.frame)
+    return [dlc.zeros((0, *map(int, value.shape)), value.dtype)
+            for value in arrays(results[1 + len(carried):])]
 
 
 def stacked(values: Sequence[Node], axis: int = 0) -> Node:
@@ -112,8 +123,10 @@ def scanned_loop(call: Call, body: Any, rounds: int, carried: list[Value]) -> Re
     return (*last, *stacks)
 
 
-def searched(call: Call, body: Any, rounds: int, carried: list[Value]) -> Results:
-    """A loop whose condition depends on data, within its trip count; it can stack nothing."""
+def searched(call: Call, body: Any, rounds: int, alive: Node, carried: list[Value],
+             done: int = 0) -> Results:
+    """A loop whose condition, at first `alive`, depends on data, from the round `done` on within
+    its trip count; it can stack nothing."""
     nodes = arrays(carried)
     if rounds < 0:
         raise DlcError("a loop without a trip count, whose condition depends on inputs")
@@ -128,8 +141,8 @@ def searched(call: Call, body: Any, rounds: int, carried: list[Value]) -> Result
     def going(carry: Any) -> Any:
         return carry[1] & (carry[0] < rounds)
 
-    first = (array(0, i64), dlc.reshape(call.x(1), ()), *nodes)
-    (_, _, *last), _ = dlc.while_loop(going, step, first, bound=rounds)
+    first = (array(done, i64), alive, *nodes)
+    (_, _, *last), _ = dlc.while_loop(going, step, first, bound=rounds - done)
     return tuple(last)
 
 
