@@ -11,6 +11,7 @@ import linecache
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,13 @@ def _reporting(kernel: Kernel, function: Callable[..., Any]) -> Callable[..., An
 def _execute(text: str, filename: str, scope: dict[str, Any]) -> None:
     """Run `text`; debuggers and tracebacks show its lines."""
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    exec(compile(text, filename, "exec"), scope)
+    exec(_code(text, filename), scope)
+
+
+@lru_cache(maxsize=128)
+def _code(text: str, filename: str) -> Any:
+    """The text compiled once: every kernel has the whole prelude in its scope."""
+    return compile(text, filename, "exec")
 
 
 class InterpretedProgram(ArenaProgram):

@@ -99,26 +99,27 @@ def fma(a: Any, b: Any, c: Any) -> Any:
     """a * b + c rounded once, in the operands' type."""
     if not all(map(math.isfinite, (a, b, c))):
         return a * b + c if math.isinf(a) or math.isinf(b) or math.isnan(a + b) else type(a)(c)
+    if isinstance(a, np.float32):
+        return _fma_f32(float(a), float(b), float(c))
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     if exact == 0:
         return a * b + c  # the sign of a zero result follows the rounded operations
-    if isinstance(a, np.float32):
-        return _round_f32(exact)
     try:
         return np.float64(float(exact))
     except OverflowError:
         return np.float64(math.inf if exact > 0 else -math.inf)
 
 
-def _round_f32(exact: Fraction) -> Any:
-    """The f32 nearest to `exact`; going through f64 needs round-to-odd to round only once."""
-    try:
-        near = float(exact)
-    except OverflowError:
-        return np.float32(math.inf if exact > 0 else -math.inf)
-    if Fraction(near) != exact and not np.float64(near).view(np.int64) & 1:
-        near = math.nextafter(near, math.inf if exact > Fraction(near) else -math.inf)
-    return np.float32(near)
+def _fma_f32(a: float, b: float, c: float) -> Any:
+    """The f32 nearest to a * b + c of three f32: f64 holds the product, and the sum is rounded to
+    odd, so that the second rounding is the only one that counts (Boldo and Melquiond 2008)."""
+    product = a * b
+    total = product + c
+    part = total - product
+    lost = (product - (total - part)) + (c - part)  # Knuth's sum of two numbers is exact
+    if lost and not np.float64(total).view(np.int64) & 1:
+        total = math.nextafter(total, math.inf if lost > 0 else -math.inf)
+    return np.float32(total)
 
 
 def add(a: Any, b: Any) -> Any:

@@ -77,22 +77,24 @@ def share(seeds: Sequence[int], setting: Setting) -> Report:
 Share = Callable[[Sequence[int], Setting], Report]
 
 
-def fuzz(seeds: Iterable[int], setting: Setting, jobs: int = 1, work: Share = share) -> Report:
+def fuzz(seeds: Iterable[int], setting: Setting, jobs: int = 1, work: Share = share,
+         first: bool = False) -> Report:
     """All programs of `seeds`, in `jobs` processes: one that dies takes no other program with it.
+
+    With `first` it ends after the share in which a wrong program is found.
     """
     seeds = list(seeds)
     shares = [seeds[i:i + EACH] for i in range(0, len(seeds), EACH)]
     total = Report()
-    while shares:
-        failed = _pooled(shares, setting, jobs, total, work)
+    while shares and not (first and total.wrong):
+        now, shares = (shares[:jobs], shares[jobs:]) if first else (shares, [])
+        failed = _pooled(now, setting, jobs, total, work)
         # some of these ran while another one died, so each is tried alone
-        shares = []
-        for seeds in failed[:jobs]:
-            for seed in seeds:
-                if _pooled([[seed]], setting, 1, total, work):
-                    total.programs += 1
-                    total.wrong[seed] = ["the process died"]
-        shares = failed[jobs:]
+        for seed in (s for each in failed[:jobs] for s in each):
+            if _pooled([[seed]], setting, 1, total, work):
+                total.programs += 1
+                total.wrong[seed] = ["the process died"]
+        shares = failed[jobs:] + shares
     return total
 
 
@@ -105,10 +107,13 @@ def _pooled(shares: list[list[int]], setting: Setting, jobs: int, total: Report,
         running = {pool.submit(work, seeds, setting): seeds for seeds in shares}
         for done in as_completed(running):
             try:
-                total.add(done.result())
-                left.remove(running[done])
+                report = done.result()
             except BrokenProcessPool:
                 continue
+            total.add(report)
+            left.remove(running[done])
+            for seed, problems in report.wrong.items():
+                print(f"WRONG seed {seed}:", *problems, sep="\n    ", flush=True)
     return left
 
 
@@ -122,11 +127,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limits", default="small", choices=("small", "real"))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--first", action="store_true", help="end at the first wrong one")
     given = parser.parse_args(arguments)
     small = given.limits == "small"
     setting = Setting(given.device, given.isa, small, given.steps, SIZES[small, given.device])
     began = time.perf_counter()
-    report = fuzz(range(given.seed, given.seed + given.count), setting, given.jobs)
+    report = fuzz(range(given.seed, given.seed + given.count), setting, given.jobs,
+                  first=given.first)
     tell(report, time.perf_counter() - began, given)
     tell_smallest(report, setting)
     return 1 if report.wrong else 0
@@ -142,8 +149,7 @@ def tell(report: Report, seconds: float, given: argparse.Namespace) -> None:
     print("programs with each operator: " + ", ".join(
         f"{name} {count}" for name, count in report.operators.most_common()))
     print("what the compiler did:", table(report.fired), sep="\n")
-    for seed, problems in sorted(report.wrong.items()):
-        print(f"WRONG seed {seed}:", *problems, sep="\n    ")
+    print("wrong:", ", ".join(map(str, sorted(report.wrong))) or "none", flush=True)
 
 
 def tell_smallest(report: Report, setting: Setting, most: int = 5) -> None:
