@@ -6,7 +6,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help train test lint types conformance conformance-full faults bench clean
+.PHONY: help train test lint types conformance conformance-full faults fuzz bench clean
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
@@ -15,6 +15,7 @@ help:
 	@echo "make conformance-full  all of them; writes the table of docs/conformance.md (up to 3 hours)"
 	@echo "make faults       plant the faults that the change touches and a quarter of the others; the tests"
 	@echo "                  must catch each (FAULTS=all: all of them)"
+	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make clean        remove .venv, caches and build results"
 
@@ -40,6 +41,10 @@ conformance-full: $(VENV)/.conformance
 
 faults: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m faults -n auto --dist worksteal tests/faults
+
+# FUZZ_SEED=17 make fuzz repeats a run.
+fuzz: $(VENV)/.test
+	$(BIN)/python -m pytest -q -m fuzz
 
 bench: $(VENV)/.conformance
 	$(BIN)/dlc bench lenet mlp --against torch,jax

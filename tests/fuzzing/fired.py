@@ -20,11 +20,12 @@ from dlc.text import print_graph
 SCHEMES = ("gemm", "split", "taps", "dots", "phases", "empty phase", "plain contraction")
 PACKINGS = ("A by the shared copy", "A by the shared transpose", "A copied", "A transposed",
             "A straight", "A turned", "A turned in boxes", "A with border",
-            "B copied", "B transposed", "B straight", "B turned", "B with border",
+            "B copied", "B transposed", "B straight", "B turned", "B turned in boxes",
+            "B with border",
             "image copied", "image evaluated", "image with border")
 BOXES = ("boxes of columns", "boxes of sums", "boxes of images", "panels of rows",
          "tail of columns", "tail of sums", "tail of images", "tail of rows",
-         "open boxes of columns", "block copied out", "block transposed out", "rows finished")
+         "block copied out", "block transposed out", "rows finished")
 CONTRACTIONS = (*SCHEMES, *PACKINGS, *BOXES)
 LOOPS = ("one chunk", "several chunks", "tail of chunks", "columns", "blocks of columns",
          "tail of blocks")
@@ -160,6 +161,7 @@ class TextReader(ast.NodeVisitor):
         self.kernel, self.numbers = kernel, numbers
         self.facts: set[str] = set()
         self.loops: list[str] = []
+        self.outer = 0  # loops over boxes of the sum that the tile runs in
         self.pointers = {p.name: p.written for p in kernel.params if p.kind == "pointer"}
         self.tiled = any(t.startswith(("gemm", "taps", "dots")) for t in kernel.tiles)
         shared = re.match(r"pack_(copy|transpose)_", kernel.name)
@@ -177,6 +179,8 @@ class TextReader(ast.NodeVisitor):
         assert isinstance(node.target, ast.Name) and isinstance(node.iter, ast.Call)
         self.chunk_tail(node.iter)
         self.loops.append(_stem(node.target.id))
+        if self.loops[-1] == "kb" and any(_tile_of(n) == "gemm" for n in ast.walk(node)):
+            self.outer = self.loops.count("kb")
         self.generic_visit(node)
         self.loops.pop()
 
@@ -221,8 +225,6 @@ class TextReader(ast.NodeVisitor):
         what = "images" if what == "columns" and images else what
         if size and extent is not None and extent > size:
             self.facts.add("panels of rows" if what == "rows" else f"boxes of {what}")
-        if what == "columns" and size and extent and extent % size == 0:
-            self.facts.add("open boxes of columns")
         self.tail(what, size, extent)
 
     def tail(self, what: str, size: int | None, extent: int | None) -> None:
@@ -254,7 +256,7 @@ class TextReader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        match = _TILE.fullmatch(node.func.id) if isinstance(node.func, ast.Name) else None
+        match = _TILE.fullmatch(ast.unparse(node.func))
         if match is not None and match[1] in ("copy", "transpose"):
             self.moved(match[1], _base(node.args[0]), _base(node.args[2]))
         elif match is not None:
@@ -279,14 +281,20 @@ class TextReader(ast.NodeVisitor):
         if _stem(source) == "turn":
             side = _PACKED.get(stem, "A")
             self.facts.add(f"{side} turned")
-            whole = not self.tiled and "kb" in self.loops
-            self.facts |= {f"{side} turned in boxes"} if whole else set()
+            within = self.loops.count("kb") > self.outer
+            self.facts |= {f"{side} turned in boxes"} if within else set()
         elif stem in _PACKED:
             self.facts |= set() if self.shared else {f"{_PACKED[stem]} {how}"}
         elif stem in ("image", "left"):
             self.facts.add("image copied")
         elif to in self.pointers:
             self.facts.add(f"block {how} out")
+
+
+def _tile_of(node: ast.AST) -> str:
+    """The family of the tile that is called here."""
+    match = _TILE.fullmatch(ast.unparse(node.func)) if isinstance(node, ast.Call) else None
+    return match[1] if match else ""
 
 
 def _base(pointer: ast.expr) -> str:

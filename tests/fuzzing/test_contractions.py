@@ -1,0 +1,61 @@
+"""Random contractions of every scheme: a small cut always, a fresh and larger one in `make fuzz`.
+
+With the bounds of windows forgotten, or long sums packed as if they began at 0, the small cut is
+red (window_beyond_its_operand and long_sums_from_their_start in tests/faults).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+
+import pytest
+
+from dlc.runtime.isa import machine_isa
+from tests.fuzzing import fired
+from tests.fuzzing.contractions import Outcome, limits_of, run, run_block
+from tests.fuzzing.draw_contractions import configuration
+
+# FUZZ_SEED repeats a run that a fresh seed has failed in
+SEED = int(os.environ.get("FUZZ_SEED", 0)) or secrets.randbelow(1 << 30)
+NATIVE = {"avx512": ("avx512", "avx2", "scalar"), "avx2": ("avx2", "scalar"), "neon": ("neon",),
+          "scalar": ("scalar",)}
+
+
+def small_cut(seed: int, block: int, numbers: Sequence[int], isa: str) -> Outcome:
+    """Some configurations of one Program, in this process."""
+    found = run_block(seed, block, numbers, isa)
+    print(f"seed {seed}, {isa}", *found.wrong, sep="\n")
+    return found
+
+
+@pytest.mark.slow
+def test_interpreted() -> None:
+    """Every scheme once, and what the faults in tests/faults are seen by (4 s)."""
+    found = small_cut(7, 0, range(27), "neon")
+    found.add(small_cut(7, 1, (40, 76), "neon"))
+    assert found.wrong == [] and fired.lacking(found.fired, fired.SCHEMES, 1) == []
+
+
+@pytest.mark.slow
+def test_native() -> None:
+    """5 s, most of it compiling."""
+    assert small_cut(2, 0, range(14), machine_isa()).wrong == []
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("isa", [*NATIVE[machine_isa()], "neon"])
+def test_fresh(isa: str) -> None:
+    count = 200 if isa == "neon" else 100
+    found = run(SEED, range(count), isa)
+    print(f"seed {SEED}, {isa}", *found.wrong, fired.table(found.fired), sep="\n")
+    assert found.wrong == [] and found.free < found.elements / 100
+    assert fired.lacking(found.fired, fired.SCHEMES, 1) == []
+
+
+def test_configurations_repeat() -> None:
+    """The same number gives the same program and limits, another one others."""
+    texts = [str(configuration(3, n, 4000)) for n in (5, 5, 6)]
+    assert texts[0] == texts[1] != texts[2]
+    assert limits_of(3, 1) == limits_of(3, 1) != limits_of(3, 2)
