@@ -187,7 +187,8 @@ def _multiply(x: Node, index: Node, updates: Node, axis: int, batch: int) -> Nod
     first = place != _before(place)
     first = broadcast_to(reshape(first, (*first.shape, *(1,) * (rows.ndim - first.ndim))),
                          rows.shape)
-    running = linear_recurrence(where(first, 0, rows), where(first, rows, 0), batch)
+    wide = linear_recurrence(where(first, 0, rows), where(first, rows, 0), batch)
+    running = cast(wide, rows.dtype)  # of u8 it is i32, which wraps to the same
     # the last of each run: its position is the last that names the place
     last = make(SCATTER_LAST, (place,), size=int(x.shape[axis]))
     product = moveaxis(make(GATHER, (running, maximum(last, 0)), **along), batch, axis)

@@ -86,6 +86,16 @@ def test_the_dtype_is_that_of_a_sum_of_the_promoted_dtype() -> None:
         assert {str(o.dtype) for o in graph.outputs} == {result}
 
 
+@pytest.mark.parametrize("kind", [u8, i32], ids=str)
+def test_updates_keep_the_dtype_of_what_they_write_into(kind: DType) -> None:
+    x, twice = np.array([1, 100, 3], kind.numpy), np.array([1, 1])
+    graph = dlc.trace(lambda x: (x.at[twice].multiply(3), x.at[twice].add(100), x * 3), kind[3])
+    wanted = ([1, 900, 3], [1, 300, 3], [3, 300, 9])
+    for found, want in zip(dlc.evaluate(graph, x).values(), wanted, strict=True):
+        assert found.dtype == kind.numpy
+        np.testing.assert_array_equal(found, np.array(want).astype(kind.numpy))
+
+
 def test_means_of_segments_of_integers_are_f32() -> None:
     """They were sums and counts in the rows' own dtype: 29.3 for rows of 200."""
     rows = np.array([200, 200, 200], np.uint8)
