@@ -227,12 +227,16 @@ def output_index(y: Node, output: Node) -> Callable[[Index], Index] | None:
 
 def part_of_axis(at: Index, dims: Sequence[int], step: int, extent: int) -> Sum | None:
     """Digit (position // step) % extent of the row-major position of index `at`, where the digit
-    belongs to one axis alone: what is known of the other axes' ranges does not matter then."""
+    belongs to one axis alone: what is known of the other axes' ranges does not matter then.
+
+    That is so where the axis begins a digit and ends one: of 2 axes of 5, the digits of base 2
+    above the first are of both.
+    """
     if extent == 1:
         return sum_of(0)
     stride = 1
     for i, d in zip(reversed(at), reversed(dims), strict=True):
-        if step % stride == 0 and step * extent <= stride * d:
+        if step % stride == 0 and stride * d % (step * extent) == 0:
             digit = i // (step // stride)
             return digit if step * extent == stride * d else digit % extent
         stride *= d

@@ -191,6 +191,12 @@ def reshaped_and_flipped_result() -> tuple[list[Node], list[Node]]:
 
 
 @case
+def rows_of_two_batches_regrouped() -> tuple[list[Node], list[Node]]:
+    x, w = input_("x", f32[2, 5, 30]), input_("w", f32[2, 30, 30])
+    return [reshape(matmul(x, w), (5, 2, 30)) * 3.0], [x, w]
+
+
+@case
 def long_sum_in_boxes() -> tuple[list[Node], list[Node]]:
     x, w = input_("x", f32[30, 2500]), input_("w", f32[2500, 70])
     return [matmul(x, w)], [x, w]
