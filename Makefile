@@ -6,7 +6,8 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help train test lint types conformance conformance-full faults fuzz bench clean
+.PHONY: help train test lint types conformance conformance-full faults instruction-sets fuzz bench \
+	clean
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
@@ -15,6 +16,7 @@ help:
 	@echo "make conformance-full  all of them; writes the table of docs/conformance.md (up to 3 hours)"
 	@echo "make faults       plant the faults that the change touches and a quarter of the others; the tests"
 	@echo "                  must catch each (FAULTS=all: all of them)"
+	@echo "make instruction-sets  the backend tests on the other instruction sets, native or interpreted"
 	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make clean        remove .venv, caches and build results"
@@ -38,6 +40,9 @@ conformance: $(VENV)/.conformance
 conformance-full: $(VENV)/.conformance
 	$(BIN)/python tests/conformance/nnsmith_fresh.py .nnsmith
 	CONFORMANCE_FULL=1 $(BIN)/python -m pytest -q -m conformance -n auto --conformance-table
+
+instruction-sets: $(VENV)/.test
+	$(BIN)/python tests/each_instruction_set.py
 
 faults: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m faults -n auto --dist worksteal tests/faults

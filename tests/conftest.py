@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from dlc import runtime
 from dlc.codegen import assemble
-from dlc.compiler import Compiled
 from dlc.launch_check import device_for
+from dlc.program import Program
 from dlc.runtime.checks import program as checkers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,13 +46,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def generate_for(isa: str) -> None:
     """Programs are compiled for `isa`, and interpreted where this machine lacks it."""
     os.environ["DLC_CPU"] = isa
-    load = Compiled.load
+    original = runtime.load
 
-    def load_what_runs(self: Any, device: str = "cpu", *args: Any, **named: Any) -> Any:
-        runs = device_for(self.program.isa) if device == "cpu" else device
-        return load(self, runs, *args, **named)
+    @functools.wraps(original)
+    def load(program: Program, device: str = "cpu", threads: int | None = None) -> Any:
+        return original(program, device_for(program.isa) if device == "cpu" else device, threads)
 
-    setattr(Compiled, "load", load_what_runs)  # noqa: B010
+    runtime.load = load
 
 
 def check_what_is_compiled() -> None:
