@@ -146,7 +146,9 @@ def sliced(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Layer:
 
 
 def reshaped(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Layer:
-    """From the shape with two axes joined, or with one taken apart."""
+    """From the shape with two axes joined, one taken apart, or two regrouped."""
+    if len(shape) > 1 and rng.random() < 0.3:
+        return exchanged(rng, shape), lambda x, _: dlc.reshape(x, shape)
     at = int(rng.integers(0, len(shape)))
     whole = shape[at]
     factors = [f for f in range(2, whole) if whole % f == 0]
@@ -158,6 +160,12 @@ def reshaped(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Layer:
     else:
         below = (1, *shape)
     return below, lambda x, _: dlc.reshape(x, shape)
+
+
+def exchanged(rng: Rng, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with the extents of two neighbours exchanged: the same elements, regrouped."""
+    at = int(rng.integers(0, len(shape) - 1))
+    return (*shape[:at], shape[at + 1], shape[at], *shape[at + 2:])
 
 
 def stretched(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Layer:
@@ -236,8 +244,13 @@ def flattened(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Finish:
     return lambda y, _: (dlc.reshape(y, (size,)) * -1.0,)
 
 
+def regrouped(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Finish:
+    below = exchanged(rng, shape)
+    return lambda y, _: (dlc.reshape(y, below) * 1.5,)
+
+
 EPILOGUES = (nothing, nothing, bias, bias, residual, two_readers, summed, largest, rearranged,
-             turned_around, flattened)
+             turned_around, flattened, regrouped)
 
 
 # ---- which derivative ----------------------------------------------------------------------------
