@@ -36,7 +36,7 @@ SIMPLE: tuple[Step, ...] = (
     elementwise.sign_or_absolute, elementwise.integer_pair, elementwise.bits,
     elementwise.whole_quotient, elementwise.compare, elementwise.inverted, elementwise.converted,
     elementwise.ramp, elementwise.noise, index.segmented, index.moving_slice,
-    contract.other_product, contract.dense_algebra, reduce.small_sum)
+    contract.other_product, contract.dense_algebra, reduce.small_sum, reduce.several_results)
 HIGHER: tuple[Step, ...] = tuple(
     partial(f, steps=NESTED) for f in (control.derivative, control.derivative, control.derivative,
                                        control.loop, control.counted, control.branch,
@@ -49,6 +49,9 @@ LEANINGS: tuple[tuple[Step, ...], ...] = (
              elementwise.unary, elementwise.broadcasting),
     (contract.contraction, contract.trained, elementwise.number, views.transposed, views.flipped,
      views.repeated),
+    (contract.contraction, contract.trained, contract.trained, elementwise.number),
+    (reduce.several_results, reduce.several_results, reduce.reduction, elementwise.broadcasting,
+     reduce.running, elementwise.pair),
     (contract.pooled, views.windowed, views.folded, DERIVATIVE, reduce.running, reduce.reduction,
      elementwise.pair, elementwise.number),
     (index.taken, index.scattered, index.updated, index.segmented, index.moving_slice,

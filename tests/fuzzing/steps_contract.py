@@ -56,9 +56,15 @@ def an_einsum(m: Maker) -> Bilinear | None:
     return x, partner(m, x, shape), lambda a, b: dlc.einsum(text, a, b)
 
 
+def an_image(m: Maker) -> Node | None:
+    """Something to walk windows over; a new image where there is nothing, outside of bodies."""
+    x = m.find(lambda n: is_float(n) and n.ndim in (3, 4, 5) and min(n.shape) > 0)
+    return image(m) if x is None and not m.depth else x
+
+
 def a_convolution(m: Maker) -> Bilinear | None:
     """The operator itself: any padding, strides and both dilations; with five axes a group axis."""
-    x = m.find(lambda n: is_float(n) and n.ndim in (3, 4, 5) and min(n.shape) > 0)
+    x = an_image(m)
     if x is None:
         return None
     lead = 3 if x.ndim > 3 and m.chance(30) else 2
@@ -77,21 +83,22 @@ def a_convolution(m: Maker) -> Bilinear | None:
 
 def a_layer(m: Maker) -> Bilinear | None:
     """conv and conv_transpose as networks call them: often stride 2, groups, an unread border."""
-    x = m.find(lambda n: is_float(n) and n.ndim in (3, 4, 5) and min(n.shape) > 0)
+    x = an_image(m)
     if x is None:
         return None
     n, c = x.ndim - 2, int(x.shape[1])
-    groups = c if m.chance(15) else 1
-    size = [min(1 + m.draw.below(4), int(d)) for d in x.shape[2:]]
+    groups, dense = c if m.chance(15) else 1, m.chance(45)
+    size = [min(m.pick((1, 1, 2, 3, 3, 4)), int(d)) for d in x.shape[2:]]
     holes = [1 + (m.chance(20) and (k - 1) * 2 < int(d)) for k, d in zip(size, x.shape[2:],
                                                                       strict=True)]
-    step = [m.pick((1, 1, 2, 2, 3)) for _ in range(n)]
+    step = [1 if dense else m.pick((1, 2, 2, 3)) for _ in range(n)]
     channels = groups * (1 + m.draw.below(3)) if groups > 1 else m.pick((1, 2, 3, 4, 6, 8, 9, 17))
     if m.chance(30):
         w, pads = partner(m, x, (c, channels // groups, *size)), m.draw.below(2)
         return x, w, lambda a, b: dlc.conv_transpose(a, b, step, pads, 0, holes, groups)
     w = partner(m, x, (channels, c // groups, *size))
-    around: Any = m.pick((0, "same", tuple((m.draw.below(3), m.draw.below(3)) for _ in range(n))))
+    pairs = tuple((m.draw.below(3), m.draw.below(3)) for _ in range(n))
+    around: Any = m.pick((0, "same", pairs, pairs))
     return x, w, lambda a, b: dlc.conv(a, b, step, around, holes, groups)
 
 

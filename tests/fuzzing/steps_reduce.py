@@ -8,7 +8,7 @@ import dlc
 from dlc import nn
 from dlc.graph import Node
 from dlc.ops import reduce
-from dlc.types import Type, bool_, i32
+from dlc.types import Type, bool_, f32, f64, i32
 from tests.fuzzing.draw import Maker, filled, is_float, is_number
 
 
@@ -121,6 +121,36 @@ def sorted_(m: Maker) -> Any:
         edges = dlc.sort(dlc.reshape(x, (-1,)))
         return dlc.searchsorted(edges, m.like(x), m.pick(("left", "right")))
     return dlc.sort(x, axis, m.chance(50))
+
+
+def intermediate(m: Maker, x: Node) -> Node:
+    """A value like x that a launch of its own makes: later ones may write over it."""
+    value, axis = m.like(x), m.draw.below(x.ndim)
+    return dlc.cumsum(value, axis, m.chance(30)) if m.chance(70) else dlc.sort(value, axis)
+
+
+def of_each(m: Maker, x: Node) -> Node:
+    """Something of x's shape that ends in a reduction at each element."""
+    value, way = m.like(x), m.draw.below(4)
+    if way == 0:
+        weights = m.input(Type(x.dtype, (1 + m.draw.below(3),)))
+        return dlc.sum(dlc.expand_dims(value, -1) * weights, -1)
+    if way == 1:
+        return dlc.grad(lambda v: dlc.sum(dlc.avg_pool(dlc.expand_dims(v, 0), 2, 1) * 4.0))(
+            value) if x.ndim > 1 and min(x.shape) > 1 else dlc.mean(value, 0, True) + value
+    axis = m.draw.below(x.ndim)
+    return m.pick((dlc.sum, dlc.mean))(value, axis, True) + dlc.cast(0, x.dtype) * value
+
+
+def several_results(m: Maker) -> Any:
+    """Results that share work in one launch, with reductions of their own, over intermediates."""
+    x = m.find(lambda n: n.dtype in (f32, f64) and filled(n))
+    if x is None:
+        return None
+    first = of_each(m, x)
+    a = first * intermediate(m, x)
+    b = of_each(m, x) * intermediate(m, x) + a
+    return [a, b, m.pick((dlc.sum, dlc.max))(first, axes_for(m, x))]
 
 
 def small_sum(m: Maker) -> Node | None:
