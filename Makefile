@@ -49,7 +49,7 @@ faults: $(VENV)/.test
 
 # FUZZ_SEED=17 make fuzz repeats a run.
 fuzz: $(VENV)/.test
-	$(BIN)/python -m pytest -q -m fuzz
+	$(BIN)/python -m pytest -q -m fuzz -rP
 
 bench: $(VENV)/.conformance
 	$(BIN)/dlc bench lenet mlp --against torch,jax
