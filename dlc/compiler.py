@@ -108,7 +108,8 @@ class Compiled:
         program, drafts = assembled(self.source.name, optimized, target, isa,
                                     dict(self.source.meta))
         if self._check is not None:
-            _check_program(program)
+            from dlc import static_check
+            static_check.check_assembled(program, drafts)
         if self._launches:
             from dlc.launch_check import check_launches
             check_launches(program, drafts, optimized)
@@ -259,17 +260,6 @@ def _checker(level: int) -> Check | None:
     from dlc.passes.check import same_meaning, structure
 
     return same_meaning if level == 2 else structure
-
-
-def _check_program(program: Program) -> None:
-    """The checkers that need no run; raises DlcError, whose message names launch and line."""
-    from dlc.runtime.checks import program as checkers
-
-    try:
-        checkers.check_static(program)
-    except ValueError as problem:
-        raise DlcError(str(problem), here(), "this is a mistake in dlc; DLC_CHECK=1 shows it, "
-                       "please report the program") from None
 
 
 def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,

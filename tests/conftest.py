@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from dlc import runtime
+from dlc import runtime, static_check
 from dlc.codegen import assemble
 from dlc.launch_check import device_for
 from dlc.program import Program
-from dlc.runtime.checks import program as checkers
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -62,7 +61,7 @@ def check_what_is_compiled() -> None:
     @functools.wraps(original)
     def checked(*args: Any, **options: Any) -> Any:
         made = original(*args, **options)
-        checkers.check_static(made[0])
+        static_check.check_assembled(*made)
         return made
 
     assemble.assembled = checked

@@ -53,7 +53,8 @@ class Pointer:
 class Event:
     """A load or a store at `offset` and `sides` beyond it (footprints.Box), in the rows of `space`.
 
-    `path` are the statements around it, from the kernel's body inwards.
+    `path` are the statements around it, from the kernel's body inwards; `bodies` the rows in which
+    the rounds of each run, one after the other.
     """
 
     node: ast.expr
@@ -63,6 +64,7 @@ class Event:
     sides: tuple[Any, ...]
     space: Space
     path: tuple[ast.stmt, ...]
+    bodies: tuple[Space, ...]
 
 
 @dataclass(eq=False)

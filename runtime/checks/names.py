@@ -1,4 +1,7 @@
-"""Which names of a kernel's text a loop or branch gives values, and whom these concern."""
+"""Which names of a kernel's text a loop or branch gives values, and whom these concern.
+
+Answers are kept at the nodes of the text, whose trees are parsed once.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+NAME = ast.Name
 
 
 def carried(s: Any) -> Sequence[str]:
@@ -29,20 +34,46 @@ def kept(function: ast.FunctionDef, s: Any) -> Sequence[str]:
 
 def assigned(s: Any) -> list[str]:
     """Names that the statements in `s` give a value."""
-    return list(dict.fromkeys(n.id for part in (*s.body, *s.orelse) for n in ast.walk(part)
-                              if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)))
+    found: list[str] | None = getattr(s, "assigned", None)
+    if found is None:
+        names: dict[str, None] = {}
+        for part in (*s.body, *s.orelse):
+            target = part.targets[0] if isinstance(part, ast.Assign) else (
+                getattr(part, "target", None))
+            if isinstance(target, NAME):
+                names[target.id] = None
+            if hasattr(part, "body"):
+                names.update(dict.fromkeys(assigned(part)))
+        found = s.assigned = list(names)
+    return found
 
 
-def loads(node: ast.AST) -> Counter[str]:
+def loads(node: Any) -> Counter[str]:
     """How often each name is read; a name that is added to is."""
     found: Counter[str] | None = getattr(node, "loads", None)
     if found is None:
-        found = Counter(n.id for n in ast.walk(node)
-                        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
-        found.update(n.target.id for n in ast.walk(node)
-                     if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name))
-        node.loads = found  # type: ignore[attr-defined]
+        found = node.loads = Counter()
+        if isinstance(node, ast.expr):
+            _count(node, found)
+            return found
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, NAME):
+            found[node.target.id] += 1
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.stmt):
+                found.update(loads(child))
+            elif isinstance(child, ast.expr):
+                _count(child, found)
     return found
+
+
+def _count(node: ast.expr, found: Counter[str]) -> None:
+    if isinstance(node, NAME):
+        if isinstance(node.ctx, ast.Load):
+            found[node.id] += 1
+        return
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            _count(child, found)
 
 
 def _exposed(statements: Iterable[ast.stmt], known: set[str], read: set[str]) -> set[str]:
@@ -50,7 +81,7 @@ def _exposed(statements: Iterable[ast.stmt], known: set[str], read: set[str]) ->
     for s in statements:
         if isinstance(s, ast.For):
             read |= set(loads(s.iter)) - known
-            assert isinstance(s.target, ast.Name)
+            assert isinstance(s.target, NAME)
             _exposed(s.body, {*known, s.target.id}, read)
         elif isinstance(s, ast.While):
             read |= set(loads(s.test)) - known
@@ -61,6 +92,6 @@ def _exposed(statements: Iterable[ast.stmt], known: set[str], read: set[str]) ->
             known = arms[0] & arms[1]
         else:
             read |= set(loads(s)) - known
-            if isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name):
+            if isinstance(s, ast.Assign) and isinstance(s.targets[0], NAME):
                 known = {*known, s.targets[0].id}
     return known

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from dlc.program import Entry, Launch, Program, Segment, Slot
 from dlc.runtime.check import ELEMENT_BYTES, ProgramError
-from dlc.runtime.checks.bounds import Verdict, check_bounds
+from dlc.runtime.checks.bounds import Loose, check_bounds, look
+from dlc.runtime.checks.chunks import Touched, check_chunks, note
+from dlc.runtime.checks.frames import Event, Unread, WorkLimit
+from dlc.runtime.checks.segment import BUDGETS, Case, Verdict, case_of
+from dlc.runtime.hazards import check_hazards
 
 _known: dict[tuple[Any, ...], Verdict] = {}  # by all that a verdict depends on
 
@@ -23,14 +27,17 @@ class Findings:
 
 def check_static(program: Program) -> Findings:
     """All that can be said of a Program without running it; raises ProgramError."""
+    check_hazards(program)
     return check_kernels(program)
 
 
 def check_kernels(program: Program) -> Findings:
-    """Every access of every segment; raises ProgramError for one that leaves its buffer."""
+    """Every segment's loads and stores; raises ProgramError for what is wrong."""
     findings = Findings()
     for entry, launch, segment, extents in segments_of(program):
-        verdict = verdict_of(program, segment, extents)
+        case = case_of(program.kernels[segment.kernel], program.tiles, extents, segment.args,
+                       segment.chunks)
+        verdict = judged(check_segment, case)
         where = f"{entry.name}, launch {launch.name} ({', '.join(launch.lines)})"
         if verdict.wrong:
             raise ProgramError(f"{where}: {'; '.join(verdict.wrong)}")
@@ -39,16 +46,39 @@ def check_kernels(program: Program) -> Findings:
     return findings
 
 
-def verdict_of(program: Program, segment: Segment, extents: tuple[int | None, ...]) -> Verdict:
-    """The verdict on a segment, from the last time where kernel and arguments are the same."""
-    kernel = program.kernels[segment.kernel]
-    numbers = tuple(a for a in segment.args if not isinstance(a, Slot))
-    key = (program.isa, kernel, extents, numbers, segment.chunks)
-    found = _known.get(key)
-    if found is None:
-        found = _known[key] = check_bounds(kernel, program.tiles, extents, segment.args,
-                                           segment.chunks)
-    return found
+def check_segment(case: Case) -> Verdict:
+    """Bounds and chunks, which share their first walk. A user's function on array views checks its
+    own indices."""
+    if case.kernel.raises or not case.chunks:
+        return Verdict()
+    (loose, touched), cut = case.walk(BUDGETS[0], None, _nothing_seen, _see)
+    found = check_bounds(case, (loose, cut))
+    if found.wrong or case.chunks == 1:
+        return found
+    other = check_chunks(case, (touched, cut))
+    return Verdict(other.wrong, found.undecided + other.undecided)
+
+
+def _nothing_seen() -> tuple[dict[int, Loose], dict[str, Touched]]:
+    return {}, {}
+
+
+def _see(found: tuple[dict[int, Loose], dict[str, Touched]], event: Event) -> None:
+    look(found[0], event)
+    note(BUDGETS[0], found[1], event)
+
+
+def judged(check: Callable[..., Verdict], case: Case, *more: str | Case) -> Verdict:
+    """What `check` says of the case, from the last time where all is the same; undecided where the
+    text takes too much work or can't be followed."""
+    key = (check, case.key, *(m.key if isinstance(m, Case) else m for m in more))
+    if key not in _known:
+        try:
+            _known[key] = check(case, *more)
+        except (WorkLimit, Unread) as reason:
+            _known[key] = Verdict(undecided=[
+                f"{case.kernel.name}: {type(reason).__name__} {reason}"])
+    return _known[key]
 
 
 def segments_of(program: Program) -> Iterator[

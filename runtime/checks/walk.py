@@ -43,19 +43,22 @@ class Walk(Expressions):
 
     `expand` names the loops that may be expanded, `free` the local buffers of which nothing is to
     be assumed. With `ends_only` a loop that is too long is its first and its last round: what is
-    found outside then is outside. Raises WorkLimit, Unsettled, and Unread for other texts.
+    found outside then is outside. With `split` a loaded index of few values has a row for each.
+    Raises WorkLimit, Unsettled, and Unread for other texts.
     """
 
     def __init__(self, text: str, name: str, tiles: Mapping[str, TileText], budget: int,
                  seen: Callable[[Event], None], expand: Callable[[ast.For], bool] | None = None,
-                 free: Collection[str] = (), ends_only: bool = False) -> None:
+                 free: Collection[str] = (), ends_only: bool = False,
+                 split: bool = False) -> None:
         self.function = next(n for n in parsed(text).body
                              if isinstance(n, ast.FunctionDef) and n.name == name)
         self.tiles, self.budget, self.seen = tiles, budget, seen
         self.expand = expand or (lambda loop: True)
         self.path: list[ast.stmt] = []
+        self.bodies: list[Space] = []
         self.broken: list[list[Frame]] = []  # for each loop around, where it was left
-        self.free, self.ends_only = free, ends_only
+        self.free, self.ends_only, self.split = free, ends_only, split
         self.ends: list[Frame] = []  # of the last round
         self.left = LIMIT
         self.cut: set[ast.stmt] = set()  # loops whose variable is a range
@@ -84,11 +87,13 @@ class Walk(Expressions):
             if self.left < 0:
                 raise WorkLimit
             self.path.append(statement)
+            self.bodies.append(frame.space)
             rule = getattr(self, f"do_{type(statement).__name__}", None)
             if rule is None:
                 raise Unread(ast.unparse(statement))
             rule(statement, frame)
             self.path.pop()
+            self.bodies.pop()
 
     def do_Expr(self, s: ast.Expr, frame: Frame) -> None:
         if not isinstance(s.value, ast.Constant):
@@ -103,7 +108,22 @@ class Walk(Expressions):
         frame.space = frame.space.kept(False)
 
     def do_Assign(self, s: ast.Assign, frame: Frame) -> None:
-        self.assign(s.targets[0], self.value(s.value, frame), frame)
+        value = self.value(s.value, frame)
+        if self.split and isinstance(s.targets[0], ast.Name) and isinstance(value, Range):
+            value = self.cases(value, frame)
+        self.assign(s.targets[0], value, frame)
+
+    def cases(self, value: Range, frame: Frame) -> Range:
+        """A row for each value that a loaded index may have, where these are few enough."""
+        width = ranges.highest(value.hi - value.lo) + 1
+        if value.exact or width * frame.space.rows > self.budget:
+            return value
+        value = value.within(frame.space)
+        trips = value.hi - value.lo + 1
+        frame.space, index = rounds.expanded(
+            frame.space, Range(value.lo, value.lo, value.space), 1,
+            trips.astype("i8") if value.space else int(trips))
+        return index
 
     def do_AugAssign(self, s: ast.AugAssign, frame: Frame) -> None:
         old = self.value(_loaded(s.target), frame)
@@ -216,6 +236,7 @@ class Walk(Expressions):
         """One round of a loop, which leaves `ends`; the names that matter behind it."""
         round_ = frame.inner(inner)
         enter(round_)
+        self.bodies[-1] = round_.space
         self.broken.append([])
         self.block(s.body, round_)
         self.ends = [f for f in (round_, *self.broken.pop()) if f.space.rows]
@@ -259,7 +280,7 @@ class Walk(Expressions):
         if pointer.offset is not ZERO:
             offset = ranges.add(pointer.offset.within(frame.space), offset, frame.space)
         self.seen(Event(node, pointer.memory, written, offset, sides, frame.space,
-                        tuple(self.path)))
+                        tuple(self.path), tuple(self.bodies)))
 
     def tile(self, node: ast.Call, name: str, frame: Frame) -> None:
         tile = self.tiles[name]

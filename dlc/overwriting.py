@@ -1,0 +1,101 @@
+"""What is written in place, looked at in the kernels that were lowered for it.
+
+Where a result takes over an operand's place, both are one parameter. Whoever reads it wants the
+operand: so no element may be read after the result's was stored, by this kernel or by another one
+of the launch. Only a scatter reads what it stored itself: it adds to its base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from dlc.codegen.assemble import Draft
+from dlc.errors import DlcError
+from dlc.graph import Graph, Kind, Node
+from dlc.kernel.lower import Lowered, Work
+from dlc.passes.lives import Scratch
+from dlc.places import HINT
+from dlc.program import Program
+
+if TYPE_CHECKING:
+    from dlc.runtime.checks.segment import Case
+
+
+def check_overwriting(program: Program, drafts: Sequence[Draft]) -> list[str]:
+    """Every launch that writes in place; what stays undecided. Raises DlcError at the user's line
+    where an element is read after it was replaced."""
+    undecided: list[str] = []
+    for draft in drafts:
+        for launch, parts in draft.lowered.items():
+            wrong = list(_in_launch(program, launch.attrs["body"], parts, undecided))
+            if wrong:
+                raise DlcError(f"{draft.name}: {wrong[0]}", launch.loc,
+                               HINT)
+    return undecided
+
+
+def _in_launch(program: Program, body: Graph, parts: Sequence[Lowered],
+               undecided: list[str]) -> Iterator[str]:
+    from dlc.runtime.checks.overwriting import check_apart, check_overwriting
+    from dlc.runtime.checks.program import judged
+
+    for stage, work, name, operand in _taken_over(body, parts):
+        case = _case(program, work)
+        verdicts = [judged(check_overwriting, case, name)]
+        for other_stage, other in _works(parts):
+            if other is not work and other_stage >= stage and _is_among(operand, other.operands):
+                verdicts.append(judged(check_apart, case, name, _case(program, other),
+                                       _parameter(other, operand)))
+        for verdict in verdicts:
+            yield from verdict.wrong
+            undecided += verdict.undecided
+
+
+def _case(program: Program, work: Work) -> Case:
+    """The work as the checkers of kernels take it."""
+    from dlc.runtime.checks.segment import case_of
+
+    extents = [_extent(o) for o in work.operands]
+    numbers = [o if isinstance(o, (int, float)) else 0 for o in work.operands]
+    return case_of(work.kernel, program.tiles, extents, numbers, work.chunks)
+
+
+def _parameter(work: Work, operand: Node) -> str:
+    """The name by which a kernel knows an operand."""
+    return next(p.name for p, o in zip(work.kernel.params, work.operands, strict=False)
+                if o is operand)
+
+
+def _works(parts: Sequence[Lowered]) -> Iterator[tuple[int, Work]]:
+    for part in parts:
+        for stage, works in enumerate(part.stages):
+            for work in works:
+                yield stage, work
+
+
+def _taken_over(body: Graph, parts: Sequence[Lowered]) -> Iterator[tuple[int, Work, str, Node]]:
+    """(stage, work, parameter, operand) of every operand of the launch that a kernel writes."""
+    for stage, work in _works(parts):
+        for parameter, operand in zip(work.kernel.params, work.operands, strict=False):
+            if parameter.written and isinstance(operand, Node) and (
+                    _is_among(operand, body.inputs) and not _is_base(body, operand)):
+                yield stage, work, parameter.name, operand
+
+
+def _is_among(value: object, values: Sequence[object]) -> bool:
+    """Whether it is one of them: between nodes == is an operator of the graph."""
+    return any(value is v for v in values)
+
+
+def _is_base(body: Graph, operand: Node) -> bool:
+    """Whether the operand is what a scatter adds to, and nothing else reads it."""
+    readers = [n for n in body.nodes() if _is_among(operand, n.args)]
+    places = [at for n in readers for at, a in enumerate(n.args) if a is operand]
+    return places == [2] and readers[0].op.kind is Kind.SCATTER
+
+
+def _extent(operand: Node | Scratch | int | float) -> int | None:
+    if isinstance(operand, Node):
+        return int(operand.type.size)
+    return operand.size if isinstance(operand, Scratch) else None

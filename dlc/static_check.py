@@ -1,0 +1,29 @@
+"""All checkers of what was assembled that need no run: DLC_CHECK=1, and every program of the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dlc.agreement import check_agreement
+from dlc.codegen.assemble import Draft
+from dlc.errors import DlcError, here
+from dlc.overwriting import check_overwriting
+from dlc.places import HINT, check_places
+from dlc.program import Program
+
+
+def check_assembled(program: Program, drafts: Sequence[Draft]) -> list[str]:
+    """Types, places, barriers, bounds, chunks, in-place writing; gives what stays undecided.
+
+    Raises DlcError, whose message names entry, launch and line.
+    """
+    from dlc.runtime.checks.program import check_static
+
+    check_agreement(program, drafts)
+    check_places(drafts)
+    try:
+        findings = check_static(program)
+    except ValueError as problem:
+        raise DlcError(str(problem), here(), HINT) from None
+    return [*findings.undecided, *check_overwriting(program, drafts)]

@@ -1,0 +1,75 @@
+"""A segment as the checkers take it: its arguments, walks of growing budgets, and verdicts."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from dlc.program import Kernel, TileText
+from dlc.runtime.checks.frames import Event, Memory, Unsettled
+from dlc.runtime.checks.walk import Walk
+
+BUDGETS = (1 << 11, 1 << 15, 1 << 19)  # rows at most, one after the other until all is proven
+Found = TypeVar("Found")
+
+
+@dataclass
+class Verdict:
+    """What a checker found in a segment: what is wrong, and what it could not decide."""
+
+    wrong: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Case:
+    """Kernel, arguments and chunks; `free` are local buffers whose values are not followed, `key`
+    is all that a verdict depends on."""
+
+    kernel: Kernel
+    tiles: Mapping[str, TileText]
+    arguments: list[Any]
+    chunks: int
+    key: tuple[Any, ...]
+    free: set[str] = field(default_factory=set)
+
+    def walk(self, budget: int, around: Collection[ast.stmt] | None, begin: Callable[[], Found],
+             see: Callable[[Found, Event], None], ends_only: bool = False,
+             split: bool = False) -> tuple[Found, set[ast.stmt]]:
+        """One walk: what `see` made of the events, and the loops that were cut short. It begins
+        again where a local buffer turned out to change after it was read."""
+        while True:
+            found = begin()
+            walk = Walk(self.kernel.text, self.kernel.name, self.tiles, budget,
+                        lambda event, found=found: see(found, event),  # type: ignore[misc]
+                        None if around is None else around.__contains__, self.free, ends_only,
+                        split)
+            try:
+                walk.run(self.arguments, self.chunks)
+            except Unsettled as local:
+                self.free.add(str(local))
+                continue
+            return found, walk.cut
+
+
+def case_of(kernel: Kernel, tiles: Mapping[str, TileText], extents: Sequence[int | None],
+            args: Sequence[Any], chunks: int) -> Case:
+    """A Case whose arguments are a Memory for every pointer, the number for every scalar.
+
+    `extents` are the elements of each pointer, `args` the segment's arguments.
+    """
+    found: list[Any] = []
+    for parameter, extent, value in zip(kernel.params, extents, args, strict=True):
+        found.append(Memory(parameter.name, parameter.dtype, extent or 0, written=parameter.written)
+                     if parameter.kind == "pointer" else value)
+    numbers = [v for p, v in zip(kernel.params, args, strict=True) if p.kind == "scalar"]
+    called = tuple(tiles[name] for name in kernel.tiles)
+    return Case(kernel, tiles, found, chunks,
+                (kernel, called, tuple(extents), repr(numbers), chunks))
+
+
+def can_expand(statements: Collection[ast.stmt]) -> bool:
+    """Whether a larger budget may tell more: some loop was taken as a range."""
+    return any(isinstance(s, ast.For) for s in statements)
