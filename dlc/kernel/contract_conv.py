@@ -49,9 +49,12 @@ class TapsWriter(WindowWriter):
         p, shut = loop(e, "p", self.panels)
         rows = self.rows(e, p)
         s, done = (sum_of(e.open("s", 0, stride)), True) if stride > cuts.width else (ZERO, False)
+        k, many, joined = self.open_products(e, shape.k, sum_of(shape.k))
+        panel = self.packed_panel(space, at[:-1], p) + k * cuts.height
         e.line(f"taps_{job.kind}_{cuts.height}x{cuts.width}("
-               f"{self.packed_panel(space, at[:-1], p).text()}, {(image + s).text()}, {table}, "
-               f"{shape.k}, {(acc + s).text()}, {stride}, {rows.text()}, 0)")
+               f"{panel.text()}, {(image + s).text()}, {Place(table, k).text()}, "
+               f"{many}, {(acc + s).text()}, {stride}, {rows.text()}, {k.text()})")
+        joined()
         if done:
             self.close_strips(e, s, str(stride))
         self.finish_image(e, at[:-1], lead, p, rows, acc, stride)

@@ -23,6 +23,7 @@ from dlc.kernel.contract_pack import (
     local,
     loop,
     nest,
+    nothing,
     pack,
     run_of,
     without,
@@ -174,11 +175,24 @@ class GemmWriter:
         cuts = self.cuts
         many = cuts.stride > cuts.width
         s = sum_of(e.open("s", 0, cuts.stride)) if many else ZERO
-        e.line(f"{self.tile}({panel.text()}, {(bp + s).text()}, {cuts.stride}, "
-               f"{inner.length.text()}, {(acc + s).text()}, {cuts.stride}, {rows.text()}, "
-               f"{add.text()})")
+        k, length, close = self.open_products(e, cuts.inner.width, inner.length)
+        e.line(f"{self.tile}({(panel + k * cuts.height).text()}, "
+               f"{(bp + s + k * cuts.stride).text()}, {cuts.stride}, {length}, "
+               f"{(acc + s).text()}, {cuts.stride}, {rows.text()}, {(add + k).text()})")
+        close()
         if many:
             self.close_strips(e, s, cols.length.text())
+
+    def open_products(self, e: Emitter, most: int,
+                      length: Sum) -> tuple[Sum, str, Callable[[], None]]:
+        """(where, how many, close): the products that a tile adds up before they go into C, so that
+        no accumulator adds up thousands one after the other; one run where they are few."""
+        step = self.job.limits.products
+        if most <= step:
+            return ZERO, length.text(), nothing
+        k = e.open("k", 0, most)
+        many = f"min({step}, {(length - sum_of(k)).text()})"
+        return sum_of(k), many, lambda: e.close(k, "0", length.text(), step)
 
     def close_strips(self, e: Emitter, s: Sum, high: str) -> None:
         """End a loop over tiles side by side."""

@@ -41,7 +41,7 @@ class Job:
 
     def emitter(self) -> Emitter:
         """A fresh emitter over the group's buffers."""
-        return Emitter(self.loads, self.stores)
+        return Emitter(self.loads, self.stores, self.limits)
 
     def out_index(self, batch: Sequence[Any], rows: Sequence[Any], cols: Sequence[Any]) -> Index:
         """The index of y whose batch, row and column axes have these values."""
@@ -101,13 +101,13 @@ class Place:
 def loop(e: Emitter, hint: str, extent: int, count: Sum | None = None) -> Opened:
     """Open a loop of `extent` rounds, or of `count` in 1 .. extent where that varies."""
     if extent == 1 and (count is None or not count.terms):
-        return ZERO, _nothing
+        return ZERO, nothing
     var = e.open(hint, 0, max(extent, 2))
     high = count.text() if count is not None else None
     return sum_of(var), lambda: e.close(var, None, high or str(extent))
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """What closes a loop of one round, which is not written."""
 
 

@@ -8,17 +8,20 @@ is written before it, so hoisting and sharing follow from where a value is valid
 from __future__ import annotations
 
 import keyword
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dlc.graph import Kind, Node
+from dlc.kernel.guards import divides, within
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Call, Cond, For, Let, Line, Load, Number, Ref, Store, computing
+from dlc.kernel.limits import Limits
+from dlc.kernel.runs import close_cut, open_cut, runs_over
 from dlc.kernel.scalar import ScalarBuilder, result_dtype
 from dlc.ops import leaf
-from dlc.ops.access import Access, Condition, Divides, Within
+from dlc.ops.access import Access, Condition, Within
+from dlc.ops.reduce import SUMS
 from dlc.types import Type, bool_, i32, i64, strides
 
 Index = tuple[Sum, ...]
@@ -73,9 +76,10 @@ def flat(index: Sequence[Any], type_: Type) -> Sum:
 class Emitter:
     """Writes one kernel. `loads` names the nodes that lie in memory, `stores` those it computes."""
 
-    def __init__(self, loads: Mapping[Node, str], stores: Mapping[Node, str]) -> None:
+    def __init__(self, loads: Mapping[Node, str], stores: Mapping[Node, str],
+                 limits: Limits) -> None:
         self.k = ScalarBuilder(self.let)
-        self.loads, self.stores = loads, stores
+        self.loads, self.stores, self.limits = loads, stores, limits
         self.names = Names([*loads.values(), *stores.values()])
         self.stack = [Block()]
         self.levels: dict[str, int] = {}
@@ -92,12 +96,13 @@ class Emitter:
         self.levels[var.name] = len(self.stack) - 1
         return var
 
-    def close(self, var: Var, low: str | None = None, high: str | None = None) -> None:
+    def close(self, var: Var, low: str | None = None, high: str | None = None,
+              step: int = 1) -> None:
         """Close the innermost loop, which `var` runs over, and write it into the block around it.
         """
         body = self.stack.pop()
         self.stack[-1].statements.append(For(
-            var.name, low or str(var.low), high or str(var.high + 1), body.statements))
+            var.name, low or str(var.low), high or str(var.high + 1), body.statements, step))
 
     def level_of(self, index: Iterable[Sum]) -> int:
         """The innermost loop that `index` depends on."""
@@ -215,7 +220,7 @@ class Emitter:
         words, level = [], 0
         for c in guard:
             value = sum_of(c.value)
-            word = _within(value, c) if isinstance(c, Within) else _divides(value, c)
+            word = within(value, c) if isinstance(c, Within) else divides(value, c)
             if word == "False":
                 return word, 0
             if word:
@@ -257,43 +262,61 @@ class Emitter:
 
         level = max(self.level_of(index), self.condition(guard)[1])
         with self.at_level(level):
-            return self.fold_loop(node, reduction, element)
+            if not reduction.extents and node.op.linear:
+                return self.k.cast(element(()), self.reduction_dtype(node))
+            return self.fold_loop(node, reduction.extents, reduction.combine, element, "r")
 
-    def fold_loop(self, node: Node, reduction: Any, element: Any) -> Any:
+    def fold_loop(self, node: Node, extents: Sequence[int], combine: Any, element: Any,
+                  hint: str) -> Any:
         """States, loops over the extents, and the finished value in the current block."""
-        if not reduction.extents and node.op.linear:
-            return self.k.cast(element(()), self.reduction_dtype(node))
-        combine, dtype = reduction.combine, self.reduction_dtype(node)
-        states = self.start(node, combine, dtype)
-        if 0 in reduction.extents:  # loads of what is not there would be hoisted out of the loops
-            return self.finish(node, combine, states)
-        opened = [self.open(f"r{a}", 0, int(n)) for a, n in enumerate(reduction.extents)]
-        inner = tuple(map(sum_of, opened))
+        dtype = self.reduction_dtype(node)
+        runs = runs_over(extents, combine, dtype, False, self.limits)
+        found = self.start(node, combine.total if runs else combine, dtype, "total" if runs else "")
+        if 0 in extents:  # loads of what is not there would be hoisted out of the loops
+            return self.finish(node, combine.total if runs else combine, found)
+        states, opened = found, []
+
+        def begin() -> None:
+            nonlocal states
+            states = self.start(node, combine, dtype)
+
+        for a, n in enumerate(extents):
+            step = runs.step if runs and runs.depth == a else 0
+            opened.append(open_cut(self, f"{hint}{a}", int(n), step, begin))
+        inner = tuple(sum_of(cut.var) for cut in opened)
         self.step(combine, states, self.k.cast(element(inner), dtype),
-                  self.integer(flat(inner, Type(i64, reduction.extents)), i64))
-        for var in reversed(opened):
-            self.close(var)
-        return self.finish(node, combine, states)
+                  self.integer(flat(inner, Type(i64, tuple(extents))), i64))
+        for cut in reversed(opened):
+            close_cut(self, cut, lambda: self.merge(combine, found, states))
+        return self.finish(node, combine.total if runs else combine, found)
 
     def reduction_dtype(self, node: Node) -> Any:
         """The dtype in which a reduction folds: argmax folds its operand's, a sum its result's."""
         return result_dtype(node.args[0] if node.type.dtype is i32 and node.op.gradient == "none"
                             else node)
 
-    def start(self, node: Node, combine: Any, dtype: Any) -> list[Ref]:
+    def start(self, node: Node, combine: Any, dtype: Any, hint: str = "") -> list[Ref]:
         """Let the reduction's states be its identity, in the current block."""
         states = []
         for i, (value, kind) in enumerate(zip(combine.identity(dtype), combine.state_dtypes(dtype),
                                               strict=True)):
-            name = self.names.new((node.name or node.op.name) + (f"_s{i}" if i else ""))
+            name = self.names.new((hint or node.name or node.op.name) + (f"_s{i}" if i else ""))
             self.stack[-1].statements.append(Let(name, Number(value, computing(kind))))
             states.append(Ref(name, computing(kind), len(self.stack) - 1))
         return states
 
     def step(self, combine: Any, states: Sequence[Ref], x: Any, position: Any) -> None:
         """Fold one element into the states, in the current block."""
-        here = [Ref(s.name, s.dtype, len(self.stack) - 1) for s in states]
-        new = combine.step(self.k, here, x, position)
+        self._assign(states, combine.step(self.k, self._here(states), x, position))
+
+    def merge(self, combine: Any, totals: Sequence[Ref], states: Sequence[Ref]) -> None:
+        """Take what a run gave into its totals, in the current block."""
+        self._assign(totals, combine.total.merge(self.k, self._here(totals), self._here(states)))
+
+    def _here(self, states: Sequence[Ref]) -> list[Ref]:
+        return [Ref(s.name, s.dtype, len(self.stack) - 1) for s in states]
+
+    def _assign(self, states: Sequence[Ref], new: Sequence[Any]) -> None:
         if len(new) > 1:
             # all new states are computed before the first is assigned
             new = [self.let(f"{s.name}_new", n) for s, n in zip(states, new, strict=True)]
@@ -301,30 +324,20 @@ class Emitter:
             self.stack[-1].statements.append(Let(s.name, n))
 
     def finish(self, node: Node, combine: Any, states: Sequence[Ref]) -> Any:
-        here = [Ref(s.name, s.dtype, len(self.stack) - 1) for s in states]
-        result = self.k.cast(combine.finish(self.k, here), result_dtype(node))
+        result = self.k.cast(combine.finish(self.k, self._here(states)), result_dtype(node))
         return self.k.rounded(result, node.type.dtype)
 
     def _contract(self, node: Node, index: Index, guard: Guard) -> Any:
         """A contraction as a plain loop: for those too small for a tile."""
         c = node.op.emit(node)
-        dtype = result_dtype(node)
-        if 0 in c.extents:
-            return Number(0, dtype)
+
+        def product(inner: Index) -> Any:
+            a = self.access(c.read_a(index, inner), node, guard)
+            return self.k.binary("*", a, self.access(c.read_b(index, inner), node, guard))
+
         level = max(self.level_of(index), self.condition(guard)[1])
         with self.at_level(level):
-            name = self.names.new(node.name or node.op.name)
-            self.stack[-1].statements.append(Let(name, Number(0, dtype)))
-            opened = [self.open(f"k{a}", 0, int(n)) for a, n in enumerate(c.extents)]
-            inner = tuple(map(sum_of, opened))
-            a = self.access(c.read_a(index, inner), node, guard)
-            b = self.access(c.read_b(index, inner), node, guard)
-            acc = Ref(name, dtype, len(self.stack) - 1)
-            folded = self.k.fold("radd", acc, self.k.binary("*", a, b))
-            self.stack[-1].statements.append(Let(name, folded))
-            for var in reversed(opened):
-                self.close(var)
-            return self.k.rounded(Ref(name, dtype, len(self.stack) - 1), node.type.dtype)
+            return self.fold_loop(node, c.extents, SUMS, product, "k")
 
     def _gather(self, node: Node, index: Index, guard: Guard) -> Any:
         at, source = node.op.emit(index, node)
@@ -362,27 +375,3 @@ class _Lifted:
 
     def __exit__(self, *_: object) -> None:
         self.emitter.stack.extend(self.rest)
-
-
-def _within(value: Sum, c: Within) -> str:
-    """Source of low <= value < high without what the range of value already says."""
-    if value.high < c.low or value.low >= c.high:
-        return "False"
-    words = []
-    if value.low < c.low:
-        words.append(f"{value.text()} >= {c.low}")
-    if value.high >= c.high:
-        words.append(f"{value.text()} < {c.high}")
-    return " and ".join(words)
-
-
-def _divides(value: Sum, c: Divides) -> str:
-    """Source of value % by == 0; a guard before it keeps value non-negative."""
-    if value.const % c.by == 0 and all(n % c.by == 0 for _, n in value.terms):
-        return ""
-    if not value.terms:
-        return "False"
-    if math.gcd(*(n for _, n in value.terms), c.by) > 1 and (
-            value.const % math.gcd(*(n for _, n in value.terms), c.by)):
-        return "False"
-    return f"imod({value.text()}, {c.by}) == 0"

@@ -1,8 +1,8 @@
 """The sizes at which lowering takes another scheme, opens another box or cuts another chunk.
 
-A number here decides speed, never a result: kernels are right at any value. They travel with the
-instruction set (`Isa.limits`), so that tests can make them small and have small programs reach
-every scheme, box, tail and split.
+A number here decides speed and roundings, never a result: kernels are right at any value. They
+travel with the instruction set (`Isa.limits`), so that tests can make them small and have small
+programs reach every scheme, box, tail and split.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Limits:
     """columns of B packed at a time: two strips of 32, or four of 16"""
     local_bytes: int = 256 * 1024
     """bytes of a packed block of B: it shares the second-level cache with A"""
+    products: int = 256
+    """products that an accumulator of a tile adds up before they are added to the block of C"""
     split_sum: int = 4096
     """elements of the summed axis from which few outputs are split along it"""
     turned: int = 4096
@@ -48,6 +50,10 @@ class Limits:
     """width of a column block: 8 AVX-512 vectors of f32"""
     unrolled: int = 16
     """elements up to which a reduction unrolls: a window of a pooling"""
+    run: int = 512
+    """elements that a sum adds up in vector lanes before it goes on to a total of more precision"""
+    chain: int = 32
+    """additions one after the other before that"""
 
     def __post_init__(self) -> None:
         small = [f.name for f in fields(self)

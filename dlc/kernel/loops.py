@@ -8,7 +8,7 @@ loops. `column` mode keeps the innermost parallel axis as a vector inside the re
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.graph import Node
@@ -17,6 +17,8 @@ from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Line, Load, Number, Ref, computing, pack
 from dlc.kernel.limits import Limits
 from dlc.kernel.nest import Class, Item, Nest
+from dlc.kernel.runs import Cut, Runs, close_cut, open_cut, runs_over
+from dlc.ops.access import Combine
 from dlc.ops.reduce import kept_axes
 from dlc.types import Type, bool_, i64
 
@@ -26,6 +28,10 @@ def rows_per_chunk(rows: int, work: int, limits: Limits) -> int:
     if rows * work <= limits.one_chunk:
         return rows
     return max(1, min(limits.chunk_elements // work, -(-rows // limits.loop_chunks)))
+
+
+def _combine(item: Item) -> Any:
+    return item.node.op.emit(item.node).combine
 
 
 class LoopWriter:
@@ -39,6 +45,9 @@ class LoopWriter:
     def write(self) -> int:
         """Write the whole kernel body; returns the number of chunks."""
         nest = self.nest
+        for item in nest.items:
+            if item.reduces:
+                item.runs = self._runs(item)
         flat = self.flat_parallel()
         if nest.column is not None:
             return self._write_columns([c for c in flat if c != nest.column])
@@ -57,6 +66,11 @@ class LoopWriter:
         largest = max(self.nest.body.outputs, key=lambda n: n.type.size)
         place = {c: i for i, (c, _) in enumerate(self.nest.classes.sized(largest))}
         return sorted(self.nest.parallel, key=lambda c: place.get(c, -1))
+
+    def _runs(self, item: Item) -> Runs | None:
+        extents = [self.nest.sizes[c] for c in item.space]
+        return runs_over(extents, _combine(item), self.emitter.reduction_dtype(item.node),
+                         self.nest.column is not None, self.limits)
 
     def _work(self) -> int:
         """Elements walked by the widest item."""
@@ -116,12 +130,29 @@ class LoopWriter:
         for c, members in groups.items():
             if not self.nest.sizes[c]:
                 continue
-            var = self.emitter.open("j" if c == self.nest.column else "r", 0, self.nest.sizes[c])
-            self.at[c] = sum_of(var)
+            cut, end = self._open(c, "j" if c == self.nest.column else "r", members)
             self._tree(members)
-            self.emitter.close(var)
+            close_cut(self.emitter, cut, end)
             del self.at[c]
         self._visit_all([item for item, space in items if not space])
+
+    def _open(self, c: Class, hint: str,
+              members: Sequence[tuple[Item, Any]]) -> tuple[Cut, Callable[[], None]]:
+        """Open the loop over class `c`, and what closes the runs that items have over it."""
+        cut = [item for item, _ in members if item.runs and item.space[item.runs.depth] == c]
+        step = min((item.runs.step for item in cut if item.runs), default=0)
+
+        def begin() -> None:
+            for item in cut:
+                self._begin(item)
+
+        def end() -> None:
+            for item in cut:
+                self._merge(item)
+
+        opened = open_cut(self.emitter, hint, self.nest.sizes[c], step, begin)
+        self.at[c] = sum_of(opened.var)
+        return opened, end
 
     def _visit_all(self, items: Sequence[Item]) -> None:
         """One element of each item. All values are known before the first is stored: a store may
@@ -158,25 +189,63 @@ class LoopWriter:
             e.step(reduction.combine, item.states, x, position)
             return
         at = self.at[self.nest.column] - self.column_low
-        level = len(e.stack) - 1
-        old = [e.let("s", Load(s.name, at, s.dtype, level)) if len(item.states) > 1
-               else Load(s.name, at, s.dtype, level) for s in item.states]
-        new = reduction.combine.step(e.k, old, x, position)
+        old = self._loaded(item.states, at)
+        self._put(item.states, at, reduction.combine.step(e.k, old, x, position))
+
+    def _loaded(self, states: Sequence[Ref], at: Sum) -> list[Any]:
+        """The column's states at one place."""
+        e, level = self.emitter, len(self.emitter.stack) - 1
+        loads = [Load(s.name, at, s.dtype, level) for s in states]
+        return [e.let("s", s) for s in loads] if len(loads) > 1 else list(loads)
+
+    def _put(self, states: Sequence[Ref], at: Sum, new: Sequence[Any]) -> None:
         if len(new) > 1:
-            new = [e.let("t", n) for n in new]
-        for s, n in zip(item.states, new, strict=True):
-            e.line(f"{s.name}[{at.text()}] = {pack(s.dtype, n.text())}")
+            new = [self.emitter.let("t", n) for n in new]
+        for s, n in zip(states, new, strict=True):
+            self.emitter.line(f"{s.name}[{at.text()}] = {pack(s.dtype, n.text())}")
 
     def _start(self, item: Item) -> None:
-        e, node = self.emitter, item.node
-        combine, dtype = node.op.emit(node).combine, e.reduction_dtype(node)
-        if self.nest.column is None:
-            item.states = e.start(node, combine, dtype)
+        """Before its layer's loops: the states, or the totals of what its runs will give."""
+        if item.runs is None:
+            self._begin(item)
             return
-        var = self.emitter.open("j", 0, self.nest.sizes[self.nest.column])
-        for s, value in zip(item.states, combine.identity(dtype), strict=True):
-            at = sum_of(var) - self.column_low
-            e.line(f"{s.name}[{at.text()}] = {pack(s.dtype, Number(value, s.dtype).text())}")
+        total = _combine(item).total
+        if self.nest.column is None:
+            dtype = self.emitter.reduction_dtype(item.node)
+            item.totals = self.emitter.start(item.node, total, dtype, "total")
+        else:
+            self._clear(item, item.totals, total)
+
+    def _begin(self, item: Item) -> None:
+        """A run, or the only one: the states are the identity."""
+        combine = _combine(item)
+        if self.nest.column is None:
+            dtype = self.emitter.reduction_dtype(item.node)
+            item.states = self.emitter.start(item.node, combine, dtype)
+        else:
+            self._clear(item, item.states, combine)
+
+    def _clear(self, item: Item, states: Sequence[Ref], combine: Combine) -> None:
+        """The column's states are the identity."""
+        e = self.emitter
+        var = e.open("j", 0, self.nest.sizes[self.nest.column])
+        values = combine.identity(e.reduction_dtype(item.node))
+        self._put(states, sum_of(var) - self.column_low,
+                  [Number(v, s.dtype) for v, s in zip(values, states, strict=True)])
+        self._close_column(var)
+
+    def _merge(self, item: Item) -> None:
+        """The end of a run: its states go into the totals."""
+        e = self.emitter
+        if self.nest.column is None:
+            e.merge(_combine(item), item.totals, item.states)
+            return
+        total = _combine(item).total
+        assert total is not None
+        var = e.open("j", 0, self.nest.sizes[self.nest.column])
+        at = sum_of(var) - self.column_low
+        totals, states = self._loaded(item.totals, at), self._loaded(item.states, at)
+        self._put(item.totals, at, total.merge(e.k, totals, states))
         self._close_column(var)
 
     def _close_column(self, var: Var) -> None:
@@ -187,11 +256,12 @@ class LoopWriter:
 
     def _finish(self, item: Item) -> None:
         """Make the reduction's value known to whoever asks for it at this place."""
-        e, node = self.emitter, item.node
-        combine = node.op.emit(node).combine
+        e, node, combine, last = self.emitter, item.node, _combine(item), item.states
+        if item.runs is not None:
+            combine, last = combine.total, item.totals
         here = dict(self.at)
         if self.nest.column is None:
-            value = e.let(node.name or node.op.name, e.finish(node, combine, item.states))
+            value = e.let(node.name or node.op.name, e.finish(node, combine, last))
             home = self.nest.classes.index(node, here)
             e.results[node] = lambda index: value if index == home else None
             return
@@ -207,8 +277,7 @@ class LoopWriter:
             if self.nest.classes.index(node, at) != index:
                 return None
             level = max(e.level_of((position,)), 0)
-            states = [Load(s.name, position - self.column_low, s.dtype, level)
-                      for s in item.states]
+            states = [Load(s.name, position - self.column_low, s.dtype, level) for s in last]
             return e.k.cast(combine.finish(e.k, states), computing(node.type.dtype))
 
         e.results[node] = load
@@ -241,14 +310,21 @@ class LoopWriter:
         return blocks * rows
 
     def _declare(self, item: Item, width: int) -> None:
-        e, node = self.emitter, item.node
-        dtypes = node.op.emit(node).combine.state_dtypes(e.reduction_dtype(node))
-        for kind in dtypes:
+        combine, hint = _combine(item), item.node.name or item.node.op.name
+        item.states = self._local(item, combine, hint, width)
+        if item.runs is not None:
+            item.totals = self._local(item, combine.total, "total", width)
+
+    def _local(self, item: Item, combine: Combine, hint: str, width: int) -> list[Ref]:
+        """The column's states of `combine`, as stack buffers."""
+        e, found = self.emitter, []
+        for kind in combine.state_dtypes(e.reduction_dtype(item.node)):
             dtype = computing(kind)
-            name = e.names.new(node.name or node.op.name)
+            name = e.names.new(hint)
             memory = "u8" if dtype is bool_ else dtype
             e.stack[-1].statements.append(Line(f"{name} = local_{memory}({width})"))
-            item.states.append(Ref(name, dtype, 0))
+            found.append(Ref(name, dtype, 0))
+        return found
 
     def _column_layers(self, column: Class) -> None:
         """Like _layers, with the column's loop innermost for every item."""
@@ -270,10 +346,9 @@ class LoopWriter:
         for c, members in groups.items():
             if not self.nest.sizes[c]:
                 continue
-            var = self.emitter.open("r", 0, self.nest.sizes[c])
-            self.at[c] = sum_of(var)
+            cut, end = self._open(c, "r", members)
             self._column_tree(members, column)
-            self.emitter.close(var)
+            close_cut(self.emitter, cut, end)
             del self.at[c]
         here = [item for item, space in items if not space]
         if here:

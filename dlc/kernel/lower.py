@@ -139,7 +139,7 @@ def _lower_loops(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered
 def loops(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Work:
     """The part as one loop nest."""
     table = buffers(part, aliases)
-    emitter = Emitter(table.loads, table.stores)
+    emitter = Emitter(table.loads, table.stores, isa.limits)
     chunks = LoopWriter(analyse(part, isa.limits), emitter, isa.limits).write()
     text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
                          emitter.stack[0].statements)
@@ -160,7 +160,7 @@ def _lower_scatter(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lower
 
     table = buffers(part, aliases)
     (node,) = part.outputs
-    emitter = Emitter(table.loads, table.stores)
+    emitter = Emitter(table.loads, table.stores, isa.limits)
     sums = None
     if computing(node.type.dtype) is not node.type.dtype:
         # half precisions add up in f32 and round once

@@ -14,6 +14,7 @@ from typing import Any
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.index import Sum
 from dlc.kernel.limits import Limits
+from dlc.kernel.runs import Runs
 from dlc.ops import leaf, view
 from dlc.ops.axes import AxisClasses, carried, classes_of
 from dlc.ops.window import FOLD
@@ -30,6 +31,8 @@ class Item:
     layer: int
     reduces: bool
     states: list[Any] = field(default_factory=list)
+    totals: list[Any] = field(default_factory=list)  # of what runs over a long space give
+    runs: Runs | None = None
 
 
 @dataclass

@@ -88,10 +88,15 @@ def log_softmax(x: Any, axis: int = -1) -> Node:
 
     The largest is taken off first, so that scores far from 0 keep their digits.
     """
-    node = as_node(x)
-    if node.type.size:
-        node = node - elementwise.stop_gradient(reduce.max_(node, axis, keepdims=True))
+    node = _below_0(as_node(x), axis)
     return node - reduce.logsumexp(node, axis, keepdims=True)
+
+
+def _below_0(x: Node, axis: int) -> Node:
+    """x less its largest along `axis`, of which no derivative depends."""
+    if not x.type.size:
+        return x
+    return x - elementwise.stop_gradient(reduce.max_(x, axis, keepdims=True))
 
 
 def softmin(x: Any, axis: int = -1) -> Node:
@@ -102,4 +107,5 @@ def softmin(x: Any, axis: int = -1) -> Node:
 @in_accumulator
 def softmax(x: Any, axis: int = -1) -> Node:
     """Probabilities proportional to e ** x along `axis`."""
-    return elementwise.exp(log_softmax(x, axis))
+    powers = elementwise.exp(_below_0(as_node(x), axis))
+    return powers / reduce.sum_(powers, axis, keepdims=True)

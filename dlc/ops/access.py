@@ -56,7 +56,9 @@ class Combine:
 
     `identity(dtype)` gives the start of each state; `step(k, states, x, position)` folds element x,
     `position` is its linear index among the reduced ones; `merge(k, a, b)` folds two states (a
-    before b); `finish(k, states)` gives the result.
+    before b); `finish(k, states)` gives the result. `reorders`: elements may be folded in lanes.
+    `total`, of floats: its merge(k, totals, states) takes what a run of elements gave into states
+    of more precision, from which its finish gives the result.
     """
 
     identity: Callable[[Any], tuple[float, ...]]
@@ -64,6 +66,8 @@ class Combine:
     merge: Callable[..., tuple[Any, ...]]
     finish: Callable[..., Any]
     state_dtypes: Callable[[Any], tuple[Any, ...]]
+    reorders: bool = False
+    total: Combine | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dlc.ops import register
 from dlc.ops.access import Access, Combine, Index, Piece, Reduction
 from dlc.ops.convert import as_node, broadcast_to, cast, in_accumulator
 from dlc.ops.samples import over_axes
-from dlc.types import Type, accumulator, bool_, f32, i32, sum_dtype
+from dlc.types import Type, accumulator, bool_, f32, f64, i32, sum_dtype
 
 
 def kept_axes(rank: int, axes: Sequence[int]) -> tuple[int, ...]:
@@ -51,7 +51,7 @@ def over_axes_access(y: Node, combine: Combine) -> Reduction:
     return Reduction(tuple(y.args[0].shape[a] for a in axes), read, combine)
 
 
-def simple(identity: Callable[[Any], float], fold: str) -> Combine:
+def simple(identity: Callable[[Any], float], fold: str, total: Combine | None = None) -> Combine:
     """One state, folded by a primitive that may be reordered into lanes (docs/ir.md)."""
     return Combine(
         identity=lambda d: (identity(d),),
@@ -59,7 +59,32 @@ def simple(identity: Callable[[Any], float], fold: str) -> Combine:
         merge=lambda k, a, b: (k.fold(fold, a[0], b[0]),),
         finish=lambda k, s: s[0],
         state_dtypes=lambda d: (d,),
+        reorders=True,
+        total=total,
     )
+
+
+def _total_of_sums() -> Combine:
+    """Sums of runs: f32 in one f64. f64 in two, the second what the first loses to rounding, found
+    exactly (Knuth's TwoSum; Ogita, Rump and Oishi 2005, Sum2)."""
+    def merge(k: Any, a: Any, b: Any) -> Any:
+        if len(a) == 1:
+            return (k.binary("+", a[0], k.cast(b[0], f64)),)
+        new = k.let("new", k.binary("+", a[0], b[0]))
+        taken = k.let("taken", k.binary("-", new, a[0]))
+        lost = k.binary("+", k.binary("-", a[0], k.binary("-", new, taken)),
+                        k.binary("-", b[0], taken))
+        return new, k.binary("+", a[1], lost)
+
+    def finish(k: Any, s: Any) -> Any:
+        # of an infinite sum the rest is NaN
+        return s[0] if len(s) == 1 else k.select(k.call("isfinite", s[0]),
+                                                 k.binary("+", s[0], s[1]), s[0])
+
+    def states(d: Any) -> tuple[Any, ...]:
+        return (f64, f64) if d is f64 else (f64,)
+
+    return Combine(lambda d: tuple(0.0 for _ in states(d)), merge, merge, finish, states)
 
 
 def lowest(d: Any) -> float:
@@ -100,9 +125,10 @@ def _eval_sum(x: Any, *, axes: tuple[int, ...]) -> Any:
     return np.sum(x, axis=axes, dtype=wide)
 
 
+SUMS = simple(lambda d: 0, "radd", _total_of_sums())
 SUM = _reduce("sum", "sum over axes; f16 and bf16 accumulate in f32, bool and u8 in i32",
               _eval_sum, lambda x, *, axes: reduced(x, axes, dtype=sum_dtype(x.dtype)),
-              simple(lambda d: 0, "radd"),
+              SUMS,
               lambda g, y, x: (cast(expand(g, x, y.attrs["axes"]), x.dtype),), linear=(0,))
 
 
@@ -207,8 +233,9 @@ def _online_logsumexp() -> Combine:
         top = k.let("top", k.call("maximum", a[0], top_b))
         # an infinite maximum would give inf - inf
         safe = k.let("safe", k.select(k.call("isfinite", top), top, k.number(0.0, top.dtype)))
-        left = k.binary("*", a[1], k.call("exp", k.binary("-", a[0], safe)))
-        return top, k.binary("+", left, scaled_b(k.call("exp", k.binary("-", top_b, safe))))
+        kept = k.cast(k.call("exp", k.binary("-", a[0], safe)), a[1].dtype)
+        new = scaled_b(k.call("exp", k.binary("-", top_b, safe)))
+        return top, k.binary("+", k.binary("*", a[1], kept), k.cast(new, a[1].dtype))
 
     def merge(k: Any, a: Any, b: Any) -> Any:
         return join(k, a, b[0], lambda scale: k.binary("*", b[1], scale))
@@ -218,9 +245,10 @@ def _online_logsumexp() -> Combine:
 
     def finish(k: Any, s: Any) -> Any:
         safe = k.select(k.call("isfinite", s[0]), s[0], k.number(0.0, s[0].dtype))
-        return k.binary("+", k.call("log", s[1]), safe)
+        return k.binary("+", k.call("log", k.cast(s[1], s[0].dtype)), safe)
 
-    return Combine(lambda d: (-math.inf, 0.0), step, merge, finish, lambda d: (d, d))
+    total = Combine(lambda d: (-math.inf, 0.0), step, merge, finish, lambda d: (d, f64))
+    return Combine(lambda d: (-math.inf, 0.0), step, merge, finish, lambda d: (d, d), total=total)
 
 
 def _grad_logsumexp(g: Node, y: Node, x: Node) -> tuple[Node]:

@@ -16,6 +16,7 @@ from dlc.graph import Graph, Node
 from dlc.kernel.emit import Emitter, Names
 from dlc.kernel.index import Var, sum_of
 from dlc.kernel.isa import ISAS
+from dlc.kernel.limits import Limits
 from dlc.kernel.lower import lower
 from dlc.ops import higher, leaf, view
 from dlc.ops.access import Divides, Within
@@ -82,7 +83,7 @@ def test_bounds_that_cannot_be_left_are_not_checked() -> None:
 
 
 def conditions(*guard: Any) -> str:
-    e = Emitter({}, {})
+    e = Emitter({}, {}, Limits())
     e.levels.update(i=0)
     return e.condition(guard)[0]
 

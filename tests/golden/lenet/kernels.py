@@ -189,7 +189,8 @@ def fused_matmul_tanh(dense1_weight, dense1_bias, tanh3, packed, chunk):
     for p in range(g * 2, min(g * 2 + 2, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, ns, 32):
-            gemm_f32_14x32(at(packed, p * 5600), at(bp, s), 64, 400, at(acc, s), 64, rows, 0)
+            for k in range(0, 400, 256):
+                gemm_f32_14x32(at(packed, p * 5600 + k * 14), at(bp, k * 64 + s), 64, min(256, 400 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(ns):
                 tanh3[p * 1680 + i * 120 + n + n0] = tanh_f32(acc[i * 64 + n] + dense1_bias[n + n0])
@@ -402,27 +403,33 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:12  models/lenet.py:18"""
     d_dense1_bias = local_f32(120)
+    total = local_f64(120)
     for j in range(120):
-        d_dense1_bias[j] = f32(0.0)
-    for r in range(64):
+        total[j] = f64(0.0)
+    for r in range(0, 64, 32):
         for j2 in range(120):
-            d_dense1_2 = d_dense1[r * 120 + j2]
-            d_dense1_bias[j2] = radd(d_dense1_bias[j2], d_dense1_2)
+            d_dense1_bias[j2] = f32(0.0)
+        for r2 in range(r, min(r + 32, 64)):
+            for j3 in range(120):
+                d_dense1_2 = d_dense1[r2 * 120 + j3]
+                d_dense1_bias[j3] = radd(d_dense1_bias[j3], d_dense1_2)
+        for j4 in range(120):
+            total[j4] = total[j4] + f64(d_dense1_bias[j4])
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
-    for j3 in range(120):
-        adam_m_dense1_bias2 = adam_m_dense1_bias[j3]
-        d_dense1_bias2 = d_dense1_bias[j3]
+    for j5 in range(120):
+        adam_m_dense1_bias2 = adam_m_dense1_bias[j5]
+        d_dense1_bias2 = f32(total[j5])
         add = adam_m_dense1_bias2 * f32(0.9) + d_dense1_bias2 * f32(0.1)
-        adam_v_dense1_bias2 = adam_v_dense1_bias[j3]
+        adam_v_dense1_bias2 = adam_v_dense1_bias[j5]
         add2 = adam_v_dense1_bias2 * f32(0.999) + d_dense1_bias2 * d_dense1_bias2 * f32(0.001)
-        dense1_bias2 = dense1_bias[j3]
+        dense1_bias2 = dense1_bias[j5]
         sub = dense1_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-        adam_m_dense1_bias[j3] = select(ok, add, adam_m_dense1_bias2)
-        adam_v_dense1_bias[j3] = select(ok, add2, adam_v_dense1_bias2)
-        dense1_bias[j3] = select(ok, sub, dense1_bias2)
+        adam_m_dense1_bias[j5] = select(ok, add, adam_m_dense1_bias2)
+        adam_v_dense1_bias[j5] = select(ok, add2, adam_v_dense1_bias2)
+        dense1_bias[j5] = select(ok, sub, dense1_bias2)
 
 
 def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias, lr, step,
@@ -430,27 +437,33 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
     d_dense2_bias = local_f32(84)
+    total = local_f64(84)
     for j in range(84):
-        d_dense2_bias[j] = f32(0.0)
-    for r in range(64):
+        total[j] = f64(0.0)
+    for r in range(0, 64, 32):
         for j2 in range(84):
-            d_dense2_2 = d_dense2[r * 84 + j2]
-            d_dense2_bias[j2] = radd(d_dense2_bias[j2], d_dense2_2)
+            d_dense2_bias[j2] = f32(0.0)
+        for r2 in range(r, min(r + 32, 64)):
+            for j3 in range(84):
+                d_dense2_2 = d_dense2[r2 * 84 + j3]
+                d_dense2_bias[j3] = radd(d_dense2_bias[j3], d_dense2_2)
+        for j4 in range(84):
+            total[j4] = total[j4] + f64(d_dense2_bias[j4])
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
-    for j3 in range(84):
-        adam_m_dense2_bias2 = adam_m_dense2_bias[j3]
-        d_dense2_bias2 = d_dense2_bias[j3]
+    for j5 in range(84):
+        adam_m_dense2_bias2 = adam_m_dense2_bias[j5]
+        d_dense2_bias2 = f32(total[j5])
         add = adam_m_dense2_bias2 * f32(0.9) + d_dense2_bias2 * f32(0.1)
-        adam_v_dense2_bias2 = adam_v_dense2_bias[j3]
+        adam_v_dense2_bias2 = adam_v_dense2_bias[j5]
         add2 = adam_v_dense2_bias2 * f32(0.999) + d_dense2_bias2 * d_dense2_bias2 * f32(0.001)
-        dense2_bias2 = dense2_bias[j3]
+        dense2_bias2 = dense2_bias[j5]
         sub = dense2_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-        adam_m_dense2_bias[j3] = select(ok, add, adam_m_dense2_bias2)
-        adam_v_dense2_bias[j3] = select(ok, add2, adam_v_dense2_bias2)
-        dense2_bias[j3] = select(ok, sub, dense2_bias2)
+        adam_m_dense2_bias[j5] = select(ok, add, adam_m_dense2_bias2)
+        adam_v_dense2_bias[j5] = select(ok, add2, adam_v_dense2_bias2)
+        dense2_bias[j5] = select(ok, sub, dense2_bias2)
 
 
 def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, lr, step,
@@ -458,27 +471,33 @@ def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:14  models/lenet.py:18"""
     d_dense3_bias = local_f32(10)
+    total = local_f64(10)
     for j in range(10):
-        d_dense3_bias[j] = f32(0.0)
-    for r in range(64):
+        total[j] = f64(0.0)
+    for r in range(0, 64, 32):
         for j2 in range(10):
-            d_logits2 = d_logits[r * 10 + j2]
-            d_dense3_bias[j2] = radd(d_dense3_bias[j2], d_logits2)
+            d_dense3_bias[j2] = f32(0.0)
+        for r2 in range(r, min(r + 32, 64)):
+            for j3 in range(10):
+                d_logits2 = d_logits[r2 * 10 + j3]
+                d_dense3_bias[j3] = radd(d_dense3_bias[j3], d_logits2)
+        for j4 in range(10):
+            total[j4] = total[j4] + f64(d_dense3_bias[j4])
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
-    for j3 in range(10):
-        adam_m_dense3_bias2 = adam_m_dense3_bias[j3]
-        d_dense3_bias2 = d_dense3_bias[j3]
+    for j5 in range(10):
+        adam_m_dense3_bias2 = adam_m_dense3_bias[j5]
+        d_dense3_bias2 = f32(total[j5])
         add = adam_m_dense3_bias2 * f32(0.9) + d_dense3_bias2 * f32(0.1)
-        adam_v_dense3_bias2 = adam_v_dense3_bias[j3]
+        adam_v_dense3_bias2 = adam_v_dense3_bias[j5]
         add2 = adam_v_dense3_bias2 * f32(0.999) + d_dense3_bias2 * d_dense3_bias2 * f32(0.001)
-        dense3_bias2 = dense3_bias[j3]
+        dense3_bias2 = dense3_bias[j5]
         sub = dense3_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-        adam_m_dense3_bias[j3] = select(ok, add, adam_m_dense3_bias2)
-        adam_v_dense3_bias[j3] = select(ok, add2, adam_v_dense3_bias2)
-        dense3_bias[j3] = select(ok, sub, dense3_bias2)
+        adam_m_dense3_bias[j5] = select(ok, add, adam_m_dense3_bias2)
+        adam_v_dense3_bias[j5] = select(ok, add2, adam_v_dense3_bias2)
+        dense3_bias[j5] = select(ok, sub, dense3_bias2)
 
 
 def fused_matmul_4(dense1_weight, d_flatten1, packed, chunk):
@@ -540,8 +559,9 @@ def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv
     neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for i in range(chunk * 2, min((chunk + 1) * 2, 16)):
-        d_conv2_bias = f32(0.0)
+        total = f64(0.0)
         for r in range(64):
+            d_conv2_bias = f32(0.0)
             for r2 in range(10):
                 for r3 in range(10):
                     d_flatten1_2 = d_flatten1[r * 400 + i * 25 + idiv(r2, 2) * 5 + idiv(r3, 2)]
@@ -549,10 +569,12 @@ def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv
                     d_conv2_2 = d_flatten1_2 * f32(0.25) * (f32(1.0) - tanh2_2 * tanh2_2)
                     d_conv2_bias = radd(d_conv2_bias, d_conv2_2)
                     d_conv2[r * 1600 + i * 100 + r2 * 10 + r3] = d_conv2_2
+            total = total + f64(d_conv2_bias)
+        d_conv2_bias2 = f32(total)
         adam_m_conv2_bias2 = adam_m_conv2_bias[i]
-        add = adam_m_conv2_bias2 * f32(0.9) + d_conv2_bias * f32(0.1)
+        add = adam_m_conv2_bias2 * f32(0.9) + d_conv2_bias2 * f32(0.1)
         adam_v_conv2_bias2 = adam_v_conv2_bias[i]
-        add2 = adam_v_conv2_bias2 * f32(0.999) + d_conv2_bias * d_conv2_bias * f32(0.001)
+        add2 = adam_v_conv2_bias2 * f32(0.999) + d_conv2_bias2 * d_conv2_bias2 * f32(0.001)
         conv2_bias2 = conv2_bias[i]
         sub2 = conv2_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
         adam_m_conv2_bias[i] = select(ok, add, adam_m_conv2_bias2)
@@ -588,7 +610,8 @@ def fused_conv(d_conv2, out, packed, chunk):
         for c in range(16):
             copy_f32(at(image, c * 324 + 76), 18, at(d_conv2, n * 1600 + n0 * 1600 + c * 100), 10, 10, 10)
         for s in range(0, 256, 64):
-            taps_f32_6x64(packed, at(image, s), table, 400, at(acc, s), 256, 6, 0)
+            for k in range(0, 400, 256):
+                taps_f32_6x64(at(packed, k * 6), at(image, s), at(table, k), min(256, 400 - k), at(acc, s), 256, 6, k)
         for i in range(6):
             block = local_f32(196)
             copy_f32(block, 14, at(acc, i * 256), 18, 14, 14)
@@ -653,20 +676,23 @@ def fused_fold_sum_sqrt_2(mul, tanh1, fault, adam_m_conv1_bias, adam_v_conv1_bia
                         step, d_conv1, chunk):
     """fold mul sub eq sum add where cast expm1 div neg sqrt rsqrt
     models/lenet.py:9  models/lenet.py:22  models/lenet.py:18"""
-    d_conv1_bias = f32(0.0)
+    total = f64(0.0)
     for r in range(64):
         for r2 in range(28):
+            d_conv1_bias = f32(0.0)
             for r3 in range(28):
                 mul2 = mul[r * 1176 + chunk * 196 + idiv(r2, 2) * 14 + idiv(r3, 2)]
                 tanh1_2 = tanh1[r * 4704 + chunk * 784 + r2 * 28 + r3]
                 d_conv1_2 = mul2 * (f32(1.0) - tanh1_2 * tanh1_2)
                 d_conv1_bias = radd(d_conv1_bias, d_conv1_2)
                 d_conv1[r * 4704 + chunk * 784 + r2 * 28 + r3] = d_conv1_2
+            total = total + f64(d_conv1_bias)
+    d_conv1_bias2 = f32(total)
     ok = fault[0] == i32(0)
     adam_m_conv1_bias2 = adam_m_conv1_bias[chunk]
-    add = adam_m_conv1_bias2 * f32(0.9) + d_conv1_bias * f32(0.1)
+    add = adam_m_conv1_bias2 * f32(0.9) + d_conv1_bias2 * f32(0.1)
     adam_v_conv1_bias2 = adam_v_conv1_bias[chunk]
-    add2 = adam_v_conv1_bias2 * f32(0.999) + d_conv1_bias * d_conv1_bias * f32(0.001)
+    add2 = adam_v_conv1_bias2 * f32(0.999) + d_conv1_bias2 * d_conv1_bias2 * f32(0.001)
     conv1_bias2 = conv1_bias[chunk]
     add3 = f32(step[0]) + f32(1.0)
     mul10 = -(lr[0] / expm1_f32(add3 * f32(-0.105360515))) * add

@@ -135,20 +135,26 @@ def fused_sum_2(fault, momentum_v_dense1_bias, d_logits, dense1_bias, chunk):
     models/logistic_regression.py:14  models/logistic_regression.py:8
     models/logistic_regression.py:11"""
     d_dense1_bias = local_f32(10)
+    total = local_f64(10)
     for j in range(10):
-        d_dense1_bias[j] = f32(0.0)
-    for r in range(64):
+        total[j] = f64(0.0)
+    for r in range(0, 64, 32):
         for j2 in range(10):
-            d_logits2 = d_logits[r * 10 + j2]
-            d_dense1_bias[j2] = radd(d_dense1_bias[j2], d_logits2)
+            d_dense1_bias[j2] = f32(0.0)
+        for r2 in range(r, min(r + 32, 64)):
+            for j3 in range(10):
+                d_logits2 = d_logits[r2 * 10 + j3]
+                d_dense1_bias[j3] = radd(d_dense1_bias[j3], d_logits2)
+        for j4 in range(10):
+            total[j4] = total[j4] + f64(d_dense1_bias[j4])
     ok = fault[0] == i32(0)
-    for j3 in range(10):
-        momentum_v_dense1_bias2 = momentum_v_dense1_bias[j3]
-        dense1_bias2 = dense1_bias[j3]
-        add2 = momentum_v_dense1_bias2 * f32(0.9) + (d_dense1_bias[j3] + dense1_bias2 * f32(0.0001))
+    for j5 in range(10):
+        momentum_v_dense1_bias2 = momentum_v_dense1_bias[j5]
+        dense1_bias2 = dense1_bias[j5]
+        add2 = momentum_v_dense1_bias2 * f32(0.9) + (f32(total[j5]) + dense1_bias2 * f32(0.0001))
         dense1_bias_new = select(ok, dense1_bias2 - add2 * f32(0.1), dense1_bias2)
-        momentum_v_dense1_bias[j3] = select(ok, add2, momentum_v_dense1_bias2)
-        dense1_bias[j3] = dense1_bias_new
+        momentum_v_dense1_bias[j5] = select(ok, add2, momentum_v_dense1_bias2)
+        dense1_bias[j5] = dense1_bias_new
 
 
 def fused_max(label, fault, chunk):

@@ -27,7 +27,8 @@ def fused_matmul(dense1_weight, dense1_bias, out, relu1, packed, chunk):
     for p in range(g * 5, min(g * 5 + 5, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, 64, 32):
-            gemm_f32_14x32(at(packed, p * 10976), at(bp, s), 64, 784, at(acc, s), 64, rows, 0)
+            for k in range(0, 784, 256):
+                gemm_f32_14x32(at(packed, p * 10976 + k * 14), at(bp, k * 64 + s), 64, min(256, 784 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(64):
                 dense1 = acc[i * 64 + n] + dense1_bias[n + n0]
@@ -48,7 +49,8 @@ def fused_matmul_2(dense2_weight, dense2_bias, out, relu2, packed, chunk):
     for p in range(g * 5, min(g * 5 + 5, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, 64, 32):
-            gemm_f32_14x32(at(packed, p * 7168), at(bp, s), 64, 512, at(acc, s), 64, rows, 0)
+            for k in range(0, 512, 256):
+                gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(256, 512 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(64):
                 dense2 = acc[i * 64 + n] + dense2_bias[n + n0]
@@ -65,7 +67,8 @@ def fused_matmul_3(dense3_weight, dense3_bias, logits, packed, chunk):
     copy_f32(bp, 32, dense3_weight, 10, 512, 10)
     for p in range(chunk * 2, min(chunk * 2 + 2, 5)):
         rows = min(14, 64 - p * 14)
-        gemm_f32_14x32(at(packed, p * 7168), bp, 32, 512, acc, 32, rows, 0)
+        for k in range(0, 512, 256):
+            gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 32), 32, min(256, 512 - k), acc, 32, rows, k)
         for i in range(rows):
             for n in range(10):
                 logits[p * 140 + i * 10 + n] = acc[i * 32 + n] + dense3_bias[n]
@@ -209,7 +212,8 @@ def fused_matmul_5(le, dense2_weight, d_dense1, packed, chunk):
     for p in range(g * 5, min(g * 5 + 5, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, 64, 32):
-            gemm_f32_14x32(at(packed, p * 7168), at(bp, s), 64, 512, at(acc, s), 64, rows, 0)
+            for k in range(0, 512, 256):
+                gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(256, 512 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(64):
                 d_dense1[p * 7168 + i * 512 + n + n0] = select(le[p * 7168 + i * 512 + n + n0] != u8(0), f32(0.0), acc[i * 64 + n])
@@ -254,44 +258,56 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
     j0 = chunk * 128
     j1 = j0 + 128
     d_dense1_bias = local_f32(128)
+    total = local_f64(128)
     d_dense2_bias = local_f32(128)
+    total2 = local_f64(128)
     for j in range(j0, j1):
-        d_dense1_bias[j - j0] = f32(0.0)
+        total[j - j0] = f64(0.0)
     for j2 in range(j0, j1):
-        d_dense2_bias[j2 - j0] = f32(0.0)
-    for r in range(64):
+        total2[j2 - j0] = f64(0.0)
+    for r in range(0, 64, 32):
         for j3 in range(j0, j1):
-            d_dense1_2 = d_dense1[r * 512 + j3]
-            d_dense1_bias[j3 - j0] = radd(d_dense1_bias[j3 - j0], d_dense1_2)
-    for r2 in range(64):
-        for j4 in range(j0, j1):
-            d_dense2_2 = d_dense2[r2 * 512 + j4]
-            d_dense2_bias[j4 - j0] = radd(d_dense2_bias[j4 - j0], d_dense2_2)
+            d_dense1_bias[j3 - j0] = f32(0.0)
+        for r2 in range(r, min(r + 32, 64)):
+            for j4 in range(j0, j1):
+                d_dense1_2 = d_dense1[r2 * 512 + j4]
+                d_dense1_bias[j4 - j0] = radd(d_dense1_bias[j4 - j0], d_dense1_2)
+        for j5 in range(j0, j1):
+            total[j5 - j0] = total[j5 - j0] + f64(d_dense1_bias[j5 - j0])
+    for r3 in range(0, 64, 32):
+        for j6 in range(j0, j1):
+            d_dense2_bias[j6 - j0] = f32(0.0)
+        for r4 in range(r3, min(r3 + 32, 64)):
+            for j7 in range(j0, j1):
+                d_dense2_2 = d_dense2[r4 * 512 + j7]
+                d_dense2_bias[j7 - j0] = radd(d_dense2_bias[j7 - j0], d_dense2_2)
+        for j8 in range(j0, j1):
+            total2[j8 - j0] = total2[j8 - j0] + f64(d_dense2_bias[j8 - j0])
     ok = fault[0] == i32(0)
     add5 = f32(step[0]) + f32(1.0)
     neg = -(f32(0.001) / expm1_f32(add5 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add5 * f32(-0.0010005003)))
-    for j5 in range(j0, j1):
-        adam_m_dense1_bias2 = adam_m_dense1_bias[j5]
-        d_dense1_bias2 = d_dense1_bias[j5 - j0]
+    for j9 in range(j0, j1):
+        adam_m_dense1_bias2 = adam_m_dense1_bias[j9]
+        d_dense1_bias2 = f32(total[j9 - j0])
         add = adam_m_dense1_bias2 * f32(0.9) + d_dense1_bias2 * f32(0.1)
-        adam_v_dense1_bias2 = adam_v_dense1_bias[j5]
+        adam_v_dense1_bias2 = adam_v_dense1_bias[j9]
         add2 = adam_v_dense1_bias2 * f32(0.999) + d_dense1_bias2 * d_dense1_bias2 * f32(0.001)
-        adam_m_dense2_bias2 = adam_m_dense2_bias[j5]
-        d_dense2_bias2 = d_dense2_bias[j5 - j0]
+        adam_m_dense2_bias2 = adam_m_dense2_bias[j9]
+        d_dense2_bias2 = f32(total2[j9 - j0])
         add3 = adam_m_dense2_bias2 * f32(0.9) + d_dense2_bias2 * f32(0.1)
-        adam_v_dense2_bias2 = adam_v_dense2_bias[j5]
+        adam_v_dense2_bias2 = adam_v_dense2_bias[j9]
         add4 = adam_v_dense2_bias2 * f32(0.999) + d_dense2_bias2 * d_dense2_bias2 * f32(0.001)
-        dense1_bias2 = dense1_bias[j5]
+        dense1_bias2 = dense1_bias[j9]
         sub = dense1_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-        dense2_bias2 = dense2_bias[j5]
+        dense2_bias2 = dense2_bias[j9]
         sub2 = dense2_bias2 - neg * add3 / (sqrt(add4) * rsqrt + f32(1e-08))
-        adam_m_dense1_bias[j5] = select(ok, add, adam_m_dense1_bias2)
-        adam_v_dense1_bias[j5] = select(ok, add2, adam_v_dense1_bias2)
-        adam_m_dense2_bias[j5] = select(ok, add3, adam_m_dense2_bias2)
-        adam_v_dense2_bias[j5] = select(ok, add4, adam_v_dense2_bias2)
-        dense1_bias[j5] = select(ok, sub, dense1_bias2)
-        dense2_bias[j5] = select(ok, sub2, dense2_bias2)
+        adam_m_dense1_bias[j9] = select(ok, add, adam_m_dense1_bias2)
+        adam_v_dense1_bias[j9] = select(ok, add2, adam_v_dense1_bias2)
+        adam_m_dense2_bias[j9] = select(ok, add3, adam_m_dense2_bias2)
+        adam_v_dense2_bias[j9] = select(ok, add4, adam_v_dense2_bias2)
+        dense1_bias[j9] = select(ok, sub, dense1_bias2)
+        dense2_bias[j9] = select(ok, sub2, dense2_bias2)
 
 
 def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, step, dense3_bias,
@@ -299,27 +315,33 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
     d_dense3_bias = local_f32(10)
+    total = local_f64(10)
     for j in range(10):
-        d_dense3_bias[j] = f32(0.0)
-    for r in range(64):
+        total[j] = f64(0.0)
+    for r in range(0, 64, 32):
         for j2 in range(10):
-            d_logits2 = d_logits[r * 10 + j2]
-            d_dense3_bias[j2] = radd(d_dense3_bias[j2], d_logits2)
+            d_dense3_bias[j2] = f32(0.0)
+        for r2 in range(r, min(r + 32, 64)):
+            for j3 in range(10):
+                d_logits2 = d_logits[r2 * 10 + j3]
+                d_dense3_bias[j3] = radd(d_dense3_bias[j3], d_logits2)
+        for j4 in range(10):
+            total[j4] = total[j4] + f64(d_dense3_bias[j4])
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
-    for j3 in range(10):
-        adam_m_dense3_bias2 = adam_m_dense3_bias[j3]
-        d_dense3_bias2 = d_dense3_bias[j3]
+    for j5 in range(10):
+        adam_m_dense3_bias2 = adam_m_dense3_bias[j5]
+        d_dense3_bias2 = f32(total[j5])
         add = adam_m_dense3_bias2 * f32(0.9) + d_dense3_bias2 * f32(0.1)
-        adam_v_dense3_bias2 = adam_v_dense3_bias[j3]
+        adam_v_dense3_bias2 = adam_v_dense3_bias[j5]
         add2 = adam_v_dense3_bias2 * f32(0.999) + d_dense3_bias2 * d_dense3_bias2 * f32(0.001)
-        dense3_bias2 = dense3_bias[j3]
+        dense3_bias2 = dense3_bias[j5]
         sub = dense3_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-        adam_m_dense3_bias[j3] = select(ok, add, adam_m_dense3_bias2)
-        adam_v_dense3_bias[j3] = select(ok, add2, adam_v_dense3_bias2)
-        dense3_bias[j3] = select(ok, sub, dense3_bias2)
+        adam_m_dense3_bias[j5] = select(ok, add, adam_m_dense3_bias2)
+        adam_v_dense3_bias[j5] = select(ok, add2, adam_v_dense3_bias2)
+        dense3_bias[j5] = select(ok, sub, dense3_bias2)
 
 
 def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,
@@ -382,7 +404,8 @@ def fused_matmul_6(dense1_weight, dense1_bias, relu1, packed, chunk):
     for p in range(g * 5, min(g * 5 + 5, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, 64, 32):
-            gemm_f32_14x32(at(packed, p * 10976), at(bp, s), 64, 784, at(acc, s), 64, rows, 0)
+            for k in range(0, 784, 256):
+                gemm_f32_14x32(at(packed, p * 10976 + k * 14), at(bp, k * 64 + s), 64, min(256, 784 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(64):
                 dense1 = acc[i * 64 + n] + dense1_bias[n + n0]
@@ -401,7 +424,8 @@ def fused_matmul_7(dense2_weight, dense2_bias, relu2, packed, chunk):
     for p in range(g * 5, min(g * 5 + 5, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, 64, 32):
-            gemm_f32_14x32(at(packed, p * 7168), at(bp, s), 64, 512, at(acc, s), 64, rows, 0)
+            for k in range(0, 512, 256):
+                gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(256, 512 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(64):
                 dense2 = acc[i * 64 + n] + dense2_bias[n + n0]

@@ -1,0 +1,84 @@
+"""Long reductions in runs: what a run of elements gives is merged into totals of more precision.
+
+    total = f64(0.0)
+    for r in range(0, 100000, 512):
+        sum = f32(0.0)
+        for r2 in range(r, min(r + 512, 100000)):
+            sum = radd(sum, x[r2])
+        total = total + f64(sum)
+
+So the error of a sum does not grow with its length: docs/design/math.md has the bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlc.kernel.index import Var
+from dlc.kernel.limits import Limits
+
+if TYPE_CHECKING:
+    from dlc.kernel.emit import Emitter
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs over nested loops: each takes `step` positions of loop `depth`, and all that is inside.
+    """
+
+    depth: int
+    step: int
+
+
+def runs_over(extents: Sequence[int], combine: Any, dtype: Any, column: bool,
+              limits: Limits) -> Runs | None:
+    """How a reduction of `dtype` over loops of these extents is cut; None where one run is enough.
+
+    `column`: the additions of an element of the result come one after the other, not in lanes.
+    """
+    if combine.total is None or not dtype.is_float:
+        return None
+    most = limits.chain if column or not combine.reorders else limits.run
+    if math.prod(extents) <= most:
+        return None
+    depth, inside = len(extents) - 1, 1
+    while inside * extents[depth] <= most:
+        inside *= extents[depth]
+        depth -= 1
+    # scalar states: what is inside of the loop is a run; a third loop around costs more
+    return Runs(depth, most // inside if column or inside == 1 else 1)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """An open loop whose variable is `var`; `block` is the loop over runs around it, or itself."""
+
+    var: Var
+    size: int
+    block: Var | None = None
+    step: int = 0
+
+
+def open_cut(e: Emitter, hint: str, size: int, step: int, begin: Callable[[], None]) -> Cut:
+    """Open a loop of `size`; `begin` writes how each run of `step` positions starts (0: no runs).
+    """
+    if step == 0:
+        return Cut(e.open(hint, 0, size), size)
+    block = e.open(hint, 0, size)
+    begin()
+    return Cut(block if step == 1 else e.open(hint, 0, size), size, block, step)
+
+
+def close_cut(e: Emitter, cut: Cut, end: Callable[[], None]) -> None:
+    """Close the loop; `end` writes what becomes of a run."""
+    if cut.block is None:
+        e.close(cut.var)
+        return
+    if cut.block is not cut.var:
+        low = cut.block.name
+        e.close(cut.var, low, f"min({low} + {cut.step}, {cut.size})")
+    end()
+    e.close(cut.block, step=cut.step)

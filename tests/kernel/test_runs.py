@@ -1,0 +1,164 @@
+"""Long reductions are cut into runs: every shape of loops, any limits.
+
+Their errors are held to the bounds in docs/design/math.md; tests/conformance/test_numerics.py holds
+them to PyTorch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc.codegen.prelude import prelude_text
+from dlc.graph import Graph
+from dlc.kernel.isa import ISAS
+from dlc.kernel.limits import Limits
+from dlc.kernel.lower import lower
+from dlc.kernel.runs import Runs, runs_over
+from dlc.ops.reduce import LOGSUMEXP, SUMS
+from dlc.passes import run_pipeline
+from dlc.runtime.primitives import CONSTANTS, PRIMITIVES
+from dlc.types import DType, Type, dtype, f16, f32, f64, i32
+
+LIMITS = Limits(run=8, chain=3, unrolled=2)
+
+
+def kernels(function: Callable[..., Any], *types: Type, limits: Limits = LIMITS) -> list[str]:
+    """The texts of the kernels of `function`."""
+    graph = run_pipeline(dlc.trace(function, *types))[-1].graph
+    isa = replace(ISAS["avx512"], limits=limits)
+    bodies = [n.attrs["body"] for n in graph.nodes() if n.op.name == "fused"]
+    return [w.kernel.text for body in bodies for part in lower(body, isa, {})
+            for stage in part.stages for w in stage]
+
+
+def run(function: Callable[..., Any], x: np.ndarray, limits: Limits = LIMITS) -> np.ndarray:
+    """One fused group of one operand, in plain Python."""
+    graph = run_pipeline(dlc.trace(function, dtype(x.dtype)[x.shape]))[-1].graph
+    (node,) = [n for n in graph.nodes() if n.op.name == "fused"]
+    body: Graph = node.attrs["body"]
+    out = np.zeros(body.outputs[0].type.shape, body.outputs[0].type.dtype.numpy)
+    memory = {body.inputs[0]: raw(x), body.outputs[0]: raw(out)}
+    for part in lower(body, replace(ISAS["avx512"], limits=limits), {}):
+        for stage in part.stages:
+            for work in stage:
+                call = interpreted(work.kernel.text, work.kernel.name)
+                with np.errstate(all="ignore"):
+                    for chunk in range(work.chunks):
+                        call(*(memory[o] for o in work.operands), chunk)
+    return memory[body.outputs[0]].view(out.dtype).reshape(out.shape)
+
+
+def interpreted(text: str, name: str) -> Callable[..., None]:
+    names: dict[str, Any] = {**CONSTANTS, **{p.name: p.plain for p in PRIMITIVES.values()}}
+    exec(prelude_text(), names)
+    exec(text, names)
+    call: Callable[..., None] = names[name]
+    return call
+
+
+def raw(a: np.ndarray) -> np.ndarray:
+    """A copy as flat memory: halves as the bits that kernels read."""
+    flat = a.reshape(-1).copy()
+    return flat.view(np.uint16) if flat.dtype.itemsize == 2 else flat
+
+
+def test_where_runs_start() -> None:
+    """In lanes the loops inside are a run; a column takes as many rows as may be added up."""
+    cut = Limits(run=512, chain=32)
+    assert runs_over((512,), SUMS, f32, False, cut) is None
+    assert runs_over((513,), SUMS, f32, False, cut) == Runs(0, 512)
+    assert runs_over((64, 49), SUMS, f32, False, cut) == Runs(0, 1)
+    assert runs_over((64, 1000), SUMS, f32, False, cut) == Runs(1, 512)
+    assert runs_over((3, 7, 200), SUMS, f64, False, cut) == Runs(1, 1)
+    assert runs_over((100, 3), SUMS, f32, True, cut) == Runs(0, 10)
+    assert runs_over((33,), LOGSUMEXP.emit(logsumexp()).combine, f32, False, cut) == Runs(0, 32)
+    assert runs_over((10**6,), SUMS, i32, False, cut) is None
+
+
+def logsumexp() -> Any:
+    return dlc.trace(lambda x: dlc.logsumexp(x), f32[33]).outputs[0]
+
+
+SHAPES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
+    "all": (lambda x: x.sum(), (37,)), "rows": (lambda x: x.sum(1), (5, 21)),
+    "columns": (lambda x: x.sum(0), (19, 5)), "two loops": (lambda x: x.sum((0, 2)), (7, 3, 5)),
+    "three loops": (lambda x: x.sum((0, 2, 4)), (3, 2, 4, 2, 3)),
+    "loops of a column": (lambda x: x.sum((0, 2)), (4, 2, 7, 3)),
+    "two sums": (lambda x: x.sum(1) * (x * x).sum(1), (5, 21)),
+    "variance": (lambda x: dlc.variance(x, 0), (19, 5)),
+    "softmax": (lambda x: dlc.nn.softmax(x, 1), (3, 26)),
+    "logsumexp": (lambda x: dlc.logsumexp(x, 1), (3, 26)),
+    "of columns": (lambda x: dlc.logsumexp(x, 0), (26, 3)),
+    "in place": (lambda x: x.reshape(4, 6, 3).sum(1) + x.reshape(4, 6, 3)[:, 0], (4, 18)),
+    "beside a maximum": (lambda x: x.sum(1) + x.max(1), (5, 21)),
+}
+
+
+@pytest.mark.parametrize("kind", [f32, f64, f16], ids=str)
+@pytest.mark.parametrize("name", SHAPES)
+def test_small_runs_give_what_the_evaluator_gives(name: str, kind: DType) -> None:
+    """At limits so small that every loop is cut, tails included: within one rounding for each of
+    the few operators, and (run + chain) for the sums."""
+    function, shape = SHAPES[name]
+    x = np.random.default_rng(3).uniform(0.5, 1.5, shape).astype(kind.numpy)
+    graph = dlc.trace(function, kind[shape])
+    got, want = (np.asarray(v, np.float64) for v in (run(function, x), dlc.evaluate(graph, x)))
+    eps = np.finfo(kind.numpy).eps if kind is not f16 else 2.0**-10
+    np.testing.assert_allclose(got, want, rtol=eps * (LIMITS.run + LIMITS.chain + 8))
+
+
+@pytest.mark.parametrize("x", [np.inf, -np.inf, np.nan])
+def test_totals_of_what_is_not_finite(x: float) -> None:
+    """As in one run: infinities stay, opposite ones are NaN."""
+    for kind in (f32, f64):
+        row = np.ones(30, kind.numpy)
+        row[5] = x
+        np.testing.assert_array_equal(run(lambda v: v.sum(), row),
+                                      row.sum(dtype=np.float64).astype(kind.numpy))
+        row[17] = -x
+        got = run(lambda v: v.sum(), row)
+        assert np.isnan(got)
+
+
+def test_integers_are_summed_in_one_run() -> None:
+    (text,) = kernels(lambda x: x.sum(), i32[1000])
+    assert "total" not in text and "range(1000)" in text
+
+
+def test_f64_totals_carry_what_rounding_loses() -> None:
+    """1 + 2**-60 + ... : each addition loses all of the small term, the total of 10000 does not."""
+    row = np.full(10001, 2.0**-60)
+    row[0] = 1.0
+    (got,) = run(lambda v: v.sum(), row, Limits(run=1, chain=1)).reshape(1)
+    assert got == 1.0 + 10000 * 2.0**-60
+
+
+def unit(kind: DType) -> float:
+    return float(np.finfo(kind.numpy).eps) / 2
+
+
+@pytest.mark.parametrize("kind", [f32, f64], ids=str)
+def test_the_error_of_long_sums_does_not_grow(kind: DType) -> None:
+    """Compiled, equal elements, whose roundings all go one way: within the bound of one run."""
+    limits, n = Limits(), 100_000
+
+    def sums(x: Any, y: Any) -> Any:
+        return {"all": x.sum(), "mean": x.mean(), "columns": y.sum(0), "both": y.sum((0, 1)),
+                "squares": (x * x).sum(), "logs": dlc.logsumexp(x * 0)}
+
+    x = np.full(n, 0.1, kind.numpy)
+    with dlc.compile(dlc.trace(sums, kind[n], kind[n // 5, 5])).load(threads=1) as program:
+        got = program(x, x.reshape(-1, 5))
+    exact = np.longdouble(x[0])
+    want = {"all": n * exact, "mean": exact, "columns": n // 5 * exact, "both": n * exact,
+            "squares": n * exact * exact, "logs": np.log(np.longdouble(n))}
+    runs = {"columns": limits.chain, "logs": 2 * limits.chain}
+    for name, value in want.items():
+        error = float(np.max(np.abs(np.asarray(got[name], np.longdouble) - value)) / value)
+        assert error <= (runs.get(name, limits.run) + 4) * unit(kind), name
