@@ -5,7 +5,8 @@
 Many configurations become the entries of one Program, whose limits are drawn with them. A run
 fails for a wrong result, and when a scheme, box, tail or split fired too rarely to mean anything:
 20 times in 2,000 configurations, in proportion below. `--only 17` runs the one configuration that a
-failure names, alone at the limits of its Program.
+failure names, alone at the limits of its Program. `--usual` takes the compiler's own limits, and
+sizes on both sides of these.
 
 Kernels run in a child process: one that crashes is a wrong result like any other, and the run goes
 on behind it.
@@ -29,8 +30,10 @@ import numpy as np
 
 from dlc import runtime
 from dlc.graph import Graph
-from dlc.kernel.limits import Limits
+from dlc.kernel.limits import DEFAULT, Limits
 from dlc.passes.differentiate import differentiate
+from dlc.passes.limits import DEFAULT as USUAL
+from dlc.passes.limits import FusionLimits
 from dlc.program import Program
 from dlc.rounding import Interval, enclose, outside
 from tests.fuzzing import fired
@@ -38,8 +41,28 @@ from tests.fuzzing.building import SMALL, SMALL_FUSION, build
 from tests.fuzzing.draw_contractions import Configuration, configuration, pick
 
 EACH = 40  # configurations of one Program
-PRODUCTS = 4000  # of one configuration, about
+PRODUCTS, MANY = 4000, 300_000  # of one configuration at small limits, at the usual ones
 ENOUGH = 20 / 2000  # how often each fact has to fire, for each configuration
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run draws and for which instruction set; `usual`: at the compiler's own limits."""
+
+    seed: int
+    isa: str
+    usual: bool = False
+
+    def drawn(self, number: int) -> Configuration:
+        """Configuration `number`."""
+        return configuration(self.seed, number, MANY if self.usual else PRODUCTS)
+
+    def limits(self, block: int) -> tuple[Limits, FusionLimits]:
+        """Those of Program `block`."""
+        return (DEFAULT, USUAL) if self.usual else (limits_of(self.seed, block), SMALL_FUSION)
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, {self.isa}{', usual limits' if self.usual else ''}"
 
 
 @dataclass
@@ -76,26 +99,27 @@ def limits_of(seed: int, block: int) -> Limits:
         chunk_elements=pick(rng, (16, 64, 500)), unrolled=pick(rng, (1, 4, 16)))
 
 
-def run(seed: int, numbers: Sequence[int], isa: str) -> Outcome:
-    """Configurations `numbers` of `seed`, Program by Program, in processes of their own."""
+def run(setting: Setting, numbers: Sequence[int]) -> Outcome:
+    """Configurations `numbers`, Program by Program, in processes of their own."""
     whole, left = Outcome(), list(numbers)
     while left:
-        found, at = run_child(seed, left, isa)
+        found, at = run_child(setting, left)
         whole.add(found)
         left = left[found.count:]
         if left and at is None:
-            raise RuntimeError(f"seed {seed}, {isa}: no configuration of {left[:EACH]} was begun")
+            raise RuntimeError(f"{setting}: no configuration of {left[:EACH]} was begun")
         if left:
             whole.add(Outcome([f"#{at} ended the process"], count=1))
             left = [n for n in left if n != at]
     return whole
 
 
-def run_child(seed: int, numbers: Sequence[int], isa: str) -> tuple[Outcome, int | None]:
+def run_child(setting: Setting, numbers: Sequence[int]) -> tuple[Outcome, int | None]:
     """What a process found in the Programs that it finished, and the configuration in which it was
     last: it ended there if it finished less than all of them."""
-    command = [sys.executable, "-m", "tests.fuzzing.contractions", "--seed", str(seed), "--isa",
-               isa, "--numbers", ",".join(map(str, numbers))]
+    command = [sys.executable, "-m", "tests.fuzzing.contractions", "--seed", str(setting.seed),
+               "--isa", setting.isa, "--numbers", ",".join(map(str, numbers)),
+               *(["--usual"] if setting.usual else [])]
     found, at = Outcome(), None
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -107,44 +131,44 @@ def run_child(seed: int, numbers: Sequence[int], isa: str) -> tuple[Outcome, int
                 told = Outcome(**json.loads(rest))
                 told.fired = Counter(told.fired)
                 found.add(told)
-                print(f"seed {seed}, {isa}: {found.count} of {len(numbers)} configurations, "
+                print(f"{setting}: {found.count} of {len(numbers)} configurations, "
                       f"{len(found.wrong)} wrong", file=sys.stderr, flush=True)
     return found, at
 
 
-def be_child(seed: int, numbers: Sequence[int], isa: str) -> None:
+def be_child(setting: Setting, numbers: Sequence[int]) -> None:
     """Run Program after Program and say so on standard output."""
     faulthandler.enable()
     for block, members in itertools.groupby(numbers, lambda n: n // EACH):
-        done = run_block(seed, block, list(members), isa)
+        done = run_block(setting, block, list(members))
         print("done", json.dumps(vars(done)), flush=True)
 
 
-def run_block(seed: int, block: int, numbers: Sequence[int], isa: str) -> Outcome:
+def run_block(setting: Setting, block: int, numbers: Sequence[int]) -> Outcome:
     """The configurations of one Program; where it cannot be made, each alone, to name the one."""
-    made = [configuration(seed, n, PRODUCTS) for n in numbers]
-    limits = limits_of(seed, block)
+    made, limits = [setting.drawn(n) for n in numbers], setting.limits(block)
     try:
-        running, program = loaded(made, limits, isa)
+        running, program = loaded(made, limits, setting.isa)
     except Exception as problem:
         if len(made) == 1:
-            return Outcome([f"{made[0]}\n  {limits}\n  {problem!r}"], count=1)
+            return Outcome([f"{made[0]}\n  {limits[0]}\n  {problem!r}"], count=1)
         alone = Outcome()
         for number in numbers:
-            alone.add(run_block(seed, block, [number], isa))
+            alone.add(run_block(setting, block, [number]))
         return alone
     found = Outcome(fired=fired.fired(program))
     for one in made:
         print("at", one.number, flush=True)
-        found.add(check(running, program, one, limits))
+        found.add(check(running, program, one, limits[0]))
     running.close()
     return found
 
 
-def loaded(made: Sequence[Configuration], limits: Limits, isa: str) -> tuple[Any, Program]:
+def loaded(made: Sequence[Configuration], limits: tuple[Limits, FusionLimits],
+           isa: str) -> tuple[Any, Program]:
     """A Program of these configurations, ready to run: natively, or interpreted for neon."""
     graphs = {f"c{c.number}": c.graph() for c in made}
-    program = build(graphs, isa, limits, SMALL_FUSION).program
+    program = build(graphs, isa, *limits).program
     device = "interpret" if isa == "neon" else "cpu"
     running: Any = runtime.load(program, device, threads=2 if device == "cpu" else None)
     return running, program
@@ -209,17 +233,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--isa", choices=("avx512", "avx2", "neon", "scalar"), default="avx2")
     parser.add_argument("--only", type=int, help="the one configuration of this number")
+    parser.add_argument("--usual", action="store_true", help="the compiler's own limits")
     parser.add_argument("--numbers", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    setting = Setting(options.seed, options.isa, options.usual)
     if options.numbers:
-        be_child(options.seed, [int(n) for n in options.numbers.split(",")], options.isa)
+        be_child(setting, [int(n) for n in options.numbers.split(",")])
         return 0
     began = time.perf_counter()
     numbers = range(options.count) if options.only is None else [options.only]
-    whole = run(options.seed, numbers, options.isa)
-    lacking = whole.lacking() if options.only is None else []
+    whole = run(setting, numbers)
+    lacking = [] if options.only is not None or options.usual else whole.lacking()
     print(*(f"WRONG {text}" for text in whole.wrong), fired.table(whole.fired), sep="\n")
-    print(f"seed {options.seed}, {options.isa}: {whole.count} configurations, "
+    print(f"{setting}: {whole.count} configurations, "
           f"{len(whole.wrong)} wrong, {whole.elements} elements of which {whole.free} free, "
           f"{time.perf_counter() - began:.0f} s"
           + (f"; too rare: {', '.join(lacking)}" if lacking else ""))

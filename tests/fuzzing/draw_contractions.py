@@ -181,7 +181,27 @@ def padded(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Layer:
     return below, lambda x, _: dlc.pad(x, low, high)
 
 
-LAYERS = (scale, scale, mask, added, flipped, transposed, sliced, reshaped, stretched, padded)
+def joined(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Layer:
+    """The last part of an axis is another input."""
+    at = int(rng.integers(0, len(shape)))
+    cut = int(rng.integers(0, shape[at] + 1))
+    if cut in (0, shape[at]):
+        return shape, lambda x, _: x
+    number = inputs.new((*shape[:at], shape[at] - cut, *shape[at + 1:]))
+    return ((*shape[:at], cut, *shape[at + 1:]),
+            lambda x, values: dlc.concat([x, values[number]], at))
+
+
+def triangle(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Layer:
+    """What a causal mask leaves: indices as values."""
+    if len(shape) < 2:
+        return shape, lambda x, _: x * 1.5
+    part = pick(rng, (dlc.tril, dlc.triu))
+    return shape, lambda x, _: part(x)
+
+
+LAYERS = (scale, scale, mask, added, flipped, transposed, sliced, reshaped, stretched, padded,
+          joined, triangle)
 
 
 # ---- results -------------------------------------------------------------------------------------

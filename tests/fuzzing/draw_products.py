@@ -23,6 +23,7 @@ EXTENTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 14, 15, 16, 17, 19, 23, 28, 29, 31
            48, 49, 61, 64, 65, 79, 97)
 FEW = (1, 1, 2, 2, 3, 4, 5, 6, 7, 8)
 LONG = (39, 40, 41, 53, 80, 97, 128, 131, 200, 251)
+LONGER = (1000, 2048, 4095, 4096, 4097, 5003, 8192, 9001)  # around Limits.split_sum and turned
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def matrices(rng: Rng, most: int) -> Product:
 
 def long_sums(rng: Rng, most: int) -> Product:
     """Few outputs of long sums."""
-    m, k, n = drawn_within(rng, (FEW, LONG, FEW), most)
+    m, k, n = drawn_within(rng, (FEW, LONGER if most > 100_000 else LONG, FEW), most)
     made = pick(rng, (matmul, across, across, einsum, tensordot))(rng, m, k, n, most)
     # the gradients of a long sum are no long sums
     return replace(made, depths=(0, 0, 1, 1, 2), role=pick(rng, ("forward", "forward", "")))

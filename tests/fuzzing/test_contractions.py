@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.fuzzing import fired
-from tests.fuzzing.contractions import Outcome, limits_of, run, run_block
+from tests.fuzzing.contractions import Outcome, Setting, limits_of, run, run_block
 from tests.fuzzing.draw_contractions import configuration
 from tests.instruction_sets import NATIVE
 
@@ -23,7 +23,7 @@ SEED = int(os.environ.get("FUZZ_SEED", 0)) or secrets.randbelow(1 << 30)
 
 def small_cut(seed: int, block: int, numbers: Sequence[int], isa: str) -> Outcome:
     """Some configurations of one Program, in this process."""
-    found = run_block(seed, block, numbers, isa)
+    found = run_block(Setting(seed, isa), block, numbers)
     print(f"seed {seed}, {isa}", *found.wrong, sep="\n")
     return found
 
@@ -46,7 +46,7 @@ def test_native() -> None:
 @pytest.mark.parametrize("isa", dict.fromkeys((*NATIVE, "neon")))
 def test_fresh(isa: str) -> None:
     count = 200 if isa == "neon" else 80
-    found = run(SEED, range(count), isa)
+    found = run(Setting(SEED, isa), range(count))
     print(f"seed {SEED}, {isa}", *found.wrong, fired.table(found.fired), sep="\n")
     assert found.wrong == [] and found.free < found.elements / 100
     assert fired.lacking(found.fired, fired.SCHEMES, 1) == []
