@@ -13,6 +13,7 @@ _USER_PARTS = (os.path.join(_PACKAGE, "models") + os.sep,)
 
 # How much of a text from outside is shown: characters of a line, and lines.
 LINE, LINES = 2000, 200
+LONGEST_NAME = 100  # that others are compared with; each comparison takes time for every letter
 
 
 @dataclass(frozen=True, order=True)
@@ -180,6 +181,8 @@ def source_excerpt(loc: Loc) -> list[str]:
 
 def nearest(name: str, known: list[str]) -> str:
     """' (did you mean a, b?)' for the names in `known` close to `name`, or ''."""
+    if len(name) > LONGEST_NAME:
+        return ""
     import difflib
 
     close = difflib.get_close_matches(name, known, 3, 0.5)

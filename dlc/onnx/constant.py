@@ -11,7 +11,7 @@ from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.call import Call, Results, array, converts
 from dlc.onnx.proto import dtype_of
-from dlc.onnx.tensors import checked_dims, constant_size
+from dlc.onnx.tensors import checked_dims
 from dlc.types import f32, i64
 
 
@@ -55,7 +55,7 @@ def window(call: Call) -> Results:
     """Cosine windows of a known length."""
     size = int(call.scalar(0))
     kind = dtype_of(call.integer("output_datatype", 1), "output_datatype")
-    constant_size(size, "a window")
+    call.walk.knows.spend(size, "a window")
     weights = {"BlackmanWindow": (0.42, 0.5, 0.08), "HannWindow": (0.5, 0.5, 0.0),
                "HammingWindow": (25 / 46, 21 / 46, 0.0)}[call.name]
     length = size if call.flag("periodic", True) else size - 1
@@ -70,17 +70,16 @@ def mel_weights(call: Call) -> Results:
     bins, length, rate, low, high = (call.scalar(i) for i in range(5))
     kind = dtype_of(call.integer("output_datatype", 1), "output_datatype")
     spectrum = int(length) // 2 + 1
-    constant_size(spectrum * int(bins), "mel weights")
+    call.walk.knows.spend(spectrum * (int(bins) + 2), "mel weights")
     step = (to_mel(high) - to_mel(low)) / (int(bins) + 2)
     hertz = 700 * (10 ** ((to_mel(low) + np.arange(int(bins) + 2) * step) / 2595) - 1)
     places = np.floor((int(length) + 1) * hertz / rate).astype(int)
-    at, weights = np.arange(spectrum), np.zeros((spectrum, int(bins)))
-    for i in range(int(bins)):
-        left, centre, right = places[i:i + 3].tolist()
-        up = (at - left) / max(centre - left, 1) if centre > left else (at == centre) * 1.0
-        down = (right - at) / max(right - centre, 1)
-        rising, falling = (at >= left) & (at <= centre), (at >= centre) & (at < right)
-        weights[:, i] = np.where(falling, down, np.where(rising, up, 0.0))
+    left, centre, right = places[:-2], places[1:-1], places[2:]
+    at = np.arange(spectrum)[:, None]
+    up = np.where(centre > left, (at - left) / np.maximum(centre - left, 1), at == centre)
+    down = (right - at) / np.maximum(right - centre, 1)
+    falling = (at >= centre) & (at < right)
+    weights = np.where(falling, down, np.where((at >= left) & (at <= centre), up, 0.0))
     return array(weights, kind)
 
 

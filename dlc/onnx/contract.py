@@ -12,6 +12,7 @@ from dlc.onnx.shape import edged
 from dlc.types import i32
 
 Pads = tuple[tuple[int, int], ...]
+MOST_OPERANDS = 32  # of an einsum, whose order is searched for
 AUTO = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
@@ -43,6 +44,8 @@ def gemm(call: Call) -> Results:
 @converts("Einsum")
 def einsum(call: Call) -> Results:
     nodes = call.nodes()
+    if len(nodes) > MOST_OPERANDS:
+        raise DlcError(f"{len(nodes)} operands", None, f"an einsum has at most {MOST_OPERANDS}")
     return dlc.cast(dlc.einsum(call.text("equation").replace(" ", ""), *nodes), nodes[0].dtype)
 
 

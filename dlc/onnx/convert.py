@@ -89,16 +89,21 @@ class Walk:
         """Build every operator of a graph into `frame`."""
         if frame.depth > DEPTH:
             raise DlcError(f"graphs and functions are more than {DEPTH} deep")
+        self.count()  # a loop over a graph without operators takes time, too
         for number, node in enumerate(nodes, 1):
-            self.operators += 1
-            if self.operators > OPERATORS:
-                raise DlcError(f"{self.where.name}: more than {OPERATORS} operators, with "
-                               "loops unrolled")
+            self.count()
             with self.serving(number, frame):
                 results = self.told(node, frame)
             for name, value in zip(node.output, results, strict=False):
                 if name:
                     frame.values[name] = self.named(value, name)
+
+    def count(self) -> None:
+        """Count an operator or a graph. Raises DlcError for too many."""
+        self.operators += 1
+        if self.operators > OPERATORS:
+            raise DlcError(f"{self.where.name}: more than {OPERATORS} operators, with loops "
+                           "unrolled")
 
     def serving(self, number: int, frame: Frame) -> AbstractContextManager[None]:
         """Nodes made inside serve the `number`th operator of the file: model.onnx/node:3."""

@@ -13,9 +13,10 @@ from dlc.graph import Graph, Kind, Node, toposort
 from dlc.onnx.call import Unknown
 from dlc.types import TupleType
 
-# What one conversion may compute: elements kept, and steps of arithmetic. Calling NumPy for a
-# node counts as CALL steps, so that 30,000 operators on small shapes are within the limit.
-ELEMENTS, STEPS, CALL = 2**24, 2**29, 2**14
+# What one conversion may compute: elements kept, of one constant and of all, and steps of
+# arithmetic. Calling NumPy for a node counts as CALL steps, so that 30,000 operators on small
+# shapes are within the limit.
+LARGEST_CONSTANT, ELEMENTS, STEPS, CALL = 10_000_000, 20_000_000, 2**29, 2**14
 
 
 @dataclass
@@ -58,14 +59,26 @@ class Known:
         args = [self.found[a] for a in node.args]
         if node.op.name == "input" or any(a is None for a in args):
             return None
-        self.elements += size(node)
-        self.steps += steps(node)
-        if self.elements > ELEMENTS or self.steps > STEPS:
-            raise DlcError(f"constants would be computed that take more than {ELEMENTS} elements "
-                           f"or {STEPS} steps", None, "store them as initializers")
+        self.count(size(node), steps(node))
         with np.errstate(all="ignore"):
             value: np.ndarray = apply(node, args)
         return value
+
+
+    def spend(self, count: int, what: str, calls: int = 0) -> None:
+        """Count a constant of `count` elements, which a converter is about to work out in `calls`
+        calls of NumPy. Raises DlcError for too many."""
+        if not 0 <= count <= LARGEST_CONSTANT:
+            raise DlcError(f"{what} of {count} elements", None,
+                           f"constants are worked out up to {LARGEST_CONSTANT} elements")
+        self.count(count, count + calls * CALL)
+
+    def count(self, elements: int, steps: float) -> None:
+        self.elements += elements
+        self.steps += steps
+        if self.elements > ELEMENTS or self.steps > STEPS:
+            raise DlcError(f"constants would be computed that take more than {ELEMENTS} elements "
+                           f"or {STEPS} steps", None, "store them as initializers")
 
 
 def size(node: Node) -> int:

@@ -13,6 +13,8 @@ from dlc.onnx.call import Call, Results, array, chosen, converts
 from dlc.ops.contract import matmul
 from dlc.types import f32, i64
 
+MOST_COMPARED = 4096  # of a row with the numbers of n-grams of one length
+
 
 @converts("TfIdfVectorizer")
 def tf_idf(call: Call) -> Results:
@@ -29,6 +31,7 @@ def tf_idf(call: Call) -> Results:
     counts = dlc.concat([counted(call, grid, pool) for pool in pools], 1)
     if mode == "IDF":
         counts = dlc.minimum(counts, 1.0)
+    call.walk.knows.spend(len(indexes) * (max(indexes, default=-1) + 1), "a table of n-grams")
     table = np.zeros((len(indexes), max(indexes, default=-1) + 1), np.float32)
     table[np.arange(len(indexes)), list(indexes)] = 1.0 if mode == "TF" else weights
     y = matmul(counts, array(table))
@@ -57,7 +60,11 @@ def counted(call: Call, x: Node, pool: np.ndarray) -> Node:
     total = dlc.broadcast_to(array(0.0, f32), (batch, many))
     if not call.integer("min_gram_length") <= n <= call.integer("max_gram_length"):
         return total
-    for skip in range(call.integer("max_skip_count") + 1 if n > 1 else 1):
+    skips = min(call.integer("max_skip_count"), size) + 1 if n > 1 else 1
+    if skips * n > MOST_COMPARED:
+        raise DlcError(f"{skips} ways to leave numbers out of {n}-grams", None,
+                       f"at most {MOST_COMPARED} comparisons are built")
+    for skip in range(skips):
         count = size - (n - 1) * (skip + 1)
         if count < 1:
             break

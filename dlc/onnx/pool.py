@@ -14,7 +14,6 @@ from dlc.graph import Node
 from dlc.onnx.call import Call, Results, array, converts
 from dlc.onnx.contract import Pads, pads_of, per_axis
 from dlc.onnx.shape import edged
-from dlc.onnx.tensors import constant_size
 from dlc.ops.convert import widened
 from dlc.types import i64
 
@@ -103,13 +102,13 @@ def average_pool(call: Call) -> Results:
     x = call.x()
     at = windows(call, x)
     total = dlc.sum(at.of(widened(x), 0.0), at.taps)
+    call.walk.knows.spend(math.prod(at.counts) * max(at.size), "the divisors of a pool")
     counts = array(divisors(x, at, call.flag("count_include_pad")), total.dtype)
     return dlc.cast(total / counts, x.dtype)
 
 
 def divisors(x: Node, at: Windows, with_padding: bool) -> np.ndarray:
     """How many elements of each window count, [counts...]."""
-    constant_size(math.prod(at.counts) * max(at.size), "the divisors of a pool")
     result = np.ones((), int)
     for a, size in enumerate(x.shape[2:]):
         low, high = at.pads[a] if with_padding else (0, 0)

@@ -12,7 +12,7 @@ import dlc
 from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.call import Call, Results, array, axis_of, chosen, converts
-from dlc.onnx.tensors import checked_dims, constant_size
+from dlc.onnx.tensors import checked_dims
 from dlc.types import i64
 
 COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
@@ -28,9 +28,6 @@ class Axis:
     out: int
     scale: float
     roi: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        constant_size(self.out * max(self.size, 1), "an axis resized by a matrix")
 
     def places(self, mode: str) -> np.ndarray:
         """Where each output element reads, as a coordinate of the input: f64 [out]."""
@@ -121,8 +118,11 @@ def resized(call: Call, x: Node, axes: dict[int, Axis], places: str, nearest: st
     for a, axis in axes.items():
         if axis.size < 1:
             raise DlcError(f"axis {a} of {x.type} is empty")
+        call.walk.knows.spend(axis.out, "a resized axis")
         at = axis.places(places)
         if places == "tf_crop_and_resize":
+            covered = math.prod(axes[i].out for i in axes if i <= a)
+            call.walk.knows.spend(covered, "the mask of a crop")
             inside = (at >= 0) & (at <= axis.size - 1)
             column = np.reshape(inside, [-1 if i == a else 1 for i in range(x.ndim)])
             kept = column if kept is None else kept & column
@@ -163,6 +163,8 @@ def weights(call: Call, axis: Axis, at: np.ndarray, mode: str) -> np.ndarray:
     a = call.number("cubic_coeff_a", -0.75)
     stretch = min(axis.scale, 1.0) if call.flag("antialias") else 1.0
     radius = (1.0 if mode == "linear" else 2.0) / stretch
+    most = max(axis.size, 2 * math.ceil(radius) + 1)
+    call.walk.knows.spend(axis.out * most, "an axis resized by a matrix", axis.out)
     matrix = np.zeros((axis.out, axis.size))
     for row, place in enumerate(at):
         taps = np.arange(math.floor(place - radius) + 1, math.ceil(place + radius))

@@ -13,7 +13,6 @@ import dlc
 from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.call import Call, Results, array, axis_of, chosen, converts
-from dlc.onnx.tensors import constant_size
 from dlc.types import bool_, i64
 
 
@@ -178,7 +177,7 @@ def pad(call: Call) -> Results:
     for i, axis in enumerate(axes):
         low[axis], high[axis] = pads[i], pads[i + len(axes)]
     if mode != "constant":
-        return by_index(x, low, high, mode)
+        return by_index(call, low, high, mode)
     value = call.scalar(2, 0) if call.opset >= 11 else call.number("value", 0.0)
     if x.dtype is bool_:
         return dlc.cast(edged(dlc.cast(x, dlc.i32), low, high, int(value)), bool_)
@@ -195,13 +194,15 @@ def edged(x: Node, low: Sequence[int], high: Sequence[int], value: float = 0.0) 
     return x
 
 
-def by_index(x: Node, low: Sequence[int], high: Sequence[int], mode: str) -> Node:
+def by_index(call: Call, low: Sequence[int], high: Sequence[int], mode: str) -> Node:
     """Pads that repeat elements of x: each axis reads at constant places."""
+    x = call.x()
     for axis in range(x.ndim):
         before, after = low[axis], high[axis]
         if not before and not after:
             continue
-        constant_size(int(x.shape[axis]) + max(0, before) + max(0, after), "a padded axis")
+        padded = int(x.shape[axis]) + max(0, before) + max(0, after)
+        call.walk.knows.spend(padded, "a padded axis")
         ramp = np.arange(int(x.shape[axis]))[max(0, -before):]
         ramp = ramp[:len(ramp) + min(0, after)]
         places = np.pad(ramp, (max(0, before), max(0, after)), mode=mode)  # type: ignore[call-overload]

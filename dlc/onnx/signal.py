@@ -23,13 +23,19 @@ def dft(call: Call) -> Results:
     inverse, onesided = call.flag("inverse"), call.flag("onesided")
     size = int(x.shape[axis])
     usual = 2 * (size - 1) if inverse and onesided else size
-    return transform(x, axis, int(call.scalar(1, usual)), inverse, onesided)
+    return transform(call, x, axis, int(call.scalar(1, usual)), inverse, onesided)
 
 
-def transform(x: Node, axis: int, length: int, inverse: bool, onesided: bool) -> Node:
+def transform(call: Call, x: Node, axis: int, length: int, inverse: bool,
+              onesided: bool) -> Node:
     """The transform of `length` along an axis; shorter input is filled up with zeros."""
     if not 1 <= length <= LONGEST:
         raise DlcError(f"a transform of length {length}", None, f"lengths are 1 .. {LONGEST}")
+    if int(x.shape[-1]) not in (1, 2):
+        raise DlcError(f"{x.type} has no numbers in its last axis", None, "1 (real) or 2 (complex)")
+    columns = length // 2 + 1 if onesided else length
+    for part in ("cosines", "sines"):
+        call.walk.knows.spend(min(int(x.shape[axis]), length) * columns, part)
     order = [*(a for a in range(x.ndim - 1) if a != axis), axis]
     parts = [dlc.transpose(x[..., i], order) for i in range(int(x.shape[-1]))]
     if inverse and onesided:
@@ -91,4 +97,4 @@ def stft(call: Call) -> Results:
     frames = dlc.transpose(dlc.window(moved, (int(length),), (step,)), (0, 2, 3, 1))
     if window is not None:
         frames = frames * dlc.reshape(window, (-1, 1))
-    return transform(frames, 2, int(length), False, call.flag("onesided", True))
+    return transform(call, frames, 2, int(length), False, call.flag("onesided", True))

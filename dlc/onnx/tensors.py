@@ -21,8 +21,6 @@ EXTERNAL = 1  # TensorProto.DataLocation
 FIELDS = {"f4": "float_data", "f8": "double_data", "i8": "int64_data", "u4": "uint64_data"}
 # The largest value that a model may hold or compute, in elements.
 LARGEST = 2**40
-# The most elements of a constant that a converter works out.
-LARGEST_CONSTANT = 2**24
 # The most values of a sequence that one operator makes.
 LONGEST_SEQUENCE = 2**15
 
@@ -60,14 +58,6 @@ def checked_dims(dims: Any, what: str) -> tuple[int, ...]:
     if math.prod(max(d, 1) for d in shape) > LARGEST:
         raise DlcError(f"{what}: shape {list(shape)} has more than {LARGEST} elements")
     return shape
-
-
-def constant_size(count: int, what: str) -> int:
-    """`count`, the elements of a constant to be worked out. Raises DlcError for too many."""
-    if not 0 <= count <= LARGEST_CONSTANT:
-        raise DlcError(f"{what} of {count} elements", None,
-                       f"constants are worked out up to {LARGEST_CONSTANT} elements")
-    return count
 
 
 def listed(tensor: Any, dtype: DType, count: int, what: str) -> np.ndarray:

@@ -97,12 +97,16 @@ def check_arrays(source: object, arrays: Arrays, part: str) -> None:
 
 
 def check_array(source: object, where: str, array: np.ndarray[Any, Any]) -> None:
-    """Refuse an array of objects or strings, of no axis, or holding NaN or infinity."""
+    """Refuse an array of objects or strings, of no axis, of samples without values, or holding NaN
+    or infinity."""
     if array.dtype.kind not in "fiub":
         raise DataError(source, where, f"holds {array.dtype}, which is not a number",
                         "real numbers, integers or booleans")
     if array.ndim == 0:
         raise DataError(source, where, "is a single number", "the first axis counts samples")
+    if len(array) and not array.size:
+        raise DataError(source, where, f"has {len(array)} samples of no values",
+                        "a value for every sample")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
         first = ", ".join(str(int(i)) for i in bad[0])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 import dlc
 from dlc.graph import Build, building
+from dlc.onnx import convert
 from dlc.onnx.call import array
 from dlc.onnx.known import Known
-from tests.onnx.models import I64, initializer, model, node, one, perceptron, value
+from tests.onnx.models import BOOL, I64, initializer, model, node, one, perceptron, value
 from tests.onnx.test_hostile import ROWS, refused
 
 
@@ -70,3 +73,46 @@ def test_a_sequence_of_too_many_parts() -> None:
     refused(model([node("SplitToSequence", ["x"], ["s"]), node("SequenceLength", ["s"], ["y"])],
                   [value("x", shape=(2**30,))], [value("y", I64, ())]),
             "at most 32768", x=np.zeros(1, np.float32))
+
+
+def test_a_loop_over_nothing_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its graph has no operators, and its condition is a constant of the graph around."""
+    monkeypatch.setattr(convert, "OPERATORS", 300)
+    body = helper.make_graph([], "body", [value("i", I64, ()), value("c", BOOL, ()), value("v")],
+                             [value("yes", BOOL, ()), value("v")])
+    refused(model([node("Loop", ["m", "", "x"], ["y"], body=body)], [value("x")], [value("y")],
+                  [initializer("m", np.array(2**62)), initializer("yes", np.array(True))]),
+            "more than 300 operators")
+
+
+def costs() -> Iterator[tuple[str, Any, str]]:
+    x, y = value("x", shape=(2**22, 1)), value("y", shape=None)
+
+    def given(operator: str, names: list[str], arrays: dict[str, Any], **attributes: Any) -> Any:
+        return model([node(operator, names, ["y"], **attributes)], [x], [y],
+                     [initializer(k, np.asarray(v)) for k, v in arrays.items()])
+
+    yield "mel", given("MelWeightMatrix", ["bins", "dft", "rate", "low", "high"], {
+        "bins": 2**23, "dft": 2, "rate": 8000, "low": np.float32(1), "high": np.float32(9)}), "mel"
+    yield "window", given("HannWindow", ["n"], {"n": 2**40}), "a window of"
+    yield "rows", model([node("Resize", ["x", "", "", "s"], ["y"], mode="linear")],
+                        [value("x", shape=(1, 2))], [y], [initializer("s", [2**20, 2])]), "steps"
+    yield "crop", model(
+        [node("Resize", ["x", "roi", "", "s"], ["y"],
+              coordinate_transformation_mode="tf_crop_and_resize")], [value("x", shape=(2, 2))],
+        [y], [initializer("s", [2**20, 2**20]), initializer("roi", np.float32([0, 0, 1, 1]))]), (
+        "mask of a crop")
+    yield "complex", model([node("DFT", ["x"], ["y"], axis=0)],
+                           [value("x", shape=(4, 2**30))], [y]), "in its last axis"
+    yield "einsum", model([node("Einsum", ["x"] * 33, ["y"], equation=",".join("a" * 33) + "->a")],
+                          [value("x", shape=(3,))], [y]), "33 operands"
+    yield "ngrams", model(
+        [node("TfIdfVectorizer", ["x"], ["y"], mode="TF", min_gram_length=1, max_gram_length=2,
+              max_skip_count=2**40, ngram_counts=[0, 0], ngram_indexes=[0], pool_int64s=[1, 2])],
+        [value("x", I64, shape=(2**30,))], [y]), "ways to leave numbers out"
+
+
+@pytest.mark.parametrize(("proto", "match"), [pytest.param(p, m, id=i) for i, p, m in costs()])
+def test_operators_that_would_take_long(proto: Any, match: str) -> None:
+    with pytest.raises(dlc.DlcError, match=match):
+        dlc.onnx.load(proto.SerializeToString()).graph()

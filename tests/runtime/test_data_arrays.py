@@ -91,6 +91,8 @@ def npy_with_header(header: str, data: bytes = b"", version: int = 1) -> bytes:
      ["ends inside"]),
     (npy_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", b"1234"),
      ["single number"]),
+    (npy_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (2147483647, 0), }"),
+     ["2147483647 samples of no values"]),
     (npy_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }",
                      np.float32([1, np.nan]).tobytes()), ["nan at index [1]"]),
 ])
