@@ -113,6 +113,8 @@ class Compiled:
         if self._launches:
             from dlc.launch_check import check_launches
             check_launches(program, drafts, optimized)
+            from dlc.chunk_order import check_chunk_order
+            check_chunk_order(program, drafts)
         return program
 
     @cached_property

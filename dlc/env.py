@@ -23,9 +23,10 @@ class Switch:
 SWITCHES = (
     Switch("DLC_DEBUG", "0", "0..4", "1 names each pass, 2 adds launches, 3 the graphs, 4 kernels; "
            "from 1 on, errors carry their traceback"),
-    Switch("DLC_CHECK", "0", "0..2", "1 verifies the graph after every pass and each load and "
-           "store of the kernels, 2 also evaluates before and after on random inputs, and runs "
-           "every launch against its meaning"),
+    Switch("DLC_CHECK", "0", "0..2", "1 verifies the graph after every pass, and places, barriers, "
+           "bounds and chunks of the kernels (design/checks.md); 2 also evaluates before and after "
+           "on random inputs, and runs every launch against its meaning and chunks in other "
+           "orders"),
     Switch("DLC_CACHE", "", "directory", "where compiled objects and programs are kept "
            "(default: ~/.cache/dlc)"),
     Switch("DLC_THREADS", "0", "0..256", "threads of the CPU runtime; 0 takes the cores "

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 def load(program: Program, device: str = "cpu", threads: int | None = None) -> ArenaProgram:
-    """Make `program` executable on `device`: "cpu", "null" (checks only) or "interpret" (slow).
+    """Make `program` executable on `device`: "cpu", "null" (checks only), "interpret" (slow) or
+    "shuffle" (the CPU, chunks in random order).
 
     `threads` is the number of CPU threads (None: DLC_THREADS, else the cores this process may use).
     Raises ValueError for an unknown device and CompileError when a kernel does not compile.
@@ -24,4 +25,8 @@ def load(program: Program, device: str = "cpu", threads: int | None = None) -> A
     if device == "interpret":
         from dlc.runtime.interpret import InterpretedProgram
         return InterpretedProgram(program)
-    raise ValueError(f"unknown device {device!r}; there are 'cpu', 'null' and 'interpret'")
+    if device == "shuffle":
+        from dlc.runtime.shuffled import ShuffledProgram
+        return ShuffledProgram(program, threads)
+    raise ValueError(f"unknown device {device!r}; there are 'cpu', 'null', 'interpret' and "
+                     "'shuffle'")

@@ -116,7 +116,7 @@ class TableBuilder:
         work = known / max(sum(len(stage) for stage in launch.stages), 1)
         for stage in launch.stages:
             for segment in stage:
-                self.table.add(self.kernels[segment.kernel], self._arguments(segment),
+                self.table.add(self.kernels[segment.kernel], self.arguments(segment),
                                segment.chunks, barrier, work)
                 barrier = False
             barrier = True
@@ -160,7 +160,7 @@ class TableBuilder:
         at = self.arena + slot.offset
         return Moving(at, slot.strides, slot.swaps) if slot.moves else at
 
-    def _arguments(self, segment: Segment) -> list[int | Moving]:
+    def arguments(self, segment: Segment) -> list[int | Moving]:
         """The 8-byte slots of a segment's arguments: addresses, integers, bits of floats."""
         slots: list[int | Moving] = []
         kernel = self.program.kernels[segment.kernel]

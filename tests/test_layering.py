@@ -24,7 +24,7 @@ LANGUAGE = {
     "branch", "control", "control_body", "gradient_rules", "jacobian", "nesting", "vectorize",
 }
 FACADE = {"", "__main__", "compiler", "evaluate_function", "launch_check", "agreement",
-          "overwriting", "places", "static_check"}
+          "chunk_order", "overwriting", "places", "static_check"}
 # The command line: nothing imports it, and it may import every part.
 TOP = {"cli"}
 
