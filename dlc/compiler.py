@@ -111,8 +111,9 @@ class Compiled:
             from dlc import static_check
             static_check.check_assembled(program, drafts)
         if self._launches:
-            from dlc.launch_check import check_launches
-            check_launches(program, drafts, optimized)
+            from dlc.launch_check import check_launches, device_for
+            with running_on(program, device_for(isa)) as running:
+                check_launches(running, drafts, optimized)
             from dlc.chunk_order import check_chunk_order
             check_chunk_order(program, drafts)
         return program
@@ -148,21 +149,27 @@ class Compiled:
 
         Raises DlcError for an unknown device.
         """
-        from dlc import runtime
-        from dlc.runtime.workers import CompileError
-
-        try:
-            running = runtime.load(self.program, device, threads)
-        except CompileError as problem:
-            users = users_error(str(problem), self.program)
-            if users is None:
-                raise
-            raise users from None
-        except ValueError as problem:
-            raise DlcError(str(problem), here()) from None
+        running = running_on(self.program, device, threads)
         for name, value in self.source.initial(seed).items():
             running.write(name, value)
         return Loaded(self, running)
+
+
+def running_on(program: Program, device: str, threads: int | None = None) -> Any:
+    """The program on a device. Raises DlcError for an unknown device, and at the line of a user's
+    function that does not compile."""
+    from dlc import runtime
+    from dlc.runtime.workers import CompileError
+
+    try:
+        return runtime.load(program, device, threads)
+    except CompileError as problem:
+        users = users_error(str(problem), program)
+        if users is None:
+            raise
+        raise users from None
+    except ValueError as problem:
+        raise DlcError(str(problem), here()) from None
 
 
 class Loaded:

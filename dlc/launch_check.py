@@ -25,14 +25,15 @@ from dlc.graph import Graph, Node
 from dlc.ops import higher, leaf
 from dlc.ops.control import SCAN
 from dlc.passes.check import random_value, same_meaning
-from dlc.passes.order import Schedule
+from dlc.passes.order import Schedule, launch_of
 from dlc.passes.plan_memory import values_of
-from dlc.program import Branch, Launch, Loop, Program, Slot, Step, place, walk
+from dlc.program import Branch, Launch, Loop, Slot, Step, place, walk
 from dlc.rounding import Interval
 from dlc.types import Type
 
 Array = np.ndarray[Any, Any]
 HINT = "this is a mistake in dlc; DLC_CHECK=2 shows it, please report the program"
+OWN = "a custom operator's function and its NumPy meaning may differ: dlc.check_op compares them"
 FIRST = 3  # iterations of a loop that are compared, beside the last: both parities of a swap
 FOREVER = 1 << 60
 
@@ -41,23 +42,19 @@ class LaunchError(DlcError):
     """A launch that does not leave in memory what the graph says."""
 
 
-def check_launches(program: Program, drafts: Sequence[Draft], graphs: dict[str, Graph]) -> None:
+def check_launches(running: Any, drafts: Sequence[Draft], graphs: dict[str, Graph]) -> None:
     """Run every launch of every entry on random inputs; raises LaunchError at the user's line.
 
-    `graphs` are the fused graphs by entry. Runs on the CPU, or interprets kernels of an instruction
-    set that this machine does not have.
+    `running` is the assembled program on a device (`device_for`), `graphs` are the fused graphs by
+    entry.
     """
-    from dlc import runtime
-
     for draft in drafts:
         same_meaning("order", graphs[draft.name], as_run(draft.schedule, {})[0])
-    with runtime.load(program, device_for(program.isa)) as running:
-        for draft in drafts:
-            EntryCheck(running, draft).run()
+        EntryCheck(running, draft).run()
 
 
 def device_for(isa: str) -> str:
-    """The device that runs kernels of `isa` here."""
+    """The device that runs kernels of `isa` here: the CPU, or plain Python for those of others."""
     from dlc.runtime.isa import IsaError, target_cpu
 
     try:
@@ -195,7 +192,8 @@ class EntryCheck:
         raise self._error(
             f"{self._what(launch)}, kernel {kernels}: {called(value, root)} is wrong in "
             f"{int(np.sum(wrong))} of {got.size} elements, first at {at}: {got[at]} instead of "
-            f"{expected.mid[at]:.9g} (from {low:.9g} to {high:.9g})", root.loc or value.loc)
+            f"{expected.mid[at]:.9g} (from {low:.9g} to {high:.9g})", root.loc or value.loc,
+            OWN if any(n.op.functions for n in launch_body(value).nodes()) else HINT)
 
     def _writers(self, launch: Launch, value: Node, at: Sequence[int]) -> list[str]:
         """The kernels of a launch that write where `value` lies."""
@@ -297,15 +295,21 @@ class EntryCheck:
     def _what(self, launch: Launch) -> str:
         return f"launch {self.index + 1} ({launch.name})"
 
-    def _error(self, message: str, loc: Loc | None) -> LaunchError:
+    def _error(self, message: str, loc: Loc | None, hint: str = HINT) -> LaunchError:
         return LaunchError(f"{self.running.program.name}, entry {self.entry.name}: {message}", loc,
-                           HINT)
+                           hint)
 
 
 def called(value: Node, root: Node) -> str:
     """A value as the user knows it."""
     name = value.name or root.name or root.op.name
     return f"value {name!r} ({root.op.name}: {value.type})"
+
+
+def launch_body(value: Node) -> Graph:
+    """The fused body that makes a value."""
+    body: Graph = launch_of(value).attrs["body"]
+    return body
 
 
 def results_of(frame: Frame, node: Node) -> list[Node]:

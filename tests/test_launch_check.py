@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dlc
@@ -207,3 +208,18 @@ def test_both_sides_of_a_branch_are_run(monkeypatch: pytest.MonkeyPatch) -> None
             caught(either, "is wrong in 6 of 6 elements")
 
 
+
+
+def test_a_custom_operator_whose_meaning_is_another() -> None:
+    """It is the user's function that is wrong, and the hint says how to find out."""
+    def doubled(x, out):  # type: ignore[no-untyped-def]
+        for i in range(len(x)):
+            out[i] = x[i] * 2.0
+
+    def own(x: f32[5]):
+        return operator(x)
+
+    operator = dlc.custom_op(doubled, meaning=lambda x: x * 3.0, gradient="none",
+                             samples=[((np.ones(5, np.float32),), {})])
+    with pytest.raises(LaunchError, match="check_op compares them"):
+        dlc.compile(own, verify=True)
