@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from dlc.cli.paper import paint, plural, size, width
+from dlc.errors import printable
 from dlc.program import Buffer, Entry, Launch, Loop, Program, Step
 
 PERSISTENT = ("parameter", "state")
@@ -85,7 +86,7 @@ def table(buffers: Sequence[Buffer], names: dict[tuple[int, str], list[str]],
     for buffer, place in zip(buffers, places, strict=True):
         named = names.get((buffer.offset, str(buffer.type)), [])
         plain = buffer.category not in (*PERSISTENT, "input", "workspace")
-        name = (named.pop(0) if plain and named else buffer.name) + movement(buffer)
+        name = printable(named.pop(0) if plain and named else buffer.name) + movement(buffer)
         left = f"{buffer.offset:#9x} {size(buffer.bytes):>10} {life(buffer, entry):>7}  "
         room = max(width() - len(left) - 12 - edge, NAME)
         what = paint(f"{buffer.category:10}", STYLES.get(buffer.category, "dim"))

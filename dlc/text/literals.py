@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dlc.errors import printable
 from dlc.graph import Graph, Literal
 from dlc.types import DTYPES, DType, Type, bool_
 
@@ -72,8 +73,9 @@ def _nested(data: np.ndarray, dtype: DType) -> str:
 
 
 def format_string(text: str) -> str:
-    """A string in double quotes."""
-    return json.dumps(text, ensure_ascii=False)
+    """A string in double quotes; what a terminal would act on as an escape of Python's."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return printable(quoted, len(quoted))
 
 
 def format_value(value: Any, functions: Mapping[int, str]) -> str:

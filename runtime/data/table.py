@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,31 +114,36 @@ def column_index(table: Table, target: str) -> int:
                     f"{count - 1}")
 
 
-def parse_column(table: Table, column: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """f32[n] of one column; DataError with line and column for a cell that is no number of f32."""
-    values = np.empty(len(table.rows), np.float64)
+def parse_columns(table: Table, columns: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """f32[n, columns]; DataError with line and column for a cell that is no number of f32."""
+    values = np.empty((len(table.rows), len(columns)), np.float64)
     for i, row in enumerate(table.rows):
-        cell = row[column]
-        if not is_number(cell):
-            problem = f"{cell[:40]!r} is not a number" if cell else "the cell is empty"
-            raise DataError(table.path, table.place(i, column), problem,
-                            "a finite number in every cell; target=NAME for a column of words")
-        values[i] = float(cell)
+        for j, column in enumerate(columns):
+            if not is_number(row[column]):
+                raise bad_cell(table, i, column, "is not a number")
+            values[i, j] = float(row[column])
     with np.errstate(over="ignore"):
         found = values.astype(np.float32)
     if not np.isfinite(found).all():
-        first = int(np.argmin(np.isfinite(found)))
-        problem = "beyond f32" if np.isfinite(values[first]) else "not finite"
-        raise DataError(table.path, table.place(first, column), f"{table.rows[first][column][:40]} "
-                        f"is {problem}", "a finite number in every cell")
+        i, j = map(int, np.argwhere(~np.isfinite(found))[0])
+        raise bad_cell(table, i, columns[j], "is beyond f32" if np.isfinite(values[i, j]) else
+                       "is not finite")
     return found
+
+
+def bad_cell(table: Table, row: int, column: int, problem: str) -> DataError:
+    """What is wrong with a cell, at its line and column."""
+    cell = table.rows[row][column]
+    return DataError(table.path, table.place(row, column),
+                     f"{cell[:40]!r} {problem}" if cell else "the cell is empty",
+                     "a finite number in every cell; target=NAME for a column of words")
 
 
 def parse_target(table: Table, column: int) -> tuple[Arrays, tuple[str, ...]]:
     """The target: field y (f32[n]) of numbers, or field label (i32[n]) and classes of words."""
     cells = [row[column] for row in table.rows]
     if any(is_number(cell) for cell in cells):
-        return {"y": parse_column(table, column)}, ()
+        return {"y": parse_columns(table, [column])[:, 0].copy()}, ()
     if "" in cells:
         raise DataError(table.path, table.place(cells.index(""), column), "the cell is empty",
                         "a class name in every row")
@@ -157,7 +163,7 @@ def load_csv(path: Path, target: str, test: float, intake: Intake) -> Dataset:
                         "at least one feature and a target, between commas")
     last = column_index(table, target)
     features = [c for c in range(len(table.names)) if c != last]
-    x = np.stack([parse_column(table, c) for c in features], axis=1)
+    x = parse_columns(table, features)
     field, classes = parse_target(table, last)
     arrays = {"x": x, **field}
     check_arrays(path, arrays, "train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from onnx import helper
 
 import dlc
+from dlc.cli import main
 from dlc.graph import Build, building
 from dlc.onnx import convert
 from dlc.onnx.call import array
@@ -116,3 +118,23 @@ def costs() -> Iterator[tuple[str, Any, str]]:
 def test_operators_that_would_take_long(proto: Any, match: str) -> None:
     with pytest.raises(dlc.DlcError, match=match):
         dlc.onnx.load(proto.SerializeToString()).graph()
+
+
+def test_shown_models_hold_nothing_that_a_terminal_acts_on(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of values, weights, dimensions and of the file, in every view of `dlc show`."""
+    evil = "\x1b[2J\x07\u202e"
+    proto = model([node("MatMul", [f"x{evil}", f"w{evil}"], [f"h{evil}"]),
+                   node("Exp", [f"h{evil}"], [f"y{evil}"])],
+                  [value(f"x{evil}", shape=[f"batch{evil}", 3])],
+                  [value(f"y{evil}", shape=[f"batch{evil}", 4])],
+                  [initializer(f"w{evil}", np.ones((3, 4), np.float32))])
+    path = tmp_path / "m\x1b[2J\n.onnx"
+    path.write_bytes(proto.SerializeToString())
+    for view in ([], ["--after", "input"], ["--kernels"], ["--memory"]):
+        assert main(["show", str(path), *view]) == 0
+        shown = capsys.readouterr().out
+        assert r"\x1b[2J\n.onnx" in shown or "--kernels" in view or "--memory" in view
+        assert all(line.isprintable() for line in shown.splitlines()), view
+    graph = dlc.onnx.load(path).graph(batch_2J=2)
+    assert str(dlc.parse_graph(str(graph))) == str(graph)
