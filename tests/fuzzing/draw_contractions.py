@@ -239,8 +239,14 @@ def two_readers(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Finish:
     return lambda y, values: (dlc.tanh(y), y - values[number])
 
 
+def skip(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Finish:
+    """An input of the product is added to it, where one has its shape."""
+    own = inputs.shapes.index(shape) if shape in inputs.shapes else inputs.new(shape)
+    return lambda y, values: (dlc.relu(y + values[own]),)
+
+
 def summed(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Finish:
-    axes = tuple(i for i in range(len(shape)) if rng.random() < 0.5) or (0,)
+    axes = tuple(i for i in range(len(shape)) if rng.random() < 0.4) or (0,)
     return lambda y, _: ((y * 0.5).sum(axes), y)
 
 
@@ -269,8 +275,8 @@ def regrouped(rng: Rng, inputs: Inputs, shape: tuple[int, ...]) -> Finish:
     return lambda y, _: (dlc.reshape(y, below) * 1.5,)
 
 
-EPILOGUES = (nothing, nothing, bias, bias, residual, two_readers, summed, largest, rearranged,
-             turned_around, flattened, regrouped)
+EPILOGUES = (nothing, nothing, bias, bias, residual, two_readers, summed, summed, largest,
+             rearranged, turned_around, flattened, regrouped, regrouped, regrouped, skip)
 
 
 # ---- which derivative ----------------------------------------------------------------------------

@@ -59,6 +59,8 @@ def drawn_within(rng: Rng, lists: Sequence[Sequence[int]], most: int) -> list[in
 def matrices(rng: Rng, most: int) -> Product:
     """m, k, n of any size: matmul, its transposes as Einstein sums, tensordot."""
     m, k, n = drawn_within(rng, (EXTENTS, EXTENTS, EXTENTS), most)
+    if rng.random() < 0.2 and m * k * k <= most:
+        n = k  # the result has the shape of an operand
     return pick(rng, (matmul, across, stacked, einsum, tensordot))(rng, m, k, n, most)
 
 
@@ -198,6 +200,8 @@ def common(rng: Rng, sizes: Sizes) -> tuple[int, int, int, int, list[int], list[
     inner, outer = int(pick(rng, sizes.channels)), int(pick(rng, sizes.channels))
     if rng.random() < 0.08:
         inner = 1  # depthwise, with any multiplier
+    elif rng.random() < 0.3:
+        outer = inner
     strides = [int(pick(rng, sizes.strides)) for _ in range(rank)]
     holes = [int(pick(rng, sizes.holes)) for _ in range(rank)]
     return images, groups, inner, outer, strides, holes

