@@ -265,16 +265,10 @@ class LoopWriter:
             home = self.nest.classes.index(node, here)
             e.results[node] = lambda index: value if index == home else None
             return
-        column = self.nest.column
 
         def load(index: tuple[Sum, ...]) -> Any:
-            at = dict(here)
-            place = [c for c, _ in self.nest.classes.sized(node)]
-            position = self._column_position(node, index, place)
+            position = self._column_position(node, index, here)
             if position is None:
-                return None
-            at[column] = position
-            if self.nest.classes.index(node, at) != index:
                 return None
             level = max(e.level_of((position,)), 0)
             states = [Load(s.name, position - self.column_low, s.dtype, level) for s in last]
@@ -282,10 +276,20 @@ class LoopWriter:
 
         e.results[node] = load
 
-    def _column_position(self, node: Node, index: Sequence[Sum], place: list[Class]) -> Sum | None:
-        """Where the column stands in an index of `node`: its last axis that is not of size 1."""
+    def _column_position(self, node: Node, index: tuple[Sum, ...],
+                         here: dict[Class, Sum]) -> Sum | None:
+        """Where the column has what `node` is at `index`: where its loop stands, or elsewhere when
+        one block holds the whole column. None where no state holds it."""
+        column, classes = self.nest.column, self.nest.classes
+        if all(c != column for c, _ in classes.sized(node)):
+            return None
         sized = [i for i, d in zip(index, node.type.shape, strict=True) if int(d) != 1]
-        return sized[-1] if sized and self.nest.column in place else None
+        last = sized[-1] if sized else Sum()
+        held = self.column_blocks == 1 and last.low >= 0 and last.high < self.nest.sizes[column]
+        for position in (self.at.get(column), last if held else None):
+            if position is not None and classes.index(node, {**here, column: position}) == index:
+                return position
+        return None
 
     def _write_columns(self, outer: Sequence[Class]) -> int:
         """Column mode: chunks are blocks of the column class within each position of `outer`."""

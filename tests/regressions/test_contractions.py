@@ -1,4 +1,4 @@
-"""Contractions and in-place results that some instruction set once got wrong, on each of them."""
+"""Contractions, columns and in-place results that some instruction set once got wrong."""
 
 from __future__ import annotations
 
@@ -101,3 +101,14 @@ def test_long_sums_are_packed_in_parts(device: str, k: int) -> None:
 def test_rows_walked_backwards(device: str) -> None:
     """Elements before a pointer are as good as those behind it, inside of the value."""
     exact(device, lambda x, w: (dlc.flip(x, 0) @ w, x), small(40, 50), small(50, 30))
+
+
+def test_a_column_of_sums_read_elsewhere(device: str) -> None:
+    """A block of a column holds the reductions of its own columns; what reads another's, by a pad,
+    a flip or a slice, does not find them there."""
+    def program(x: Any, few: Any) -> Any:
+        top, short = x.max(0), few.sum(0)
+        return (top + dlc.pad(top[:1], ((150, 49),)), top + dlc.flip(top, 0),
+                short + dlc.flip(short, 0), short * 2 + dlc.pad(short[1:], ((0, 1),)))
+
+    exact(device, program, small(20, 200), small(20, 50))
