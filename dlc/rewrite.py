@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from dlc.errors import DlcError, Loc
 from dlc.graph import Graph, Node, adopt, make, rebuild, serving, toposort
@@ -30,17 +30,36 @@ from dlc.types import Type, bool_
 # More rewrites than this of one node mean that the rules go round in circles.
 FUEL = 200
 _MATCHED = "#matched"
+_KEPT: dict[Callable[..., Any], Grade] = {}
+Change = TypeVar("Change", bound=Callable[..., Any])
 Bindings = dict[str, Any]
 Matcher = Callable[[Node, Bindings], bool]
 Builder = Callable[[Node, Bindings, "Driver"], Node]
 
 
 class Grade(Enum):
-    """What a rule keeps."""
+    """What a rule or a pass keeps."""
 
     EXACT = "exact"  # every value, NaN and infinities too; only the sign of a zero may change
     ROUNDING = "rounding"  # last bits that the operator leaves open: the order of a sum, a power
     REASSOCIATING = "reassociating"  # changes rounding or overflow: off unless asked for
+
+
+def keeps(grade: Grade) -> Callable[[Change], Change]:
+    """Says what a pass keeps of every value: it stands above the pass, `dlc passes` shows it."""
+    def stated(step: Change) -> Change:
+        _KEPT[step] = grade
+        return step
+
+    return stated
+
+
+def grade_of(step: Callable[..., Any]) -> Grade:
+    """What a pass keeps. Raises ValueError for one that does not say."""
+    if step not in _KEPT:
+        raise ValueError(f"the pass {step.__name__} does not say what it keeps: "
+                         "@keeps(Grade.EXACT) or @keeps(Grade.ROUNDING)")
+    return _KEPT[step]
 
 
 @dataclass(frozen=True)

@@ -53,20 +53,28 @@ def passes(options: argparse.Namespace) -> int:
     """Every pass in order, or every rewrite rule of `simplify`."""
     from dlc.passes import PIPELINE
     from dlc.passes.simplify import RULES
+    from dlc.rewrite import Grade, grade_of
 
+    kept = {step.__name__: grade_of(step) for step in PIPELINE}
+    words = {Grade.EXACT: "every value, NaN and infinities too; only the sign of a zero may change",
+             Grade.ROUNDING: "every value within rounding"}
     documents = {step.__name__: step.__doc__ or "" for step in PIPELINE}
     homes = {step.__name__: sys.modules[step.__module__].__doc__ or "" for step in PIPELINE}
     if options.names:
         for name in choose("pass", options.names, documents):
             print(paint(name, "bold"))
             print(f"{prose(cleandoc(homes[name]))}\n\n{prose(cleandoc(documents[name]))}\n")
+            print(prose(f"Keeps {words[kept[name]]}.\n"))
         return 0
     if options.rules:
         for rule in RULES:
             text = f"{rule.text}{f'   where {rule.where}' if rule.where else ''}"
+            text += "" if rule.grade is Grade.EXACT else f"   {rule.grade.value}"
             print(hang(text, width(), "", HANG) if sys.stdout.isatty() else text)
         return 0
-    columns({name: first_line(text) for name, text in documents.items()})
+    edge = max(len(grade.value) for grade in kept.values())
+    columns({name: f"{kept[name].value:{edge}}  {first_line(text)}"
+             for name, text in documents.items()})
     print(prose(f"\nsimplify applies {len(RULES)} rewrite rules until none matches; "
                 "dlc passes --rules lists them"))
     return 0

@@ -41,15 +41,27 @@ def runs_over(extents: Sequence[int], combine: Any, dtype: Any, column: bool,
     """
     if combine.total is None or not dtype.is_float:
         return None
-    most = limits.chain if column or not combine.reorders else limits.run
-    if math.prod(extents) <= most:
+    lanes = combine.reorders and not column
+    if math.prod(extents) <= (limits.run if lanes and len(extents) == 1 else limits.chain):
         return None
+    return _of_rows(extents, limits.chain) if column else _of_lanes(
+        extents, limits.run if lanes else limits.chain)
+
+
+def _of_rows(extents: Sequence[int], most: int) -> Runs:
+    """As many whole inner loops as stay within `most`."""
     depth, inside = len(extents) - 1, 1
     while inside * extents[depth] <= most:
         inside *= extents[depth]
         depth -= 1
-    # scalar states: what is inside of the loop is a run; a third loop around costs more
-    return Runs(depth, most // inside if column or inside == 1 else 1)
+    return Runs(depth, most // inside)
+
+
+def _of_lanes(extents: Sequence[int], most: int) -> Runs:
+    """The innermost loop, or `most` of it: lanes are made of one loop, those around it would add
+    what each of its rounds gives one after the other, and take longer than a total does."""
+    depth = max(a for a, n in enumerate(extents) if n > 1)
+    return Runs(depth - 1, 1) if depth and extents[depth] <= most else Runs(depth, most)
 
 
 @dataclass(frozen=True)

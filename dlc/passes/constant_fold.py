@@ -10,7 +10,7 @@ import numpy as np
 from dlc.evaluate import finish, widen
 from dlc.graph import Build, Graph, Kind, Node, building
 from dlc.ops import leaf
-from dlc.rewrite import FunctionRule, RuleSet, rewrite
+from dlc.rewrite import FunctionRule, Grade, RuleSet, keeps, rewrite
 from dlc.types import Type
 
 # Arrays are folded up to this many elements: beyond, a kernel fills memory faster than a file.
@@ -18,6 +18,7 @@ FOLD_ELEMENTS = 4096
 _FOLDED_KINDS = (Kind.ELEMENTWISE, Kind.REDUCE, Kind.VIEW, Kind.CONTRACT, Kind.GATHER)
 
 
+@keeps(Grade.EXACT)
 def constant_fold(graph: Graph, counts: Counter[str] | None = None) -> Graph:
     """Evaluate nodes all of whose operands are constants.
 

@@ -8,8 +8,10 @@ from typing import Any
 from dlc.graph import Build, Graph, Kind, Node, adopt, building, intern, rebuild, replace, serving
 from dlc.ops import leaf
 from dlc.passes.rules_arithmetic import COMMUTATIVE
+from dlc.rewrite import Grade, keeps
 
 
+@keeps(Grade.EXACT)
 def cse(graph: Graph) -> Graph:
     """Merge nodes with equal operator, operands and attributes; the one left serves all lines.
 

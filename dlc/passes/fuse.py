@@ -20,8 +20,10 @@ from dlc.ops.leaf import input_
 from dlc.passes.grouping import Fuser, Group
 from dlc.passes.horizontal import merge_horizontally
 from dlc.passes.limits import DEFAULT, FusionLimits
+from dlc.rewrite import Grade, keeps
 
 
+@keeps(Grade.EXACT)
 def fuse(graph: Graph, limits: FusionLimits = DEFAULT) -> Graph:
     """Put operators that can share loops into fused nodes, each of which becomes one launch."""
     fuser = Fuser(graph, limits)

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 
 from dlc.graph import Build, Graph, Kind, Node, building, intern, rebuild, replace, serving, users
 from dlc.ops import view
+from dlc.rewrite import Grade, keeps
 from dlc.types import Type
 
 
+@keeps(Grade.EXACT)
 def layout(graph: Graph) -> Graph:
     """Write a value in the order in which all its readers transpose it."""
     readers = users(graph.outputs)

@@ -32,12 +32,15 @@ from dlc.passes.bodies import bodies_of, is_control
 from dlc.passes.loops_products import products_outside
 from dlc.passes.loops_writes import writes_onto_carries
 from dlc.passes.simplify import simplify
+from dlc.rewrite import Grade, keeps
 
 ROUNDS = 6  # beside one for each loop or branch of a chain
 # Views that are read in place; others (pad, concat) are made once, before the loop.
 FREE_VIEWS = (view.RESHAPE, view.TRANSPOSE, view.BROADCAST, view.SLICE)
 
 
+# products that leave a loop are one of all steps
+@keeps(Grade.ROUNDING)
 def loops(graph: Graph) -> Graph:
     """Move what does not change out of loops, drop what nobody reads (see the module)."""
     chain = sum(is_control(n) for n in graph.nodes())

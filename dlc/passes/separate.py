@@ -12,8 +12,10 @@ from dlc.graph import Build, Graph, Kind, Node, adopt, building, make, rebuild, 
 from dlc.ops import view
 from dlc.ops.control import SCAN
 from dlc.passes.bodies import with_bodies
+from dlc.rewrite import Grade, keeps
 
 
+@keeps(Grade.EXACT)
 def separate(graph: Graph) -> Graph:
     """Give the results of every loop's body values of their own (see the module)."""
     if not any(n.op is SCAN for n in graph.nodes()):

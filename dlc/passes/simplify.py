@@ -10,13 +10,15 @@ from dlc.passes.rules_arithmetic import ARITHMETIC, REASSOCIATING
 from dlc.passes.rules_logic import LOGIC
 from dlc.passes.rules_reduce import REDUCTIONS
 from dlc.passes.rules_views import VIEW_FUNCTIONS, VIEWS
-from dlc.rewrite import AnyRule, RuleSet, rewrite
+from dlc.rewrite import AnyRule, Grade, RuleSet, keeps, rewrite
 
 RULES: tuple[AnyRule, ...] = (FOLD, *ARITHMETIC, *LOGIC, *VIEWS, *REDUCTIONS, *VIEW_FUNCTIONS)
 DEFAULT = RuleSet(RULES)
 FAST_MATH = RuleSet((*RULES, *REASSOCIATING))
 
 
+# its rules regroup sums and write powers as products
+@keeps(Grade.ROUNDING)
 def simplify(graph: Graph, counts: Counter[str] | None = None,
              reassociate: bool = False) -> Graph:
     """Apply the rules of RULES until none matches; equal nodes become one.

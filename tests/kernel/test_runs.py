@@ -74,6 +74,8 @@ def test_where_runs_start() -> None:
     assert runs_over((512,), SUMS, f32, False, cut) is None
     assert runs_over((513,), SUMS, f32, False, cut) == Runs(0, 512)
     assert runs_over((64, 49), SUMS, f32, False, cut) == Runs(0, 1)
+    assert runs_over((20, 5, 1), SUMS, f32, False, cut) == Runs(0, 1)
+    assert runs_over((4, 5), SUMS, f32, False, cut) is None
     assert runs_over((64, 1000), SUMS, f32, False, cut) == Runs(1, 512)
     assert runs_over((3, 7, 200), SUMS, f64, False, cut) == Runs(1, 1)
     assert runs_over((100, 3), SUMS, f32, True, cut) == Runs(0, 10)

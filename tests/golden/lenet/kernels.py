@@ -561,15 +561,15 @@ def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv
     for i in range(chunk * 2, min((chunk + 1) * 2, 16)):
         total = f64(0.0)
         for r in range(64):
-            d_conv2_bias = f32(0.0)
             for r2 in range(10):
+                d_conv2_bias = f32(0.0)
                 for r3 in range(10):
                     d_flatten1_2 = d_flatten1[r * 400 + i * 25 + idiv(r2, 2) * 5 + idiv(r3, 2)]
                     tanh2_2 = tanh2[r * 1600 + i * 100 + r2 * 10 + r3]
                     d_conv2_2 = d_flatten1_2 * f32(0.25) * (f32(1.0) - tanh2_2 * tanh2_2)
                     d_conv2_bias = radd(d_conv2_bias, d_conv2_2)
                     d_conv2[r * 1600 + i * 100 + r2 * 10 + r3] = d_conv2_2
-            total = total + f64(d_conv2_bias)
+                total = total + f64(d_conv2_bias)
         d_conv2_bias2 = f32(total)
         adam_m_conv2_bias2 = adam_m_conv2_bias[i]
         add = adam_m_conv2_bias2 * f32(0.9) + d_conv2_bias2 * f32(0.1)
