@@ -32,8 +32,15 @@ def check_bounds(case: Case, first: Seen | None = None) -> Verdict:
     around: set[ast.stmt] | None = None
     loose: dict[int, Loose] = {}
     cut: set[ast.stmt] = set()
+
+    def look_again(found: dict[int, Loose], event: Event) -> None:
+        # what a walk has proven is proven, though a later one does not expand its loops
+        if id(event.node) in loose:
+            look(found, event)
+
     for budget in BUDGETS:
-        loose, cut = first or case.walk(budget, around, dict[int, Loose], look)
+        see = look if around is None else look_again
+        loose, cut = first or case.walk(budget, around, dict[int, Loose], see)
         first = None
         around = {s for found in loose.values() for s in found.event.path}
         cut = cut & around
@@ -41,7 +48,7 @@ def check_bounds(case: Case, first: Seen | None = None) -> Verdict:
             break
     open_ = bool(cut) or case.chunks > budget
     if loose and open_ and not any(isinstance(s, ast.While) for s in around or ()):
-        found, _ = case.walk(BUDGETS[0], around, dict[int, Loose], look, True)
+        found, _ = case.walk(BUDGETS[0], around, dict[int, Loose], look_again, True)
         if found:
             return _verdict(case.kernel, found, False)
     return _verdict(case.kernel, loose, open_)

@@ -49,6 +49,10 @@ TEXTS = [
     (9, 9, 1, "t = local_i64(3)\n    for i in range(3): t[i] = i * 5\n    y[t[1]] = f32(x[0])",
      WRONG),
     (9, 9, 1, "t = local_i64(2)\n    for i in range(3): t[i] = i", WRONG),
+    # what the first walk proves is not lost when the second expands other loops
+    (1, 32, 1, "for p in range(3):\n        for i in range(min(14, 32 - p * 14)):\n"
+               "            y[p * 14 + i] = f32(0.0)\n"
+               "    for a in range(3000): y[a - a] = f32(x[0])", INSIDE),
     (9, 9, 1, "p = at(y, 4)\n    for i in range(5): p[i] = f32(x[i])", INSIDE),
     (9, 9, 1, "p = at(y, 5)\n    for i in range(5): p[i] = f32(x[i])", WRONG),
     (9, 9, 1, "p = at(y, 8)\n    for i in range(9): p[-i] = f32(x[i])", INSIDE),
