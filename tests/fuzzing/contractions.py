@@ -39,6 +39,7 @@ from dlc.rounding import Interval, enclose, outside
 from tests.fuzzing import fired
 from tests.fuzzing.building import SMALL, SMALL_FUSION, build
 from tests.fuzzing.draw_contractions import Configuration, configuration, pick
+from tests.instruction_sets import NATIVE
 
 EACH = 40  # configurations of one Program
 PRODUCTS, MANY = 4000, 300_000  # of one configuration at small limits, at the usual ones
@@ -47,11 +48,17 @@ ENOUGH = 20 / 2000  # how often each fact has to fire, for each configuration
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run draws and for which instruction set; `usual`: at the compiler's own limits."""
+    """What a run draws and for which instruction set; `usual`: at the compiler's own limits.
+    What this machine cannot run is interpreted, and everything where `interpret` says so."""
 
     seed: int
     isa: str
     usual: bool = False
+    interpret: bool = False
+
+    @property
+    def device(self) -> str:
+        return "interpret" if self.interpret or self.isa not in NATIVE else "cpu"
 
     def drawn(self, number: int) -> Configuration:
         """Configuration `number`."""
@@ -62,7 +69,8 @@ class Setting:
         return (DEFAULT, USUAL) if self.usual else (limits_of(self.seed, block), SMALL_FUSION)
 
     def __str__(self) -> str:
-        return f"seed {self.seed}, {self.isa}{', usual limits' if self.usual else ''}"
+        more = ", usual limits" if self.usual else ""
+        return f"seed {self.seed}, {self.isa} ({self.device}){more}"
 
 
 @dataclass
@@ -120,7 +128,8 @@ def run_child(setting: Setting, numbers: Sequence[int]) -> tuple[Outcome, int | 
     last: it ended there if it finished less than all of them."""
     command = [sys.executable, "-m", "tests.fuzzing.contractions", "--seed", str(setting.seed),
                "--isa", setting.isa, "--numbers", ",".join(map(str, numbers)),
-               *(["--usual"] if setting.usual else [])]
+               *(["--usual"] if setting.usual else []),
+               *(["--interpret"] if setting.interpret else [])]
     found, at = Outcome(), None
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -149,7 +158,7 @@ def run_block(setting: Setting, block: int, numbers: Sequence[int]) -> Outcome:
     """The configurations of one Program; where it cannot be made, each alone, to name the one."""
     made, limits = [setting.drawn(n) for n in numbers], setting.limits(block)
     try:
-        running, program = loaded(made, limits, setting.isa)
+        running, program = loaded(made, limits, setting)
     except Exception as problem:
         if len(made) == 1:
             return Outcome([f"{made[0]}\n  {limits[0]}\n  {problem!r}"], count=1)
@@ -166,12 +175,11 @@ def run_block(setting: Setting, block: int, numbers: Sequence[int]) -> Outcome:
 
 
 def loaded(made: Sequence[Configuration], limits: tuple[Limits, FusionLimits],
-           isa: str) -> tuple[Any, Program]:
-    """A Program of these configurations, ready to run: natively, or interpreted for neon."""
+           setting: Setting) -> tuple[Any, Program]:
+    """A Program of these configurations, ready to run."""
     graphs = {f"c{c.number}": c.graph() for c in made}
-    program = build(graphs, isa, *limits).program
-    device = "interpret" if isa == "neon" else "cpu"
-    running: Any = runtime.load(program, device, threads=2 if device == "cpu" else None)
+    program = build(graphs, setting.isa, *limits).program
+    running: Any = runtime.load(program, setting.device, threads=2)
     return running, program
 
 
@@ -235,9 +243,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--isa", choices=("avx512", "avx2", "neon", "scalar"), default="avx2")
     parser.add_argument("--only", type=int, help="the one configuration of this number")
     parser.add_argument("--usual", action="store_true", help="the compiler's own limits")
+    parser.add_argument("--interpret", action="store_true", help="kernels in plain Python")
     parser.add_argument("--numbers", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    setting = Setting(options.seed, options.isa, options.usual)
+    setting = Setting(options.seed, options.isa, options.usual, options.interpret)
     if options.numbers:
         be_child(setting, [int(n) for n in options.numbers.split(",")])
         return 0
