@@ -237,15 +237,7 @@ def difference(got: Any, want: Interval) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 when nothing was wrong and everything was reached."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--isa", choices=("avx512", "avx2", "neon", "scalar"), default="avx2")
-    parser.add_argument("--only", type=int, help="the one configuration of this number")
-    parser.add_argument("--usual", action="store_true", help="the compiler's own limits")
-    parser.add_argument("--interpret", action="store_true", help="kernels in plain Python")
-    parser.add_argument("--numbers", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+    options = options_of(arguments)
     setting = Setting(options.seed, options.isa, options.usual, options.interpret)
     if options.numbers:
         be_child(setting, [int(n) for n in options.numbers.split(",")])
@@ -255,11 +247,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     whole = run(setting, numbers)
     lacking = [] if options.only is not None or options.usual else whole.lacking()
     print(*(f"WRONG {text}" for text in whole.wrong), fired.table(whole.fired), sep="\n")
-    print(f"{setting}: {whole.count} configurations, "
-          f"{len(whole.wrong)} wrong, {whole.elements} elements of which {whole.free} free, "
-          f"{time.perf_counter() - began:.0f} s"
+    print(f"{setting}: {whole.count} configurations, {len(whole.wrong)} wrong, {whole.elements} "
+          f"elements of which {whole.free} free, {time.perf_counter() - began:.0f} s"
           + (f"; too rare: {', '.join(lacking)}" if lacking else ""))
     return 1 if whole.wrong or lacking else 0
+
+
+def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--isa", choices=("avx512", "avx2", "neon", "scalar"), default="avx2")
+    parser.add_argument("--only", type=int, help="the one configuration of this number")
+    parser.add_argument("--usual", action="store_true", help="the compiler's own limits")
+    parser.add_argument("--interpret", action="store_true", help="kernels in plain Python")
+    parser.add_argument("--numbers", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
