@@ -22,6 +22,8 @@ from tests.fuzzing.fired import table
 from tests.fuzzing.run import Drawn, Setting, check, draw
 
 EACH = 20  # programs compiled as the entries of one
+# values of a program at least: natively fewer, whose kernels take a tenth of a second each
+STEPS = {"cpu": 5, "interpret": 8}
 # largest values, by whether the limits are small and by device
 SIZES = {(True, "cpu"): (300, 300, 600, 2000), (True, "interpret"): (100, 200),
          (False, "cpu"): (300, 2000, 5000, 20000, 60000), (False, "interpret"): (200, 2000)}
@@ -126,11 +128,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", choices=("cpu", "interpret"))
     parser.add_argument("--limits", default="small", choices=("small", "real"))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=0, help="values of a program, at least")
     parser.add_argument("--first", action="store_true", help="end at the first wrong one")
     given = parser.parse_args(arguments)
     small = given.limits == "small"
-    setting = Setting(given.device, given.isa, small, given.steps, SIZES[small, given.device])
+    steps = given.steps or STEPS[given.device]
+    setting = Setting(given.device, given.isa, small, steps, SIZES[small, given.device])
     began = time.perf_counter()
     report = fuzz(range(given.seed, given.seed + given.count), setting, given.jobs,
                   first=given.first)
