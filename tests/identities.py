@@ -16,7 +16,7 @@ from dlc.graph import Graph, Kind, Node, substitute
 from dlc.ops import contract, elementwise, gather, leaf, reduce, view
 from dlc.ops.convert import broadcast_to, cast
 from dlc.types import TupleType, Type, bool_, f32, f64, i32
-from tests.random_programs import Array, values_of
+from tests.fuzzing.bounds import Array, values_of
 
 Rng = np.random.Generator
 
@@ -252,10 +252,10 @@ def rewritten(graph: Graph, arrays: dict[str, Array], rng: Rng, steps: int) -> t
     """`graph` with `steps` identities applied at random nodes, and their names."""
     names = []
     for _ in range(steps):
-        exact = values_of(graph, arrays).exact
+        balls = values_of(graph, arrays)
         sites = [(y, i) for y in graph.nodes() for i in IDENTITIES
                  if not isinstance(y.type, TupleType) and y.op.kind is not Kind.LEAF
-                 and i.applies(y) and not (i.rounds and exact[y])]
+                 and i.applies(y) and not (i.rounds and balls[y].exact)]
         if not sites:
             break
         # rare identities as often as common ones

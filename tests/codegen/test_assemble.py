@@ -18,8 +18,8 @@ from dlc.passes import run_pipeline
 from dlc.program import Program, Slot
 from dlc.runtime.check import check_program
 from dlc.runtime.hazards import check_hazards
-from tests.random_programs import Maker, Seeded
-from tests.random_steps import program
+from tests.fuzzing.draw import Maker, Seeded
+from tests.fuzzing.steps import program
 from tests.regressions.test_backend import graph_of, ramp
 
 

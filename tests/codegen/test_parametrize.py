@@ -17,8 +17,8 @@ from dlc.compiler import instruction_set
 from dlc.kernel.isa import ISAS
 from dlc.passes import run_pipeline
 from dlc.program import Kernel, Parameter
-from tests.random_programs import Maker, Seeded
-from tests.random_steps import program
+from tests.fuzzing.draw import Maker, Seeded
+from tests.fuzzing.steps import program
 
 POINTERS = (Parameter("x", "f32", "pointer"), Parameter("y", "f32", "pointer", True))
 

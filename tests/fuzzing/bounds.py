@@ -199,16 +199,39 @@ def branch(node: Node, args: Sequence[Ball]) -> tuple[Ball, ...]:
     return tuple(Ball(b.value, np.full(b.error.shape, np.inf)) for b in found)
 
 
+def labelled(graph: Graph, arrays: Sequence[Any]) -> dict[str, Array]:
+    """Arrays in the order of the inputs, by the inputs' labels."""
+    return {x.attrs["label"]: a for x, a in zip(graph.inputs, arrays, strict=True)}
+
+
+def values_of(graph: Graph, arrays: Mapping[str, Array]) -> dict[Node, Any]:
+    """The ball of every node (a tuple for several results) for arrays by input name."""
+    found: dict[Node, Any] = {n: exactly(arrays[n.attrs["label"]], n.dtype) for n in graph.inputs}
+    with np.errstate(all="ignore"):
+        for node in graph.nodes():
+            if node not in found:
+                found[node] = ball_of(node, [found[a] for a in node.args])
+    return found
+
+
 def balls_of(graph: Graph, arrays: Mapping[str, Array]) -> list[Ball]:
     """The balls of the outputs of `graph` for arrays by input name."""
-    return run(graph, [exactly(arrays[n.attrs["label"]], n.dtype) for n in graph.inputs])
+    found = values_of(graph, arrays)
+    return [found[o] for o in graph.outputs]
 
 
-def mistakes(graph: Graph, balls: Sequence[Ball], got: Mapping[str, Array]) -> list[str]:
+def mistakes(graph: Graph, arrays: Mapping[str, Array], got: Mapping[str, Array]) -> list[str]:
+    """What is wrong with the results `got` by name for arrays by input name; results that `got`
+    does not hold are not looked at."""
+    return wrong_outputs(graph, balls_of(graph, arrays), got)
+
+
+def wrong_outputs(graph: Graph, balls: Sequence[Ball], got: Mapping[str, Array]) -> list[str]:
     """What is wrong with the results `got` by name, where `balls` are those of the outputs."""
     found = []
-    for name, node, ball in zip(graph.output_names, graph.outputs, balls, strict=True):
-        problem = difference(got[name], ball, node.type)
+    names = graph.output_names or tuple(f"out{i}" for i in range(len(graph.outputs)))
+    for name, node, ball in zip(names, graph.outputs, balls, strict=True):
+        problem = difference(np.asarray(got[name]), ball, node.type) if name in got else ""
         if problem:
             found.append(f"{name}: {node.type}: {problem}")
     return found

@@ -19,7 +19,7 @@ from dlc.graph import Build, Graph, Kind, Node, building, make, rebuild, replace
 from dlc.ops import leaf
 from dlc.passes.differentiate import differentiate
 from dlc.types import TupleType, Type
-from tests.fuzzing.bounds import Array, ball_of, exactly
+from tests.fuzzing.bounds import Array, values_of
 from tests.fuzzing.run import Drawn, Setting, alone
 
 Arrays = Mapping[str, Array]
@@ -32,18 +32,8 @@ class Case:
     graph: Graph
     arrays: Arrays
 
-    def values(self) -> dict[Node, Any]:
-        """The ball of every node (a tuple for several results)."""
-        found: dict[Node, Any] = {n: exactly(self.arrays[n.attrs["label"]], n.dtype)
-                                  for n in self.graph.inputs}
-        with np.errstate(all="ignore"):
-            for node in self.graph.nodes():
-                if node not in found:
-                    found[node] = ball_of(node, [found[a] for a in node.args])
-        return found
-
     def drawn(self, seed: int = 0) -> Drawn:
-        found = self.values()
+        found = values_of(self.graph, self.arrays)
         return Drawn(seed, self.graph, self.arrays, [found[o] for o in self.graph.outputs])
 
     @property
@@ -138,7 +128,7 @@ def inner_outputs(case: Case) -> Iterator[Case]:
 
 def cut(case: Case) -> Iterator[Case]:
     """A value replaced by an input that holds it: those next to the outputs first."""
-    values = case.values()
+    values = values_of(case.graph, case.arrays)
     nodes = [n for n in case.graph.nodes() if n.op.kind is not Kind.LEAF
              and not isinstance(n.type, TupleType)]
     for node in reversed(nodes):

@@ -16,7 +16,7 @@ from dlc.compiler import instruction_set
 from dlc.graph import Graph
 from dlc.kernel import limits as kernel_limits
 from dlc.passes import limits as fusion_limits
-from tests.fuzzing.bounds import Array, Ball, mistakes
+from tests.fuzzing.bounds import Array, Ball, wrong_outputs
 from tests.fuzzing.building import SMALL, SMALL_FUSION, Built, build
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.fired import fired, fired_passes
@@ -95,7 +95,7 @@ def close(running: Sequence[Any]) -> None:
 def wrong(drawn: Drawn, running: Sequence[Any]) -> list[str]:
     """The mistakes of one entry of a loaded Program, and whether threads change a bit."""
     got = execute(running[0], drawn.graph, drawn.arrays)
-    problems = mistakes(drawn.graph, drawn.balls, got)
+    problems = wrong_outputs(drawn.graph, drawn.balls, got)
     for other in running[1:]:
         again = execute(other, drawn.graph, drawn.arrays)
         problems += [f"{name}: other bits on other threads" for name, value in got.items()
@@ -109,7 +109,7 @@ def evaluated(drawn: Drawn) -> list[str]:
     found = evaluate(drawn.graph, *(drawn.arrays[x] for x in labels))
     if len(drawn.graph.outputs) == 1:
         found = {drawn.graph.output_names[0]: found}
-    return [f"evaluate: {p}" for p in mistakes(drawn.graph, drawn.balls, found)]
+    return [f"evaluate: {p}" for p in wrong_outputs(drawn.graph, drawn.balls, found)]
 
 
 def alone(drawn: Drawn, setting: Setting) -> list[str]:

@@ -1,34 +1,90 @@
-"""The fuzzer in the tests: a few programs of fixed seeds, native and interpreted, small limits."""
+"""The fuzzer in the tests: a few programs of fixed seeds always, fresh ones in `make fuzz`."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from dlc import runtime
+from dlc.codegen.assemble import assemble
+from dlc.compiler import instruction_set
+from dlc.passes import run_pipeline
+from dlc.passes.check import structure
+from dlc.passes.differentiate import differentiate
+from dlc.passes.fuse import fuse
+from dlc.runtime.isa import machine_isa
 from tests.fuzzing.programs import SIZES, Report, fuzz, operators, share
-from tests.fuzzing.run import Setting, draw
+from tests.fuzzing.run import Setting, draw, wrong
 
-NATIVE = Setting("cpu", sizes=SIZES[True, "cpu"])
+# FUZZ_SEED repeats a run that a fresh seed has failed in
+SEED = int(os.environ.get("FUZZ_SEED", 0)) or secrets.randbelow(1 << 30)
+NATIVE = {"avx512": ("avx512", "avx2", "scalar"), "avx2": ("avx2", "scalar"), "neon": ("neon",),
+          "scalar": ("scalar",)}[machine_isa()]
+COMPILED = Setting("cpu", steps=5, sizes=SIZES[True, "cpu"])
 INTERPRETED = Setting("interpret", sizes=SIZES[True, "interpret"])
 
 
 @pytest.mark.slow
 def test_native_programs() -> None:
-    assert share(range(8), NATIVE).wrong == {}
+    """8 s, nearly all of it Numba's."""
+    assert share(range(6), COMPILED).wrong == {}
+
+
+@pytest.mark.slow
+def test_native_programs_at_the_limits_of_the_compiler() -> None:
+    setting = Setting("cpu", small=False, steps=5, sizes=SIZES[False, "cpu"])
+    assert share(range(3000, 3006), setting).wrong == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("isa", ["neon", "avx2"])
 def test_interpreted_programs(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CPU", isa)
-    assert share(range(20, 26), INTERPRETED).wrong == {}
+    assert share(range(20, 32), INTERPRETED).wrong == {}
+
+
+@pytest.mark.slow
+def test_unoptimized_programs() -> None:
+    """Only differentiated and fused: what the passes between would have made of it, they mean."""
+    for drawn in (draw(seed, INTERPRETED) for seed in range(2000, 2010)):
+        graph = run_pipeline(drawn.graph, structure, (differentiate, fuse))[-1].graph
+        plain = assemble("plain", {graph.name: graph}, "cpu", instruction_set())
+        assert wrong(drawn, [runtime.load(plain, "interpret")]) == [], drawn.seed
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("isa", NATIVE)
+def test_fresh_native_programs(isa: str) -> None:
+    count = -(-100 // len(NATIVE))
+    report = fuzz(range(SEED, SEED + count), Setting("cpu", isa, steps=5,
+                                                     sizes=SIZES[True, "cpu"]))
+    print(f"seed {SEED}, {isa}, native: FUZZ_SEED={SEED} repeats it")
+    assert report.wrong == {} and report.programs == count
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("isa", ["avx512", "neon"])
+def test_fresh_interpreted_programs(isa: str) -> None:
+    setting = Setting("interpret", isa, sizes=SIZES[True, "interpret"])
+    report = fuzz(range(SEED, SEED + 250), setting)
+    print(f"seed {SEED}, {isa}, interpreted: FUZZ_SEED={SEED} repeats it")
+    assert report.wrong == {} and report.programs == 250
+    assert len(report.operators) >= 80 and np.median(report.sizes) >= 12
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize("block", range(10))
+def test_many_native_programs(block: int) -> None:
+    setting = Setting("cpu", small=False, sizes=SIZES[False, "cpu"])
+    assert share(range(5000 + 20 * block, 5020 + 20 * block), setting).wrong == {}
 
 
 def test_a_seed_gives_one_program() -> None:
-    first, second = (draw(7, NATIVE) for _ in range(2))
+    first, second = (draw(7, COMPILED) for _ in range(2))
     assert str(first.graph) == str(second.graph)
     for name, array in first.arrays.items():
         np.testing.assert_array_equal(array, second.arrays[name])
@@ -36,7 +92,7 @@ def test_a_seed_gives_one_program() -> None:
 
 def test_programs_hold_a_dozen_operators() -> None:
     """At least 12 in the median program, and many different ones in few programs."""
-    names: Sequence[list[str]] = [list(operators(draw(s, INTERPRETED).graph)) for s in range(30)]
+    names: Sequence[list[str]] = [list(operators(draw(s, COMPILED).graph)) for s in range(30)]
     assert sorted(map(len, names))[15] >= 12
     assert len(set().union(*names)) >= 60
 

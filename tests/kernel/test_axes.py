@@ -13,8 +13,8 @@ from dlc.kernel.nest import broken_classes, merge_adjacent
 from dlc.ops import contract, leaf, reduce, view, window
 from dlc.ops.axes import carried, classes_of
 from dlc.ops.convert import broadcast_to
-from tests.random_programs import Maker, Seeded
-from tests.random_steps import program
+from tests.fuzzing.draw import Maker, Seeded
+from tests.fuzzing.steps import program
 
 
 def classes(y: Node, *nodes: Node) -> list[tuple[Any, ...]]:

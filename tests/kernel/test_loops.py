@@ -23,8 +23,8 @@ from dlc.passes import run_pipeline
 from dlc.passes.components import components
 from dlc.runtime.interpret import NUMPY, kernel_function
 from dlc.types import Type
-from tests.random_programs import Maker, Seeded
-from tests.random_steps import program
+from tests.fuzzing.draw import Maker, Seeded
+from tests.fuzzing.steps import program
 from tests.regressions.test_backend import check, graph_of, ramp
 
 

@@ -20,7 +20,7 @@ from dlc.ops.control import SCAN
 from dlc.passes.differentiate import differentiate
 from dlc.text import parse_graph, print_graph
 from dlc.verify import verify
-from tests.random_programs import labelled, mistakes
+from tests.fuzzing.bounds import labelled, mistakes
 
 Array = np.ndarray[Any, Any]
 Scan = Callable[..., Any]

@@ -17,8 +17,9 @@ from dlc.ops.convert import broadcast_to
 from dlc.passes.check import structure
 from dlc.passes.differentiate import differentiate
 from dlc.passes.fuse import fuse
-from tests.random_programs import Maker, Seeded, mistakes
-from tests.random_steps import program
+from tests.fuzzing.bounds import mistakes
+from tests.fuzzing.draw import Maker, Seeded
+from tests.fuzzing.steps import program
 from tests.regressions.test_backend import graph_of
 
 N = 200  # rows and columns: more work than one chunk holds

@@ -20,7 +20,7 @@ from dlc.passes.fuse import fuse
 from dlc.passes.group_order import GroupOrder
 from dlc.passes.grouping import Edge, Fuser
 from dlc.passes.horizontal import merge_horizontally, topological
-from tests.random_programs import labelled, mistakes
+from tests.fuzzing.bounds import labelled, mistakes
 
 
 def random_graph(seed: int, operators: int = 24) -> Graph:

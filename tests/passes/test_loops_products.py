@@ -15,7 +15,7 @@ from dlc.ops.control import SCAN
 from dlc.passes import loops, run_pipeline, simplify
 from dlc.passes.check import same_meaning
 from dlc.text import print_graph
-from tests.random_programs import labelled, mistakes
+from tests.fuzzing.bounds import labelled, mistakes
 
 Golden = Callable[[str, str], None]
 

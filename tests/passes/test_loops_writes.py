@@ -18,7 +18,7 @@ from dlc.passes import run_pipeline
 from dlc.passes.check import same_meaning
 from dlc.program import Launch, Loop
 from dlc.text import print_graph
-from tests.random_programs import labelled, mistakes
+from tests.fuzzing.bounds import labelled, mistakes
 
 Golden = Callable[[str, str], None]
 TABLE, ROWS = f32[64, 8], f32[20, 8]

@@ -22,8 +22,8 @@ from dlc.passes.order import (
     update_pairs,
 )
 from dlc.types import Type
-from tests.random_programs import Maker, Seeded
-from tests.random_steps import program
+from tests.fuzzing.draw import Maker, Seeded
+from tests.fuzzing.steps import program
 from tests.regressions.test_backend import check, graph_of, ramp
 
 

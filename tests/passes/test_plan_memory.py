@@ -26,8 +26,9 @@ from dlc.passes.plan_memory import (
     take_overs,
 )
 from dlc.program import Buffer
-from tests.random_programs import Maker, Seeded, mistakes
-from tests.random_steps import program
+from tests.fuzzing.bounds import mistakes
+from tests.fuzzing.draw import Maker, Seeded
+from tests.fuzzing.steps import program
 
 MODELS = ("linear_regression", "logistic_regression", "xor", "mlp", "lenet")
 

@@ -23,8 +23,8 @@ from dlc.runtime.check import ProgramError, check_program
 from dlc.runtime.hazards import check_hazards
 from dlc.runtime.program_json import program_from_json, program_to_json
 from dlc.runtime.steps import Phase
+from tests.fuzzing.bounds import labelled, mistakes
 from tests.random_loops import LoopMaker, arrays_for
-from tests.random_programs import labelled, mistakes
 
 
 def assembled(graph: Graph) -> Program:
