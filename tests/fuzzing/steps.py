@@ -42,6 +42,8 @@ HIGHER: tuple[Step, ...] = tuple(
                                        control.loop, control.counted, control.branch,
                                        control.mapped))
 STEPS: tuple[Step, ...] = (*CHAIN, *CHAIN, *SIMPLE, *HIGHER, *HIGHER)
+# without loops and branches: for tests that follow the launches one by one
+STRAIGHT: tuple[Step, ...] = (*CHAIN, *CHAIN, *SIMPLE, DERIVATIVE, DERIVATIVE, DERIVATIVE)
 # A program leans to one of these (swarm testing: Groce et al. 2012): what stands together in real
 # programs is drawn together, and what seldom comes in a mixture of everything comes often enough.
 LEANINGS: tuple[tuple[Step, ...], ...] = (
@@ -60,9 +62,8 @@ LEANINGS: tuple[tuple[Step, ...], ...] = (
              elementwise.unary, elementwise.smooth_pair))
 
 
-def advance(m: Maker, leaning: Sequence[Step] = ()) -> bool:
+def advance(m: Maker, steps: Sequence[Step]) -> bool:
     """One step, put into the pool; not every draw fits."""
-    steps = leaning if leaning and m.chance(60) else STEPS
     try:
         return m.add(m.pick(steps)(m))
     except DlcError:
@@ -122,17 +123,18 @@ def draw_dims(m: Maker) -> tuple[int, ...]:
     return dims
 
 
-def program(m: Maker, steps: int) -> Graph:
+def program(m: Maker, steps: int, loops: bool = True) -> Graph:
     """Draw a whole program of at least `steps` values, its outputs and updates."""
     m.dims = draw_dims(m)
     with building(Build()):
         starting_inputs(m)
-        leaning = m.pick(LEANINGS)
+        leaning = m.pick(LEANINGS) if loops else ()
         goal = len(m.pool) + steps
         for _ in range(8 * steps):
             if len(m.pool) >= goal:
                 break
-            advance(m, leaning)
+            often = leaning if leaning and m.chance(60) else STEPS if loops else STRAIGHT
+            advance(m, often)
         found = sinks(m)[-6:] or [m.pool[-1]]
         names = {f"{m.prefix}out{i}": n for i, n in enumerate(found)}
         if m.chance(30) and len(m.pool) > 1:

@@ -12,7 +12,7 @@ import dlc
 from dlc import f32
 from dlc.codegen.prelude import prelude_text
 from dlc.compiler import instruction_set
-from dlc.graph import Graph, Node
+from dlc.graph import Graph, Kind, Node
 from dlc.kernel.isa import ISAS
 from dlc.kernel.limits import DEFAULT
 from dlc.kernel.lower import Work, lower
@@ -79,9 +79,11 @@ def optimized(types: Sequence[Type], function: Callable[..., Any]) -> Graph:
 def test_every_element_is_written_once(seed: int) -> None:
     maker = Maker(Seeded(np.random.default_rng(seed)), largest=800)
     for body in bodies(run_pipeline(program(maker, 10))[-1].graph):
-        scatters = any(n.op.name == "scatter_add" for n in body.nodes())
+        kinds = {n.op.kind for n in body.nodes()}
+        again = kinds & {Kind.SCATTER, Kind.ROUTINE}  # zeros or a first guess come before
+        parts = Kind.CONTRACT in kinds  # phases between these elements are made by tiles
         for node, count in writes(body).items():
-            assert scatters or np.all(count == 1), (node, count)
+            assert again or np.all(count == 1) or (parts and np.all(count <= 1)), (node, count)
 
 
 ONE, EACH, CHUNKS = DEFAULT.one_chunk, DEFAULT.chunk_elements, DEFAULT.loop_chunks
