@@ -22,7 +22,8 @@ Step = Callable[[Maker], Any]
 
 # What has derivatives: drawn in bodies that are differentiated, or run in loops.
 CHAIN: tuple[Step, ...] = (
-    elementwise.unary, elementwise.unary, elementwise.pair, elementwise.broadcasting,
+    elementwise.unary, elementwise.unary, elementwise.unary, elementwise.pair,
+    elementwise.broadcasting,
     elementwise.smooth_pair, elementwise.number, elementwise.quotient, elementwise.select,
     views.reshaped, views.transposed, views.repeated, views.flipped, views.sliced, views.indexed,
     views.padded, views.joined, views.diagonals, views.windowed, views.folded, reduce.reduction,
@@ -36,7 +37,8 @@ SIMPLE: tuple[Step, ...] = (
     elementwise.sign_or_absolute, elementwise.integer_pair, elementwise.bits,
     elementwise.whole_quotient, elementwise.compare, elementwise.inverted, elementwise.converted,
     elementwise.ramp, elementwise.noise, index.segmented, index.moving_slice,
-    contract.other_product, contract.dense_algebra, reduce.small_sum, reduce.several_results)
+    contract.other_product, contract.dense_algebra, contract.dense_algebra, reduce.small_sum,
+    elementwise.bits, reduce.several_results)
 HIGHER: tuple[Step, ...] = tuple(
     partial(f, steps=NESTED) for f in (control.derivative, control.derivative, control.derivative,
                                        control.loop, control.counted, control.branch,
@@ -58,8 +60,9 @@ LEANINGS: tuple[tuple[Step, ...], ...] = (
      elementwise.pair, elementwise.number),
     (index.taken, index.scattered, index.updated, index.segmented, index.moving_slice,
      reduce.sorted_, reduce.running),
-    HIGHER, (elementwise.bits, elementwise.integer_pair, elementwise.converted,
-             elementwise.unary, elementwise.smooth_pair))
+    HIGHER, (elementwise.bits, elementwise.bits, elementwise.integer_pair, elementwise.converted,
+             elementwise.unary, elementwise.unary, elementwise.smooth_pair,
+             elementwise.whole_quotient, contract.dense_algebra, contract.dense_algebra))
 
 
 def advance(m: Maker, steps: Sequence[Step]) -> bool:

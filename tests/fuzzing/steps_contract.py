@@ -200,19 +200,14 @@ def dense_algebra(m: Maker) -> Any:
     x = m.find(lambda n: n.dtype in (f32, f64) and n.ndim >= 2 and 0 < n.shape[-2] <= 4
                and n.shape[-1] > 0 and n.type.size <= 64)
     if x is None:
-        return None
+        if m.depth:
+            return None
+        x = m.input(Type(m.pick((f32, f64)), (m.pick((1, 2, 3, 4)), m.pick((1, 2, 3)))))
     n = int(x.shape[-2])
     half = dlc.tanh(x)
     a = dlc.matmul(half, dlc.swapaxes(half, -1, -2)) + dlc.cast(dlc.eye(n), x.dtype) * 2.0
-    way = m.draw.below(6)
-    if way == 0:
-        return linalg.cholesky(a)
-    if way == 1:
-        return linalg.inv(a)
-    if way == 2:
-        return linalg.slogdet(a)
-    if way == 3:
-        return linalg.solve_triangular(a, x, lower=m.chance(50))
-    if way == 4 and n <= 3:
-        return linalg.expm(dlc.tanh(a) * 0.5)
-    return linalg.solve(a, x)
+    return m.pick((
+        lambda: linalg.cholesky(a), lambda: linalg.slogdet(a), lambda: linalg.solve(a, x),
+        lambda: linalg.solve_triangular(a, x, lower=m.chance(50)), lambda: linalg.inv(a),
+        lambda: linalg.expm(dlc.tanh(a) * 0.5), lambda: linalg.eigvalsh(a),
+        lambda: linalg.svdvals(a), lambda: linalg.qr(a)))()

@@ -106,6 +106,18 @@ def mapped(m: Maker, steps: Sequence[Step]) -> Any:
     return dlc.map(each, x) if m.chance(30) else dlc.vmap(each)(x)
 
 
+def ruled(m: Maker, x: Node) -> Node:
+    """x through a function that has a rule for its derivative: computed again, or of its own."""
+    if m.chance(50):
+        return dlc.checkpoint(lambda v: dlc.tanh(v) * v)(x)
+
+    @dlc.custom_gradient
+    def scaled(v: Node) -> Any:
+        return v * 0.5, lambda g: dlc.clip(g, -1.0, 1.0) * 0.25
+
+    return scaled(x)
+
+
 def derivative(m: Maker, steps: Sequence[Step]) -> Any:
     """A derivative, backwards, forwards or second, of a chain of other steps."""
     x = m.find(lambda n: n.dtype in (f32, f64) and 0 < n.type.size <= m.largest // 4)
@@ -120,7 +132,7 @@ def derivative(m: Maker, steps: Sequence[Step]) -> Any:
             grow(m, steps, count)
             last = m.find(is_float)
             assert last is not None
-            kept = dlc.checkpoint(lambda v: dlc.tanh(v) * v)(last) if m.chance(10) else last
+            kept = ruled(m, last) if m.chance(25) else last
             return reduce.sum_(kept * last) if squared else reduce.mean(kept)
 
     wrt = tuple(range(len(args)))

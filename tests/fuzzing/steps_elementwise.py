@@ -30,20 +30,30 @@ COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
 def unary(m: Maker) -> Node | None:
+    """One to four functions of a value, added up: there are many, and in a kernel they are cheap.
+    """
     x = m.find(is_float)
     if x is None:
         return None
+    found = function_of(m, x)
+    for _ in range(m.draw.below(4)):
+        if found.dtype is x.dtype:
+            found = found * 0.5 + dlc.cast(function_of(m, x), x.dtype)
+    return found
+
+
+def function_of(m: Maker, x: Node) -> Node:
     if m.chance(25) and m.exact(x):
         return getattr(dlc, m.pick(WHOLE))(x)
-    way = m.draw.below(10)
-    if way < 2:
-        return getattr(dlc, m.pick(POSITIVE))(dlc.abs(x) + 0.5)
+    way = m.draw.below(12)
     if way < 3:
-        return getattr(dlc, m.pick(INSIDE))(dlc.tanh(x) * 0.75)
-    if way < 4:
-        return getattr(nn, m.pick(ACTIVATIONS))(x)
+        return getattr(dlc, m.pick(POSITIVE))(dlc.abs(x) + 0.5)
     if way < 5:
-        return dlc.polygamma(1 + m.draw.below(2), dlc.abs(x) + 1.0) if m.chance(20) else (
+        return getattr(dlc, m.pick(INSIDE))(dlc.tanh(x) * 0.75)
+    if way < 6:
+        return getattr(nn, m.pick(ACTIVATIONS))(x)
+    if way < 7:
+        return dlc.polygamma(1 + m.draw.below(2), dlc.abs(x) + 1.0) if m.chance(50) else (
             dlc.acosh(dlc.abs(x) + 1.5))
     # a small argument: what overflows says little
     return getattr(dlc, m.pick(SMOOTH))(dlc.clip(x, -4, 4))
@@ -118,9 +128,9 @@ def bits(m: Maker) -> Node | None:
         return None
     if x.dtype.is_integer:
         return m.pick((dlc.popcount, dlc.clz, dlc.bitwise_not))(x)
-    if m.chance(40):
+    if m.chance(30):
         return dlc.bitcast(x, i32 if x.dtype is f32 else i64)
-    return dlc.nextafter(x, m.like(x)) if m.chance(30) else dlc.ldexp(
+    return dlc.nextafter(x, m.like(x)) if m.chance(50) else dlc.ldexp(
         x, m.like(x, i32) & 3)
 
 
