@@ -15,7 +15,7 @@ import numpy as np
 import dlc
 from dlc import f32, nn
 from dlc.kernel.limits import Limits
-from tests.random_programs import labelled, mistakes
+from tests.fuzzing.bounds import labelled, mistakes
 
 BATCHES = (1, 3, 64)
 Array = np.ndarray[Any, Any]
