@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 
 from dlc import rounding
-from dlc.codegen.assemble import Draft, as_run, slot
+from dlc.codegen.assemble import Draft, as_run, scratch_of, slot
 from dlc.errors import DlcError, Loc
 from dlc.graph import Graph, Node
 from dlc.ops import higher, leaf
 from dlc.ops.control import SCAN
 from dlc.passes.check import random_value, same_meaning
+from dlc.passes.lives import Scratch
 from dlc.passes.order import Schedule, launch_of
 from dlc.passes.plan_memory import values_of
+from dlc.places import Owners, bytes_of
 from dlc.program import Branch, Launch, Loop, Slot, Step, place, walk
 from dlc.rounding import Interval
 from dlc.types import Type
@@ -179,6 +181,7 @@ class EntryCheck:
             if expected is not None:
                 self._compare(frame, launch, value, body.outputs[number], expected[number], got)
         self._nothing_else_changed(launch, node)
+        self._spoil_the_dead(frame, node)
         self.index += 1
 
     def _compare(self, frame: Frame, launch: Launch, value: Node, root: Node, expected: Interval,
@@ -213,6 +216,30 @@ class EntryCheck:
                     raise self._error(
                         f"{self._what(launch)} overwrites {called(value, value)}, {made}, which is "
                         f"read later", node.loc or value.loc)
+
+    def _spoil_the_dead(self, frame: Frame, node: Node) -> None:
+        """Operands that were read for the last time, and the launch's workspaces, become NaN: what
+        reads them all the same is wrong from here on."""
+        owners = Owners()
+        for value in node.args:
+            if value in self.slots:
+                owners.write(*self._range(value, frame.at), value)
+        for need in scratch_of(self.draft.lowered[node]):
+            owners.write(*self._range(need, frame.at), need)
+        live: list[Node] = []
+        for around in self.frames:
+            for value in around.must_stay():
+                if value in self.slots:
+                    owners.write(*self._range(value, around.at), value)
+                    live.append(value)
+        for start, end, owner in zip(owners.starts, owners.ends, owners.who, strict=True):
+            if not any(owner is value for value in live):
+                self.running.spoil(start, end)
+
+    def _range(self, value: Node | Scratch, at: Sequence[int]) -> tuple[int, int]:
+        """The bytes at which a value lies."""
+        start = place(slot(self.slots[value]), at)
+        return start, start + bytes_of(value)
 
     # ---- loops and branches ------------------------------------------------------------------
 

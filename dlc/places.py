@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dlc.codegen.assemble import Draft, slot
+from dlc.codegen.assemble import Draft, scratch_of, slot
 from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.ops import higher, leaf
@@ -112,8 +112,7 @@ class _Walk:
 
     def fused(self, schedule: Schedule, launch: Node, at: tuple[int, ...]) -> None:
         assert self.draft.plan is not None
-        needs = {o for part in self.draft.lowered[launch] for stage in part.stages for w in stage
-                 for o in w.operands if isinstance(o, Scratch)}
+        needs = scratch_of(self.draft.lowered[launch])
         made: list[Owner] = [*needs, *values_of(schedule, launch)]
         for value in made:
             self.apart(value, launch, at)
@@ -188,8 +187,7 @@ class _Walk:
         """The bytes at which a value lies in an iteration of the loops around."""
         assert self.draft.plan is not None
         start = place(slot(self.draft.plan.slots[value]), at)
-        size = value.type.bytes if isinstance(value, Node) else value.size * value.dtype.bytes
-        return start, start + int(size)
+        return start, start + bytes_of(value)
 
     def leave(self, value: Owner, owner: Owner, at: Sequence[int]) -> None:
         assert self.draft.plan is not None
@@ -209,6 +207,11 @@ class _Walk:
                 f"{self.draft.name}: {reader} finds {there} where {value.name or 'a value'} should "
                 f"lie, bytes {where[0]} to {where[1]}",
                 value.loc if isinstance(value, Node) else None, HINT)
+
+
+def bytes_of(value: Owner) -> int:
+    """How many bytes a value or a workspace takes."""
+    return int(value.type.bytes if isinstance(value, Node) else value.size * value.dtype.bytes)
 
 
 def _name(launch: Node) -> str:

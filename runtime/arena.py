@@ -118,10 +118,11 @@ class ArenaProgram(ABC):
         self._alive()
         self._arena[:] = saved
 
-    def spoil(self) -> None:
-        """Fill the arena, but for the constants, with bytes that are NaN in every float."""
+    def spoil(self, start: int = 0, end: int | None = None) -> None:
+        """Fill the bytes from `start` to `end` of the arena, but for the constants, with bytes that
+        are NaN in every float."""
         self._alive()
-        self._arena[:] = 0xFF
+        self._arena[start:end] = 0xFF
         self._put_constants()
 
     def entry(self, name: str) -> Entry:

@@ -20,6 +20,7 @@ from dlc.launch_check import EntryCheck, LaunchError
 from dlc.models.xor import xor
 from dlc.passes import in_place, lives, order, plan_memory
 from dlc.program import Kernel, Slot
+from dlc.runtime.arena import ArenaProgram
 from dlc.runtime.table_builder import TableBuilder
 
 
@@ -131,6 +132,31 @@ def test_a_life_that_ends_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(lives.Lives, "_last_uses", shorter)
     caught(chain, "made by launch cumsum, which is read later")
+
+
+def test_what_is_dead_becomes_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operand after its last reader, and no byte of a value that is still to be read."""
+    def chain(x: f32[64]):
+        return dlc.cumsum(dlc.cumsum(dlc.cumsum(x, 0), 0), 0) * x
+
+    spoilt: list[tuple[int, int | None]] = []
+    original = ArenaProgram.spoil
+
+    def spoil(self: ArenaProgram, start: int = 0, end: int | None = None) -> None:
+        spoilt.append((start, end))
+        original(self, start, end)
+
+    monkeypatch.setattr(ArenaProgram, "spoil", spoil)
+    entry = dlc.compile(chain, verify=True).program.entries["main"]
+    (kept,), (out,) = entry.inputs, entry.outputs
+    first, *later = spoilt
+    assert first == (0, None)  # before the first launch: all of it
+    assert len(later) >= len(entry.launches) - 1  # each sum after the launch that reads it
+    start, end = later[-1]
+    assert end is not None
+    assert end <= out.offset or start >= out.offset + out.type.bytes
+    # x, which the last launch reads
+    assert (kept.offset, kept.offset + kept.type.bytes) not in later[:-2]
 
 
 def test_arguments_of_a_shared_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

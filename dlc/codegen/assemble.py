@@ -160,10 +160,11 @@ def _literal_nodes(d: Draft, literals: Mapping[bytes, int]) -> dict[Node, int]:
 
 
 def _scratch(d: Draft) -> dict[Node, list[Scratch]]:
-    return {n: _scratch_of(parts) for n, parts in d.lowered.items()}
+    return {n: scratch_of(parts) for n, parts in d.lowered.items()}
 
 
-def _scratch_of(parts: Sequence[Lowered]) -> list[Scratch]:
+def scratch_of(parts: Sequence[Lowered]) -> list[Scratch]:
+    """The workspaces of a launch."""
     return list(dict.fromkeys(o for p in parts for stage in p.stages for w in stage
                               for o in w.operands if isinstance(o, Scratch)))
 
@@ -296,7 +297,7 @@ def launch_of_node(d: Draft, schedule: Schedule, node: Node,
         index = value.attrs["index"] if value.op is higher.ITEM else 0
         at = place[body.outputs[index]] = slot(d.plan.slots[value])
         writes.append((at, aligned(value.type.bytes)))
-    for need in _scratch_of(d.lowered[node]):
+    for need in scratch_of(d.lowered[node]):
         at = place[need] = slot(d.plan.slots[need])
         writes.append((at, aligned(need.size * need.dtype.bytes)))
     stages: list[list[Segment]] = []
