@@ -152,8 +152,9 @@ def _weakly(data: np.ndarray, like: DType | None) -> np.ndarray:
 
 def operands(op_name: str, *values: Any) -> list[Node]:
     """Operands of an elementwise op: promoted to one dtype, broadcast to one shape."""
-    nodes = common_type(op_name, *as_nodes(*values))
-    shape = broadcast_shape(op_name, nodes)
+    given = as_nodes(*values)
+    nodes = common_type(op_name, *given)
+    shape = broadcast_shape(op_name, given)  # an error names what was given, not its cast
     return [broadcast_to(n, shape) for n in nodes]
 
 
