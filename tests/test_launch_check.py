@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc import f32, nn, static_check
+from dlc import f32, nn, static_check, u32
 from dlc.codegen import assemble
 from dlc.codegen.parametrize import Use
 from dlc.graph import Node
@@ -54,6 +54,12 @@ def no_static_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(static_check, "check_assembled", lambda program, drafts: [])
 
 
+def words(x: u32[9], y: f32[9]):
+    large = x + 4_000_000_000
+    bits = dlc.bitcast(dlc.tanh(y), u32)
+    return dlc.cumsum(large, 0), large.sum(), dlc.cumprod(large, 0), bits ^ x
+
+
 LINES = r"tests/test_launch_check\.py:\d+: "
 
 
@@ -65,7 +71,7 @@ def caught(function: Any, message: str) -> None:
     assert "please report the program" in str(found.value)
 
 
-@pytest.mark.parametrize("function", [blocks, rows])
+@pytest.mark.parametrize("function", [blocks, rows, words])
 def test_right_programs_pass(function: Any) -> None:
     assert dlc.compile(function, verify=True).program.entries
 

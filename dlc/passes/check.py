@@ -15,7 +15,7 @@ from dlc.errors import DlcError
 from dlc.evaluate import finish
 from dlc.graph import Graph, Kind, Node, toposort
 from dlc.ops import higher
-from dlc.ops.elementwise import CAST
+from dlc.rounding.elementwise import meaning
 from dlc.types import TupleType, Type
 from dlc.verify import verify
 
@@ -94,8 +94,8 @@ def _apply(node: Node, args: Sequence[Any]) -> Any:
     if node.op.kind is Kind.HIGHER:
         results = node.op.eval(_outputs, *args, **node.attrs)
         return tuple(map(_wide, results)) if isinstance(results, tuple) else results
-    if node.op is CAST and node.type.dtype.is_float:
-        return _wide(np.asarray(args[0], np.float64))
+    if node.op.kind is Kind.ELEMENTWISE:
+        return _placed(meaning(node)(*args), node.type)
     result = node.op.eval(*args, **node.attrs)
     if isinstance(node.type, TupleType):
         return tuple(map(_placed, result, node.type.items))

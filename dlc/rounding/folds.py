@@ -41,8 +41,12 @@ def reduce(node: Node, operands: Sequence[Interval]) -> Interval:
 
 
 def _of(node: Node) -> Any:
-    return lambda *args: wide(node.op.eval(*args, **node.attrs)).reshape(
-        tuple(map(int, node.type.shape)))
+    """What the node's operator means: floats in f64, integers wrapped to the node's dtype."""
+    def meaning(*args: Any) -> Array:
+        value = wide(node.op.eval(*args, **node.attrs)).reshape(tuple(map(int, node.type.shape)))
+        return value if node.dtype.is_float else value.astype(node.dtype.numpy)
+
+    return meaning
 
 
 def _spread(x: Array, axes: tuple[int, ...]) -> Array:
