@@ -237,7 +237,7 @@ from dlc.task import Phase, Task, phase, task
 from dlc.text import parse_graph, print_graph
 from dlc.trace import trace
 from dlc.transform import grad, hvp, jvp, value_and_grad, vjp
-from dlc.types import Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
+from dlc.types import Type, bf16, bool_, f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
 from dlc.vectorize import vmap
 
 __all__ = [
@@ -255,26 +255,26 @@ __all__ = [
     "exp2", "expand_dims", "expm1", "eye", "f16", "f32", "f64", "flip", "floor", "floor_divide",
     "fmod", "fori", "frac", "frexp", "full", "full_like", "gcd", "global_avg_pool",
     "global_max_pool", "grad", "grid_sample", "heaviside", "hessian", "histogram", "hvp", "hypot",
-    "i0", "i0e", "i1", "i1e", "i32", "i64", "identity", "im2col", "init", "inner", "iota",
-    "isclose", "isfinite", "isinf", "isnan", "jacobian", "jvp", "kron", "latest_state", "ldexp",
-    "left_shift", "lerp", "lgamma", "linalg", "linear_recurrence", "linspace", "log", "log1p",
-    "log2", "log10", "log_ndtr", "log_sigmoid", "logaddexp", "logaddexp2", "logcumsumexp",
+    "i0", "i0e", "i1", "i1e", "i8", "i16", "i32", "i64", "identity", "im2col", "init", "inner",
+    "iota", "isclose", "isfinite", "isinf", "isnan", "jacobian", "jvp", "kron", "latest_state",
+    "ldexp", "left_shift", "lerp", "lgamma", "linalg", "linear_recurrence", "linspace", "log",
+    "log1p", "log2", "log10", "log_ndtr", "log_sigmoid", "logaddexp", "logaddexp2", "logcumsumexp",
     "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "loss",
     "lp_pool", "map", "matmul", "matrix_trace", "max", "max_pool", "max_pool_with_indices",
     "max_unpool", "max_with_indices", "maximum", "mean", "median", "meshgrid", "min",
     "min_with_indices", "minimum", "mode", "moveaxis", "multi_dot", "multigammaln", "nan_to_num",
-    "nanmax", "nanmean", "nanmin", "nansum", "ndtr", "ndtri", "negative", "nextafter", "nn",
-    "norm", "one_hot", "ones", "ones_like", "onnx", "optim", "outer", "pad", "parameter",
-    "parse_graph", "phase", "polygamma", "popcount", "power", "print_graph", "prod", "ptp",
-    "put_along_axis", "quantile", "rad2deg", "random", "ravel", "reciprocal", "relu", "remainder",
-    "repeat", "reshape", "resize", "right_shift", "roll", "rot90", "round", "rsqrt", "scan",
-    "scatter", "searchsorted", "segment_max", "segment_mean", "segment_min", "segment_prod",
-    "segment_sum", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "softplus", "sort",
-    "split", "sqrt", "square", "squeeze", "stack", "state", "std", "stop_gradient", "sum",
-    "swapaxes", "take", "take_along_axis", "tan", "tanh", "task", "tensordot", "tile", "top_k",
-    "trace", "training", "transpose", "tri", "tril", "triu", "trunc", "u8", "u32", "unfold",
-    "unstack", "update_state", "value_and_grad", "variance", "vdot", "vjp", "vmap", "where",
-    "while_loop", "window", "xlog1py", "xlogy", "zeros", "zeros_like",
+    "nanmax", "nanmean", "nanmin", "nansum", "ndtr", "ndtri", "negative", "nextafter", "nn", "norm",
+    "one_hot", "ones", "ones_like", "onnx", "optim", "outer", "pad", "parameter", "parse_graph",
+    "phase", "polygamma", "popcount", "power", "print_graph", "prod", "ptp", "put_along_axis",
+    "quantile", "rad2deg", "random", "ravel", "reciprocal", "relu", "remainder", "repeat",
+    "reshape", "resize", "right_shift", "roll", "rot90", "round", "rsqrt", "scan", "scatter",
+    "searchsorted", "segment_max", "segment_mean", "segment_min", "segment_prod", "segment_sum",
+    "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "softplus", "sort", "split", "sqrt",
+    "square", "squeeze", "stack", "state", "std", "stop_gradient", "sum", "swapaxes", "take",
+    "take_along_axis", "tan", "tanh", "task", "tensordot", "tile", "top_k", "trace", "training",
+    "transpose", "tri", "tril", "triu", "trunc", "u8", "u16", "u32", "u64", "unfold", "unstack",
+    "update_state", "value_and_grad", "variance", "vdot", "vjp", "vmap", "where", "while_loop",
+    "window", "xlog1py", "xlogy", "zeros", "zeros_like",
 ]
 
 hide_own_frames()

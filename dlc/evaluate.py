@@ -9,7 +9,7 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.graph import Graph, Kind, Node, OpError
-from dlc.ops.convert import array_of
+from dlc.ops.convert import array_of, as_integers
 from dlc.ops.elementwise import convert_array
 from dlc.types import TupleType, Type, bf16, f16
 
@@ -58,6 +58,8 @@ def fit(value: Any, node: Node) -> Any:
     """`value` as an array of the node's type. Raises DlcError when shape or dtype do not fit, or
     the dtype does not hold a Python number."""
     data = array_of(value)
+    if isinstance(value, (list, tuple)):
+        data = as_integers(value, data)
     want: Type = node.type
     if tuple(data.shape) != tuple(want.shape):
         raise DlcError(f"input {node.name}: shape {data.shape} given, {want.describe()} wanted",
@@ -66,8 +68,12 @@ def fit(value: Any, node: Node) -> Any:
     if data.dtype != want.dtype.numpy and not weak:
         raise DlcError(f"input {node.name}: dtype {data.dtype} given, {want.describe()} wanted",
                        node.loc, f"convert it: x.astype(numpy.{want.dtype.numpy})")
-    with np.errstate(all="ignore"):
-        found = data.astype(want.dtype.numpy, copy=False)
+    try:
+        with np.errstate(all="ignore"):
+            found = data.astype(want.dtype.numpy, copy=False)
+    except OverflowError as problem:
+        raise DlcError(f"input {node.name}: a number is no {want.dtype}: {problem}",
+                       node.loc) from None
     if weak and not want.dtype.is_float and not np.array_equal(found, data):
         raise DlcError(f"input {node.name}: {np.asarray(data)[found != data].flat[0]} is no "
                        f"{want.dtype}", node.loc)

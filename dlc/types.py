@@ -49,11 +49,16 @@ f16 = DType("f16", np.dtype(np.float16), 2, "float")
 bf16 = DType("bf16", np.dtype(ml_dtypes.bfloat16), 2, "float")
 i64 = DType("i64", np.dtype(np.int64), 8, "int")
 i32 = DType("i32", np.dtype(np.int32), 4, "int")
+i16 = DType("i16", np.dtype(np.int16), 2, "int")
+i8 = DType("i8", np.dtype(np.int8), 1, "int")
+u64 = DType("u64", np.dtype(np.uint64), 8, "uint")
 u32 = DType("u32", np.dtype(np.uint32), 4, "uint")
+u16 = DType("u16", np.dtype(np.uint16), 2, "uint")
 u8 = DType("u8", np.dtype(np.uint8), 1, "uint")
 bool_ = DType("bool", np.dtype(np.bool_), 1, "bool")
 
-DTYPES = {d.name: d for d in (f64, f32, f16, bf16, i64, i32, u32, u8, bool_)}
+DTYPES = {d.name: d for d in (f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8,
+                              bool_)}
 BY_NUMPY = {d.numpy: d for d in DTYPES.values()}
 
 
@@ -161,13 +166,13 @@ class TupleType:
 
 
 _FLOAT_RANK = {f16: 0, bf16: 0, f32: 1, f64: 2}
-_INT_RANK = {u8: 0, i32: 1, u32: 1, i64: 2}
 
 
 def promote(a: DType, b: DType) -> DType:
     """The dtype of `a op b` for two arrays (docs/ir.md: promotion).
 
-    Raises DTypeError where a cast must be written: f16 with bf16, u32 with a signed integer.
+    Raises DTypeError where a cast must be written: f16 with bf16, signed with unsigned integers,
+    but for u8 with wider ones.
     """
     if a is b:
         return a
@@ -179,9 +184,10 @@ def promote(a: DType, b: DType) -> DType:
         return a if _FLOAT_RANK[a] > _FLOAT_RANK[b] else b
     if a.is_float or b.is_float:
         return a if a.is_float else b
-    if u32 in (a, b) and {a, b} != {u32, u8}:
+    wide, narrow = (a, b) if a.bytes > b.bytes else (b, a)
+    if a.category != b.category and (narrow is not u8 or wide.bytes == 1):
         raise DTypeError(f"{a} with {b} mixes signed with unsigned; cast one of them")
-    return a if _INT_RANK[a] > _INT_RANK[b] else b
+    return wide
 
 
 def promotion_table() -> str:
@@ -198,8 +204,9 @@ def promotion_table() -> str:
 
 
 def sum_dtype(d: DType) -> DType:
-    """The dtype of a sum over `d`: bool and u8 give i32, the others themselves."""
-    return i32 if d in (bool_, u8) else d
+    """The dtype of a sum over `d`: bool and integers of 8 and 16 bits give i32, the others
+    themselves."""
+    return i32 if not d.is_float and d.bytes < 4 else d
 
 
 def accumulator(d: DType) -> DType:

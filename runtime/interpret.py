@@ -38,6 +38,7 @@ from dlc.runtime.primitives import CONSTANTS, PRIMITIVES
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, Reason, StepReport
 
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8,
+         "i8": np.int8, "i16": np.int16,
          "u16": np.uint16, "u32": np.uint32, "u64": np.uint64, "bool": np.uint8,
          "f16": np.uint16, "bf16": np.uint16}
 

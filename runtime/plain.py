@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-_NUMPY = {"f32": np.float32, "f64": np.float64, "u8": np.uint8, "u16": np.uint16,
-          "i32": np.int32, "u32": np.uint32, "i64": np.int64, "u64": np.uint64}
+_NUMPY = {"f32": np.float32, "f64": np.float64, "i8": np.int8, "u8": np.uint8, "i16": np.int16,
+          "u16": np.uint16, "i32": np.int32, "u32": np.uint32, "i64": np.int64, "u64": np.uint64}
 
 
 class Pointer:

@@ -266,7 +266,7 @@ def _numeric() -> list[Primitive]:
         binary("copysign", plain.copysign, _copysign, FLOATS),
         unary("sqrt", plain.sqrt), unary("floor", plain.floor), unary("ceil", plain.ceil),
         unary("rint", plain.rint), unary("trunc", plain.trunc),
-        unary("abs", plain.absolute, _absolute, (*FLOATS, "i32", "i64")),
+        unary("abs", plain.absolute, _absolute, (*FLOATS, "i8", "i16", "i32", "i64")),
         binary("idiv", plain.idiv, _divide("udiv"), INTS),
         binary("imod", plain.imod, _divide("urem"), INTS),
         Primitive("mulhi_u32", _same("mulhi_u32", 2, ("u32",)), _mulhi, plain.mulhi_u32),
@@ -282,8 +282,10 @@ def _conversions() -> list[Primitive]:
                ("bf16_to_f32", widen, halves.bf16_to_f32, None),
                ("f32_to_bf16", narrow, halves.f32_to_bf16, None))
     return [
-        *[_cast(d) for d in ("f32", "f64", "i32", "i64", "u32", "u8", "u16", "u64")],
+        *[_cast(d) for d in NUMBERS],
         *[_bitcast(d, words) for d in words],
+        *[_bitcast(d, ("i16", "u16")) for d in ("i16", "u16")],
+        *[_bitcast(d, ("i8", "u8")) for d in ("i8", "u8")],
         *[_bitcast(d, ("f64", "i64", "u64")) for d in ("f64", "i64", "u64")],
         *[Primitive(name, fixed(name, *rule), emit, getattr(plain, name), without_f16c=portable)
           for name, rule, emit, portable in sixteen],
@@ -291,7 +293,7 @@ def _conversions() -> list[Primitive]:
 
 
 def _memory() -> list[Primitive]:
-    locals_ = [_local(d) for d in ("f32", "f64", "i32", "i64", "u32", "u8", "u16")]
+    locals_ = [_local(d) for d in NUMBERS]
     return [Primitive("at", _at_rule, _at, plain.at), *locals_]
 
 

@@ -14,7 +14,8 @@ from dlc.intake import PLAIN, FileError, Intake, regular_file
 from dlc.types import DTYPES
 
 DTYPE_NAMES = {"F64": "f64", "F32": "f32", "F16": "f16", "BF16": "bf16", "I64": "i64",
-               "I32": "i32", "U32": "u32", "U8": "u8", "BOOL": "bool"}
+               "I32": "i32", "I16": "i16", "I8": "i8", "U64": "u64", "U32": "u32", "U16": "u16",
+               "U8": "u8", "BOOL": "bool"}
 
 Tensors = dict[str, np.ndarray[Any, Any]]
 

@@ -37,7 +37,7 @@ from dlc.runtime import passes_numba
 from dlc.runtime.lower import NUMBA, LowerError, Toolchain, compile_flags
 
 nb: Any = numba_types
-VIEWED = ("f32", "f64", "i32", "i64", "u32", "u8", "bool")
+VIEWED = ("f32", "f64", "i32", "i64", "i16", "i8", "u64", "u32", "u16", "u8", "bool")
 
 
 class LineConvention(callconv.CPUCallConv):  # type: ignore[misc]

@@ -38,14 +38,14 @@ class Block:
 
 # what kernel texts call, and Python's own words: no local may be called so
 WORDS = """range min max select at fma radd rmul rmin rmax sqrt floor ceil rint abs trunc copysign
-maximum minimum idiv imod f32 f64 i32 i64 u32 u8 u16 u64 mulhi_u32 random_bits chunk
+maximum minimum idiv imod f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 mulhi_u32 random_bits chunk
 j0 j1 inf nan
 quarter_turns threefry_rounds threefry2x32"""
 RESERVED = (*keyword.kwlist, *WORDS.split())
 
 
 # functions of the prelude and tiles are called so: exp_f32, f32_to_bf16, gemm_f32_14x32
-_TYPED = re.compile(r"_(?=(?:b?f16|f32|f64|u8|[iu](?:16|32|64))(?:_|$))")
+_TYPED = re.compile(r"_(?=(?:b?f16|f32|f64|[iu](?:8|16|32|64))(?:_|$))")
 
 
 class Names:

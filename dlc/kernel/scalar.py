@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.kernel.ir import Binary, Call, Negative, Number, computing
-from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u32
+from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u32, u64
 
 PRIMITIVES = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "abs": "abs", "round": "rint",
               "maximum": "maximum", "minimum": "minimum", "trunc": "trunc",
@@ -53,7 +53,7 @@ class ScalarBuilder:
             return x
         if to is bool_:
             return self.compare("!=", x, Number(0, x.dtype))
-        if dtype in (f16, bf16) and x.dtype in (f64, i64, i32, u32):
+        if dtype in (f16, bf16) and x.dtype in (f64, i64, i32, u64, u32):
             return Call(f"odd_{x.dtype}", (x,), f32, x.level)  # the half's rounding comes after
         return Call(to.name, (x,), to, x.level)
 

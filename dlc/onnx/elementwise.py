@@ -13,7 +13,7 @@ from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.onnx.call import CONVERTERS, Call, Converter, Results, array, chosen, converts, own
 from dlc.onnx.proto import dtype_of
-from dlc.types import DType, bool_, f32, u8
+from dlc.types import DType, bool_, f32, i8, u8
 
 # ONNX's operator -> dlc's function of the same meaning
 SAME = {
@@ -123,8 +123,9 @@ def bit_shift(call: Call) -> Results:
     if chosen("direction", call.text("direction"), ("LEFT", "RIGHT")) == "LEFT":
         return x << by
     gone = (by < 0) | (by >= 8 * x.dtype.bytes)
-    return dlc.where(gone, dlc.where(x < 0, -1, 0), x >> by) if x.dtype.category == "int" else (
-        x >> by)
+    if x.dtype.category == "uint":
+        return x >> by
+    return dlc.where(gone, dlc.cast(dlc.where(x < 0, -1, 0), x.dtype), x >> by)
 
 
 @converts("Not")
@@ -171,8 +172,8 @@ def cast(call: Call) -> Results:
 @converts("BitCast")
 def bit_cast(call: Call) -> Results:
     x, kind = call.x(), dtype_of(call.integer("to"), "to")
-    if x.dtype is bool_ and kind is u8:
-        return dlc.cast(x, u8)
+    if x.dtype is bool_ and kind in (i8, u8):
+        return dlc.cast(x, kind)
     return dlc.bitcast(x, kind)
 
 

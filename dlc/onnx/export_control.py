@@ -10,7 +10,7 @@ from dlc.graph import Node
 from dlc.onnx.proto import onnx_package
 from dlc.onnx.writer import Open, Writer, writes
 from dlc.ops.control import Loop
-from dlc.types import f64, i32, i64
+from dlc.types import f64, i32, i64, u64
 
 # above every f32, and below infinity in f64
 BEYOND_F32 = 1e300
@@ -129,7 +129,7 @@ def sortable(to: Writer, x: Node) -> str:
     """
     name = to.names[x]
     if not x.dtype.is_float:
-        return name if x.dtype in (i32, i64) else to.cast(name, i64)
+        return name if x.dtype in (i32, i64, u64) else to.cast(name, i64)
     infinite = to.constant(np.inf, np.float64)
     number = name if x.dtype is f64 else to.emit(
         "Min", to.cast(name, f64), to.constant(BEYOND_F32, np.float64))

@@ -18,7 +18,7 @@ SAME = {
     "asinh": "Asinh", "atan": "Atan", "atanh": "Atanh", "ceil": "Ceil", "cos": "Cos",
     "cosh": "Cosh", "div": "Div", "eq": "Equal", "erf": "Erf", "exp": "Exp", "floor": "Floor",
     "ge": "GreaterOrEqual", "gt": "Greater", "le": "LessOrEqual", "log": "Log", "lt": "Less",
-    "maximum": "Max", "minimum": "Min", "neg": "Neg", "not_": "Not", "pow": "Pow",
+    "maximum": "Max", "minimum": "Min", "not_": "Not",
     "round": "Round", "sigmoid": "Sigmoid", "sign": "Sign", "sin": "Sin", "sinh": "Sinh",
     "sqrt": "Sqrt", "stop_gradient": "Identity", "sub": "Sub", "tan": "Tan", "tanh": "Tanh",
     "where": "Where",
@@ -96,9 +96,40 @@ def floor_division(to: Writer, node: Node) -> str:
     x, y = to.loose(node)
     if node.dtype.is_integer:
         rest = to.emit("Mod", x, y)
-        return rest if node.op.name == "rem" else to.emit("Div", to.emit("Sub", x, rest), y)
+        return rest if node.op.name == "rem" else _floored(to, node, x, y, rest)
     floor = to.emit("Floor", to.emit("Div", x, y))
     return floor if node.op.name == "floordiv" else to.emit("Sub", x, to.emit("Mul", y, floor))
+
+
+def _floored(to: Writer, node: Node, x: str, y: str, rest: str) -> str:
+    """The quotient of integers, one less where it was cut towards zero from below."""
+    cut = to.emit("Div", x, y)
+    if node.dtype.category == "uint":
+        return cut
+    zero = to.scalar(0, node)
+    apart = to.emit("Xor", to.emit("Less", x, zero), to.emit("Less", y, zero))
+    inexact = to.emit("Not", to.emit("Equal", rest, zero))
+    return to.emit("Sub", cut, to.cast(to.emit("And", apart, inexact), node.dtype))
+
+
+@writes("neg")
+def negative(to: Writer, node: Node) -> str:
+    """ONNX negates signed numbers alone."""
+    x = to.operand(node, 0)
+    unsigned = node.dtype.category == "uint"
+    return to.emit("Sub", to.scalar(0, node), x) if unsigned else (
+        to.emit("Neg", x, hint=node.name))
+
+
+@writes("pow")
+def power(to: Writer, node: Node) -> str:
+    """ONNX has powers of floats, i32 and i64; narrower integers wrap from i64."""
+    x, y = to.loose(node)
+    if node.dtype.is_float or node.dtype in (i32, i64):
+        return to.emit("Pow", x, y, hint=node.name)
+    if node.dtype.bytes == 8:
+        raise DlcError(f"ONNX has no powers of {node.dtype}", node.loc)
+    return to.cast(to.emit("Pow", to.cast(x, i64), to.cast(y, i64)), node.dtype)
 
 
 # --- leaves ---------------------------------------------------------------------------------------
@@ -135,7 +166,8 @@ def iota(to: Writer, node: Node) -> str:
 
 @writes("sum", "prod", "max", "min", "logsumexp")
 def reduction(to: Writer, node: Node) -> str:
-    """Sums over bools and bytes are i32; the largest and smallest of bools go through i32."""
+    """Sums over bools and bytes are i32; the largest and smallest of bools
+    and of integers of 16 bits go through i32."""
     from dlc.onnx.export_views import pooled
 
     found = pooled(to, node)
@@ -145,8 +177,9 @@ def reduction(to: Writer, node: Node) -> str:
     axes = list(node.attrs["axes"])
     kind = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin",
             "logsumexp": "ReduceLogSumExp"}[node.op.name]
+    lacks = arg.dtype is bool_ or (arg.dtype.is_integer and arg.dtype.bytes == 2)
     through = sum_dtype(arg.dtype) if kind in ("ReduceSum", "ReduceProd") else (
-        i32 if arg.dtype is bool_ else arg.dtype)
+        i32 if lacks else arg.dtype)
     x = to.cast(x, through) if through is not arg.dtype else x
     if not axes:
         return x

@@ -12,7 +12,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here, printable
 from dlc.intake import PLAIN, Intake, regular_file
-from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
+from dlc.types import DType, bf16, bool_, f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
 
 # A protobuf message holds at most 2 GiB; larger models keep their tensors in files beside it.
 MESSAGE_BYTES = 2**31 - 1
@@ -22,8 +22,8 @@ FREE_TEXT = {"doc_string", "value", "producer_name", "producer_version"}
 IR_VERSIONS, OPSETS = range(3, 15), range(1, 29)
 
 # TensorProto.DataType -> dlc's dtype
-DTYPES: dict[int, DType] = {1: f32, 2: u8, 6: i32, 7: i64, 9: bool_, 10: f16, 11: f64, 12: u32,
-                            16: bf16}
+DTYPES: dict[int, DType] = {1: f32, 2: u8, 3: i8, 4: u16, 5: i16, 6: i32, 7: i64, 9: bool_, 10: f16,
+                            11: f64, 12: u32, 13: u64, 16: bf16}
 ONNX_DTYPES = {dtype: number for number, dtype in DTYPES.items()}
 
 

@@ -1,4 +1,4 @@
-"""ONNX's quantized operators over u8: integers with a scale and a zero point.
+"""ONNX's quantized operators over i8, u8, i16, u16: integers with a scale and a zero point.
 
 x = (q - zero_point) * scale. Sums of products are exact: they are computed in f64 and fit i32.
 Source: Jacob et al., Quantization and training of neural networks, 2018, equations 1 to 4.
@@ -13,7 +13,9 @@ from dlc.onnx.call import Call, Results, axis_of, converts
 from dlc.onnx.contract import biased, check_kernel, pads_of, per_axis, spatial
 from dlc.onnx.proto import dtype_of
 from dlc.ops.convert import broadcast_to
-from dlc.types import f32, f64, i32, u8
+from dlc.types import DType, f32, f64, i8, i16, i32, u8, u16
+
+QUANTIZED = (i8, u8, i16, u16)
 
 
 def beside(factor: Node, x: Node, call: Call) -> Node:
@@ -35,23 +37,23 @@ def beside(factor: Node, x: Node, call: Call) -> Node:
     return spread[(*(slice(None),) * axis, slice(0, size))]
 
 
-def quantized(x: Node, scale: Node, zero: Node | None) -> Node:
-    """x / scale, rounded to even, from the zero point on, within 0 .. 255."""
+def quantized(x: Node, scale: Node, zero: Node | None, kind: DType = u8) -> Node:
+    """x / scale, rounded to even, from the zero point on: limited to its dtype, or to `kind`."""
     y = dlc.round(x / scale)
-    y = y if zero is None else y + dlc.cast(zero, y.dtype)
-    return dlc.cast(dlc.clip(y, 0.0, 255.0), u8)
+    return dlc.cast(y if zero is None else y + dlc.cast(zero, y.dtype),
+                    kind if zero is None else zero.dtype)
 
 
 @converts("QuantizeLinear")
 def quantize_linear(call: Call) -> Results:
-    kind = u8 if call.has(2) or not call.integer("output_dtype") else dtype_of(
-        call.integer("output_dtype"), "output_dtype")
-    if kind is not u8:
-        raise DlcError(f"quantized to {kind}", None, "dlc quantizes to u8")
     x, zero = call.x(0), call.maybe(2)
+    kind = zero.dtype if zero is not None else u8 if not call.integer("output_dtype") else dtype_of(
+        call.integer("output_dtype"), "output_dtype")
+    if kind not in QUANTIZED:
+        raise DlcError(f"quantized to {kind}", None, "dlc quantizes to i8, u8, i16 and u16")
     work = f32 if not x.dtype.is_float or x.dtype.bytes < 4 else x.dtype
     return quantized(dlc.cast(x, work), dlc.cast(beside(call.x(1), x, call), work),
-                     None if zero is None else beside(zero, x, call))
+                     None if zero is None else beside(zero, x, call), kind)
 
 
 @converts("DequantizeLinear")

@@ -21,7 +21,8 @@ FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "st
           9: "tensors", 10: "graphs"}
 # dlc's dtype -> as a schema writes it
 TYPE_NAMES = {"f64": "double", "f32": "float", "f16": "float16", "bf16": "bfloat16",
-              "i64": "int64", "i32": "int32", "u32": "uint32", "u8": "uint8", "bool": "bool"}
+              "i64": "int64", "i32": "int32", "i16": "int16", "i8": "int8", "u64": "uint64",
+              "u32": "uint32", "u16": "uint16", "u8": "uint8", "bool": "bool"}
 
 
 @lru_cache(maxsize=4096)

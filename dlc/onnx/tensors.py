@@ -18,7 +18,8 @@ from dlc.types import DType, bf16, f16
 
 EXTERNAL = 1  # TensorProto.DataLocation
 # Where TensorProto keeps the elements that do not stand in raw_data, by NumPy kind and size.
-FIELDS = {"f4": "float_data", "f8": "double_data", "i8": "int64_data", "u4": "uint64_data"}
+FIELDS = {"f4": "float_data", "f8": "double_data", "i8": "int64_data", "u4": "uint64_data",
+          "u8": "uint64_data"}
 # The largest value that a model may hold or compute, in elements.
 LARGEST = 2**40
 # The most values of a sequence that one operator makes.

@@ -152,9 +152,11 @@ _KEYS = {
     "f64": _FLOAT_KEY.format(T="f64", bits="bitcast_i64(value)", positive="bits | (-1 << 63)",
                              negative="< 0", top="-1"),
     "i32": "key = i64(value) + 2147483648", "i64": "key = value ^ (-1 << 63)",
-    "u32": "key = i64(value)", "u8": "key = i64(value)"}
-_DIGITS = {"f32": 4, "i32": 4, "u32": 4, "u8": 1, "f64": 8, "i64": 8}
-_TOP = {1: "255", 4: "4294967295", 8: "-1"}
+    "i16": "key = i64(value) + 32768", "i8": "key = i64(value) + 128", "u64": "key = i64(value)",
+    "u32": "key = i64(value)", "u16": "key = i64(value)", "u8": "key = i64(value)"}
+_DIGITS = {"f32": 4, "i32": 4, "i16": 2, "i8": 1, "u32": 4, "u16": 2, "u8": 1, "f64": 8, "i64": 8,
+           "u64": 8}
+_TOP = {1: "255", 2: "65535", 4: "4294967295", 8: "-1"}
 
 
 def precedes(a: str, b: str, type_: Type, descending: bool) -> str:

@@ -44,7 +44,7 @@ def as_node(value: Any, like: DType | None = None) -> Node:
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         data = array_of(value)
         if isinstance(value, (list, tuple)):
-            data = _weakly(data, like)
+            data = _weakly(as_integers(value, data), like)
         try:
             return leaf.array(data, Type(dtype(data.dtype), data.shape))
         except DTypeError as problem:
@@ -137,9 +137,9 @@ def number(value: float | int | bool, like: DType | None) -> Node:
 def _weakly(data: np.ndarray, like: DType | None) -> np.ndarray:
     """A list's numbers in the dtype that numbers like them take. Raises DlcError for an integer
     that it does not hold."""
-    if data.dtype.kind not in "biuf":
+    if data.dtype.kind not in "biuf" and not all(type(v) is int for v in data.flat):
         return data
-    kind = weak_dtype("i" if data.dtype.kind == "u" else data.dtype.kind, like)
+    kind = weak_dtype("i" if data.dtype.kind in "uO" else data.dtype.kind, like)
     if kind.is_integer:
         try:
             for value in (data.min(initial=0), data.max(initial=0)):
@@ -148,6 +148,15 @@ def _weakly(data: np.ndarray, like: DType | None) -> np.ndarray:
             raise DlcError(str(problem), here(), problem.hint) from None
     with np.errstate(all="ignore"):  # too large for a float dtype is infinite
         return data.astype(kind.numpy)
+
+
+def as_integers(value: Any, data: np.ndarray) -> np.ndarray:
+    """`data`, which NumPy made of a list; of integers that no one dtype of NumPy's holds beside
+    each other, and of which it made floats, themselves."""
+    if data.dtype.kind != "O" and not (data.dtype.kind == "f" and (abs(data) >= 2.0**63).any()):
+        return data
+    numbers = np.asarray(value, object)
+    return numbers if all(type(v) is int for v in numbers.flat) else data
 
 
 def operands(op_name: str, *values: Any) -> list[Node]:
@@ -168,7 +177,8 @@ def common_type(op_name: str, *nodes: Node) -> list[Node]:
 
 
 def factors(op_name: str, *values: Any) -> list[Node]:
-    """Operands of a product with a name, in one dtype: that of a sum, so that none wraps in u8."""
+    """Operands of a product with a name, in one dtype: that of a sum, so that none wraps in 8 or
+    16 bits."""
     nodes = common_type(op_name, *as_nodes(*values))
     return [cast(n, sum_dtype(n.dtype)) for n in nodes]
 

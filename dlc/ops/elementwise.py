@@ -139,7 +139,7 @@ def _eval_pow(a: Any, b: Any) -> Any:
         if b.dtype.kind not in "iu":
             return np.power(a, b)
         below = np.where(a == 1, 1, np.where(a == -1, np.where(b % 2 == 0, 1, -1), 0))
-        return np.where(b < 0, below, np.power(a, np.maximum(b, 0))).astype(a.dtype)
+        return np.where(b < 0, below.astype(a.dtype), np.power(a, np.maximum(b, 0)))
 
 
 def _grad_pow(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
@@ -276,8 +276,10 @@ SHR = _op("shr", "x >> y, arithmetic for signed; 0 when y is no bit position",
 def rounded_to_odd(x: Any) -> Any:
     """x as f32, inexact values with a last bit of 1: rounding again to bf16 rounds once."""
     if x.dtype.kind in "iu" and x.itemsize == 8:  # more bits than f64 has
-        high = x & -2048
-        x = np.where((x >> 52) != (x >> 63), high | np.where(high != x, 2048, 0), x)
+        low = x & x.dtype.type(2047)
+        kept = (x - low) | np.where(low != 0, 2048, 0).astype(x.dtype)
+        large = x >> 53 != 0 if x.dtype.kind == "u" else (x >> 52) != (x >> 63)
+        x = np.where(large, kept, x)
     wide = x.astype(np.float64)
     with np.errstate(all="ignore"):
         y = wide.astype(np.float32)

@@ -125,9 +125,10 @@ clz = _function(_op("clz", "how many zeros stand above the highest set bit", _ev
 
 
 def _infer_bitcast(x: Type, *, dtype: DType) -> Type:
-    if bool_ in (x.dtype, dtype) or x.dtype.bytes != dtype.bytes or dtype.bytes < 4:
+    if bool_ in (x.dtype, dtype) or x.dtype.bytes != dtype.bytes or (
+            (x.dtype.is_float or dtype.is_float) and dtype.bytes < 4):
         raise OpError(f"{x.dtype} has no bits of {dtype}",
-                      "f32, i32 and u32 share theirs, f64 and i64 do")
+                      "f32, i32 and u32 share theirs, f64, i64 and u64 do, i16 and u16, i8 and u8")
     return x.with_(dtype=dtype, layout=None)
 
 
@@ -138,7 +139,8 @@ _BITCAST = _op("bitcast", "the same bits as another dtype of the same width",
 
 
 def bitcast(x: Any, kind: Any) -> Node:
-    """The bits of `x` read as `kind`: among f32, i32 and u32, or between f64 and i64.
+    """The bits of `x` read as `kind`: among f32, i32 and u32, or f64, i64 and u64, or between
+    i16 and u16, or i8 and u8.
 
     Raises DlcError for dtypes of another width.
     """

@@ -17,7 +17,7 @@ from dlc.ops import elementwise as e
 from dlc.ops import elementwise_bits as b
 from dlc.ops import elementwise_special as s
 from dlc.ops.convert import as_node, cast, operands
-from dlc.types import bool_, f32, i64
+from dlc.types import bool_, f32, i64, u64
 
 # --- tests and logic ------------------------------------------------------------------------------
 
@@ -149,8 +149,9 @@ def gcd(x: Any, y: Any) -> Node:
     p, q = operands("gcd", x, y)
     if not p.dtype.is_integer:
         raise DlcError(f"gcd({describe(p)}, {describe(q)})", here(), "it takes integers")
-    kind, p, q = p.dtype, e.abs_(cast(p, i64)), e.abs_(cast(q, i64))
-    for _ in range({1: 13, 4: 47, 8: 93}[kind.bytes]):
+    kind, wide = p.dtype, u64 if p.dtype is u64 else i64
+    p, q = e.abs_(cast(p, wide)), e.abs_(cast(q, wide))
+    for _ in range({1: 13, 2: 24, 4: 47, 8: 93}[kind.bytes]):
         p, q = e.where(e.eq(q, 0), p, q), e.rem(p, q)  # x % 0 is 0: once q is 0, nothing changes
     return cast(p, kind)
 

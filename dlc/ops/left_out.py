@@ -5,7 +5,6 @@ from __future__ import annotations
 LEFT_OUT = {
     "complex numbers, fft": "no network of the textbooks trains on them; no dtype of dlc is "
                             "complex",
-    "i8, i16, u16, u64": "no dtype of dlc: u8 holds pixels, i32 and i64 hold indices and counts",
     "nonzero, unique, x[x > 0]": "the result's shape would depend on data, and memory is known "
                                 "before the first step; where(mask, x, other) keeps the shape",
     "x[i] = v": "no stores: x.at[i].set(v) is a new value",

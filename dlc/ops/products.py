@@ -1,6 +1,7 @@
 """Products with names, as NumPy has them: outer, inner, dot, tensordot, kron, cross, multi_dot.
 
-All have the dtype of a sum of their operands' promoted dtype: i32 of bool and u8, as einsum and @.
+All have the dtype of a sum of their operands' promoted dtype: i32 of bool and integers of 8 and 16
+bits, as einsum and @.
 """
 
 from __future__ import annotations

@@ -10,16 +10,35 @@ import numpy as np
 
 from dlc.graph import Node
 from dlc.ops import leaf
-from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, sum_dtype, u8, u32
+from dlc.types import (
+    DType,
+    bf16,
+    bool_,
+    f16,
+    f32,
+    f64,
+    i8,
+    i16,
+    i32,
+    i64,
+    sum_dtype,
+    u8,
+    u16,
+    u32,
+    u64,
+)
 
 Shape = Sequence[int]
 
 # dtypes that hold every value of another
 _WIDER: dict[DType, tuple[DType, ...]] = {
-    bool_: (u8, i32, u32, i64, f16, bf16, f32, f64),
-    u8: (i32, u32, i64, f16, bf16, f32, f64),
+    bool_: (i8, u8, i16, u16, i32, u32, i64, u64, f16, bf16, f32, f64),
+    i8: (i16, i32, i64, f16, bf16, f32, f64),
+    u8: (i16, u16, i32, u32, i64, u64, f16, bf16, f32, f64),
+    i16: (i32, i64, f32, f64),
+    u16: (i32, u32, i64, u64, f32, f64),
     i32: (i64, f64),
-    u32: (i64, f64),
+    u32: (i64, u64, f64),
     f16: (f32, f64),
     bf16: (f32, f64),
     f32: (f64,),

@@ -16,7 +16,8 @@ from tests.conformance.lax_indexing import gather, scatter
 
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
-NAMES = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "uint32", "uint8", "bool"}
+NAMES = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint64",
+         "uint32", "uint16", "uint8", "bool"}
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:

@@ -80,7 +80,7 @@ def cases() -> tuple[Case, ...]:
 
 @cache
 def other_cases() -> tuple[Case, ...]:
-    """Those with tensors of dlc's other dtypes too: f64, f16, bf16, u32, u8."""
+    """Those with tensors of dlc's other dtypes too: f64, f16, bf16, other integers."""
     return tuple(case_of(c) for c in loaded()
                  if kinds(c.model) <= set(DTYPES) and not kinds(c.model) <= KINDS)
 

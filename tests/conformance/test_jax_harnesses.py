@@ -28,7 +28,8 @@ GROUPS = (
     "cumlogsumexp", "select_and_gather_add", "select_and_scatter_add", "dynamic_slice",
     "dynamic_update_slice")
 DTYPES = {np.dtype(d) for d in (
-    np.float32, np.float16, ml_dtypes.bfloat16, np.int32, np.uint32, np.uint8, np.bool_)}
+    np.float32, np.float16, ml_dtypes.bfloat16, np.int32, np.int16, np.int8, np.uint32, np.uint16,
+    np.uint8, np.bool_)}
 # An element is within this of JAX's largest: float arithmetic in another order.
 CLOSE = {"f32": 2e-5, "f16": 4e-3, "bf16": 3e-2}
 PER_GROUP, COMPILED = 20, 8

@@ -30,8 +30,8 @@ def test_nodes_evaluated(part: int, tally: Callable[[str], cut.Tally]) -> None:
 
 
 def test_nodes_of_other_dtypes_evaluated(tally: Callable[[str], cut.Tally]) -> None:
-    """f64, u8 and u32 likewise, quantized operators among them; f16 and bf16 within two of their
-    last places."""
+    """f64 and integers of other widths likewise, quantized operators among them; f16 and bf16
+    within two of their last places."""
     evaluated(other_cases(), tally("ONNX nodes of other dtypes, evaluated"))
 
 

@@ -1,4 +1,4 @@
-"""Quantized operators over u8, and n-grams, beside the ONNX package's evaluator."""
+"""Quantized operators over i8, u8, i16, u16, and n-grams, beside the ONNX package's evaluator."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import dlc
@@ -71,11 +71,10 @@ def test_a_quantized_product() -> None:
     both(one("QLinearMatMul", inputs, kind=U8), **arrays)
 
 
-@pytest.mark.parametrize("kind", [TensorProto.INT8, TensorProto.INT16, TensorProto.UINT16,
-                                  TensorProto.UINT64])
-def test_whole_numbers_of_other_widths_are_refused(kind: int) -> None:
+@pytest.mark.parametrize("kind", [TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT8E4M3FN])
+def test_numbers_of_other_widths_are_refused(kind: int) -> None:
     name = TensorProto.DataType.Name(kind)
-    data = one("Abs", [value("x", kind)], kind=kind).SerializeToString()
+    data = one("Identity", [value("x", kind)], kind=kind).SerializeToString()
     with pytest.raises(dlc.DlcError, match=f"'x': elements of type {name}") as problem:
         dlc.onnx.load(data)
     assert "u8" in (problem.value.hint or "")
@@ -83,6 +82,62 @@ def test_whole_numbers_of_other_widths_are_refused(kind: int) -> None:
                     output_dtype=kind, opset=21).SerializeToString()
     with pytest.raises(dlc.DlcError, match=name):
         dlc.onnx.load(quantized).graph()
+
+
+WIDTHS = {TensorProto.INT8: np.int8, TensorProto.INT16: np.int16, TensorProto.UINT16: np.uint16,
+          TensorProto.UINT64: np.uint64}
+
+
+@pytest.mark.parametrize("kind", list(WIDTHS)[:3])
+def test_quantized_to_other_widths(kind: int) -> None:
+    """By the dtype of the zero point, or by the attribute; and back."""
+    x = np.array([[-9, -0.25, 0.25, 0.75], [1.25, 3e6, -3e6, 0], [2, 3, 4, 5]], np.float32)
+    zero, scale = WIDTHS[kind](7), np.float32(0.5)
+    both(one("QuantizeLinear", [value("x", F32, (3, 4)), value("s", F32, ()),
+                                value("z", kind, ())], kind=kind, opset=21), x=x, s=scale, z=zero)
+    both(one("QuantizeLinear", [value("x", F32, (3, 4)), value("s", F32, ())], kind=kind,
+             output_dtype=kind, opset=21), x=x, s=scale)
+    whole = np.random.default_rng(3).integers(0, 100, (3, 4)).astype(WIDTHS[kind])
+    both(one("DequantizeLinear", [value("x", kind, (3, 4)), value("s", F32, ()),
+                                  value("z", kind, ())], opset=21), x=whole, s=scale, z=zero)
+
+
+def test_products_of_i8() -> None:
+    rng = np.random.default_rng(4)
+    a, b = (rng.integers(-128, 128, s).astype(np.int8) for s in ((3, 5, 40), (40, 6)))
+    i8 = TensorProto.INT8
+    both(one("MatMulInteger", [value("a", i8, a.shape), value("b", i8, b.shape),
+                               value("p", i8, ()), value("q", i8, ())], kind=I32),
+         a=a, b=b, p=np.int8(-100), q=np.int8(3))
+    arrays: dict[str, Any] = {
+        "a": a[0, :2, :4], "sa": np.float32(0.02), "za": np.int8(12), "b": b[:4, :3],
+        "sb": np.float32(0.03), "zb": np.int8(-13), "sy": np.float32(0.05), "zy": np.int8(10)}
+    inputs = [value(k, i8 if v.dtype == np.int8 else F32, v.shape) for k, v in arrays.items()]
+    both(one("QLinearMatMul", inputs, kind=i8), **arrays)
+
+
+@pytest.mark.parametrize("kind", WIDTHS)
+@pytest.mark.parametrize("operator", ["Add", "Sub", "Mul", "Max", "Min", "Equal", "BitwiseXor"])
+def test_whole_numbers_of_every_width(kind: int, operator: str) -> None:
+    info = np.iinfo(WIDTHS[kind])
+    x, y = (np.random.default_rng(s).integers(info.min, info.max, (3, 4), WIDTHS[kind], True)
+            for s in (5, 6))
+    result = TensorProto.BOOL if operator == "Equal" else kind
+    both(one(operator, [value("x", kind, (3, 4)), value("y", kind, (3, 4))], kind=result,
+             opset=18), x=x, y=y)
+
+
+@pytest.mark.parametrize("kind", WIDTHS)
+def test_tensors_of_every_width_in_both_forms(kind: int) -> None:
+    """Raw bytes, and the typed field that the standard gives to the width."""
+    info = np.iinfo(WIDTHS[kind])
+    ends = np.array([info.min, info.max, 3], WIDTHS[kind])
+    for tensor in (numpy_helper.from_array(ends, "t"),
+                   helper.make_tensor("t", kind, (3,), ends.tolist())):
+        proto = model([node("Add", ["x", "t"], ["y"])], [value("x", kind, (3,))],
+                      [value("y", kind, (3,))], [tensor])
+        found = dlc.evaluate(dlc.onnx.load(proto.SerializeToString()), np.zeros(3, WIDTHS[kind]))
+        np.testing.assert_array_equal(found, ends)
 
 
 def test_scales_that_fit_no_axis_are_refused() -> None:

@@ -54,8 +54,7 @@ def kernel_program(kernel: Kernel, arrays: Mapping[str, Array], scalars: Sequenc
     offsets, total = place([a.nbytes for a in arrays.values()])
     ports = []
     for (name, array), offset in zip(arrays.items(), offsets, strict=True):
-        dtype = BY_NUMPY.get(array.dtype, BY_NUMPY[np.dtype(np.float16)])
-        ports.append(Port(name, Type(dtype, array.shape), offset))
+        ports.append(Port(name, Type(BY_NUMPY[array.dtype], array.shape), offset))
     segment = Segment(0, (*map(Slot, offsets), *scalars), chunks)
     entry = Entry("run", (Launch("launch", ((segment,),), ("models/small.py:3",)),), (), ())
     return Program("small", "cpu", {"run": entry}, (kernel,), total, tuple(ports),
@@ -68,8 +67,7 @@ def run_kernel(kernel: Kernel, arrays: Mapping[str, Array], scalars: Sequence[An
     program = kernel_program(kernel, arrays, scalars, chunks, **options)
     with load(program, device, threads=1) as loaded:
         for name, array in arrays.items():
-            bits = array.dtype == np.uint16
-            loaded.write(name, array.view(np.float16) if bits else array)
+            loaded.write(name, array)
         loaded.run("run")
         return {name: loaded.read(name).view(a.dtype) for name, a in arrays.items()}
 

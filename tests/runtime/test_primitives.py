@@ -17,14 +17,17 @@ from tests.runtime.programs import pointer, run_kernel, scalar
 
 Array = np.ndarray[Any, Any]
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64,
-         "u32": np.uint32, "u8": np.uint8, "u16": np.uint16}
+         "u32": np.uint32, "u8": np.uint8, "u16": np.uint16, "i16": np.int16, "i8": np.int8,
+         "u64": np.uint64}
 EDGES = {
     "f32": [0.0, -0.0, 1.0, -1.5, 0.5, 2.5, 3.5, np.inf, -np.inf, np.nan, 1e-45, 1.17e-38, 3.4e38,
             2147483648.0, -2147483648.0, 4294967296.0, 255.5, 65504.0, 65520.0, 1e-8, 9.3e18],
     "i32": [0, 1, -1, 7, 255, 256, 2**31 - 1, -2**31, 65535],
     "i64": [0, 1, -1, 7, 300, 2**31, -2**31 - 1, 2**63 - 1, -2**63, 2**53 + 1],
     "u32": [0, 1, 7, 255, 2**31, 2**32 - 1, 65536, 0x7F800001],
-    "u8": [0, 1, 7, 128, 255], "u16": [0, 1, 0x3C00, 0x7C00, 0x7C01, 0xFC00, 0x8001, 0xFFFF],
+    "i8": [0, 1, -1, 127, -128], "i16": [0, 1, -1, 32767, -32768],
+    "u64": [0, 1, 2**63, 2**64 - 1, 2**53 + 1], "u8": [0, 1, 7, 128, 255],
+    "u16": [0, 1, 0x3C00, 0x7C00, 0x7C01, 0xFC00, 0x8001, 0xFFFF],
 }
 EDGES["f64"] = [*EDGES["f32"], 1e308, 5e-324, 9.3e18, 1.8446744073709552e19, 1e-320]
 
@@ -70,8 +73,10 @@ def check(name: str, operands: list[Array], result: str, isa: str = "") -> None:
     assert not first.size, f"{name}: (operands, native, plain) {told}"
 
 
-CASTS = list(itertools.product(("f32", "f64", "i32", "i64", "u32", "u8"), ("f32", "f64", "i32",
-                                                                           "i64", "u32", "u8")))
+FIRST = ("f32", "f64", "i32", "i64", "u32", "u8")
+# the others' casts are in tests/test_integer_dtypes.py too
+CASTS = [(a, b) if {a, b} <= {*FIRST} else pytest.param(a, b, marks=pytest.mark.conformance)
+         for a, b in itertools.product(NUMPY, NUMPY)]
 
 
 @pytest.mark.parametrize(("source", "target"), CASTS)
@@ -79,11 +84,14 @@ def test_cast(source: str, target: str, rng: np.random.Generator) -> None:
     check(target, [values(source, rng, 300)], target)
 
 
+BITS = {8: ("i8", "u8"), 16: ("i16", "u16"), 32: ("f32", "i32", "u32"), 64: ("f64", "i64")}
+
+
 @pytest.mark.parametrize("name", [p for p in PRIMITIVES if p.startswith("bitcast_")
                                   and not p.endswith("u64")])
 def test_bitcast(name: str, rng: np.random.Generator) -> None:
     target = name.removeprefix("bitcast_")
-    for source in ("f32", "i32", "u32") if target.endswith("32") else ("f64", "i64"):
+    for source in BITS[int(target[1:])]:
         check(name, [values(source, rng, 50)], target)
 
 

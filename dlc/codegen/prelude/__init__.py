@@ -13,7 +13,8 @@ from pathlib import Path
 # in dependency order; a text calls only functions that stand in it or before it
 TEXTS = ("exp_log_f32", "exp_log_f64", "activation_f32", "activation_f64", "trig_f32", "trig_f64",
          "trig_inverse", "hyperbolic", "roots", "special_f32", "special_f64", "error", "gamma",
-         "bessel", "division", "integer", "bits", "narrow", "random_bits")
+         "bessel", "division", "integer", "bits", "narrow", "integer_widths",
+         "random_bits")
 
 Result = str | tuple[str, ...]
 Signature = tuple[tuple[str, ...], Result]

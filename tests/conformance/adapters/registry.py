@@ -63,7 +63,7 @@ def kind(dtype: Any, default: DType = dlc.f32) -> DType:
     return DTYPES[word]
 
 
-NO_DTYPE = "complex, int8 and int16: dlc has no such dtype"
+NO_DTYPE = "complex numbers, and results of int8 and int16, for which the adapters have no word"
 
 
 REDUCTION_WORD = "reduction= is torch's way to say what follows; dlc writes mean(x) or sum(x)"
