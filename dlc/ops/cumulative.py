@@ -1,7 +1,6 @@
 """Cumulative folds along an axis: cumsum, cumprod, cummax, cummin, logcumsumexp, and the linear
-recurrence y[i] = a[i] y[i-1] + b[i] that their derivatives are made of.
-
-Each is a routine: one pass along the axis, rows and blocks of columns in parallel, halves in f32.
+recurrence y[i] = a[i] y[i-1] + b[i] that their derivatives are made of. Each is a routine: one pass
+along the axis, rows and blocks of columns in parallel, halves in f32.
 """
 
 from __future__ import annotations
@@ -21,10 +20,9 @@ from dlc.ops.reduce import axis_of
 from dlc.ops.routine import Routine, Workspace, filled, kernel_dtype
 from dlc.ops.samples import spread
 from dlc.ops.view import narrow, pad
-from dlc.types import DType, Type, accumulator, bool_, dtype, f32, i32, sum_dtype, u8
+from dlc.types import DType, Type, accumulator, bool_, dtype, f32, f64, i32, sum_dtype, u8
 
-# A chunk takes a block of columns of one slab [n, inner]; the states of its columns lie in
-# workspaces. $back runs the axis from its end.
+# A chunk takes a block of columns of one slab [n, inner]; their states lie in workspaces.
 _FOLD = """
 def cumulative($operands, y, $states, chunk):
     base = idiv(chunk, $blocks) * ($n * $inner)
@@ -195,9 +193,11 @@ def _infer_fold(x: Type, *, axis: int, reverse: bool) -> Type:
 def _emit_fold(sign: str, start: str) -> Callable[[Node], Routine]:
     def emit(y: Node) -> Routine:
         kind = dtype(kernel_dtype(y.type))
-        return _routine(y, "x", {"state": kind}, f"state[home + c] = $T({start})",
-                        f"new = $T(state[s] {sign} x[at])\nstate[s] = new\ny[at] = new", 1,
-                        T=kind)
+        # f32 adds up in f64: one after the other, errors would grow with n
+        wide = f64 if kind is f32 and sign == "+" else kind
+        return _routine(y, "x", {"state": wide}, f"state[home + c] = $W({start})",
+                        f"new = $W(state[s] {sign} $W(x[at]))\nstate[s] = new\ny[at] = $T(new)", 1,
+                        T=kind, W=wide)
 
     return emit
 

@@ -152,15 +152,16 @@ def test_the_error_of_long_sums_does_not_grow(kind: DType) -> None:
 
     def sums(x: Any, y: Any) -> Any:
         return {"all": x.sum(), "mean": x.mean(), "columns": y.sum(0), "both": y.sum((0, 1)),
-                "squares": (x * x).sum(), "logs": dlc.logsumexp(x * 0)}
+                "squares": (x * x).sum(), "logs": dlc.logsumexp(x * 0),
+                "running": dlc.cumsum(x)[-1]}
 
     x = np.full(n, 0.1, kind.numpy)
     with dlc.compile(dlc.trace(sums, kind[n], kind[n // 5, 5])).load(threads=1) as program:
         got = program(x, x.reshape(-1, 5))
     exact = np.longdouble(x[0])
     want = {"all": n * exact, "mean": exact, "columns": n // 5 * exact, "both": n * exact,
-            "squares": n * exact * exact, "logs": np.log(np.longdouble(n))}
-    runs = {"columns": limits.chain, "logs": 2 * limits.chain}
+            "squares": n * exact * exact, "logs": np.log(np.longdouble(n)), "running": n * exact}
+    runs = {"columns": limits.chain, "logs": 2 * limits.chain, "running": n if kind is f64 else 1}
     for name, value in want.items():
         error = float(np.max(np.abs(np.asarray(got[name], np.longdouble) - value)) / value)
         assert error <= (runs.get(name, limits.run) + 4) * unit(kind), name
