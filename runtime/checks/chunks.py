@@ -48,7 +48,9 @@ def check_chunks(case: Case, first: Seen | None = None) -> Verdict:
             continue
         found, cut = (budget == BUDGETS[0] and first) or case.walk(
             budget, around, dict[str, Touched], partial(note, budget), split=around is not None)
-        meetings = {name: meeting(touched) for name, touched in found.items()}
+        # buffers that a walk has proven stay proven, though a later one expands other loops
+        meetings = {name: meeting(touched) for name, touched in found.items()
+                    if around is None or name in clash}
         clash = {name: met for name, met in meetings.items() if met is not None}
         around = {s for name in clash for s in found[name].around}
         open_ = bool(cut & around) or not all(found[name].exact for name in clash)

@@ -45,6 +45,16 @@ def test_texts(chunks: int, text: str, expected: str) -> None:
     assert (MEET if found.wrong else OPEN if found.undecided else APART) == expected, found
 
 
+def test_what_is_proven_stays_proven() -> None:
+    """`y` lies apart once its loop is expanded; `x` takes a larger budget, for its own loop."""
+    params = tuple(Parameter(name, "f32", "pointer", True) for name in "xy")
+    text = ("def k(x, y, chunk):\n    for i in range(2): y[i * 3000 + chunk] = f32(0.0)\n"
+            "    for a in range(100): x[a * 3000 + chunk] = f32(0.0)\n")
+    found = check_chunks(case_of(Kernel("k", params, text), {}, (300000, 6000), (0, 0), 3000))
+    assert not found.wrong
+    assert not found.undecided
+
+
 def test_the_message_names_element_and_chunks() -> None:
     params = (Parameter("y", "f32", "pointer", True),)
     kernel = Kernel("k", params, "def k(y, chunk):\n    for i in range(chunk * 4, chunk * 4 + 5):\n"
