@@ -115,3 +115,22 @@ def test_what_stays_undecided_is_the_sorts_alone() -> None:
     left = check_assembled(*assemble.assembled("sorts", {"main": graph}, "cpu", "avx512"))
     assert left
     assert all("argsort" in line for line in left)
+
+
+def sum_of_nothing(x: f32[3, 0]) -> Any:
+    return x.sum(1) + 1.0
+
+
+def product_over_nothing(x: f32[5, 6], w: f32[0, 300]) -> Any:
+    return x[:, 6:] @ w
+
+
+def row_of_nothing(x: f32[4, 7]) -> Any:
+    return dlc.exp(x[:, 7:]).prod(1), x * 2.0
+
+
+@pytest.mark.parametrize("function", [sum_of_nothing, product_over_nothing, row_of_nothing])
+def test_nothing_is_loaded_in_loops_of_no_round(function: Callable[..., Any]) -> None:
+    """What is known outside of a loop is loaded outside of it: from operands without elements too,
+    unless such loops are left out."""
+    assert dlc.compile(function, verify=True).kernels
