@@ -191,11 +191,13 @@ class EntryCheck:
             return
         at = tuple(int(i) for i in np.argwhere(np.atleast_1d(wrong))[0])[:got.ndim]
         low, high = expected.low[at], expected.high[at]
+        digits = 17 if got.dtype.itemsize == 8 else 9
         kernels = ", ".join(self._writers(launch, value, frame.at))
         raise self._error(
             f"{self._what(launch)}, kernel {kernels}: {called(value, root)} is wrong in "
             f"{int(np.sum(wrong))} of {got.size} elements, first at {at}: {got[at]} instead of "
-            f"{expected.mid[at]:.9g} (from {low:.9g} to {high:.9g})", root.loc or value.loc,
+            f"{expected.mid[at]:.{digits}g} (from {low:.{digits}g} to {high:.{digits}g})",
+            root.loc or value.loc,
             OWN if any(n.op.functions for n in launch_body(value).nodes()) else HINT)
 
     def _writers(self, launch: Launch, value: Node, at: Sequence[int]) -> list[str]:
