@@ -25,7 +25,7 @@ EACH = 20  # programs compiled as the entries of one
 # values of a program at least: natively fewer, whose kernels take a tenth of a second each
 STEPS = {"cpu": 5, "interpret": 8}
 # largest values, by whether the limits are small and by device
-SIZES = {(True, "cpu"): (300, 300, 600, 2000), (True, "interpret"): (100, 200),
+SIZES = {(True, "cpu"): (300, 300, 600, 2000), (True, "interpret"): (200, 400, 800),
          (False, "cpu"): (300, 2000, 5000, 20000, 60000), (False, "interpret"): (200, 2000)}
 
 

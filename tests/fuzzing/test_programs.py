@@ -17,7 +17,7 @@ from dlc.passes.check import structure
 from dlc.passes.differentiate import differentiate
 from dlc.passes.fuse import fuse
 from dlc.runtime.isa import machine_isa
-from tests.fuzzing.programs import SIZES, Report, fuzz, operators, share
+from tests.fuzzing.programs import SIZES, STEPS, Report, fuzz, operators, share
 from tests.fuzzing.run import Setting, draw, wrong
 
 # FUZZ_SEED repeats a run that a fresh seed has failed in
@@ -25,7 +25,7 @@ SEED = int(os.environ.get("FUZZ_SEED", 0)) or secrets.randbelow(1 << 30)
 NATIVE = {"avx512": ("avx512", "avx2", "scalar"), "avx2": ("avx2", "scalar"), "neon": ("neon",),
           "scalar": ("scalar",)}[machine_isa()]
 COMPILED = Setting("cpu", steps=5, sizes=SIZES[True, "cpu"])
-INTERPRETED = Setting("interpret", sizes=SIZES[True, "interpret"])
+INTERPRETED = Setting("interpret", steps=STEPS["interpret"], sizes=SIZES[True, "interpret"])
 
 
 @pytest.mark.slow
@@ -45,6 +45,19 @@ def test_native_programs_at_the_limits_of_the_compiler() -> None:
 def test_interpreted_programs(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CPU", isa)
     assert share(range(20, 32), INTERPRETED).wrong == {}
+
+
+# Programs among the first 200 that show the faults of tests/faults that are named after them.
+TELLING = {"window": ("avx2", 129), "later_loop": ("avx2", 192)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", TELLING)
+def test_programs_that_tell_of_a_fault(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right today; wrong when windows never end, or a result goes over what is still read."""
+    isa, seed = TELLING[fault]
+    monkeypatch.setenv("DLC_CPU", isa)
+    assert share([seed], INTERPRETED).wrong == {}
 
 
 @pytest.mark.slow
