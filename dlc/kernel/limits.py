@@ -26,7 +26,7 @@ class Limits:
     """columns of B packed at a time: two strips of 32, or four of 16"""
     local_bytes: int = 256 * 1024
     """bytes of a packed block of B: it shares the second-level cache with A"""
-    products: int = 256
+    products: int = 128
     """products that an accumulator of a tile adds up before they are added to the block of C"""
     split_sum: int = 4096
     """elements of the summed axis from which few outputs are split along it"""

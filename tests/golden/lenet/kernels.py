@@ -143,7 +143,8 @@ def fused_conv_tanh_2(avg_pool1, conv2_bias, tanh2, packed, chunk):
         for p in range(2):
             rows = min(8, 16 - p * 8)
             for s in range(0, 144, 48):
-                taps_f32_8x48(at(packed, p * 1200), at(image, s), table, 150, at(acc, s), 144, rows, 0)
+                for k in range(0, 150, 128):
+                    taps_f32_8x48(at(packed, p * 1200 + k * 8), at(image, s), at(table, k), min(128, 150 - k), at(acc, s), 144, rows, k)
             for i in range(rows):
                 block = local_f32(100)
                 copy_f32(block, 10, at(acc, i * 144), 14, 10, 10)
@@ -189,8 +190,8 @@ def fused_matmul_tanh(dense1_weight, dense1_bias, tanh3, packed, chunk):
     for p in range(g * 2, min(g * 2 + 2, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, ns, 32):
-            for k in range(0, 400, 256):
-                gemm_f32_14x32(at(packed, p * 5600 + k * 14), at(bp, k * 64 + s), 64, min(256, 400 - k), at(acc, s), 64, rows, k)
+            for k in range(0, 400, 128):
+                gemm_f32_14x32(at(packed, p * 5600 + k * 14), at(bp, k * 64 + s), 64, min(128, 400 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(ns):
                 tanh3[p * 1680 + i * 120 + n + n0] = tanh_f32(acc[i * 64 + n] + dense1_bias[n + n0])
@@ -610,8 +611,8 @@ def fused_conv(d_conv2, out, packed, chunk):
         for c in range(16):
             copy_f32(at(image, c * 324 + 76), 18, at(d_conv2, n * 1600 + n0 * 1600 + c * 100), 10, 10, 10)
         for s in range(0, 256, 64):
-            for k in range(0, 400, 256):
-                taps_f32_6x64(at(packed, k * 6), at(image, s), at(table, k), min(256, 400 - k), at(acc, s), 256, 6, k)
+            for k in range(0, 400, 128):
+                taps_f32_6x64(at(packed, k * 6), at(image, s), at(table, k), min(128, 400 - k), at(acc, s), 256, 6, k)
         for i in range(6):
             block = local_f32(196)
             copy_f32(block, 14, at(acc, i * 256), 18, 14, 14)

@@ -27,8 +27,8 @@ def fused_matmul(dense1_weight, dense1_bias, out, relu1, packed, chunk):
     for p in range(g * 5, min(g * 5 + 5, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, 64, 32):
-            for k in range(0, 784, 256):
-                gemm_f32_14x32(at(packed, p * 10976 + k * 14), at(bp, k * 64 + s), 64, min(256, 784 - k), at(acc, s), 64, rows, k)
+            for k in range(0, 784, 128):
+                gemm_f32_14x32(at(packed, p * 10976 + k * 14), at(bp, k * 64 + s), 64, min(128, 784 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(64):
                 dense1 = acc[i * 64 + n] + dense1_bias[n + n0]
@@ -49,8 +49,8 @@ def fused_matmul_2(dense2_weight, dense2_bias, out, relu2, packed, chunk):
     for p in range(g * 5, min(g * 5 + 5, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, 64, 32):
-            for k in range(0, 512, 256):
-                gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(256, 512 - k), at(acc, s), 64, rows, k)
+            for k in range(0, 512, 128):
+                gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(128, 512 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(64):
                 dense2 = acc[i * 64 + n] + dense2_bias[n + n0]
@@ -67,8 +67,8 @@ def fused_matmul_3(dense3_weight, dense3_bias, logits, packed, chunk):
     copy_f32(bp, 32, dense3_weight, 10, 512, 10)
     for p in range(chunk * 2, min(chunk * 2 + 2, 5)):
         rows = min(14, 64 - p * 14)
-        for k in range(0, 512, 256):
-            gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 32), 32, min(256, 512 - k), acc, 32, rows, k)
+        for k in range(0, 512, 128):
+            gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 32), 32, min(128, 512 - k), acc, 32, rows, k)
         for i in range(rows):
             for n in range(10):
                 logits[p * 140 + i * 10 + n] = acc[i * 32 + n] + dense3_bias[n]
@@ -212,8 +212,8 @@ def fused_matmul_5(le, dense2_weight, d_dense1, packed, chunk):
     for p in range(g * 5, min(g * 5 + 5, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, 64, 32):
-            for k in range(0, 512, 256):
-                gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(256, 512 - k), at(acc, s), 64, rows, k)
+            for k in range(0, 512, 128):
+                gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(128, 512 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(64):
                 d_dense1[p * 7168 + i * 512 + n + n0] = select(le[p * 7168 + i * 512 + n + n0] != u8(0), f32(0.0), acc[i * 64 + n])
@@ -404,8 +404,8 @@ def fused_matmul_6(dense1_weight, dense1_bias, relu1, packed, chunk):
     for p in range(g * 5, min(g * 5 + 5, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, 64, 32):
-            for k in range(0, 784, 256):
-                gemm_f32_14x32(at(packed, p * 10976 + k * 14), at(bp, k * 64 + s), 64, min(256, 784 - k), at(acc, s), 64, rows, k)
+            for k in range(0, 784, 128):
+                gemm_f32_14x32(at(packed, p * 10976 + k * 14), at(bp, k * 64 + s), 64, min(128, 784 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(64):
                 dense1 = acc[i * 64 + n] + dense1_bias[n + n0]
@@ -424,8 +424,8 @@ def fused_matmul_7(dense2_weight, dense2_bias, relu2, packed, chunk):
     for p in range(g * 5, min(g * 5 + 5, 5)):
         rows = min(14, 64 - p * 14)
         for s in range(0, 64, 32):
-            for k in range(0, 512, 256):
-                gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(256, 512 - k), at(acc, s), 64, rows, k)
+            for k in range(0, 512, 128):
+                gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(128, 512 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             for n in range(64):
                 dense2 = acc[i * 64 + n] + dense2_bias[n + n0]
