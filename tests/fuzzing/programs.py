@@ -18,15 +18,24 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
 from dlc.graph import Graph, Kind
-from tests.fuzzing.fired import table
+from dlc.ops import REGISTRY
+from dlc.passes import PIPELINE
+from dlc.passes.differentiate import differentiate
+from tests.fuzzing.fired import LOOPS, MEMORY, SCHEMES, lacking, table
 from tests.fuzzing.run import Drawn, Setting, check, draw
 
 EACH = 20  # programs compiled as the entries of one
+ENOUGH, FULL = 20, 2000  # how often each fact has to show in a run of so many programs
 # values of a program at least: natively fewer, whose kernels take a tenth of a second each
 STEPS = {"cpu": 5, "interpret": 8}
 # largest values, by whether the limits are small and by device
 SIZES = {(True, "cpu"): (300, 300, 600, 2000), (True, "interpret"): (200, 400, 800),
          (False, "cpu"): (300, 2000, 5000, 20000, 60000), (False, "interpret"): (200, 2000)}
+
+
+# made by passes only, or by no function of the language
+MADE = {"fused", "scatter_onto", "barrier", "item", "exclusive_products"}
+DRAWN = sorted(n for n, op in REGISTRY.items() if op.kind is not Kind.LEAF and n not in MADE)
 
 
 @dataclass
@@ -69,7 +78,7 @@ def share(seeds: Sequence[int], setting: Setting) -> Report:
     for d in drawn:
         names = list(operators(d.graph))
         report.sizes.append(len(names))
-        report.operators.update(set(names))
+        report.operators.update({*names, *operators(differentiate(d.graph))})
     report.programs, began = len(drawn), time.perf_counter()
     report.wrong, report.fired = check(drawn, setting)
     report.seconds["check"] = time.perf_counter() - began  # type: ignore[assignment]
@@ -139,7 +148,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
                   first=given.first)
     tell(report, time.perf_counter() - began, given)
     tell_smallest(report, setting)
-    return 1 if report.wrong else 0
+    rare = too_rare(report)
+    print("too rare:", ", ".join(rare) or "none")
+    return 1 if report.wrong or (rare and report.programs >= FULL) else 0
+
+
+def too_rare(report: Report) -> list[str]:
+    """Schemes, kinds of loops, uses of memory, passes and operators that showed too seldom for a
+    run of so many programs. Boxes and packings of contractions have a generator of their own."""
+    least = max(1, ENOUGH * report.programs // FULL)
+    passes = [step.__name__ for step in PIPELINE]
+    return lacking(report.fired, (*SCHEMES, *LOOPS, *MEMORY, *passes), least) + lacking(
+        report.operators, DRAWN, least)
 
 
 def tell(report: Report, seconds: float, given: argparse.Namespace) -> None:
