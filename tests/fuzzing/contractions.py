@@ -104,7 +104,7 @@ def limits_of(seed: int, block: int) -> Limits:
         columns=pick(rng, (8, 16, 32, 64)), local_bytes=pick(rng, (512, 2048, 8192, 32768)),
         split_sum=pick(rng, (24, 40, 90)), turned=pick(rng, (4, 5, 8, 24)),
         turned_rows=pick(rng, (3, 4, 16)), images=pick(rng, (1, 2, 3, 8)),
-        waste=pick(rng, (12, 40, 200)), column=pick(rng, (3, 4, 8)),
+        waste=pick(rng, (12, 40, 200)), column=pick(rng, (2, 3, 4)),
         chunk_elements=pick(rng, (16, 64, 500)), unrolled=pick(rng, (1, 4, 16)))
 
 
