@@ -108,13 +108,13 @@ class Compiled:
         program, drafts = assembled(self.source.name, optimized, target, isa,
                                     dict(self.source.meta))
         if self._check is not None:
-            from dlc import static_check
-            static_check.check_assembled(program, drafts)
+            from dlc.checks import static
+            static.check_assembled(program, drafts)
         if self._launches:
-            from dlc.launch_check import check_launches, device_for
+            from dlc.checks.launches import check_launches, device_for
             with running_on(program, device_for(isa)) as running:
                 check_launches(running, drafts, optimized)
-            from dlc.chunk_order import check_chunk_order
+            from dlc.checks.chunk_order import check_chunk_order
             check_chunk_order(program, drafts)
         return program
 
@@ -249,7 +249,7 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
     `batch` and `dims` bind dimension names; a task takes `batch` alone. `tails` gives sizes of a
     smaller last batch per entry kind ("train", "eval"), which become entries that share
     parameters, memory and kernels. `verify` evaluates before and after every pass, then runs every
-    launch and compares what it leaves in memory (dlc/launch_check.py). Raises DlcError at the
+    launch and compares what it leaves in memory (dlc/checks/launches.py). Raises DlcError at the
     user's line, and warns there when one function is compiled for many shapes.
     """
     env.check()

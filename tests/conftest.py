@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from dlc import runtime, static_check
+from dlc import runtime
+from dlc.checks import static
+from dlc.checks.launches import device_for
 from dlc.codegen import assemble
-from dlc.launch_check import device_for
 from dlc.program import Program
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +62,7 @@ def check_what_is_compiled() -> None:
     @functools.wraps(original)
     def checked(*args: Any, **options: Any) -> Any:
         made = original(*args, **options)
-        static_check.check_assembled(*made)
+        static.check_assembled(*made)
         return made
 
     assemble.assembled = checked

@@ -13,8 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dlc.checks.launches import device_for
 from dlc.kernel.isa import ISAS
-from dlc.launch_check import device_for
 from dlc.runtime.isa import machine_isa
 
 ROOT = Path(__file__).resolve().parent.parent

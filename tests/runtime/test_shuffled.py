@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc import f32, launch_check, nn, runtime, static_check
-from dlc.chunk_order import OrderError
+from dlc import f32, nn, runtime
+from dlc.checks import launches as launch_checks
+from dlc.checks import static
+from dlc.checks.chunk_order import OrderError
 from dlc.codegen import assemble
 from dlc.program import Kernel, Launch, Parameter, Program, Segment, Slot
 from dlc.runtime import shuffled
@@ -100,7 +102,7 @@ def test_compile_names_a_result_that_depends_on_the_order(monkeypatch: pytest.Mo
     monkeypatch.setattr(assemble, "steps_of", lambda *given: tuple(
         replace(step, barrier=False) for step in original(*given)))
     monkeypatch.setattr(shuffled, "THREADS", 1)  # the order is the seed's alone
-    monkeypatch.setattr(static_check, "check_assembled", lambda program, drafts: [])
-    monkeypatch.setattr(launch_check, "check_launches", lambda *given: None)
+    monkeypatch.setattr(static, "check_assembled", lambda program, drafts: [])
+    monkeypatch.setattr(launch_checks, "check_launches", lambda *given: None)
     with pytest.raises(OrderError, match="depends on which chunk ran first"):
         dlc.compile(rows, verify=True)

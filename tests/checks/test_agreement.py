@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import f32, i32
-from dlc.agreement import TypeClash, check_agreement
+from dlc.checks.agreement import TypeClash, check_agreement
 from dlc.codegen.assemble import Draft, assembled
 from dlc.compiler import task_source
 from dlc.passes import PIPELINE, run_pipeline

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from dlc import rounding
+from dlc.checks.places import Owners, bytes_of
 from dlc.codegen.assemble import Draft, as_run, scratch_of, slot
 from dlc.errors import DlcError, Loc
 from dlc.graph import Graph, Node
@@ -28,7 +29,6 @@ from dlc.passes.check import random_value, same_meaning
 from dlc.passes.lives import Scratch
 from dlc.passes.order import Schedule, launch_of
 from dlc.passes.plan_memory import values_of
-from dlc.places import Owners, bytes_of
 from dlc.program import Branch, Launch, Loop, Slot, Step, place, walk
 from dlc.rounding import Interval
 from dlc.types import Type

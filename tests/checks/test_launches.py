@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc import f32, nn, static_check, u32
+from dlc import f32, nn, u32
+from dlc.checks import static
+from dlc.checks.launches import EntryCheck, LaunchError
 from dlc.codegen import assemble
 from dlc.codegen.parametrize import Use
 from dlc.graph import Node
 from dlc.kernel.lower import Lowered
-from dlc.launch_check import EntryCheck, LaunchError
 from dlc.models.xor import xor
 from dlc.passes import in_place, lives, order, plan_memory
 from dlc.program import Kernel, Slot
@@ -51,7 +52,7 @@ def averages(x: f32[64]):
 @pytest.fixture(autouse=True)
 def no_static_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checkers that need no run would find some of these faults first."""
-    monkeypatch.setattr(static_check, "check_assembled", lambda program, drafts: [])
+    monkeypatch.setattr(static, "check_assembled", lambda program, drafts: [])
 
 
 def words(x: u32[9], y: f32[9]):
@@ -60,7 +61,7 @@ def words(x: u32[9], y: f32[9]):
     return dlc.cumsum(large, 0), large.sum(), dlc.cumprod(large, 0), bits ^ x
 
 
-LINES = r"tests/test_launch_check\.py:\d+: "
+LINES = r"tests/checks/test_launches\.py:\d+: "
 
 
 def caught(function: Any, message: str) -> None:

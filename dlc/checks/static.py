@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dlc.agreement import check_agreement
+from dlc.checks.agreement import check_agreement
+from dlc.checks.overwriting import check_overwriting
+from dlc.checks.places import HINT, check_places
 from dlc.codegen.assemble import Draft
 from dlc.errors import DlcError, here
-from dlc.overwriting import check_overwriting
-from dlc.places import HINT, check_places
 from dlc.program import Program
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dlc.checks.launches import device_for, same_bits
+from dlc.checks.places import HINT
 from dlc.codegen.assemble import Draft
 from dlc.errors import DlcError
 from dlc.graph import Node
-from dlc.launch_check import device_for, same_bits
 from dlc.passes.check import random_value
-from dlc.places import HINT
 from dlc.program import Program
 
 TIMES = 3  # orders that are drawn for each entry

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from dlc.checks.places import HINT
 from dlc.codegen.assemble import Draft
 from dlc.errors import DlcError
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.lower import Lowered, Work
 from dlc.passes.lives import Scratch
-from dlc.places import HINT
 from dlc.program import Program
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ import pytest
 
 import dlc
 from dlc import DlcError, f16, f32
+from dlc.checks.static import check_assembled
 from dlc.codegen import assemble
 from dlc.kernel import contract_pack, contract_window
 from dlc.kernel.contract_plan import Box
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, sum_of
 from dlc.passes import PIPELINE, in_place, run_pipeline
-from dlc.static_check import check_assembled
 
 ISAS = ("avx512", "avx2", "neon", "scalar")
 CONVOLUTIONS: dict[str, tuple[Callable[..., Any], list[Any]]] = {

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dlc.checks.places import HINT
 from dlc.codegen.assemble import Draft
 from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.ops.control import COND, SCAN
 from dlc.passes.order import Schedule
 from dlc.passes.plan_memory import values_of
-from dlc.places import HINT
 from dlc.program import Entry, Port, Program
 from dlc.types import Type
 

@@ -8,9 +8,9 @@ import pytest
 
 import dlc
 from dlc import f32
+from dlc.checks.places import Owners, PlaceError
 from dlc.models.xor import xor
 from dlc.passes import lives, order, plan_memory
-from dlc.places import Owners, PlaceError
 from dlc.program import Program
 
 

@@ -1,0 +1,1 @@
+"""What is checked of an assembled Program: verify=True and DLC_CHECK (docs/design/checks.md)."""
