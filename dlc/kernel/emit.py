@@ -98,11 +98,12 @@ class Emitter:
 
     def close(self, var: Var, low: str | None = None, high: str | None = None,
               step: int = 1) -> None:
-        """Close the innermost loop, which `var` runs over, and write it into the block around it.
-        """
-        body = self.stack.pop()
-        self.stack[-1].statements.append(For(
-            var.name, low or str(var.low), high or str(var.high + 1), body.statements, step))
+        """Close the innermost loop, which `var` runs over, and write it into the block around it,
+        unless there is nothing in it."""
+        body = self.stack.pop().statements
+        if body:
+            self.stack[-1].statements.append(
+                For(var.name, low or str(var.low), high or str(var.high + 1), body, step))
 
     def level_of(self, index: Iterable[Sum]) -> int:
         """The innermost loop that `index` depends on."""

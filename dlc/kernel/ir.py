@@ -337,7 +337,7 @@ def fold_lets(statements: list[Any]) -> list[Any]:
 def _fold_block(statements: list[Any], once: set[str]) -> list[Any]:
     pending: dict[str, Any] = {}
     out: list[Any] = []
-    for s, following in zip(statements, [*statements[1:], None], strict=True):
+    for s, following in zip(statements, [*statements, None][1:], strict=True):
         if isinstance(s, For):
             _flush(pending, out)
             out.append(For(s.var, s.low, s.high, _fold_block(s.body, once), s.step))

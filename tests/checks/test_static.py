@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import dlc
-from dlc import DlcError, f16, f32
+from dlc import DlcError, f16, f32, i32
 from dlc.checks.static import check_assembled
 from dlc.codegen import assemble
 from dlc.kernel import contract_pack, contract_window
@@ -129,7 +129,12 @@ def row_of_nothing(x: f32[4, 7]) -> Any:
     return dlc.exp(x[:, 7:]).prod(1), x * 2.0
 
 
-@pytest.mark.parametrize("function", [sum_of_nothing, product_over_nothing, row_of_nothing])
+def sum_of_no_columns(x: f32[2, 2], index: i32[2, 0]) -> Any:
+    return dlc.take_along_axis(x, index, 1).sum()
+
+
+@pytest.mark.parametrize("function", [sum_of_nothing, product_over_nothing, row_of_nothing,
+                                      sum_of_no_columns])
 def test_nothing_is_loaded_in_loops_of_no_round(function: Callable[..., Any]) -> None:
     """What is known outside of a loop is loaded outside of it: from operands without elements too,
     unless such loops are left out."""
