@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import dlc
 from dlc import linalg
 from dlc.graph import Node, make
 from dlc.ops import contract
-from dlc.types import Type, f16, f32, f64
+from dlc.types import DType, Type, f16, f32, f64
 from tests.fuzzing.draw import Maker, is_float
 
 # letters of an einsum by role: batch, rows, columns, summed
@@ -210,4 +212,11 @@ def dense_algebra(m: Maker) -> Any:
         lambda: linalg.cholesky(a), lambda: linalg.slogdet(a), lambda: linalg.solve(a, x),
         lambda: linalg.solve_triangular(a, x, lower=m.chance(50)), lambda: linalg.inv(a),
         lambda: linalg.expm(dlc.tanh(a) * 0.5), lambda: linalg.eigvalsh(a),
-        lambda: linalg.svdvals(a), lambda: linalg.qr(a)))()
+        lambda: linalg.svdvals(a), lambda: linalg.qr(a + uneven(n, x.dtype))))()
+
+
+def uneven(n: int, dtype: DType) -> Any:
+    """An n x n matrix without zeros. QR reflects no column that is zero below its diagonal, as
+    LAPACK does, so the sign of a row of R hangs on whether a rounding leaves a zero there."""
+    row, column = np.indices((n, n))
+    return dlc.cast(0.37 * (row + 1) + 0.11 * (column + 1) ** 2, dtype)
