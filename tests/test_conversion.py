@@ -82,7 +82,8 @@ def wanted(array: np.ndarray[Any, Any], to: DType) -> np.ndarray[Any, Any]:
     found = [exact(v, to) for v in array]
     if to.is_float:
         found = [v if math.isnan(v) or math.isinf(v) else nearest(v, to) for v in found]
-    return np.array(found).astype(to.numpy)
+    # as objects: some are beyond i64
+    return np.array(found, None if to.is_float else object).astype(to.numpy)
 
 
 def graph_of(source: DType, to: DType) -> Graph:

@@ -25,13 +25,21 @@ def has(case: Case, *names: str) -> bool:
     return set(names) <= set(operators(case.graph))
 
 
+def means_something(case: Case) -> bool:
+    """Whether every operator of a smaller program still fits its operands."""
+    try:
+        return bool(case.drawn().balls)
+    except Exception:  # any: what does not fit shows in many ways
+        return False
+
+
 @pytest.mark.parametrize("name", ["matmul", "gather"])
 def test_one_operator_is_left_of_a_program(name: str) -> None:
     """Of a program that "fails" when it holds an operator, that operator is left."""
     drawn = next(d for d in (draw(s, INTERPRETED) for s in range(100))
                  if name in set(operators(d.graph)))
     case = Case(drawn.graph, drawn.arrays)
-    small = reduced(case, lambda c: has(c, name))
+    small = reduced(case, lambda c: has(c, name) and means_something(c))
     assert has(small, name) and small.size[0] <= 2 < case.size[0]
 
 

@@ -29,7 +29,8 @@ def test_differences(n: int, axis: int) -> None:
 def test_differences_of_integers_with_ends(kind: str) -> None:
     type_ = Type(dlc.types.dtype(kind), (2, 6))
     x = RNG.integers(0, 2 if kind == "bool" else 200, (2, 6)).astype(type_.dtype.numpy)
-    graph = dlc.trace(lambda x: dlc.diff(x, 2, 1, prepend=x[:, :2], append=1), type_)
+    one = True if kind == "bool" else 1  # an int beside bools makes i32
+    graph = dlc.trace(lambda x: dlc.diff(x, 2, 1, prepend=x[:, :2], append=one), type_)
     ends = {"prepend": x[:, :2], "append": np.ones((2, 1), x.dtype)}
     np.testing.assert_array_equal(dlc.evaluate(graph, x), np.diff(x, 2, 1, **ends))
 
