@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from dlc.graph import Graph
 from dlc.passes.bodies import through_bodies
-from dlc.passes.constant_fold import constant_fold
 from dlc.passes.cse import cse
 from dlc.passes.differentiate import differentiate
 from dlc.passes.fuse import fuse
@@ -20,7 +19,7 @@ from dlc.passes.simplify import simplify
 Pass = Callable[[Graph], Graph]
 
 PIPELINE: tuple[Pass, ...] = (
-    differentiate, simplify, constant_fold, loops, cse, layout, separate, fuse)
+    differentiate, simplify, loops, cse, layout, separate, fuse)
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,20 @@
-"""constant_fold: what depends on nothing is computed now."""
+"""Constant folding, a rule of simplify: what depends on nothing is computed now."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from dlc.evaluate import finish, widen
-from dlc.graph import Build, Graph, Kind, Node, building
+from dlc.graph import Kind, Node
 from dlc.ops import leaf
-from dlc.rewrite import FunctionRule, Grade, RuleSet, keeps, rewrite
+from dlc.rewrite import FunctionRule
 from dlc.types import Type
 
 # Arrays are folded up to this many elements: beyond, a kernel fills memory faster than a file.
 FOLD_ELEMENTS = 4096
 _FOLDED_KINDS = (Kind.ELEMENTWISE, Kind.REDUCE, Kind.VIEW, Kind.CONTRACT, Kind.GATHER)
-
-
-@keeps(Grade.EXACT)
-def constant_fold(graph: Graph, counts: Counter[str] | None = None) -> Graph:
-    """Evaluate nodes all of whose operands are constants.
-
-    before:  v1: f32[3] = mul(constant(2.0), constant(3.0));  y: f32[3] = add(x, v1)
-    after:   y: f32[3] = add(x, 6.0)
-    """
-    with building(Build()):
-        return rewrite(graph, FOLDING, counts)
 
 
 def fold(node: Node) -> Node | None:
@@ -75,4 +63,3 @@ FOLD = FunctionRule("f(constants) -> constant", fold, examples=(
     ("reshape(A, shape=(1,))", "A = 0.5"), ("sum(A, axes=(0,))", "A = 0.3"),
     ("where(gt(A, B), A, B)", "A = 0.3; B = 0.1"), ("exp(A)", "A = -0.0"),
     ("pad(A, low=(1,), high=(0,), interior=(0,), value=v)", "A = 2.0; v = 1.0")))
-FOLDING = RuleSet([FOLD])

@@ -60,7 +60,7 @@ LEANINGS: tuple[tuple[Step, ...], ...] = (
      elementwise.pair, elementwise.number),
     (index.taken, index.scattered, index.updated, index.segmented, index.moving_slice,
      reduce.sorted_, reduce.running),
-    HIGHER, (elementwise.bits, elementwise.bits, elementwise.integer_pair, elementwise.converted,
+    HIGHER, (*[elementwise.bits] * 4, *[elementwise.integer_pair] * 4, elementwise.converted,
              elementwise.unary, elementwise.unary, elementwise.smooth_pair,
              elementwise.whole_quotient, contract.dense_algebra, contract.dense_algebra))
 

@@ -174,7 +174,9 @@ def ramp(m: Maker) -> Node | None:
         return leaf.constant(m.draw.below(4), Type(m.pick((f32, i32)), ()))
     if m.chance(25):
         rng = np.random.default_rng(m.draw.below(1 << 16))
-        return leaf.array(rng.normal(size=shape).astype(np.float32), Type(f32, shape))
+        literal = leaf.array(rng.normal(size=shape).astype(np.float32), Type(f32, shape))
+        # what is made of literals alone is folded
+        return m.pick((lambda: literal, lambda: dlc.tanh(literal), lambda: dlc.flip(literal, 0)))()
     return leaf.iota(shape, m.draw.below(len(shape)), m.pick((i32, i64, f32)))
 
 

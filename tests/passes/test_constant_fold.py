@@ -1,4 +1,4 @@
-"""constant_fold: what depends on nothing becomes a constant or an array, with the same bits."""
+"""Constant folding: what depends on nothing becomes a constant or an array, with the same bits."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from dlc.ops.contract import matmul
 from dlc.ops.elementwise import exp
 from dlc.ops.reduce import sum_
 from dlc.ops.view import pad, reshape
-from dlc.passes.constant_fold import FOLD_ELEMENTS, constant_fold
+from dlc.passes.constant_fold import FOLD, FOLD_ELEMENTS
+from dlc.rewrite import RuleSet, rewrite
 from dlc.types import f32, i32
 from dlc.verify import verify
 from tests.random_graphs import random_arrays, random_graph
+
+
+def constant_fold(graph: Graph) -> Graph:
+    """The graph after this rule alone."""
+    with building(Build()):
+        return rewrite(graph, RuleSet([FOLD]))
 
 
 def folded(node: Node, *inputs: Node) -> Node:
