@@ -47,10 +47,19 @@ erfc: Callable[..., Any] = in_f64(np.vectorize(math.erfc, otypes=[np.float64]))
 
 @in_f64
 def erfcx(x: Floats) -> Floats:
-    """e**(x**2) erfc(x); from 20 on the asymptotic series."""
+    """e**(x**2) erfc(x); from 26 on the asymptotic series. What x * x rounds off is a factor of its
+    own: e**(x**2) would be off by x**2 units without it."""
     z = 1 / (2 * x * x)
-    series = 1 - z * (1 - 3 * z * (1 - 5 * z * (1 - 7 * z * (1 - 9 * z))))
-    return np.where(x > 20, series / (x * math.sqrt(math.pi)), np.exp(x * x) * erfc(x))
+    series = np.ones_like(x)
+    for k in range(12, 0, -1):
+        series = 1 - (2 * k - 1) * z * series
+    near = np.where(np.abs(x) < 27, x, 0.0)
+    high = near * (2.0**27 + 1) - (near * (2.0**27 + 1) - near)  # Dekker 1971: an exact square
+    low, square = near - high, near * near
+    rest = ((high * high - square) + 2 * high * low) + low * low
+    found = np.where(x > 26, series / (x * math.sqrt(math.pi)),
+                     np.exp(square) * (1 + rest) * erfc(x))
+    return np.where(x < -26.9, np.exp(x * x) * 2, found)
 
 
 @in_f64
@@ -147,6 +156,9 @@ def i0e(x: Floats) -> Floats:
 
 @in_f64
 def i1e(x: Floats) -> Floats:
-    """e**-|x| I1(x), exact near 0, where the integral cancels."""
-    y = _bessel(x, 1)
-    return np.where(np.abs(x) < 1e-3, x / 2 * (1 + x * x / 8) * np.exp(-np.abs(x)), y)
+    """e**-|x| I1(x); by its power series up to 8, where the integral cancels."""
+    near = np.where(np.abs(x) < 8, x, 0.0)
+    series = np.ones_like(near)
+    for k in range(40, 0, -1):
+        series = 1 + near * near / 4 / (k * (k + 1)) * series
+    return np.where(np.abs(x) < 8, near / 2 * series * np.exp(-np.abs(near)), _bessel(x, 1))
