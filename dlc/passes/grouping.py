@@ -249,7 +249,7 @@ class Fuser:
         readers, size = self.readers.get(node, ()), node.type.size
         return bool(readers) and all(
             r.args[0].type.size == size if r.op is FOLD else
-            r.type.size == size and self._folded(r) for r in readers)
+            self._folded(r) and r.type.size == size for r in readers)
 
     def _epilogue(self, first: Group, second: Group, edge: Edge) -> bool:
         """Elementwise work on a contraction's result, of its shape, runs on the finished tile."""

@@ -129,3 +129,12 @@ def test_a_group_serves_the_lines_of_its_members() -> None:
     graph = fused(lambda x: dlc.exp(x) + 1.0, SQUARE)
     (node,) = (n for n in graph.nodes() if n.op is higher.FUSED)
     assert node.locs and all("test_fuse" in str(loc) for loc in node.locs)
+
+
+def test_what_an_operator_of_several_results_reads_is_no_fold() -> None:
+    """Cheap work between a reduction and a factorization was asked for the size of a tuple."""
+    def function(x: f32[4, 6]) -> Any:
+        scaled = x * x.sum(1, keepdims=True)
+        return dlc.linalg.qr(dlc.where(scaled > 0.5, scaled, x).T)
+
+    assert dlc.compile(function).kernels
