@@ -34,7 +34,7 @@ EDGES["f64"] = [*EDGES["f32"], 1e308, 5e-324, 9.3e18, 1.8446744073709552e19, 1e-
 
 def values(dtype: str, rng: np.random.Generator, count: int) -> Array:
     """Edge values of `dtype` and then random ones, of all magnitudes."""
-    edges = np.array(EDGES[dtype]).astype(NUMPY[dtype])
+    edges = np.array(EDGES[dtype], dtype=NUMPY[dtype])
     if dtype in ("f32", "f64"):
         random = (rng.standard_normal(count) * 10.0 ** rng.uniform(-9, 9, count))
         return np.concatenate([edges, random.astype(NUMPY[dtype])])
