@@ -93,7 +93,10 @@ def smooth_pair(m: Maker) -> Node | None:
         return dlc.lerp(x, y, 0.25)
     if m.chance(15):
         return dlc.xlogy(x, dlc.abs(y) + 0.5)
-    return getattr(dlc, m.pick(SMOOTH_PAIR))(x, y)
+    name = m.pick(SMOOTH_PAIR)
+    if name in ("copysign", "atan2"):  # of a sum that is zero the sign is nobody's: off the zeros
+        x, y = x + 0.3125, y + 0.3125
+    return getattr(dlc, name)(x, y)
 
 
 def number(m: Maker) -> Node | None:
