@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 
 .PHONY: help train test lint types conformance conformance-full faults instruction-sets fuzz bench \
-	clean
+	bench-compile clean
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
@@ -19,6 +19,7 @@ help:
 	@echo "make instruction-sets  the backend tests on the other instruction sets, native or interpreted"
 	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
+	@echo "make bench-compile  processor time of compiling by stage, without kernels, as programs grow"
 	@echo "make clean        remove .venv, caches and build results"
 
 train: $(VENV)/.installed
@@ -53,6 +54,9 @@ fuzz: $(VENV)/.test
 
 bench: $(VENV)/.conformance
 	$(BIN)/dlc bench lenet mlp --against torch,jax
+
+bench-compile: $(VENV)/.test
+	$(BIN)/python -m tests.compile_time.bench
 
 # A stamp a set of packages: a second run of any target installs nothing.
 $(VENV)/bin/python:

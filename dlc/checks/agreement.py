@@ -15,7 +15,6 @@ from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.ops.control import COND, SCAN
 from dlc.passes.order import Schedule
-from dlc.passes.plan_memory import values_of
 from dlc.program import Entry, Port, Program
 from dlc.types import Type
 
@@ -55,7 +54,7 @@ def _ports(entry: Entry, draft: Draft, kept: Mapping[str, Port]) -> Iterator[Pai
 def _bodies(level: Schedule) -> Iterator[Pair]:
     """Operands of loops and branches against the inputs of their bodies, and results likewise."""
     for launch in level.launches:
-        items = {v.attrs["index"]: v for v in values_of(level, launch)} if level.inner.get(
+        items = {v.attrs["index"]: v for v in level.values[launch]} if level.inner.get(
             launch) else {}
         for inner in level.inner.get(launch, ()):
             body, first = inner.graph, launch.args[1:] if launch.op is COND else launch.args

@@ -28,7 +28,6 @@ from dlc.ops.control import SCAN
 from dlc.passes.check import random_value, same_meaning
 from dlc.passes.lives import Scratch
 from dlc.passes.order import Schedule, launch_of
-from dlc.passes.plan_memory import values_of
 from dlc.program import Branch, Launch, Loop, Slot, Step, place, walk
 from dlc.rounding import Interval
 from dlc.types import Type
@@ -174,7 +173,7 @@ class EntryCheck:
             self.running.run_launch(self.entry.name, self.index, frame.at)
         except Exception as problem:
             raise self._error(f"{self._what(launch)} fails: {problem}", node.loc) from problem
-        for value in values_of(frame.schedule, node):
+        for value in frame.schedule.values[node]:
             number = value.attrs["index"] if value.op is higher.ITEM else 0
             got = frame.held[value] = self._read(value, frame.at)
             self.makers[value] = launch.name

@@ -19,7 +19,6 @@ from dlc.ops import higher, leaf
 from dlc.ops.control import SCAN
 from dlc.passes.lives import Scratch
 from dlc.passes.order import Schedule
-from dlc.passes.plan_memory import values_of
 from dlc.program import place
 
 MOST = 20_000  # launches that are walked: beyond, iterations of long loops are left out
@@ -113,7 +112,7 @@ class _Walk:
     def fused(self, schedule: Schedule, launch: Node, at: tuple[int, ...]) -> None:
         assert self.draft.plan is not None
         needs = scratch_of(self.draft.lowered[launch])
-        made: list[Owner] = [*needs, *values_of(schedule, launch)]
+        made: list[Owner] = [*needs, *schedule.values[launch]]
         for value in made:
             self.apart(value, launch, at)
         for value in made:
@@ -138,7 +137,7 @@ class _Walk:
         """All iterations; a carry is what the last one left, a row belongs to its sequence."""
         (inner,) = schedule.inner[launch]
         body, carries, length = inner.graph, launch.attrs["carries"], launch.attrs["length"]
-        items = {v.attrs["index"]: v for v in values_of(schedule, launch)}
+        items = {v.attrs["index"]: v for v in schedule.values[launch]}
         outer = {x: given.get(a, a) for x, a in zip(body.inputs, launch.args, strict=True)}
         if self.left < length * len(inner.launches):
             length = 0  # too long: what it gives is taken to be there
@@ -167,7 +166,7 @@ class _Walk:
             outer = {x: given.get(a, a) for x, a in zip(
                 inner.graph.inputs, launch.args[1:], strict=True)}
             self.steps(inner, at, outer)
-            for item in values_of(schedule, launch):
+            for item in schedule.values[launch]:
                 out = inner.graph.outputs[item.attrs["index"]]
                 self.find(out, outer.get(out, out), at, f"the end of {inner.graph.name}")
                 if self.range(out, at) != self.range(item, at):
@@ -178,7 +177,7 @@ class _Walk:
             if after[0].other(start, end, owner) is not False:
                 after[0].write(start, end, Scratch("either side", launch.args[0].type.dtype, 0))
         self.owners = after[0]
-        for item in values_of(schedule, launch):
+        for item in schedule.values[launch]:
             self.leave(item, item, at)
 
     # ---- places ----------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ from dlc.passes.plan_memory import (
     persistent_offsets,
     plan_memory,
     take_overs,
-    values_of,
 )
 from dlc.program import (
     Branch,
@@ -112,7 +111,7 @@ def _aliases(schedule: Schedule, launch: Node, shared: Mapping[Node, Node]) -> d
     """Body output -> body input of the same place in memory."""
     body: Graph = launch.attrs["body"]
     found = {}
-    for value in values_of(schedule, launch):
+    for value in schedule.values[launch]:
         source = shared.get(value)
         if source is not None and reads(launch, source):
             index = value.attrs["index"] if value.op is higher.ITEM else 0
@@ -293,7 +292,7 @@ def launch_of_node(d: Draft, schedule: Schedule, node: Node,
                               for i, a in zip(body.inputs, node.args, strict=True)}
     reads = [(place[i], aligned(i.type.bytes)) for i in body.inputs]
     writes: Ranges = []
-    for value in values_of(schedule, node):
+    for value in schedule.values[node]:
         index = value.attrs["index"] if value.op is higher.ITEM else 0
         at = place[body.outputs[index]] = slot(d.plan.slots[value])
         writes.append((at, aligned(value.type.bytes)))
@@ -391,7 +390,7 @@ def first_positions(d: Draft) -> dict[Node, int]:
             for inner in schedule.inner.get(launch, ()):
                 visit(inner)
             if launch.op is higher.FUSED:
-                found.update(dict.fromkeys(values_of(schedule, launch), count))
+                found.update(dict.fromkeys(schedule.values[launch], count))
                 count += 1
 
     visit(d.schedule)

@@ -44,7 +44,9 @@ class AxisClasses:
         other = self.holders.get(second, {second[0]})
         if first != second and mine.isdisjoint(other):
             self.parent[first] = second
-            self.holders[second] = mine | other
+            few, many = sorted((mine, other), key=len)
+            many |= few  # not a third set: classes of a whole program hold many nodes
+            self.holders[second] = many
 
     def add(self, node: Node) -> None:
         """Join the axes that `node` carries over from its operands."""

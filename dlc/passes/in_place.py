@@ -3,12 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property, lru_cache
+from weakref import WeakKeyDictionary
 
 from dlc.graph import Graph, Kind, Node
 from dlc.ops import higher, view
-from dlc.ops.axes import carried, classes_of
+from dlc.ops.axes import AxisClasses, carried, classes_of
 from dlc.ops.control import COND, SCAN
 from dlc.passes.components import components
+
+
+class Body:
+    """What a fused body reads and where, looked up once for all of its operands and results: one
+    launch may hold the updates of all parameters."""
+
+    def __init__(self, body: Graph) -> None:
+        self.nodes, self.outputs = body.nodes(), set(body.outputs)
+        self.position = {i: at for at, i in enumerate(body.inputs)}
+        self.parts = components(body)
+        self.readers: dict[Node, list[Node]] = {i: [] for i in body.inputs}
+        for node in self.nodes:
+            for arg in dict.fromkeys(node.args):
+                self.readers.setdefault(arg, []).append(node)
+
+    @cached_property
+    def classes(self) -> AxisClasses:
+        return classes_of(self.nodes)
+
+    @cached_property
+    def below(self) -> dict[Node, frozenset[Node]]:
+        """The reductions that each node depends on."""
+        found: dict[Node, frozenset[Node]] = {}
+        for node in self.nodes:
+            own = {node} if node.op.kind is Kind.REDUCE else set()
+            found[node] = frozenset(own).union(*(found[a] for a in node.args))
+        return found
+
+    @cached_property
+    def part_of(self) -> dict[Node, Graph]:
+        """The component that makes each result."""
+        return {o: part for part in self.parts for o in part.outputs}
+
+    @cached_property
+    def reading(self) -> dict[Node, list[Graph]]:
+        """The components that read each input."""
+        found: dict[Node, list[Graph]] = {}
+        for part in self.parts:
+            for i in part.inputs:
+                found.setdefault(i, []).append(part)
+        return found
+
+    @cached_property
+    def scattering(self) -> set[Graph]:
+        """The components with a scatter."""
+        return {p for p in self.parts if any(n.op.kind is Kind.SCATTER for n in p.nodes())}
+
+
+_BODIES: WeakKeyDictionary[Graph, Body] = WeakKeyDictionary()
+
+
+def body_of(graph: Graph) -> Body:
+    """What is known of a fused body."""
+    if graph not in _BODIES:
+        _BODIES[graph] = Body(graph)
+    return _BODIES[graph]
+
+
+@lru_cache(maxsize=64)
+def places_of(launch: Node) -> dict[Node, list[int]]:
+    """At which positions a launch takes each of its operands."""
+    found: dict[Node, list[int]] = {}
+    for at, a in enumerate(launch.args):
+        found.setdefault(a, []).append(at)
+    return found
+
+
+def operands_of(launch: Node, value: Node) -> list[Node]:
+    """The operands that the component which makes `value`, a result of a fused launch, reads."""
+    body = body_of(launch.attrs["body"])
+    read = body.part_of[result_of(launch, value)].inputs
+    return [launch.args[body.position[i]] for i in read]
+
+
+def result_of(launch: Node, value: Node) -> Node:
+    """The node of a fused launch's body that `value` is."""
+    result: Node = launch.attrs["body"].outputs[
+        value.attrs["index"] if value.op is higher.ITEM else 0]
+    return result
 
 
 def may_take_over(launch: Node, value: Node, operand: Node) -> bool:
@@ -25,9 +106,9 @@ def may_take_over(launch: Node, value: Node, operand: Node) -> bool:
     if launch.op is COND:
         return same_place(operand, value) and sum(a is operand for a in launch.args[1:]) <= 1
     body: Graph = launch.attrs["body"]
-    twin = body.inputs[[a is operand for a in launch.args].index(True)]
-    result = body.outputs[value.attrs["index"] if value.op is higher.ITEM else 0]
-    if sum(a is operand for a in launch.args) > 1 or not same_place(twin, result):
+    places = places_of(launch)[operand]
+    twin, result = body.inputs[places[0]], result_of(launch, value)
+    if len(places) > 1 or not same_place(twin, result):
         return False
     return only_base(body, twin, result) or only_pointwise(body, twin, result)
 
@@ -36,9 +117,9 @@ def only_base(body: Graph, twin: Node, result: Node) -> bool:
     """Whether `twin` is nothing but what a scatter writes onto: it writes the places it names, and
     reads no other."""
     onto = result.op.kind is Kind.SCATTER and len(result.args) > 2 and result.args[2] is twin
-    reading = [n for n in body.nodes() if any(a is twin for a in n.args)]
-    return onto and len(reading) == 1 and sum(a is twin for a in result.args) == 1 and not any(
-        o is twin for o in body.outputs)
+    known = body_of(body)
+    return onto and len(known.readers[twin]) == 1 and (
+        sum(a is twin for a in result.args) == 1 and twin not in known.outputs)
 
 
 def same_place(operand: Node, value: Node) -> bool:
@@ -50,18 +131,20 @@ def same_place(operand: Node, value: Node) -> bool:
 
 def only_pointwise(body: Graph, twin: Node, result: Node) -> bool:
     """Whether the input `twin` is read only elementwise, on the way to stores beside `result`."""
-    reached = {twin}
-    for node in body.nodes():
-        if not any(a in reached for a in node.args):
-            continue
-        if len(carried(node, node.args[0])) != twin.ndim and not is_copy(node):
-            return False
-        if node.op.kind is not Kind.ELEMENTWISE and not is_copy(node):
-            return False
-        reached.add(node)
+    known = body_of(body)
+    reached, stack = {twin}, [twin]
+    while stack:
+        for node in known.readers.get(stack.pop(), ()):
+            if len(carried(node, node.args[0])) != twin.ndim and not is_copy(node):
+                return False
+            if node.op.kind is not Kind.ELEMENTWISE and not is_copy(node):
+                return False
+            if node not in reached:
+                reached.add(node)
+                stack.append(node)
     # every store that depends on the operand runs in the loop that overwrites it
-    touched = [o for o in body.outputs if o in reached]
-    classes = classes_of(body.nodes())
+    touched = [o for o in reached if o in known.outputs]
+    classes = known.classes
     same = all(classes.of(o) == classes.of(twin) for o in (*touched, result))
     return same and one_visit(body, [*touched, result]) and alone(body, twin, result)
 
@@ -75,15 +158,12 @@ def one_visit(body: Graph, outputs: Iterable[Node]) -> bool:
     """Whether one visit of the loops stores an element of each of `outputs`, which walk the same
     axes: loops follow one another where a reduction has to be finished in between, and which of
     them are is decided by lowering. Outputs of the same reductions share a loop in any case."""
-    below: dict[Node, frozenset[Node]] = {}
-    for node in body.nodes():
-        own = {node} if node.op.kind is Kind.REDUCE else set()
-        below[node] = frozenset(own).union(*(below[a] for a in node.args))
+    below = body_of(body).below
     return len({below[o] for o in outputs}) <= 1
 
 
 def alone(body: Graph, twin: Node, result: Node) -> bool:
     """Whether only the component that makes `result` reads `twin`: components run at one time."""
-    reading = [p for p in components(body) if any(i is twin for i in p.inputs)]
-    return all(any(o is result for o in p.outputs) and
-               not any(n.op.kind is Kind.SCATTER for n in p.nodes()) for p in reading)
+    known = body_of(body)
+    return all(part is known.part_of[result] and part not in known.scattering
+               for part in known.reading.get(twin, ()))

@@ -85,11 +85,11 @@ class Lives:
         self.within: dict[Node, tuple[int, int]] = {}  # of a value with a rule: the loop's launches
         self.reach: dict[Node, tuple[int, int]] = {}  # first and last position of each launch
         self.count = self._number(schedule, 0)
+        last = self._last_uses(schedule, self.count)
         for node in schedule.graph.inputs:
             if node not in persistent:
                 # an input is written before the first launch, also if nobody reads it
-                last = self._last_uses(schedule, self.count).get(node, -1)
-                self.spans[node] = Span(aligned(node.type.bytes), -1, last, [node])
+                self.spans[node] = Span(aligned(node.type.bytes), -1, last.get(node, -1), [node])
         self._collect(schedule, 0, self.count)
 
     def _number(self, schedule: Schedule, at: int) -> int:
@@ -160,7 +160,7 @@ class Lives:
 
     def _fused(self, schedule: Schedule, launch: Node, last: Mapping[Node, int]) -> None:
         at = self.reach[launch][0]
-        for value in results_of(schedule, launch):
+        for value in schedule.values[launch]:
             self._own(value, at, last.get(value, at))
         for need in self.scratch.get(launch, ()):
             self.spans[need] = Span(aligned(need.size * need.dtype.bytes), at, at, [need])
@@ -279,10 +279,3 @@ def _turned(schedule: Schedule, launch: Node, i: int) -> bool:
     """Whether a carry ends in the other place than it starts in."""
     (inner,) = schedule.inner[launch]
     return i in inner.alternating and launch.attrs["length"] % 2 == 1
-
-
-def results_of(schedule: Schedule, launch: Node) -> list[Node]:
-    """The results of a fused launch as the nodes that others read."""
-    if launch.op is higher.FUSED and not hasattr(launch.type, "items"):
-        return [launch]
-    return [n for n in schedule.graph.nodes() if n.op is higher.ITEM and n.args[0] is launch]

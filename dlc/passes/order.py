@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
+from heapq import heappop, heappush
 
 from dlc.graph import Build, Graph, Node, building, make, rebuild, replace, serving, toposort
 from dlc.ops import higher, leaf, view
@@ -20,6 +22,7 @@ from dlc.ops.control import COND, SCAN
 from dlc.ops.leaf import input_
 from dlc.passes.bodies import bodies_of, is_control
 from dlc.passes.in_place import may_take_over, same_place
+from dlc.passes.precedence import Precedence
 from dlc.types import TupleType, Type
 
 Replaces = Mapping[int, Node]  # number of an output -> the input that it replaces
@@ -49,6 +52,17 @@ class Schedule:
     taken: Mapping[Node, Node] = field(default_factory=dict)
     alternating: frozenset[int] = frozenset()
     level: Level = Level.ENTRY
+
+    @cached_property
+    def values(self) -> dict[Node, list[Node]]:
+        """The results of each launch as the nodes that others read."""
+        table: dict[Node, list[Node]] = {n: [] for n in self.launches}
+        for node in self.graph.nodes():
+            if node.op is higher.ITEM:
+                table[node.args[0]].append(node)
+            elif node.op is higher.FUSED and not hasattr(node.type, "items"):
+                table[node].append(node)
+        return table
 
 
 def launch_of(value: Node) -> Node:
@@ -86,8 +100,10 @@ def order_body(graph: Graph, replaces: Replaces, level: Level,
     before = {n: {launch_of(a) for a in n.args if is_launch(launch_of(a))} for n in launches}
     pairs = {graph.outputs[at]: old for at, old in replaces.items()
              if graph.outputs[at] is not old}
-    home = in_place_updates(launches, before, pairs)
-    starts = starts_to_copy(graph, before, home)
+    known = Precedence(launches, before)
+    readers = readers_of(launches)
+    home = in_place_updates(known, readers, pairs)
+    starts = starts_to_copy(graph, known, readers, home)
     if starts:
         return order_body(copy_starts(graph, starts), replaces, level, single)
     missing = {at for at in replaces if graph.outputs[at] in pairs
@@ -97,21 +113,32 @@ def order_body(graph: Graph, replaces: Replaces, level: Level,
         return order_body(copy_late(graph, late), replaces, level, single)
     ordered = schedule(graph, launches, before, home)
     taken = taken_by_branches(graph, ordered, home, level)
-    outline = Schedule(graph, tuple(ordered), home, {}, taken, frozenset(missing), level)
-    inner = {n: inner_orders(outline, n) for n in ordered if is_control(n)}
+    inner: dict[Node, tuple[Schedule, ...]] = {}
+    if any(is_control(n) for n in ordered):
+        items = items_of(graph)
+        fixed = fixed_values(graph, ordered, home, level)
+        inner = {n: inner_orders(n, items[n], fixed, {**taken, **home})
+                 for n in ordered if is_control(n)}
     return Schedule(graph, tuple(ordered), home, inner, taken, frozenset(missing), level)
 
 
-def inner_orders(outline: Schedule, node: Node) -> tuple[Schedule, ...]:
-    """The orders of a loop's body, or of both branches."""
-    items = {n.attrs["index"]: n for n in outline.graph.nodes()
-             if n.op is higher.ITEM and n.args[0] is node}
+def items_of(graph: Graph) -> dict[Node, dict[int, Node]]:
+    """The results of each loop and branch that somebody reads, by number."""
+    found: dict[Node, dict[int, Node]] = {n: {} for n in graph.nodes() if is_control(n)}
+    for node in graph.nodes():
+        if node.op is higher.ITEM and node.args[0] in found:
+            found[node.args[0]][node.attrs["index"]] = node
+    return found
+
+
+def inner_orders(node: Node, items: Mapping[int, Node], fixed: set[Node],
+                 places: Mapping[Node, Node]) -> tuple[Schedule, ...]:
+    """The orders of a loop's body, or of both branches; `places`: result -> the operand whose place
+    it takes."""
     if node.op is SCAN:
         body, carries = node.attrs["body"], range(node.attrs["carries"])
-        fixed = fixed_values(outline.graph, outline.launches, outline.home, outline.level)
         single = frozenset(i for i in carries if items.get(i) in fixed)
         return (order_body(body, {i: body.inputs[i] for i in carries}, Level.LOOP, single),)
-    places = {**outline.taken, **outline.home}
     sources = {i: places[x] for i, x in items.items() if x in places}
     at = {i: [a is source for a in node.args[1:]].index(True) for i, source in sources.items()
           if any(a is source for a in node.args[1:])}
@@ -205,25 +232,25 @@ def copy_late(graph: Graph, late: Iterable[int]) -> Graph:
     return graph.with_outputs(outputs)
 
 
-def starts_to_copy(graph: Graph, before: dict[Node, set[Node]],
+def starts_to_copy(graph: Graph, known: Precedence, readers: Mapping[Node, list[Node]],
                    home: Mapping[Node, Node]) -> set[tuple[Node, int]]:
     """The carries of loops that do not start in a value which the loop may overwrite: one that a
-    launch made for it, and that nobody else reads later. Adds to `before` what must read it first.
+    launch made for it, and that nobody else reads later. Adds to `known` what must read it first.
     """
     kept = set(graph.outputs)
     homed = {(launch_of(v), v.attrs["index"]): old for v, old in home.items()
              if v.op is higher.ITEM and launch_of(v).op is SCAN}
     found = set()
-    for n in list(before):
+    for n in known.before:
         taken: set[Node] = set()
         for i, a in enumerate(n.args[:n.attrs["carries"]] if n.op is SCAN else ()):
             if homed.get((n, i)) is a:
                 continue
             uses = sum(x is a for x in n.args[n.attrs["carries"]:])
             own = is_launch(launch_of(a)) and a not in kept and a not in taken and not uses
-            others = {m for m in before if m is not n and reads(m, a)}
-            if own and not any(reaches(before, m, n) for m in others):
-                before[n] |= others
+            others = {m for m in readers.get(a, ()) if m is not n}
+            if own and not any(known.reaches(m, n) for m in others):
+                known.add(n, others)
                 taken.add(a)
             else:
                 found.add((n, i))
@@ -242,21 +269,30 @@ def copy_starts(graph: Graph, starts: set[tuple[Node, int]]) -> Graph:
 # --- in place -------------------------------------------------------------------------------------
 
 
-def in_place_updates(launches: list[Node], before: dict[Node, set[Node]],
+def readers_of(launches: Sequence[Node]) -> dict[Node, list[Node]]:
+    """The launches that take each value."""
+    found: dict[Node, list[Node]] = {}
+    for n in launches:
+        for a in dict.fromkeys(n.args):
+            found.setdefault(a, []).append(n)
+    return found
+
+
+def in_place_updates(known: Precedence, readers: Mapping[Node, list[Node]],
                      pairs: Mapping[Node, Node]) -> dict[Node, Node]:
-    """Which new values are written over the old: adds to `before` what must run earlier for it."""
+    """Which new values are written over the old: adds to `known` what must run earlier for it."""
     home: dict[Node, Node] = {}
     for value, old in pairs.items():
         writer = launch_of(value)
-        readers = {n for n in launches if n is not writer and reads(n, old)}
-        if reads(writer, old) and not may_take_over(writer, value, old):
+        others = [n for n in readers.get(old, ()) if n is not writer]
+        own = len(others) < len(readers.get(old, ()))
+        if own and not may_take_over(writer, value, old):
             continue
-        if writer.op is SCAN and not reads(writer, old) and value.attrs["index"] < (
-                writer.attrs["carries"]):
+        if writer.op is SCAN and not own and value.attrs["index"] < writer.attrs["carries"]:
             continue  # a carry lies where it starts, which is another place
-        if any(reaches(before, reader, writer) for reader in readers):
+        if any(known.reaches(reader, writer) for reader in others):
             continue
-        before[writer] |= readers
+        known.add(writer, others)
         home[value] = old
     return home
 
@@ -264,20 +300,6 @@ def in_place_updates(launches: list[Node], before: dict[Node, set[Node]],
 def reads(launch: Node, value: Node) -> bool:
     """Whether `launch` takes `value` (== on nodes builds a comparison, so `in` is of no use)."""
     return any(a is value for a in launch.args)
-
-
-def reaches(before: Mapping[Node, set[Node]], later: Node, earlier: Node) -> bool:
-    """Whether `later` must run after `earlier`."""
-    stack, seen = [later], {later}
-    while stack:
-        node = stack.pop()
-        if node is earlier:
-            return True
-        for b in before.get(node, ()):
-            if b not in seen:
-                seen.add(b)
-                stack.append(b)
-    return False
 
 
 def taken_by_branches(graph: Graph, ordered: Sequence[Node], home: Mapping[Node, Node],
@@ -308,30 +330,59 @@ def schedule(graph: Graph, launches: list[Node],
 
     What is written over an input (`home`) takes no new bytes.
     """
-    left = {n: set(before[n]) for n in launches}
-    readers: dict[Node, int] = {}
-    for n in launches:
-        for a in dict.fromkeys(n.args):
-            readers[a] = readers.get(a, 0) + 1
-    kept = set(graph.outputs)
-    position = {n: i for i, n in enumerate(launches)}
-    done: list[Node] = []
-    in_place: dict[Node, int] = {}
-    for value in home:
-        in_place[launch_of(value)] = in_place.get(launch_of(value), 0) + value.type.bytes
+    return Scheduler(graph, launches, before, home).run()
 
-    def growth(n: Node) -> tuple[int, int]:
-        made = sum(t.bytes for t in result_types(n)) - in_place.get(n, 0)
-        freed = sum(a.type.bytes for a in dict.fromkeys(n.args)
-                    if readers[a] == 1 and a.op is not leaf.INPUT and a not in kept)
-        return made - freed, position[n]
 
-    while left:
-        best = min((n for n, b in left.items() if not b), key=growth)
-        del left[best]
-        done.append(best)
-        for a in dict.fromkeys(best.args):
-            readers[a] -= 1
-        for b in left.values():
-            b.discard(best)
-    return done
+class Scheduler:
+    """What is held while launches are put in order one by one. How much more is held after a launch
+    than before it only falls, when it becomes the last reader of an operand: so a heap has every
+    launch that is ready at its present growth, besides older ones."""
+
+    def __init__(self, graph: Graph, launches: Sequence[Node],
+                 before: Mapping[Node, set[Node]], home: Mapping[Node, Node]) -> None:
+        self.launches = launches
+        self.position = {n: i for i, n in enumerate(launches)}
+        self.left = {n: len(before[n]) for n in launches}  # how many have to run first
+        self.after: dict[Node, list[Node]] = {n: [] for n in launches}
+        for n in launches:
+            for earlier in before[n]:
+                self.after[earlier].append(n)
+        self.readers = {a: dict.fromkeys(ns) for a, ns in readers_of(launches).items()}
+        self.kept = set(graph.outputs)
+        self.growth = {n: sum(t.bytes for t in result_types(n)) for n in launches}
+        for value in home:
+            self.growth[launch_of(value)] -= value.type.bytes
+        self.heap: list[tuple[int, int]] = []  # growth, position
+        for a in self.readers:
+            self._free_at_last(a)
+        for n in launches:
+            self._offer(n)
+
+    def run(self) -> list[Node]:
+        """All launches in order."""
+        done: dict[Node, None] = {}
+        while self.heap:
+            best = self.launches[heappop(self.heap)[1]]
+            if best in done:
+                continue
+            done[best] = None
+            for a in dict.fromkeys(best.args):
+                del self.readers[a][best]
+                self._offer(self._free_at_last(a))
+            for later in self.after[best]:
+                self.left[later] -= 1
+                self._offer(later)
+        return list(done)
+
+    def _free_at_last(self, a: Node) -> Node | None:
+        """The only reader of `a` that is left, if it is the one after which `a` is held no more."""
+        if len(self.readers[a]) != 1 or a.op is leaf.INPUT or a in self.kept:
+            return None
+        (n,) = self.readers[a]
+        self.growth[n] -= a.type.bytes
+        return n
+
+    def _offer(self, n: Node | None) -> None:
+        """Put `n` on the heap if it is ready."""
+        if n is not None and not self.left[n]:
+            heappush(self.heap, (self.growth[n], self.position[n]))

@@ -9,12 +9,15 @@ entry places its own values by lifetime (greedy by size, Pisarchyk & Lee 2020).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from dlc.graph import Kind, Node
 from dlc.ops import higher, leaf
-from dlc.passes.in_place import may_take_over
+from dlc.passes.in_place import may_take_over, operands_of
 from dlc.passes.lives import Lives, Place, Scratch, Span, aligned
 from dlc.passes.order import Level, Schedule, fixed_values
 from dlc.types import Type
@@ -51,31 +54,18 @@ def take_overs(schedule: Schedule) -> dict[Node, Node]:
             found.update(take_overs(body))
         if launch.op is not higher.FUSED:
             continue
-        free = [a for a in dict.fromkeys(launch.args) if last.get(a) == at and a not in outputs and
+        free = {a for a in launch.args if last.get(a) == at and a not in outputs and
                 a.op is not leaf.ARRAY and a.attrs.get("role", "data") == "data" and
-                (entry or a.op is not leaf.INPUT)]
-        for value in values_of(schedule, launch):
+                (entry or a.op is not leaf.INPUT)}
+        for value in schedule.values[launch] if free else ():
             if value in found or value in fixed:
                 continue
-            taken = next((a for a in free if may_take_over(launch, value, a)), None)
+            taken = next((a for a in operands_of(launch, value)
+                          if a in free and may_take_over(launch, value, a)), None)
             if taken is not None:
                 found[value] = taken
-                free = [a for a in free if a is not taken]
+                free.remove(taken)
     return found
-
-
-def values_of(schedule: Schedule, launch: Node) -> list[Node]:
-    """The results of a launch as the nodes that others read."""
-    if not hasattr(schedule, "_values"):
-        table: dict[Node, list[Node]] = {n: [] for n in schedule.launches}
-        for node in schedule.graph.nodes():
-            if node.op is higher.ITEM:
-                table[node.args[0]].append(node)
-            elif node.op is higher.FUSED and not hasattr(node.type, "items"):
-                table[node].append(node)
-        object.__setattr__(schedule, "_values", table)
-    found: dict[Node, list[Node]] = schedule._values  # type: ignore[attr-defined]
-    return found[launch]
 
 
 def last_uses(schedule: Schedule) -> dict[Node, int]:
@@ -114,24 +104,50 @@ ORDERS = (
 
 def place(spans: Sequence[Span], key: object) -> int:
     """Give each span the lowest offset free over its life, in the order of `key`; the top."""
-    placed: list[Span] = []
+    placed = Placed(len(spans))
     for span in sorted(spans, key=key):  # type: ignore[call-overload]
-        busy = sorted((p.offset, p.offset + p.bytes) for p in placed
-                      if p.first <= span.last and span.first <= p.last)
-        at = 0
-        for low, high in busy:
-            if at + span.bytes <= low:
-                break
-            at = max(at, high)
-        span.offset = at
-        placed.append(span)
+        span.offset = placed.lowest(span)
+        placed.add(span)
     return max((s.offset + s.bytes for s in spans), default=0)
+
+
+class Placed:
+    """Spans that have their offsets, in the order of these: columns of one array, since a network's
+    activations all live at one time, and each is compared with all."""
+
+    def __init__(self, most: int) -> None:
+        self.count = 0
+        # lowest byte, first byte behind, first and last launch
+        self.table = np.empty((4, most), np.int64)
+
+    def lowest(self, span: Span) -> int:
+        """The lowest offset at which `span` meets none that lives when it does."""
+        low, high, first, last = self.table[:, :self.count]
+        beside = np.flatnonzero((first <= span.last) & (last >= span.first))
+        if not beside.size:
+            return 0
+        lows = low[beside]
+        behind = np.maximum.accumulate(high[beside])  # what all up to here leave free
+        free = np.flatnonzero(lows[1:] - behind[:-1] >= span.bytes)
+        if lows[0] >= span.bytes:
+            return 0
+        return int(behind[free[0]] if free.size else behind[-1])
+
+    def add(self, span: Span) -> None:
+        at = int(np.searchsorted(self.table[0, :self.count], span.offset))
+        self.table[:, at + 1:self.count + 1] = self.table[:, at:self.count]
+        self.table[:, at] = span.offset, span.offset + span.bytes, span.first, span.last
+        self.count += 1
 
 
 def most_live(spans: Sequence[Span]) -> int:
     """The liveness lower bound: the most bytes that live at one launch."""
-    steps = range(-1, max((s.last for s in spans), default=0) + 1)
-    return max((sum(s.bytes for s in spans if s.first <= t <= s.last) for t in steps), default=0)
+    changes: dict[int, int] = {}
+    for s in spans:
+        if s.last >= s.first:
+            changes[s.first] = changes.get(s.first, 0) + s.bytes
+            changes[s.last + 1] = changes.get(s.last + 1, 0) - s.bytes
+    return max(itertools.accumulate(changes[t] for t in sorted(changes)), default=0)
 
 
 def category(node: Node) -> str:
