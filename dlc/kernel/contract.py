@@ -7,7 +7,6 @@ in cache (epilogue). docs/design/contractions.md says which scheme runs when, an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +18,12 @@ from dlc.kernel.contract_matrix import packing
 from dlc.kernel.contract_pack import Index, Job, Run, nest
 from dlc.kernel.contract_plan import Box, Shape, blocking, ravel, unravel
 from dlc.kernel.emit import Emitter
+from dlc.kernel.fold import fold_lets
 from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Number, block, computing, function_text
+from dlc.kernel.ir import Number, buffers_of, computing, tiles_of
 from dlc.kernel.isa import Isa
 from dlc.kernel.limits import Limits
+from dlc.kernel.printer import function_text
 from dlc.ops.access import Contraction, Phase
 from dlc.passes.lives import Scratch
 from dlc.program import Kernel, Parameter
@@ -160,21 +161,18 @@ def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch | None,
     label = e.names.new(space.name) if space else ""
     chunks = write(e, label)
     statements = e.stack[0].statements
-    words = set(re.findall(r"\w+", "\n".join(block(statements, ""))))
+    named = buffers_of(statements)
     written = set(job.stores.values())
     owner = {n: node for node, n in job.stores.items()} | {n: node for node, n in job.loads.items()}
     names = dict.fromkeys((*job.loads.values(), *job.stores.values()))
-    used = [(n, owner[n]) for n in names if n in words]
+    used = [(n, owner[n]) for n in names if n in named]
     params = [Parameter(n, node.type.dtype.name, "pointer", n in written and not fills)
               for n, node in used]
     spaces = (space,) if space else ()
     params += [Parameter(label, s.dtype.name, "pointer", fills) for s in spaces]
-    text = function_text(name, [p.name for p in params], doc, statements)
-    tiles = tuple(sorted(set(_TILE.findall(text))))
-    return Part(Kernel(name, tuple(params), text, tiles), (*(n for _, n in used), *spaces), chunks)
-
-
-_TILE = re.compile(r"\b(?:(?:gemm|taps|dots)_f\d+_\d+x\d+|(?:transpose|copy)_f\d+)(?=\()")
+    text = function_text(name, [p.name for p in params], doc, fold_lets(statements))
+    kernel = Kernel(name, tuple(params), text, tiles_of(statements))
+    return Part(kernel, (*(n for _, n in used), *spaces), chunks)
 
 
 def finisher(y: Node, outputs: Sequence[Node]) -> Callable[[Emitter, Index, Any], None]:

@@ -13,11 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from dlc.kernel.contract_gemm import batch_names, chunk_index
-from dlc.kernel.contract_pack import ZERO, Job, Place, Run, local, loop, nest, run_of
+from dlc.kernel.contract_pack import ZERO, Job, Run, loop, nest, run_of
 from dlc.kernel.contract_plan import Blocking, Box, unravel
 from dlc.kernel.contract_window import WindowWriter, fill, whole, window_of
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
+from dlc.kernel.ir import Place
 from dlc.kernel.isa import Isa
 from dlc.types import DType
 
@@ -39,8 +40,8 @@ class TapsWriter(WindowWriter):
         table = self.table(e, shape.inner, steps, shape.k)
         stride = whole(window.flat(spatial), cuts.width)
         size = math.prod(self.lead_inner) * window.plane + stride
-        image = Place(local(e, "image", job.kind, size))
-        acc = Place(local(e, "acc", job.kind, cuts.height * stride))
+        image = Place(e.allocate("image", job.kind, size))
+        acc = Place(e.allocate("acc", job.kind, cuts.height * stride))
         if self.bordered:
             self.zero(e, image, size)
         step, close = loop(e, "n", images.size, run.size)
@@ -51,12 +52,11 @@ class TapsWriter(WindowWriter):
         s, done = (sum_of(e.open("s", 0, stride)), True) if stride > cuts.width else (ZERO, False)
         k, many, joined = self.open_products(e, shape.k, sum_of(shape.k))
         panel = self.packed_panel(space, at[:-1], p) + k * cuts.height
-        e.line(f"taps_{job.kind}_{cuts.height}x{cuts.width}("
-               f"{panel.text()}, {(image + s).text()}, {Place(table, k).text()}, "
-               f"{many}, {(acc + s).text()}, {stride}, {rows.text()}, {k.text()})")
+        e.tile(f"taps_{job.kind}_{cuts.height}x{cuts.width}", panel, image + s, Place(table, k),
+               many, acc + s, stride, rows, k)
         joined()
         if done:
-            self.close_strips(e, s, str(stride))
+            self.close_strips(e, s, sum_of(stride))
         self.finish_image(e, at[:-1], lead, p, rows, acc, stride)
         shut()
         close()
@@ -79,10 +79,10 @@ class TapsWriter(WindowWriter):
         i, close = loop(e, "i", self.cuts.height, rows)
         line = acc + i * stride
         if len(spatial) > 1:
-            block = local(e, "block", kind, size)
-            e.line(f"copy_{kind}({block}, {spatial[1]}, {line.text()}, "
-                   f"{self.window.pitches[0]}, {spatial[0]}, {spatial[1]})")
-            line = Place(block)
+            block = Place(e.allocate("block", kind, size))
+            e.tile(f"copy_{kind}", block, spatial[1], line, self.window.pitches[0], spatial[0],
+                   spatial[1])
+            line = block
         axis = len(self.lead_cols)
         cols = Run(Box(self.shape.cols, axis, self.shape.cols[axis]), tuple(lead), ZERO,
                    sum_of(self.shape.cols[axis]))
@@ -107,8 +107,8 @@ class DotsWriter(WindowWriter):
         table = self.table(e, shape.cols, steps, cuts.stride)
         length, high = self.length(), self.panels * cuts.height
         step_a, step_b = high * length, math.prod(self.lead_cols) * window.plane
-        left = Place(local(e, "left", job.kind, cuts.inner.size * step_a))
-        image = Place(local(e, "image", job.kind, cuts.inner.size * step_b + length))
+        left = Place(e.allocate("left", job.kind, cuts.inner.size * step_a))
+        image = Place(e.allocate("image", job.kind, cuts.inner.size * step_b + length))
         self.zero(e, left, cuts.inner.size * step_a)
         self.zero(e, image, cuts.inner.size * step_b + length)
         step, close = loop(e, "m", cuts.inner.size, run.size)
@@ -120,10 +120,9 @@ class DotsWriter(WindowWriter):
         p, done = loop(e, "p", self.panels)
         mine = Place(space, sum_of(Var("chunk", 0, chunks - 1)) * self.partial
                      + p * (cuts.height * cuts.stride) + s * cuts.width)
-        e.line(f"dots_{job.kind}_{cuts.height}x{cuts.width}("
-               f"{(left + p * (cuts.height * length)).text()}, {length}, {image.text()}, "
-               f"{Place(table, s * cuts.width).text()}, {length}, {run.size.text()}, "
-               f"{step_a}, {step_b}, {mine.text()}, {cuts.stride})")
+        e.tile(f"dots_{job.kind}_{cuts.height}x{cuts.width}", left + p * (cuts.height * length),
+               length, image, Place(table, s * cuts.width), length, run.size, step_a, step_b,
+               mine, cuts.stride)
         done()
         shut()
         return chunks

@@ -16,11 +16,8 @@ from dlc.kernel.contract_pack import (
     Index,
     Job,
     Lanes,
-    Place,
     Run,
     bind,
-    bind_text,
-    local,
     loop,
     nest,
     nothing,
@@ -30,8 +27,19 @@ from dlc.kernel.contract_pack import (
 )
 from dlc.kernel.contract_plan import Box, unravel
 from dlc.kernel.emit import Emitter
-from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Binary, Call, Cond, For, Let, Load, Ref, Store
+from dlc.kernel.index import Sum, Var, least, sum_of
+from dlc.kernel.ir import (
+    Expression,
+    For,
+    Let,
+    Load,
+    Place,
+    Ref,
+    Statement,
+    Store,
+    expressions,
+    indices,
+)
 from dlc.types import DType
 
 Finish = Callable[[Emitter, Index, Any], None]  # stores what the group makes of one element of C
@@ -97,8 +105,8 @@ class GemmWriter:
         """Loop over panels group * each, ... of A."""
         var = e.open("p", 0, max(self.panels, 2))
         low = group * each
-        high = f"min({(low + each).text()}, {self.panels})"
-        return sum_of(var), lambda: e.close(var, low.text(), high)
+        high = least(low + each, self.panels)
+        return sum_of(var), lambda: e.close(var, low, high)
 
     def packed_panel(self, ap: str, batch: list[Sum], p: Sum) -> Place:
         """Where panel p of A lies packed."""
@@ -112,7 +120,7 @@ class GemmWriter:
         height, m = self.cuts.height, self.shape.m
         if not p.terms:
             return sum_of(min(height, m - height * p.const))
-        return bind_text(e, "rows", f"min({height}, {m} - {(p * height).text()})", 1, height)
+        return e.named("rows", least(height, m - p * height), 1, height)
 
     def pack_panel(self, e: Emitter, batch: list[Sum], p: Sum, inner: Run, to: Place) -> None:
         height = self.cuts.height
@@ -139,9 +147,9 @@ class GemmWriter:
         cols = run_of(e, cuts.cols, at[-1], "n")
         # of one size whatever the extents, so that texts are shared
         room = max(job.limits.local_bytes // job.kind.bytes, cuts.inner.width * cuts.stride)
-        bp = Place(local(e, "bp", job.kind, room))
+        bp = Place(e.allocate("bp", job.kind, room))
         blocks = cuts.highest if cuts.inner.count > 1 else 1
-        acc = Place(local(e, "acc", job.kind, blocks * cuts.height * cuts.stride))
+        acc = Place(e.allocate("acc", job.kind, blocks * cuts.height * cuts.stride))
         if cuts.inner.count == 1:
             inner = run_of(e, cuts.inner, ZERO, "k")
             self.pack_box(e, batch, cols, inner, bp)
@@ -176,28 +184,27 @@ class GemmWriter:
         many = cuts.stride > cuts.width
         s = sum_of(e.open("s", 0, cuts.stride)) if many else ZERO
         k, length, close = self.open_products(e, cuts.inner.width, inner.length)
-        e.line(f"{self.tile}({(panel + k * cuts.height).text()}, "
-               f"{(bp + s + k * cuts.stride).text()}, {cuts.stride}, {length}, "
-               f"{(acc + s).text()}, {cuts.stride}, {rows.text()}, {(add + k).text()})")
+        e.tile(self.tile, panel + k * cuts.height, bp + s + k * cuts.stride, cuts.stride, length,
+               acc + s, cuts.stride, rows, add + k)
         close()
         if many:
-            self.close_strips(e, s, cols.length.text())
+            self.close_strips(e, s, cols.length)
 
     def open_products(self, e: Emitter, most: int,
-                      length: Sum) -> tuple[Sum, str, Callable[[], None]]:
+                      length: Sum) -> tuple[Sum, Sum, Callable[[], None]]:
         """(where, how many, close): the products that a tile adds up before they go into C, so that
         no accumulator adds up thousands one after the other; one run where they are few."""
         step = self.job.limits.products
         if most <= step:
-            return ZERO, length.text(), nothing
+            return ZERO, length, nothing
         k = e.open("k", 0, most)
-        many = f"min({step}, {(length - sum_of(k)).text()})"
-        return sum_of(k), many, lambda: e.close(k, "0", length.text(), step)
+        many = least(step, length - sum_of(k))
+        return sum_of(k), many, lambda: e.close(k, None, length, step)
 
-    def close_strips(self, e: Emitter, s: Sum, high: str) -> None:
+    def close_strips(self, e: Emitter, s: Sum, high: Sum) -> None:
         """End a loop over tiles side by side."""
         body = e.stack.pop().statements
-        e.stack[-1].statements.append(For(s.text(), "0", high, body, self.cuts.width))
+        e.write(For(s.text(), ZERO, high, body, self.cuts.width))
 
     # ---- what the group makes of C ---------------------------------------------------------------
 
@@ -229,10 +236,9 @@ class GemmWriter:
         by_i, by_j = (to.index.coefficient(v) if to else None for v in ("i_probe", "j_probe"))
         if to is None or by_i is None or by_j is None or 1 not in (by_i, by_j):
             return False
-        target = Place(to.buffer, without(to.index, ("i_probe", "j_probe"))).text()
+        target = Place(to.buffer, without(to.index, ("i_probe", "j_probe")))
         tile, step = ("copy", by_i) if by_j == 1 else ("transpose", by_j)
-        e.line(f"{tile}_{self.job.kind}({target}, {step}, {acc.text()}, {self.cuts.stride}, "
-               f"{count.text()}, {cols.length.text()})")
+        e.tile(f"{tile}_{self.job.kind}", target, step, acc, self.cuts.stride, count, cols.length)
         return True
 
     def finish_row(self, e: Emitter, batch: list[Sum], row: list[Sum], cols: Run,
@@ -270,8 +276,8 @@ class GemmWriter:
         batch, number = at[:-1], at[-1]
         cols = run_of(e, cuts.cols, ZERO, "n")
         high = self.panels * cuts.height
-        ap = Place(local(e, "ap", job.kind, high * cuts.inner.width))
-        bp = Place(local(e, "bp", job.kind, cuts.stride * cuts.inner.width))
+        ap = Place(e.allocate("ap", job.kind, high * cuts.inner.width))
+        bp = Place(e.allocate("bp", job.kind, cuts.stride * cuts.inner.width))
         kb, done = self.part_loop(e, number)
         inner = run_of(e, cuts.inner, kb, "k")
         self.pack_box(e, batch, cols, inner, bp)
@@ -291,8 +297,8 @@ class GemmWriter:
         splits, count = self.cuts.splits, self.cuts.inner.count
         var = e.open("kb", 0, max(count, 2))
         low = number * splits
-        high = f"min({(low + splits).text()}, {count})"
-        return sum_of(var), lambda: e.close(var, low.text(), high)
+        high = least(low + splits, count)
+        return sum_of(var), lambda: e.close(var, low, high)
 
     def write_sum(self, e: Emitter, space: str) -> int:
         """Add the parts of each row up, in their order, and store what the group makes of it."""
@@ -301,7 +307,7 @@ class GemmWriter:
         at, chunks = chunk_index(e, grid, batch_names(shape.batch, "i"))
         batch, i = at[:-1], at[-1]
         cols = run_of(e, cuts.cols, ZERO, "n")
-        total = local(e, "total", kind, cuts.stride)
+        total = e.allocate("total", kind, cuts.stride)
         position = Sum()
         for b, extent in zip(batch, shape.batch, strict=True):
             position = position * extent + b
@@ -317,32 +323,29 @@ class GemmWriter:
         value = e.k.binary("+", Load(total, j, kind, level), more)
         e.stack[-1].statements.append(Store(total, j, value, kind))
         close()
-        e.close(s, None, str(self.parts))
+        e.close(s, None, sum_of(self.parts))
         self.finish_rows(e, batch, (i, sum_of(1), 1), cols, Place(total))
         return chunks
 
 
-def stored_whole(statements: list[Any], kind: DType) -> Store | None:
+def stored_whole(statements: list[Statement], kind: DType) -> Store | None:
     """The store, when statements only put a loaded element of `kind` somewhere unchanged."""
-    if len(statements) != 2 or not isinstance(statements[0], Let):
-        return None
-    let, store = statements
-    same = isinstance(store, Store) and isinstance(store.value, Ref) and store.dtype is kind
-    return store if same and store.value.name == let.name and isinstance(let.value, Load) else None
+    match statements:
+        case [Let(name=name, value=Load()), Store(value=Ref(name=stored)) as store]:
+            return store if name == stored and store.dtype is kind else None
+    return None
 
 
-def linear(statement: Any, var: str) -> bool:
-    """Whether every index in a statement is linear in `var`, which stands nowhere else."""
-    if isinstance(statement, Store):
-        return statement.index.coefficient(var) is not None and _linear(statement.value, var)
-    return not isinstance(statement, Let) or _linear(statement.value, var)
+def linear(statement: Statement, var: str) -> bool:
+    """Whether every place in a statement is linear in `var`, which stands nowhere else."""
+    if isinstance(statement, Store) and statement.index.coefficient(var) is None:
+        return False
+    return all(_linear(value, var) for value in expressions(statement))
 
 
-def _linear(value: Any, var: str) -> bool:
-    if isinstance(value, Load):
-        return value.index.coefficient(var) is not None and var not in value.guard
-    if isinstance(value, Call):
-        return all(_linear(a, var) for a in value.args)
-    if isinstance(value, Binary):
-        return _linear(value.a, var) and _linear(value.b, var)
-    return not isinstance(value, Cond) or var not in value.word
+def _linear(value: Expression, var: str) -> bool:
+    if not isinstance(value, Load):
+        return all(var not in index.variables() for index in indices(value))
+    guards = (c.value for c in value.guard)
+    return value.index.coefficient(var) is not None and all(
+        var not in index.variables() for index in guards)

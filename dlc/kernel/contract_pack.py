@@ -15,11 +15,11 @@ from typing import Any
 from dlc.graph import Node
 from dlc.kernel.contract_plan import Blocking, Box, Shape, unravel
 from dlc.kernel.emit import Emitter
-from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Cond, Let, Load, Store
+from dlc.kernel.index import Sum, Var, least, sum_of
+from dlc.kernel.ir import Let, Load, Place, Store
 from dlc.kernel.limits import Limits
 from dlc.ops.access import Access, Contraction
-from dlc.types import DType, i64
+from dlc.types import DType
 
 Index = tuple[Sum, ...]
 ZERO = Sum()
@@ -65,37 +65,7 @@ def bind(e: Emitter, hint: str, value: Sum) -> Sum:
     if not value.terms or (len(value.terms) == 1 and value.const == 0
                            and value.terms[0][1] == 1 and isinstance(value.terms[0][0], Var)):
         return value
-    return bind_text(e, hint, value.text(), value.low, value.high)
-
-
-def bind_text(e: Emitter, hint: str, word: str, low: int, high: int) -> Sum:
-    """`hint = word`, known to lie in low .. high."""
-    name = e.names.new(hint)
-    e.stack[-1].statements.append(Let(name, Cond(word, i64, len(e.stack) - 1)))
-    e.levels[name] = len(e.stack) - 1
-    return sum_of(Var(name, low, high))
-
-
-def local(e: Emitter, hint: str, kind: DType, size: int) -> str:
-    """A stack buffer of `size` elements."""
-    name = e.names.new(hint)
-    e.line(f"{name} = local_{kind}({size})")
-    return name
-
-
-@dataclass(frozen=True)
-class Place:
-    """A pointer `offset` elements into `buffer`."""
-
-    buffer: str
-    offset: Sum = ZERO
-
-    def __add__(self, elements: Any) -> Place:
-        return Place(self.buffer, self.offset + elements)
-
-    def text(self) -> str:
-        word = self.offset.text()
-        return self.buffer if word == "0" else f"at({self.buffer}, {word})"
+    return e.named(hint, value, value.low, value.high)
 
 
 def loop(e: Emitter, hint: str, extent: int, count: Sum | None = None) -> Opened:
@@ -103,8 +73,8 @@ def loop(e: Emitter, hint: str, extent: int, count: Sum | None = None) -> Opened
     if extent == 1 and (count is None or not count.terms):
         return ZERO, nothing
     var = e.open(hint, 0, max(extent, 2))
-    high = count.text() if count is not None else None
-    return sum_of(var), lambda: e.close(var, None, high or str(extent))
+    high = sum_of(extent) if count is None else count
+    return sum_of(var), lambda: e.close(var, None, high)
 
 
 def nothing() -> None:
@@ -140,7 +110,7 @@ def run_of(e: Emitter, box: Box, number: Sum, hint: str) -> Run:
     size = sum_of(box.size)
     if box.ragged:
         left = sum_of(box.extents[box.axis]) - start
-        size = bind_text(e, f"{hint}s", f"min({box.size}, {left.text()})", 1, box.size)
+        size = e.named(f"{hint}s", least(box.size, left), 1, box.size)
     return Run(box, outer, start, size)
 
 
@@ -185,7 +155,7 @@ def part_of(e: Emitter, run: Run, most: int) -> tuple[Run, Sum, Callable[[], Non
     size = sum_of(steps)
     if run.size.terms or box.size % steps:
         left = run.size - kb * steps
-        size = bind_text(e, "ks", f"min({steps}, {left.text()})", 1, steps)
+        size = e.named("ks", least(steps, left), 1, steps)
     part = Run(Box(box.extents, box.axis, steps), run.outer, run.start + kb * steps, size)
     return part, kb * (steps * box.inner), shut
 
@@ -194,7 +164,7 @@ def count_of(e: Emitter, hint: str, size: Sum, steps: int, most: int) -> Sum | N
     """How often `steps` go into `size`, rounded up, where that varies; at most `most`."""
     if not size.terms or most == 1:
         return None
-    return bind_text(e, hint, f"idiv({size.text()} + {steps - 1}, {steps})", 1, most)
+    return e.named(hint, (size + (steps - 1)) // steps, 1, most)
 
 
 # ---- packing -----------------------------------------------------------------------------------
@@ -260,10 +230,11 @@ def copy_block(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place, source
     if by_lane is None or by_k is None or 1 not in (by_lane, by_k):
         return False
     first = without(source.index, ("lane_probe", "k_probe"))
-    start, count, length = Place(source.buffer, first), lanes.count.text(), inner.length.text()
-    tile, step, size = ("copy", by_k, f"{length}, {count}") if by_lane == 1 else (
-        "transpose", by_lane, f"{count}, {length}")
-    e.line(f"{tile}_{job.kind}({to.text()}, {lanes.stride}, {start.text()}, {step}, {size})")
+    start, count, length = Place(source.buffer, first), lanes.count, inner.length
+    if by_lane == 1:
+        e.tile(f"copy_{job.kind}", to, lanes.stride, start, by_k, length, count)
+    else:
+        e.tile(f"transpose_{job.kind}", to, lanes.stride, start, by_lane, count, length)
     return True
 
 
@@ -295,13 +266,13 @@ def pack_turned(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> No
         return
     group = min(job.limits.turned_rows, lanes.most)
     width = inner.box.width
-    rows = local(e, "turn", job.kind, group * width)
+    rows = e.allocate("turn", job.kind, group * width)
     groups = -(-(lanes.most if lanes.count.terms else lanes.count.const) // group)
     g, shut = loop(e, "g", groups, count_of(e, "groups", lanes.count, group, groups))
     left = lanes.count - g * group
     live: Sum = left
     if groups > 1:
-        live = bind_text(e, "live", f"min({group}, {left.text()})", 1, group)
+        live = e.named("live", least(group, left), 1, group)
     lane, done = loop(e, "i", group, live)
     row = unravel(lanes.flat + g * group + lane, lanes.extents)
     column, k, close = nest(e, inner, "k")
@@ -310,6 +281,6 @@ def pack_turned(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> No
         Store(rows, lane * width + k, e.k.cast(value, job.kind), job.kind))
     close()
     done()
-    e.line(f"transpose_{job.kind}({(to + g * group).text()}, {lanes.stride}, {rows}, "
-           f"{width}, {live.text()}, {inner.length.text()})")
+    e.tile(f"transpose_{job.kind}", to + g * group, lanes.stride, Place(rows), width, live,
+           inner.length)
     shut()

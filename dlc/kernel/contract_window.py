@@ -17,7 +17,6 @@ from dlc.kernel.contract_gemm import GemmWriter
 from dlc.kernel.contract_pack import (
     ZERO,
     Job,
-    Place,
     Run,
     loop,
     nest,
@@ -27,7 +26,7 @@ from dlc.kernel.contract_pack import (
 from dlc.kernel.contract_plan import Box
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Let, Load, Number, Store
+from dlc.kernel.ir import Let, Load, Number, Place, Store
 from dlc.ops.access import Condition, Within
 from dlc.types import i64
 
@@ -186,8 +185,7 @@ class WindowWriter(GemmWriter):
 
     def table(self, e: Emitter, taps: tuple[int, ...], steps: list[int], size: int) -> str:
         """A table of the offsets of all (lead..., taps...) indices; filled up with zeros."""
-        name = e.names.new("table")
-        e.line(f"{name} = local_i64({size})")
+        name = e.allocate("table", i64, size)
         run = Run(Box(taps, 0, taps[0]), (), ZERO, sum_of(taps[0]))
         index, position, close = nest(e, run, "t")
         offset = sum((i * s for i, s in zip(index, steps, strict=True)), ZERO)
@@ -212,8 +210,7 @@ def fill(e: Emitter, job: Job, to: Place, scalar: Scalar, counts: list[int],
     if source is not None:
         load, by_row = source
         rows, pitch = (counts[0], steps[0]) if len(counts) > 1 else (1, counts[0])
-        e.line(f"copy_{job.kind}({to.text()}, {pitch}, {load.text()}, {by_row}, {rows}, "
-               f"{counts[-1]})")
+        e.tile(f"copy_{job.kind}", to, pitch, load, by_row, rows, counts[-1])
         return
     opened = [loop(e, "y", extent) for extent in counts]
     position = [var for var, _ in opened]

@@ -7,62 +7,50 @@ is written before it, so hoisting and sharing follow from where a value is valid
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dlc.graph import Kind, Node
 from dlc.kernel.guards import divides, within
 from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Call, Cond, For, Let, Line, Load, Number, Ref, Store, computing
+from dlc.kernel.ir import (
+    Alloc,
+    Call,
+    Compare,
+    Condition,
+    For,
+    Let,
+    Load,
+    Number,
+    Place,
+    Position,
+    Ref,
+    Statement,
+    Store,
+    Truth,
+    computing,
+    tile_call,
+)
 from dlc.kernel.limits import Limits
+from dlc.kernel.names import Names
 from dlc.kernel.runs import close_cut, open_cut, runs_over
 from dlc.kernel.scalar import ScalarBuilder, result_dtype
 from dlc.ops import leaf
-from dlc.ops.access import Access, Condition, Within
+from dlc.ops.access import Access, Within
+from dlc.ops.access import Condition as Guarded
 from dlc.ops.reduce import SUMS
-from dlc.types import Type, bool_, i32, i64, strides
+from dlc.types import DType, Type, bool_, i32, i64, strides
 
 Index = tuple[Sum, ...]
-Guard = tuple[Condition, ...]
+Guard = tuple[Guarded, ...]
 
 
 class Block:
     """An open loop body: its statements, the values known in it, the loop variable's name."""
 
     def __init__(self) -> None:
-        self.statements: list[Any] = []
+        self.statements: list[Statement] = []
         self.known: dict[Any, Any] = {}
-
-
-# what kernel texts call, and Python's own words: no local may be called so
-WORDS = """range min max select at fma radd rmul rmin rmax sqrt floor ceil rint abs trunc copysign
-maximum minimum idiv imod f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 mulhi_u32 random_bits chunk
-j0 j1 inf nan
-quarter_turns threefry_rounds threefry2x32"""
-RESERVED = (*keyword.kwlist, *WORDS.split())
-
-
-# functions of the prelude and tiles are called so: exp_f32, f32_to_bf16, gemm_f32_14x32
-_TYPED = re.compile(r"_(?=(?:b?f16|f32|f64|[iu](?:8|16|32|64))(?:_|$))")
-
-
-class Names:
-    """Unique Python identifiers from hints; none is what a kernel text may call."""
-
-    def __init__(self, taken: Iterable[str] = ()) -> None:
-        self.used = {*RESERVED, *taken}
-
-    def new(self, hint: str) -> str:
-        word = "".join(c if c.isalnum() else "_" for c in hint).strip("_").lower() or "v"
-        word = _TYPED.sub("", word if not word[0].isdigit() else f"v{word}")
-        name, count = word, 1
-        while name in self.used or _TYPED.search(name):
-            count += 1
-            name = f"{word}{count}" if not word[-1].isdigit() else f"{word}_{count}"
-        self.used.add(name)
-        return name
 
 
 def flat(index: Sequence[Any], type_: Type) -> Sum:
@@ -88,22 +76,22 @@ class Emitter:
 
     # --- loops ------------------------------------------------------------------------------------
 
-    def open(self, hint: str, low: Any, high: Any) -> Var:
-        """Open `for hint in range(low, high)`; `high` may be Python source when low and size vary.
-        """
+    def open(self, hint: str, low: int, high: int) -> Var:
+        """Open `for hint in range(low, high)`; `close` may give other bounds within these."""
         var = Var(self.names.new(hint), low, high - 1)
         self.stack.append(Block())
         self.levels[var.name] = len(self.stack) - 1
         return var
 
-    def close(self, var: Var, low: str | None = None, high: str | None = None,
+    def close(self, var: Var, low: Sum | None = None, high: Sum | None = None,
               step: int = 1) -> None:
         """Close the innermost loop, which `var` runs over, and write it into the block around it,
         unless there is nothing in it."""
         body = self.stack.pop().statements
         if body:
-            self.stack[-1].statements.append(
-                For(var.name, low or str(var.low), high or str(var.high + 1), body, step))
+            first = sum_of(var.low) if low is None else low
+            end = sum_of(var.high + 1) if high is None else high
+            self.write(For(var.name, first, end, body, step))
 
     def level_of(self, index: Iterable[Sum]) -> int:
         """The innermost loop that `index` depends on."""
@@ -125,8 +113,26 @@ class Emitter:
         self.stack[-1].statements.append(
             Store(self.stores[node], flat(index, node.type), value, node.type.dtype))
 
-    def line(self, word: str) -> None:
-        self.stack[-1].statements.append(Line(word))
+    def write(self, statement: Statement) -> None:
+        """A statement at the end of the current block."""
+        self.stack[-1].statements.append(statement)
+
+    def tile(self, name: str, *args: Place | Sum | int) -> None:
+        """A call of tile `name` in the current block."""
+        self.write(tile_call(name, *args))
+
+    def allocate(self, hint: str, dtype: DType, size: int) -> str:
+        """A stack buffer of `size` elements, in the current block."""
+        name = self.names.new(hint)
+        self.write(Alloc(name, dtype, size))
+        return name
+
+    def named(self, hint: str, value: Sum, low: int, high: int) -> Sum:
+        """An index expression under a name, in the current block; known to lie in low .. high."""
+        name, level = self.names.new(hint), len(self.stack) - 1
+        self.write(Let(name, Position(value, i64, level)))
+        self.levels[name] = level
+        return sum_of(Var(name, low, high))
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -187,10 +193,11 @@ class Emitter:
 
     def _load(self, node: Node, index: Index, guard: Guard) -> Any:
         at = flat(index, node.type)
-        word, level = self.condition(guard)
-        fill = Number(0, computing(node.type.dtype)).text() if word else ""
+        condition, level = self.condition(guard)
+        if condition is None:
+            return Number(0, result_dtype(node))
         return Load(self.loads[node], at, result_dtype(node), max(level, self.level_of((at,))),
-                    word, fill, node.type.dtype)
+                    condition, node.type.dtype)
 
     def _leaf(self, node: Node, index: Index, guard: Guard) -> Any:
         if node.op is leaf.CONSTANT:
@@ -210,43 +217,40 @@ class Emitter:
         value = sum_of(value)
         if not value.terms:
             return Number(value.const, dtype)
-        word = value.text() if dtype is i64 else f"{dtype}({value.text()})"
-        return Cond(word, dtype, self.level_of((value,)))
+        return Position(value, dtype, self.level_of((value,)))
 
     # --- guards -----------------------------------------------------------------------------------
 
-    def condition(self, guard: Guard) -> tuple[str, int]:
-        """(source, level) of the conditions that are not always true; ("False", 0) if one never
-        is."""
-        words, level = [], 0
+    def condition(self, guard: Guard) -> tuple[Condition | None, int]:
+        """The conditions that are not always true, and the loop that they depend on; (None, 0) if
+        one never is."""
+        parts: dict[Compare, None] = {}
         for c in guard:
             value = sum_of(c.value)
-            word = within(value, c) if isinstance(c, Within) else divides(value, c)
-            if word == "False":
-                return word, 0
-            if word:
-                words.append(word)
-                level = max(level, self.level_of((value,)))
-        return " and ".join(dict.fromkeys(words)), level
+            found = within(value, c) if isinstance(c, Within) else divides(value, c)
+            if found is None:
+                return None, 0
+            parts.update(dict.fromkeys(found))
+        return tuple(parts), self.level_of(c.value for c in parts)
 
     def access(self, access: Access, node: Node | _Reader, guard: Guard) -> Any:
         """The first piece of a view whose conditions hold, else its fill."""
         dtype = result_dtype(node)
         result: Any = Number(access.fill, dtype)
         for piece in reversed(access.pieces):
-            word, level = self.condition(piece.conditions)
-            if word == "False":
+            condition, level = self.condition(piece.conditions)
+            if condition is None:
                 continue
-            inner = guard + piece.conditions if word else guard
+            inner = guard + piece.conditions if condition else guard
             value = self.value(node.args[piece.operand], piece.index, inner)
-            if not word:
+            if not condition:
                 result = value
                 continue
             if access.fill == 0 and len(access.pieces) == 1 and (
                     node.args[piece.operand] in self.loads):
                 result = value  # a guarded load already gives 0 where its guard fails
                 continue
-            result = self.k.select(Cond(f"({word})", bool_, level), value, result)
+            result = self.k.select(Truth(condition, bool_, level), value, result)
         return result
 
     # --- reductions, contractions, gathers
@@ -349,11 +353,13 @@ class Emitter:
     def clamped(self, value: Any, bound: int) -> Sum:
         """A loaded index as an index expression, limited to 0 .. bound-1: no access leaves a
         buffer."""
-        name = self.names.new("index")
-        word = f"min(max(i64({value.text()}), 0), {max(bound - 1, 0)})"
-        self.stack[value.level].statements.append(Let(name, Cond(word, i64, value.level)))
-        self.levels[name] = value.level
-        return sum_of(Var(name, 0, max(bound - 1, 0)))
+        name, level, most = self.names.new("index"), value.level, max(bound - 1, 0)
+        whole = Call("i64", (value,), i64, level)
+        limited = Call("max", (whole, Number(0, i64)), i64, level)
+        limited = Call("min", (limited, Number(most, i64)), i64, level)
+        self.stack[level].statements.append(Let(name, limited))
+        self.levels[name] = level
+        return sum_of(Var(name, 0, most))
 
 
 class _Reader:

@@ -1,6 +1,7 @@
-"""Index expressions: integer sums of loop variables, quotients and remainders, kept simplified.
+"""Index expressions: integer sums of loop variables, quotients, remainders and minima, simplified.
 
-A `Sum` is const + coefficient * atom + ...; an atom is a loop variable, a quotient or a remainder.
+A `Sum` is const + coefficient * atom + ...; an atom is a loop variable, a quotient, a remainder or
+the minimum of two sums (the bound of a loop whose last block is shorter).
 Every value knows its range, so that divisions and bounds that can't matter disappear. Quotients
 and remainders are of non-negative values: a guard must hold wherever their operand may be negative.
 """
@@ -19,6 +20,10 @@ class Var:
     name: str
     low: int
     high: int
+
+    @property
+    def variables(self) -> frozenset[str]:
+        return frozenset((self.name,))
 
     def text(self) -> str:
         return self.name
@@ -39,6 +44,10 @@ class Quotient:
     def high(self) -> int:
         return max(0, self.value.high) // self.by
 
+    @property
+    def variables(self) -> frozenset[str]:
+        return self.value.variables()
+
     def text(self) -> str:
         return f"idiv({self.value.text()}, {self.by})"
 
@@ -55,11 +64,38 @@ class Remainder:
     def high(self) -> int:
         return self.by - 1
 
+    @property
+    def variables(self) -> frozenset[str]:
+        return self.value.variables()
+
     def text(self) -> str:
         return f"imod({self.value.text()}, {self.by})"
 
 
-Atom = Var | Quotient | Remainder
+@dataclass(frozen=True)
+class Minimum:
+    """min(a, b)"""
+
+    a: Sum
+    b: Sum
+
+    @property
+    def low(self) -> int:
+        return min(self.a.low, self.b.low)
+
+    @property
+    def high(self) -> int:
+        return min(self.a.high, self.b.high)
+
+    @property
+    def variables(self) -> frozenset[str]:
+        return self.a.variables() | self.b.variables()
+
+    def text(self) -> str:
+        return f"min({self.a.text()}, {self.b.text()})"
+
+
+Atom = Var | Quotient | Remainder | Minimum
 
 
 @dataclass(frozen=True)
@@ -139,7 +175,7 @@ class Sum:
     def _names(self) -> frozenset[str]:
         names: set[str] = set()
         for atom, _ in self.terms:
-            names |= {atom.name} if isinstance(atom, Var) else atom.value.variables()
+            names |= atom.variables
         return frozenset(names)
 
     def coefficient(self, name: str) -> int | None:
@@ -149,7 +185,7 @@ class Sum:
         for atom, c in self.terms:
             if isinstance(atom, Var):
                 total += c if atom.name == name else 0
-            elif name in atom.value.variables():
+            elif name in atom.variables:
                 return None
         return total
 
@@ -182,6 +218,12 @@ def sum_of(value: Any) -> Sum:
     if isinstance(value, Var):
         return Sum(0, ((value, 1),)) if value.high > value.low else Sum(value.low)
     return Sum(int(value))
+
+
+def least(a: Any, b: Any) -> Sum:
+    """min(a, b), written out also where the ranges tell which it is: texts of several sizes then
+    differ in numbers only, and one kernel serves them."""
+    return Sum(0, ((Minimum(sum_of(a), sum_of(b)), 1),))
 
 
 def build(const: int, found: dict[Atom, int]) -> Sum:

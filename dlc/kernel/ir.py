@@ -1,30 +1,25 @@
-"""The loop-level IR, which prints as the Python function that Numba compiles (docs/ir.md).
+"""The kernel IR: loops over flat buffers, as plain data with types (docs/ir.md has the grammar).
 
-    statement  := For | Let | Store | Line
-    expression := Number | Ref | Load | Call | Negative | Binary | Cond
+    statement  := Alloc | Let | Store | For | TileCall
+    expression := Number | Ref | Load | Call | Negative | Binary | Truth | Position
 
-Every expression has a `rank`, how tightly Python binds it: only operands that bind less than what
-is around them stand in brackets. Scalars carry a dtype and the depth of the loop that they depend
-on, so that a statement can be placed in the outermost loop where it is valid.
+Indices, bounds and lengths are `Sum`s, conditions are comparisons of them with numbers, so a stage
+never reads text. `level` is the depth of the loop that an expression depends on: a statement is
+placed in the outermost loop where its values are known. printer.py writes it as Python.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
-import numpy as np
+from dlc.kernel.index import Sum, sum_of
+from dlc.types import DType, f32
 
-from dlc.kernel.index import Sum
-from dlc.types import DType, bool_, f32, i64
+START = Sum()  # the first element
 
-INDENT = "    "
-# How tightly Python binds: x if c else y, comparisons, bits, sums, products, a sign, a call.
-CHOICE, COMPARED, BITS, SUMMED, MULTIPLIED, SIGNED, ATOM = range(7)
-RANKS = {**dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARED),
-         **dict.fromkeys("&|^", BITS), **dict.fromkeys("+-", SUMMED),
-         **dict.fromkeys("*/", MULTIPLIED)}
+# ---- expressions ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -35,23 +30,6 @@ class Number:
     dtype: DType
     level: int = 0
 
-    @property
-    def rank(self) -> int:
-        return SIGNED if self.dtype is i64 and self.value < 0 else ATOM
-
-    def text(self) -> str:
-        if self.dtype is bool_:
-            return str(bool(self.value))
-        if not self.dtype.is_float:
-            return str(int(self.value)) if self.dtype is i64 else f"{self.dtype}({int(self.value)})"
-        return f"{self.dtype}({shortest(float(self.value), self.dtype)})"
-
-
-def shortest(value: float, dtype: DType) -> str:
-    """The shortest decimal that reads back as `value` in `dtype`: 0.9, not 0.8999999761581421."""
-    word = repr(float(str(np.float32(value)))) if dtype is f32 else repr(value)
-    return word if np.float32(float(word)) == np.float32(value) else repr(value)
-
 
 @dataclass(frozen=True)
 class Ref:
@@ -60,339 +38,230 @@ class Ref:
     name: str
     dtype: DType
     level: int
-    rank = ATOM
 
-    def text(self) -> str:
-        return self.name
+
+@dataclass(frozen=True)
+class Compare:
+    """value sign bound, of an index: `i - 2 >= 0`, `imod(i, 3) == 0`. sign: "<", ">=" or "=="."""
+
+    value: Sum
+    sign: str
+    bound: int
+
+
+Condition: TypeAlias = tuple[Compare, ...]
+"""All of these hold; the empty one always does."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """buffer[index], converted from how `memory` (or else the dtype itself) lies in memory; `guard`
-    protects the access."""
+    """buffer[index], converted from how `memory` (or else the dtype itself) lies in memory; 0
+    without an access where `guard` does not hold."""
 
     buffer: str
     index: Sum
     dtype: DType
     level: int
-    guard: str = ""
-    fill: str = ""
+    guard: Condition = ()
     memory: DType | None = None
-
-    @property
-    def rank(self) -> int:
-        if self.guard:
-            return CHOICE
-        return COMPARED if (self.memory or self.dtype) is bool_ else ATOM
-
-    def text(self) -> str:
-        word = strip(unpack(self.memory or self.dtype, f"{self.buffer}[{self.index.text()}]"))
-        return f"{word} if {self.guard} else {self.fill}" if self.guard else word
 
 
 @dataclass(frozen=True)
 class Call:
-    """function(operands)"""
+    """function(operands): a primitive, a function of the prelude or of a custom operator."""
 
     function: str
-    args: tuple[Any, ...]
+    args: tuple[Expression, ...]
     dtype: DType
     level: int
-    rank = ATOM
-
-    def text(self) -> str:
-        return f"{self.function}({', '.join(a.text() for a in self.args)})"
 
 
 @dataclass(frozen=True)
 class Negative:
     """-x, of floats."""
 
-    value: Any
+    value: Expression
     dtype: DType
     level: int
-    rank = SIGNED
-
-    def text(self) -> str:
-        return f"-{operand(self.value, SIGNED, True)}"
 
 
 @dataclass(frozen=True)
 class Binary:
-    """a sign b; integers narrower than i64 wrap, which the cast says."""
+    """a sign b; integers narrower than i64 wrap around."""
 
     sign: str
-    a: Any
-    b: Any
+    a: Expression
+    b: Expression
     dtype: DType
     level: int
-
-    @property
-    def rank(self) -> int:
-        return ATOM if self.wraps else RANKS[self.sign]
-
-    @property
-    def wraps(self) -> bool:
-        return self.dtype.is_integer and self.dtype is not i64
-
-    def text(self) -> str:
-        rank = RANKS[self.sign]
-        # comparisons chain, and & | ^ differ among themselves in what nobody remembers
-        alone = rank == COMPARED or (rank == BITS and getattr(self.a, "sign", "") != self.sign)
-        word = f"{operand(self.a, rank, alone)} {self.sign} {operand(self.b, rank, True)}"
-        return f"{self.dtype}({word})" if self.wraps else word
 
 
 @dataclass(frozen=True)
-class Cond:
-    """The truth of an index guard, or an index as a value: source text."""
+class Truth:
+    """Whether a condition holds, as a bool."""
 
-    word: str
+    condition: Condition
     dtype: DType
     level: int
 
-    @property
-    def rank(self) -> int:
-        rest = self.word.removeprefix(str(self.dtype))
-        cast = rest != self.word and strip(rest) != rest
-        return ATOM if cast or self.word.isidentifier() else CHOICE
 
-    def text(self) -> str:
-        return strip(self.word)
+@dataclass(frozen=True)
+class Position:
+    """An index as a scalar of `dtype`."""
 
-
-def operand(value: Any, rank: int, alone: bool) -> str:
-    """`value` as an operand of what has `rank`; `alone`: it may not be of the same rank."""
-    word: str = value.text()
-    return f"({word})" if value.rank < rank or (alone and value.rank == rank) else word
+    index: Sum
+    dtype: DType
+    level: int
 
 
-@dataclass
-class Let:
-    """name = value"""
+Expression: TypeAlias = Number | Ref | Load | Call | Negative | Binary | Truth | Position
+
+# ---- statements ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """A pointer `offset` elements into `buffer`."""
+
+    buffer: str
+    offset: Sum = START
+
+    def __add__(self, elements: int | Sum) -> Place:
+        return Place(self.buffer, self.offset + elements)
+
+
+@dataclass(frozen=True)
+class Alloc:
+    """name = a buffer of `size` elements on the stack, gone when the chunk is done."""
 
     name: str
-    value: Any
-
-    def lines(self, pad: str) -> list[str]:
-        return [f"{pad}{self.name} = {self.value.text()}"]
+    dtype: DType
+    size: int
 
 
-@dataclass
+@dataclass(frozen=True)
+class Let:
+    """name = value; a name may be assigned again, as the state of a reduction is."""
+
+    name: str
+    value: Expression
+
+
+@dataclass(frozen=True)
 class Store:
-    """buffer[index] = value, converted to how the dtype lies in memory."""
+    """buffer[index] = value, converted to how `dtype` lies in memory."""
 
     buffer: str
     index: Sum
-    value: Any
+    value: Expression
     dtype: DType
 
-    def lines(self, pad: str) -> list[str]:
-        word = strip(pack(self.dtype, self.value.text()))
-        return [f"{pad}{self.buffer}[{self.index.text()}] = {word}"]
+
+@dataclass(frozen=True)
+class TileCall:
+    """A call of a tile (gemm, taps, dots, copy, transpose), which loads and stores by itself."""
+
+    tile: str
+    args: tuple[Place | Sum, ...]
 
 
-@dataclass
-class Line:
-    """One line of source: a note, a stack buffer, a call of a tile."""
-
-    word: str
-
-    def lines(self, pad: str) -> list[str]:
-        return [pad + self.word]
-
-
-@dataclass
+@dataclass(frozen=True)
 class For:
     """for var in range(low, high, step): body"""
 
     var: str
-    low: str
-    high: str
-    body: list[Any] = field(default_factory=list)
+    low: Sum
+    high: Sum
+    body: list[Statement] = field(default_factory=list)
     step: int = 1
 
-    def lines(self, pad: str) -> list[str]:
-        bounds = f"{self.low}, {self.high}" if self.low != "0" or self.step != 1 else self.high
-        bounds += f", {self.step}" if self.step != 1 else ""
-        return [f"{pad}for {self.var} in range({bounds}):", *block(self.body, pad + INDENT)]
+
+Statement: TypeAlias = Alloc | Let | Store | TileCall | For
+
+# ---- walks ---------------------------------------------------------------------------------------
 
 
-def block(statements: Sequence[Any], pad: str) -> list[str]:
-    """The lines of statements; an empty block is `pass`."""
-    return [line for s in statements for line in s.lines(pad)] or [pad + "pass"]
+def tile_call(tile: str, *args: Place | Sum | int) -> TileCall:
+    """A call of `tile`; numbers may be given as they are."""
+    return TileCall(tile, tuple(a if isinstance(a, Place) else sum_of(a) for a in args))
 
 
-def strip(word: str) -> str:
-    """`word` without the parentheses around the whole of it."""
-    if not (word.startswith("(") and word.endswith(")")):
-        return word
-    depth = 0
-    for at, letter in enumerate(word):
-        depth += (letter == "(") - (letter == ")")
-        if depth == 0 and at < len(word) - 1:
-            return word
-    return word[1:-1]
+def operands(value: Expression) -> tuple[Expression, ...]:
+    """The expressions that an expression is made of."""
+    match value:
+        case Call():
+            return value.args
+        case Binary():
+            return value.a, value.b
+        case Negative():
+            return (value.value,)
+    return ()
 
 
-def unpack(dtype: DType, word: str) -> str:
-    """Memory to scalar: bool lies as u8, f16 and bf16 as u16."""
-    if dtype is bool_:
-        return f"({word} != u8(0))"
-    return f"{dtype}_to_f32({word})" if dtype.name in ("f16", "bf16") else word
+def with_operands(value: Expression, change: Callable[[Expression], Expression]) -> Expression:
+    """The expression with each of its operands changed."""
+    match value:
+        case Call():
+            return replace(value, args=tuple(map(change, value.args)))
+        case Binary():
+            return replace(value, a=change(value.a), b=change(value.b))
+        case Negative():
+            return replace(value, value=change(value.value))
+    return value
 
 
-def pack(dtype: DType, word: str) -> str:
-    """Scalar to memory."""
-    if dtype is bool_:
-        return f"u8({word})"
-    return f"f32_to_{dtype}({word})" if dtype.name in ("f16", "bf16") else word
+def indices(item: Expression | Statement) -> tuple[Sum, ...]:
+    """The index expressions that an expression or a statement itself holds."""
+    match item:
+        case Load():
+            return (item.index, *(c.value for c in item.guard))
+        case Truth():
+            return tuple(c.value for c in item.condition)
+        case Position() | Store():
+            return (item.index,)
+        case For():
+            return item.low, item.high
+        case TileCall():
+            return tuple(a.offset if isinstance(a, Place) else a for a in item.args)
+    return ()
+
+
+def flattened(statements: Sequence[Statement]) -> Iterator[Statement]:
+    """Every statement, those inside loops too, in order."""
+    for statement in statements:
+        yield statement
+        if isinstance(statement, For):
+            yield from flattened(statement.body)
+
+
+def expressions(statement: Statement) -> Iterator[Expression]:
+    """Every expression of a statement itself."""
+    if not isinstance(statement, (Let, Store)):
+        return
+    stack = [statement.value]
+    while stack:
+        value = stack.pop()
+        yield value
+        stack += reversed(operands(value))
+
+
+def buffers_of(statements: Sequence[Statement]) -> set[str]:
+    """The names of the buffers that are loaded, stored or given to tiles."""
+    found: set[str] = set()
+    for statement in flattened(statements):
+        found |= {e.buffer for e in expressions(statement) if isinstance(e, Load)}
+        if isinstance(statement, Store):
+            found.add(statement.buffer)
+        if isinstance(statement, TileCall):
+            found |= {a.buffer for a in statement.args if isinstance(a, Place)}
+    return found
+
+
+def tiles_of(statements: Sequence[Statement]) -> tuple[str, ...]:
+    """The names of the tiles that are called, sorted."""
+    return tuple(sorted({s.tile for s in flattened(statements) if isinstance(s, TileCall)}))
 
 
 def computing(dtype: DType) -> DType:
     """The dtype in which a kernel computes values of `dtype`."""
     return f32 if dtype.name in ("f16", "bf16") else dtype
-
-
-def function_text(name: str, params: Sequence[str], doc: Sequence[str],
-                  statements: Sequence[Any]) -> str:
-    """The whole kernel as Python source."""
-    signature = f"def {name}({', '.join([*params, 'chunk'])}):"
-    if len(signature) > 100:
-        signature = wrap_signature(name, [*params, "chunk"])
-    note = [f'{INDENT}"""{doc[0]}', *(INDENT + d for d in doc[1:])] if doc else []
-    if note:
-        note[-1] += '"""'
-    return "\n".join([signature, *note, *block(fold_lets(list(statements)), INDENT), ""])
-
-
-def wrap_signature(name: str, params: Sequence[str]) -> str:
-    """A long signature over several lines of at most 100 columns."""
-    lines, current = [], f"def {name}("
-    pad = " " * len(current)
-    for i, p in enumerate(params):
-        word = p + (", " if i < len(params) - 1 else "):")
-        if len(current) + len(word) > 100:
-            lines.append(current.rstrip())
-            current = pad
-        current += word
-    return "\n".join([*lines, current])
-
-
-def parts(value: Any) -> tuple[Any, ...]:
-    """The operands of an expression."""
-    if isinstance(value, Call):
-        return value.args
-    if isinstance(value, Binary):
-        return value.a, value.b
-    return (value.value,) if isinstance(value, Negative) else ()
-
-
-def references(value: Any, count: dict[str, int]) -> None:
-    """Count how often each local scalar is used in an expression."""
-    if isinstance(value, Ref):
-        count[value.name] = count.get(value.name, 0) + 1
-    elif isinstance(value, Load):
-        for name in value.index.variables():
-            count[name] = count.get(name, 0) + 2
-        _count_words(value.guard, count)
-    elif isinstance(value, Cond):
-        _count_words(value.word, count)
-    for part in parts(value):
-        references(part, count)
-
-
-def _count_words(word: str, count: dict[str, int]) -> None:
-    """Names inside source text stay lets: they count as used twice."""
-    for name in "".join(c if c.isalnum() or c == "_" else " " for c in word).split():
-        count[name] = count.get(name, 0) + 2
-
-
-def _count_statements(statements: Sequence[Any], count: dict[str, int],
-                      assigned: dict[str, int]) -> None:
-    for s in statements:
-        if isinstance(s, Let):
-            assigned[s.name] = assigned.get(s.name, 0) + 1
-            references(s.value, count)
-        elif isinstance(s, Store):
-            references(s.value, count)
-            for name in s.index.variables():
-                count[name] = count.get(name, 0) + 2
-        elif isinstance(s, For):
-            _count_words(f"{s.low} {s.high}", count)
-            _count_statements(s.body, count, assigned)
-        else:
-            _count_words(s.word, count)
-
-
-def fold_lets(statements: list[Any]) -> list[Any]:
-    """Put each let that is assigned once and used once, in the same block, into its use."""
-    count: dict[str, int] = {}
-    assigned: dict[str, int] = {}
-    _count_statements(statements, count, assigned)
-    once = {n for n, c in assigned.items() if c == 1 and count.get(n, 0) == 1}
-    return _fold_block(statements, once)
-
-
-def _fold_block(statements: list[Any], once: set[str]) -> list[Any]:
-    pending: dict[str, Any] = {}
-    out: list[Any] = []
-    for s, following in zip(statements, [*statements, None][1:], strict=True):
-        if isinstance(s, For):
-            _flush(pending, out)
-            out.append(For(s.var, s.low, s.high, _fold_block(s.body, once), s.step))
-        elif isinstance(s, Let):
-            value = _fold(s.value, pending)
-            # what is still pending meant the old value of a name that is assigned again
-            _flush({n: pending.pop(n) for n in list(pending) if _mentions(pending[n], s.name)}, out)
-            if s.name in once and (len(value.text()) < 50 or _stores(following, s.name)):
-                pending[s.name] = value
-            else:
-                out.append(Let(s.name, value))
-        elif isinstance(s, Store):
-            value = _fold(s.value, pending)
-            # a load that is still pending must not move past a store into its buffer
-            _flush({n: pending.pop(n) for n in list(pending) if _reads(pending[n], s.buffer)}, out)
-            out.append(Store(s.buffer, s.index, value, s.dtype))
-        else:
-            _flush(pending, out)
-            out.append(s)
-    _flush(pending, out)
-    return out
-
-
-def _stores(statement: Any, name: str) -> bool:
-    """Whether a statement does nothing but store the local `name`."""
-    return isinstance(statement, Store) and isinstance(statement.value, Ref) and (
-        statement.value.name == name)
-
-
-def _flush(pending: dict[str, Any], out: list[Any]) -> None:
-    out.extend(Let(n, v) for n, v in pending.items())
-    pending.clear()
-
-
-def _mentions(value: Any, name: str) -> bool:
-    count: dict[str, int] = {}
-    references(value, count)
-    return name in count
-
-
-def _reads(value: Any, buffer: str) -> bool:
-    if isinstance(value, Load):
-        return value.buffer == buffer
-    return any(_reads(p, buffer) for p in parts(value))
-
-
-def _fold(value: Any, pending: dict[str, Any]) -> Any:
-    if isinstance(value, Ref) and value.name in pending:
-        return pending.pop(value.name)
-    if isinstance(value, Call):
-        args = tuple(_fold(a, pending) for a in value.args)
-        return Call(value.function, args, value.dtype, value.level)
-    if isinstance(value, Negative):
-        return Negative(_fold(value.value, pending), value.dtype, value.level)
-    if isinstance(value, Binary):
-        a, b = _fold(value.a, pending), _fold(value.b, pending)
-        return Binary(value.sign, a, b, value.dtype, value.level)
-    return value

@@ -13,14 +13,14 @@ from typing import Any
 
 from dlc.graph import Node
 from dlc.kernel.emit import Emitter, flat
-from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Line, Load, Number, Ref, computing, pack
+from dlc.kernel.index import Sum, Var, least, sum_of
+from dlc.kernel.ir import Load, Number, Ref, Store, computing
 from dlc.kernel.limits import Limits
 from dlc.kernel.nest import Class, Item, Nest
 from dlc.kernel.runs import Cut, Runs, close_cut, open_cut, runs_over
 from dlc.ops.access import Combine
 from dlc.ops.reduce import kept_axes
-from dlc.types import Type, bool_, i64
+from dlc.types import Type, i64
 
 
 def rows_per_chunk(rows: int, work: int, limits: Limits) -> int:
@@ -41,6 +41,7 @@ class LoopWriter:
         self.nest, self.emitter, self.limits = nest, emitter, limits
         self.at: dict[Class, Sum] = {}
         self.column_low = Sum()
+        self.column_bounds = Sum(), Sum()  # of a block, where there are several
 
     def write(self) -> int:
         """Write the whole kernel body; returns the number of chunks."""
@@ -107,7 +108,8 @@ class LoopWriter:
             self.emitter.close(var)
             return
         # the bound stands there also where it divides: another batch then takes the same kernel
-        self.emitter.close(var, f"chunk * {per_chunk}", f"min((chunk + 1) * {per_chunk}, {rows})")
+        first = sum_of(Var("chunk", 0, rows)) * per_chunk
+        self.emitter.close(var, first, least(first + per_chunk, rows))
 
     def _layers(self, last: tuple[Class, ...] = ()) -> None:
         """All items, layer by layer; a reduction is started before its layer's loops."""
@@ -202,7 +204,7 @@ class LoopWriter:
         if len(new) > 1:
             new = [self.emitter.let("t", n) for n in new]
         for s, n in zip(states, new, strict=True):
-            self.emitter.line(f"{s.name}[{at.text()}] = {pack(s.dtype, n.text())}")
+            self.emitter.write(Store(s.name, at, n, s.dtype))
 
     def _start(self, item: Item) -> None:
         """Before its layer's loops: the states, or the totals of what its runs will give."""
@@ -250,7 +252,7 @@ class LoopWriter:
 
     def _close_column(self, var: Var) -> None:
         if self.column_blocks > 1:
-            self.emitter.close(var, "j0", "j1")
+            self.emitter.close(var, *self.column_bounds)
         else:
             self.emitter.close(var)
 
@@ -300,12 +302,13 @@ class LoopWriter:
         blocks = -(-size // width)
         rows = math.prod(nest.sizes[c] for c in outer)
         chunk = sum_of(Var("chunk", 0, blocks * rows - 1))
-        e.levels.update({"chunk": 0, "j0": 0, "j1": 0})
+        e.levels["chunk"] = 0
         self.column_blocks, self.column_low = blocks, Sum()
         if blocks > 1:
-            e.line(f"j0 = {((chunk % blocks) * width).text()}")
-            e.line(f"j1 = min(j0 + {width}, {size})" if size % width else f"j1 = j0 + {width}")
-            self.column_low = sum_of(Var("j0", 0, size))
+            low = e.named("j0", (chunk % blocks) * width, 0, size - 1)
+            end = least(low + width, size) if size % width else low + width
+            self.column_bounds = low, e.named("j1", end, 1, size)
+            self.column_low = low
         self._place(outer, chunk // blocks)
         for item in nest.items:
             if item.reduces:
@@ -324,10 +327,7 @@ class LoopWriter:
         e, found = self.emitter, []
         for kind in combine.state_dtypes(e.reduction_dtype(item.node)):
             dtype = computing(kind)
-            name = e.names.new(hint)
-            memory = "u8" if dtype is bool_ else dtype
-            e.stack[-1].statements.append(Line(f"{name} = local_{memory}({width})"))
-            found.append(Ref(name, dtype, 0))
+            found.append(Ref(e.allocate(hint, dtype, width), dtype, 0))
         return found
 
     def _column_layers(self, column: Class) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 
 from dlc.graph import Graph, Kind, Node, toposort
 from dlc.kernel import contract
-from dlc.kernel.emit import Emitter, Names
-from dlc.kernel.ir import computing, function_text
+from dlc.kernel.emit import Emitter
+from dlc.kernel.fold import fold_lets
+from dlc.kernel.ir import computing
 from dlc.kernel.isa import Isa
 from dlc.kernel.loops import LoopWriter
+from dlc.kernel.names import Names
 from dlc.kernel.nest import analyse
+from dlc.kernel.printer import function_text
 from dlc.ops import leaf
 from dlc.ops.higher import ITEM
 from dlc.passes.components import components
@@ -142,7 +145,7 @@ def loops(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Work:
     emitter = Emitter(table.loads, table.stores, isa.limits)
     chunks = LoopWriter(analyse(part, isa.limits), emitter, isa.limits).write()
     text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
-                         emitter.stack[0].statements)
+                         fold_lets(emitter.stack[0].statements))
     return Work(Kernel(part.name, tuple(table.params), text), tuple(table.operands), chunks)
 
 
@@ -170,7 +173,7 @@ def _lower_scatter(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lower
         table.operands.append(space)
     chunks = write_scatter(node, emitter, isa.limits, sums)
     text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
-                         emitter.stack[0].statements)
+                         fold_lets(emitter.stack[0].statements))
     kernel = Kernel(part.name, tuple(table.params), text)
     return Lowered(((Work(kernel, tuple(table.operands), chunks),),))
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.graph import Build, Graph, Kind, Node, building, make, serving, toposort
-from dlc.kernel.ir import INDENT, computing, wrap_signature
+from dlc.kernel.ir import computing
 from dlc.kernel.lower import Lowered, Work, doc_lines
+from dlc.kernel.printer import INDENT, signature
 from dlc.ops import elementwise, higher, leaf, view
 from dlc.ops.leaf import input_
 from dlc.ops.routine import Routine, result_types
@@ -56,7 +57,7 @@ def kernel_text(part: Graph, routine: Routine) -> str:
     doc = doc_lines(part)
     note = [f'{INDENT}"""{doc[0]}', *(INDENT + d for d in doc[1:])]
     note[-1] += '"""'
-    head = wrap_signature(part.name, [*routine.parameters(), "chunk"])
+    head = signature(part.name, [*routine.parameters(), "chunk"])
     return "\n".join([head, *note, *body, ""])
 
 

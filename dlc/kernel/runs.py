@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dlc.kernel.index import Var
+from dlc.kernel.index import Var, least, sum_of
 from dlc.kernel.limits import Limits
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def close_cut(e: Emitter, cut: Cut, end: Callable[[], None]) -> None:
         e.close(cut.var)
         return
     if cut.block is not cut.var:
-        low = cut.block.name
-        e.close(cut.var, low, f"min({low} + {cut.step}, {cut.size})")
+        low = sum_of(cut.block)
+        e.close(cut.var, low, least(low + cut.step, cut.size))
     end()
     e.close(cut.block, step=cut.step)

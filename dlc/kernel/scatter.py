@@ -11,7 +11,7 @@ from typing import Any
 
 from dlc.graph import Node
 from dlc.kernel.emit import Emitter, flat
-from dlc.kernel.index import Sum, Var, sum_of
+from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.ir import Load, Store, computing
 from dlc.kernel.limits import Limits
 from dlc.kernel.loops import rows_per_chunk
@@ -48,11 +48,11 @@ class ScatterWriter:
         e, rows = self.e, math.prod(self.shape[:self.axis])
         if self.blocks > 1:
             chunk = sum_of(Var("chunk", 0, self.blocks * rows - 1))
-            e.levels.update({"chunk": 0, "j0": 0, "j1": 0})
+            e.levels["chunk"] = 0
             width = self.limits.column
-            low = (chunk % self.blocks) * width
-            e.line(f"j0 = {low.text()}")
-            e.line(f"j1 = min(j0 + {width}, {self.columns})")
+            low = e.named("j0", (chunk % self.blocks) * width, 0, self.columns - 1)
+            end = e.named("j1", least(low + width, self.columns), 1, self.columns)
+            self.column_bounds = low, end
             self._row(chunk // self.blocks)
             return rows * self.blocks
         work = (self.node.args[1].type.size + self.node.type.size) // max(rows, 1)
@@ -66,7 +66,8 @@ class ScatterWriter:
         if per_chunk >= rows:
             e.close(var)
             return 1
-        e.close(var, f"chunk * {per_chunk}", f"min((chunk + 1) * {per_chunk}, {rows})")
+        first = sum_of(Var("chunk", 0, rows)) * per_chunk
+        e.close(var, first, least(first + per_chunk, rows))
         return -(-rows // per_chunk)
 
     def _row(self, position: Sum) -> None:
@@ -84,7 +85,7 @@ class ScatterWriter:
         if var is None:
             return
         if self.blocks > 1:
-            self.e.close(var, "j0", "j1")
+            self.e.close(var, *self.column_bounds)
         else:
             self.e.close(var)
 

@@ -90,7 +90,7 @@ def test_chunks_that_overlap_by_one_row(monkeypatch: pytest.MonkeyPatch) -> None
         parts = lower(*args)
         return [replace(part, stages=tuple(tuple(
             replace(w, kernel=replace(w.kernel, text=w.kernel.text.replace(
-                "(chunk + 1) * ", "1 + (chunk + 1) * "))) for w in stage)
+                ", min(chunk * ", ", min(1 + chunk * "))) for w in stage)
             for stage in part.stages)) for part in parts]
 
     lower = assemble.lower

@@ -1,4 +1,4 @@
-"""The loop-level IR: literals, casts, what folding lets may and may not move."""
+"""The kernel IR: literals, casts and brackets as text, what folding lets may and may not move."""
 
 from __future__ import annotations
 
@@ -11,47 +11,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlc.kernel.index import Sum, Var, sum_of
+from dlc.kernel.fold import fold_lets
+from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.ir import (
     Binary,
     Call,
-    Cond,
+    Compare,
+    Expression,
     For,
     Let,
-    Line,
     Load,
     Negative,
     Number,
+    Place,
+    Position,
     Ref,
+    Statement,
     Store,
-    block,
-    function_text,
-    pack,
-    strip,
-    unpack,
+    Truth,
+    buffers_of,
+    tile_call,
+    tiles_of,
 )
+from dlc.kernel.printer import block, bounds, function_text, pack, text, unpack
 from dlc.program import Kernel, Parameter
 from dlc.runtime.interpret import kernel_function
 from dlc.runtime.primitives import CONSTANTS
 from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 
 INDEX = sum_of(Var("i", 0, 9))
+GUARDED = Load("x", INDEX - 5, f32, 1, (Compare(INDEX - 5, ">=", 0),), f32)
 
 
 def load(buffer: str) -> Load:
     return Load(buffer, INDEX, f32, 1)
 
 
-def plus(a: Any, b: Any) -> Binary:
+def plus(a: Expression, b: Expression) -> Binary:
     return Binary("+", a, b, f32, 1)
 
 
-def text_of(*statements: Any) -> str:
-    loop = For("i", "0", "10", list(statements))
-    return function_text("k", ["x", "y"], ["doc"], [loop])
+def over(var: str, count: int, *statements: Statement) -> For:
+    return For(var, Sum(), Sum(count), list(statements))
 
 
-def run(*statements: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def text_of(*statements: Statement) -> str:
+    loop = over("i", 10, *statements)
+    return function_text("k", ["x", "y"], ["doc"], fold_lets([loop]))
+
+
+def run(*statements: Statement) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """x and y after the statements ran over ten elements."""
     params = (Parameter("x", "f32", "pointer", True), Parameter("y", "f32", "pointer", True))
     function = kernel_function(Kernel("k", params, text_of(*statements)))
@@ -65,16 +74,16 @@ def run(*statements: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     (7, u8, "u8(7)"), (True, bool_, "True"), (math.inf, f32, "f32(inf)"),
     (-math.inf, f64, "f64(-inf)"), (2**32 - 1, u32, "u32(4294967295)")])
 def test_literals_name_their_dtype(value: Any, dtype: DType, word: str) -> None:
-    assert Number(value, dtype).text() == word
+    assert text(Number(value, dtype)) == word
 
 
 def test_floats_without_a_literal_have_names() -> None:
-    assert Number(math.nan, f32).text() == "f32(nan)"
-    assert math.isnan(eval(Number(math.nan, f32).text(), {"f32": np.float32, **CONSTANTS}))
+    assert text(Number(math.nan, f32)) == "f32(nan)"
+    assert math.isnan(eval(text(Number(math.nan, f32)), {"f32": np.float32, **CONSTANTS}))
 
 
 def test_what_lies_in_memory_is_converted() -> None:
-    assert unpack(bool_, "x[0]") == "(x[0] != u8(0))"
+    assert unpack(bool_, "x[0]") == "x[0] != u8(0)"
     assert unpack(bf16, "x[0]") == "bf16_to_f32(x[0])"
     assert pack(f16, "v") == "f32_to_f16(v)"
     assert pack(bool_, "v") == "u8(v)"
@@ -82,16 +91,17 @@ def test_what_lies_in_memory_is_converted() -> None:
 
 
 def test_narrow_integers_wrap() -> None:
-    assert Binary("+", Ref("a", i32, 0), Ref("b", i32, 0), i32, 0).text() == "i32(a + b)"
-    assert Binary("+", Ref("a", i64, 0), Ref("b", i64, 0), i64, 0).text() == "a + b"
+    assert text(Binary("+", Ref("a", i32, 0), Ref("b", i32, 0), i32, 0)) == "i32(a + b)"
+    assert text(Binary("+", Ref("a", i64, 0), Ref("b", i64, 0), i64, 0)) == "a + b"
 
 
 LEAVES = st.one_of(
     st.sampled_from([Ref("a", f32, 0), Ref("b", f32, 0), load("x"), Number(-2, i64),
-                     Cond("i * 28 + r", i64, 0), Cond("f32(i + 1)", f32, 0),
-                     Cond("(i >= 5 and i < 9)", bool_, 0), Cond("rows", i64, 0),
+                     Position(INDEX * 28 + Var("r", 0, 5), i64, 0), Position(INDEX + 1, f32, 0),
+                     Truth((Compare(INDEX, ">=", 5), Compare(INDEX, "<", 9)), bool_, 0),
+                     Position(sum_of(Var("rows", 1, 8)), i64, 0),
                      Load("m", INDEX, bool_, 0, memory=bool_),
-                     Load("x", INDEX - 5, f32, 1, "i - 5 >= 0", "f32(0.0)", f32)]))
+                     GUARDED]))
 TREES = st.recursive(LEAVES, lambda inner: st.one_of(
     st.builds(lambda sign, a, b: Binary(sign, a, b, f32, 0),
               st.sampled_from(["+", "-", "*", "/", "<", "<=", "==", "!=", "&", "|", "^"]),
@@ -101,7 +111,7 @@ TREES = st.recursive(LEAVES, lambda inner: st.one_of(
     st.builds(lambda x, y: Call("select", (x, y), f32, 0), inner, inner)), max_leaves=12)
 
 
-def bracketed(value: Any) -> str:
+def bracketed(value: Expression) -> str:
     """The text with every operand in brackets: what the tree means, whatever binds how."""
     if isinstance(value, Call):
         return f"{value.function}({', '.join(map(bracketed, value.args))})"
@@ -110,34 +120,29 @@ def bracketed(value: Any) -> str:
     if isinstance(value, Binary):
         word = f"({bracketed(value.a)} {value.sign} {bracketed(value.b)})"
         return f"i32({word})" if value.dtype is i32 else word
-    return f"({value.text()})"
+    return f"({text(value)})"
 
 
 @given(TREES)
 def test_brackets_left_out_change_no_tree(tree: Any) -> None:
-    assert ast.dump(ast.parse(tree.text())) == ast.dump(ast.parse(bracketed(tree)))
+    assert ast.dump(ast.parse(text(tree))) == ast.dump(ast.parse(bracketed(tree)))
 
 
 def test_no_bracket_that_says_nothing() -> None:
     a, b, product = Ref("a", f32, 0), Ref("b", f32, 0), Binary("*", Ref("a", f32, 0),
                                                                Ref("b", f32, 0), f32, 0)
-    assert plus(product, product).text() == "a * b + a * b"
-    assert plus(plus(a, b), a).text() == "a + b + a" and plus(a, plus(b, a)).text() == "a + (b + a)"
-    assert Negative(product, f32, 0).text() == "-(a * b)"
+    assert text(plus(product, product)) == "a * b + a * b"
+    assert text(plus(plus(a, b), a)) == "a + b + a"
+    assert text(plus(a, plus(b, a))) == "a + (b + a)"
+    assert text(Negative(product, f32, 0)) == "-(a * b)"
     either = Binary("|", Binary("<", a, b, bool_, 0), Binary("<", b, a, bool_, 0), bool_, 0)
-    assert either.text() == "(a < b) | (b < a)"
-
-
-@pytest.mark.parametrize("word,without", [("a + b", "a + b"), ("(a) + (b)", "(a) + (b)"),
-                                          ("f(a)", "f(a)"), ("((a))", "(a)"), ("a", "a")])
-def test_strip(word: str, without: str) -> None:
-    assert strip(word) == without
+    assert text(either) == "(a < b) | (b < a)"
 
 
 def test_a_value_that_is_used_once_stands_in_its_use() -> None:
     one = Let("a", plus(load("x"), Number(1, f32)))
-    text = text_of(one, Store("y", INDEX, Call("abs", (Ref("a", f32, 1),), f32, 1), f32))
-    assert "y[i] = abs(x[i] + f32(1.0))" in text
+    written = text_of(one, Store("y", INDEX, Call("abs", (Ref("a", f32, 1),), f32, 1), f32))
+    assert "y[i] = abs(x[i] + f32(1.0))" in written
 
 
 def test_a_value_that_is_used_twice_keeps_its_name() -> None:
@@ -165,19 +170,21 @@ def test_a_value_does_not_move_past_a_new_value_of_what_it_is_made_of() -> None:
     assert (y == np.arange(10) + 101).all()
 
 
-def test_a_value_does_not_move_into_a_loop_or_past_a_line() -> None:
-    inner = For("r", "0", "3", [Store("y", INDEX, plus(load("y"), Ref("a", f32, 1)), f32)])
-    text = text_of(Let("a", load("x")), inner)
-    assert text.index("a = x[i]") < text.index("for r")
-    text = text_of(Let("a", load("x")), Line("x[i] = f32(0.0)"), Store("y", INDEX, Ref("a", f32, 1),
-                                                                       f32))
-    assert text.index("a = x[i]") < text.index("x[i] = f32(0.0)")
+def test_a_value_does_not_move_into_a_loop_or_past_a_tile() -> None:
+    inner = over("r", 3, Store("y", INDEX, plus(load("y"), Ref("a", f32, 1)), f32))
+    written = text_of(Let("a", load("x")), inner)
+    assert written.index("a = x[i]") < written.index("for r")
+    tile = tile_call("copy_f32", Place("x", INDEX), 1, Place("y"), 1, 1, 1)
+    written = text_of(Let("a", load("x")), tile, Store("y", INDEX, Ref("a", f32, 1), f32))
+    assert written.index("a = x[i]") < written.index("copy_f32(at(x, i), 1, y, 1, 1, 1)")
+    assert buffers_of([tile]) == {"x", "y"} and tiles_of([over("i", 3, tile)]) == ("copy_f32",)
 
 
 def test_a_state_is_never_folded_away() -> None:
-    statements = [Let("s", Number(0, f32)),
-                  For("r", "0", "3", [Let("s", plus(Ref("s", f32, 2), Number(1, f32)))]),
-                  Store("y", INDEX, Ref("s", f32, 1), f32)]
+    statements: list[Statement] = [
+        Let("s", Number(0, f32)),
+        over("r", 3, Let("s", plus(Ref("s", f32, 2), Number(1, f32)))),
+        Store("y", INDEX, Ref("s", f32, 1), f32)]
     _, y = run(*statements)
     assert (y == 3).all()
 
@@ -187,23 +194,26 @@ def test_an_empty_block_passes() -> None:
 
 
 def test_guarded_loads_touch_nothing_where_the_guard_fails() -> None:
-    guarded = Load("x", INDEX - 5, f32, 1, "i - 5 >= 0", "f32(0.0)", f32)
-    assert guarded.text() == "x[i - 5] if i - 5 >= 0 else f32(0.0)"
-    _, y = run(Store("y", INDEX, guarded, f32))
+    assert text(GUARDED) == "x[i - 5] if i - 5 >= 0 else f32(0.0)"
+    _, y = run(Store("y", INDEX, GUARDED, f32))
     assert (y == [0, 0, 0, 0, 0, 0, 1, 2, 3, 4]).all()
 
 
 def test_steps_and_bounds_of_loops() -> None:
-    assert For("i", "0", "9", [], 4).lines("")[0] == "for i in range(0, 9, 4):"
-    assert For("i", "0", "9").lines("")[0] == "for i in range(9):"
-    assert For("i", "a", "b").lines("")[0] == "for i in range(a, b):"
+    assert bounds(For("i", Sum(), Sum(9), [], 4)) == "0, 9, 4"
+    assert bounds(over("i", 9)) == "9"
+    chunk = sum_of(Var("chunk", 0, 3))
+    last = least(chunk * 4 + 4, 14)
+    assert bounds(For("i", chunk * 4, last)) == "chunk * 4, min(chunk * 4 + 4, 14)"
+    assert (last.low, last.high) == (4, 14) and last.variables() == {"chunk"}
+    assert last.coefficient("chunk") is None and last.coefficient("i") == 0
 
 
 def test_a_long_signature_is_wrapped() -> None:
     names = [f"parameter_{i}" for i in range(20)]
-    text = function_text("kernel", names, ["doc"], [Line("x = 1")])
-    assert max(map(len, text.splitlines())) <= 100
-    compile(text, "kernel", "exec")
+    written = function_text("kernel", names, ["doc"], [])
+    assert max(map(len, written.splitlines())) <= 100
+    compile(written, "kernel", "exec")
 
 
 def test_an_index_is_written_with_its_signs() -> None:

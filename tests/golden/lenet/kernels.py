@@ -11,7 +11,7 @@ def fused_random_bits_shr_cos(seed, step, corner, out, out2, chunk):
     models/lenet.py:19"""
     seed2 = seed[0]
     step2 = step[0]
-    for i in range(chunk * 448, min((chunk + 1) * 448, 1792)):
+    for i in range(chunk * 448, min(chunk * 448 + 448, 1792)):
         random_bits2 = random_bits(seed2, step2, u32(1454790268), idiv(i, 28))
         mul = f32(shr_u32(random_bits2, u32(8))) * f32(2.0805945e-08)
         angle = minimum(mul + f32(-0.17453292), f32(0.1745329))
@@ -44,21 +44,18 @@ def fused_random_bits_shr_cos(seed, step, corner, out, out2, chunk):
 def fused_gather(image, corner, sub, sub_2, image2, chunk):
     """gather add sub mul
     models/lenet.py:19"""
-    for i in range(chunk * 448, min((chunk + 1) * 448, 1792)):
+    for i in range(chunk * 448, min(chunk * 448 + 448, 1792)):
         for r in range(28):
             corner2 = corner[i * 28 + r]
             index = min(max(i64(corner2), 0), 960)
             image3 = image[idiv(i, 28) * 784 + idiv(index, 31) * 28 + imod(index, 31) - 29] if idiv(index, 31) - 1 >= 0 and idiv(index, 31) - 1 < 28 and imod(index, 31) - 1 >= 0 and imod(index, 31) - 1 < 28 else f32(0.0)
-            add = i32(corner2 + i32(1))
-            index2 = min(max(i64(add), 0), 960)
+            index2 = min(max(i64(i32(corner2 + i32(1))), 0), 960)
             image4 = image[idiv(i, 28) * 784 + idiv(index2, 31) * 28 + imod(index2, 31) - 29] if idiv(index2, 31) - 1 >= 0 and idiv(index2, 31) - 1 < 28 and imod(index2, 31) - 1 >= 0 and imod(index2, 31) - 1 < 28 else f32(0.0)
             sub3 = sub[i * 28 + r]
             upper = image3 + (image4 - image3) * sub3
-            add2 = i32(corner2 + i32(31))
-            index3 = min(max(i64(add2), 0), 960)
+            index3 = min(max(i64(i32(corner2 + i32(31))), 0), 960)
             image5 = image[idiv(i, 28) * 784 + idiv(index3, 31) * 28 + imod(index3, 31) - 29] if idiv(index3, 31) - 1 >= 0 and idiv(index3, 31) - 1 < 28 and imod(index3, 31) - 1 >= 0 and imod(index3, 31) - 1 < 28 else f32(0.0)
-            add3 = i32(corner2 + i32(32))
-            index4 = min(max(i64(add3), 0), 960)
+            index4 = min(max(i64(i32(corner2 + i32(32))), 0), 960)
             image6 = image[idiv(i, 28) * 784 + idiv(index4, 31) * 28 + imod(index4, 31) - 29] if idiv(index4, 31) - 1 >= 0 and idiv(index4, 31) - 1 < 28 and imod(index4, 31) - 1 >= 0 and imod(index4, 31) - 1 < 28 else f32(0.0)
             mul3 = (image5 + (image6 - image5) * sub3 - upper) * sub_2[i * 28 + r]
             image2[i * 28 + r] = upper + mul3
@@ -104,7 +101,7 @@ def fused_conv_tanh(image, conv1_bias, tanh1, packed, chunk):
 def fused_sum(tanh1, avg_pool1, chunk):
     """sum mul
     models/lenet.py:9"""
-    for i in range(chunk * 1170, min((chunk + 1) * 1170, 5376)):
+    for i in range(chunk * 1170, min(chunk * 1170 + 1170, 5376)):
         for r in range(14):
             sum = f32(0.0)
             for r0 in range(2):
@@ -156,7 +153,7 @@ def fused_conv_tanh_2(avg_pool1, conv2_bias, tanh2, packed, chunk):
 def fused_sum_2(tanh2, avg_pool2, chunk):
     """sum mul
     models/lenet.py:10"""
-    for i in range(chunk * 1280, min((chunk + 1) * 1280, 5120)):
+    for i in range(chunk * 1280, min(chunk * 1280 + 1280, 5120)):
         for r in range(5):
             sum = f32(0.0)
             for r0 in range(2):
@@ -412,8 +409,7 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
             d_dense1_bias[j2] = f32(0.0)
         for r2 in range(r, min(r + 32, 64)):
             for j3 in range(120):
-                d_dense1_2 = d_dense1[r2 * 120 + j3]
-                d_dense1_bias[j3] = radd(d_dense1_bias[j3], d_dense1_2)
+                d_dense1_bias[j3] = radd(d_dense1_bias[j3], d_dense1[r2 * 120 + j3])
         for j4 in range(120):
             total[j4] = total[j4] + f64(d_dense1_bias[j4])
     ok = fault[0] == i32(0)
@@ -446,8 +442,7 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias
             d_dense2_bias[j2] = f32(0.0)
         for r2 in range(r, min(r + 32, 64)):
             for j3 in range(84):
-                d_dense2_2 = d_dense2[r2 * 84 + j3]
-                d_dense2_bias[j3] = radd(d_dense2_bias[j3], d_dense2_2)
+                d_dense2_bias[j3] = radd(d_dense2_bias[j3], d_dense2[r2 * 84 + j3])
         for j4 in range(84):
             total[j4] = total[j4] + f64(d_dense2_bias[j4])
     ok = fault[0] == i32(0)
@@ -480,8 +475,7 @@ def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
             d_dense3_bias[j2] = f32(0.0)
         for r2 in range(r, min(r + 32, 64)):
             for j3 in range(10):
-                d_logits2 = d_logits[r2 * 10 + j3]
-                d_dense3_bias[j3] = radd(d_dense3_bias[j3], d_logits2)
+                d_dense3_bias[j3] = radd(d_dense3_bias[j3], d_logits[r2 * 10 + j3])
         for j4 in range(10):
             total[j4] = total[j4] + f64(d_dense3_bias[j4])
     ok = fault[0] == i32(0)
@@ -559,7 +553,7 @@ def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv
     add3 = f32(step[0]) + f32(1.0)
     neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
-    for i in range(chunk * 2, min((chunk + 1) * 2, 16)):
+    for i in range(chunk * 2, min(chunk * 2 + 2, 16)):
         total = f64(0.0)
         for r in range(64):
             for r2 in range(10):

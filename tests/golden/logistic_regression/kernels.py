@@ -143,8 +143,7 @@ def fused_sum_2(fault, momentum_v_dense1_bias, d_logits, dense1_bias, chunk):
             d_dense1_bias[j2] = f32(0.0)
         for r2 in range(r, min(r + 32, 64)):
             for j3 in range(10):
-                d_logits2 = d_logits[r2 * 10 + j3]
-                d_dense1_bias[j3] = radd(d_dense1_bias[j3], d_logits2)
+                d_dense1_bias[j3] = radd(d_dense1_bias[j3], d_logits[r2 * 10 + j3])
         for j4 in range(10):
             total[j4] = total[j4] + f64(d_dense1_bias[j4])
     ok = fault[0] == i32(0)

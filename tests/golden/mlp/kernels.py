@@ -270,8 +270,7 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
             d_dense1_bias[j3 - j0] = f32(0.0)
         for r2 in range(r, min(r + 32, 64)):
             for j4 in range(j0, j1):
-                d_dense1_2 = d_dense1[r2 * 512 + j4]
-                d_dense1_bias[j4 - j0] = radd(d_dense1_bias[j4 - j0], d_dense1_2)
+                d_dense1_bias[j4 - j0] = radd(d_dense1_bias[j4 - j0], d_dense1[r2 * 512 + j4])
         for j5 in range(j0, j1):
             total[j5 - j0] = total[j5 - j0] + f64(d_dense1_bias[j5 - j0])
     for r3 in range(0, 64, 32):
@@ -279,8 +278,7 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
             d_dense2_bias[j6 - j0] = f32(0.0)
         for r4 in range(r3, min(r3 + 32, 64)):
             for j7 in range(j0, j1):
-                d_dense2_2 = d_dense2[r4 * 512 + j7]
-                d_dense2_bias[j7 - j0] = radd(d_dense2_bias[j7 - j0], d_dense2_2)
+                d_dense2_bias[j7 - j0] = radd(d_dense2_bias[j7 - j0], d_dense2[r4 * 512 + j7])
         for j8 in range(j0, j1):
             total2[j8 - j0] = total2[j8 - j0] + f64(d_dense2_bias[j8 - j0])
     ok = fault[0] == i32(0)
@@ -323,8 +321,7 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
             d_dense3_bias[j2] = f32(0.0)
         for r2 in range(r, min(r + 32, 64)):
             for j3 in range(10):
-                d_logits2 = d_logits[r2 * 10 + j3]
-                d_dense3_bias[j3] = radd(d_dense3_bias[j3], d_logits2)
+                d_dense3_bias[j3] = radd(d_dense3_bias[j3], d_logits[r2 * 10 + j3])
         for j4 in range(10):
             total[j4] = total[j4] + f64(d_dense3_bias[j4])
     ok = fault[0] == i32(0)
