@@ -17,12 +17,9 @@ from numba.core.typed_passes import (
     PreLowerStripPhis,
 )
 from numba.core.typing import mathdecl
-from numba.core.untyped_passes import (
-    FixupArgs,
-    IRProcessing,
-    ReconstructSSA,
-    TranslateByteCode,
-)
+from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
+
+from dlc.runtime.numba_ssa import KernelSSA
 
 
 def list_variables(value: Any) -> list[Any]:
@@ -104,7 +101,7 @@ class KernelCompiler(CompilerBase):  # type: ignore[misc]
 
     def define_pipelines(self) -> list[Any]:
         passes = KernelPasses("kernel")
-        for step in (TranslateByteCode, FixupArgs, IRProcessing, ReconstructSSA,
+        for step in (TranslateByteCode, FixupArgs, IRProcessing, KernelSSA,
                      NopythonTypeInference, PreLowerStripPhis, IRLegalization, NativeLowering,
                      NoPythonBackend):
             passes.add_pass(step, step.__name__)

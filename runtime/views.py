@@ -27,7 +27,6 @@ from numba.core.untyped_passes import (
     FixupArgs,
     GenericRewrites,
     IRProcessing,
-    ReconstructSSA,
     TranslateByteCode,
 )
 from numba.np import arrayobj, npyimpl
@@ -35,6 +34,7 @@ from numba.np import arrayobj, npyimpl
 from dlc.program import Kernel
 from dlc.runtime import passes_numba
 from dlc.runtime.lower import NUMBA, LowerError, Toolchain, compile_flags
+from dlc.runtime.numba_ssa import KernelSSA
 
 nb: Any = numba_types
 VIEWED = ("f32", "f64", "i32", "i64", "i16", "i8", "u64", "u32", "u16", "u8", "bool")
@@ -105,7 +105,7 @@ class ViewCompiler(passes_numba.KernelCompiler):
 
     def define_pipelines(self) -> list[Any]:
         passes = passes_numba.KernelPasses("views")
-        for step in (TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA,
+        for step in (TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, KernelSSA,
                      NopythonTypeInference, PreLowerStripPhis, IRLegalization, ViewLowering,
                      NoPythonBackend):
             passes.add_pass(step, step.__name__)
