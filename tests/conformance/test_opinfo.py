@@ -18,13 +18,11 @@ from dlc.graph import Graph
 from dlc.trace import trace
 from dlc.types import Type, dtype
 from tests.conformance.adapters import TABLE, Adapter, Excluded
+from tests.conformance.closeness import LENIENCE, RELATIVE, close, error, size
 from tests.conformance.cut import Tally, chosen
 from tests.conformance.torch_samples import SEED, Case, cases
 
 pytestmark = pytest.mark.conformance
-# Within RELATIVE of PyTorch's element, or ABSOLUTE of the array's largest. Where cancellation makes
-# them differ more, dlc may be LENIENCE times as far from PyTorch's float64 result as float32 is.
-RELATIVE, ABSOLUTE, LENIENCE = 1e-5, 1e-6, 4
 # Programs that the compiled share is spread over, and samples of each operator in it.
 BUNDLES, PER_OPERATOR = 10, 3
 # What the cut of the day takes: so many operators' values and gradients, so many programs.
@@ -120,25 +118,6 @@ def compare(found: dict[str, Any], case: Case, scale: float) -> None:
             np.testing.assert_array_less(
                 error(got, exact), LENIENCE * error(value, exact) + RELATIVE * scale * size(exact),
                 err_msg=f"{case} {name}: {got} for {value}, exactly {exact}")
-
-
-def size(x: np.ndarray) -> float:
-    """The largest finite magnitude."""
-    return float(np.max(np.abs(x[np.isfinite(x)]), initial=0.0))
-
-
-def close(got: np.ndarray, value: np.ndarray, scale: float) -> bool:
-    """Within rounding of PyTorch's own result, element by element; the same infinities and NaN."""
-    got, value = got.astype(np.float64), value.astype(np.float64)
-    return np.allclose(got, value, RELATIVE * scale, ABSOLUTE * scale * size(value), True)
-
-
-def error(x: np.ndarray, exact: np.ndarray) -> float:
-    """The largest distance from the float64 result; infinite where only one is finite."""
-    x = x.astype(np.float64)
-    same = (x == exact) | (np.isnan(x) & np.isnan(exact))
-    return float(np.max(np.where(same, 0.0, np.abs(np.nan_to_num(x - exact, nan=np.inf))),
-                        initial=0.0))
 
 
 @pytest.mark.parametrize("name", chosen("opinfo", list(TABLE), DAILY))

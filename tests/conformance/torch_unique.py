@@ -46,8 +46,14 @@ def multi_head_attention(*args: Any, **more: Any) -> list[Tensor]:
     return list(tf.multi_head_attention_forward(*kept, **more))
 
 
+def cholesky(a: Tensor, upper: bool = False) -> list[Tensor]:
+    """The factor of (a + a^T) / 2, which is what dlc gives: PyTorch reads one triangle."""
+    return [torch.linalg.cholesky((a + a.mT) * 0.5, upper=upper)]
+
+
 UNIQUE: dict[str, Callable[..., list[Tensor]]] = {
-    "linalg.eigh": eigh, "linalg.svd": svd, "linalg.lstsq": lstsq,
+    "cholesky": cholesky, "linalg.cholesky": cholesky, "linalg.eigh": eigh,
+    "linalg.svd": svd, "linalg.lstsq": lstsq,
     "linalg.lstsq/grad_oriented": lstsq,
     "nn.functional.multi_head_attention_forward": multi_head_attention,
 }

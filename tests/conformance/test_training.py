@@ -1,0 +1,123 @@
+"""OpInfo in training mode: samples and changed ones as phases of a task, beside torch.optim.
+
+Float inputs are parameters, the loss is the results times random cotangents, and each of momentum,
+Nesterov, Adam and AdamW makes two steps with a share of the cases. Compared are the loss, every
+gradient and every updated parameter, natively on the instruction set of DLC_CPU.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from tests.conformance import cut
+from tests.conformance.adapters import TABLE, Excluded
+from tests.conformance.mutations import MUTATIONS, mutated
+from tests.conformance.test_opinfo import outputs_of, setting
+from tests.conformance.torch_samples import SEED, Case, cases, infos, results_of
+from tests.conformance.training import Refused, Subject, task_of
+from tests.conformance.training_runs import trained
+
+pytestmark = pytest.mark.conformance
+SUITE = "torch OpInfo, training"
+# Samples of an operator in a full run, as they are and for each change; tries for one that fits.
+SAMPLES, CHANGED, TRIES = 8, 2, 6
+# Operators in the cut of the day, each with one sample and one change; subjects in one program.
+DAILY, TOGETHER = 40, 40
+OPERATORS = [n for n, a in TABLE.items()
+             if a.dtypes[0] == "float32" and infos()[n].supports_autograd]
+
+
+def fitting(name: str) -> list[Case]:
+    """The samples that have a gradient, elements, and a call in training mode."""
+    adapter = TABLE[name]
+    return [c for c in cases(name) if c.smooth and all(a.size for a in c.arrays)
+            and all(c.outputs[i].size for i in c.graded)
+            and c.call(partial(setting, adapter.function), list(c.arrays))]
+
+
+def subject_of(name: str, case: Case) -> Subject:
+    """The sample as a function in both languages."""
+    adapter = TABLE[name]
+    return Subject(str(case), case.arrays, case.smooth, partial(outputs_of, adapter, case),
+                   partial(results_of, infos()[name], case.call), adapter.scale, adapter.refuses)
+
+
+def subjects(name: str, change: str, count: int) -> Iterator[Subject | str]:
+    """Up to `count` samples of an operator with a change, or why there is none. Seeded by all."""
+    found = fitting(name)
+    rng = np.random.default_rng([SEED, zlib.crc32(f"{name} {change}".encode())])
+    reason, made = "no sample has a gradient and elements", 0
+    for k in rng.permutation(len(found)).tolist()[:max(TRIES, count)]:
+        try:
+            one = mutated(subject_of(name, found[k]), change, rng)
+            task_of([one]).graphs(kinds=("train",))
+        except (Refused, Excluded, dlc.DlcError) as problem:
+            reason = why(problem, change)
+            continue
+        yield one
+        made += 1
+        if made == count:
+            return
+    if not made:
+        yield reason
+
+
+def why(problem: Exception, change: str) -> str:
+    """Why a sample is left out. Raises what dlc refuses and PyTorch does not."""
+    if isinstance(problem, Refused):
+        return f"{change}: PyTorch refuses every way of it"
+    if isinstance(problem, dlc.DlcError):
+        if "depends on no trained parameter" not in str(problem):
+            raise problem
+        return "the gradient is 0 everywhere: there is nothing to train"
+    return str(problem)
+
+
+def run(found: Sequence[Subject | str], count: cut.Tally) -> None:
+    """Train the subjects, so many in a program; count them, and what is left out."""
+    kept = [s for s in found if isinstance(s, Subject)]
+    for reason in (s for s in found if isinstance(s, str)):
+        count.leave_out(reason)
+    wrong: list[str] = []
+    for at in range(0, len(kept), TOGETHER):
+        part = kept[at:at + TOGETHER]
+        outcome = trained(part)
+        wrong += outcome.wrong
+        for reason in outcome.refused:
+            count.leave_out(reason)
+        count.add(len(part) - len(outcome.refused))
+        print(f"{len(part)} training programs in one, {outcome.kernels} kernels: "
+              + ", ".join(f"{n:,} {what}" for what, n in sorted(outcome.counts.items())))
+    assert not wrong, "\n".join(wrong)
+
+
+def groups(each: int) -> list[list[str]]:
+    """Operators that share a test: those of the day, or all."""
+    names = cut.chosen("training", OPERATORS, DAILY)
+    return [names[i:i + each] for i in range(0, len(names), each)]
+
+
+def named(names: Sequence[str]) -> str:
+    return f"{names[0]}-and-{len(names) - 1}"
+
+
+@pytest.mark.parametrize("names", groups(10 if cut.FULL else DAILY // 2), ids=named)
+def test_training(names: Sequence[str], tally: Callable[[str], cut.Tally]) -> None:
+    """All of these operators: in the cut one sample with the change whose turn it is, in a full
+    run several samples as they are and some with each change."""
+    found: list[Any] = []
+    for name in names:
+        turn = (cut.SEED + zlib.crc32(name.encode())) % len(MUTATIONS)
+        for i, change in enumerate(MUTATIONS):
+            if cut.FULL:
+                found += subjects(name, change, CHANGED if i else SAMPLES)
+            elif i == turn:
+                found += subjects(name, change, 1)
+    run(found, tally(SUITE))
