@@ -1,17 +1,27 @@
 # The project's commands. Needs make and Python 3.11 to 3.14; everything else goes into .venv.
 
-VENV := .venv
-BIN := $(VENV)/bin
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+NUMBER := import sys; print("%d.%d" % sys.version_info[:2])
+# A Python that is asked for and is not the one in .venv gets an environment of its own, .venv-3.13.
+ifeq ($(origin PYTHON),undefined)
+PYTHON = $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+else
+VENV := $(shell asked=$$("$(PYTHON)" -c '$(NUMBER)' 2>/dev/null); \
+	there=$$(.venv/bin/python -c '$(NUMBER)' 2>/dev/null || echo "$$asked"); \
+	if [ "$$asked" = "$$there" ]; then echo .venv; else echo ".venv-$$asked"; fi)
+endif
+BIN := $(VENV)/bin
+NEWEST := 3.14
 
 .PHONY: help train test lint types conformance conformance-full faults instruction-sets fuzz bench \
 	bench-compile clean
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
-	@echo "make test         lint, types and all tests (under 5 minutes on two cores)"
+	@echo "make test         lint, types and all tests (under 5 minutes on two cores);"
+	@echo "                  PYTHON=python3.13 make test  with that Python, in .venv-3.13"
 	@echo "make conformance  tests of PyTorch, JAX, ONNX and others: the cut of the day (docs/conformance.md)"
 	@echo "make conformance-full  all of them; writes the table of docs/conformance.md (up to 3 hours)"
 	@echo "make faults       plant the faults that the change touches and a quarter of the others; the tests"
@@ -20,7 +30,7 @@ help:
 	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make bench-compile  processor time of compiling by stage, without kernels, as programs grow"
-	@echo "make clean        remove .venv, caches and build results"
+	@echo "make clean        remove .venv and .venv-3.*, caches and build results"
 
 train: $(VENV)/.installed
 	$(BIN)/dlc train lenet
@@ -28,11 +38,16 @@ train: $(VENV)/.installed
 test: lint types
 	$(BIN)/python -m pytest -q -n auto
 
+# For the oldest Python, and for the newest: without the rules that ask for what the oldest lacks.
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
+	$(BIN)/ruff check . --target-version py$(subst .,,$(NEWEST)) --extend-ignore UP,B911,B912
 
+# For the Python that runs, as NumPy's types of one Python are no syntax for an older one, and for
+# the newest. CI runs the oldest that it finds.
 types: $(VENV)/.test
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version $(NEWEST)
 
 conformance: $(VENV)/.conformance
 	$(BIN)/python -m pytest -q -m conformance -n auto
@@ -79,5 +94,5 @@ $(VENV)/.conformance: $(VENV)/.test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .nnsmith build dist dlc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.* .nnsmith build dist dlc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
