@@ -334,11 +334,15 @@ class Toolchain:
         return function
 
 
+# each set of tiles has a toolchain of its own, and all of them the same long prelude
+compiled = lru_cache(maxsize=8)(compile)
+
+
 def execute(text: str, filename: str, namespace: dict[str, Any]) -> None:
     """Run `text`, remembered so that Numba's messages can quote its lines."""
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     try:
-        exec(compile(text, filename, "exec"), namespace)
+        exec(compiled(text, filename, "exec"), namespace)
     except Exception as error:
         raise LowerError(f"{filename} does not execute: {type(error).__name__}: {error}") from None
 

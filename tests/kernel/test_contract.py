@@ -30,7 +30,7 @@ from dlc.ops.leaf import input_
 from dlc.ops.view import flip, reshape, transpose
 from dlc.program import Kernel
 from dlc.runtime.link import Linked
-from dlc.runtime.lower import Toolchain
+from dlc.runtime.lower import Toolchain, compiled
 from dlc.runtime.primitives import PRIMITIVES
 from dlc.types import bf16, f32, f64
 
@@ -66,11 +66,12 @@ def group(outputs: Sequence[Node], inputs: Sequence[Node], isa: str,
     return lower_contract("k", ["a contraction"], body, loads, stores, machine), body
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
 def toolchain(tiles: tuple[str, ...], isa: str) -> Toolchain:
     return Toolchain(prelude_text(), {n: tile(n, isa) for n in tiles})
 
 
+@lru_cache(maxsize=64)  # the chunks run forwards and backwards through the same code
 def native(kernel: Kernel, isa: str) -> Callable[..., None]:
     code = toolchain(kernel.tiles, isa).compile(kernel, "entry")
     linked = Linked({"entry": code})
@@ -85,7 +86,7 @@ def native(kernel: Kernel, isa: str) -> Callable[..., None]:
 
 def interpreted(kernel: Kernel, isa: str) -> Callable[..., None]:
     names: dict[str, Any] = {p.name: p.plain for p in PRIMITIVES.values()}
-    exec(prelude_text(), names)
+    exec(compiled(prelude_text(), "<prelude>", "exec"), names)
     for name in kernel.tiles:
         exec(tile(name, isa).plain, names)
     exec(kernel.text, names)
