@@ -312,16 +312,16 @@ class Emitter:
 
     def step(self, combine: Any, states: Sequence[Ref], x: Any, position: Any) -> None:
         """Fold one element into the states, in the current block."""
-        self._assign(states, combine.step(self.k, self._here(states), x, position))
+        self.assign(states, combine.step(self.k, self.here(states), x, position))
 
     def merge(self, combine: Any, totals: Sequence[Ref], states: Sequence[Ref]) -> None:
         """Take what a run gave into its totals, in the current block."""
-        self._assign(totals, combine.total.merge(self.k, self._here(totals), self._here(states)))
+        self.assign(totals, combine.total.merge(self.k, self.here(totals), self.here(states)))
 
-    def _here(self, states: Sequence[Ref]) -> list[Ref]:
+    def here(self, states: Sequence[Ref]) -> list[Ref]:
         return [Ref(s.name, s.dtype, len(self.stack) - 1) for s in states]
 
-    def _assign(self, states: Sequence[Ref], new: Sequence[Any]) -> None:
+    def assign(self, states: Sequence[Ref], new: Sequence[Any]) -> None:
         if len(new) > 1:
             # all new states are computed before the first is assigned
             new = [self.let(f"{s.name}_new", n) for s, n in zip(states, new, strict=True)]
@@ -329,7 +329,7 @@ class Emitter:
             self.stack[-1].statements.append(Let(s.name, n))
 
     def finish(self, node: Node, combine: Any, states: Sequence[Ref]) -> Any:
-        result = self.k.cast(combine.finish(self.k, self._here(states)), result_dtype(node))
+        result = self.k.cast(combine.finish(self.k, self.here(states)), result_dtype(node))
         return self.k.rounded(result, node.type.dtype)
 
     def _contract(self, node: Node, index: Index, guard: Guard) -> Any:

@@ -50,6 +50,10 @@ class Limits:
     """width of a column block: 8 AVX-512 vectors of f32"""
     unrolled: int = 16
     """elements up to which a reduction unrolls: a window of a pooling"""
+    in_parts: int = 65536
+    """elements from which a reduction to few results is folded in parts by several threads"""
+    parts: int = 64
+    """parts of such a reduction at most: one for each core of a large machine"""
     run: int = 512
     """elements that a sum adds up in vector lanes before it goes on to a total of more precision"""
     chain: int = 32

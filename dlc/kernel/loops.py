@@ -30,8 +30,10 @@ def rows_per_chunk(rows: int, work: int, limits: Limits) -> int:
     return max(1, min(limits.chunk_elements // work, -(-rows // limits.loop_chunks)))
 
 
-def _combine(item: Item) -> Any:
-    return item.node.op.emit(item.node).combine
+def combine_of(item: Item) -> Combine:
+    """How a reduction folds elements."""
+    found: Combine = item.node.op.emit(item.node).combine
+    return found
 
 
 class LoopWriter:
@@ -40,27 +42,50 @@ class LoopWriter:
     def __init__(self, nest: Nest, emitter: Emitter, limits: Limits) -> None:
         self.nest, self.emitter, self.limits = nest, emitter, limits
         self.at: dict[Class, Sum] = {}
+        self.bounds: dict[Class, tuple[Sum, Sum]] = {}  # of loops that do not run over all
         self.column_low = Sum()
         self.column_bounds = Sum(), Sum()  # of a block, where there are several
 
     def write(self) -> int:
         """Write the whole kernel body; returns the number of chunks."""
-        nest = self.nest
-        for item in nest.items:
+        for item in self.nest.items:
             if item.reduces:
-                item.runs = self._runs(item)
-        flat = self.flat_parallel()
-        if nest.column is not None:
-            return self._write_columns([c for c in flat if c != nest.column])
+                item.runs = self.runs_of(item)
+        outer, rows, per_chunk = self._rows()
+        if self.nest.column is not None:
+            self._write_columns(outer)
+            return self.chunks()
+        inner = tuple(c for c in self.flat_parallel() if c not in outer)
+        var = self._open_chunk(outer, rows, per_chunk)
+        self._layers(inner)
+        self._close_chunk(var, per_chunk, rows)
+        return self.chunks()
+
+    def chunks(self) -> int:
+        """How many chunks the nest is cut into."""
+        _, rows, per_chunk = self._rows()
+        if self.nest.column is not None:
+            return self.blocks() * rows
+        return max(1, -(-rows // per_chunk))
+
+    def _rows(self) -> tuple[list[Class], int, int]:
+        """The classes that chunks are cut from, their positions, and how many a chunk takes."""
+        flat, nest = self.flat_parallel(), self.nest
         inner = flat[-1] if not any(i.reduces for i in nest.items) and len(flat) > 1 else None
-        outer = [c for c in flat if c != inner]
+        last = inner if nest.column is None else nest.column
+        outer = [c for c in flat if c != last]
         rows = math.prod(nest.sizes[c] for c in outer)
         work = self._work() // max(rows, 1)
-        per_chunk = rows_per_chunk(rows, max(work, 1), self.limits)
-        var = self._open_chunk(outer, rows, per_chunk)
-        self._layers((inner,) if inner is not None else ())
-        self._close_chunk(var, per_chunk, rows)
-        return max(1, -(-rows // per_chunk))
+        return outer, rows, rows_per_chunk(rows, max(work, 1), self.limits)
+
+    def width(self) -> int:
+        """Elements of a block of the column."""
+        return min(self.limits.column, self.nest.sizes[self.nest.column])
+
+    def blocks(self) -> int:
+        """Blocks of the column; 1 without one."""
+        return 1 if self.nest.column is None else -(-self.nest.sizes[self.nest.column]
+                                                    // self.width())
 
     def flat_parallel(self) -> list[Class]:
         """Parallel classes, the contiguous one of the largest store last."""
@@ -68,10 +93,24 @@ class LoopWriter:
         place = {c: i for i, (c, _) in enumerate(self.nest.classes.sized(largest))}
         return sorted(self.nest.parallel, key=lambda c: place.get(c, -1))
 
-    def _runs(self, item: Item) -> Runs | None:
+    def runs_of(self, item: Item) -> Runs | None:
+        """How a reduction is cut into runs, where one is not enough."""
         extents = [self.nest.sizes[c] for c in item.space]
-        return runs_over(extents, _combine(item), self.emitter.reduction_dtype(item.node),
+        return runs_over(extents, combine_of(item), self.emitter.reduction_dtype(item.node),
                          self.nest.column is not None, self.limits)
+
+    def combine(self, item: Item) -> Combine:
+        """How the states fold from which the result is finished: those of the totals of runs."""
+        combine = combine_of(item)
+        return combine.total if item.runs and combine.total else combine
+
+    def states(self, item: Item) -> list[Any]:
+        """The states from which the result is finished."""
+        return item.totals if item.runs else item.states
+
+    def walked(self, items: Sequence[Item]) -> list[Item]:
+        """The items of a layer that are folded or stored in its loops."""
+        return list(items)
 
     def _work(self) -> int:
         """Elements walked by the widest item."""
@@ -118,7 +157,7 @@ class LoopWriter:
             for item in items:
                 if item.reduces:
                     self._start(item)
-            self._tree([(i, i.space + last) for i in items])
+            self._tree([(i, i.space + last) for i in self.walked(items)])
             for item in items:
                 if item.reduces:
                     self._finish(item)
@@ -146,13 +185,13 @@ class LoopWriter:
 
         def begin() -> None:
             for item in cut:
-                self._begin(item)
+                self._begin(item, combine_of(item))
 
         def end() -> None:
             for item in cut:
                 self._merge(item)
 
-        opened = open_cut(self.emitter, hint, self.nest.sizes[c], step, begin)
+        opened = open_cut(self.emitter, hint, self.nest.sizes[c], step, begin, self.bounds.get(c))
         self.at[c] = sum_of(opened.var)
         return opened, end
 
@@ -209,18 +248,17 @@ class LoopWriter:
     def _start(self, item: Item) -> None:
         """Before its layer's loops: the states, or the totals of what its runs will give."""
         if item.runs is None:
-            self._begin(item)
+            self._begin(item, self.combine(item))
             return
-        total = _combine(item).total
+        total = self.combine(item)
         if self.nest.column is None:
             dtype = self.emitter.reduction_dtype(item.node)
             item.totals = self.emitter.start(item.node, total, dtype, "total")
         else:
             self._clear(item, item.totals, total)
 
-    def _begin(self, item: Item) -> None:
+    def _begin(self, item: Item, combine: Combine) -> None:
         """A run, or the only one: the states are the identity."""
-        combine = _combine(item)
         if self.nest.column is None:
             dtype = self.emitter.reduction_dtype(item.node)
             item.states = self.emitter.start(item.node, combine, dtype)
@@ -240,10 +278,9 @@ class LoopWriter:
         """The end of a run: its states go into the totals."""
         e = self.emitter
         if self.nest.column is None:
-            e.merge(_combine(item), item.totals, item.states)
+            e.merge(combine_of(item), item.totals, item.states)
             return
-        total = _combine(item).total
-        assert total is not None
+        total = self.combine(item)
         var = e.open("j", 0, self.nest.sizes[self.nest.column])
         at = sum_of(var) - self.column_low
         totals, states = self._loaded(item.totals, at), self._loaded(item.states, at)
@@ -258,9 +295,7 @@ class LoopWriter:
 
     def _finish(self, item: Item) -> None:
         """Make the reduction's value known to whoever asks for it at this place."""
-        e, node, combine, last = self.emitter, item.node, _combine(item), item.states
-        if item.runs is not None:
-            combine, last = combine.total, item.totals
+        e, node, combine, last = self.emitter, item.node, self.combine(item), self.states(item)
         here = dict(self.at)
         if self.nest.column is None:
             value = e.let(node.name or node.op.name, e.finish(node, combine, last))
@@ -293,34 +328,33 @@ class LoopWriter:
                 return position
         return None
 
-    def _write_columns(self, outer: Sequence[Class]) -> int:
+    def _write_columns(self, outer: Sequence[Class]) -> None:
         """Column mode: chunks are blocks of the column class within each position of `outer`."""
-        nest, e = self.nest, self.emitter
-        column = nest.column
-        size = nest.sizes[column]
-        width = min(self.limits.column, size)
-        blocks = -(-size // width)
-        rows = math.prod(nest.sizes[c] for c in outer)
-        chunk = sum_of(Var("chunk", 0, blocks * rows - 1))
-        e.levels["chunk"] = 0
-        self.column_blocks, self.column_low = blocks, Sum()
-        if blocks > 1:
-            low = e.named("j0", (chunk % blocks) * width, 0, size - 1)
+        chunk = sum_of(Var("chunk", 0, self.chunks() - 1))
+        self.emitter.levels["chunk"] = 0
+        self._open_block(chunk % self.blocks())
+        self._place(outer, chunk // self.blocks())
+        for item in self.nest.items:
+            if item.reduces:
+                self._declare(item)
+        self._column_layers(self.nest.column)
+
+    def _open_block(self, block: Sum) -> None:
+        """Name where a block of the column begins and ends."""
+        e, size, width = self.emitter, self.nest.sizes[self.nest.column], self.width()
+        self.column_blocks, self.column_low = self.blocks(), Sum()
+        if self.column_blocks > 1:
+            self.column_low = low = e.named("j0", block * width, 0, size - 1)
             end = least(low + width, size) if size % width else low + width
             self.column_bounds = low, e.named("j1", end, 1, size)
-            self.column_low = low
-        self._place(outer, chunk // blocks)
-        for item in nest.items:
-            if item.reduces:
-                self._declare(item, width)
-        self._column_layers(column)
-        return blocks * rows
 
-    def _declare(self, item: Item, width: int) -> None:
-        combine, hint = _combine(item), item.node.name or item.node.op.name
-        item.states = self._local(item, combine, hint, width)
+    def _declare(self, item: Item) -> None:
+        """The column's states, and the totals of runs."""
+        hint = item.node.name or item.node.op.name
+        first = combine_of(item) if item.runs else self.combine(item)
+        item.states = self._local(item, first, hint, self.width())
         if item.runs is not None:
-            item.totals = self._local(item, combine.total, "total", width)
+            item.totals = self._local(item, self.combine(item), "total", self.width())
 
     def _local(self, item: Item, combine: Combine, hint: str, width: int) -> list[Ref]:
         """The column's states of `combine`, as stack buffers."""
@@ -337,7 +371,7 @@ class LoopWriter:
             for item in items:
                 if item.reduces:
                     self._start(item)
-            self._column_tree([(i, i.space) for i in items], column)
+            self._column_tree([(i, i.space) for i in self.walked(items)], column)
             for item in items:
                 if item.reduces:
                     self._finish(item)

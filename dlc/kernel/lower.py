@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dlc.graph import Graph, Kind, Node, toposort
+from dlc.graph import Build, Graph, Kind, Node, building, make, serving, substitute, toposort
 from dlc.kernel import contract
 from dlc.kernel.emit import Emitter
 from dlc.kernel.fold import fold_lets
-from dlc.kernel.ir import computing
+from dlc.kernel.ir import Store, buffers_of, computing, flattened
 from dlc.kernel.isa import Isa
 from dlc.kernel.loops import LoopWriter
 from dlc.kernel.names import Names
 from dlc.kernel.nest import analyse
+from dlc.kernel.parts import MergeWriter, PartWriter, find_parts, is_short
+from dlc.kernel.parts import Names as SpaceNames
 from dlc.kernel.printer import function_text
-from dlc.ops import leaf
+from dlc.ops import leaf, view
 from dlc.ops.higher import ITEM
+from dlc.ops.leaf import input_
 from dlc.passes.components import components
 from dlc.passes.lives import Scratch
 from dlc.program import Kernel, Parameter
@@ -136,17 +139,74 @@ def doc_lines(part: Graph) -> list[str]:
 
 
 def _lower_loops(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
-    return Lowered(((loops(part, isa, aliases),),))
+    """One loop nest; long reductions to few elements in parts, before what is made of them."""
+    nest = analyse(part, isa.limits)
+    parts = find_parts(nest, Emitter({}, {}, isa.limits), isa.limits)
+    if parts is None:
+        return Lowered(((loops(part, isa, aliases),),))
+    if not is_short(nest, parts, isa.limits):
+        return _reduce_first(part, parts.body, isa, aliases)
+    folded = _written(parts.body, isa, {}, f"{part.name}_parts", parts.spaces,
+                      lambda e, names: PartWriter(parts, e, isa.limits, names))
+    merged = _written(part, isa, aliases, part.name, parts.spaces,
+                      lambda e, names: MergeWriter(nest, e, isa.limits, parts, names))
+    return Lowered(((folded,), (merged,)))
+
+
+def _reduce_first(part: Graph, alone: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
+    """The reductions of `alone` into workspaces, then the rest, which reads them from there."""
+    twins, outs = {}, []
+    with building(Build()):
+        for node in alone.outputs:
+            with serving(node.locs):
+                twins[node] = input_(node.name or node.op.name, node.type.with_(layout=None))
+        for old, new in zip(part.outputs, substitute(part.outputs, twins), strict=True):
+            with serving(old.locs):
+                same = make(view.RESHAPE, (new,), shape=tuple(map(int, new.type.shape)))
+            outs.append(same if new.op is leaf.INPUT else new)
+    spaces = {n: Scratch(twins[n].name, n.type.dtype, n.type.size) for n in alone.outputs}
+    reached = set(toposort(outs))
+    inputs = (*part.inputs, *twins.values())
+    rest = Graph(part.name, tuple(i for i in inputs if i in reached), tuple(outs))
+    written = dict(zip(outs, part.outputs, strict=True))
+    later = _lower_loops(rest, isa, {o: aliases[w] for o, w in written.items() if w in aliases})
+    places = {**written, **{twins[n]: space for n, space in spaces.items()}}
+    before = _lower_loops(replace(alone, name=f"{part.name}_first"), isa, {})
+    return Lowered((*_placed(before, spaces), *_placed(later, places)))
+
+
+def _placed(lowered: Lowered, places: Mapping[Any, Any]) -> tuple[tuple[Work, ...], ...]:
+    """The stages with other operands in the places of some."""
+    return tuple(tuple(Work(w.kernel, tuple(places.get(o, o) for o in w.operands), w.chunks)
+                       for w in stage) for stage in lowered.stages)
 
 
 def loops(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Work:
     """The part as one loop nest."""
+    return _written(part, isa, aliases, part.name, {}, lambda e, _: LoopWriter(
+        analyse(part, isa.limits), e, isa.limits))
+
+
+def _written(part: Graph, isa: Isa, aliases: Mapping[Node, Node], name: str,
+             spaces: Mapping[Node, Sequence[Scratch]],
+             writer: Callable[[Emitter, SpaceNames], LoopWriter]) -> Work:
+    """The kernel that `writer` writes of a part, with workspaces for the states of reductions."""
     table = buffers(part, aliases)
     emitter = Emitter(table.loads, table.stores, isa.limits)
-    chunks = LoopWriter(analyse(part, isa.limits), emitter, isa.limits).write()
-    text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
-                         fold_lets(emitter.stack[0].statements))
-    return Work(Kernel(part.name, tuple(table.params), text), tuple(table.operands), chunks)
+    names = {node: [emitter.names.new(s.name) for s in found] for node, found in spaces.items()}
+    chunks = writer(emitter, names).write()
+    statements = fold_lets(emitter.stack[0].statements)
+    used = buffers_of(statements)
+    stored = {s.buffer for s in flattened(statements) if isinstance(s, Store)}
+    rows = [*zip(table.params, table.operands, strict=True),
+            *((Parameter(n, s.dtype.name, "pointer", n in stored), s)
+              for node, found in spaces.items()
+              for n, s in zip(names[node], found, strict=True))]
+    if spaces:
+        rows = [(p, o) for p, o in rows if p.name in used]
+    params = tuple(replace(p, written=p.name in stored) if spaces else p for p, _ in rows)
+    text = function_text(name, [p.name for p in params], doc_lines(part), statements)
+    return Work(Kernel(name, params, text), tuple(o for _, o in rows), chunks)
 
 
 def _lower_tiles(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dlc.kernel.index import Var, least, sum_of
+from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.limits import Limits
 
 if TYPE_CHECKING:
@@ -66,31 +66,35 @@ def _of_lanes(extents: Sequence[int], most: int) -> Runs:
 
 @dataclass(frozen=True)
 class Cut:
-    """An open loop whose variable is `var`; `block` is the loop over runs around it, or itself."""
+    """An open loop whose variable is `var`; `block` is the loop over runs around it, or itself.
+    The outer one runs from `low` to `high`."""
 
     var: Var
-    size: int
+    low: Sum
+    high: Sum
     block: Var | None = None
     step: int = 0
 
 
-def open_cut(e: Emitter, hint: str, size: int, step: int, begin: Callable[[], None]) -> Cut:
-    """Open a loop of `size`; `begin` writes how each run of `step` positions starts (0: no runs).
-    """
+def open_cut(e: Emitter, hint: str, size: int, step: int, begin: Callable[[], None],
+             bounds: tuple[Sum, Sum] | None = None) -> Cut:
+    """Open a loop of `size`, or only between `bounds`; `begin` writes how each run of `step`
+    positions starts (0: no runs)."""
+    low, high = bounds or (Sum(), Sum(size))
     if step == 0:
-        return Cut(e.open(hint, 0, size), size)
+        return Cut(e.open(hint, 0, size), low, high)
     block = e.open(hint, 0, size)
     begin()
-    return Cut(block if step == 1 else e.open(hint, 0, size), size, block, step)
+    return Cut(block if step == 1 else e.open(hint, 0, size), low, high, block, step)
 
 
 def close_cut(e: Emitter, cut: Cut, end: Callable[[], None]) -> None:
     """Close the loop; `end` writes what becomes of a run."""
     if cut.block is None:
-        e.close(cut.var)
+        e.close(cut.var, cut.low, cut.high)
         return
     if cut.block is not cut.var:
         low = sum_of(cut.block)
-        e.close(cut.var, low, least(low + cut.step, cut.size))
+        e.close(cut.var, low, least(low + cut.step, cut.high))
     end()
-    e.close(cut.block, step=cut.step)
+    e.close(cut.block, cut.low, cut.high, cut.step)

@@ -74,6 +74,8 @@ def _total_of_sums() -> Combine:
         taken = k.let("taken", k.binary("-", new, a[0]))
         lost = k.binary("+", k.binary("-", a[0], k.binary("-", new, taken)),
                         k.binary("-", b[0], taken))
+        for rest in b[1:]:  # of totals of a part
+            lost = k.binary("+", lost, rest)
         return new, k.binary("+", a[1], lost)
 
     def finish(k: Any, s: Any) -> Any:
@@ -238,7 +240,7 @@ def _online_logsumexp() -> Combine:
         return top, k.binary("+", k.binary("*", a[1], kept), k.cast(new, a[1].dtype))
 
     def merge(k: Any, a: Any, b: Any) -> Any:
-        return join(k, a, b[0], lambda scale: k.binary("*", b[1], scale))
+        return join(k, a, b[0], lambda scale: k.binary("*", b[1], k.cast(scale, b[1].dtype)))
 
     def step(k: Any, s: Any, x: Any, position: Any) -> Any:
         return join(k, s, x, lambda scale: scale)

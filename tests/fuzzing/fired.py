@@ -28,7 +28,7 @@ BOXES = ("boxes of columns", "boxes of sums", "boxes of images", "panels of rows
          "block copied out", "block transposed out", "rows finished")
 CONTRACTIONS = (*SCHEMES, *PACKINGS, *BOXES)
 LOOPS = ("one chunk", "several chunks", "tail of chunks", "columns", "blocks of columns",
-         "tail of blocks")
+         "tail of blocks", "reduction in parts", "tail of parts")
 MEMORY = ("written in place", "kernel shared", "kernel shared with numbers", "no barrier")
 
 # the locals and workspaces by which the lowering's texts name what they fill
@@ -185,13 +185,15 @@ class TextReader(ast.NodeVisitor):
         self.loops.pop()
 
     def chunk_tail(self, call: ast.Call) -> None:
-        """range(chunk * 7, min((chunk + 1) * 7, 30)): the last chunk is shorter."""
-        high = call.args[-1]
+        """range(chunk * 7, min(chunk * 7 + 7, 30)): the last chunk is shorter."""
+        if len(call.args) != 2 or not ast.unparse(call.args[0]).startswith("chunk * "):
+            return
+        high = call.args[1]
         if not (isinstance(high, ast.Call) and isinstance(high.args[0], ast.BinOp)):
             return
         each, rows = self.number(high.args[0].right), self.number(high.args[1])
         ours = not self.tiled and "packed" not in map(_stem, self.pointers)
-        if ours and isinstance(high.args[0].op, ast.Mult) and each and rows and rows % each:
+        if ours and each and rows and rows % each:
             self.facts.add("tail of chunks")
 
     def visit_Assign(self, node: ast.Assign) -> None:
@@ -212,7 +214,10 @@ class TextReader(ast.NodeVisitor):
             self.facts.add("columns")
         if function != "min":
             return
-        if name == "j1":
+        if _stem(name) == "end" and "partial" in map(_stem, self.pointers):
+            assert isinstance(call.args[0], ast.BinOp)
+            self.tail("parts", self.number(call.args[0].right), self.number(call.args[1]))
+        elif name == "j1":
             self.facts.add("blocks of columns")
             assert isinstance(call.args[0], ast.BinOp)
             self.tail("blocks", self.number(call.args[0].right), self.number(call.args[1]))
@@ -252,6 +257,8 @@ class TextReader(ast.NodeVisitor):
     def visit_Subscript(self, node: ast.Subscript) -> None:
         if isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name):
             name = node.value.id
+            if _stem(name) == "partial" and name in self.pointers:
+                self.facts.add("reduction in parts")
             if self.pointers.get(name) and _stem(name) not in (*_PACKED, "parts", "sums") and (
                     "scatter" not in what_of(self.kernel)):
                 self.facts.add("written in place")
