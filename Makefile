@@ -23,7 +23,7 @@ help:
 	@echo "make test         lint, types and all tests (under 5 minutes on two cores);"
 	@echo "                  PYTHON=python3.13 make test  with that Python, in .venv-3.13"
 	@echo "make conformance  tests of PyTorch, JAX, ONNX and others: the cut of the day (docs/conformance.md)"
-	@echo "make conformance-full  all of them; writes the table of docs/conformance.md (up to 3 hours)"
+	@echo "make conformance-full  all of them, or SHARD=k/20; writes the table of docs/conformance.md"
 	@echo "make faults       plant the faults that the change touches and a quarter of the others; the tests"
 	@echo "                  must catch each (FAULTS=all: all of them)"
 	@echo "make instruction-sets  the backend tests on the other instruction sets, native or interpreted"
@@ -52,10 +52,16 @@ types: $(VENV)/.test
 conformance: $(VENV)/.conformance
 	$(BIN)/python -m pytest -q -m conformance -n auto
 
-# Fresh random models are made first, in an environment of their own.
+# Everything, in 20 shards that go on where they were ended: SHARD=k/20 runs one of them, DLC_CPU
+# says the instruction set. Fresh random models are made first, in an environment of their own.
+SHARD ?=
+SHARDS := $(if $(SHARD),$(SHARD),$(foreach k,$(shell seq 20),$(k)/20))
+
 conformance-full: $(VENV)/.conformance
-	$(BIN)/python tests/conformance/nnsmith_fresh.py .nnsmith
-	CONFORMANCE_FULL=1 $(BIN)/python -m pytest -q -m conformance -n auto --conformance-table
+	@status=0; for shard in $(SHARDS); do \
+		$(BIN)/python -m tests.conformance.nnsmith_fresh .nnsmith $${shard%/*}; \
+		CONFORMANCE_FULL=1 SHARD=$$shard $(BIN)/python -m pytest -q -m conformance \
+			-n auto --conformance-results || status=1; done; exit $$status
 
 instruction-sets: $(VENV)/.test
 	$(BIN)/python tests/each_instruction_set.py

@@ -31,9 +31,9 @@ settings.load_profile("dlc")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update-golden` writes what the compiler prints now over the texts in tests/golden,
-    `--conformance-table` the counts of a conformance run to docs/conformance.md."""
+    `--conformance-results` the counts of a whole shard to tests/conformance/results.json."""
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/*")
-    parser.addoption("--conformance-table", action="store_true", help="write docs/conformance.md")
+    parser.addoption("--conformance-results", action="store_true", help="keep a shard's counts")
     parser.addoption("--isa", help="generate for this instruction set; interpret what cannot run")
 
 

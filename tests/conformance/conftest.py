@@ -1,29 +1,73 @@
-"""Conformance tests import the peers: collected only when asked for, their figures shown."""
+"""Conformance tests import the peers: collected only when asked for, their figures shown.
+
+A full run notes each finished test in a journal. One that was ended goes on where it was, and one
+that came to its end writes its counts to results.json and to the page.
+"""
 
 from __future__ import annotations
 
-import datetime
-import re
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance import cut
+from tests.conformance import cut, results
 from tests.documents import replaced
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 PEERLESS = {"test_exhaustive_f32.py", "test_page.py", "test_cut.py", "test_onnx_referee.py",
-            "test_nnsmith_fresh.py"}
+            "test_nnsmith_fresh.py", "test_results.py"}
+# Files whose tests "evaluated" and "compiled" ask cut.chosen which of their cases run; all other
+# tests are cases themselves.
+PARTED = {"test_opinfo.py", "test_onnx.py", "test_jax_harnesses.py", "test_nnsmith.py",
+          "test_equivalent.py", "test_training.py"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave files that need PyTorch and JAX alone unless `-m conformance` chooses them."""
-    chosen = config.getoption("markexpr") == "conformance"
-    if chosen or collection_path.name in PEERLESS or not collection_path.name.startswith("test_"):
+    if asked(config) or collection_path.name in PEERLESS or not collection_path.name.startswith(
+            "test_"):
         return None
     return True
+
+
+def asked(config: pytest.Config) -> bool:
+    """Whether this is a run of the conformance tests."""
+    return bool(config.getoption("markexpr") == "conformance")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if asked(config):
+        os.environ["DLC_CPU"] = cut.isa()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a shard: the tests that belong to it, without those that have passed."""
+    if not asked(config) or not cut.FULL:
+        return
+    done = {key for key, row in results.journal().items() if not row["failed"]}
+    left = [item for item in items if belongs(item) and (
+        item.nodeid, isa_of(item.nodeid)) not in done]
+    config.hook.pytest_deselected(items=[item for item in items if item not in left])
+    items[:] = left
+
+
+def belongs(item: pytest.Item) -> bool:
+    """Whether a test is in this run's parts."""
+    return parted(item.nodeid) or cut.part_of("tests", item.nodeid) in cut.RUNNING
+
+
+def parted(test: str) -> bool:
+    """Whether a test runs its part of a suite."""
+    path, _, name = test.partition("::")
+    return Path(path).name in PARTED and ("evaluated" in name or "compiled" in name)
+
+
+def isa_of(test: str) -> str:
+    """What a test runs on: "" is the evaluator, which no instruction set changes."""
+    return "" if "evaluated" in test.rpartition("::")[2] else cut.isa()
 
 
 @pytest.fixture
@@ -32,86 +76,77 @@ def tally(record_property: Callable[[str, Any], None]) -> Callable[[str], cut.Ta
     return lambda suite: cut.Tally(suite, record_property)
 
 
-def tallies(reporter: pytest.TerminalReporter) -> Iterator[tuple[dict[str, Any], bool]]:
-    """The counts of every test, and whether it failed."""
-    for outcome in ("passed", "failed"):
-        for report in reporter.stats.get(outcome, []):
-            for key, value in report.user_properties:
-                if key == "tally":
-                    yield value, outcome == "failed"
+def tallies(report: pytest.TestReport) -> list[dict[str, Any]]:
+    """The counts of a test; one that counts nothing is a case itself."""
+    found = [value for key, value in report.user_properties if key == "tally"]
+    suite = Path(report.nodeid.partition("::")[0]).name
+    if suite in PARTED:
+        return found
+    return found or [{"suite": suite, "passed": int(report.passed), "wrong": 0, "excluded": {},
+                      "drawn": ""}]
 
 
-def reasons(reporter: pytest.TerminalReporter) -> dict[tuple[str, str], int]:
-    """How many cases are left out, by suite and reason."""
-    found: dict[tuple[str, str], int] = {}
-    for tally, _ in tallies(reporter):
-        for reason, count in tally["excluded"].items():
-            at = tally["suite"], reason
-            found[at] = found.get(at, 0) + count
-    return found
+class Shard:
+    """The run as its controlling process sees it."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a test that has run."""
+        if report.when != "call" or "tests/conformance" not in report.nodeid:
+            return
+        line = {"isa": isa_of(report.nodeid), "failed": report.failed, "part": -1,
+                "tallies": tallies(report), "sources": "", "commit": "", "date": ""}
+        self.lines.append(line)
+        if cut.FULL and len(cut.RUNNING) == 1:
+            results.note(report.nodeid, line["isa"], min(cut.RUNNING), report.failed,
+                         line["tallies"])
 
 
-def counts(reporter: pytest.TerminalReporter) -> dict[str, list[int]]:
-    """Cases passed, excluded and wrong by suite."""
-    found: dict[str, list[int]] = {}
-    for tally, failed in tallies(reporter):
-        row = found.setdefault(tally["suite"], [0, 0, 0])
-        row[0] += tally["passed"]
-        row[1] += sum(tally["excluded"].values())
-        row[2] += failed
-    return found
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if asked(session.config) and "PYTEST_XDIST_WORKER" not in os.environ:
+        session.config.pluginmanager.register(Shard(), "conformance shard")
 
 
-def seeds(reporter: pytest.TerminalReporter) -> dict[str, str]:
-    """What random cases were drawn from, by suite."""
-    return {t["suite"]: t["drawn"] for t, _ in tallies(reporter) if t["drawn"]}
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A shard that came to its end: its rows of results.json, and the page."""
+    ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED,
+                           pytest.ExitCode.NO_TESTS_COLLECTED)
+    config = session.config
+    if not config.pluginmanager.hasplugin("conformance shard") or config.option.collectonly:
+        return
+    if ended and config.getoption("--conformance-results") and len(cut.RUNNING) == 1:
+        part, lines = min(cut.RUNNING), list(results.journal().values())
+        new = [row for isa in ("", cut.isa()) for row in results.rows_of(part, isa, lines)]
+        results.write(results.merged(results.read(), new))
+        PAGE.write_text(replaced(PAGE.read_text(), "suites", results.table(results.read())))
 
 
-COUNTS = re.compile(r"^\| (.+?) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d-]+) \|$", re.M)
-REASONS = re.compile(r"^\| (.+?) \| ([\d,]+) \| (\D.*?) \|$", re.M)
-SEEDS = re.compile(r"^\| ([^|]+?) \| (seeds [^|]+?) \|$", re.M)
-
-
-def table(page: str, found: dict[str, list[int]], why: dict[tuple[str, str], int],
-          drawn: dict[str, str]) -> str:
-    """The counts, reasons and seeds as tables of docs/conformance.md; suites that did not run keep
-    their rows."""
-    day = datetime.date.today().isoformat()
-    rows = {row[0]: tuple(row[1:]) for row in COUNTS.findall(page)}
-    rows.update({suite: (*(f"{n:,}" for n in row), day) for suite, row in found.items()})
-    left = [row for row in REASONS.findall(page) if row[0] in rows and row[0] not in found]
-    left += [(suite, f"{count:,}", reason) for (suite, reason), count in why.items()]
-    kept = {suite: text for suite, text in SEEDS.findall(page) if suite not in found}
-    return "\n".join([
-        "| suite | passed | excluded | wrong | full run |", "|---|---:|---:|---:|---|",
-        *(f"| {' | '.join((suite, *rows[suite]))} |" for suite in sorted(rows)), "",
-        "| suite | left out | reason |", "|---|---:|---|",
-        *(f"| {' | '.join(row)} |" for row in sorted(left)), "",
-        "| random cases | drawn from |", "|---|---|",
-        *(f"| {suite} | {text} |" for suite, text in sorted({**kept, **drawn}.items()))])
+def figures(config: pytest.Config) -> Iterator[str]:
+    """Passed, left out and wrong of this run, by suite."""
+    shard = config.pluginmanager.getplugin("conformance shard")
+    lines = shard.lines if shard else []
+    share = f"parts {sorted(p + 1 for p in cut.RUNNING)} of {cut.PARTS}"
+    yield (f"{share} on {cut.isa()}, seed {cut.SEED} (CONFORMANCE_SEED): passed / excluded / wrong")
+    for isa in ("", cut.isa()):
+        for row in results.rows_of(-1, isa, lines):
+            name = f"{row['suite']}, {results.how(isa)}"
+            yield (f"{name}: {row['passed']:,} / {sum(row['excluded'].values()):,} / "
+                   f"{row['wrong']:,}")
+            yield from (f"{name}: {n:,} left out: {reason}" for reason, n in sorted(
+                row["excluded"].items()))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter,
                             config: pytest.Config) -> None:
-    """Print what the conformance tests measured: counts, errors, seeds; write the table if asked.
-    """
+    """Print what the conformance tests measured: counts, errors, seeds."""
+    if not asked(config):
+        return
     reports = [report for report in terminalreporter.stats.get("passed", [])
                if "tests/conformance" in report.nodeid]
-    lines = [line for report in reports for line in report.capstdout.splitlines()]
-    found = counts(terminalreporter)
-    if found:
-        share = "everything" if cut.FULL else f"the cut of seed {cut.SEED} (CONFORMANCE_SEED)"
-        lines += [f"{share}: passed / excluded / wrong"]
-        lines += [f"{suite}: {p:,} / {e:,} / {w:,}" for suite, (p, e, w) in sorted(found.items())]
-        lines += [f"{suite}: {count:,} left out: {reason}"
-                  for (suite, reason), count in sorted(reasons(terminalreporter).items())]
-        lines += [f"{suite}: {text}" for suite, text in seeds(terminalreporter).items()]
-    if lines:
-        terminalreporter.section("what conformance measured")
-        for line in lines:
-            terminalreporter.write_line(line)
-    if found and config.getoption("--conformance-table"):
-        page = PAGE.read_text()
-        content = table(page, found, reasons(terminalreporter), seeds(terminalreporter))
-        PAGE.write_text(replaced(page, "suites", content))
+    terminalreporter.section("what conformance measured")
+    for line in [*(x for r in reports for x in r.capstdout.splitlines()), *figures(config)]:
+        terminalreporter.write_line(line)

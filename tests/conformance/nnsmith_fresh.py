@@ -1,10 +1,11 @@
 """Fresh NNSmith models for a full conformance run: their environment, and the models.
 
-    python tests/conformance/nnsmith_fresh.py FOLDER
+    python -m tests.conformance.nnsmith_fresh FOLDER K
 
-FOLDER/venv gets the pinned versions of nnsmith_requirements.txt, once; FOLDER/models and
-FOLDER/dtypes get the BATCHES from a new seed each time, or from NNSMITH_SEED. What hinders it is
-said in one line and noted in their account.json, from where it gets a row of docs/conformance.md.
+FOLDER/venv gets the pinned versions of nnsmith_requirements.txt, once; FOLDER/partK/models and
+FOLDER/partK/dtypes get the BATCHES of shard K: from a new seed whenever the sources of the compiler
+have changed, or from NNSMITH_SEED; a shard that goes on keeps them. What hinders it is said in one
+line and noted in their account.json, from where it gets a row of docs/conformance.md.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conformance.results import digest
+
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "nnsmith_requirements.txt"
-# Folder -> how many models, of which dtypes; 2,000 and those whose results f32 leaves open.
-BATCHES = {"models": (2050, "f32,i64,bool"), "dtypes": (400, "f32,f64,f16,i32,i64,u8,bool")}
+# Folder -> how many models a shard, of which dtypes: of all shards 2,060 and 400.
+BATCHES = {"models": (103, "f32,i64,bool"), "dtypes": (20, "f32,f64,f16,i32,i64,u8,bool")}
 INSTALLING, MAKING = 1800, 3600  # seconds
 
 
@@ -58,9 +61,17 @@ def environment(folder: Path, requirements: Path = REQUIREMENTS) -> Path:
     return python
 
 
-def batch(folder: Path, name: str, seed: str) -> None:
+def kept(models: Path, sources: str) -> bool:
+    """Whether the models were made for these sources: a shard that was ended goes on with them."""
+    path = models / "account.json"
+    return path.exists() and json.loads(path.read_text()).get("sources") == sources
+
+
+def batch(folder: Path, part: int, name: str, seed: str, sources: str) -> None:
     """One of BATCHES, or a note why there is none: a full run goes on without it."""
-    models, (count, dtypes) = folder / name, BATCHES[name]
+    models, (count, dtypes) = folder / f"part{part}" / name, BATCHES[name]
+    if kept(models, sources):
+        return
     shutil.rmtree(models, ignore_errors=True)
     models.mkdir(parents=True)
     try:
@@ -74,7 +85,8 @@ def batch(folder: Path, name: str, seed: str) -> None:
         (models / "account.json").write_text(json.dumps(account) + "\n")
         print(f"no fresh NNSmith models: {problem}; see {folder}/*.log", flush=True)
     else:
-        account = json.loads((models / "account.json").read_text())
+        account = json.loads((models / "account.json").read_text()) | {"sources": sources}
+        (models / "account.json").write_text(json.dumps(account) + "\n")
         print(f"{count:,} fresh NNSmith models of {dtypes}: seeds {account['first']} to "
               f"{account['last']} (NNSMITH_SEED={seed} makes them again)", flush=True)
 
@@ -83,10 +95,11 @@ def main() -> None:
     """Make all batches."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("part", type=int)
     options = parser.parse_args()
     seed = os.environ.get("NNSMITH_SEED") or str(secrets.randbelow(2**31))
     for name in BATCHES:
-        batch(options.folder, name, seed)
+        batch(options.folder, options.part, name, seed, digest("any"))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ import torch
 OPERATORS = range(3, 13)  # in a model
 ELEMENTS = 1024  # of a value, at most
 DTYPES = "f32,i64,bool"  # casts give others
-KNOWN = {"FLOAT", "UINT8", "INT32", "INT64", "BOOL", "FLOAT16", "DOUBLE", "UINT32", "BFLOAT16"}
+KNOWN = {"FLOAT", "UINT8", "INT32", "INT64", "BOOL", "FLOAT16", "DOUBLE", "UINT32", "BFLOAT16",
+         "INT8", "INT16", "UINT16", "UINT64"}
 SECONDS = 20  # for the solver to find one model
 ALTOGETHER = 60  # seconds for one model
 WARMING = 1000  # a seed that gives a model

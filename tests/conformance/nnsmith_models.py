@@ -19,6 +19,7 @@ import onnx
 import dlc
 from tests.conformance import cut
 from tests.conformance.onnx_referee import judged, several
+from tests.conformance.together import Entry, given
 
 FROZEN = Path(__file__).parent / "nnsmith"
 FRESH = Path(__file__).resolve().parents[2] / ".nnsmith"
@@ -46,9 +47,11 @@ class Case:
         return dlc.onnx.load(self.folder / f"{self.name}.onnx")
 
     @cached_property
-    def given(self) -> dict[str, np.ndarray]:
-        """The inputs by argument."""
-        return {word: self._stored[f"i_{n}"] for word, n in self.model.arguments.items()}
+    def entry(self) -> Entry:
+        """The model's graph, with its weights and its inputs."""
+        inputs = {word: self._stored[f"i_{n}"] for word, n in self.model.arguments.items()}
+        graph = self.model.graph()
+        return Entry(self.name, graph, given(graph, {**self.model.parameters, **inputs}))
 
     @cached_property
     def expected(self) -> list[np.ndarray]:
@@ -105,11 +108,19 @@ def fresh_folders() -> dict[str, Path]:
     """Where fresh models lie, by suite: in a full run, or where NNSMITH_FOLDER names them."""
     if named := os.environ.get("NNSMITH_FOLDER", ""):
         return {SUITES[1]: Path(named)}
-    return {SUITES[1]: FRESH / "models", SUITES[2]: FRESH / "dtypes"} if cut.FULL else {}
+    parts = [FRESH / f"part{part + 1}" for part in sorted(cut.RUNNING)] if cut.FULL else []
+    return {suite: folder / name for folder in parts
+            for suite, name in ((SUITES[1], "models"), (SUITES[2], "dtypes"))}
+
+
+def corpus(suite: str, folder: Path) -> list[Case]:
+    """The models of a folder, by seed."""
+    return [Case(suite, folder, path.stem) for path in sorted(folder.glob("*.onnx"))]
 
 
 def cases() -> list[Case]:
-    """All cases of all corpora, by seed."""
-    folders = {SUITES[0]: FROZEN, **fresh_folders()}
-    return [Case(suite, folder, path.stem) for suite, folder in folders.items()
-            for path in sorted(folder.glob("*.onnx"))]
+    """The cases of this run: its part of the frozen corpus, and the fresh models made for it."""
+    frozen = corpus(SUITES[0], FROZEN)
+    names = set(cut.chosen("nnsmith", [case.name for case in frozen]))
+    fresh = [case for suite, folder in fresh_folders().items() for case in corpus(suite, folder)]
+    return [*(case for case in frozen if case.name in names), *fresh]

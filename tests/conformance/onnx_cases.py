@@ -1,4 +1,4 @@
-"""The ONNX package's node tests, and graphs of a whole bundle of models."""
+"""The ONNX package's node tests as cases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from onnx import TensorProto, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 import dlc
-from dlc.graph import Graph, Node
 from dlc.onnx.call import Unknown
 from dlc.onnx.proto import DTYPES
 
@@ -126,15 +125,3 @@ def difference(case: Case, found: Sequence[np.ndarray], expected: Sequence[np.nd
         if not np.allclose(a, b, rtol, case.atol, equal_nan=a.dtype.kind == "f"):
             return f"{case.name}[{number}]:\n{a}\nis not\n{b}"
     return ""
-
-
-def bundled(models: Sequence[dlc.onnx.Model]) -> Graph:
-    """One graph of several models without open dimensions: their inputs and outputs in order."""
-    types = [t for m in models for t in m.inputs.values()]
-    bounds = np.cumsum([0, *(len(m.inputs) for m in models)]).tolist()
-
-    def together(*xs: Node) -> tuple[Any, ...]:
-        parts = [m(*xs[lo:hi]) for m, lo, hi in zip(models, bounds, bounds[1:], strict=False)]
-        return tuple(y for p in parts for y in (p if isinstance(p, tuple) else (p,)))
-
-    return dlc.trace(together, *types, name="bundle")

@@ -1,4 +1,4 @@
-"""The cut of a suite: of the asked size, another one each day, with all that failed before."""
+"""The parts of a suite: fixed for each case, all of them in ten days in a row, and in 20 shards."""
 
 from __future__ import annotations
 
@@ -8,32 +8,52 @@ import pytest
 
 from tests.conformance import cut
 
-NAMES = [f"case{i}" for i in range(100)]
+NAMES = [f"case{i}" for i in range(1000)]
 
 
-def test_cut_is_small_and_follows_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cut, "FULL", False)
-    drawn = []
-    for seed in (1, 1, 2):
-        monkeypatch.setattr(cut, "SEED", seed)
-        drawn.append(cut.chosen("suite", NAMES, 10))
-    assert [len(d) for d in drawn] == [10, 10, 10]
-    assert drawn[0] == drawn[1] != drawn[2]
-    assert drawn[0] == [n for n in NAMES if n in drawn[0]]
+@pytest.mark.parametrize("first", [0, 7, 20786])
+def test_ten_days_in_a_row_run_every_case(first: int) -> None:
+    days = [cut.parts(False, seed, "") for seed in range(first, first + 10)]
+    run = [set(cut.chosen("suite", NAMES, day)) for day in days]
+    assert set().union(*run) == set(NAMES)
+    assert sum(map(len, run)) == len(NAMES)  # each once
+    assert all(50 < len(names) < 160 for names in run)
 
 
-def test_full_run_takes_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cut, "FULL", True)
-    assert cut.chosen("suite", NAMES, 10) == NAMES
+@pytest.mark.parametrize("machine", ["avx512", "avx2", "scalar", "neon"])
+def test_each_slice_meets_each_instruction_set_of_the_machine(machine: str) -> None:
+    sets = cut.NATIVE[machine]
+    met = {(seed % 10, cut.rotated(False, seed, machine)) for seed in range(10 * len(sets))}
+    assert met == {(part, isa) for part in range(10) for isa in sets}
+    assert {cut.rotated(True, seed, machine) for seed in range(10)} == {machine}
+
+
+def test_shards_are_the_parts_and_a_full_run_is_all_of_them() -> None:
+    shards = [cut.parts(True, 5, f"{k}/20") for k in range(1, 21)]
+    assert [set(s) for s in shards] == [{k} for k in range(20)]
+    assert cut.parts(True, 5, "") == set(range(20))
+    for text in ("0/20", "21/20", "1/10", "x/20", "3"):
+        with pytest.raises(ValueError, match="none of 1/20 to 20/20"):
+            cut.shard(text)
+
+
+def test_a_case_stays_where_it_is_when_others_come() -> None:
+    day = cut.parts(False, 3, "")
+    before = cut.chosen("suite", NAMES[::2], day)
+    assert before == [n for n in cut.chosen("suite", NAMES, day) if n in NAMES[::2]]
+    # written down: another hash would move every case, and ten days would not be ten slices
+    assert [cut.part_of("opinfo", name) for name in ("abs", "matmul", "where")] == [1, 17, 7]
 
 
 def test_what_failed_before_is_always_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cut, "FULL", False)
     monkeypatch.setattr(cut, "BEFORE", tmp_path)
     (tmp_path / "suite.txt").write_text("# once wrong\ncase7\ncase93\n")
-    for seed in range(5):
-        monkeypatch.setattr(cut, "SEED", seed)
-        assert {"case7", "case93"} <= set(cut.chosen("suite", NAMES, 10))
+    for seed in range(10):
+        names = cut.chosen("suite", NAMES, cut.parts(False, seed, ""))
+        assert {"case7", "case93"} <= set(names)
+    monkeypatch.setattr(cut, "FULL", True)  # in a shard each case is counted once
+    assert len(cut.chosen("suite", NAMES, frozenset([cut.part_of("suite", "case7")]))) < 90
     (tmp_path / "suite.txt").write_text("gone\n")
     with pytest.raises(KeyError, match="gone"):
-        cut.chosen("suite", NAMES, 10)
+        cut.chosen("suite", NAMES)

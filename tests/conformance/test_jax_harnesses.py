@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from dlc.types import Type, dtype
 from tests.conformance.adapters.registry import Excluded
 from tests.conformance.cut import Tally, chosen
 from tests.conformance.lax_in_dlc import NAMES, said_in_dlc
+from tests.conformance.together import Entry, computed
 
 pytestmark = pytest.mark.conformance
 GROUPS = (
@@ -32,7 +34,7 @@ DTYPES = {np.dtype(d) for d in (
     np.uint8, np.bool_)}
 # An element is within this of JAX's largest: float arithmetic in another order.
 CLOSE = {"f32": 2e-5, "f16": 4e-3, "bf16": 3e-2}
-PER_GROUP, COMPILED = 20, 8
+PROGRAMS = 4  # that the groups of a part are compiled in
 
 
 @cache
@@ -77,52 +79,62 @@ def compare(name: str, got: Sequence[Any], want: Sequence[np.ndarray]) -> None:
         np.testing.assert_allclose(a, b, scale, scale * largest, err_msg=name)
 
 
-def graph_of(cases: Sequence[tuple[Callable[..., list[Any]], list[np.ndarray]]]) -> Graph:
-    """One graph over many harnesses: result i of case k is c{k}_{i}."""
+def graph_of(function: Callable[..., list[Any]], arrays: Sequence[np.ndarray]) -> Graph:
+    """The graph of a harness, with the results r0, r1, ..."""
     def whole(*inputs: Any) -> dict[str, Any]:
-        left, named = list(inputs), {}
-        for k, (function, arrays) in enumerate(cases):
-            own, left = left[:len(arrays)], left[len(arrays):]
-            named.update({f"c{k}_{i}": y for i, y in enumerate(function(*own))})
-        return named
+        return {f"r{i}": y for i, y in enumerate(function(*inputs))}
 
-    return dlc.trace(whole, *(Type(dtype(a.dtype), a.shape) for _, arrays in cases
-                              for a in arrays))
+    return dlc.trace(whole, *(Type(dtype(a.dtype), a.shape) for a in arrays))
 
 
-def run(group: str, names: Sequence[str], counts: Tally) -> list[tuple[Any, ...]]:
-    """Evaluate the harnesses; those that can be said, for compiling."""
-    fit = []
-    for name in names:
-        harness = harnesses()[group][name]
-        if "sort_inf_nan" in name:
-            counts.leave_out("JAX orders NaNs by their sign, dlc and NumPy put all of them last")
-            continue
-        if "out_of_bounds" in name and "PROMISE_IN_BOUNDS" in name:
-            counts.leave_out("indices out of bounds that were promised to be within: JAX gives "
-                             "anything there")
-            continue
+@dataclass(frozen=True)
+class Said:
+    """A harness said in dlc, its operands, and what JAX gives."""
+
+    name: str
+    graph: Graph
+    arrays: list[np.ndarray]
+    want: list[np.ndarray]
+
+
+def those(group: str, counts: Tally) -> Iterator[Said]:
+    """The harnesses of this run that can be said; the others are counted with the reason."""
+    for name in chosen(f"jax_{group}", list(harnesses()[group])):
         try:
-            arrays = arrays_of(harness)
-            want = expected(harness, arrays)
-        except (TypeError, NotImplementedError, ValueError) as problem:
-            counts.leave_out(f"JAX refuses it: {str(problem).splitlines()[0][:60]}")
-            continue
-        if strange := {a.dtype.name for a in arrays} - NAMES:
-            counts.leave_out(f"operands of dtype {', '.join(sorted(strange))}")
-            continue
-        try:
-            function = said(harness, arrays)
-            graph = graph_of([(function, arrays)])
+            with jax.enable_x64(False):  # other files of this run ask JAX for 64 bits
+                yield said_harness(name, harnesses()[group][name])
         except Excluded as reason:
             counts.leave_out(str(reason))
-            continue
-        found = named(dlc.evaluate(graph, *arrays), graph)
-        assert not int(found.get("fault", 0)), name
-        compare(name, [found[f"c0_{i}"] for i in range(len(want))], want)
-        counts.add()
-        fit.append((name, function, arrays, want))
-    return fit
+
+
+def said_harness(name: str, harness: Any) -> Said:
+    """Raises Excluded, with the reason, for what dlc or JAX does not take."""
+    if "sort_inf_nan" in name:
+        raise Excluded("JAX orders NaNs by their sign, dlc and NumPy put all of them last")
+    if "out_of_bounds" in name and "PROMISE_IN_BOUNDS" in name:
+        raise Excluded("indices out of bounds that were promised to be within: JAX gives anything "
+                       "there")
+    try:
+        arrays = arrays_of(harness)
+        want = expected(harness, arrays)
+    except (TypeError, NotImplementedError, ValueError) as problem:
+        raise Excluded(f"JAX refuses it: {str(problem).splitlines()[0][:60]}") from problem
+    if strange := {a.dtype.name for a in arrays} - NAMES:
+        raise Excluded(f"operands of dtype {', '.join(sorted(strange))}")
+    return Said(name, graph_of(said(harness, arrays), arrays), arrays, want)
+
+
+def judged(case: Said, found: Any, counts: Tally) -> str:
+    """What is wrong with the results of a harness; it is counted."""
+    try:
+        assert not isinstance(found, Exception), f"{case.name}: {found!r}"
+        assert not int(found.get("fault", 0)), case.name
+        compare(case.name, [found[f"r{i}"] for i in range(len(case.want))], case.want)
+    except AssertionError as problem:
+        counts.fail()
+        return str(problem)
+    counts.add()
+    return ""
 
 
 def named(found: Any, graph: Graph) -> dict[str, Any]:
@@ -130,18 +142,20 @@ def named(found: Any, graph: Graph) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_group(group: str, tally: Callable[[str], Tally]) -> None:
-    """Through the evaluator, and a share of them compiled into one program."""
+def test_evaluated(group: str, tally: Callable[[str], Tally]) -> None:
+    """Through the evaluator."""
     counts = tally("JAX harnesses")
-    names = chosen(f"jax_{group}", list(harnesses()[group]), PER_GROUP)
-    with jax.enable_x64(False):  # other files of this run ask JAX for 64 bits
-        fit = run(group, names, counts)
-    rng = np.random.default_rng(len(fit))
-    share = [fit[i] for i in sorted(rng.permutation(len(fit))[:COMPILED])]
-    if not share:
-        return
-    graph = graph_of([(function, arrays) for _, function, arrays, _ in share])
-    with dlc.compile(graph, name=f"jax_{group}").load(threads=2) as program:
-        found = named(program(*(a for _, _, arrays, _ in share for a in arrays)), graph)
-    for k, (name, _, _, want) in enumerate(share):
-        compare(f"compiled {name}", [found[f"c{k}_{i}"] for i in range(len(want))], want)
+    wrong = [judged(case, named(dlc.evaluate(case.graph, *case.arrays), case.graph), counts)
+             for case in those(group, counts)]
+    assert not any(wrong), "\n".join(filter(None, wrong))
+
+
+@pytest.mark.parametrize("groups", [GROUPS[i::PROGRAMS] for i in range(PROGRAMS)],
+                         ids=lambda groups: f"{groups[0]}-and-{len(groups) - 1}")
+def test_compiled(groups: Sequence[str], tally: Callable[[str], Tally]) -> None:
+    """Through passes, kernels and threads, as entries of one program."""
+    counts = tally("JAX harnesses")
+    cases = [case for group in groups for case in those(group, counts)]
+    found = computed([Entry(case.name, case.graph, case.arrays) for case in cases])
+    wrong = [judged(case, found[case.name], counts) for case in cases]
+    assert not any(wrong), "\n".join(filter(None, wrong))

@@ -12,27 +12,30 @@ import pytest
 import dlc
 from dlc.cli.source import bundled_models, load_task
 from tests.conformance import cut
-from tests.conformance.onnx_cases import Case, bundled, cases, difference, listed, other_cases
+from tests.conformance.onnx_cases import Case, cases, difference, listed, other_cases
+from tests.conformance.together import Entry, computed, given
 from tests.onnx.test_export import batch_of
 
 pytestmark = pytest.mark.conformance
 LEAST = 1200  # of 1,371 must pass
-BUNDLE, BUNDLES = 60, 3  # models in a program; programs in the cut of the day
-PARTS = 8
 TAKEN = [c for c in cases() if not c.excluded]
-OTHERS = [c for c in other_cases() if not c.excluded]
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_nodes_evaluated(part: int, tally: Callable[[str], cut.Tally]) -> None:
+def test_nodes_evaluated(tally: Callable[[str], cut.Tally]) -> None:
     """Every case through dlc.evaluate: dtype and shape exact, rtol 1e-3, atol 1e-7."""
-    evaluated(cases()[part::PARTS], tally("ONNX nodes, evaluated"))
+    evaluated(those("onnx", cases()), tally("ONNX nodes"))
 
 
 def test_nodes_of_other_dtypes_evaluated(tally: Callable[[str], cut.Tally]) -> None:
     """f64 and integers of other widths likewise, quantized operators among them; f16 and bf16
     within two of their last places."""
-    evaluated(other_cases(), tally("ONNX nodes of other dtypes, evaluated"))
+    evaluated(those("onnx dtypes", other_cases()), tally("ONNX nodes of other dtypes"))
+
+
+def those(suite: str, found: Sequence[Case]) -> list[Case]:
+    """The cases of this run."""
+    names = set(cut.chosen(suite, [c.name for c in found]))
+    return [c for c in found if c.name in names]
 
 
 def evaluated(chosen: Sequence[Case], count: cut.Tally) -> None:
@@ -61,40 +64,36 @@ def test_enough_nodes_are_taken() -> None:
     assert len(TAKEN) >= LEAST
 
 
-def groups(draw: str, taken: Sequence[Case]) -> list[list[str]]:
-    """The names of cases that share a program: all of them, or the cut of the day."""
-    names = cut.chosen(draw, [c.name for c in taken], BUNDLE * BUNDLES)
-    return [names[i::max(1, len(names) // BUNDLE)] for i in range(max(1, len(names) // BUNDLE))]
+def test_nodes_compiled(tally: Callable[[str], cut.Tally]) -> None:
+    """The same through passes, kernels and threads, all models of a part in one program."""
+    compiled(those("onnx", cases()), tally("ONNX nodes"))
 
 
-def named(names: list[str]) -> str:
-    return f"{names[0]}-and-{len(names) - 1}"
-
-
-@pytest.mark.parametrize("names", groups("onnx", TAKEN), ids=named)
-def test_nodes_compiled(names: list[str], tally: Callable[[str], cut.Tally]) -> None:
-    """The same through passes and kernels, many models in one program."""
-    compiled([c for c in TAKEN if c.name in names], tally("ONNX nodes, compiled"))
-
-
-@pytest.mark.parametrize("names", groups("onnx dtypes", OTHERS), ids=named)
-def test_nodes_of_other_dtypes_compiled(names: list[str],
-                                        tally: Callable[[str], cut.Tally]) -> None:
-    compiled([c for c in OTHERS if c.name in names], tally("ONNX nodes of other dtypes, compiled"))
+def test_nodes_of_other_dtypes_compiled(tally: Callable[[str], cut.Tally]) -> None:
+    compiled(those("onnx dtypes", other_cases()), tally("ONNX nodes of other dtypes"))
 
 
 def compiled(chosen: Sequence[Case], count: cut.Tally) -> None:
-    models = [c.model(c.sets[0][0]) for c in chosen]
-    arrays = [c.sets[0][0][n] for c, m in zip(chosen, models, strict=True) for n in m.inputs]
-    with dlc.compile(bundled(models)).load(threads=1) as program:
-        found = listed(program(*arrays))
-    wrong = []
+    entries, expected = [], {}
     for case in chosen:
-        expected = case.sets[0][1]
-        wrong.append(difference(case, found[:len(expected)], expected))
-        del found[:len(expected)]
-    assert not any(wrong), "\n".join(filter(None, wrong))
-    count.add(len(chosen))
+        if case.excluded:
+            count.leave_out(case.excluded)
+            continue
+        for number, (arrays, wanted) in enumerate(case.sets):
+            model, name = case.model(arrays), f"{case.name} {number}"
+            values = {w: arrays[n] for w, n in model.arguments.items()}
+            graph = model.graph()
+            entries.append(Entry(name, graph, given(graph, {**model.parameters, **values})))
+            expected[name] = case, wanted
+    wrong: dict[str, str] = {}
+    for name, found in computed(entries).items():
+        case, wanted = expected[name]
+        told = f"{name}: {found!r}" if isinstance(found, Exception) else difference(
+            case, list(found.values())[:len(wanted)], wanted)
+        wrong[case.name] = wrong.get(case.name, "") + told
+    for told in wrong.values():
+        count.fail() if told else count.add()
+    assert not any(wrong.values()), "\n".join(filter(None, wrong.values()))
 
 
 @pytest.mark.parametrize("name", bundled_models())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,11 @@ from dlc.types import Type, dtype
 from tests.conformance.adapters import TABLE, Adapter, Excluded
 from tests.conformance.closeness import LENIENCE, RELATIVE, close, error, size
 from tests.conformance.cut import Tally, chosen
-from tests.conformance.torch_samples import SEED, Case, cases
+from tests.conformance.together import Entry, Outputs, computed
+from tests.conformance.torch_samples import Case, cases
 
 pytestmark = pytest.mark.conformance
-# Programs that the compiled share is spread over, and samples of each operator in it.
-BUNDLES, PER_OPERATOR = 10, 3
-# What the cut of the day takes: so many operators' values and gradients, so many programs.
-DAILY, DAILY_BUNDLES = 200, 3
+TOGETHER = 4  # operators whose samples are entries of one program
 
 
 def outputs_of(adapter: Adapter, case: Case, leaves: Sequence[Any]) -> list[Any]:
@@ -120,65 +117,68 @@ def compare(found: dict[str, Any], case: Case, scale: float) -> None:
                 err_msg=f"{case} {name}: {got} for {value}, exactly {exact}")
 
 
-@pytest.mark.parametrize("name", chosen("opinfo", list(TABLE), DAILY))
-def test_values_and_gradients(name: str, tally: Callable[[str], Tally]) -> None:
+NAMES = chosen("opinfo", list(TABLE))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluated(name: str, tally: Callable[[str], Tally]) -> None:
     """Every sample of the operator through the evaluator, in every dtype its adapter lists."""
     adapter, counts = TABLE[name], tally("torch OpInfo")
-    for kind in adapter.dtypes:
-        for case in cases(name, getattr(torch, kind)):
-            pair = [(adapter, case)]
-            try:
-                graph = graph_of(pair)
-            except Excluded as reason:
-                counts.leave_out(str(reason))
-                continue
-            found = dlc.evaluate(graph, *arrays_of(graph, pair))
-            if isinstance(found, dict) and int(found.get("fault", 0)) and adapter.refuses:
-                counts.leave_out(adapter.refuses)
-                continue
-            compare(results(found, graph, pair)[0], case, adapter.scale)
-            counts.add()
+    for case, graph in said(adapter, counts):
+        found = dlc.evaluate(graph, *arrays_of(graph, [(adapter, case)]))
+        if isinstance(found, dict) and int(found.get("fault", 0)) and adapter.refuses:
+            counts.leave_out(adapter.refuses)
+            continue
+        compare(results(found, graph, [(adapter, case)])[0], case, adapter.scale)
+        counts.add()
     assert counts.passed
     assert set(counts.excluded) == set(adapter.excludes) | ({adapter.refuses} - {""})
 
 
-def runnable(adapter: Adapter, case: Case) -> bool:
-    """Whether dlc has a way to say the case, and accepts its data."""
+def said(adapter: Adapter, counts: Tally) -> Iterator[tuple[Case, Graph]]:
+    """The samples in all dtypes that dlc can say, each with its graph; the others are counted."""
+    for kind in adapter.dtypes:
+        for case in cases(adapter.name, getattr(torch, kind)):
+            try:
+                yield case, graph_of([(adapter, case)])
+            except Excluded as reason:
+                counts.leave_out(str(reason))
+
+
+@pytest.mark.parametrize("names", [NAMES[i:i + TOGETHER] for i in range(0, len(NAMES), TOGETHER)],
+                         ids=lambda names: f"{names[0]}-and-{len(names) - 1}")
+def test_compiled(names: Sequence[str], tally: Callable[[str], Tally]) -> None:
+    """The same samples through passes, kernels and threads, as entries of one program."""
+    counts = tally("torch OpInfo")
+    kept = {f"{case} {case.outputs[0].dtype} {i}": (TABLE[name], case, without_state(graph))
+            for name in names for i, (case, graph) in enumerate(said(TABLE[name], counts))}
+    found = computed([Entry(name, graph, arrays_of(graph, [(adapter, case)]))
+                      for name, (adapter, case, graph) in kept.items()])
+    wrong = [problem for name, (adapter, case, graph) in kept.items()
+             if (problem := judged(found[name], adapter, case, graph, counts))]
+    assert not wrong, "\n".join(wrong)
+
+
+def judged(found: Outputs | Exception, adapter: Adapter, case: Case, graph: Graph,
+           counts: Tally) -> str:
+    """What is wrong with the results of a sample; it is counted."""
     try:
-        graph = graph_of([(adapter, case)])
-    except Excluded:
-        return False
-    if "fault" not in graph.output_names:
-        return True
-    found = dlc.evaluate(graph, *arrays_of(graph, [(adapter, case)]))
-    return not int(found["fault"])
+        if isinstance(found, Exception):
+            raise AssertionError(f"{case}: {type(found).__name__}: {found}") from found
+        if int(found.get("fault", 0)) and adapter.refuses:
+            counts.leave_out(adapter.refuses)
+            return ""
+        compare(results(found, graph, [(adapter, case)])[0], case, adapter.scale)
+    except AssertionError as problem:
+        counts.fail()
+        return f"{case}: {problem}"
+    counts.add()
+    return ""
 
 
-def share(names: Sequence[str]) -> list[tuple[Adapter, Case]]:
-    """PER_OPERATOR samples of each operator in training mode, drawn by SEED."""
-    rng, chosen = np.random.default_rng(SEED), []
-    for name in names:
-        adapter = TABLE[name]
-        found = list(cases(name, getattr(torch, adapter.dtypes[0])))
-        fit = (c for c in map(found.__getitem__, rng.permutation(len(found)))
-               if c.call(partial(setting, adapter.function), list(c.arrays))
-               and runnable(adapter, c))
-        chosen += [(adapter, c) for c in islice(fit, PER_OPERATOR)]
-    return chosen
-
-
-@pytest.mark.parametrize("part", chosen("opinfo_cpu", [str(i) for i in range(BUNDLES)],
-                                        DAILY_BUNDLES))
-def test_on_the_cpu(part: str) -> None:
-    """A share of the samples through passes, kernels and threads: many in one program."""
-    pairs = share(list(TABLE)[int(part)::BUNDLES])
-    graph = graph_of(pairs)
-    arrays = arrays_of(graph, pairs)
-    inputs = [n for n in graph.inputs if n.attrs["role"] not in ("param", "state")]
-    with dlc.compile(graph, name=f"opinfo{part}").load(threads=2) as program:
-        found = program(*arrays[:len(inputs)])
-        kernels = len(program.compiled.kernels)
-    for (adapter, case), got in zip(pairs, results(found, graph, pairs), strict=True):
-        compare(got, case, adapter.scale)
-    print(f"{len(pairs)} samples of {len(TABLE) // BUNDLES} operators on the CPU, "
-          f"{kernels} kernels, seed {SEED}")
+def without_state(graph: Graph) -> Graph:
+    """The graph without parameters and running statistics, which nobody reads here."""
+    free = [n for n in graph.inputs if n.attrs["role"] in ("param", "state")]
+    assert not set(free) & set(Graph("read", (), graph.outputs, graph.output_names).nodes())
+    kept = tuple(n for n in graph.inputs if n not in free)
+    return Graph(graph.name, kept, graph.outputs, graph.output_names)

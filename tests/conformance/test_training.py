@@ -28,8 +28,8 @@ pytestmark = pytest.mark.conformance
 SUITE = "torch OpInfo, training"
 # Samples of an operator in a full run, as they are and for each change; tries for one that fits.
 SAMPLES, CHANGED, TRIES = 8, 2, 6
-# Operators in the cut of the day, each with one sample and one change; subjects in one program.
-DAILY, TOGETHER = 40, 40
+# Subjects in one program.
+TOGETHER = 40
 OPERATORS = [n for n, a in TABLE.items()
              if a.dtypes[0] == "float32" and infos()[n].supports_autograd]
 
@@ -100,7 +100,7 @@ def run(found: Sequence[Subject | str], count: cut.Tally) -> None:
 
 def groups(each: int) -> list[list[str]]:
     """Operators that share a test: those of the day, or all."""
-    names = cut.chosen("training", OPERATORS, DAILY)
+    names = cut.chosen("training", OPERATORS)
     return [names[i:i + each] for i in range(0, len(names), each)]
 
 
@@ -108,8 +108,8 @@ def named(names: Sequence[str]) -> str:
     return f"{names[0]}-and-{len(names) - 1}"
 
 
-@pytest.mark.parametrize("names", groups(10 if cut.FULL else DAILY // 2), ids=named)
-def test_training(names: Sequence[str], tally: Callable[[str], cut.Tally]) -> None:
+@pytest.mark.parametrize("names", groups(10 if cut.FULL else 20), ids=named)
+def test_training_compiled(names: Sequence[str], tally: Callable[[str], cut.Tally]) -> None:
     """All of these operators: in the cut one sample with the change whose turn it is, in a full
     run several samples as they are and some with each change."""
     found: list[Any] = []
