@@ -110,7 +110,8 @@ def fresh_folders() -> dict[str, Path]:
         return {SUITES[1]: Path(named)}
     parts = [FRESH / f"part{part + 1}" for part in sorted(cut.RUNNING)] if cut.FULL else []
     return {suite: folder / name for folder in parts
-            for suite, name in ((SUITES[1], "models"), (SUITES[2], "dtypes"))}
+            for suite, name in ((SUITES[1], "models"), (SUITES[2], "dtypes"))
+            if (folder / name).exists()}
 
 
 def corpus(suite: str, folder: Path) -> list[Case]:
