@@ -14,6 +14,8 @@ VENV := $(shell asked=$$("$(PYTHON)" -c '$(NUMBER)' 2>/dev/null); \
 endif
 BIN := $(VENV)/bin
 NEWEST := 3.14
+# Tests start hundreds of processes, which import dlc in half the time where bytecode is kept.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help train test lint types conformance conformance-full faults instruction-sets fuzz bench \
 	bench-compile clean

@@ -3,7 +3,7 @@ interpreted on every instruction set, against the evaluator; the evaluator again
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ml_dtypes
@@ -13,7 +13,7 @@ import pytest
 import dlc
 from dlc.text import parse_graph, print_graph
 from dlc.types import DTYPES, DType, bool_, f32, i8, i16, i32, i64, sum_dtype, u16, u64
-from tests.instruction_sets import RUNS, loaded
+from tests.instruction_sets import NATIVE, RUNS, loaded
 
 KINDS = (i8, i16, u16, u64)
 SHAPE = (3, 300)  # rows long enough for a radix sort of 8 bytes, and tails of every vector
@@ -71,9 +71,19 @@ def casts(x: Any, y: Any, at: Any) -> list[Any]:
 
 
 PROGRAMS: tuple[Callable[..., list[Any]], ...] = (elementwise, reductions, rows, casts)
-# one run of each dtype in `make test`, all in the conformance tests
-CASES = [pytest.param(kind, *run, marks=[] if n % len(RUNS) == k else pytest.mark.conformance)
-         for k, kind in enumerate(KINDS) for n, run in enumerate(RUNS)]
+
+
+def cases() -> Iterator[Any]:
+    """Every program of every dtype on each of RUNS. `make test` takes two of a dtype: a native one
+    and an interpreted one, the programs in turn; the conformance tests take all."""
+    for k, kind in enumerate(KINDS):
+        for p, program in enumerate(PROGRAMS):
+            for isa, device in RUNS:
+                turn = (p - k) % len(KINDS)
+                usual = (turn == 0 and (isa, device) == (NATIVE[k % len(NATIVE)], "cpu")) or (
+                    turn == 1 and (isa, device) == RUNS[-1])
+                yield pytest.param(kind, program, isa, device,
+                                   marks=[] if usual else pytest.mark.conformance)
 
 
 def graph_of(program: Callable[..., list[Any]], kind: DType) -> dlc.Graph:
@@ -98,14 +108,13 @@ def agree(found: Any, wanted: Any, where: str) -> None:
             np.testing.assert_allclose(got, want, rtol=900 * unit, err_msg=message)
 
 
-@pytest.mark.parametrize(("kind", "isa", "device"), CASES)
-def test_kernels_against_the_evaluator(kind: DType, isa: str, device: str) -> None:
-    arrays = operands(kind)
-    for program in PROGRAMS:
-        graph = graph_of(program, kind)
-        wanted = dlc.evaluate(graph, *arrays)
-        with loaded(graph, isa, device) as running:
-            agree(running(*arrays), wanted, f"{program.__name__} of {kind} on {isa} {device}")
+@pytest.mark.parametrize(("kind", "program", "isa", "device"), list(cases()))
+def test_kernels_against_the_evaluator(
+        kind: DType, program: Callable[..., list[Any]], isa: str, device: str) -> None:
+    arrays, graph = operands(kind), graph_of(program, kind)
+    wanted = dlc.evaluate(graph, *arrays)
+    with loaded(graph, isa, device) as running:
+        agree(running(*arrays), wanted, f"{program.__name__} of {kind} on {isa} {device}")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

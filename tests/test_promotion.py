@@ -100,12 +100,14 @@ def promoted(a: str, b: str) -> Graph:
         return Graph(f"{a}_{b}", (c, x, y), (chosen, *sums), ("where", "sum")[:1 + len(sums)])
 
 
-def test_cells_on_the_cpu() -> None:
-    """Every cell of the table as compiled code: the dtype, and the values of both operands."""
+@pytest.mark.parametrize("device", [
+    "interpret", pytest.param("cpu", marks=pytest.mark.conformance)])
+def test_cells_in_kernels(device: str) -> None:
+    """Every cell of the table: the dtype, and the values of both operands."""
     kept = [(a, b, DTYPES[r]) for a, b, r in cells() if r != "-"]
     graphs = {f"{a}_{b}": promoted(a, b) for a, b, _ in kept}
     done = {name: run_pipeline(g)[-1].graph for name, g in graphs.items()}
-    running: Any = runtime.load(assemble("promotion", done, "cpu", instruction_set()), "cpu")
+    running: Any = runtime.load(assemble("promotion", done, "cpu", instruction_set()), device)
     for a, b, kind in kept:
         name = f"{a}_{b}"
         values = {"c": np.array([True, False]), "x": np.array([3, 0]), "y": np.array([0, 2])}

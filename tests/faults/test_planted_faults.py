@@ -22,8 +22,9 @@ FAILED = 1  # pytest's exit status when tests ran and some failed; an import err
 
 
 def copy_tree(target: Path) -> None:
-    """What the tests need of the repository, symlinks kept, build results left out."""
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.patch")
+    """What the tests need of the repository, symlinks kept; bytecode too, which Python takes for
+    files of the same time and size, so not for those that a patch writes."""
+    ignore = shutil.ignore_patterns("*.egg-info", "*.patch")
     for name in TREE:
         source = ROOT / name
         if source.is_dir():
