@@ -29,6 +29,12 @@ COMPILER = (*LANGUAGE, "dlc/passes/*.py", "dlc/kernel/*.py", "dlc/codegen/**/*.p
                 "arena", "control", "cpu", "halves", "isa", "link", "llvm_module", "lower",
                 "numba_ssa", "passes_numba", "primitives", "runner", "schedule", "table",
                 "table_builder", "threads", "views")))
+# The suites of a full run, evaluated and on these instruction sets.
+SUITES = ("JAX harnesses", "NNSmith, fresh", "NNSmith, fresh, all dtypes", "NNSmith, frozen",
+          "ONNX nodes", "ONNX nodes of other dtypes", "equivalent rewrites", "torch OpInfo",
+          "torch OpInfo, training")
+COMPILED_ONLY = {"equivalent rewrites", "torch OpInfo, training"}
+SETS = ("", "avx2", "avx512", "scalar")
 Row = dict[str, Any]
 
 
@@ -131,10 +137,12 @@ def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The counts, reasons and seeds as tables of docs/conformance.md."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    """The counts, reasons and seeds as tables of docs/conformance.md; what has not run says so."""
+    groups: dict[tuple[str, str], list[Row]] = {
+        (suite, isa): [] for suite in SUITES for isa in SETS if isa or suite not in COMPILED_ONLY}
     for row in sorted(rows, key=place):
         groups.setdefault((row["suite"], row["isa"]), []).append(row)
+    groups = dict(sorted(groups.items()))
     return "\n".join([
         "| suite | how | passed | excluded | wrong | parts run | last | stale |",
         "|---|---|---:|---:|---:|---:|---|---:|",
@@ -143,19 +151,21 @@ def table(rows: Sequence[Row]) -> str:
         *(f"| {suite} | {how(isa)} | {number:,} | {reason} |"
           for (suite, isa), group in groups.items()
           for reason, number in sorted(summed(r["excluded"] for r in group).items())), "",
-        "| random cases | drawn from |", "|---|---|",
-        *(f"| {r['suite']}, {how(r['isa'])}, part {r['part'] + 1} | {r['drawn']} |"
+        "| random cases | part | drawn from |", "|---|---:|---|",
+        *(f"| {r['suite']} | {r['part'] + 1} | {r['drawn']} |"
           for group in groups.values() for r in group if r["drawn"])])
 
 
 def counted(suite: str, isa: str, group: Sequence[Row]) -> str:
     """One line of the first table."""
+    if not group:
+        return f"| {suite} | {how(isa)} | | | | 0 of {PARTS} | not run | |"
     passed, wrong = (sum(row[key] for row in group) for key in ("passed", "wrong"))
     excluded = sum(sum(row["excluded"].values()) for row in group)
     old = sum(map(stale, group))
     last = max(row["date"] for row in group)
     return (f"| {suite} | {how(isa)} | {passed:,} | {excluded:,} | {wrong:,} | "
-            f"{len(group)} of {PARTS} | {last} | {f'{old} parts' if old else ''} |")
+            f"{len(group)} of {PARTS} | {last} | {f'{old} of {len(group)}' if old else ''} |")
 
 
 def how(isa: str) -> str:
