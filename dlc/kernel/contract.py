@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.contract_conv import dots_writer, taps_writer
-from dlc.kernel.contract_gemm import GemmWriter, batch_names, chunk_index
+from dlc.kernel.contract_gemm import Finish, GemmWriter, batch_names, chunk_index
 from dlc.kernel.contract_matrix import packing
 from dlc.kernel.contract_pack import Index, Job, Run, nest
 from dlc.kernel.contract_plan import Box, Shape, blocking, ravel, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.fold import fold_lets
 from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Number, buffers_of, computing, tiles_of
+from dlc.kernel.ir import Expression, Number, buffers_of, computing, tiles_of
 from dlc.kernel.isa import Isa
 from dlc.kernel.limits import Limits
 from dlc.kernel.printer import function_text
@@ -96,15 +95,12 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
                    sum(phase.flops for phase in found))
 
 
-Finish = Callable[[Emitter, Index, Any], None]
-
-
 def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Mapping[Node, str],
                 stores: Mapping[Node, str], finish: Finish, isa: Isa) -> Lowered:
     """The stages of one phase of contraction `y`; a single one where its sums are empty."""
     kind, shape = computing(accumulator(y.type.dtype)), extents(phase.contraction, phase.shape)
 
-    def placed(e: Emitter, index: Index, value: Any) -> None:
+    def placed(e: Emitter, index: Index, value: Expression) -> None:
         finish(e, tuple(map(sum_of, phase.place(index))), value)
 
     job = Job(y, phase.contraction, shape, kind, blocking(shape, kind, isa), isa.limits,
@@ -175,11 +171,11 @@ def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch | None,
     return Part(kernel, (*(n for _, n in used), *spaces), chunks)
 
 
-def finisher(y: Node, outputs: Sequence[Node]) -> Callable[[Emitter, Index, Any], None]:
+def finisher(y: Node, outputs: Sequence[Node]) -> Finish:
     """What stores every output's element, given the index and value of the contraction's."""
     places = {o: output_index(y, o) for o in dict.fromkeys(outputs)}
 
-    def finish(e: Emitter, index: Index, value: Any) -> None:
+    def finish(e: Emitter, index: Index, value: Expression) -> None:
         exact = e.k.rounded(value, y.type.dtype)
         e.results[y] = lambda _: exact
         at = {output: place(index) for output, place in places.items() if place is not None}

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
-from dlc.kernel.contract_gemm import batch_names, chunk_index
+from dlc.kernel.contract_gemm import Finish, batch_names, chunk_index
 from dlc.kernel.contract_pack import ZERO, Job, Run, loop, nest, run_of
 from dlc.kernel.contract_plan import Blocking, Box, unravel
 from dlc.kernel.contract_window import WindowWriter, fill, whole, window_of
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Place
+from dlc.kernel.ir import Expression, Place
 from dlc.kernel.isa import Isa
 from dlc.types import DType
 
@@ -146,7 +145,7 @@ class DotsWriter(WindowWriter):
         i, close = loop(e, "i", self.shape.m)
         row = unravel(i, self.shape.rows)
 
-        def scalar(at: Emitter, position: list[Sum]) -> Any:
+        def scalar(at: Emitter, position: list[Sum]) -> Expression:
             access = self.job.read("a", batch, row, [*lead, *position])
             return at.access(access, self.job.y, ())
         counts = [s.inner for s in self.window.slides]
@@ -162,7 +161,7 @@ def image_box(images: int, chunks: int) -> Box:
     return Box((images,), 0, -(-images // chunks), True)
 
 
-def taps_writer(job: Job, finish: Any, isa: Isa) -> TapsWriter | None:
+def taps_writer(job: Job, finish: Finish, isa: Isa) -> TapsWriter | None:
     """A writer for a convolution of stride 1 with few rows, where packing would cost more than
     the columns between the rows of outputs; None for any other."""
     window = window_of(job)
@@ -191,7 +190,7 @@ def taps_block(m: int, n: int, kind: DType, isa: Isa) -> tuple[int, int]:
     return height, lanes * min(fits, key=lambda v: whole(n, v * lanes))
 
 
-def dots_writer(job: Job, finish: Any, isa: Isa) -> DotsWriter | None:
+def dots_writer(job: Job, finish: Finish, isa: Isa) -> DotsWriter | None:
     """A writer for the gradient of a kernel: a long sum over images of stride 1, or None."""
     window = window_of(job)
     shape, lanes = job.shape, isa.lanes(job.kind)

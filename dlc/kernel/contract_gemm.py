@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 from dlc.kernel.contract_pack import (
     ZERO,
@@ -42,7 +42,8 @@ from dlc.kernel.ir import (
 )
 from dlc.types import DType
 
-Finish = Callable[[Emitter, Index, Any], None]  # stores what the group makes of one element of C
+Finish: TypeAlias = Callable[[Emitter, Index, Expression], None]
+"""Stores what the group makes of one element of C."""
 
 
 def chunk_index(e: Emitter, extents: tuple[int, ...], hints: str) -> tuple[list[Sum], int]:

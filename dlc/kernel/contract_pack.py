@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dlc.graph import Node
 from dlc.kernel.contract_plan import Blocking, Box, Shape, unravel
 from dlc.kernel.emit import Emitter
-from dlc.kernel.index import Sum, Var, least, sum_of
+from dlc.kernel.index import Sum, Term, Var, least, sum_of
 from dlc.kernel.ir import Let, Load, Place, Store
 from dlc.kernel.limits import Limits
 from dlc.ops.access import Access, Contraction
@@ -43,7 +42,7 @@ class Job:
         """A fresh emitter over the group's buffers."""
         return Emitter(self.loads, self.stores, self.limits)
 
-    def out_index(self, batch: Sequence[Any], rows: Sequence[Any], cols: Sequence[Any]) -> Index:
+    def out_index(self, batch: Sequence[Term], rows: Sequence[Term], cols: Sequence[Term]) -> Index:
         """The index of y whose batch, row and column axes have these values."""
         index = [Sum()] * (len(batch) + len(rows) + len(cols))
         for axes, values in ((self.c.batch, batch), (self.c.rows, rows), (self.c.cols, cols)):
@@ -51,8 +50,8 @@ class Job:
                 index[axis] = sum_of(value)
         return tuple(index)
 
-    def read(self, side: str, batch: Sequence[Any], lanes: Sequence[Any],
-             inner: Sequence[Any]) -> Access:
+    def read(self, side: str, batch: Sequence[Term], lanes: Sequence[Term],
+             inner: Sequence[Term]) -> Access:
         """How operand "a" at row `lanes`, or "b" at column `lanes`, is read at `inner`."""
         zeros_r, zeros_c = [0] * len(self.c.rows), [0] * len(self.c.cols)
         if side == "a":

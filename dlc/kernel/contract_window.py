@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from dlc.graph import Node
-from dlc.kernel.contract_gemm import GemmWriter
+from dlc.kernel.contract_gemm import Finish, GemmWriter
 from dlc.kernel.contract_pack import (
     ZERO,
     Job,
@@ -26,11 +25,11 @@ from dlc.kernel.contract_pack import (
 from dlc.kernel.contract_plan import Box
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Let, Load, Number, Place, Store
+from dlc.kernel.ir import Expression, Let, Load, Number, Place, Store
 from dlc.ops.access import Condition, Within
-from dlc.types import i64
+from dlc.types import DType, i64
 
-Scalar = Callable[[Emitter, list[Sum]], Any]
+Scalar = Callable[[Emitter, list[Sum]], Expression]
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def slide_of(job: Job, axis: int, entry: Sum, extent: int, back: int) -> Slide |
 class WindowWriter(GemmWriter):
     """What both kinds of kernel share: filling a padded image, and the table of offsets."""
 
-    def __init__(self, job: Job, finish: Any, window: Window) -> None:
+    def __init__(self, job: Job, finish: Finish, window: Window) -> None:
         super().__init__(job, finish)
         self.window = window
         n = len(window.slides)
@@ -173,7 +172,7 @@ class WindowWriter(GemmWriter):
         slides, pitches = self.window.slides, self.window.pitches
         first = sum(s.first * p for s, p in zip(slides, pitches, strict=True))
 
-        def scalar(at: Emitter, position: list[Sum]) -> Any:
+        def scalar(at: Emitter, position: list[Sum]) -> Expression:
             return at.value(self.window.operand,
                             self.operand_index(batch, cols, inner, position))
         fill(e, self.job, to + first, scalar, [s.count for s in slides], pitches)
@@ -195,7 +194,7 @@ class WindowWriter(GemmWriter):
             self.zero(e, Place(name, sum_of(math.prod(taps))), size - math.prod(taps), i64)
         return name
 
-    def zero(self, e: Emitter, to: Place, size: int, kind: Any = None) -> None:
+    def zero(self, e: Emitter, to: Place, size: int, kind: DType | None = None) -> None:
         kind = kind or self.job.kind
         t, close = loop(e, "t", size)
         e.stack[-1].statements.append(Store(to.buffer, to.offset + t, Number(0, kind), kind))

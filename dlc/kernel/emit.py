@@ -7,17 +7,17 @@ is written before it, so hoisting and sharing follow from where a value is valid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dlc.graph import Kind, Node
 from dlc.kernel.guards import divides, within
-from dlc.kernel.index import Sum, Var, sum_of
+from dlc.kernel.index import Sum, Term, Var, sum_of
 from dlc.kernel.ir import (
     Alloc,
     Call,
     Compare,
     Condition,
+    Expression,
     For,
     Let,
     Load,
@@ -36,7 +36,7 @@ from dlc.kernel.names import Names
 from dlc.kernel.runs import close_cut, open_cut, runs_over
 from dlc.kernel.scalar import ScalarBuilder, result_dtype
 from dlc.ops import leaf
-from dlc.ops.access import Access, Within
+from dlc.ops.access import Access, Combine, Within
 from dlc.ops.access import Condition as Guarded
 from dlc.ops.reduce import SUMS
 from dlc.types import DType, Type, bool_, i32, i64, strides
@@ -50,10 +50,10 @@ class Block:
 
     def __init__(self) -> None:
         self.statements: list[Statement] = []
-        self.known: dict[Any, Any] = {}
+        self.known: dict[tuple[Node, Index, Guard], Expression] = {}
 
 
-def flat(index: Sequence[Any], type_: Type) -> Sum:
+def flat(index: Sequence[Term], type_: Type) -> Sum:
     """The element offset of `index` in a buffer of `type_`."""
     total = Sum()
     for i, step in zip(index, strides(type_), strict=True):
@@ -72,7 +72,7 @@ class Emitter:
         self.stack = [Block()]
         self.levels: dict[str, int] = {}
         # reductions whose value has been computed: node -> function of the index
-        self.results: dict[Node, Any] = {}
+        self.results: dict[Node, Callable[[Index], Expression | None]] = {}
 
     # --- loops ------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Emitter:
         """A context in which statements go to the block at `level`."""
         return _Lifted(self, level)
 
-    def let(self, hint: str, value: Any) -> Any:
+    def let(self, hint: str, value: Expression) -> Expression:
         """Name `value` in the outermost block where it is valid."""
         if isinstance(value, (Number, Ref)):
             return value
@@ -109,7 +109,7 @@ class Emitter:
         self.stack[value.level].statements.append(Let(name, value))
         return Ref(name, value.dtype, value.level)
 
-    def store(self, node: Node, index: Index, value: Any) -> None:
+    def store(self, node: Node, index: Index, value: Expression) -> None:
         self.stack[-1].statements.append(
             Store(self.stores[node], flat(index, node.type), value, node.type.dtype))
 
@@ -136,25 +136,25 @@ class Emitter:
 
     # --- values -----------------------------------------------------------------------------------
 
-    def value(self, node: Node, index: Index, guard: Guard = ()) -> Any:
+    def value(self, node: Node, index: Sequence[Term], guard: Guard = ()) -> Expression:
         """The scalar value of `node` at `index`, valid where the conditions of `guard` hold.
 
         Elementwise operands come first, on a stack: a chain of them may have any length.
         """
-        index = tuple(map(sum_of, index))
+        at = tuple(map(sum_of, index))
         stack = [(node, False)]
         while True:
             part, ready = stack.pop()
-            result = self._known(part, index, guard)
+            result = self._known(part, at, guard)
             if result is None and not ready and self._of_operands(part):
                 stack += [(part, True), *((a, False) for a in reversed(part.args))]
                 continue
             if result is None:
-                result = self._settle(part, index, guard)
+                result = self._settle(part, at, guard)
             if not stack:
                 return result
 
-    def _known(self, node: Node, index: Index, guard: Guard) -> Any:
+    def _known(self, node: Node, index: Index, guard: Guard) -> Expression | None:
         key = (node, index, guard)
         return next((b.known[key] for b in reversed(self.stack) if key in b.known), None)
 
@@ -163,7 +163,7 @@ class Emitter:
         return (node.op.kind is Kind.ELEMENTWISE and node not in self.loads
                 and node not in self.results)
 
-    def _settle(self, node: Node, index: Index, guard: Guard) -> Any:
+    def _settle(self, node: Node, index: Index, guard: Guard) -> Expression:
         """Write the value down, under a name, in the outermost block where it is valid."""
         result = self._make(node, index, guard)
         if not isinstance(result, Number):
@@ -171,7 +171,7 @@ class Emitter:
         self.stack[result.level].known[(node, index, guard)] = result
         return result
 
-    def _make(self, node: Node, index: Index, guard: Guard) -> Any:
+    def _make(self, node: Node, index: Index, guard: Guard) -> Expression:
         if node in self.results:
             found = self.results[node](index)
             if found is not None:
@@ -191,7 +191,7 @@ class Emitter:
         args = [self.value(a, index, guard) for a in node.args]
         return self.k.rounded(node.op.emit(self.k, *args, **node.attrs), node.type.dtype)
 
-    def _load(self, node: Node, index: Index, guard: Guard) -> Any:
+    def _load(self, node: Node, index: Index, guard: Guard) -> Expression:
         at = flat(index, node.type)
         condition, level = self.condition(guard)
         if condition is None:
@@ -199,7 +199,7 @@ class Emitter:
         return Load(self.loads[node], at, result_dtype(node), max(level, self.level_of((at,))),
                     condition, node.type.dtype)
 
-    def _leaf(self, node: Node, index: Index, guard: Guard) -> Any:
+    def _leaf(self, node: Node, index: Index, guard: Guard) -> Expression:
         if node.op is leaf.CONSTANT:
             return Number(node.attrs["value"], result_dtype(node))
         if node.op is leaf.IOTA:
@@ -212,7 +212,7 @@ class Emitter:
             return Call("random_bits", tuple(args), node.type.dtype, max(a.level for a in args))
         raise TypeError(f"{node.op.name} has no value inside a kernel")
 
-    def integer(self, value: Sum, dtype: Any) -> Any:
+    def integer(self, value: Term, dtype: DType) -> Expression:
         """An index as a scalar of `dtype`."""
         value = sum_of(value)
         if not value.terms:
@@ -233,10 +233,11 @@ class Emitter:
             parts.update(dict.fromkeys(found))
         return tuple(parts), self.level_of(c.value for c in parts)
 
-    def access(self, access: Access, node: Node | _Reader, guard: Guard) -> Any:
+    def access(self, access: Access, node: Node | _Reader,
+               guard: Guard) -> Expression:
         """The first piece of a view whose conditions hold, else its fill."""
         dtype = result_dtype(node)
-        result: Any = Number(access.fill, dtype)
+        result: Expression = Number(access.fill, dtype)
         for piece in reversed(access.pieces):
             condition, level = self.condition(piece.conditions)
             if condition is None:
@@ -256,13 +257,13 @@ class Emitter:
     # --- reductions, contractions, gathers
     # ------------------------------------------------------------
 
-    def _reduce(self, node: Node, index: Index, guard: Guard) -> Any:
+    def _reduce(self, node: Node, index: Index, guard: Guard) -> Expression:
         """A reduction where it is needed: a loop in the outermost block where its index is known.
         """
         reduction = node.op.emit(node)
         source = node.args[0]
 
-        def element(inner: Index) -> Any:
+        def element(inner: Index) -> Expression:
             return self.access(reduction.read(index, inner), _Reader(node, source), guard)
 
         level = max(self.level_of(index), self.condition(guard)[1])
@@ -271,14 +272,15 @@ class Emitter:
                 return self.k.cast(element(()), self.reduction_dtype(node))
             return self.fold_loop(node, reduction.extents, reduction.combine, element, "r")
 
-    def fold_loop(self, node: Node, extents: Sequence[int], combine: Any, element: Any,
-                  hint: str) -> Any:
+    def fold_loop(self, node: Node, extents: Sequence[int], combine: Combine,
+                  element: Callable[[Index], Expression], hint: str) -> Expression:
         """States, loops over the extents, and the finished value in the current block."""
         dtype = self.reduction_dtype(node)
         runs = runs_over(extents, combine, dtype, False, self.limits)
-        found = self.start(node, combine.total if runs else combine, dtype, "total" if runs else "")
+        whole = combine.total if runs and combine.total else combine
+        found = self.start(node, whole, dtype, "total" if runs else "")
         if 0 in extents:  # loads of what is not there would be hoisted out of the loops
-            return self.finish(node, combine.total if runs else combine, found)
+            return self.finish(node, whole, found)
         states, opened = found, []
 
         def begin() -> None:
@@ -292,15 +294,15 @@ class Emitter:
         self.step(combine, states, self.k.cast(element(inner), dtype),
                   self.integer(flat(inner, Type(i64, tuple(extents))), i64))
         for cut in reversed(opened):
-            close_cut(self, cut, lambda: self.merge(combine, found, states))
-        return self.finish(node, combine.total if runs else combine, found)
+            close_cut(self, cut, lambda: self.merge(whole, found, states))
+        return self.finish(node, whole, found)
 
-    def reduction_dtype(self, node: Node) -> Any:
+    def reduction_dtype(self, node: Node) -> DType:
         """The dtype in which a reduction folds: argmax folds its operand's, a sum its result's."""
         return result_dtype(node.args[0] if node.type.dtype is i32 and node.op.gradient == "none"
                             else node)
 
-    def start(self, node: Node, combine: Any, dtype: Any, hint: str = "") -> list[Ref]:
+    def start(self, node: Node, combine: Combine, dtype: DType, hint: str = "") -> list[Ref]:
         """Let the reduction's states be its identity, in the current block."""
         states = []
         for i, (value, kind) in enumerate(zip(combine.identity(dtype), combine.state_dtypes(dtype),
@@ -310,33 +312,34 @@ class Emitter:
             states.append(Ref(name, computing(kind), len(self.stack) - 1))
         return states
 
-    def step(self, combine: Any, states: Sequence[Ref], x: Any, position: Any) -> None:
+    def step(self, combine: Combine, states: Sequence[Ref], x: Expression,
+             position: Expression) -> None:
         """Fold one element into the states, in the current block."""
         self.assign(states, combine.step(self.k, self.here(states), x, position))
 
-    def merge(self, combine: Any, totals: Sequence[Ref], states: Sequence[Ref]) -> None:
+    def merge(self, total: Combine, totals: Sequence[Ref], states: Sequence[Ref]) -> None:
         """Take what a run gave into its totals, in the current block."""
-        self.assign(totals, combine.total.merge(self.k, self.here(totals), self.here(states)))
+        self.assign(totals, total.merge(self.k, self.here(totals), self.here(states)))
 
     def here(self, states: Sequence[Ref]) -> list[Ref]:
         return [Ref(s.name, s.dtype, len(self.stack) - 1) for s in states]
 
-    def assign(self, states: Sequence[Ref], new: Sequence[Any]) -> None:
+    def assign(self, states: Sequence[Ref], new: Sequence[Expression]) -> None:
         if len(new) > 1:
             # all new states are computed before the first is assigned
             new = [self.let(f"{s.name}_new", n) for s, n in zip(states, new, strict=True)]
         for s, n in zip(states, new, strict=True):
             self.stack[-1].statements.append(Let(s.name, n))
 
-    def finish(self, node: Node, combine: Any, states: Sequence[Ref]) -> Any:
+    def finish(self, node: Node, combine: Combine, states: Sequence[Ref]) -> Expression:
         result = self.k.cast(combine.finish(self.k, self.here(states)), result_dtype(node))
         return self.k.rounded(result, node.type.dtype)
 
-    def _contract(self, node: Node, index: Index, guard: Guard) -> Any:
+    def _contract(self, node: Node, index: Index, guard: Guard) -> Expression:
         """A contraction as a plain loop: for those too small for a tile."""
         c = node.op.emit(node)
 
-        def product(inner: Index) -> Any:
+        def product(inner: Index) -> Expression:
             a = self.access(c.read_a(index, inner), node, guard)
             return self.k.binary("*", a, self.access(c.read_b(index, inner), node, guard))
 
@@ -344,13 +347,13 @@ class Emitter:
         with self.at_level(level):
             return self.fold_loop(node, c.extents, SUMS, product, "k")
 
-    def _gather(self, node: Node, index: Index, guard: Guard) -> Any:
+    def _gather(self, node: Node, index: Index, guard: Guard) -> Expression:
         at, source = node.op.emit(index, node)
         bound = int(node.args[0].type.shape[node.attrs["axis"]])
         var = self.clamped(self.value(node.args[1], at, guard), bound)
         return self.value(node.args[0], tuple(var if i is None else i for i in source), guard)
 
-    def clamped(self, value: Any, bound: int) -> Sum:
+    def clamped(self, value: Expression, bound: int) -> Sum:
         """A loaded index as an index expression, limited to 0 .. bound-1: no access leaves a
         buffer."""
         name, level, most = self.names.new("index"), value.level, max(bound - 1, 0)

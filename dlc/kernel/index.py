@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypeAlias
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,9 @@ class Minimum:
         return f"min({self.a.text()}, {self.b.text()})"
 
 
-Atom = Var | Quotient | Remainder | Minimum
+Atom: TypeAlias = Var | Quotient | Remainder | Minimum
+Term: TypeAlias = "Sum | Var | int"
+"""What may be added to an index."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Sum:
     const: int = 0
     terms: tuple[tuple[Atom, int], ...] = ()
 
-    def __add__(self, other: Any) -> Sum:
+    def __add__(self, other: Term) -> Sum:
         other = sum_of(other)
         found = dict(self.terms)
         for atom, c in other.terms:
@@ -117,13 +119,13 @@ class Sum:
     def __neg__(self) -> Sum:
         return self * -1
 
-    def __sub__(self, other: Any) -> Sum:
+    def __sub__(self, other: Term) -> Sum:
         return self + sum_of(other) * -1
 
-    def __rsub__(self, other: Any) -> Sum:
+    def __rsub__(self, other: Term) -> Sum:
         return sum_of(other) + self * -1
 
-    def __mul__(self, other: Any) -> Sum:
+    def __mul__(self, other: int) -> Sum:
         by = int(other)
         return Sum(self.const * by, tuple((a, c * by) for a, c in self.terms) if by else ())
 
@@ -143,7 +145,7 @@ class Sum:
         rest = tuple((a, c) for a, c in self.terms if c % by)
         return Sum(self.const // by, whole), Sum(self.const % by, rest)
 
-    def __floordiv__(self, other: Any) -> Sum:
+    def __floordiv__(self, other: int) -> Sum:
         by = int(other)
         if by == 1:
             return self
@@ -156,7 +158,7 @@ class Sum:
             return Sum(0, ((Quotient(self, by), 1),))
         return q + nested_quotient(r, by)
 
-    def __mod__(self, other: Any) -> Sum:
+    def __mod__(self, other: int) -> Sum:
         by = int(other)
         if by <= 1:
             return Sum()
@@ -211,7 +213,7 @@ def nested_quotient(value: Sum, by: int) -> Sum:
     return Sum(0, ((Quotient(value, by), 1),))
 
 
-def sum_of(value: Any) -> Sum:
+def sum_of(value: Term) -> Sum:
     """An int or Var as a Sum."""
     if isinstance(value, Sum):
         return value
@@ -220,7 +222,7 @@ def sum_of(value: Any) -> Sum:
     return Sum(int(value))
 
 
-def least(a: Any, b: Any) -> Sum:
+def least(a: Term, b: Term) -> Sum:
     """min(a, b), written out also where the ranges tell which it is: texts of several sizes then
     differ in numbers only, and one kernel serves them."""
     return Sum(0, ((Minimum(sum_of(a), sum_of(b)), 1),))

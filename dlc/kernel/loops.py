@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from dlc.graph import Node
 from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, least, sum_of
-from dlc.kernel.ir import Load, Number, Ref, Store, computing
+from dlc.kernel.ir import Expression, Load, Number, Ref, Store, computing
 from dlc.kernel.limits import Limits
 from dlc.kernel.nest import Class, Item, Nest
 from dlc.kernel.runs import Cut, Runs, close_cut, open_cut, runs_over
-from dlc.ops.access import Combine
+from dlc.ops.access import Combine, Reduction
 from dlc.ops.reduce import kept_axes
 from dlc.types import Type, i64
 
@@ -104,7 +103,7 @@ class LoopWriter:
         combine = combine_of(item)
         return combine.total if item.runs and combine.total else combine
 
-    def states(self, item: Item) -> list[Any]:
+    def states(self, item: Item) -> list[Ref]:
         """The states from which the result is finished."""
         return item.totals if item.runs else item.states
 
@@ -178,7 +177,7 @@ class LoopWriter:
         self._visit_all([item for item, space in items if not space])
 
     def _open(self, c: Class, hint: str,
-              members: Sequence[tuple[Item, Any]]) -> tuple[Cut, Callable[[], None]]:
+              members: Sequence[tuple[Item, tuple[Class, ...]]]) -> tuple[Cut, Callable[[], None]]:
         """Open the loop over class `c`, and what closes the runs that items have over it."""
         cut = [item for item, _ in members if item.runs and item.space[item.runs.depth] == c]
         step = min((item.runs.step for item in cut if item.runs), default=0)
@@ -221,7 +220,8 @@ class LoopWriter:
     # --- states: scalars, or an array over the column
     # ---------------------------------------------------
 
-    def _fold(self, item: Item, reduction: Any, x: Any, inner: tuple[Sum, ...]) -> None:
+    def _fold(self, item: Item, reduction: Reduction, x: Expression,
+              inner: tuple[Sum, ...]) -> None:
         e = self.emitter
         axes = item.node.attrs["axes"]
         extents = tuple(item.node.args[0].type.shape[a] for a in axes)
@@ -233,13 +233,13 @@ class LoopWriter:
         old = self._loaded(item.states, at)
         self._put(item.states, at, reduction.combine.step(e.k, old, x, position))
 
-    def _loaded(self, states: Sequence[Ref], at: Sum) -> list[Any]:
+    def _loaded(self, states: Sequence[Ref], at: Sum) -> list[Expression]:
         """The column's states at one place."""
         e, level = self.emitter, len(self.emitter.stack) - 1
         loads = [Load(s.name, at, s.dtype, level) for s in states]
         return [e.let("s", s) for s in loads] if len(loads) > 1 else list(loads)
 
-    def _put(self, states: Sequence[Ref], at: Sum, new: Sequence[Any]) -> None:
+    def _put(self, states: Sequence[Ref], at: Sum, new: Sequence[Expression]) -> None:
         if len(new) > 1:
             new = [self.emitter.let("t", n) for n in new]
         for s, n in zip(states, new, strict=True):
@@ -278,7 +278,7 @@ class LoopWriter:
         """The end of a run: its states go into the totals."""
         e = self.emitter
         if self.nest.column is None:
-            e.merge(combine_of(item), item.totals, item.states)
+            e.merge(self.combine(item), item.totals, item.states)
             return
         total = self.combine(item)
         var = e.open("j", 0, self.nest.sizes[self.nest.column])
@@ -303,7 +303,7 @@ class LoopWriter:
             e.results[node] = lambda index: value if index == home else None
             return
 
-        def load(index: tuple[Sum, ...]) -> Any:
+        def load(index: tuple[Sum, ...]) -> Expression | None:
             position = self._column_position(node, index, here)
             if position is None:
                 return None

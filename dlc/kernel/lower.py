@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeAlias
 
 from dlc.graph import Build, Graph, Kind, Node, building, make, serving, substitute, toposort
 from dlc.kernel import contract
@@ -26,13 +26,15 @@ from dlc.passes.components import components
 from dlc.passes.lives import Scratch
 from dlc.program import Kernel, Parameter
 
+Operand: TypeAlias = Node | Scratch | int | float
+
 
 @dataclass(frozen=True, eq=False)
 class Work:
     """`chunks` calls of a kernel; operands in parameter order: body nodes, workspaces, numbers."""
 
     kernel: Kernel
-    operands: tuple[Node | Scratch | int | float, ...]
+    operands: tuple[Operand, ...]
     chunks: int
 
 
@@ -97,7 +99,7 @@ class Buffers:
     loads: dict[Node, str]
     stores: dict[Node, str]
     params: list[Parameter]
-    operands: list[Node | Scratch | int | float]
+    operands: list[Operand]
     names: Names
 
 
@@ -108,7 +110,7 @@ def buffers(part: Graph, aliases: Mapping[Node, Node]) -> Buffers:
     outs = list(dict.fromkeys(part.outputs))
     taken = {aliases[o]: o for o in outs if o in aliases and aliases[o] in loads}
     params = [Parameter(loads[i], i.type.dtype.name, "pointer", i in taken) for i in part.inputs]
-    operands: list[Any] = list(part.inputs)
+    operands: list[Operand] = list(part.inputs)
     stores: dict[Node, str] = {}
     for out in outs:
         if aliases.get(out) in loads:
@@ -164,18 +166,20 @@ def _reduce_first(part: Graph, alone: Graph, isa: Isa, aliases: Mapping[Node, No
             with serving(old.locs):
                 same = make(view.RESHAPE, (new,), shape=tuple(map(int, new.type.shape)))
             outs.append(same if new.op is leaf.INPUT else new)
-    spaces = {n: Scratch(twins[n].name, n.type.dtype, n.type.size) for n in alone.outputs}
+    spaces: dict[Operand, Operand] = {
+        n: Scratch(twins[n].name, n.type.dtype, n.type.size) for n in alone.outputs}
     reached = set(toposort(outs))
     inputs = (*part.inputs, *twins.values())
     rest = Graph(part.name, tuple(i for i in inputs if i in reached), tuple(outs))
     written = dict(zip(outs, part.outputs, strict=True))
     later = _lower_loops(rest, isa, {o: aliases[w] for o, w in written.items() if w in aliases})
-    places = {**written, **{twins[n]: space for n, space in spaces.items()}}
+    places: dict[Operand, Operand] = dict(written.items())
+    places.update((twins[n], spaces[n]) for n in alone.outputs)
     before = _lower_loops(replace(alone, name=f"{part.name}_first"), isa, {})
     return Lowered((*_placed(before, spaces), *_placed(later, places)))
 
 
-def _placed(lowered: Lowered, places: Mapping[Any, Any]) -> tuple[tuple[Work, ...], ...]:
+def _placed(lowered: Lowered, places: Mapping[Operand, Operand]) -> tuple[tuple[Work, ...], ...]:
     """The stages with other operands in the places of some."""
     return tuple(tuple(Work(w.kernel, tuple(places.get(o, o) for o in w.operands), w.chunks)
                        for w in stage) for stage in lowered.stages)

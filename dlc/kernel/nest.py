@@ -7,19 +7,20 @@ position of the parallel loops. Items of one dependency layer share loops.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.index import Sum
+from dlc.kernel.ir import Ref
 from dlc.kernel.limits import Limits
 from dlc.kernel.runs import Runs
 from dlc.ops import leaf, view
 from dlc.ops.axes import AxisClasses, carried, classes_of
 from dlc.ops.window import FOLD
 
-Class = Any
+Class: TypeAlias = Hashable  # of axes that are the same loop
 
 
 @dataclass
@@ -30,8 +31,8 @@ class Item:
     space: tuple[Class, ...]
     layer: int
     reduces: bool
-    states: list[Any] = field(default_factory=list)
-    totals: list[Any] = field(default_factory=list)  # of what runs over a long space give
+    states: list[Ref] = field(default_factory=list)
+    totals: list[Ref] = field(default_factory=list)  # of what runs over a long space give
     runs: Runs | None = None
 
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from dlc.graph import Graph, Node, toposort
 from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, least, sum_of
-from dlc.kernel.ir import Load, Store, computing
+from dlc.kernel.ir import Expression, Load, Store, computing
 from dlc.kernel.limits import Limits
 from dlc.kernel.loops import LoopWriter
 from dlc.kernel.nest import Class, Item, Nest, analyse
@@ -159,7 +159,7 @@ class PartWriter(LoopWriter):
             del self.at[column]
             self._close_column(var)
 
-    def _keep(self, item: Item, states: Sequence[Any]) -> None:
+    def _keep(self, item: Item, states: Sequence[Expression]) -> None:
         """Store what a part gave."""
         at = place_in(item.node, self.part, self.nest.classes.index(item.node, self.at))
         for name, state in zip(self.spaces[item.node], states, strict=True):
@@ -206,8 +206,7 @@ class MergeWriter(LoopWriter):
         found = [e.let("part", Load(name, at, s.dtype, len(e.stack) - 1))
                  for name, s in zip(self.spaces[item.node], item.states, strict=True)]
         if self.nest.column is None:
-            old = e.here(item.states)
-            e.assign(item.states, combine.merge(e.k, old, found))
+            e.assign(item.states, combine.merge(e.k, e.here(item.states), found))
             return
         here = self.at[self.nest.column] - self.column_low
         old = self._loaded(item.states, here)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any
 
 from dlc.graph import Build, Graph, Kind, Node, building, make, serving, toposort
 from dlc.kernel.ir import computing
-from dlc.kernel.lower import Lowered, Work, doc_lines
+from dlc.kernel.lower import Lowered, Operand, Work, doc_lines
 from dlc.kernel.printer import INDENT, signature
 from dlc.ops import elementwise, higher, leaf, view
 from dlc.ops.leaf import input_
@@ -102,7 +101,7 @@ def _result(node: Node, index: int, part: Graph, loops: Loops, after: list[Work]
             twin = input_("wide", Type(dtype, type_.shape))
             rounded = make(elementwise.CAST, (twin,), dtype=type_.dtype)
         work = loops(Graph(part.name, (twin,), (rounded,)))
-        places: tuple[Any, ...] = tuple(space if o is twin else value if o is rounded else o
+        places: tuple[Operand, ...] = tuple(space if o is twin else value if o is rounded else o
                                         for o in work.operands)
         after.append(Work(work.kernel, places, work.chunks))
     return space

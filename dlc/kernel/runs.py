@@ -15,10 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.limits import Limits
+from dlc.ops.access import Combine
+from dlc.types import DType
 
 if TYPE_CHECKING:
     from dlc.kernel.emit import Emitter
@@ -33,7 +35,7 @@ class Runs:
     step: int
 
 
-def runs_over(extents: Sequence[int], combine: Any, dtype: Any, column: bool,
+def runs_over(extents: Sequence[int], combine: Combine, dtype: DType, column: bool,
               limits: Limits) -> Runs | None:
     """How a reduction of `dtype` over loops of these extents is cut; None where one run is enough.
 

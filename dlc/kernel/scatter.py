@@ -7,12 +7,11 @@ it; it reads every index and folds its own part of the updates, in the order of 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from dlc.graph import Node
 from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, least, sum_of
-from dlc.kernel.ir import Load, Store, computing
+from dlc.kernel.ir import Expression, Load, Store, computing
 from dlc.kernel.limits import Limits
 from dlc.kernel.loops import rows_per_chunk
 from dlc.ops.view import unravel
@@ -89,11 +88,11 @@ class ScatterWriter:
         else:
             self.e.close(var)
 
-    def _column(self, var: Var | None) -> tuple[Any, ...]:
+    def _column(self, var: Var | None) -> tuple[Sum, ...]:
         """The index of a column in the axes behind the scattered one."""
         return unravel(sum_of(var) if var is not None else Sum(), self.tail)
 
-    def _begin(self, lead: tuple[Any, ...]) -> None:
+    def _begin(self, lead: tuple[Sum, ...]) -> None:
         """Zeros, or the operand that the updates are folded into."""
         e = self.e
         r = e.open("r", 0, self.shape[self.axis])
@@ -105,7 +104,7 @@ class ScatterWriter:
         self._close_columns(j)
         e.close(r)
 
-    def _fold(self, lead: tuple[Any, ...]) -> None:
+    def _fold(self, lead: tuple[Sum, ...]) -> None:
         e, (index, updates) = self.e, self.node.args[:2]
         # the index's axes are the outer loops: each address is loaded once
         inner = [e.open("i", 0, int(d)) for d in index.type.shape[self.batch:]]
@@ -121,17 +120,17 @@ class ScatterWriter:
         for var in reversed(inner):
             e.close(var)
 
-    def _folded(self, old: Any, value: Any) -> Any:
+    def _folded(self, old: Expression, value: Expression) -> Expression:
         fold = self.node.attrs.get("fold") or FOLDS[self.node.op.name]
         if fold == "set":
             return value
         return self.e.k.binary("+", old, value) if fold == "add" else self.e.k.call(
             fold, old, value)
 
-    def _store(self, at: Sum, value: Any) -> None:
+    def _store(self, at: Sum, value: Expression) -> None:
         self.e.stack[-1].statements.append(Store(self.place, at, value, self.type.dtype))
 
-    def _give_out(self, lead: tuple[Any, ...]) -> None:
+    def _give_out(self, lead: tuple[Sum, ...]) -> None:
         """Round the finished folds into the result."""
         e, sums = self.e, self.sums or ""
         r = e.open("r", 0, self.shape[self.axis])
