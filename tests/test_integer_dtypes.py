@@ -3,6 +3,7 @@ interpreted on every instruction set, against the evaluator; the evaluator again
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import dlc
 from dlc.text import parse_graph, print_graph
 from dlc.types import DTYPES, DType, bool_, f32, i8, i16, i32, i64, sum_dtype, u16, u64
+from tests.conformance.cut import chosen
 from tests.instruction_sets import NATIVE, RUNS, loaded
 
 KINDS = (i8, i16, u16, u64)
@@ -74,16 +76,19 @@ PROGRAMS: tuple[Callable[..., list[Any]], ...] = (elementwise, reductions, rows,
 
 
 def cases() -> Iterator[Any]:
-    """Every program of every dtype on each of RUNS. `make test` takes two of a dtype: a native one
-    and an interpreted one, the programs in turn; the conformance tests take all."""
-    for k, kind in enumerate(KINDS):
-        for p, program in enumerate(PROGRAMS):
-            for isa, device in RUNS:
-                turn = (p - k) % len(KINDS)
-                usual = (turn == 0 and (isa, device) == (NATIVE[k % len(NATIVE)], "cpu")) or (
-                    turn == 1 and (isa, device) == RUNS[-1])
-                yield pytest.param(kind, program, isa, device,
-                                   marks=[] if usual else pytest.mark.conformance)
+    """Every program of every dtype on each of RUNS. `make test` takes two of a dtype, a native one
+    and an interpreted one, the programs in turn; `make conformance` those of the day's slice."""
+    usual: dict[str, Any] = {}
+    every: dict[str, Any] = {}
+    for (k, kind), (p, program), (isa, device) in itertools.product(
+            enumerate(KINDS), enumerate(PROGRAMS), RUNS):
+        turn = (p - k) % len(KINDS)
+        native = turn == 0 and (isa, device) == (NATIVE[k % len(NATIVE)], "cpu")
+        taken = usual if native or (turn == 1 and (isa, device) == RUNS[-1]) else every
+        taken[f"{kind} {program.__name__} {isa} {device}"] = kind, program, isa, device
+    yield from (pytest.param(*case, id=name) for name, case in usual.items())
+    for name in chosen("integers", list(every)):
+        yield pytest.param(*every[name], id=name, marks=pytest.mark.conformance)
 
 
 def graph_of(program: Callable[..., list[Any]], kind: DType) -> dlc.Graph:
