@@ -22,7 +22,7 @@ PEERLESS = {"test_exhaustive_f32.py", "test_page.py", "test_cut.py", "test_onnx_
 # Files whose tests "evaluated" and "compiled" ask cut.chosen which of their cases run; all other
 # tests are cases themselves.
 PARTED = {"test_opinfo.py", "test_onnx.py", "test_jax_harnesses.py", "test_nnsmith.py",
-          "test_equivalent.py", "test_training.py"}
+          "test_equivalent.py", "test_training.py", "test_training_onnx.py"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -21,11 +21,10 @@ from tests.conformance.adapters import TABLE, Excluded
 from tests.conformance.mutations import MUTATIONS, mutated
 from tests.conformance.test_opinfo import outputs_of, setting
 from tests.conformance.torch_samples import SEED, Case, cases, infos, results_of
-from tests.conformance.training import Refused, Subject, task_of
-from tests.conformance.training_runs import trained
+from tests.conformance.training import Refused, Subject, slope, task_of
+from tests.conformance.training_runs import Peer, trained
 
 pytestmark = pytest.mark.conformance
-SUITE = "torch OpInfo, training"
 # Samples of an operator in a full run, as they are and for each change; tries for one that fits.
 SAMPLES, CHANGED, TRIES = 8, 2, 6
 # Subjects in one program.
@@ -80,7 +79,7 @@ def why(problem: Exception, change: str) -> str:
     return str(problem)
 
 
-def run(found: Sequence[Subject | str], count: cut.Tally) -> None:
+def train(found: Sequence[Subject | str], count: cut.Tally, peer: Peer = slope) -> None:
     """Train the subjects, so many in a program; count them, and what is left out."""
     kept = [s for s in found if isinstance(s, Subject)]
     for reason in (s for s in found if isinstance(s, str)):
@@ -88,18 +87,20 @@ def run(found: Sequence[Subject | str], count: cut.Tally) -> None:
     wrong: list[str] = []
     for at in range(0, len(kept), TOGETHER):
         part = kept[at:at + TOGETHER]
-        outcome = trained(part)
+        outcome = trained(part, peer)
         wrong += outcome.wrong
         for reason in outcome.refused:
             count.leave_out(reason)
-        count.add(len(part) - len(outcome.refused))
+        count.add(len(part) - len(outcome.refused) - outcome.failed)
+        for _ in range(outcome.failed):
+            count.fail()
         print(f"{len(part)} training programs in one, {outcome.kernels} kernels: "
               + ", ".join(f"{n:,} {what}" for what, n in sorted(outcome.counts.items())))
     assert not wrong, "\n".join(wrong)
 
 
 def groups(each: int) -> list[list[str]]:
-    """Operators that share a test: those of the day, or all."""
+    """Operators that share a test, of those that run."""
     names = cut.chosen("training", OPERATORS)
     return [names[i:i + each] for i in range(0, len(names), each)]
 
@@ -120,4 +121,4 @@ def test_training_compiled(names: Sequence[str], tally: Callable[[str], cut.Tall
                 found += subjects(name, change, CHANGED if i else SAMPLES)
             elif i == turn:
                 found += subjects(name, change, 1)
-    run(found, tally(SUITE))
+    train(found, tally("torch OpInfo, training"))

@@ -32,6 +32,7 @@ class Subject:
     `smooth` are the positions of the inputs that become parameters. `graded` are the results that
     the loss holds, each with its cotangent; `trial` fills in both. `scale` widens the tolerance
     where an operator is known to round more; `refuses` says why a run-time check may refuse it.
+    `kind` is the dtype in which the peer takes f32.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Subject:
     theirs: Callable[[list[torch.Tensor]], list[Any]]
     scale: float = 1.0
     refuses: str = ""
+    kind: torch.dtype = torch.float32
     graded: tuple[int, ...] = ()
     cotangents: tuple[Array, ...] = ()
 
@@ -56,6 +58,9 @@ class Subject:
             return self.theirs(tensors)
 
 
+NO_GRADIENT = "no result has a gradient"
+
+
 class Refused(Exception):
     """A function that the peer does not compute, or that has no gradient there."""
 
@@ -63,7 +68,7 @@ class Refused(Exception):
 def trial(subject: Subject, rng: np.random.Generator) -> Subject:
     """The subject with cotangents for the results that have a gradient. Raises Refused where the
     peer refuses the arrays, and where nothing is differentiable."""
-    tensors = leaves(subject, subject.arrays, torch.float32)
+    tensors = leaves(subject, subject.arrays, subject.kind)
     try:
         results = subject.by_peer(tensors)
     except Exception as problem:  # whatever PyTorch refuses with
@@ -71,9 +76,10 @@ def trial(subject: Subject, rng: np.random.Generator) -> Subject:
     graded = tuple(i for i, r in enumerate(results)
                    if isinstance(r, torch.Tensor) and r.requires_grad)
     if not graded:
-        raise Refused("no result has a gradient")
-    drawn = tuple(np.asarray(rng.uniform(-1, 1, results[i].shape), np.float64 if
-                             results[i].dtype is torch.float64 else np.float32) for i in graded)
+        raise Refused(NO_GRADIENT)
+    wide = {i for i in graded if results[i].dtype is torch.float64 is not subject.kind}
+    drawn = tuple(np.asarray(rng.uniform(-1, 1, results[i].shape),
+                             np.float64 if i in wide else np.float32) for i in graded)
     return replace(subject, graded=graded, cotangents=drawn)
 
 

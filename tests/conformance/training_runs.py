@@ -31,6 +31,7 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     refused: list[str] = field(default_factory=list)
+    failed: int = 0
     kernels: int = 0
 
 
@@ -40,7 +41,7 @@ def trained(subjects: Sequence[Subject], peer: Peer = slope) -> Outcome:
     with dlc.compile(task_of(subjects)).load(threads=2) as program:
         outcome.kernels = len(program.compiled.kernels)
         for number, subject in enumerate(subjects):
-            one = Trained(program, subject, number)
+            one, before = Trained(program, subject, number), len(outcome.wrong)
             for step in range(1, STEPS + 1):
                 outcome.wrong += [f"{subject.name}, step {step}: {text}"
                                   for text in one.step(step, peer)]
@@ -48,6 +49,7 @@ def trained(subjects: Sequence[Subject], peer: Peer = slope) -> Outcome:
                     outcome.refused.append(one.refused)
                     break
             outcome.counts += one.counts
+            outcome.failed += len(outcome.wrong) > before
     return outcome
 
 
@@ -142,7 +144,8 @@ class Wanted:
         def moved(x: Array) -> Array:
             if x.dtype != np.float32:
                 return x
-            return x + np.spacing(np.abs(x)) * rng.integers(-1, 2, x.shape).astype(np.float32)
+            units = rng.integers(-1, 2, x.shape).astype(np.float32)
+            return np.asarray(x + np.spacing(np.abs(x)) * units)
 
         pairs = [(self.narrow, self.wide)]
         for _ in range(self.WOBBLES):

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
+from dlc.graph import Kind
+from dlc.ops import REGISTRY
 from dlc.passes import Record
 from dlc.program import Kernel, Launch, Loop, Program, Segment, Step, walk
 from dlc.text import print_graph
@@ -28,13 +30,15 @@ BOXES = ("boxes of columns", "boxes of sums", "boxes of images", "panels of rows
          "block copied out", "block transposed out", "rows finished")
 CONTRACTIONS = (*SCHEMES, *PACKINGS, *BOXES)
 LOOPS = ("one chunk", "several chunks", "tail of chunks", "columns", "blocks of columns",
-         "tail of blocks", "reduction in parts", "tail of parts")
+         "tail of blocks", "reduction in parts", "tail of parts", "runs of a sum")
+OTHERS = ("scatter", "routine", "loop", "branch")
 MEMORY = ("written in place", "kernel shared", "kernel shared with numbers", "no barrier")
 
 # the locals and workspaces by which the lowering's texts name what they fill
 _PACKED = {"packed": "A", "ap": "A", "bp": "B"}
 _TILE = re.compile(r"(gemm|taps|dots|copy|transpose)_f\d+(?:_(\d+)x(\d+))?")
 _RUNS = {"ns": "columns", "ks": "sums", "ms": "images", "rows": "rows"}
+ROUTINES = {name for name, op in REGISTRY.items() if op.kind is Kind.ROUTINE}
 _CONTRACTION = re.compile(r"\b(matmul|conv)\b")
 
 
@@ -67,7 +71,7 @@ def lacking(found: Mapping[str, int], names: Iterable[str], least: int = 20) -> 
 
 def table(found: Mapping[str, int]) -> str:
     """The histogram, a line per fact: the known names in their order, then any others."""
-    known = (*CONTRACTIONS, *LOOPS, *MEMORY)
+    known = (*CONTRACTIONS, *LOOPS, *OTHERS, *MEMORY)
     names = [*known, *sorted(set(found) - set(known))]
     return "\n".join(f"  {found.get(n, 0):7}  {n}" for n in names)
 
@@ -87,6 +91,9 @@ def facts_of_launch(program: Program, launch: Launch) -> set[str]:
         facts |= {"empty phase"} if any(_makes_zeros(k) for k in kernels) else set()
     elif any(_CONTRACTION.search(what_of(k)) for k in kernels):
         facts.add("plain contraction")
+    words = {w for k in kernels for w in what_of(k).split()}
+    facts |= {"routine"} if words & ROUTINES else set()
+    facts |= {"scatter"} if any(w.startswith("scatter") for w in words) else set()
     return facts | (set() if launch.barrier else {"no barrier"})
 
 
@@ -178,6 +185,7 @@ class TextReader(ast.NodeVisitor):
     def visit_For(self, node: ast.For) -> None:
         assert isinstance(node.target, ast.Name) and isinstance(node.iter, ast.Call)
         self.chunk_tail(node.iter)
+        self.runs(node)
         self.loops.append(_stem(node.target.id))
         if self.loops[-1] == "kb" and any(_tile_of(n) == "gemm" for n in ast.walk(node)):
             self.outer = self.loops.count("kb")
@@ -195,6 +203,14 @@ class TextReader(ast.NodeVisitor):
         ours = not self.tiled and "packed" not in map(_stem, self.pointers)
         if ours and each and rows and rows % each:
             self.facts.add("tail of chunks")
+
+    def runs(self, node: ast.For) -> None:
+        """for r in range(0, 70, 16): ... for r2 in range(r, min(r + 16, 70))."""
+        assert isinstance(node.target, ast.Name) and isinstance(node.iter, ast.Call)
+        if len(node.iter.args) == 3 and not self.tiled and any(
+                isinstance(inner, ast.For) and isinstance(inner.iter, ast.Call)
+                and ast.unparse(inner.iter.args[0]) == node.target.id for inner in node.body):
+            self.facts.add("runs of a sum")
 
     def visit_Assign(self, node: ast.Assign) -> None:
         (target,) = node.targets

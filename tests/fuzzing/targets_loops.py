@@ -1,0 +1,190 @@
+"""Targets of the other lowerings, of what lies where in memory, and of the passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlc
+from tests.fuzzing.targets import LARGER, PRIMES, Made, Rng, aims, between, one_of
+
+
+def elementwise(rng: Rng) -> Any:
+    """Some work on each element of what shape ever."""
+    return one_of(rng, (lambda x: dlc.tanh(x) * 2.0, lambda x: dlc.sin(x) + 0.5,
+                        lambda x: dlc.maximum(x, 0.125) - x * x))
+
+
+# ---- loop nests ----------------------------------------------------------------------------------
+
+
+@aims("one chunk")
+def little(rng: Rng) -> Made:
+    work = elementwise(rng)
+    return (lambda x: (work(x),)), [(between(rng, 2, 4), between(rng, 2, 5))]
+
+
+@aims("several chunks")
+def more(rng: Rng) -> Made:
+    work = elementwise(rng)
+    return (lambda x: (work(x),)), [(between(rng, 20, 40), between(rng, 7, 12))]
+
+
+@aims("tail of chunks")
+def rows_that_do_not_divide(rng: Rng) -> Made:
+    work = elementwise(rng)
+    return (lambda x: (work(x),)), [(one_of(rng, LARGER), between(rng, 3, 6))]
+
+
+@aims("columns", "blocks of columns", "tail of blocks")
+def sums_of_columns(rng: Rng) -> Made:
+    work = elementwise(rng)
+    return (lambda x: (work(x).sum(0), x - x.sum(1)[:, None])), [
+        (between(rng, 20, 40), one_of(rng, PRIMES))]
+
+
+@aims("runs of a sum")
+def long_sums(rng: Rng) -> Made:
+    work = elementwise(rng)
+    axis = between(rng, 0, 1)
+    long, short = between(rng, 60, 200), between(rng, 2, 5)
+    return (lambda x: (work(x).sum(axis),)), [(short, long) if axis else (long, short)]
+
+
+@aims("reduction in parts", "tail of parts", loop_chunks=8, in_parts=20, parts=5,
+      chunk_elements=24)
+def one_long_sum(rng: Rng) -> Made:
+    work, fold = elementwise(rng), one_of(rng, (lambda x: x.sum(), lambda x: x.max()))
+    return (lambda x: (fold(work(x)),)), [(one_of(rng, (101, 103, 107, 131, 149, 179, 199)),)]
+
+
+# ---- scatters and routines -----------------------------------------------------------------------
+
+
+def places(x: Any, n: int, count: int) -> Any:
+    """Indices below n from the values of x [count]."""
+    return dlc.cast(dlc.clip(dlc.abs(x) * 3.0, 0.0, n - 1.0), dlc.i32)[:count]
+
+
+@aims("scatter")
+def scatter(rng: Rng) -> Made:
+    n, count, width = between(rng, 3, 9), between(rng, 2, 12), between(rng, 1, 20)
+    mode = one_of(rng, ("add", "set", "max", "min"))
+    return (lambda x, i, u: (dlc.scatter(x, places(i, n, count), u, 0, mode=mode),)), [
+        (n, width), (count,), (count, width)]
+
+
+@aims("routine")
+def routine(rng: Rng) -> Made:
+    n, batch = between(rng, 2, 5), between(rng, 1, 3)
+    work = one_of(rng, (
+        lambda x: dlc.sort(x * 0.5, 1), lambda x: dlc.argsort(x, 1),
+        lambda x: dlc.linalg.cholesky(x @ dlc.swapaxes(x, 1, 2) + dlc.eye(n, dtype=x.dtype)),
+        lambda x: dlc.linalg.solve(x @ dlc.swapaxes(x, 1, 2) + dlc.eye(n, dtype=x.dtype), x)))
+    return (lambda x: (work(x),)), [(batch, n, n)]
+
+
+# ---- loops and branches --------------------------------------------------------------------------
+
+
+@aims("loop", "separate")
+def recurrence(rng: Rng) -> Made:
+    """A state that is also what each step gives: one node twice among the body's results."""
+    steps, n = between(rng, 2, 6), between(rng, 2, 7)
+    work = elementwise(rng)
+
+    def function(h0: Any, xs: Any) -> tuple[Any, ...]:
+        def body(h: Any, x: Any) -> tuple[Any, Any]:
+            h = work(h * 0.5 + x)
+            return h, h
+        return dlc.scan(body, h0, xs)
+    return function, [(n,), (steps, n)]
+
+
+@aims("branch")
+def branch(rng: Rng) -> Made:
+    n = between(rng, 2, 30)
+    yes, no = elementwise(rng), elementwise(rng)
+    return (lambda x: (dlc.cond(x.sum() > 0.0, lambda: yes(x), lambda: no(x) * 0.5 + 1.0),)), [
+        (n,)]
+
+
+@aims("loops")
+def invariant(rng: Rng) -> Made:
+    """A product of what the loop does not change, and a sum of outer products in its gradient."""
+    steps, n = between(rng, 2, 5), between(rng, 2, 6)
+
+    def function(h0: Any, w: Any, xs: Any) -> tuple[Any, ...]:
+        def loss(v: Any) -> Any:
+            def body(h: Any, x: Any) -> tuple[Any, Any]:
+                h = dlc.tanh(h @ dlc.exp(v * 0.25) + x)
+                return h, h.sum()
+            return dlc.scan(body, h0, xs)[1].sum()
+        return (dlc.grad(loss)(w),)
+    return function, [(n,), (n, n), (steps, n)]
+
+
+# ---- memory --------------------------------------------------------------------------------------
+
+
+@aims("written in place")
+def over_an_operand(rng: Rng) -> Made:
+    """A sort is a launch of its own; what becomes of its result may lie where that lies."""
+    work = elementwise(rng)
+    return (lambda m: (work(dlc.sort(m, 0)) - m,)), [(between(rng, 3, 12), between(rng, 3, 12))]
+
+
+@aims("kernel shared", "kernel shared with numbers")
+def layers(rng: Rng) -> Made:
+    """Two layers, whose operands the shared kernel packs, and of other sizes."""
+    work, m = elementwise(rng), between(rng, 5, 20)
+    a, b, c = (between(rng, 17 + 6 * i, 22 + 6 * i) for i in range(3))
+    return (lambda x, w, v: (work(x @ w) @ v,)), [(m, a), (a, b), (b, c)]
+
+
+@aims("no barrier")
+def independent(rng: Rng) -> Made:
+    work = elementwise(rng)
+    return (lambda x, y: (dlc.sort(x, 0), work(y).sum(0), work(y) @ y)), [
+        (between(rng, 3, 9),), (between(rng, 9, 14),) * 2]
+
+
+# ---- passes --------------------------------------------------------------------------------------
+
+
+@aims("differentiate")
+def derivative(rng: Rng) -> Made:
+    work, n = elementwise(rng), between(rng, 2, 30)
+    return (lambda x: (dlc.grad(lambda v: work(v).sum())(x),)), [(n,)]
+
+
+@aims("simplify")
+def simpler(rng: Rng) -> Made:
+    work, n = elementwise(rng), between(rng, 2, 30)
+    rest = one_of(rng, (lambda x: dlc.negative(-x), lambda x: x + 0.0, lambda x: x * 1.0,
+                        lambda x: dlc.transpose(dlc.transpose(x))))
+    return (lambda x: (rest(work(x)),)), [(n, 3)]
+
+
+@aims("cse")
+def common(rng: Rng) -> Made:
+    """One product in both orders, which only `cse` takes for one."""
+    work, n = elementwise(rng), between(rng, 2, 30)
+    twist = one_of(rng, (lambda x, y: (x * y, y * x), lambda x, y: (x + y, y + x)))
+
+    def function(x: Any, y: Any) -> tuple[Any, ...]:
+        a, b = twist(x, y)
+        return work(a), dlc.cos(b)
+    return function, [(n, 3), (n, 3)]
+
+
+@aims("layout")
+def turned(rng: Rng) -> Made:
+    """A value that all its readers transpose."""
+    work, m, n = elementwise(rng), between(rng, 3, 9), between(rng, 3, 9)
+    return (lambda x, w: (dlc.transpose(work(x), (1, 0)) @ w,)), [(m, n), (m, between(rng, 2, 9))]
+
+
+@aims("fuse")
+def fused(rng: Rng) -> Made:
+    work, after, n = elementwise(rng), elementwise(rng), between(rng, 2, 30)
+    return (lambda x: (after(work(x)),)), [(n,)]
