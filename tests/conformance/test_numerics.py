@@ -1,5 +1,6 @@
 """The error of sums, and of what is made of them, beside PyTorch's: against exact values, the
-largest of 100 seeds at most twice as large, or two eps where PyTorch's is less than one.
+largest of 100 seeds at most twice as large, or within what roundings alone explain (`explained`):
+below that, PyTorch's is an accident of its order of additions.
 
 Errors are relative to what the operands allow: sum |x| of a sum, the value where nothing cancels.
 docs/design/math.md has the bounds that they stay within.
@@ -7,7 +8,9 @@ docs/design/math.md has the bounds that they stay within.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +20,24 @@ import torch
 
 import dlc
 from dlc import nn
+from dlc.kernel.limits import DEFAULT
 from dlc.types import DType, bf16, dtype, f16, f32, f64
+from tests.conformance.cut import chosen
 
 pytestmark = pytest.mark.conformance
 SEEDS = 100
+SIZES = (10, 100, 1000, 10_000, 100_000)
 Array = np.ndarray[Any, Any]
+# roundings of the result and what it is divided by, or of squares and a root, in u
+UNAVOIDABLE = {"sum": 1, "mean": 3, "norm": 4}
 EPS = {"f64": 2.0**-52, "f32": 2.0**-23, "f16": 2.0**-10, "bf16": 2.0**-7}
+
+
+def running(suite: str, *axes: Iterable[Any]) -> list[Any]:
+    """Those of the product of `axes` that run: the slice of the day, or all."""
+    cases = {" ".join(map(str, case)): case for case in itertools.product(*axes)}
+    names = chosen(f"numerics {suite}", list(cases))
+    return [pytest.param(*cases[name], id=name) for name in names]
 
 
 def drawn(kind: str, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -97,10 +112,24 @@ def largest(found: Any, exact: Array, scale: Array) -> float:
     return float(np.max(np.abs(wide(np.asarray(back, np.float64)) - exact) / scale))
 
 
-def hold(ours: float, theirs: float, kind: DType, what: str) -> None:
-    eps = EPS[kind.name]
+def explained(name: str, draw: str, n: int) -> float:
+    """The error in eps that roundings explain in the best order, with u = eps / 2.
+
+    Of equal elements every addition of a level rounds alike: in pairs, the best order of a run, u a
+    level, and those of docs/design/math.md that no order avoids. Other roundings are independent,
+    each of variance u**2 / 3: of ten terms one after the other, the worst of all n since longer
+    sums average, partial sums of k / 10 count (k / 10)**2, in all 10 / 3, the scaling and the
+    result one each. The largest of 100 seeds is three standard deviations, 3 sqrt(16 / 9) u.
+    """
+    if draw == "equal":
+        return (math.ceil(math.log2(min(n, DEFAULT.run))) + UNAVOIDABLE[name]) / 2
+    return 2.0
+
+
+def hold(ours: float, theirs: float, kind: DType, case: tuple[str, str, int]) -> None:
+    eps, what = EPS[kind.name], f"{' '.join(case[:2])} {kind} {case[2]}"
     print(f"{what}: {ours / eps:.2f} eps, PyTorch {theirs / eps:.2f} eps")
-    assert ours <= 2 * max(theirs, eps), what
+    assert ours <= max(2 * theirs, explained(*case) * eps), what
 
 
 def both(ours: Any, theirs: Any, arrays: list[Array]) -> tuple[Any, Any]:
@@ -109,9 +138,8 @@ def both(ours: Any, theirs: Any, arrays: list[Array]) -> tuple[Any, Any]:
         return program(*arrays), theirs(*map(tensor, arrays))
 
 
-@pytest.mark.parametrize("n", [10, 100, 1000, 10_000, 100_000])
-@pytest.mark.parametrize("kind", [f32, f64, f16, bf16], ids=str)
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(("name", "kind", "n"), running(
+    "rows", ROWS, (f32, f64, f16, bf16), SIZES))
 def test_along_the_last_axis(name: str, kind: DType, n: int) -> None:
     case = ROWS[name]
     for draw in OPERANDS.get(name, ("uniform", "offset")):
@@ -120,11 +148,10 @@ def test_along_the_last_axis(name: str, kind: DType, n: int) -> None:
         x = drawn(draw, np.random.default_rng(n), (SEEDS, n)).astype(kind.numpy)
         exact, scale = case.exact(wide(x)), case.scale(wide(x))
         ours, theirs = (largest(r, exact, scale) for r in both(case.ours, case.theirs, [x]))
-        hold(ours, theirs, kind, f"{name} {draw} {kind} {n}")
+        hold(ours, theirs, kind, (name, draw, n))
 
 
-@pytest.mark.parametrize("n", [10, 100, 1000, 10_000, 100_000])
-@pytest.mark.parametrize("kind", [f32, f64], ids=str)
+@pytest.mark.parametrize(("kind", "n"), running("columns", (f32, f64), SIZES))
 def test_along_the_first_axis_and_both_ends(kind: DType, n: int) -> None:
     """sum(0) of [n, SEEDS]; sum over the first and last of [n / 5, SEEDS, 5]."""
     for draw in ("uniform", "cancel"):
@@ -135,11 +162,11 @@ def test_along_the_first_axis_and_both_ends(kind: DType, n: int) -> None:
             exact, scale = wide(y).sum(axes), np.abs(wide(y)).sum(axes)
             ours, theirs = (largest(r, exact, scale) for r in both(
                 lambda a, axes=axes: a.sum(axes), lambda a, axes=axes: a.sum(axes), [y]))
-            hold(ours, theirs, kind, f"sum {what} {draw} {kind} {n}")
+            hold(ours, theirs, kind, (f"sum {what}", draw, n))
 
 
-@pytest.mark.parametrize("draw", ["uniform", "cancel", "equal"])
-@pytest.mark.parametrize("kind", [f32, f64], ids=str)
+@pytest.mark.parametrize(("kind", "draw"), running(
+    "long sums", (f32, f64), ("uniform", "cancel", "equal")))
 def test_ten_million_elements(kind: DType, draw: str) -> None:
     """Of all elements at once, ten seeds."""
     n, ours, theirs = 10_000_000, 0.0, 0.0
@@ -149,11 +176,11 @@ def test_ten_million_elements(kind: DType, draw: str) -> None:
             exact, scale = wide(x).sum(), np.abs(wide(x)).sum()
             ours = max(ours, largest(program(x), exact, scale))
             theirs = max(theirs, largest(torch.from_numpy(x).sum(), exact, scale))
-    hold(ours, theirs, kind, f"sum {draw} {kind} {n}")
+    hold(ours, theirs, kind, ("sum", draw, n))
 
 
-@pytest.mark.parametrize("n", [10, 100, 1000, 3000, 10_000])
-@pytest.mark.parametrize("kind", [f32, f64], ids=str)
+@pytest.mark.parametrize(("kind", "n"), running(
+    "products", (f32, f64), (10, 100, 1000, 3000, 10_000)))
 def test_products(kind: DType, n: int) -> None:
     """A matrix times a matrix, by rows and by columns, and a dot; relative to |A| |B|."""
     for draw in ("uniform", "cancel"):
@@ -164,4 +191,4 @@ def test_products(kind: DType, n: int) -> None:
             x, y = (drawn(draw, rng, shape).astype(kind.numpy) for _ in range(2))
             exact, scale = function(wide(x), wide(y)), function(abs(wide(x)), abs(wide(y)))
             ours, theirs = (largest(r, exact, scale) for r in both(function, function, [x, y]))
-            hold(ours, theirs, kind, f"{what} {draw} {kind} {n}")
+            hold(ours, theirs, kind, (what, draw, n))
