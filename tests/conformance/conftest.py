@@ -22,7 +22,8 @@ PEERLESS = {"test_exhaustive_f32.py", "test_page.py", "test_cut.py", "test_onnx_
 # Files whose tests "evaluated" and "compiled" ask cut.chosen which of their cases run; all other
 # tests are cases themselves.
 PARTED = {"test_opinfo.py", "test_onnx.py", "test_jax_harnesses.py", "test_nnsmith.py",
-          "test_equivalent.py", "test_training.py", "test_training_onnx.py"}
+          "test_equivalent.py", "test_opinfo_integers.py", "test_training.py",
+          "test_training_onnx.py"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -47,7 +48,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """In a shard: the tests that belong to it, without those that have passed."""
     if not asked(config) or not cut.FULL:
         return
-    done = {key for key, row in results.journal().items() if not row["failed"]}
+    done = {(row["test"], row["isa"]) for row in results.journal()
+            if not row["failed"] and {row["part"]} == cut.RUNNING}
     left = [item for item in items if belongs(item) and (
         item.nodeid, isa_of(item.nodeid)) not in done]
     config.hook.pytest_deselected(items=[item for item in items if item not in left])
@@ -118,7 +120,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if not config.pluginmanager.hasplugin("conformance shard") or config.option.collectonly:
         return
     if ended and config.getoption("--conformance-results") and len(cut.RUNNING) == 1:
-        part, lines = min(cut.RUNNING), list(results.journal().values())
+        part, lines = min(cut.RUNNING), results.journal()
         new = [row for isa in ("", cut.isa()) for row in results.rows_of(part, isa, lines)]
         results.write(results.merged(results.read(), new))
         PAGE.write_text(replaced(PAGE.read_text(), "suites", results.table(results.read())))

@@ -32,7 +32,7 @@ COMPILER = (*LANGUAGE, "dlc/passes/*.py", "dlc/kernel/*.py", "dlc/codegen/**/*.p
 # The suites of a full run, evaluated and on these instruction sets.
 SUITES = ("JAX harnesses", "NNSmith, fresh", "NNSmith, fresh, all dtypes", "NNSmith, frozen",
           "ONNX nodes", "ONNX nodes of other dtypes", "equivalent rewrites", "torch OpInfo",
-          "torch OpInfo, training", "ONNX nodes, training")
+          "torch OpInfo, narrow integers", "torch OpInfo, training", "ONNX nodes, training")
 COMPILED_ONLY = {"equivalent rewrites", "torch OpInfo, training", "ONNX nodes, training"}
 SETS = ("", "avx2", "avx512", "scalar")
 Row = dict[str, Any]
@@ -86,18 +86,19 @@ def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
     return list({place(row): row for row in (*old, *new)}.values())
 
 
-def journal() -> dict[tuple[str, str], Row]:
-    """The last line about each test that ran at the present sources, by (test, isa)."""
+def journal() -> list[Row]:
+    """The last line about each test of each part that ran at the present sources, by instruction
+    set."""
     lines = JOURNAL.read_text().splitlines() if JOURNAL.exists() else []
-    found: dict[tuple[str, str], Row] = {}
+    found: dict[tuple[str, str, int], Row] = {}
     for line in lines:
         try:
             row = json.loads(line)
         except ValueError:  # the run was killed as it wrote
             continue
         if not stale(row):
-            found[row["test"], row["isa"]] = row
-    return found
+            found[row["test"], row["isa"], row["part"]] = row
+    return list(found.values())
 
 
 def note(test: str, isa: str, part: int, failed: bool, tallies: Sequence[Row]) -> None:

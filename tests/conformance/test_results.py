@@ -66,8 +66,9 @@ def test_a_shard_goes_on_where_it_was_ended(tree: Path, monkeypatch: pytest.Monk
     config: Any = SimpleNamespace(getoption=lambda name: "conformance", hook=hooks)
     monkeypatch.setattr(cut, "FULL", True)
 
-    def left(isa: str) -> list[str]:
+    def left(isa: str, part: int = 0) -> list[str]:
         monkeypatch.setenv("DLC_CPU", isa)
+        monkeypatch.setattr(cut, "RUNNING", frozenset([part]))
         items: Any = [SimpleNamespace(nodeid=n, path=Path("test_opinfo.py")) for n in names]
         conftest.pytest_collection_modifyitems(config, items)
         return [item.nodeid for item in items]
@@ -80,6 +81,7 @@ def test_a_shard_goes_on_where_it_was_ended(tree: Path, monkeypatch: pytest.Monk
         file.write('{"test": "cut off by a ki')
     assert left("avx2") == [names[1], *names[4:]]
     assert left("scalar") == [names[1], names[3], *names[4:]]  # what is evaluated runs once
+    assert left("avx2", part=1) == names  # the same tests run another part of their suites
     changed(tree / "runtime" / "lower.py")
     assert left("avx2") == [names[1], names[3], *names[4:]]
     changed(tree / "dlc" / "evaluate.py")
@@ -90,9 +92,9 @@ def test_rows_sum_a_part_up_and_take_the_place_of_older_ones(tree: Path) -> None
     results.note("a", "avx2", 4, False, [tally("one", 5, odd=2), tally("two", 1)])
     results.note("b", "avx2", 4, True, [tally("one", 3, wrong=2, odd=1)])
     results.note("c", "avx2", 4, True, [tally("two", 7)])  # a test that fails without a count
-    results.note("d", "avx2", 5, False, [tally("one", 100)])
+    results.note("a", "avx2", 5, False, [tally("one", 100)])
     results.note("e", "", 4, False, [tally("one", 50)])
-    rows = results.rows_of(4, "avx2", results.journal().values())
+    rows = results.rows_of(4, "avx2", results.journal())
     assert [(r["suite"], r["passed"], r["wrong"], r["excluded"]) for r in rows] == [
         ("one", 8, 2, {"odd": 3}), ("two", 8, 1, {})]
     old = [{**rows[0], "passed": 1}, {**rows[0], "part": 9}]
@@ -103,7 +105,7 @@ def test_rows_sum_a_part_up_and_take_the_place_of_older_ones(tree: Path) -> None
 
 def test_the_table_says_what_is_stale_and_what_never_ran(tree: Path) -> None:
     results.note("a", "avx2", 4, False, [tally("torch OpInfo", 1500, rare=2)])
-    row, = results.rows_of(4, "avx2", results.journal().values())
+    row, = results.rows_of(4, "avx2", results.journal())
     rows = [{**row, "date": "2026-01-02"}, {**row, "part": 5, "sources": "old",
                                             "date": "2026-01-01"}]
     lines = results.table(rows).splitlines()
