@@ -18,7 +18,7 @@ from tests.documents import replaced
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 PEERLESS = {"test_exhaustive_f32.py", "test_page.py", "test_cut.py", "test_onnx_referee.py",
-            "test_nnsmith_fresh.py", "test_results.py"}
+            "test_nnsmith_fresh.py", "test_results.py", "test_together.py"}
 # Files whose tests "evaluated" and "compiled" ask cut.chosen which of their cases run; all other
 # tests are cases themselves.
 PARTED = {"test_opinfo.py", "test_onnx.py", "test_jax_harnesses.py", "test_nnsmith.py",

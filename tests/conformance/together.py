@@ -72,6 +72,8 @@ def apart(graph: Graph, name: str) -> Graph:
     """The graph with parameters of its own: entries of a Program share those of one label."""
     assert not graph.updates
     fresh = {n: leaf.input_(label_of(n, name), n.type, n.attrs["role"]) for n in graph.inputs}
+    for node, own in fresh.items():
+        own.name = node.name  # stands in kernel texts, which are to be alike
     return Graph(name, tuple(fresh.values()), tuple(substitute(graph.outputs, fresh)),
                  graph.output_names, notes=graph.notes)
 
