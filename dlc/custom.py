@@ -17,7 +17,7 @@ from dlc.custom_record import array_op, elementwise_op
 from dlc.custom_source import FunctionText, function_text
 from dlc.errors import DlcError, here
 from dlc.graph import Node, Op, describe, make
-from dlc.ops import REGISTRY, higher, register
+from dlc.ops import EARLIER, REGISTRY, higher, register
 from dlc.ops.convert import as_node, operands
 from dlc.ops.elementwise import eq, gt
 from dlc.ops.gather import note_check
@@ -121,7 +121,8 @@ def custom_op(function: Callable[..., Any] | None = None, /, *, meaning: Callabl
             op = elementwise_op(word, text, meaning, _samples(samples), gradient, result, about)
         else:
             op = array_op(word, text, meaning, _samples(samples), gradient, result, parallel, about)
-        REGISTRY.pop(word, None)
+        if word in REGISTRY:
+            EARLIER.add(REGISTRY.pop(word))
         made = OPERATORS[word] = CustomOperator(
             register(op), text, inner, elementwise, parallel, gradient)
         _check_counts(made, samples)

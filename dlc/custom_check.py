@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.compiler import compile
+from dlc import env
+from dlc.compiler import Compiled, Source
 from dlc.custom import CustomOperator
 from dlc.errors import DlcError
 from dlc.evaluate import evaluate
@@ -52,7 +53,9 @@ def _graph(operator: CustomOperator, arrays: Arrays, attrs: Mapping[str, Any]) -
 
 
 def _run(graph: Graph, arrays: Arrays, device: str) -> list[Any]:
-    with compile(graph).load(device) as program:
+    # what is compared here names the sample: DLC_CHECK=2, which would come first, names a launch
+    source = Source(graph.name, {"main": graph}, lambda _: {})
+    with Compiled(source, "cpu", min(env.number("DLC_CHECK"), 1)).load(device) as program:
         return _listed(graph, program(*arrays))
 
 

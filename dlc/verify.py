@@ -9,7 +9,7 @@ import numpy as np
 
 from dlc.errors import DlcError
 from dlc.graph import Graph, Literal, Node, OpError
-from dlc.ops import REGISTRY, higher, leaf, operand_count
+from dlc.ops import EARLIER, REGISTRY, higher, leaf, operand_count
 from dlc.types import DTYPES, DTypeError, TupleType, Type
 
 
@@ -28,7 +28,7 @@ class VerifyError(DlcError):
 
 INVARIANTS = {
     "acyclic": "a node comes after its operands",
-    "operator": "a node's operator is a registered record",
+    "operator": "a node's operator is a registered record, or was until it was defined again",
     "operands": "operands are nodes, as many as the operator takes, and only `item` reads a tuple",
     "attributes": "attributes are named by the operator and hashable",
     "type": "a node's type is what its operator infers",
@@ -155,7 +155,7 @@ def _verify_updates(graph: Graph) -> None:
 
 
 def _verify_node(node: Node) -> None:
-    if REGISTRY.get(node.op.name) is not node.op:
+    if REGISTRY.get(node.op.name) is not node.op and node.op not in EARLIER:
         raise VerifyError("operator", f"{node.op.name} is not the registered operator", node)
     for arg in node.args:
         if isinstance(arg.type, TupleType) and node.op is not higher.ITEM:

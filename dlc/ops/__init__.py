@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from weakref import WeakSet
 
 from dlc.graph import Kind, Op
 
 REGISTRY: dict[str, Op] = {}
+# what custom operators were before they were defined again; graphs traced before still hold them
+EARLIER: WeakSet[Op] = WeakSet()
 
 
 def register(op: Op) -> Op:

@@ -279,7 +279,10 @@ def lambda_free_index(x):  # type: ignore[no-untyped-def]
     return (1.0, 2.0)[0] * x
 
 
-def test_check_op_finds_what_is_wrong() -> None:
+@pytest.mark.parametrize("level", ["0", "2"])
+def test_check_op_finds_what_is_wrong(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLC_CHECK", level)
+
     def copy(x, out):  # type: ignore[no-untyped-def]
         for i in range(len(x)):
             out[i] = x[i]
