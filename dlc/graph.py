@@ -253,9 +253,13 @@ def intern(op: Op, args: tuple[Node, ...], attrs: Mapping[str, Any], type_: Any,
 
 
 def identity(op: Op, args: Sequence[Node], attrs: Mapping[str, Any], type_: Any) -> Any:
-    """What makes two nodes one. Floats by their bits: 0.0 is not -0.0, and NaN is itself."""
-    values = tuple((k, v.hex() if type(v) is float else v) for k, v in sorted(attrs.items()))
-    return op.name, tuple(map(id, args)), values, type_
+    """What makes two nodes one."""
+    return op.name, tuple(map(id, args)), comparable(attrs), type_
+
+
+def comparable(attrs: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Attributes as a key. Floats by their bits: 0.0 is not -0.0, and NaN is itself."""
+    return tuple((k, v.hex() if type(v) is float else v) for k, v in sorted(attrs.items()))
 
 
 def serve_also(node: Node, locs: tuple[Loc, ...], name: str = "") -> Node:

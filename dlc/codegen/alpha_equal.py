@@ -13,7 +13,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dlc.codegen.parametrize import Use, body_start, line_starts
+from dlc.codegen.parametrize import (
+    Use,
+    body_start,
+    line_starts,
+    own_names,
+    signature,
+    without_names,
+)
 from dlc.program import Kernel
 
 
@@ -38,20 +45,9 @@ def nameless(kernel: Kernel) -> object:
     starts = line_starts(kernel.text)
     function = ast.parse(kernel.text).body[0]
     assert isinstance(function, ast.FunctionDef)
-    own = {a.arg: f"\0{i}" for i, a in enumerate(function.args.args)}
-    names = sorted((starts[n.lineno - 1] + n.col_offset, n.id)
-                   for n in ast.walk(function) if isinstance(n, ast.Name))
-    bound = {n.id for n in ast.walk(function)
-             if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    data, at, pieces = kernel.text.encode(), body_start(function, starts), []
-    for place, name in names:
-        if name in bound:
-            own.setdefault(name, f"\0{len(own)}")
-        if name in own:
-            pieces += [data[at:place].decode(), own[name]]
-            at = place + len(name.encode())
-    signature = tuple((p.dtype, p.kind, p.written) for p in kernel.params)
-    return signature, kernel.tiles, kernel.raises, "".join(pieces) + data[at:].decode()
+    data = kernel.text.encode()
+    text = without_names(data, body_start(function, starts), len(data), own_names(function, starts))
+    return signature(kernel), text
 
 
 def _named(kernels: Sequence[Kernel]) -> list[Kernel]:

@@ -14,11 +14,12 @@ from dlc.codegen.parametrize import Use, share
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.isa import ISAS, Isa
 from dlc.kernel.limits import DEFAULT, Limits
-from dlc.kernel.lower import Lowered, lower
+from dlc.kernel.lower import Known, Lowered, lower
 from dlc.ops import higher, leaf
 from dlc.ops.control import SCAN
+from dlc.passes.in_place import places_of, result_of
 from dlc.passes.lives import Place, Scratch, aligned
-from dlc.passes.order import Schedule, order, reads
+from dlc.passes.order import Schedule, order
 from dlc.passes.plan_memory import (
     Plan,
     category,
@@ -76,7 +77,8 @@ def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
               limits: Limits = DEFAULT) -> tuple[Program, list[Draft]]:
     """The Program, and the schedule and the plan of each entry."""
     machine = replace(ISAS[isa], limits=limits)
-    drafts = [draft(entry, graph, machine) for entry, graph in graphs.items()]
+    known: Known = {}
+    drafts = [draft(entry, graph, machine, known) for entry, graph in graphs.items()]
     kept, literals, base = persistent(drafts)
     for d in drafts:
         d.plan = plan_memory(d.schedule, {**_kept_nodes(d, kept), **_literal_nodes(d, literals)},
@@ -96,13 +98,14 @@ def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
     return program, drafts
 
 
-def draft(name: str, graph: Graph, isa: Isa) -> Draft:
-    """Order a graph's launches, decide what is written in place, and lower each launch."""
+def draft(name: str, graph: Graph, isa: Isa, known: Known) -> Draft:
+    """Order a graph's launches, decide what is written in place, and lower each launch; `known` are
+    the components that have their kernels."""
     schedule = order(graph)
     shared = take_overs(schedule)
     made = Draft(name, schedule, shared, {})
     for level in made.schedules:
-        made.lowered.update((n, lower(n.attrs["body"], isa, _aliases(level, n, shared)))
+        made.lowered.update((n, lower(n.attrs["body"], isa, _aliases(level, n, shared), known))
                             for n in level.launches if n.op is higher.FUSED)
     return made
 
@@ -113,11 +116,10 @@ def _aliases(schedule: Schedule, launch: Node, shared: Mapping[Node, Node]) -> d
     found = {}
     for value in schedule.values[launch]:
         source = shared.get(value)
-        if source is not None and reads(launch, source):
-            index = value.attrs["index"] if value.op is higher.ITEM else 0
-            twin = body.inputs[[a is source for a in launch.args].index(True)]
-            if body.outputs[index] is not twin:
-                found[body.outputs[index]] = twin
+        if source in places_of(launch):
+            twin, result = body.inputs[places_of(launch)[source][0]], result_of(launch, value)
+            if result is not twin:
+                found[result] = twin
     return found
 
 

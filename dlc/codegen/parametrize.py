@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,10 +33,12 @@ class Use:
 
 @dataclass
 class _Form:
-    """A kernel's text cut at its numbers."""
+    """A kernel's text cut at its numbers; `nameless` are the pieces with the kernel's own names by
+    their rank: names are no reason for two kernels."""
 
     kernel: Kernel
     pieces: tuple[str, ...]
+    nameless: tuple[str, ...]
     numbers: tuple[int | float, ...]
 
     @property
@@ -56,10 +59,11 @@ def share(kernels: Sequence[Kernel], entries: Sequence[str]) -> tuple[list[Kerne
     number may become an argument, within one entry the `fixed` ones of a text may not.
     """
     groups: dict[Any, list[int]] = {}
-    forms = [cut(k) for k in kernels]
+    known = {id(k): cut(k) for k in {id(k): k for k in kernels}.values()}  # equal bodies share one
+    forms = [known[id(k)] for k in kernels]
     seen: dict[Any, dict[str, int]] = {}
     for i, form in enumerate(forms):
-        key: Any = (form.pieces, _signature(form.kernel))
+        key: Any = (form.nameless, signature(form.kernel))
         ranks = seen.setdefault((entries[i], key), {})
         groups.setdefault((key, ranks.setdefault(repr(form.fixed), len(ranks))), []).append(i)
     out: list[Kernel] = []
@@ -69,8 +73,9 @@ def share(kernels: Sequence[Kernel], entries: Sequence[str]) -> tuple[list[Kerne
     return out, [u for u in uses if u is not None]
 
 
-def _signature(kernel: Kernel) -> tuple[tuple[str, str, bool], ...]:
-    return tuple((p.dtype, p.kind, p.written) for p in kernel.params)
+def signature(kernel: Kernel) -> object:
+    """What two kernels have in common beside their text to be one."""
+    return tuple((p.dtype, p.kind, p.written) for p in kernel.params), kernel.tiles, kernel.raises
 
 
 def cut(kernel: Kernel) -> _Form:
@@ -78,17 +83,46 @@ def cut(kernel: Kernel) -> _Form:
     starts = line_starts(kernel.text)
     function = ast.parse(kernel.text).body[0]
     assert isinstance(function, ast.FunctionDef)
-    spots = sorted((starts[n.lineno - 1] + n.col_offset, n) for n in numbers_of(function))
-    data = kernel.text.encode()
-    body_at = body_start(function, starts)
-    pieces, found, at = [], [], body_at
-    for place, node in spots:
-        if place < body_at:
-            continue
-        pieces.append(data[at:place].decode())
-        found.append(node.value)
-        at = place + (node.end_col_offset or 0) - node.col_offset
-    return _Form(kernel, (*pieces, data[at:].decode()), tuple(found))  # type: ignore[arg-type]
+    data, body_at = kernel.text.encode(), body_start(function, starts)
+    spots = [s for s in sorted((start_of(n, starts), n) for n in numbers_of(function))
+             if s[0] >= body_at]
+    ends = [place + (node.end_col_offset or 0) - node.col_offset for place, node in spots]
+    ranges = list(zip([body_at, *ends], [*(place for place, _ in spots), len(data)], strict=True))
+    names = own_names(function, starts)
+    return _Form(kernel, tuple(data[low:high].decode() for low, high in ranges),
+                 tuple(without_names(data, low, high, names) for low, high in ranges),
+                 tuple(node.value for _, node in spots))  # type: ignore[misc]
+
+
+Name = tuple[int, int, str]  # where it stands, where it ends, its rank
+
+
+def own_names(function: ast.FunctionDef, starts: Sequence[int]) -> list[Name]:
+    """A function's parameters and locals, wherever they stand in it, in order."""
+    own = {a.arg: f"\0{i}" for i, a in enumerate(function.args.args)}
+    nodes = [n for n in ast.walk(function) if isinstance(n, ast.Name)]
+    bound = {n.id for n in nodes if isinstance(n.ctx, ast.Store)}
+    found = []
+    for place, name in sorted((start_of(n, starts), n.id) for n in nodes):
+        if name in bound:
+            own.setdefault(name, f"\0{len(own)}")
+        if name in own:
+            found.append((place, place + len(name.encode()), own[name]))
+    return found
+
+
+def without_names(data: bytes, low: int, high: int, names: Sequence[Name]) -> str:
+    """The text from byte `low` to `high` with the rank of each of `names` in its place."""
+    pieces, at = [], low
+    for place, end, rank in names[bisect_left(names, (low,)):bisect_left(names, (high,))]:
+        pieces += [data[at:place].decode(), rank]
+        at = end
+    return "".join(pieces) + data[at:high].decode()
+
+
+def start_of(node: ast.expr, starts: Sequence[int]) -> int:
+    """The byte at which `node` stands."""
+    return starts[node.lineno - 1] + node.col_offset
 
 
 def line_starts(text: str) -> list[int]:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from dlc.graph import Build, Graph, Kind, Node, building, make, serving, substitute, toposort
+from dlc.graph import (
+    Build,
+    Graph,
+    Kind,
+    Node,
+    building,
+    comparable,
+    make,
+    serving,
+    substitute,
+    toposort,
+)
 from dlc.kernel import contract
 from dlc.kernel.emit import Emitter
 from dlc.kernel.fold import fold_lets
@@ -45,12 +56,53 @@ class Lowered:
     stages: tuple[tuple[Work, ...], ...]
 
 
-def lower(body: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> list[Lowered]:
+Known: TypeAlias = dict[Hashable, tuple[Graph, Lowered]]  # components, by what they compute
+
+
+def lower(body: Graph, isa: Isa, aliases: Mapping[Node, Node], known: Known) -> list[Lowered]:
     """Each component of a fused body as kernels. `aliases` maps an output to the input whose place
-    in memory it takes over (both become one parameter)."""
+    in memory it takes over (both become one parameter). One that is equal to a component in `known`
+    but for names gets its kernels, whose texts have the names and lines of the first."""
     parts = [without_empty(part) for part in components(body)]
-    return [with_functions(_lower_component(part, isa, aliases), part)
-            for part in parts if part.outputs]
+    return [_lower_once(part, isa, aliases, known) for part in parts if part.outputs]
+
+
+def _lower_once(part: Graph, isa: Isa, aliases: Mapping[Node, Node], known: Known) -> Lowered:
+    key = structure(part, aliases)
+    if key not in known:
+        known[key] = part, with_functions(_lower_component(part, isa, aliases), part)
+        return known[key][1]
+    first, done = known[key]
+    return moved(done, dict(zip((*first.inputs, *first.outputs), (*part.inputs, *part.outputs),
+                                strict=True)))
+
+
+def structure(part: Graph, aliases: Mapping[Node, Node]) -> Hashable:
+    """A key that two components share when they compute the same in the same places, under any
+    names."""
+    place: dict[Node, int] = {i: at for at, i in enumerate(part.inputs)}
+    rows = []
+    for node in part.nodes():
+        if node.op is not leaf.INPUT:
+            place[node] = len(place)
+            rows.append((node.op, tuple(place[a] for a in node.args), comparable(node.attrs),
+                         node.type))
+    taken = tuple(place.get(aliases[o], -1) if o in aliases else -1 for o in part.outputs)
+    return (part.name, tuple(i.type for i in part.inputs), tuple(rows),
+            tuple(place[o] for o in part.outputs), taken)
+
+
+def moved(lowered: Lowered, twins: Mapping[Node, Node]) -> Lowered:
+    """The same kernels on the buffers of `twins`, and on workspaces of their own."""
+    spaces: dict[Scratch, Scratch] = {}
+
+    def operand(o: Operand) -> Operand:
+        if isinstance(o, Scratch):
+            return spaces.setdefault(o, Scratch(o.name, o.dtype, o.size))
+        return twins[o] if isinstance(o, Node) else o
+
+    return Lowered(tuple(tuple(Work(w.kernel, tuple(map(operand, w.operands)), w.chunks)
+                               for w in stage) for stage in lowered.stages))
 
 
 def with_functions(lowered: Lowered, part: Graph) -> Lowered:

@@ -30,10 +30,10 @@ class AxisClasses:
 
     def find(self, axis: Axis) -> Axis:
         root = axis
-        while self.parent.get(root, root) != root:
-            root = self.parent[root]
-        while self.parent.get(axis, axis) != root:
-            self.parent[axis], axis = root, self.parent[axis]
+        while (above := self.parent.get(root)) is not None:
+            root = above
+        while (above := self.parent.get(axis)) is not None:
+            self.parent[axis], axis = root, above
         return root
 
     def join(self, a: Node, i: int, b: Node, j: int) -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from dlc.graph import Graph, Kind, Node, toposort
-from dlc.ops import leaf
+from dlc.ops import leaf, view
+
+_KNOWN: WeakKeyDictionary[Graph, list[Graph]] = WeakKeyDictionary()
 
 
-@lru_cache(maxsize=512)
 def components(body: Graph) -> list[Graph]:
-    """Parts of a body that share no work but loads and scalars; each keeps the inputs it reads."""
+    """Parts of a body that share no work but loads and what is made of scalars, which each part
+    does for itself: the updates of parameters of one size share broadcasts of the learning rate.
+    Each keeps the inputs it reads."""
+    if body not in _KNOWN:
+        _KNOWN[body] = _components(body)
+    return _KNOWN[body]
+
+
+def _components(body: Graph) -> list[Graph]:
     parent: dict[Node, Node] = {}
 
     def find(x: Node) -> Node:
@@ -20,7 +29,7 @@ def components(body: Graph) -> list[Graph]:
             x = parent[x]
         return x
 
-    free = _free_scalars(body)
+    free = _made_of_scalars(body)
     for node in body.nodes():
         if (node.op.kind is Kind.LEAF and node.op is not leaf.RANDOM_BITS) or node in free:
             continue
@@ -33,15 +42,22 @@ def components(body: Graph) -> list[Graph]:
     return [_part(body, outs) for outs in parts.values()]
 
 
-def _free_scalars(body: Graph) -> set[Node]:
+def _made_of_scalars(body: Graph) -> set[Node]:
+    """Elementwise work on scalars and constants, and what repeats them: one element, computed once
+    before the loops."""
     free: set[Node] = set()
     for node in body.nodes():
-        scalar = node.op.kind in (Kind.LEAF, Kind.ELEMENTWISE) and node.type.size == 1
-        if scalar and all(a in free for a in node.args):
+        if node.op.kind is Kind.LEAF:
+            scalar = node.op is leaf.CONSTANT or node.type.size == 1
+        else:
+            repeats = node.op.kind is Kind.ELEMENTWISE or node.op is view.BROADCAST
+            scalar = repeats and all(a in free for a in node.args)
+        if scalar:
             free.add(node)
     return free
 
 
 def _part(body: Graph, outs: Sequence[Node]) -> Graph:
-    reached = set(toposort(outs))
-    return Graph(body.name, tuple(i for i in body.inputs if i in reached), tuple(outs))
+    """The part that makes `outs`. Inputs stand as it reads them: equal parts are equal in that,
+    too, whoever read a shared scalar first."""
+    return Graph(body.name, tuple(n for n in toposort(outs) if n.op is leaf.INPUT), tuple(outs))

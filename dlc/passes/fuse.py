@@ -9,7 +9,6 @@ What may fuse with what is the table in docs/fusion.md; `may_merge` is that tabl
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 
 from dlc.errors import Loc
@@ -61,8 +60,9 @@ class Rebuilder:
                    if n in self.fuser.roots or self.fuser.readers.get(n, set()) - members]
         inner: dict[Node, Node] = {}
         outer: dict[Node, Node] = {}
+        labels = Labels()
         for node in self._inside(results, members):
-            self._copy(node, members, inner, outer)
+            self._copy(node, members, inner, outer, labels)
         body = Graph(f"fused_{name_of(group)}", tuple(outer), tuple(inner[r] for r in results))
         with serving(lines_of(group.members)):
             # several results carry their own names
@@ -94,10 +94,10 @@ class Rebuilder:
         return in_memory and node not in members
 
     def _copy(self, node: Node, members: set[Node], inner: dict[Node, Node],
-              outer: dict[Node, Node]) -> None:
+              outer: dict[Node, Node], labels: Labels) -> None:
         """`node` inside the body: itself, or an input that stands for a value in memory."""
         if self._boundary(node, members):
-            twin = input_(unique(node.name or node.op.name, outer), node.type)
+            twin = input_(labels.new(node.name or node.op.name), node.type)
             twin.locs = node.locs
             inner[node] = twin
             outer[twin] = self.placed.get(node, node)
@@ -105,11 +105,21 @@ class Rebuilder:
             inner[node] = rebuild(node, [inner[a] for a in node.args])
 
 
-def unique(name: str, taken: Iterable[Node]) -> str:
-    """`name`, numbered if an input of that name is there already."""
-    used = {n.attrs["label"] for n in taken}
-    return next(w for w in itertools.chain([name], (f"{name}_{i}" for i in itertools.count(2)))
-                if w not in used)
+class Labels:
+    """Labels of the inputs of one body, no two of them equal."""
+
+    def __init__(self) -> None:
+        self.used: set[str] = set()
+        self.next: dict[str, int] = {}
+
+    def new(self, name: str) -> str:
+        """`name`, numbered from 2 if it is there already."""
+        label, number = name, self.next.get(name, 2)
+        while label in self.used:
+            label, number = f"{name}_{number}", number + 1
+        self.next[name] = number
+        self.used.add(label)
+        return label
 
 
 def name_of(group: Group) -> str:

@@ -9,7 +9,7 @@ Kelly (A Dynamic Topological Sort Algorithm for Directed Acyclic Graphs, JEA 11,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 G = TypeVar("G")
@@ -43,10 +43,30 @@ class GroupOrder(Generic[G]):
                     stack.append(source)
         return sorted(found, key=self.place.__getitem__)
 
+    def above(self, group: G, low: int, known: Mapping[G, set[G]]) -> set[G]:
+        """The groups of `known` that `group` needs, as far as they stand at `low` or behind: those
+        it comes to first, and of each of them what is known."""
+        found: set[G] = set()
+        seen, stack = {group}, [group]
+        while stack:
+            for source in self.sources(stack.pop()):
+                if source in seen or self.place[source] < low:
+                    continue
+                seen.add(source)
+                if source in known:
+                    found |= {source, *known[source]}
+                else:
+                    stack.append(source)
+        return found
+
     def merge(self, lower: G, upper: G, between: Sequence[G], merged: G) -> None:
         """Put `merged`, which is one of the two, where both were: behind `between`, before all else
         that stood between them."""
         low, high = self.place.pop(lower), self.place.pop(upper)
+        if not between:
+            self.slots[low], self.slots[high] = merged, None
+            self.place[merged] = low
+            return
         moved = set(between)
         rest = [g for g in self.slots[low + 1:high] if g is not None and g not in moved]
         order: list[G | None] = [*between, merged, *rest]

@@ -19,10 +19,14 @@ from dlc.passes.limits import DEFAULT, FusionLimits
 from dlc.passes.recompute import recomputed_nodes
 from dlc.types import Type
 
+ALONE = frozenset({Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER})  # launches of their own
+WITHOUT_LOOPS = ALONE | {Kind.CONTRACT}
+
 
 @dataclass(eq=False)
 class Group:
-    """Operators that will be one launch. `position` is that of its last member in the order."""
+    """Operators that will be one launch. `position` is that of its last member in the order, in
+    which members stand once the merging is over."""
 
     members: list[Node]
     position: int
@@ -180,7 +184,13 @@ class Fuser:
                 continue
             self._siblings(producer, sorted(readers, key=self._index().__getitem__))
         groups = list(dict.fromkeys(self.group.values()))
+        self.put_in_order(groups)
         return sorted(groups, key=lambda g: g.position)
+
+    def put_in_order(self, groups: Sequence[Group]) -> None:
+        """The members of `groups` as they stand in the graph."""
+        for group in groups:
+            group.members.sort(key=self._index().__getitem__)
 
     def _siblings(self, producer: Node, readers: Sequence[Node]) -> None:
         """Groups that read `producer` in the same loops read it once.
@@ -191,8 +201,7 @@ class Fuser:
                                              for e in self.edges[n])]
         for first, second in itertools.combinations(aligned, 2):
             a, b = self.group[first], self.group[second]
-            loops = not (a.kinds | b.kinds) & {
-                Kind.CONTRACT, Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER}
+            loops = WITHOUT_LOOPS.isdisjoint(a.kinds | b.kinds)
             if a is b or not loops or producer.type.size < max(a.work, b.work) or (
                     not self.fits(a, b)):
                 continue
@@ -213,7 +222,7 @@ class Fuser:
         if between is None:
             return False
         self.standing.merge(lower, upper, between, first)
-        first.members = sorted((*first.members, *second.members), key=self._index().__getitem__)
+        first.members += second.members
         first.position = max(first.position, second.position)
         first.work, first.kinds = max(first.work, second.work), first.kinds | second.kinds
         for node in second.members:
@@ -227,7 +236,7 @@ class Fuser:
 
     def may_merge(self, first: Group, second: Group, edge: Edge) -> bool:
         """The fusion table (docs/fusion.md)."""
-        if (first.kinds | second.kinds) & {Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER}:
+        if not ALONE.isdisjoint(first.kinds | second.kinds):
             return False
         if not self.fits(first, second):
             return False

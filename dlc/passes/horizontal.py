@@ -6,26 +6,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from dlc.graph import Kind
-from dlc.passes.grouping import Fuser, Group
+from dlc.passes.grouping import WITHOUT_LOOPS, Fuser, Group
 
 
 def merge_horizontally(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:
     """Merge independent groups of one skeleton (see the module's before -> after)."""
     kept: list[Group] = []
-    twins: dict[object, list[Group]] = {}
+    twins: dict[object, dict[Group, set[Group]]] = {}
     for group in groups:
-        key = skeleton(group)
-        others = twins.get(key, ()) if mergeable(fuser, group) else ()
-        partner = next((g for g in others if fuser.independent(g, group)), None)
+        others = twins.setdefault(skeleton(group), {})
+        # layers of one kind are twins, too: most of what came before is known to be read
+        needed = known_above(fuser, group, others)
+        free = [g for g in others if g not in needed] if others and mergeable(fuser, group) else ()
+        partner = next((g for g in free if fuser.independent(g, group)), None)
         if partner is None:
             kept.append(group)
-            twins.setdefault(key, []).append(group)
+            others[group] = needed
             continue
         fuser.join(partner, group)
+        others[partner] |= needed
+    fuser.put_in_order(kept)
     return topological(fuser, kept)
+
+
+def known_above(fuser: Fuser, group: Group, others: Mapping[Group, set[Group]]) -> set[Group]:
+    """Those of `others` that `group` needs, as far as is known: what later merges added is not."""
+    if not others:
+        return set()
+    place = fuser.standing.place
+    return fuser.standing.above(group, min(place[g] for g in others), others)
 
 
 def skeleton(group: Group) -> object:
@@ -37,10 +48,11 @@ def skeleton(group: Group) -> object:
 
 def mergeable(fuser: Fuser, group: Group) -> bool:
     """Only groups whose results leave the graph or are small: others would live longer."""
-    results = [n for n in group.members if fuser.readers.get(n, set()) - set(group.members)]
+    members = set(group.members)
+    results = [n for n in group.members if fuser.readers.get(n, set()) - members]
     small = sum(n.type.bytes for n in results) <= fuser.limits.twins_bytes
     # a body is taken apart where nothing is shared: a scatter or routine must not share a view
-    return small and not group.kinds & {Kind.CONTRACT, Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER}
+    return small and WITHOUT_LOOPS.isdisjoint(group.kinds)
 
 
 def topological(fuser: Fuser, groups: Sequence[Group]) -> list[Group]:

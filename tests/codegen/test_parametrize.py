@@ -88,7 +88,7 @@ def test_numbers_put_back_give_the_kernels_of_random_programs(seed: int) -> None
     for number in range(4):
         maker = Maker(Seeded(np.random.default_rng(100 * seed + number)), largest=3000)
         graph = run_pipeline(program(maker, 12))[-1].graph
-        for parts in draft("main", graph, ISAS[instruction_set()]).lowered.values():
+        for parts in draft("main", graph, ISAS[instruction_set()], {}).lowered.values():
             for work in (w for p in parts for stage in p.stages for w in stage):
                 kernels.append(work.kernel)
                 entries.append(f"entry{number}")
@@ -97,8 +97,9 @@ def test_numbers_put_back_give_the_kernels_of_random_programs(seed: int) -> None
 
 def test_numbers_put_back_give_the_kernels_of_lenet() -> None:
     compiled = dlc.compile(importlib.import_module("dlc.models.lenet").lenet)
-    works = [(entry, w.kernel) for entry, records in compiled.records.items()
-             for parts in draft(entry, records[-1].graph, ISAS[instruction_set()]).lowered.values()
+    drafts = [draft(entry, records[-1].graph, ISAS[instruction_set()], {})
+              for entry, records in compiled.records.items()]
+    works = [(d.name, w.kernel) for d in drafts for parts in d.lowered.values()
              for p in parts for stage in p.stages for w in stage]
     out = check_put_back([k for _, k in works], [e for e, _ in works])
     assert len(out) < len(works)

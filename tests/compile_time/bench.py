@@ -17,6 +17,7 @@ from dlc.codegen import assemble
 from dlc.compiler import Source, instruction_set, task_source
 from dlc.passes import PIPELINE
 from dlc.passes.bodies import through_bodies
+from dlc.program import Program
 from tests.compile_time import networks
 
 LENGTHS = (10, 20, 40, 80, 160)
@@ -57,7 +58,7 @@ class Clock:
         return call
 
 
-def compile_timed(task: dlc.Task, clock: Clock) -> None:
+def compile_timed(task: dlc.Task, clock: Clock) -> Program:
     """The steps of `task`, training and evaluation, from its function to a Program."""
     source = traced(task, clock)
     optimized = {}
@@ -71,7 +72,7 @@ def compile_timed(task: dlc.Task, clock: Clock) -> None:
             timed = clock.timed(name, getattr(assemble, name))
             stack.enter_context(patch.object(assemble, name, timed))
         with clock.stage("rest"):
-            assemble.assemble(task.name, optimized, "cpu", instruction_set())
+            return assemble.assemble(task.name, optimized, "cpu", instruction_set())
 
 
 def traced(task: dlc.Task, clock: Clock) -> Source:

@@ -32,7 +32,7 @@ FUNCTIONS = [*PRELUDE_FUNCTIONS, *PRIMITIVES, "gemm_f32_14x32", "copy_f32", "ran
 def texts(graph: Graph) -> list[str]:
     """The kernels of an optimized graph."""
     return [w.kernel.text for n in run_pipeline(graph)[-1].graph.nodes() if n.op is higher.FUSED
-            for low in lower(n.attrs["body"], ISAS[instruction_set()], {})
+            for low in lower(n.attrs["body"], ISAS[instruction_set()], {}, {})
             for stage in low.stages for w in stage]
 
 

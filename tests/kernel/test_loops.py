@@ -50,7 +50,7 @@ def bodies(graph: Graph) -> list[Graph]:
 
 
 def works_of(body: Graph) -> list[Work]:
-    return [w for low in lower(body, ISAS[instruction_set()], {}) for stage in low.stages
+    return [w for low in lower(body, ISAS[instruction_set()], {}, {}) for stage in low.stages
             for w in stage if not w.kernel.tiles]
 
 

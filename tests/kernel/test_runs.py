@@ -34,7 +34,7 @@ def kernels(function: Callable[..., Any], *types: Type, limits: Limits = LIMITS)
     graph = run_pipeline(dlc.trace(function, *types))[-1].graph
     isa = replace(ISAS["avx512"], limits=limits)
     bodies = [n.attrs["body"] for n in graph.nodes() if n.op.name == "fused"]
-    return [w.kernel.text for body in bodies for part in lower(body, isa, {})
+    return [w.kernel.text for body in bodies for part in lower(body, isa, {}, {})
             for stage in part.stages for w in stage]
 
 
@@ -45,7 +45,7 @@ def run(function: Callable[..., Any], x: np.ndarray, limits: Limits = LIMITS) ->
     body: Graph = node.attrs["body"]
     out = np.zeros(body.outputs[0].type.shape, body.outputs[0].type.dtype.numpy)
     memory = {body.inputs[0]: raw(x), body.outputs[0]: raw(out)}
-    for part in lower(body, replace(ISAS["avx512"], limits=limits), {}):
+    for part in lower(body, replace(ISAS["avx512"], limits=limits), {}, {}):
         for stage in part.stages:
             for work in stage:
                 call = interpreted(work.kernel.text, work.kernel.name)

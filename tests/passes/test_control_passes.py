@@ -40,7 +40,7 @@ def operators(graph: Graph) -> list[str]:
 
 
 def planned(graph: Graph) -> tuple[Draft, Plan]:
-    d = draft("main", graph, ISAS[instruction_set()])
+    d = draft("main", graph, ISAS[instruction_set()], {})
     scratch = {launch: [o for part in parts for stage in part.stages for w in stage
                         for o in w.operands if isinstance(o, Scratch)]
                for launch, parts in d.lowered.items()}

@@ -41,7 +41,7 @@ def compiled(name: str) -> Compiled:
 
 def plan_of(graph: Graph) -> tuple[Draft, Plan]:
     """The plan of an optimized graph, parameters first."""
-    d = draft("main", graph, ISAS[instruction_set()])
+    d = draft("main", graph, ISAS[instruction_set()], {})
     kept = {n.attrs["label"]: n.type for n in graph.inputs if n.attrs["role"] in ("param", "state")}
     offsets, base = persistent_offsets(kept)
     nodes: dict[Node, int] = {n: offsets[n.attrs["label"]] for n in graph.inputs

@@ -429,8 +429,8 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
         dense1_bias[j5] = select(ok, sub, dense1_bias2)
 
 
-def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias, lr, step,
-                       dense2_bias, chunk):
+def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias, dense2_bias, lr,
+                       step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
     d_dense2_bias = local_f32(84)
@@ -462,8 +462,8 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias
         dense2_bias[j5] = select(ok, sub, dense2_bias2)
 
 
-def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, lr, step,
-                       dense3_bias, chunk):
+def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, dense3_bias, lr,
+                       step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:14  models/lenet.py:18"""
     d_dense3_bias = local_f32(10)

@@ -251,64 +251,42 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2
                 dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, sub, dense2_weight2)
 
 
-def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, adam_m_dense2_bias,
-                       d_dense2, adam_v_dense2_bias, dense1_bias, step, dense2_bias, chunk):
+def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, step,
+                       chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
     j0 = chunk * 128
     j1 = j0 + 128
     d_dense1_bias = local_f32(128)
     total = local_f64(128)
-    d_dense2_bias = local_f32(128)
-    total2 = local_f64(128)
     for j in range(j0, j1):
         total[j - j0] = f64(0.0)
-    for j2 in range(j0, j1):
-        total2[j2 - j0] = f64(0.0)
     for r in range(0, 64, 32):
-        for j3 in range(j0, j1):
-            d_dense1_bias[j3 - j0] = f32(0.0)
+        for j2 in range(j0, j1):
+            d_dense1_bias[j2 - j0] = f32(0.0)
         for r2 in range(r, min(r + 32, 64)):
-            for j4 in range(j0, j1):
-                d_dense1_bias[j4 - j0] = radd(d_dense1_bias[j4 - j0], d_dense1[r2 * 512 + j4])
-        for j5 in range(j0, j1):
-            total[j5 - j0] = total[j5 - j0] + f64(d_dense1_bias[j5 - j0])
-    for r3 in range(0, 64, 32):
-        for j6 in range(j0, j1):
-            d_dense2_bias[j6 - j0] = f32(0.0)
-        for r4 in range(r3, min(r3 + 32, 64)):
-            for j7 in range(j0, j1):
-                d_dense2_bias[j7 - j0] = radd(d_dense2_bias[j7 - j0], d_dense2[r4 * 512 + j7])
-        for j8 in range(j0, j1):
-            total2[j8 - j0] = total2[j8 - j0] + f64(d_dense2_bias[j8 - j0])
+            for j3 in range(j0, j1):
+                d_dense1_bias[j3 - j0] = radd(d_dense1_bias[j3 - j0], d_dense1[r2 * 512 + j3])
+        for j4 in range(j0, j1):
+            total[j4 - j0] = total[j4 - j0] + f64(d_dense1_bias[j4 - j0])
     ok = fault[0] == i32(0)
-    add5 = f32(step[0]) + f32(1.0)
-    neg = -(f32(0.001) / expm1_f32(add5 * f32(-0.105360515)))
-    rsqrt = rsqrt_f32(-expm1_f32(add5 * f32(-0.0010005003)))
-    for j9 in range(j0, j1):
-        adam_m_dense1_bias2 = adam_m_dense1_bias[j9]
-        d_dense1_bias2 = f32(total[j9 - j0])
+    add3 = f32(step[0]) + f32(1.0)
+    neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
+    for j5 in range(j0, j1):
+        adam_m_dense1_bias2 = adam_m_dense1_bias[j5]
+        d_dense1_bias2 = f32(total[j5 - j0])
         add = adam_m_dense1_bias2 * f32(0.9) + d_dense1_bias2 * f32(0.1)
-        adam_v_dense1_bias2 = adam_v_dense1_bias[j9]
+        adam_v_dense1_bias2 = adam_v_dense1_bias[j5]
         add2 = adam_v_dense1_bias2 * f32(0.999) + d_dense1_bias2 * d_dense1_bias2 * f32(0.001)
-        adam_m_dense2_bias2 = adam_m_dense2_bias[j9]
-        d_dense2_bias2 = f32(total2[j9 - j0])
-        add3 = adam_m_dense2_bias2 * f32(0.9) + d_dense2_bias2 * f32(0.1)
-        adam_v_dense2_bias2 = adam_v_dense2_bias[j9]
-        add4 = adam_v_dense2_bias2 * f32(0.999) + d_dense2_bias2 * d_dense2_bias2 * f32(0.001)
-        dense1_bias2 = dense1_bias[j9]
+        dense1_bias2 = dense1_bias[j5]
         sub = dense1_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-        dense2_bias2 = dense2_bias[j9]
-        sub2 = dense2_bias2 - neg * add3 / (sqrt(add4) * rsqrt + f32(1e-08))
-        adam_m_dense1_bias[j9] = select(ok, add, adam_m_dense1_bias2)
-        adam_v_dense1_bias[j9] = select(ok, add2, adam_v_dense1_bias2)
-        adam_m_dense2_bias[j9] = select(ok, add3, adam_m_dense2_bias2)
-        adam_v_dense2_bias[j9] = select(ok, add4, adam_v_dense2_bias2)
-        dense1_bias[j9] = select(ok, sub, dense1_bias2)
-        dense2_bias[j9] = select(ok, sub2, dense2_bias2)
+        adam_m_dense1_bias[j5] = select(ok, add, adam_m_dense1_bias2)
+        adam_v_dense1_bias[j5] = select(ok, add2, adam_v_dense1_bias2)
+        dense1_bias[j5] = select(ok, sub, dense1_bias2)
 
 
-def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, step, dense3_bias,
+def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, dense3_bias, step,
                        chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""

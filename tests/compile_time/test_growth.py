@@ -1,0 +1,89 @@
+"""Compile time grows with the program, not faster: calls of dlc's functions are counted, stage by
+stage, while chains of 10, 20 and 40 layers are compiled. Counts do not depend on the machine."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from dlc.codegen import assemble
+from dlc.kernel import lower
+from tests.compile_time import networks
+from tests.compile_time.bench import ALL_STAGES, Clock, compile_timed
+
+GROWTH = 2.2  # a doubling, and a tenth for what a larger program does in deeper structures
+FEW = 400  # calls: below, a stage does next to nothing and its fixed part decides
+
+
+class Calls(Clock):
+    """Counts calls of Python functions by stage, in the place of seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+        self.stages = ["rest"]
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.stages.append(name)
+        try:
+            yield
+        finally:
+            self.stages.pop()
+
+    def note(self, frame: FrameType, event: str, _: Any) -> None:
+        if event == "call":
+            self.calls[self.stages[-1]] += 1
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Calls by stage of one compilation, and what it made."""
+
+    calls: Counter[str]
+    lowered: int
+    longest: int
+
+
+def counted(layers: int) -> Compiled:
+    """A chain compiled, without the checks that tests add to it (tests/conftest.py)."""
+    calls, plain = Calls(), getattr(assemble.assembled, "__wrapped__", assemble.assembled)
+    with (patch.object(assemble, "assembled", plain),
+          patch.object(lower, "_lower_component", wraps=lower._lower_component) as lowered):
+        sys.setprofile(calls.note)
+        try:
+            program = compile_timed(networks.chain(layers), calls)
+        finally:
+            sys.setprofile(None)
+    return Compiled(calls.calls, lowered.call_count, max(len(k.text) for k in program.kernels))
+
+
+@pytest.fixture(scope="module")
+def chains() -> dict[int, Compiled]:
+    counted(2)  # imports, rules and texts that are kept are met once
+    return {n: counted(n) for n in (10, 20, 40)}
+
+
+@pytest.mark.parametrize("stage", ALL_STAGES)
+def test_a_stage_grows_with_the_program(stage: str, chains: Mapping[int, Compiled]) -> None:
+    """At most 2.2 times the calls for twice the layers."""
+    few, more, most = (chains[n].calls[stage] for n in (10, 20, 40))
+    assert more <= max(GROWTH * few, FEW), (few, more, most)
+    assert most <= max(GROWTH * more, FEW), (few, more, most)
+
+
+def test_equal_layers_are_lowered_once(chains: Mapping[int, Compiled]) -> None:
+    assert chains[10].lowered == chains[20].lowered == chains[40].lowered < 40
+
+
+def test_kernels_do_not_grow_with_the_program(chains: Mapping[int, Compiled]) -> None:
+    """Updates of parameters of one size are parts of their launch, equal ones one kernel."""
+    assert chains[10].longest == chains[20].longest == chains[40].longest
