@@ -20,6 +20,7 @@ import dlc
 from dlc import init, nn
 from dlc.graph import Node
 from dlc.types import Type, dtype
+from tests.conformance.closeness import RELATIVE
 from tests.conformance.training_optimizers import RULES, Rule
 
 Array = np.ndarray[Any, Any]
@@ -58,6 +59,7 @@ class Subject:
             return self.theirs(tensors)
 
 
+HALVES = (torch.float16, torch.bfloat16)
 NO_GRADIENT = "no result has a gradient"
 
 
@@ -67,7 +69,8 @@ class Refused(Exception):
 
 def trial(subject: Subject, rng: np.random.Generator) -> Subject:
     """The subject with cotangents for the results that have a gradient. Raises Refused where the
-    peer refuses the arrays, and where nothing is differentiable."""
+    peer refuses the arrays, and where nothing is differentiable. Results in half precision, and
+    what is added up in it, may be a few of its roundings apart."""
     tensors = leaves(subject, subject.arrays, subject.kind)
     try:
         results = subject.by_peer(tensors)
@@ -80,7 +83,9 @@ def trial(subject: Subject, rng: np.random.Generator) -> Subject:
     wide = {i for i in graded if results[i].dtype is torch.float64 is not subject.kind}
     drawn = tuple(np.asarray(rng.uniform(-1, 1, results[i].shape),
                              np.float64 if i in wide else np.float32) for i in graded)
-    return replace(subject, graded=graded, cotangents=drawn)
+    halves = [torch.finfo(results[i].dtype).eps for i in graded if results[i].dtype in HALVES]
+    scale = max(subject.scale, *(8 * eps / RELATIVE for eps in halves), 0.0)
+    return replace(subject, graded=graded, cotangents=drawn, scale=scale)
 
 
 def leaves(subject: Subject, arrays: Sequence[Array], kind: torch.dtype) -> list[torch.Tensor]:
