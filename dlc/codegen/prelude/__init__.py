@@ -1,8 +1,8 @@
 """The prelude: what kernel texts may call besides primitives and tiles, as plain Python text.
 
-The other modules of this folder are never imported: their text, joined, is executed by the runtime
-in a namespace that holds the primitives, and runs in plain Python too. docs/design/math.md says how
-each function works, how accurate and how fast it is.
+The modules in TEXTS are never imported: their text, joined, is executed by the runtime in a
+namespace that holds the primitives, and runs in plain Python too; widths.py makes the last of it.
+docs/design/math.md says how each function works, how accurate and how fast it is.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from dlc.codegen.prelude.widths import widths_text
+
 # in dependency order; a text calls only functions that stand in it or before it
 TEXTS = ("exp_log_f32", "exp_log_f64", "activation_f32", "activation_f64", "trig_f32", "trig_f64",
          "trig_inverse", "hyperbolic", "roots", "special_f32", "special_f64", "error", "gamma",
-         "bessel", "division", "integer", "bits", "narrow", "integer_widths",
-         "random_bits")
+         "bessel", "division", "integer", "bits", "narrow", "whole_u64", "random_bits")
 
 Result = str | tuple[str, ...]
 Signature = tuple[tuple[str, ...], Result]
@@ -28,9 +29,10 @@ def prelude_text() -> str:
 
 
 def read_text() -> str:
-    """The texts of this folder, joined."""
+    """The texts of this folder, joined, and what is the same for several widths of integers."""
     folder = Path(__file__).parent
-    return "\n\n".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in TEXTS)
+    texts = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in TEXTS]
+    return "\n\n".join([*texts, widths_text()])
 
 
 def read_signatures(text: str) -> dict[str, Signature]:
