@@ -178,7 +178,7 @@ def judged(found: Outputs | Exception, adapter: Adapter, case: Case, graph: Grap
 
 def without_state(graph: Graph) -> Graph:
     """The graph without parameters and running statistics, which nobody reads here."""
-    free = [n for n in graph.inputs if n.attrs["role"] in ("param", "state")]
-    assert not set(free) & set(Graph("read", (), graph.outputs, graph.output_names).nodes())
-    kept = tuple(n for n in graph.inputs if n not in free)
-    return Graph(graph.name, kept, graph.outputs, graph.output_names)
+    kept = tuple(n for n in graph.inputs if n.attrs["role"] not in ("param", "state"))
+    read = Graph("read", (), graph.outputs, graph.output_names).nodes()
+    assert not {n.attrs["label"] for n in read if n.attrs.get("role") in ("param", "state")}
+    return Graph(graph.name, kept, graph.outputs, graph.output_names, notes=graph.notes)
