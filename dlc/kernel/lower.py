@@ -64,7 +64,7 @@ def lower(body: Graph, isa: Isa, aliases: Mapping[Node, Node], known: Known) -> 
     in memory it takes over (both become one parameter). One that is equal to a component in `known`
     but for names gets its kernels, whose texts have the names and lines of the first."""
     parts = [without_empty(part) for part in components(body)]
-    return [_lower_once(part, isa, aliases, known) for part in parts if part.outputs]
+    return packed_once([_lower_once(part, isa, aliases, known) for part in parts if part.outputs])
 
 
 def _lower_once(part: Graph, isa: Isa, aliases: Mapping[Node, Node], known: Known) -> Lowered:
@@ -103,6 +103,26 @@ def moved(lowered: Lowered, twins: Mapping[Node, Node]) -> Lowered:
 
     return Lowered(tuple(tuple(Work(w.kernel, tuple(map(operand, w.operands)), w.chunks)
                                for w in stage) for stage in lowered.stages))
+
+
+def packed_once(parts: Sequence[Lowered]) -> list[Lowered]:
+    """The components with one packing of an operand that several of them pack alike; all stages of
+    one depth are done before the next one begins, so whoever reads it finds it."""
+    first: dict[object, Scratch] = {}
+    same: dict[Operand, Operand] = {}
+
+    def is_new(work: Work) -> bool:
+        *given, space = sorted(work.operands, key=lambda o: isinstance(o, Scratch))
+        if not isinstance(space, Scratch) or any(isinstance(o, Scratch) for o in given):
+            return True
+        read = tuple(id(o) if isinstance(o, Node) else o for o in given)
+        kept = first.setdefault((work.kernel, read, work.chunks, space.dtype, space.size), space)
+        same[space] = kept
+        return kept is space
+
+    found = [Lowered((tuple(w for w in p.stages[0] if is_new(w)), *p.stages[1:]))
+             if len(p.stages) > 1 else p for p in parts]
+    return [Lowered(_placed(p, same)) for p in found]
 
 
 def with_functions(lowered: Lowered, part: Graph) -> Lowered:

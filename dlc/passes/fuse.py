@@ -19,6 +19,7 @@ from dlc.ops.leaf import input_
 from dlc.passes.grouping import Fuser, Group
 from dlc.passes.horizontal import merge_horizontally
 from dlc.passes.limits import DEFAULT, FusionLimits
+from dlc.passes.siblings import merge_siblings
 from dlc.rewrite import Grade, keeps
 
 
@@ -28,7 +29,8 @@ def fuse(graph: Graph, limits: FusionLimits = DEFAULT) -> Graph:
     fuser = Fuser(graph, limits)
     groups = fuser.run()
     with building(Build()):
-        return Rebuilder(graph, fuser).rebuild(merge_horizontally(fuser, groups))
+        groups = merge_siblings(fuser, merge_horizontally(fuser, groups))
+        return Rebuilder(graph, fuser).rebuild(groups)
 
 
 class Rebuilder:
