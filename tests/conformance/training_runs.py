@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -80,7 +81,13 @@ class Trained:
         arrays = list(self.subject.arrays)
         for i, state in zip(self.subject.smooth, before, strict=True):
             arrays[i] = state["p"].astype(arrays[i].dtype)
-        wanted = Wanted(self.subject, arrays, peer)
+        try:
+            wanted = Wanted(self.subject, arrays, peer)
+        except RuntimeError:
+            if number == 1:
+                raise
+            self.counts["steps that led out of what PyTorch takes"] += 1
+            return []
         out = self.run()
         after = self.states()
         fault, done = int(out["fault"]), int(self.program.read(f"{self.label}.step"))
@@ -150,8 +157,9 @@ class Wanted:
         pairs = [(self.narrow, self.wide)]
         for _ in range(self.WOBBLES):
             other = replace(self.subject, cotangents=tuple(map(moved, self.subject.cotangents)))
-            pairs.append(self.both(other, [moved(a) if i in self.subject.smooth else a
-                                           for i, a in enumerate(self.arrays)]))
+            near = [moved(a) if i in self.subject.smooth else a for i, a in enumerate(self.arrays)]
+            with suppress(RuntimeError):  # out of what PyTorch takes
+                pairs.append(self.both(other, near))
         return pairs
 
     def loss_problems(self, got: float) -> list[str]:
