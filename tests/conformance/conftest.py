@@ -124,6 +124,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         new = [row for isa in ("", cut.isa()) for row in results.rows_of(part, isa, lines)]
         results.write(results.merged(results.read(), new))
         PAGE.write_text(replaced(PAGE.read_text(), "suites", results.table(results.read())))
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:  # all have passed in an earlier run
+            session.exitstatus = pytest.ExitCode.OK
 
 
 def figures(config: pytest.Config) -> Iterator[str]:

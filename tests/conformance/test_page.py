@@ -78,4 +78,4 @@ def test_page_lists_what_is_compared(request: pytest.FixtureRequest) -> None:
         text = replaced(text, part, content)
     if request.config.getoption("--update-golden"):
         PAGE.write_text(text)
-    assert PAGE.read_text() == text
+    assert PAGE.read_text() == text, "pytest tests/conformance/test_page.py --update-golden"
