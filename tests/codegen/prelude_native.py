@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from dlc.codegen.prelude import PRELUDE_FUNCTIONS, prelude_text
-from dlc.program import Kernel, Parameter
+from dlc.program import Kernel, Parameter, TileText
+from dlc.runtime.cache import Cache, kernel_key
 from dlc.runtime.link import Linked
 from dlc.runtime.lower import Toolchain
 from dlc.runtime.primitives import PRIMITIVES
+from dlc.runtime.workers import Job, Setup, objects
 from dlc.types import DTYPES
 
 Arrays = tuple[np.ndarray, ...]
@@ -49,14 +51,23 @@ def loop_kernel(name: str, repeat: bool = False) -> Kernel:
     return Kernel("loop", parameters, head + "".join(f"    {line}\n" for line in lines))
 
 
+def linked(kernel: Kernel, isa: str = "",
+           tiles: Mapping[str, TileText] | None = None) -> tuple[Linked, int]:
+    """The object of `kernel`, compiled once for all processes of a run, and where it begins."""
+    tiles = tiles or {}
+    job = Job(kernel, kernel_key(kernel, prelude_text(), tiles, isa),
+              Setup(prelude_text(), tuple(tiles.values()), isa))
+    found = Linked(objects([job], Cache()))
+    return found, found.addresses[job.symbol]
+
+
 class Native:
     """A compiled kernel: called with arrays for its pointers and ints for its scalars."""
 
     def __init__(self, kernel: Kernel, isa: str = "") -> None:
         self.parameters = kernel.params
-        self.linked = Linked({kernel.name: toolchain(isa).compile(kernel, kernel.name)})
-        entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
-        self.entry = entry(self.linked.addresses[kernel.name])
+        self.linked, address = linked(kernel, isa)
+        self.entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(address)
 
     def __call__(self, *values: Any) -> None:
         assert len(values) == len(self.parameters)

@@ -29,10 +29,10 @@ from dlc.ops.elementwise import maximum, where
 from dlc.ops.leaf import input_
 from dlc.ops.view import flip, reshape, transpose
 from dlc.program import Kernel
-from dlc.runtime.link import Linked
-from dlc.runtime.lower import Toolchain, compiled
+from dlc.runtime.lower import compiled
 from dlc.runtime.primitives import PRIMITIVES
 from dlc.types import bf16, f32, f64
+from tests.codegen.prelude_native import linked
 
 PAGE = mmap.PAGESIZE
 KEEP: list[mmap.mmap] = []
@@ -66,21 +66,15 @@ def group(outputs: Sequence[Node], inputs: Sequence[Node], isa: str,
     return lower_contract("k", ["a contraction"], body, loads, stores, machine), body
 
 
-@lru_cache(maxsize=8)
-def toolchain(tiles: tuple[str, ...], isa: str) -> Toolchain:
-    return Toolchain(prelude_text(), {n: tile(n, isa) for n in tiles})
-
-
-@lru_cache(maxsize=64)  # the chunks run forwards and backwards through the same code
+@lru_cache(maxsize=64)
 def native(kernel: Kernel, isa: str) -> Callable[..., None]:
-    code = toolchain(kernel.tiles, isa).compile(kernel, "entry")
-    linked = Linked({"entry": code})
-    entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(linked.addresses["entry"])
+    code, address = linked(kernel, "", {n: tile(n, isa) for n in kernel.tiles})
+    entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(address)
 
     def call(*args: Any) -> None:
         slots = np.array([a if isinstance(a, int) else a.ctypes.data for a in args[:-1]], np.int64)
         entry(slots.ctypes.data, args[-1])
-    call.linked = linked  # type: ignore[attr-defined]
+    call.code = code  # type: ignore[attr-defined]  it lives as long as what calls it
     return call
 
 
