@@ -88,8 +88,10 @@ def plan_memory(schedule: Schedule, persistent: Mapping[Node, int], base: int,
     """
     lives = Lives(schedule, persistent, scratch, shared)
     spans = lives.distinct_spans()
-    best = min(ORDERS, key=lambda key: place(spans, key))
-    total = place(spans, best)
+    tried = [(place(spans, key), [s.offset for s in spans]) for key in ORDERS]
+    total, offsets = min(tried, key=lambda one: one[0])
+    for span, offset in zip(spans, offsets, strict=True):
+        span.offset = offset
     return Plan(lives.places(base), tuple(spans), lives.ranges(), base + total,
                 base + most_live(spans))
 

@@ -113,6 +113,15 @@ def test_texts_that_differ_in_numbers_are_one_kernel() -> None:
     assert [u.scalars for u in uses] == [(784,), (512,)]
 
 
+def test_names_do_not_keep_texts_apart() -> None:
+    names = (Parameter("w", "f32", "pointer"), Parameter("out", "f32", "pointer", True))
+    uses = shared(kernel("for i in range(chunk, 784): y[i] = x[i]"),
+                  kernel("for at in range(chunk, 512): out[at] = w[at]", params=names),
+                  kernel("for i in range(chunk, 512): x[i] = y[i]"))[1]
+    assert [u.kernel for u in uses] == [0, 0, 1]
+    assert [u.scalars for u in uses] == [(784,), (512,), ()]
+
+
 def test_lengths_of_inner_loops_stay_within_one_entry() -> None:
     """LLVM chooses vectors by them; another entry is another batch and may share all the same."""
     two = [kernel("for i in range(14): y[i] = x[i]"), kernel("for i in range(5): y[i] = x[i]")]
