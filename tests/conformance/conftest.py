@@ -19,11 +19,20 @@ from tests.documents import replaced
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 PEERLESS = {"test_exhaustive_f32.py", "test_page.py", "test_cut.py", "test_onnx_referee.py",
             "test_nnsmith_fresh.py", "test_results.py", "test_together.py"}
-# Files whose tests "evaluated" and "compiled" ask cut.chosen which of their cases run; all other
-# tests are cases themselves.
-PARTED = {"test_opinfo.py", "test_onnx.py", "test_jax_harnesses.py", "test_nnsmith.py",
-          "test_equivalent.py", "test_opinfo_integers.py", "test_training.py",
-          "test_training_onnx.py"}
+# Tests that ask cut.chosen which cases run: they belong to every shard. All others are cases
+# themselves.
+BOTH = "test_evaluated", "test_compiled"
+PARTED = {
+    "test_opinfo.py": BOTH, "test_opinfo_integers.py": BOTH, "test_jax_harnesses.py": BOTH,
+    "test_nnsmith.py": (*BOTH, "test_the_fresh_corpora_are_accounted_for_evaluated"),
+    "test_onnx.py": ("test_nodes_evaluated", "test_nodes_of_other_dtypes_evaluated",
+                     "test_nodes_compiled", "test_nodes_of_other_dtypes_compiled"),
+    "test_equivalent.py": ("test_rewritten_programs_compiled",),
+    "test_training.py": ("test_training_compiled",),
+    "test_training_onnx.py": ("test_training_compiled",),
+    "test_edges.py": ("test_edges_through_kernels",),
+    "test_numerics.py": ("test_along_the_last_axis", "test_along_the_first_axis_and_both_ends",
+                         "test_ten_million_elements", "test_products")}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -57,14 +66,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def belongs(item: pytest.Item) -> bool:
-    """Whether a test is in this run's parts."""
+    """Whether a test is in this run's parts; those of other folders choose their cases."""
+    if "tests/conformance" not in item.nodeid:
+        return True
     return parted(item.nodeid) or cut.part_of("tests", item.nodeid) in cut.RUNNING
 
 
 def parted(test: str) -> bool:
     """Whether a test runs its part of a suite."""
     path, _, name = test.partition("::")
-    return Path(path).name in PARTED and ("evaluated" in name or "compiled" in name)
+    return name.partition("[")[0] in PARTED.get(Path(path).name, ())
 
 
 def isa_of(test: str) -> str:
@@ -82,8 +93,6 @@ def tallies(report: pytest.TestReport) -> list[dict[str, Any]]:
     """The counts of a test; one that counts nothing is a case itself."""
     found = [value for key, value in report.user_properties if key == "tally"]
     suite = Path(report.nodeid.partition("::")[0]).name
-    if suite in PARTED:
-        return found
     return found or [{"suite": suite, "passed": int(report.passed), "wrong": 0, "excluded": {},
                       "drawn": ""}]
 

@@ -88,6 +88,17 @@ def test_a_shard_goes_on_where_it_was_ended(tree: Path, monkeypatch: pytest.Monk
     assert left("avx2") == names
 
 
+def test_the_tests_that_choose_their_cases_run_in_every_shard() -> None:
+    """Else a shard would run its part of them only when they happen to be cases of that part."""
+    folder = Path(conftest.__file__).parent
+    for name, functions in conftest.PARTED.items():
+        text = (folder / name).read_text()
+        assert all(f"def {function}(" in text for function in functions), name
+    choosing = {path.name for path in folder.glob("test_*.py") if "chosen(" in path.read_text()}
+    assert choosing - {"test_cut.py", "test_results.py"} <= {
+        *conftest.PARTED, "test_targets_fire.py"}  # of which a full run takes all
+
+
 def test_rows_sum_a_part_up_and_take_the_place_of_older_ones(tree: Path) -> None:
     results.note("a", "avx2", 4, False, [tally("one", 5, odd=2), tally("two", 1)])
     results.note("b", "avx2", 4, True, [tally("one", 3, wrong=2, odd=1)])
