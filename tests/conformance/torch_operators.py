@@ -53,6 +53,12 @@ def cbrt(node: Node, x: Tensor) -> Tensor:
     return torch.sign(x) * torch.pow(torch.abs(x), 1 / 3)
 
 
+def hypot(node: Node, x: Tensor, y: Tensor) -> Tensor:
+    """With the gradient 0 at (0, 0), where torch's is NaN."""
+    nothing = (x == 0) & (y == 0)
+    return torch.where(nothing, 0.0, torch.hypot(torch.where(nothing, 1.0, x), y))
+
+
 def shifted(function: Callable[..., Tensor]) -> Callable[[Node, Tensor, Tensor], Tensor]:
     """0 where y is no position of a bit."""
     def rule(node: Node, x: Tensor, y: Tensor) -> Tensor:
@@ -98,7 +104,7 @@ def torch_range(kind: Any) -> tuple[int, int]:
 SAME = ("add", "sub", "mul", "div", "neg", "maximum", "minimum", "exp", "expm1", "log", "log1p",
         "sqrt", "rsqrt", "tanh", "sigmoid", "sin", "cos", "erf", "abs", "sign", "floor", "ceil",
         "round", "isfinite", "eq", "ne", "lt", "le", "gt", "ge", "where", "trunc", "copysign",
-        "exp2", "log2", "log10", "logaddexp", "hypot", "tan", "asin", "acos", "atan", "atan2",
+        "exp2", "log2", "log10", "logaddexp", "tan", "asin", "acos", "atan", "atan2",
         "cosh", "sinh", "asinh", "acosh", "atanh", "erfc", "erfinv", "digamma", "lgamma")
 ELEMENTWISE: dict[str, Rule] = {
     **{name: by(getattr(torch, name)) for name in SAME},
@@ -107,7 +113,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "and_": by(torch.bitwise_and), "or_": by(torch.bitwise_or), "xor": by(torch.bitwise_xor),
     "not_": by(torch.logical_not), "stop_gradient": by(torch.Tensor.detach),
     "floordiv": whole_quotient("floor"), "rem": remainder(torch.remainder),
-    "fmod": remainder(torch.fmod), "pow": power, "cbrt": cbrt,
+    "fmod": remainder(torch.fmod), "pow": power, "cbrt": cbrt, "hypot": hypot,
     "shl": shifted(torch.bitwise_left_shift), "shr": shifted(torch.bitwise_right_shift),
     "popcount": popcount, "clz": leading_zeros, "cast": cast,
     "ldexp": lambda node, x, n: x * torch.exp2(n.to(torch.float64)),

@@ -85,6 +85,14 @@ def recurrence(a: Tensor, b: Tensor, axis: int) -> Tensor:
     return torch.stack(rows, axis) if rows else b
 
 
+def running_logarithm(x: Tensor, axis: int) -> Tensor:
+    """Step by step: the second derivative of torch.logcumsumexp is NaN where a first one is 0."""
+    rows = list(x.unbind(axis))
+    for i in range(1, len(rows)):
+        rows[i] = torch.logaddexp(rows[i - 1], rows[i])
+    return torch.stack(rows, axis) if rows else x
+
+
 def running_position(node: Node, x: Tensor) -> Tensor:
     """The last of equals; from the end, the one that was met last."""
     count = x.shape[node.attrs["axis"]]
@@ -113,5 +121,5 @@ PLACES: dict[str, Rule] = {
     "searchsorted": searchsorted, "cumargmax": running_position,
     "cumsum": turned(lambda x, axis: torch.cumsum(x, axis)),
     "cumprod": turned(lambda x, axis: torch.cumprod(x, axis)),
-    "logcumsumexp": turned(lambda x, axis: torch.logcumsumexp(x, axis)),
+    "logcumsumexp": turned(running_logarithm),
     "linear_recurrence": turned(recurrence)}

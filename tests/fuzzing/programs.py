@@ -21,13 +21,13 @@ from dlc.graph import Graph, Kind
 from dlc.ops import REGISTRY
 from dlc.passes import PIPELINE
 from dlc.passes.differentiate import differentiate
-from tests.fuzzing.fired import LOOPS, MEMORY, SCHEMES, lacking, table
+from tests.fuzzing.fired import BOXES, LOOPS, MEMORY, SCHEMES, lacking, table
 from tests.fuzzing.run import Drawn, Setting, check, draw
 
 EACH = 20  # programs compiled as the entries of one
-ENOUGH, FULL = 20, 2000  # how often each fact has to show in a run of so many programs
+ENOUGH, FULL = 20, 500  # how often each fact has to show in a run of so many programs
 # values of a program at least: natively fewer, whose kernels take a tenth of a second each
-STEPS = {"cpu": 5, "interpret": 8}
+STEPS = {"cpu": 4, "interpret": 5}
 # largest values, by whether the limits are small and by device
 SIZES = {(True, "cpu"): (300, 300, 600, 2000), (True, "interpret"): (200, 400, 800),
          (False, "cpu"): (300, 2000, 5000, 20000, 60000), (False, "interpret"): (200, 2000)}
@@ -154,11 +154,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def too_rare(report: Report) -> list[str]:
-    """Schemes, kinds of loops, uses of memory, passes and operators that showed too seldom for a
-    run of so many programs. Boxes and packings of contractions have a generator of their own."""
+    """Schemes, boxes, tails, kinds of loops, uses of memory, passes and operators that showed too
+    seldom for a run of so many programs. Packings have a generator of their own
+    (tests/fuzzing/contractions.py)."""
     least = max(1, ENOUGH * report.programs // FULL)
     passes = [step.__name__ for step in PIPELINE]
-    return lacking(report.fired, (*SCHEMES, *LOOPS, *MEMORY, *passes), least) + lacking(
+    return lacking(report.fired, (*SCHEMES, *BOXES, *LOOPS, *MEMORY, *passes), least) + lacking(
         report.operators, DRAWN, least)
 
 

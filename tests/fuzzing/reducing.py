@@ -118,10 +118,12 @@ def written_out(case: Case) -> Iterator[Case]:
 
 
 def inner_outputs(case: Case) -> Iterator[Case]:
-    """The operands of an output in its place: where did it go wrong first?"""
+    """The operands of an output in its place, those behind a node of several results: where did it
+    go wrong first?"""
     outputs = list(case.graph.outputs)
     for i, output in enumerate(outputs):
-        for arg in output.args:
+        several = [a for a in output.args if isinstance(a.type, TupleType)]
+        for arg in (*output.args, *(b for a in several for b in a.args)):
             if not isinstance(arg.type, TupleType) and arg.op.kind is not Kind.LEAF:
                 yield with_outputs(case, [*outputs[:i], arg, *outputs[i + 1:]])
 

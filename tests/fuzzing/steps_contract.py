@@ -45,6 +45,24 @@ def a_product(m: Maker) -> Bilinear | None:
     return x, partner(m, x, shape), dlc.matmul
 
 
+def a_long_product(m: Maker) -> Bilinear | None:
+    """A product that sums along the memory of both its operands, often of values that are made on
+    the way: what is packed by rows that are evaluated and then turned, part by part."""
+    x = m.find(lambda n: is_float(n) and n.ndim == 2 and max(n.shape) > 24 and min(n.shape) > 0)
+    if x is None or m.chance(30):
+        if m.depth:
+            return None
+        x = matrix(m)
+    across = int(x.shape[0]) > int(x.shape[1])
+    w = partner(m, x, (m.pick((1, 2, 3, 5, 7, 8, 9, 17)), max(map(int, x.shape))))
+    by, also = m.pick((0.5, -0.25, 1.0)), m.pick((0.5, 2.0, 1.0))
+
+    def product(a: Node, b: Node) -> Node:
+        a, b = (v if f == 1.0 else v * f for v, f in ((a, by), (b, also)))
+        return (dlc.swapaxes(a, 0, 1) if across else a) @ dlc.swapaxes(b, 0, 1)
+    return x, w, product
+
+
 def an_einsum(m: Maker) -> Bilinear | None:
     x = m.find(lambda n: is_float(n) and 0 < n.ndim < 4 and n.type.size > 0)
     if x is None:
@@ -104,7 +122,7 @@ def a_layer(m: Maker) -> Bilinear | None:
     return x, w, lambda a, b: dlc.conv(a, b, step, around, holes, groups)
 
 
-BILINEAR = (a_product, an_einsum, a_convolution, a_layer, a_layer)
+BILINEAR = (a_product, a_long_product, an_einsum, a_convolution, a_layer, a_layer)
 
 
 def prologue(m: Maker, x: Node) -> Node:
@@ -197,22 +215,37 @@ def pooled(m: Maker) -> Any:
     return function(x, size, stride, padding)
 
 
-def dense_algebra(m: Maker) -> Any:
-    """Factorizations and solvers of small matrices that are far from singular."""
+def small_matrix(m: Maker) -> Node | None:
+    """Small matrices, a new one where there are none outside of bodies."""
     x = m.find(lambda n: n.dtype in (f32, f64) and n.ndim >= 2 and 0 < n.shape[-2] <= 4
                and n.shape[-1] > 0 and n.type.size <= 64)
-    if x is None:
-        if m.depth:
-            return None
+    if x is None and not m.depth:
         x = m.input(Type(m.pick((f32, f64)), (m.pick((1, 2, 3, 4)), m.pick((1, 2, 3)))))
-    n = int(x.shape[-2])
+    return x
+
+
+Dense = Callable[[Maker, Node, Node], Any]  # of x and of a matrix that is far from singular
+DENSE: dict[str, Dense] = {
+    "cholesky": lambda m, x, a: linalg.cholesky(a),
+    "slogdet": lambda m, x, a: linalg.slogdet(a),
+    "solve": lambda m, x, a: linalg.solve(a, x),
+    "triangular_solve": lambda m, x, a: linalg.solve_triangular(a, x, lower=m.chance(50)),
+    "inv": lambda m, x, a: linalg.inv(a),
+    "expm": lambda m, x, a: linalg.expm(dlc.tanh(a) * 0.5),
+    "eigvalsh": lambda m, x, a: linalg.eigvalsh(a),
+    "svdvals": lambda m, x, a: linalg.svdvals(a),
+    "qr": lambda m, x, a: linalg.qr(a + uneven(int(x.shape[-2]), x.dtype))}
+
+
+def dense_algebra(m: Maker, name: str = "") -> Any:
+    """A factorization or solver, of any kind or the one named."""
+    x = small_matrix(m)
+    if x is None:
+        return None
     half = dlc.tanh(x)
-    a = dlc.matmul(half, dlc.swapaxes(half, -1, -2)) + dlc.cast(dlc.eye(n), x.dtype) * 2.0
-    return m.pick((
-        lambda: linalg.cholesky(a), lambda: linalg.slogdet(a), lambda: linalg.solve(a, x),
-        lambda: linalg.solve_triangular(a, x, lower=m.chance(50)), lambda: linalg.inv(a),
-        lambda: linalg.expm(dlc.tanh(a) * 0.5), lambda: linalg.eigvalsh(a),
-        lambda: linalg.svdvals(a), lambda: linalg.qr(a + uneven(n, x.dtype))))()
+    eye = dlc.cast(dlc.eye(int(x.shape[-2])), x.dtype)
+    a = dlc.matmul(half, dlc.swapaxes(half, -1, -2)) + eye * 2.0
+    return DENSE[name or m.pick(tuple(DENSE))](m, x, a)
 
 
 def uneven(n: int, dtype: DType) -> Any:

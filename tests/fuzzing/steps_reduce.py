@@ -129,27 +129,32 @@ def intermediate(m: Maker, x: Node) -> Node:
     return dlc.cumsum(value, axis, m.chance(30)) if m.chance(70) else dlc.sort(value, axis)
 
 
-def of_each(m: Maker, x: Node) -> Node:
-    """Something of x's shape that ends in a reduction at each element."""
-    value, way = m.like(x), m.draw.below(4)
-    if way == 0:
-        weights = m.input(Type(x.dtype, (1 + m.draw.below(3),)))
-        return dlc.sum(dlc.expand_dims(value, -1) * weights, -1)
-    if way == 1:
+def of_each(m: Maker, x: Node, way: int) -> Node:
+    """Something of x's shape that ends in a reduction at each element: long, of a window, short,
+    or of an axis."""
+    value = m.like(x)
+    if way == 1 and min(x.shape) > 1:
         return dlc.grad(lambda v: dlc.sum(dlc.avg_pool(dlc.expand_dims(v, 0), 2, 1) * 4.0))(
-            value) if x.ndim > 1 and min(x.shape) > 1 else dlc.mean(value, 0, True) + value
+            value) if x.ndim > 1 else dlc.mean(value, 0, True) + value
+    if way < 3:
+        weights = m.input(Type(x.dtype, (1 + m.draw.below(3) + 4 * (way == 0),)))
+        return dlc.sum(dlc.expand_dims(value, -1) * weights, -1)
     axis = m.draw.below(x.ndim)
     return m.pick((dlc.sum, dlc.mean))(value, axis, True) + dlc.cast(0, x.dtype) * value
 
 
 def several_results(m: Maker) -> Any:
-    """Results that share work in one launch, with reductions of their own, over intermediates."""
-    x = m.find(lambda n: n.dtype in (f32, f64) and filled(n))
+    """Results that share work in one launch, with reductions of their own, over intermediates:
+    which of them may be written over one is asked of every loop that reads it."""
+    x = m.find(lambda n: n.dtype in (f32, f64) and n.ndim > 1 and min(n.shape) > 1 and
+               n.type.size <= 400)
+    x = m.find(lambda n: n.dtype in (f32, f64) and filled(n)) if x is None else x
     if x is None:
         return None
-    first = of_each(m, x)
+    one, other = m.pick(((1, 0), (1, 0), (0, 3), (0, 0), (3, 3), (2, 1), (1, 3)))
+    first = of_each(m, x, one)
     a = first * intermediate(m, x)
-    b = of_each(m, x) * intermediate(m, x) + a
+    b = of_each(m, x, other) * intermediate(m, x) + a
     return [a, b, m.pick((dlc.sum, dlc.max))(first, axes_for(m, x))]
 
 
