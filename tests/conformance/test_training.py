@@ -27,6 +27,9 @@ from tests.conformance.training_runs import Peer, trained
 pytestmark = pytest.mark.conformance
 # Samples of an operator in a full run, as they are and for each change; tries for one that fits.
 SAMPLES, CHANGED, TRIES = 8, 2, 6
+# Changes that end the process in PyTorch itself: lengths that its own backward reads beyond.
+ENDS_PYTORCH = {("nn.functional.ctc_loss", "an extent of 1"),
+                ("nn.functional.ctc_loss", "an odd tail")}
 # Subjects in one program.
 TOGETHER = 40
 OPERATORS = [n for n, a in TABLE.items()
@@ -50,6 +53,9 @@ def subject_of(name: str, case: Case) -> Subject:
 
 def subjects(name: str, change: str, count: int) -> Iterator[Subject | str]:
     """Up to `count` samples of an operator with a change, or why there is none. Seeded by all."""
+    if (name, change) in ENDS_PYTORCH:
+        yield f"{change}: PyTorch's own gradient reads outside of its arrays"
+        return
     found = fitting(name)
     rng = np.random.default_rng([SEED, zlib.crc32(f"{name} {change}".encode())])
     reason, made = "no sample has a gradient and elements", 0

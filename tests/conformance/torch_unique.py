@@ -51,9 +51,14 @@ def cholesky(a: Tensor, upper: bool = False) -> list[Tensor]:
     return [torch.linalg.cholesky((a + a.mT) * 0.5, upper=upper)]
 
 
+def ctc_loss(log_probs: Tensor, *args: Any, **more: Any) -> list[Tensor]:
+    """The loss of logits, which dlc takes; PyTorch's gradient holds for probabilities alone."""
+    return [tf.ctc_loss(tf.log_softmax(log_probs, -1), *args, **more)]
+
+
 UNIQUE: dict[str, Callable[..., list[Tensor]]] = {
     "cholesky": cholesky, "linalg.cholesky": cholesky, "linalg.eigh": eigh,
-    "linalg.svd": svd, "linalg.lstsq": lstsq,
+    "linalg.svd": svd, "linalg.lstsq": lstsq, "nn.functional.ctc_loss": ctc_loss,
     "linalg.lstsq/grad_oriented": lstsq,
     "nn.functional.multi_head_attention_forward": multi_head_attention,
 }

@@ -84,8 +84,13 @@ def trial(subject: Subject, rng: np.random.Generator) -> Subject:
     drawn = tuple(np.asarray(rng.uniform(-1, 1, results[i].shape),
                              np.float64 if i in wide else np.float32) for i in graded)
     halves = [torch.finfo(results[i].dtype).eps for i in graded if results[i].dtype in HALVES]
-    scale = max(subject.scale, *(8 * eps / RELATIVE for eps in halves), 0.0)
-    return replace(subject, graded=graded, cotangents=drawn, scale=scale)
+    scale = max([subject.scale, *(8 * eps / RELATIVE for eps in halves)])
+    made = replace(subject, graded=graded, cotangents=drawn, scale=scale)
+    try:
+        slope(made, subject.arrays, subject.kind)
+    except Exception as problem:  # some gradients are refused where the values are not
+        raise Refused(str(problem)) from None
+    return made
 
 
 def leaves(subject: Subject, arrays: Sequence[Array], kind: torch.dtype) -> list[torch.Tensor]:
