@@ -22,15 +22,14 @@ from dlc.graph import Graph, Kind, Node
 from dlc.ops import higher, leaf
 from dlc.ops.control import COND, SCAN
 from dlc.passes.differentiate import differentiate
-from dlc.types import DType, Type
+from dlc.rounding.interval import UNIT
+from dlc.types import DTYPES, DType, Type, accumulator
 
 Array = np.ndarray[Any, Any]
-# half an ulp: what one correctly rounded operation loses
-UNIT = {"f64": 2.0**-53, "f32": 2.0**-24, "f16": 2.0**-11, "bf16": 2.0**-8}
 # f16 and bf16 accumulate in f32
-SUM_UNIT = {**UNIT, "f16": 2.0**-24, "bf16": 2.0**-24}
+SUM_UNIT = {name: UNIT[accumulator(DTYPES[name]).name] for name in UNIT}
 # sums of products of whole numbers of 1/16 are exact below this many steps
-STEPS = {"f64": 2.0**53, "f32": 2.0**24, "f16": 2.0**24, "bf16": 2.0**24}
+STEPS = {name: 1 / unit for name, unit in SUM_UNIT.items()}
 
 
 @dataclass(frozen=True)
