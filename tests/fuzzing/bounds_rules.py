@@ -94,11 +94,21 @@ def where(node: Node, mask: Ball, x: Ball, y: Ball) -> Ball:
     return settle(np.where(mask.value, x.value, y.value), error, node.type, 0.0)
 
 
+def is_given(node: Node) -> bool:
+    """Whether a value is an input or a literal, or a view of one."""
+    while node.op.kind is Kind.VIEW and len(node.args) == 1:
+        node = node.args[0]
+    return node.op.kind is Kind.LEAF
+
+
 def bits(node: Node, *args: Ball) -> Ball:
-    """Functions of the bits of a float, which must be known."""
+    """Functions of the bits of a float, which must be known. Of a zero that was computed the sign
+    is not: a sum of nothing, or of zeros, is 0 or -0 by where its additions begin."""
     native = [a.value.astype(n.dtype.numpy) for a, n in zip(args, node.args, strict=True)]
     value = meaning(node)(*native)
     unsure = np.any([a.error > 0 for a in args], axis=0)
+    if node.op.name == "bitcast" and node.args[0].dtype.is_float and not is_given(node.args[0]):
+        unsure = unsure | (args[0].value == 0)
     return Ball(settle(value, 0.0, node.type).value, np.where(unsure, np.inf, 0.0))
 
 

@@ -98,3 +98,12 @@ def test_small_whole_numbers_are_exact() -> None:
         graph = Graph("f", (x,), (y, dlc.sum(dlc.exp(x))))
     exact, rounded = balls_of(graph, {"x": np.arange(6, dtype=np.float32).reshape(2, 3)})
     assert exact.exact and not rounded.exact
+
+
+def test_the_bits_of_a_computed_zero_are_unknown_and_those_of_a_given_one_known() -> None:
+    def f(x: f32[2, 3]) -> Any:
+        return dlc.bitcast(x.sum(1), dlc.i32), dlc.bitcast(x.T, dlc.i32)
+
+    graph = dlc.trace(f)
+    summed, given = balls_of(graph, {"x": np.zeros((2, 3), np.float32)})
+    assert np.isinf(summed.error).all() and given.exact
