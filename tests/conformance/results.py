@@ -32,8 +32,10 @@ COMPILER = (*LANGUAGE, "dlc/passes/*.py", "dlc/kernel/*.py", "dlc/codegen/**/*.p
 # The suites of a full run, evaluated and on these instruction sets.
 SUITES = ("JAX harnesses", "NNSmith, fresh", "NNSmith, fresh, all dtypes", "NNSmith, frozen",
           "ONNX nodes", "ONNX nodes of other dtypes", "equivalent rewrites", "torch OpInfo",
-          "torch OpInfo, narrow integers", "torch OpInfo, training", "ONNX nodes, training")
-COMPILED_ONLY = {"equivalent rewrites", "torch OpInfo, training", "ONNX nodes, training"}
+          "torch OpInfo, narrow integers", "torch OpInfo, training",
+          "torch OpInfo, tail batches", "ONNX nodes, training")
+COMPILED_ONLY = {"equivalent rewrites", "torch OpInfo, training", "torch OpInfo, tail batches",
+                 "ONNX nodes, training"}
 SETS = ("", "avx2", "avx512", "scalar")
 Row = dict[str, Any]
 

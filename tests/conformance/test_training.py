@@ -23,6 +23,7 @@ from tests.conformance.test_opinfo import outputs_of, setting
 from tests.conformance.torch_samples import SEED, Case, cases, infos, results_of
 from tests.conformance.training import Refused, Subject, slope, task_of
 from tests.conformance.training_runs import Peer, trained
+from tests.conformance.training_tails import BATCH, TAIL, batched, trained_with_tails
 
 pytestmark = pytest.mark.conformance
 # Samples of an operator in a full run, as they are and for each change; tries for one that fits.
@@ -128,3 +129,33 @@ def test_training_compiled(names: Sequence[str], tally: Callable[[str], cut.Tall
             elif i == turn:
                 found += subjects(name, change, 1)
     train(found, tally("torch OpInfo, training"))
+
+
+# as dear again as all the others: the cut takes a quarter of the operators
+TAILED = [n for n in OPERATORS if cut.FULL or zlib.crc32(n.encode()) % 4 == 0]
+
+
+@pytest.mark.parametrize("names", [cut.chosen("training tails", TAILED)], ids=named)
+def test_tail_batches_compiled(names: Sequence[str], tally: Callable[[str], cut.Tally]) -> None:
+    """One sample of each operator over a batch of 5, then over a tail of 2 in the same Program."""
+    count, pairs, counts = tally("torch OpInfo, tail batches"), [], []
+    for name in names:
+        for one in subjects(name, "as it is", 1):
+            if isinstance(one, str):
+                count.leave_out(one)
+                continue
+            rng = np.random.default_rng([SEED, zlib.crc32(name.encode())])
+            try:
+                pairs.append((batched(one, BATCH, rng), batched(one, TAIL, rng)))
+            except Refused:
+                count.leave_out("PyTorch refuses the parameters scaled")
+                continue
+            counts.append(len(one.arrays))
+    for at in range(0, len(pairs), TOGETHER):
+        outcome = trained_with_tails(pairs[at:at + TOGETHER], counts[at:at + TOGETHER])
+        count.add(len(pairs[at:at + TOGETHER]) - outcome.failed)
+        for _ in range(outcome.failed):
+            count.fail()
+        print(f"{outcome.kernels} kernels of entries with tails: "
+              + ", ".join(f"{n:,} {what}" for what, n in sorted(outcome.counts.items())))
+        assert not outcome.wrong, "\n".join(outcome.wrong)
