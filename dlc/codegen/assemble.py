@@ -17,6 +17,7 @@ from dlc.kernel.limits import DEFAULT, Limits
 from dlc.kernel.lower import Known, Lowered, lower
 from dlc.ops import higher, leaf
 from dlc.ops.control import SCAN
+from dlc.passes.collection import without_collection
 from dlc.passes.in_place import places_of, result_of
 from dlc.passes.lives import Place, Scratch, aligned
 from dlc.passes.order import Schedule, order
@@ -72,6 +73,7 @@ def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
     return assembled(name, graphs, target, isa, meta, limits)[0]
 
 
+@without_collection()
 def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
               meta: dict[str, object] | None = None,
               limits: Limits = DEFAULT) -> tuple[Program, list[Draft]]:
@@ -123,8 +125,7 @@ def _aliases(schedule: Schedule, launch: Node, shared: Mapping[Node, Node]) -> d
     return found
 
 
-# --- persistent values: parameters, state, literals
-# ------------------------------------------------
+# --- persistent values: parameters, state, literals -----------------------------------------------
 
 
 def persistent(drafts: Sequence[Draft]) -> tuple[dict[str, int], dict[bytes, int], int]:
@@ -180,8 +181,7 @@ def _ports(drafts: Sequence[Draft], offsets: Mapping[str, int]) -> tuple[Port, .
     return tuple(found.values())
 
 
-# --- one entry
-# ---------------------------------------------------------------------------------------
+# --- one entry ------------------------------------------------------------------------------------
 
 
 def entry_of(d: Draft, table: Mapping[int, Use]) -> Entry:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dlc.graph import Graph
 from dlc.passes.bodies import through_bodies
+from dlc.passes.collection import without_collection
 from dlc.passes.cse import cse
 from dlc.passes.differentiate import differentiate
 from dlc.passes.fuse import fuse
@@ -32,6 +33,7 @@ class Record:
     seconds: float
 
 
+@without_collection()
 def run_pipeline(graph: Graph, check: Callable[[str, Graph, Graph], None] | None = None,
                  pipeline: tuple[Pass, ...] = PIPELINE) -> list[Record]:
     """Run the passes, each on the bodies of loops and branches too; the first record is the graph

@@ -17,6 +17,7 @@ from dlc.codegen import assemble
 from dlc.compiler import Source, instruction_set, task_source
 from dlc.passes import PIPELINE
 from dlc.passes.bodies import through_bodies
+from dlc.passes.collection import without_collection
 from dlc.program import Program
 from tests.compile_time import networks
 
@@ -63,9 +64,10 @@ def compile_timed(task: dlc.Task, clock: Clock) -> Program:
     source = traced(task, clock)
     optimized = {}
     for entry, graph in source.graphs.items():
-        for step in PIPELINE:
-            with clock.stage(step.__name__):
-                graph = through_bodies(step, graph)
+        with without_collection():  # as run_pipeline does
+            for step in PIPELINE:
+                with clock.stage(step.__name__):
+                    graph = through_bodies(step, graph)
         optimized[entry] = graph
     with ExitStack() as stack:
         for name in STAGES:
