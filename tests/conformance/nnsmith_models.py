@@ -111,7 +111,7 @@ def fresh_folders() -> dict[str, Path]:
     parts = [FRESH / f"part{part + 1}" for part in sorted(cut.RUNNING)] if cut.FULL else []
     return {suite: folder / name for folder in parts
             for suite, name in ((SUITES[1], "models"), (SUITES[2], "dtypes"))
-            if (folder / name).exists()}
+            if (folder / name / "account.json").exists()}
 
 
 def corpus(suite: str, folder: Path) -> list[Case]:
