@@ -73,6 +73,20 @@ def size_of(name: str, args: tuple[Ball, ...]) -> Any:
     return np.maximum(1.0, np.abs(args[0].value)) if name in ("lgamma", "digamma") else None
 
 
+def zero_of_any_sign(node: Node, at: int, x: Ball) -> Any:
+    """Where operand `at` is a computed zero: no order of a sum determines its sign, and rewriting
+    (x * 0 + y, a border that is skipped) need not keep it. An input's is known."""
+    computed = node.args[at].dtype.is_float and not is_given(node.args[at])
+    return (x.value == 0) & computed
+
+
+def signed(node: Node, *args: Ball) -> Ball:
+    """copysign by its second operand, atan2 by its first: they tell -0 from 0."""
+    at = 1 if node.op.name == "copysign" else 0
+    found = elementwise(node, *args)
+    return Ball(found.value, np.where(zero_of_any_sign(node, at, args[at]), np.inf, found.error))
+
+
 def converted(node: Node, x: Ball) -> Ball:
     if node.args[0].dtype.is_float and node.dtype.is_float:
         return settle(x.value, x.error, node.type)
@@ -107,8 +121,8 @@ def bits(node: Node, *args: Ball) -> Ball:
     native = [a.value.astype(n.dtype.numpy) for a, n in zip(args, node.args, strict=True)]
     value = meaning(node)(*native)
     unsure = np.any([a.error > 0 for a in args], axis=0)
-    if node.op.name == "bitcast" and node.args[0].dtype.is_float and not is_given(node.args[0]):
-        unsure = unsure | (args[0].value == 0)
+    if node.op.name == "bitcast":
+        unsure = unsure | zero_of_any_sign(node, 0, args[0])
     return Ball(settle(value, 0.0, node.type).value, np.where(unsure, np.inf, 0.0))
 
 
@@ -317,6 +331,7 @@ def small_routine(node: Node, *args: Ball) -> Any:
 
 RULES: dict[str, Rule] = {
     "cast": converted, "eq": equal, "ne": equal, "where": where, "bitcast": bits,
+    "copysign": signed, "atan2": signed,
     "nextafter": bits, "barrier": barrier, "sum": linear, "fold": linear, "cumsum": linear,
     "matmul": products, "conv": products, "scatter_add": added, "scatter_onto": added,
     "scatter_max": largest, "scatter_min": largest, "prod": product, "cumprod": product,

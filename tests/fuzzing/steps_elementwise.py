@@ -44,7 +44,9 @@ def unary(m: Maker) -> Node | None:
 
 def function_of(m: Maker, x: Node) -> Node:
     if m.chance(25) and m.exact(x):
-        return getattr(dlc, m.pick(WHOLE))(x)
+        name = m.pick(WHOLE)
+        # a symbol of a body may stand for a computed zero, whose sign nothing determines
+        return getattr(dlc, "sign" if name == "signbit" and m.depth else name)(x)
     way = m.draw.below(12)
     if way < 3:
         return getattr(dlc, m.pick(POSITIVE))(dlc.abs(x) + 0.5)
