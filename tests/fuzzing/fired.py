@@ -30,7 +30,8 @@ BOXES = ("boxes of columns", "boxes of sums", "boxes of images", "panels of rows
          "block copied out", "block transposed out", "rows finished")
 CONTRACTIONS = (*SCHEMES, *PACKINGS, *BOXES)
 LOOPS = ("one chunk", "several chunks", "tail of chunks", "columns", "blocks of columns",
-         "tail of blocks", "reduction in parts", "tail of parts", "runs of a sum")
+         "tail of blocks")
+REDUCTIONS = ("reduction in parts", "tail of parts", "runs of a sum")
 OTHERS = ("scatter", "routine", "loop", "branch")
 MEMORY = ("written in place", "kernel shared", "kernel shared with numbers", "no barrier")
 
@@ -71,7 +72,7 @@ def lacking(found: Mapping[str, int], names: Iterable[str], least: int = 20) -> 
 
 def table(found: Mapping[str, int]) -> str:
     """The histogram, a line per fact: the known names in their order, then any others."""
-    known = (*CONTRACTIONS, *LOOPS, *OTHERS, *MEMORY)
+    known = (*CONTRACTIONS, *LOOPS, *REDUCTIONS, *OTHERS, *MEMORY)
     names = [*known, *sorted(set(found) - set(known))]
     return "\n".join(f"  {found.get(n, 0):7}  {n}" for n in names)
 

@@ -21,7 +21,7 @@ from dlc.graph import Graph, Kind
 from dlc.ops import REGISTRY
 from dlc.passes import PIPELINE
 from dlc.passes.differentiate import differentiate
-from tests.fuzzing.fired import BOXES, LOOPS, MEMORY, SCHEMES, lacking, table
+from tests.fuzzing.fired import BOXES, LOOPS, MEMORY, REDUCTIONS, SCHEMES, lacking, table
 from tests.fuzzing.run import Drawn, Setting, check, draw
 
 EACH = 20  # programs compiled as the entries of one
@@ -159,7 +159,8 @@ def too_rare(report: Report) -> list[str]:
     (tests/fuzzing/contractions.py)."""
     least = max(1, ENOUGH * report.programs // FULL)
     passes = [step.__name__ for step in PIPELINE]
-    return lacking(report.fired, (*SCHEMES, *BOXES, *LOOPS, *MEMORY, *passes), least) + lacking(
+    facts = (*SCHEMES, *BOXES, *LOOPS, *REDUCTIONS, *MEMORY, *passes)
+    return lacking(report.fired, facts, least) + lacking(
         report.operators, DRAWN, least)
 
 

@@ -17,7 +17,7 @@ from tests.fuzzing import steps_index as index
 from tests.fuzzing import steps_reduce as reduce
 from tests.fuzzing import steps_views as views
 from tests.fuzzing.draw import FLOATS, OTHERS, Maker, is_float, is_number
-from tests.fuzzing.steps_rare import LAST
+from tests.fuzzing.steps_rare import CONTROL, LAST
 
 Step = Callable[[Maker], Any]
 
@@ -140,7 +140,7 @@ def program(m: Maker, steps: int, loops: bool = True) -> Graph:
             often = leaning if leaning and m.chance(60) else STEPS if loops else STRAIGHT
             advance(m, often)
         for seldom in LAST:
-            advance(m, seldom)
+            advance(m, [s for s in seldom if loops or s not in CONTROL])
         found = sinks(m)[-6:] or [m.pool[-1]]
         names = {f"{m.prefix}out{i}": n for i, n in enumerate(found)}
         if m.chance(30) and len(m.pool) > 1:

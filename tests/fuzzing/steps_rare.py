@@ -259,6 +259,7 @@ RARE: tuple[Step, ...] = (
     *(partial(put_in_rows, mode) for mode in ("max", "min", "max", "min", "set")),
     *(partial(dense_algebra, name=name)
       for name in (*DENSE, "svdvals", "qr", "qr", "cholesky") if name != "inv"))
+CONTROL = (either, kept_states)  # loops and branches
 # drawn once each at the end of every program
 LAST: tuple[tuple[Step, ...], ...] = (
     (several_results,), (many_functions,), (many_bits, many_whole), RARE, RARE, RARE, RARE)
