@@ -22,7 +22,7 @@ from tests.conformance.torch_programs import evaluated, judge
 pytestmark = pytest.mark.conformance
 COUNT = 2000 if FULL else 40  # 5 a second
 FIRST = SEED * 10_000  # of the day's programs
-MOST = 40  # programs within which a planted fault must show
+MOST = 200  # programs within which a planted fault must show
 
 
 def test_programs_of_the_day(tally: Callable[[str], Tally]) -> None:

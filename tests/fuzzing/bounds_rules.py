@@ -261,19 +261,23 @@ def recurrence(node: Node, a: Ball, b: Ball) -> Ball:
 
 
 def extreme_index(node: Node, x: Ball) -> Ball:
-    """argmax, argmin: known where nothing comes near the extreme that does not equal it."""
+    """argmax, argmin: known where nothing else comes near the extreme. Equal elements are a tie
+    only where both are exact: two sums that are equal here may round apart."""
     value = np.asarray(meaning(node)(x.value))
     if x.exact or not x.known:
         return settle(value, 0.0 if x.exact else np.inf, node.type)
     axes, sign = node.attrs["axes"], 1.0 if node.op.name == "argmax" else -1.0
     top = np.max(sign * x.value - x.error, axes, keepdims=True)
     best = np.max(sign * x.value, axes, keepdims=True)
-    near = (sign * x.value + x.error >= top) & (sign * x.value != best)
-    return settle(value, np.where(np.any(near, axes), np.inf, 0.0), node.type)
+    near = sign * x.value + x.error >= top
+    ties = near & (sign * x.value == best) & (x.error == 0)
+    unsure = (np.sum(near, axes) > 1) & np.any(near & ~ties, axes)
+    return settle(value, np.where(unsure, np.inf, 0.0), node.type)
 
 
 def order(node: Node, x: Ball) -> Ball:
-    """argsort, cumargmax: known where no two elements of a row are near each other unless equal."""
+    """argsort, cumargmax: known where no two elements of a row are near each other, unless equal
+    and exact."""
     value = np.asarray(meaning(node)(x.value))
     if x.exact or not x.known:
         return settle(value, 0.0 if x.exact else np.inf, node.type)
@@ -283,7 +287,7 @@ def order(node: Node, x: Ball) -> Ball:
     gaps = np.diff(values, axis=axis)
     # not only neighbours of the order: the largest error of the row stands for all
     both = 2 * np.max(errors, axis, initial=0.0, keepdims=True)
-    unsure = np.any((gaps <= both) & (gaps != 0), axis=axis, keepdims=True)
+    unsure = np.any((gaps <= both) & ((gaps != 0) | (both > 0)), axis=axis, keepdims=True)
     return settle(value, np.where(np.broadcast_to(unsure, value.shape), np.inf, 0.0), node.type)
 
 
