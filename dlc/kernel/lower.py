@@ -27,8 +27,7 @@ from dlc.kernel.isa import Isa
 from dlc.kernel.loops import LoopWriter
 from dlc.kernel.names import Names
 from dlc.kernel.nest import analyse
-from dlc.kernel.parts import MergeWriter, PartWriter, find_parts, is_short
-from dlc.kernel.parts import Names as SpaceNames
+from dlc.kernel.parts import MergeWriter, PartWriter, SpaceNames, find_parts, is_short
 from dlc.kernel.printer import function_text
 from dlc.ops import leaf, view
 from dlc.ops.higher import ITEM

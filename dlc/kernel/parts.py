@@ -1,9 +1,11 @@
 """Long reductions to few elements in parts: threads fold parts, a later stage merges them in order.
 
-    def norm_parts(x, partial, chunk):              a chunk folds one part of the reduced axis
-        for r in range(chunk * 16384, min(chunk * 16384 + 16384, 1000000)): ...
+    def sum_parts(x, partial, chunk):               a chunk folds one part of the reduced axis
+        first = chunk * 16384
+        end = min(first + 16384, 1000000)
+        for r in range(first, end): ...
         partial[chunk] = total
-    def norm(partial, out, chunk):                  what the group makes of the merged parts
+    def sum(out, partial, chunk):                   what the group makes of the merged parts
         for p in range(62): total = total + partial[p]
 
 How many parts there are depends on shapes, never on the number of threads: the same bits on any.
@@ -28,7 +30,7 @@ from dlc.ops.access import Combine
 from dlc.passes.lives import Scratch
 from dlc.types import Type, i64
 
-Names: TypeAlias = Mapping[Node, Sequence[str]]
+SpaceNames: TypeAlias = Mapping[Node, Sequence[str]]  # of the workspaces of each reduction
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def place_in(node: Node, part: Sum, index: Sequence[Sum]) -> Sum:
 class PartWriter(LoopWriter):
     """Writes the kernel whose chunks are parts; `spaces` names the workspaces of the states."""
 
-    def __init__(self, parts: Parts, emitter: Emitter, limits: Limits, spaces: Names) -> None:
+    def __init__(self, parts: Parts, emitter: Emitter, limits: Limits, spaces: SpaceNames) -> None:
         super().__init__(parts.nest, emitter, limits)
         self.parts, self.spaces = parts, spaces
         self.items = [i for i in parts.nest.items if i.reduces]
@@ -170,7 +172,7 @@ class MergeWriter(LoopWriter):
     """Writes what is left of a nest: parts are merged where their reduction was folded."""
 
     def __init__(self, nest: Nest, emitter: Emitter, limits: Limits, parts: Parts,
-                 spaces: Names) -> None:
+                 spaces: SpaceNames) -> None:
         super().__init__(nest, emitter, limits)
         self.parts, self.spaces = parts, spaces
 
