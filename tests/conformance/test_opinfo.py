@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -61,7 +60,8 @@ def setting(function: Callable[..., Any], *args: Any, **more: Any) -> bool:
 
 
 def graph_of(pairs: Sequence[tuple[Adapter, Case]]) -> Graph:
-    """One graph over many cases: the outputs of case 3 are c3_y0, c3_d0, ...; state is left out."""
+    """One graph over many cases: the outputs of case 3 are c3_y0, c3_d0, ...; it reads the cases'
+    arrays and nothing else."""
     types = [Type(dtype(a.dtype), a.shape) for _, c in pairs for a in (*c.arrays, *c.cotangents)]
     modes = {c.call(partial(setting, a.function), list(c.arrays)) for a, c in pairs}
     assert len(modes) == 1
@@ -77,15 +77,13 @@ def graph_of(pairs: Sequence[tuple[Adapter, Case]]) -> Graph:
 
     # a function of any number of arguments is none of no arguments
     graph = trace(whole if types else lambda: whole(), *types, training=modes.pop())
-    kept = [(n, o) for n, o in zip(graph.output_names, graph.outputs, strict=True)
-            if n == "fault" or re.fullmatch(r"c\d+_[yd]\d+", n)]
-    return Graph("opinfo", graph.inputs, tuple(o for _, o in kept), tuple(n for n, _ in kept))
+    assert not graph.updates and len(graph.inputs) == len(types), graph
+    return graph
 
 
-def arrays_of(graph: Graph, pairs: Sequence[tuple[Adapter, Case]]) -> list[np.ndarray]:
-    """Inputs of the graph: the cases' arrays, and zeros for running statistics nobody reads."""
-    given = [a for _, c in pairs for a in (*c.arrays, *c.cotangents)]
-    return given + [np.zeros(n.shape, n.dtype.numpy) for n in graph.inputs[len(given):]]
+def arrays_of(pairs: Sequence[tuple[Adapter, Case]]) -> list[np.ndarray]:
+    """Inputs of the cases' graph, in order."""
+    return [a for _, c in pairs for a in (*c.arrays, *c.cotangents)]
 
 
 def results(found: Any, graph: Graph, pairs: Sequence[tuple[Adapter, Case]]) -> list[Any]:
@@ -125,7 +123,7 @@ def test_evaluated(name: str, tally: Callable[[str], Tally]) -> None:
     """Every sample of the operator through the evaluator, in every dtype its adapter lists."""
     adapter, counts = TABLE[name], tally("torch OpInfo")
     for case, graph in said(adapter, counts):
-        found = dlc.evaluate(graph, *arrays_of(graph, [(adapter, case)]))
+        found = dlc.evaluate(graph, *arrays_of([(adapter, case)]))
         if isinstance(found, dict) and int(found.get("fault", 0)) and adapter.refuses:
             counts.leave_out(adapter.refuses)
             continue
@@ -150,9 +148,9 @@ def said(adapter: Adapter, counts: Tally) -> Iterator[tuple[Case, Graph]]:
 def test_compiled(names: Sequence[str], tally: Callable[[str], Tally]) -> None:
     """The same samples through passes, kernels and threads, as entries of one program."""
     counts = tally("torch OpInfo")
-    kept = {f"{case} {case.outputs[0].dtype} {i}": (TABLE[name], case, without_state(graph))
+    kept = {f"{case} {case.outputs[0].dtype} {i}": (TABLE[name], case, graph)
             for name in names for i, (case, graph) in enumerate(said(TABLE[name], counts))}
-    found = computed([Entry(name, graph, arrays_of(graph, [(adapter, case)]))
+    found = computed([Entry(name, graph, arrays_of([(adapter, case)]))
                       for name, (adapter, case, graph) in kept.items()])
     wrong = [problem for name, (adapter, case, graph) in kept.items()
              if (problem := judged(found[name], adapter, case, graph, counts))]
@@ -174,11 +172,3 @@ def judged(found: Outputs | Exception, adapter: Adapter, case: Case, graph: Grap
         return f"{case}: {problem}"
     counts.add()
     return ""
-
-
-def without_state(graph: Graph) -> Graph:
-    """The graph without parameters and running statistics, which nobody reads here."""
-    kept = tuple(n for n in graph.inputs if n.attrs["role"] not in ("param", "state"))
-    read = Graph("read", (), graph.outputs, graph.output_names).nodes()
-    assert not {n.attrs["label"] for n in read if n.attrs.get("role") in ("param", "state")}
-    return Graph(graph.name, kept, graph.outputs, graph.output_names, notes=graph.notes)

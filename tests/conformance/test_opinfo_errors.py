@@ -28,7 +28,7 @@ def answer(adapter: Adapter, case: Case) -> str:
     """What dlc does with the input: refused, accepted, or why it can't be said."""
     try:
         graph = graph_of([(adapter, case)])
-        found = dlc.evaluate(graph, *arrays_of(graph, [(adapter, case)]))
+        found = dlc.evaluate(graph, *arrays_of([(adapter, case)]))
     except (DlcError, DTypeError):
         return "refused"
     except Excluded as reason:

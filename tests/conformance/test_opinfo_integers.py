@@ -19,7 +19,7 @@ import dlc
 from dlc.graph import Graph
 from tests.conformance.adapters import TABLE
 from tests.conformance.cut import Tally, chosen
-from tests.conformance.test_opinfo import arrays_of, compare, graph_of, results, without_state
+from tests.conformance.test_opinfo import arrays_of, compare, graph_of, results
 from tests.conformance.together import Entry, computed
 from tests.conformance.torch_samples import Case, cases
 
@@ -54,7 +54,7 @@ def those(names: Sequence[str]) -> Iterator[tuple[str, Case, Graph]]:
     for name in names:
         for kind in OPERATORS[name]:
             for case in islice(cases(name, getattr(torch, kind)), SAMPLES):
-                graph = without_state(graph_of([(TABLE[name], case)]))
+                graph = graph_of([(TABLE[name], case)])
                 yield f"{case} {kind}", case, graph
 
 
@@ -98,7 +98,7 @@ def test_evaluated(names: Sequence[str], tally: Callable[[str], Tally]) -> None:
 def test_compiled(names: Sequence[str], tally: Callable[[str], Tally]) -> None:
     """Through passes, kernels and threads, as entries of one program."""
     counts, kept = tally(SUITE), list(those(names))
-    found = computed([Entry(name, graph, arrays_of(graph, [(TABLE[case.name], case)]))
+    found = computed([Entry(name, graph, arrays_of([(TABLE[case.name], case)]))
                       for name, case, graph in kept])
     wrong = [judged(name, case, graph, found[name], counts) for name, case, graph in kept]
     assert not any(wrong), "\n".join(filter(None, wrong))

@@ -12,20 +12,22 @@ from dlc import nn
 from dlc.graph import Node, substitute
 from dlc.nn import Layer
 from dlc.ops.view import slice_
+from dlc.scope import copied, current_scope, restore
 from tests.conformance.adapters.registry import Excluded, add, covers
 
 # --- norms ----------------------------------------------------------------------------------------
 
 
 def applied(layer: Layer, *inputs: Node, **given: Any) -> Node:
-    """`layer` applied to nodes with its parameters and state replaced by the nodes `given`."""
-    from dlc.scope import current_scope
-
-    known = dict(current_scope("a conformance test").variables)
+    """`layer` applied to nodes, with the nodes `given` for its parameters and state. The trace
+    gets neither those nor updates of them."""
+    scope = current_scope("a conformance test")
+    before = copied(scope)
     y = layer(*inputs)
-    fresh = {k: v for k, v in current_scope("a conformance test").variables.items()
-             if k not in known}
-    return substitute([y], {v.node: given[k.rsplit(".", 1)[-1]] for k, v in fresh.items()})[0]
+    fresh = {v.node: given[name.rsplit(".", 1)[-1]] for name, v in scope.variables.items()
+             if name not in before["variables"]}
+    restore(scope, before)
+    return substitute([y], fresh)[0]
 
 
 def filled(value: Any, fallback: float, shape: Sequence[int]) -> Any:
