@@ -230,9 +230,9 @@ def _at(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
     return builder.gep(operands[0], [operands[1]], source_etype=LLVM[types[0][:-1]])
 
 
-def _local(dtype: str) -> Primitive:
+def _local(dtype: str, name: str = "") -> Primitive:
     """A stack buffer of a literal number of elements, aligned to 64 bytes, contents undefined."""
-    name = f"local_{dtype}"
+    name = name or f"local_{dtype}"
 
     def emit(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
         with builder.goto_entry_block():
@@ -293,7 +293,7 @@ def _conversions() -> list[Primitive]:
 
 
 def _memory() -> list[Primitive]:
-    locals_ = [_local(d) for d in NUMBERS]
+    locals_ = [*(_local(d) for d in NUMBERS), _local("u8", "local_bool")]
     return [Primitive("at", _at_rule, _at, plain.at), *locals_]
 
 

@@ -15,6 +15,7 @@ from dlc.codegen.assemble import Draft
 from dlc.errors import DlcError
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.lower import Lowered, Work
+from dlc.kernel.printer import kernel_of
 from dlc.passes.lives import Scratch
 from dlc.program import Program
 
@@ -58,7 +59,7 @@ def _case(program: Program, work: Work) -> Case:
 
     extents = [_extent(o) for o in work.operands]
     numbers = [o if isinstance(o, (int, float)) else 0 for o in work.operands]
-    return case_of(work.kernel, program.tiles, extents, numbers, work.chunks)
+    return case_of(kernel_of(work.kernel), program.tiles, extents, numbers, work.chunks)
 
 
 def _parameter(work: Work, operand: Node) -> str:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dlc.checks.agreement import check_agreement
 from dlc.checks.overwriting import check_overwriting
 from dlc.checks.places import HINT, check_places
+from dlc.checks.texts import check_texts
 from dlc.codegen.assemble import Draft
 from dlc.errors import DlcError, here
 from dlc.program import Program
 
 
 def check_assembled(program: Program, drafts: Sequence[Draft]) -> list[str]:
-    """Types, places, barriers, bounds, chunks, in-place writing; gives what stays undecided.
+    """Types, places, texts, barriers, bounds, chunks, in-place writing; gives what stays undecided.
 
     Raises DlcError, whose message names entry, launch and line.
     """
@@ -22,6 +23,7 @@ def check_assembled(program: Program, drafts: Sequence[Draft]) -> list[str]:
 
     check_agreement(program, drafts)
     check_places(drafts)
+    check_texts(program, drafts)
     try:
         findings = check_static(program)
     except ValueError as problem:

@@ -19,13 +19,14 @@ from dlc.kernel.contract_plan import Box, Shape, blocking, ravel, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.fold import fold_lets
 from dlc.kernel.index import Sum, Var, sum_of
-from dlc.kernel.ir import Expression, Number, buffers_of, computing, tiles_of
+from dlc.kernel.ir import Expression, Function, Number, computing
 from dlc.kernel.isa import Isa
 from dlc.kernel.limits import Limits
-from dlc.kernel.printer import function_text
+from dlc.kernel.parser import parse
+from dlc.kernel.walks import buffers_of
 from dlc.ops.access import Contraction, Phase
 from dlc.passes.lives import Scratch
-from dlc.program import Kernel, Parameter
+from dlc.program import Parameter
 from dlc.types import accumulator
 
 
@@ -33,7 +34,7 @@ from dlc.types import accumulator
 class Part:
     """One kernel of a launch; `args` are its parameters: group buffers, workspace, numbers."""
 
-    kernel: Kernel
+    kernel: Function
     args: tuple[Node | Scratch | int, ...]
     chunks: int
 
@@ -145,7 +146,7 @@ def pack_part(writer: GemmWriter, space: Scratch) -> Part | None:
     params = (Parameter("a", space.dtype.name, "pointer"),
               Parameter("packed", space.dtype.name, "pointer", True),
               *(Parameter(n, "i64", "scalar") for n in found.numbers))
-    kernel = Kernel(found.name, params, found.text, (found.tile,))
+    kernel = parse(found.text, params)
     return Part(kernel, (owner[found.buffer], space, *found.numbers.values()), found.chunks)
 
 
@@ -166,8 +167,7 @@ def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch | None,
               for n, node in used]
     spaces = (space,) if space else ()
     params += [Parameter(label, s.dtype.name, "pointer", fills) for s in spaces]
-    text = function_text(name, [p.name for p in params], doc, fold_lets(statements))
-    kernel = Kernel(name, tuple(params), text, tiles_of(statements))
+    kernel = Function(name, tuple(params), tuple(doc), tuple(fold_lets(statements)))
     return Part(kernel, (*(n for _, n in used), *spaces), chunks)
 
 

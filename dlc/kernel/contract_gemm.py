@@ -28,18 +28,8 @@ from dlc.kernel.contract_pack import (
 from dlc.kernel.contract_plan import Box, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, least, sum_of
-from dlc.kernel.ir import (
-    Expression,
-    For,
-    Let,
-    Load,
-    Place,
-    Ref,
-    Statement,
-    Store,
-    expressions,
-    indices,
-)
+from dlc.kernel.ir import Expression, For, Let, Load, Place, Ref, Statement, Store
+from dlc.kernel.walks import expressions, indices
 from dlc.types import DType
 
 Finish: TypeAlias = Callable[[Emitter, Index, Expression], None]

@@ -42,7 +42,6 @@ class Packing:
 
     name: str
     text: str
-    tile: str
     buffer: str
     numbers: dict[str, int]
     chunks: int
@@ -74,4 +73,4 @@ def packing(writer: GemmWriter) -> Packing | None:
                         call=_CALLS[tile].format(kind=kind, height=height))
     numbers = {"m": shape.m, "k": shape.k, "step": step, "leap": leap, "first": load.index.const,
                "panels": writer.panels, "each": each, "groups": groups}
-    return Packing(name, text, f"{tile}_{kind}", load.buffer, numbers, shape.b * groups)
+    return Packing(name, text, load.buffer, numbers, shape.b * groups)

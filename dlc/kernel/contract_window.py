@@ -161,7 +161,7 @@ class WindowWriter(GemmWriter):
                   **{f"k_{i}": v for i, v in enumerate(inner)}}
         index = [ZERO] * (len(self.window.others) + len(self.window.slides))
         for axis, entry in self.window.others:
-            index[axis] = values[entry.terms[0][0].text()] if entry.terms else ZERO
+            index[axis] = values[min(entry.variables())] if entry.terms else ZERO
         for slide, at in zip(self.window.slides, position, strict=True):
             index[slide.operand_axis] = at + (slide.first - slide.low)
         return tuple(index)

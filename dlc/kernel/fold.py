@@ -10,23 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from dlc.kernel.ir import (
-    Alloc,
-    Expression,
-    For,
-    Let,
-    Load,
-    Ref,
-    Statement,
-    Store,
-    TileCall,
-    expressions,
-    flattened,
-    indices,
-    operands,
-    with_operands,
-)
+from dlc.kernel.ir import Alloc, Expression, For, Let, Load, Ref, Statement, Store, TileCall
 from dlc.kernel.printer import text
+from dlc.kernel.walks import expressions, flattened, indices, operands, with_operands
+from dlc.kernel.whole import settled, with_scalars
 
 LONGEST = 50  # characters: a longer value keeps its own line, unless it is all that is stored
 
@@ -40,7 +27,7 @@ def fold_lets(statements: Sequence[Statement]) -> list[Statement]:
         if isinstance(statement, Let):
             assigned[statement.name] += 1
     once = {n for n, count in assigned.items() if count == 1 and uses[n] == 1}
-    return _block(statements, once)
+    return with_scalars(_block(statements, once))
 
 
 def used(statement: Statement) -> Counter[str]:
@@ -112,4 +99,4 @@ def _reads(buffer: str, value: Expression) -> bool:
 def _fold(value: Expression, pending: dict[str, Expression]) -> Expression:
     if isinstance(value, Ref) and value.name in pending:
         return pending.pop(value.name)
-    return with_operands(value, lambda part: _fold(part, pending))
+    return settled(with_operands(value, lambda part: _fold(part, pending)))

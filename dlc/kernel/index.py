@@ -1,32 +1,41 @@
 """Index expressions: integer sums of loop variables, quotients, remainders and minima, simplified.
 
-A `Sum` is const + coefficient * atom + ...; an atom is a loop variable, a quotient, a remainder or
-the minimum of two sums (the bound of a loop whose last block is shorter).
+A `Sum` is const + coefficient * atom + ...; an atom is a loop variable, a quotient, a remainder,
+the minimum of two sums (the bound of a loop whose last block is shorter), or an expression of the
+IR that is no such sum (`key & 255`, a product of two variables), of which nothing is known.
 Every value knows its range, so that divisions and bounds that can't matter disappear. Quotients
 and remainders are of non-negative values: a guard must hold wherever their operand may be negative.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+from dlc.kernel.words import Name, Word, joined, numeral
+
+if TYPE_CHECKING:
+    from dlc.kernel.ir import Expression
+
+LEAST, MOST = -2**63, 2**63 - 1  # of an i64 of which nothing is known
 
 
 @dataclass(frozen=True)
 class Var:
-    """A loop variable or loaded index: low <= name <= high."""
+    """A loop variable or another name of an index: low <= name <= high. The name says which it is;
+    its range is what is known of it."""
 
     name: str
-    low: int
-    high: int
+    low: int = field(compare=False)
+    high: int = field(compare=False)
 
     @property
     def variables(self) -> frozenset[str]:
         return frozenset((self.name,))
 
-    def text(self) -> str:
-        return self.name
+    def words(self) -> list[Word]:
+        return [Name(self.name)]
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,8 @@ class Quotient:
     def variables(self) -> frozenset[str]:
         return self.value.variables()
 
-    def text(self) -> str:
-        return f"idiv({self.value.text()}, {self.by})"
+    def words(self) -> list[Word]:
+        return ["idiv(", *self.value.words(), f", {self.by})"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +77,8 @@ class Remainder:
     def variables(self) -> frozenset[str]:
         return self.value.variables()
 
-    def text(self) -> str:
-        return f"imod({self.value.text()}, {self.by})"
+    def words(self) -> list[Word]:
+        return ["imod(", *self.value.words(), f", {self.by})"]
 
 
 @dataclass(frozen=True)
@@ -91,11 +100,26 @@ class Minimum:
     def variables(self) -> frozenset[str]:
         return self.a.variables() | self.b.variables()
 
-    def text(self) -> str:
-        return f"min({self.a.text()}, {self.b.text()})"
+    def words(self) -> list[Word]:
+        return ["min(", *self.a.words(), ", ", *self.b.words(), ")"]
 
 
-Atom: TypeAlias = Var | Quotient | Remainder | Minimum
+@dataclass(frozen=True)
+class Computed:
+    """Any other whole number: the value of an i64 expression over the names in `variables`."""
+
+    value: Expression
+    variables: frozenset[str] = field(compare=False)
+    low: int = field(default=LEAST, compare=False)
+    high: int = field(default=MOST, compare=False)
+
+    def words(self) -> list[Word]:
+        from dlc.kernel.printer import factor
+
+        return factor(self.value)
+
+
+Atom: TypeAlias = Var | Quotient | Remainder | Minimum | Computed
 Term: TypeAlias = "Sum | Var | int"
 """What may be added to an index."""
 
@@ -191,17 +215,34 @@ class Sum:
                 return None
         return total
 
+    def words(self) -> list[Word]:
+        """The value as it stands in a kernel's text: what is subtracted comes last, the constant
+        after the terms of its sign."""
+        plus, minus = ([(atom, abs(c)) for atom, c in self.terms if (c < 0) is below]
+                       for below in (False, True))
+        parts: list[tuple[str, list[Word]]] = [(" + ", times(a, c)) for a, c in plus]
+        if self.const > 0 or not self.terms:
+            parts.append((" + ", numeral(self.const)))
+        parts += [(" - ", times(a, c)) for a, c in minus]
+        if self.const < 0 and self.terms:
+            parts.append((" - ", numeral(-self.const)))
+        found: list[Word] = ["-"] if parts[0][0] == " - " else []
+        for at, (sign, words) in enumerate(parts):
+            found += [sign, *words] if at else words
+        return found
+
     def text(self) -> str:
         """The value as Python source."""
-        parts: list[str] = []
-        for atom, c in self.terms:
-            word = atom.text() if abs(c) == 1 else f"{atom.text()} * {abs(c)}"
-            parts.append(("- " if c < 0 else "+ ") + word)
-        if self.const or not parts:
-            parts.append(f"{'-' if self.const < 0 else '+'} {abs(self.const)}")
-        parts.sort(key=lambda part: part[0] == "-")  # 120 - n, not -n + 120
-        joined = " ".join(parts)
-        return joined[2:] if joined.startswith("+ ") else "-" + joined[2:]
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
+        return joined(self.words())
+
+
+def times(atom: Atom, count: int) -> list[Word]:
+    """The atom as often as `count` says."""
+    return atom.words() if count == 1 else [*atom.words(), " * ", *numeral(count)]
 
 
 def nested_quotient(value: Sum, by: int) -> Sum:
@@ -255,5 +296,6 @@ def _join(terms: dict[Atom, int], whole: Sum, factor: int) -> bool:
     return True
 
 
-def _order(item: tuple[Atom, int]) -> tuple[int, str]:
-    return -abs(item[1]), item[0].text()
+def _order(item: tuple[Atom, int]) -> tuple[bool, int, str]:
+    """120 - n, not -n + 120; large strides first."""
+    return item[1] < 0, -abs(item[1]), joined(item[0].words())

@@ -1,21 +1,27 @@
 """The kernel IR: loops over flat buffers, as plain data with types (docs/ir.md has the grammar).
 
-    statement  := Alloc | Let | Store | For | TileCall
+    statement  := Alloc | Let | Store | For | While | If | Break | TileCall | UserCall
     expression := Number | Ref | Load | Call | Negative | Binary | Truth | Position
+                | Logical | Choice
 
 Indices, bounds and lengths are `Sum`s, conditions are comparisons of them with numbers, so a stage
-never reads text. `level` is the depth of the loop that an expression depends on: a statement is
-placed in the outermost loop where its values are known. printer.py writes it as Python.
+never reads text. `level` is the depth of the loop that an expression depends on while it is
+emitted: a statement is placed in the outermost loop where its values are known. printer.py writes
+a `Function` as Python, parser.py reads that again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
 
 from dlc.kernel.index import Sum, sum_of
-from dlc.types import DType, f32
+from dlc.program import Parameter
+from dlc.types import DType, bool_, f32
 
 START = Sum()  # the first element
 
@@ -24,11 +30,17 @@ START = Sum()  # the first element
 
 @dataclass(frozen=True)
 class Number:
-    """A literal."""
+    """A literal, rounded to its dtype. -0 and 0 are two of them."""
 
     value: float | int | bool
     dtype: DType
-    level: int = 0
+    level: int = field(default=0, compare=False)
+    sign: float = field(default=0.0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        value = exact(self.value, self.dtype)
+        object.__setattr__(self, "value", value)
+        object.__setattr__(self, "sign", math.copysign(1.0, value))
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ class Ref:
 
     name: str
     dtype: DType
-    level: int
+    level: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -55,15 +67,18 @@ Condition: TypeAlias = tuple[Compare, ...]
 
 @dataclass(frozen=True)
 class Load:
-    """buffer[index], converted from how `memory` (or else the dtype itself) lies in memory; 0
+    """buffer[index], converted from how `memory` (if not given, the dtype itself) lies in memory; 0
     without an access where `guard` does not hold."""
 
     buffer: str
     index: Sum
     dtype: DType
-    level: int
+    level: int = field(default=0, compare=False)
     guard: Condition = ()
     memory: DType | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "memory", self.memory or self.dtype)
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,7 @@ class Call:
     function: str
     args: tuple[Expression, ...]
     dtype: DType
-    level: int
+    level: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,7 @@ class Negative:
 
     value: Expression
     dtype: DType
-    level: int
+    level: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,7 @@ class Binary:
     a: Expression
     b: Expression
     dtype: DType
-    level: int
+    level: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -102,7 +117,7 @@ class Truth:
 
     condition: Condition
     dtype: DType
-    level: int
+    level: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -111,10 +126,44 @@ class Position:
 
     index: Sum
     dtype: DType
-    level: int
+    level: int = field(default=0, compare=False)
 
 
-Expression: TypeAlias = Number | Ref | Load | Call | Negative | Binary | Truth | Position
+@dataclass(frozen=True)
+class Logical:
+    """not a; or a and b, a or b, of which b is computed where a does not decide."""
+
+    word: Literal["not", "and", "or"]
+    parts: tuple[Expression, ...]
+    dtype: DType = bool_
+    level: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """a if condition else b: one of them is computed."""
+
+    condition: Expression
+    a: Expression
+    b: Expression
+    dtype: DType
+    level: int = field(default=0, compare=False)
+
+
+Expression: TypeAlias = (Number | Ref | Load | Call | Negative | Binary | Truth | Position | Logical
+                         | Choice)
+
+
+def exact(value: float | int | bool, dtype: DType) -> float | int | bool:
+    """The value as `dtype` holds it."""
+    if dtype is bool_:
+        return bool(value)
+    if not dtype.is_float:
+        return int(value)
+    if math.isnan(value):
+        return math.nan
+    with np.errstate(over="ignore"):
+        return float(np.float32(value)) if dtype is f32 else float(value)
 
 # ---- statements ----------------------------------------------------------------------------------
 
@@ -166,100 +215,80 @@ class TileCall:
 
 
 @dataclass(frozen=True)
+class View:
+    """A buffer from a place on as the array that a user's function takes, `written` by it or not.
+    """
+
+    place: Place
+    dtype: DType
+    sizes: tuple[int, ...]
+    written: bool
+
+
+@dataclass(frozen=True)
+class UserCall:
+    """A call of a user's function on arrays and numbers (dlc/custom.py); its text is Python."""
+
+    function: str
+    args: tuple[View | int | float | bool | tuple[int | float | bool, ...], ...]
+
+
+@dataclass(frozen=True)
 class For:
     """for var in range(low, high, step): body"""
 
     var: str
     low: Sum
     high: Sum
-    body: list[Statement] = field(default_factory=list)
+    body: Sequence[Statement] = ()
     step: int = 1
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "body", tuple(self.body))
 
-Statement: TypeAlias = Alloc | Let | Store | TileCall | For
 
-# ---- walks ---------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class While:
+    """while condition: body"""
+
+    condition: Expression
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
+class If:
+    """if condition: then, else: otherwise"""
+
+    condition: Expression
+    then: tuple[Statement, ...]
+    otherwise: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True)
+class Break:
+    """Leave the innermost loop."""
+
+
+Statement: TypeAlias = (Alloc | Let | Store | TileCall | UserCall | For | While | If | Break)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A kernel: its parameters in order (`chunk` follows), what it does, and for the reader the
+    lines of its docstring. `helpers` is the text of the functions of custom operators that it
+    calls; one that `raises` calls one that may (dlc/program.py, Kernel)."""
+
+    name: str
+    params: tuple[Parameter, ...]
+    doc: tuple[str, ...]
+    body: tuple[Statement, ...]
+    helpers: str = ""
+    raises: bool = False
 
 
 def tile_call(tile: str, *args: Place | Sum | int) -> TileCall:
     """A call of `tile`; numbers may be given as they are."""
     return TileCall(tile, tuple(a if isinstance(a, Place) else sum_of(a) for a in args))
-
-
-def operands(value: Expression) -> tuple[Expression, ...]:
-    """The expressions that an expression is made of."""
-    match value:
-        case Call():
-            return value.args
-        case Binary():
-            return value.a, value.b
-        case Negative():
-            return (value.value,)
-    return ()
-
-
-def with_operands(value: Expression, change: Callable[[Expression], Expression]) -> Expression:
-    """The expression with each of its operands changed."""
-    match value:
-        case Call():
-            return replace(value, args=tuple(map(change, value.args)))
-        case Binary():
-            return replace(value, a=change(value.a), b=change(value.b))
-        case Negative():
-            return replace(value, value=change(value.value))
-    return value
-
-
-def indices(item: Expression | Statement) -> tuple[Sum, ...]:
-    """The index expressions that an expression or a statement itself holds."""
-    match item:
-        case Load():
-            return (item.index, *(c.value for c in item.guard))
-        case Truth():
-            return tuple(c.value for c in item.condition)
-        case Position() | Store():
-            return (item.index,)
-        case For():
-            return item.low, item.high
-        case TileCall():
-            return tuple(a.offset if isinstance(a, Place) else a for a in item.args)
-    return ()
-
-
-def flattened(statements: Sequence[Statement]) -> Iterator[Statement]:
-    """Every statement, those inside loops too, in order."""
-    for statement in statements:
-        yield statement
-        if isinstance(statement, For):
-            yield from flattened(statement.body)
-
-
-def expressions(statement: Statement) -> Iterator[Expression]:
-    """Every expression of a statement itself."""
-    if not isinstance(statement, (Let, Store)):
-        return
-    stack = [statement.value]
-    while stack:
-        value = stack.pop()
-        yield value
-        stack += reversed(operands(value))
-
-
-def buffers_of(statements: Sequence[Statement]) -> set[str]:
-    """The names of the buffers that are loaded, stored or given to tiles."""
-    found: set[str] = set()
-    for statement in flattened(statements):
-        found |= {e.buffer for e in expressions(statement) if isinstance(e, Load)}
-        if isinstance(statement, Store):
-            found.add(statement.buffer)
-        if isinstance(statement, TileCall):
-            found |= {a.buffer for a in statement.args if isinstance(a, Place)}
-    return found
-
-
-def tiles_of(statements: Sequence[Statement]) -> tuple[str, ...]:
-    """The names of the tiles that are called, sorted."""
-    return tuple(sorted({s.tile for s in flattened(statements) if isinstance(s, TileCall)}))
 
 
 def computing(dtype: DType) -> DType:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -22,19 +21,20 @@ from dlc.graph import (
 from dlc.kernel import contract
 from dlc.kernel.emit import Emitter
 from dlc.kernel.fold import fold_lets
-from dlc.kernel.ir import Store, buffers_of, computing, flattened
+from dlc.kernel.ir import Function, Store, computing
 from dlc.kernel.isa import Isa
 from dlc.kernel.loops import LoopWriter
 from dlc.kernel.names import Names
 from dlc.kernel.nest import analyse
+from dlc.kernel.parser import defined
 from dlc.kernel.parts import MergeWriter, PartWriter, SpaceNames, find_parts, is_short
-from dlc.kernel.printer import function_text
+from dlc.kernel.walks import buffers_of, flattened, functions_of
 from dlc.ops import leaf, view
 from dlc.ops.higher import ITEM
 from dlc.ops.leaf import input_
 from dlc.passes.components import components
 from dlc.passes.lives import Scratch
-from dlc.program import Kernel, Parameter
+from dlc.program import Parameter
 
 Operand: TypeAlias = Node | Scratch | int | float
 
@@ -43,7 +43,7 @@ Operand: TypeAlias = Node | Scratch | int | float
 class Work:
     """`chunks` calls of a kernel; operands in parameter order: body nodes, workspaces, numbers."""
 
-    kernel: Kernel
+    kernel: Function
     operands: tuple[Operand, ...]
     chunks: int
 
@@ -126,21 +126,17 @@ def packed_once(parts: Sequence[Lowered]) -> list[Lowered]:
 
 def with_functions(lowered: Lowered, part: Graph) -> Lowered:
     """Kernels that call functions of custom operators, with the text of these behind their own."""
-    texts = dict.fromkeys(n.op.functions for n in part.nodes() if n.op.functions)
+    texts = {name: text for n in part.nodes() if (text := n.op.functions)
+             for name in sorted(defined(text))}
     if not texts:
         return lowered
 
     def extended(work: Work) -> Work:
-        needed = [t for t in texts if any(f"{name}(" in work.kernel.text for name in defined(t))]
-        text = "".join([work.kernel.text, *needed])
-        return Work(replace(work.kernel, text=text), work.operands, work.chunks)
+        needed = dict.fromkeys(t for name, t in texts.items()
+                               if name in functions_of(work.kernel.body))
+        return Work(replace(work.kernel, helpers="".join(needed)), work.operands, work.chunks)
 
     return Lowered(tuple(tuple(map(extended, stage)) for stage in lowered.stages))
-
-
-def defined(text: str) -> list[str]:
-    """The functions that `text` defines."""
-    return re.findall(r"^def (\w+)\(", text, re.MULTILINE)
 
 
 def without_empty(part: Graph) -> Graph:
@@ -280,8 +276,8 @@ def _written(part: Graph, isa: Isa, aliases: Mapping[Node, Node], name: str,
     if spaces:
         rows = [(p, o) for p, o in rows if p.name in used]
     params = tuple(replace(p, written=p.name in stored) if spaces else p for p, _ in rows)
-    text = function_text(name, [p.name for p in params], doc_lines(part), statements)
-    return Work(Kernel(name, params, text), tuple(o for _, o in rows), chunks)
+    function = Function(name, params, tuple(doc_lines(part)), tuple(statements))
+    return Work(function, tuple(o for _, o in rows), chunks)
 
 
 def _lower_tiles(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
@@ -307,9 +303,8 @@ def _lower_scatter(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lower
         table.params.append(Parameter(sums, space.dtype.name, "pointer", True))
         table.operands.append(space)
     chunks = write_scatter(node, emitter, isa.limits, sums)
-    text = function_text(part.name, [p.name for p in table.params], doc_lines(part),
-                         fold_lets(emitter.stack[0].statements))
-    kernel = Kernel(part.name, tuple(table.params), text)
+    kernel = Function(part.name, tuple(table.params), tuple(doc_lines(part)),
+                      tuple(fold_lets(emitter.stack[0].statements)))
     return Lowered(((Work(kernel, tuple(table.operands), chunks),),))
 
 

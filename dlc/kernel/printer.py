@@ -2,7 +2,7 @@
 
 Every expression has a rank, how tightly Python binds it: only operands that bind less than what is
 around them stand in brackets. Types are written out: casts are calls, integers narrower than i64
-wrap, which the cast around a sum says.
+wrap, which the cast around a sum says. What is printed are words (words.py), joined at the end.
 """
 
 from __future__ import annotations
@@ -11,15 +11,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dlc.kernel.index import Sum
 from dlc.kernel.ir import (
     Alloc,
     Binary,
+    Break,
     Call,
+    Choice,
     Condition,
     Expression,
     For,
+    Function,
+    If,
     Let,
     Load,
+    Logical,
     Negative,
     Number,
     Place,
@@ -29,15 +35,25 @@ from dlc.kernel.ir import (
     Store,
     TileCall,
     Truth,
+    UserCall,
+    View,
+    While,
+    computing,
 )
+from dlc.kernel.walks import tiles_of
+from dlc.kernel.words import Name, Numeral, Word, joined, numeral, separated
+from dlc.program import Kernel
 from dlc.types import DType, bool_, f32, i64
 
 INDENT = "    "
-# How tightly Python binds: x if c else y, comparisons, bits, sums, products, a sign, a call.
+# How tightly Python binds: x if c else y and words of logic, comparisons, bits, sums, products, a
+# sign, a call.
 CHOICE, COMPARED, BITS, SUMMED, MULTIPLIED, SIGNED, ATOM = range(7)
 RANKS = {**dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARED),
-         **dict.fromkeys("&|^", BITS), **dict.fromkeys("+-", SUMMED),
+         **dict.fromkeys(("&", "|", "^", "<<", ">>"), BITS), **dict.fromkeys("+-", SUMMED),
          **dict.fromkeys("*/", MULTIPLIED)}
+CALLED = ("idiv", "imod")
+"""Functions whose second operand stays a number: the code is made for it."""
 
 
 def rank(value: Expression) -> int:
@@ -48,63 +64,98 @@ def rank(value: Expression) -> int:
         case Load():
             if value.guard:
                 return CHOICE
-            return COMPARED if (value.memory or value.dtype) is bool_ else ATOM
+            return COMPARED if value.dtype is bool_ else ATOM
         case Negative():
             return SIGNED
         case Binary():
             return ATOM if wraps(value.dtype) else RANKS[value.sign]
-        case Truth():
+        case Truth() | Logical() | Choice():
             return CHOICE
-        case Position(index=index):
-            return ATOM if value.dtype is not i64 or index.text().isidentifier() else CHOICE
+        case Position():
+            return index_rank(value.index) if value.dtype is i64 else ATOM
     return ATOM
+
+
+def index_rank(index: Sum) -> int:
+    """How tightly the text of an index binds."""
+    if len(index.terms) > 1 or index.const or not index.terms:
+        return SUMMED
+    return {1: ATOM}.get(index.terms[0][1], MULTIPLIED if index.terms[0][1] > 0 else SUMMED)
 
 
 def text(value: Expression) -> str:
     """An expression as Python source."""
+    return joined(words(value))
+
+
+def words(value: Expression) -> list[Word]:
+    """An expression as words."""
     match value:
         case Number():
             return number(value)
         case Ref():
-            return value.name
+            return [Name(value.name)]
         case Load():
             return load(value)
         case Call():
-            return f"{value.function}({', '.join(map(text, value.args))})"
+            return call(value)
         case Negative():
-            return f"-{operand(value.value, SIGNED, True)}"
+            return ["-", *operand(value.value, SIGNED, True)]
         case Binary():
             return binary(value)
         case Truth():
             return condition(value.condition)
         case Position():
-            word = value.index.text()
-            return word if value.dtype is i64 else f"{value.dtype}({word})"
+            word = value.index.words()
+            return word if value.dtype is i64 else [f"{value.dtype}(", *word, ")"]
+        case Logical():
+            return logical(value)
+        case Choice():
+            a, test, b = (operand(v, CHOICE, True) for v in (value.a, value.condition, value.b))
+            return [*a, " if ", *test, " else ", *b]
 
 
-def number(value: Number) -> str:
+def number(value: Number) -> list[Word]:
     if value.dtype is bool_:
-        return str(bool(value.value))
+        return [str(value.value)]
     if value.dtype.is_float:
-        return f"{value.dtype}({shortest(float(value.value), value.dtype)})"
-    return str(int(value.value)) if value.dtype is i64 else f"{value.dtype}({int(value.value)})"
+        return [f"{value.dtype}(", *decimal(float(value.value), value.dtype), ")"]
+    word = numeral(int(value.value))
+    return word if value.dtype is i64 else [f"{value.dtype}(", *word, ")"]
 
 
-def shortest(value: float, dtype: DType) -> str:
+def decimal(value: float, dtype: DType) -> list[Word]:
     """The shortest decimal that reads back as `value` in `dtype`: 0.9, not 0.8999999761581421."""
-    word = repr(float(str(np.float32(value)))) if dtype is f32 else repr(value)
-    return word if np.float32(float(word)) == np.float32(value) else repr(value)
+    word = float(str(np.float32(value))) if dtype is f32 else value
+    if np.isfinite(value):
+        return numeral(word if np.float32(word) == np.float32(value) else value)
+    return [repr(value)]
 
 
-def condition(parts: Condition) -> str:
-    return " and ".join(dict.fromkeys(f"{c.value.text()} {c.sign} {c.bound}" for c in parts))
+def call(value: Call) -> list[Word]:
+    args = [words(a) for a in value.args]
+    if value.function in CALLED:
+        args[1] = [joined(args[1])] if isinstance(value.args[1], Number) else args[1]
+    return [f"{value.function}(", *separated(args), ")"]
 
 
-def load(value: Load) -> str:
-    word = unpack(value.memory or value.dtype, f"{value.buffer}[{value.index.text()}]")
+def logical(value: Logical) -> list[Word]:
+    parts = [operand(p, CHOICE, True) for p in value.parts]
+    return ["not ", *parts[0]] if value.word == "not" else separated(parts, f" {value.word} ")
+
+
+def condition(parts: Condition) -> list[Word]:
+    return separated([[*c.value.words(), f" {c.sign} ", *numeral(c.bound)]
+                      for c in dict.fromkeys(parts)], " and ")
+
+
+def load(value: Load) -> list[Word]:
+    word: list[Word] = [Name(value.buffer), "[", *value.index.words(), "]"]
+    if value.memory is not None and value.dtype is computing(value.memory):
+        word = unpack(value.memory, word)
     if not value.guard:
         return word
-    return f"{word} if {condition(value.guard)} else {number(Number(0, value.dtype))}"
+    return [*word, " if ", *condition(value.guard), " else ", *number(Number(0, value.dtype))]
 
 
 def wraps(dtype: DType) -> bool:
@@ -112,75 +163,141 @@ def wraps(dtype: DType) -> bool:
     return dtype.is_integer and dtype is not i64
 
 
-def binary(value: Binary) -> str:
+def binary(value: Binary) -> list[Word]:
     own = RANKS[value.sign]
     # comparisons chain, and & | ^ differ among themselves in what nobody remembers
     alone = own == COMPARED or (own == BITS and getattr(value.a, "sign", "") != value.sign)
-    word = f"{operand(value.a, own, alone)} {value.sign} {operand(value.b, own, True)}"
-    return f"{value.dtype}({word})" if wraps(value.dtype) else word
+    word = [*operand(value.a, own, alone), f" {value.sign} ", *operand(value.b, own, True)]
+    return [f"{value.dtype}(", *word, ")"] if wraps(value.dtype) else word
 
 
-def operand(value: Expression, around: int, alone: bool) -> str:
+def operand(value: Expression, around: int, alone: bool) -> list[Word]:
     """`value` as an operand of what has rank `around`; `alone`: it may not be of the same rank."""
-    word = text(value)
-    return f"({word})" if rank(value) < around or (alone and rank(value) == around) else word
+    word = words(value)
+    within = rank(value) < around or (alone and rank(value) == around)
+    return ["(", *word, ")"] if within else word
 
 
-def unpack(dtype: DType, word: str) -> str:
+def factor(value: Expression) -> list[Word]:
+    """`value` as a term of an index."""
+    return operand(value, MULTIPLIED, False)
+
+
+def unpack(dtype: DType, word: list[Word]) -> list[Word]:
     """Memory to scalar: bool lies as u8, f16 and bf16 as u16."""
     if dtype is bool_:
-        return f"{word} != u8(0)"
-    return f"{dtype}_to_f32({word})" if dtype.name in ("f16", "bf16") else word
+        return [*word, " != u8(", Numeral(0), ")"]
+    return [f"{dtype}_to_f32(", *word, ")"] if dtype.name in ("f16", "bf16") else word
 
 
-def pack(dtype: DType, word: str) -> str:
+def pack(dtype: DType, word: list[Word]) -> list[Word]:
     """Scalar to memory."""
     if dtype is bool_:
-        return f"u8({word})"
-    return f"f32_to_{dtype}({word})" if dtype.name in ("f16", "bf16") else word
+        return ["u8(", *word, ")"]
+    return [f"f32_to_{dtype}(", *word, ")"] if dtype.name in ("f16", "bf16") else word
 
 
-def place(value: Place) -> str:
-    word = value.offset.text()
-    return value.buffer if word == "0" else f"at({value.buffer}, {word})"
+def place(value: Place) -> list[Word]:
+    if value.offset == Sum():
+        return [Name(value.buffer)]
+    return ["at(", Name(value.buffer), ", ", *value.offset.words(), ")"]
 
 
-def lines(statement: Statement, pad: str) -> list[str]:
+# ---- statements ----------------------------------------------------------------------------------
+
+
+def lines(statement: Statement, pad: str) -> list[list[Word]]:
     """A statement as lines of source, indented by `pad`."""
     match statement:
         case Alloc(name=name, dtype=dtype, size=size):
-            return [f"{pad}{name} = local_{'u8' if dtype is bool_ else dtype}({size})"]
+            return [[pad, Name(name), f" = local_{dtype}({size})"]]
         case Let(name=name, value=value):
-            return [f"{pad}{name} = {text(value)}"]
+            return [[pad, Name(name), " = ", *words(value)]]
         case Store(buffer=buffer, index=index, value=value, dtype=dtype):
-            return [f"{pad}{buffer}[{index.text()}] = {pack(dtype, text(value))}"]
+            return [[pad, Name(buffer), "[", *index.words(), "] = ", *pack(dtype, words(value))]]
         case TileCall(tile=tile, args=args):
-            words = (place(a) if isinstance(a, Place) else a.text() for a in args)
-            return [f"{pad}{tile}({', '.join(words)})"]
+            places = (place(a) if isinstance(a, Place) else a.words() for a in args)
+            return [[pad, f"{tile}(", *separated(places), ")"]]
+        case UserCall(function=function):
+            return [[pad, f"{function}(", *separated(map(argument, statement.args)), ")"]]
         case For():
-            return [f"{pad}for {statement.var} in range({bounds(statement)}):",
+            return [[pad, "for ", Name(statement.var), " in range(", *bounds(statement), "):"],
                     *block(statement.body, pad + INDENT)]
+        case While():
+            return [[pad, "while ", *words(statement.condition), ":"],
+                    *block(statement.body, pad + INDENT)]
+        case If():
+            return branch(statement, pad)
+        case Break():
+            return [[pad, "break"]]
 
 
-def bounds(loop: For) -> str:
-    low, high = loop.low.text(), loop.high.text()
-    word = high if low == "0" and loop.step == 1 else f"{low}, {high}"
-    return word if loop.step == 1 else f"{word}, {loop.step}"
+def branch(statement: If, pad: str) -> list[list[Word]]:
+    found = [[pad, "if ", *words(statement.condition), ":"],
+             *block(statement.then, pad + INDENT)]
+    if statement.otherwise:
+        found += [[pad, "else:"], *block(statement.otherwise, pad + INDENT)]
+    return found
 
 
-def block(statements: Sequence[Statement], pad: str) -> list[str]:
+def bounds(loop: For) -> list[Word]:
+    low, high = loop.low.words(), loop.high.words()
+    if loop.low != Sum() or loop.step != 1:
+        word = [*low, ", ", *high]
+        return word if loop.step == 1 else [*word, f", {loop.step}"]
+    return numeral(loop.high.const, length=True) if not loop.high.terms else high
+
+
+def argument(value: View | int | float | bool | tuple[int | float | bool, ...]) -> list[Word]:
+    """An argument of a user's function."""
+    if isinstance(value, tuple):
+        return ["(", *separated(map(argument, value)), "," if len(value) == 1 else "", ")"]
+    if isinstance(value, View):
+        word = "view" if value.written else "const_view"
+        args = separated([place(value.place), *map(numeral, value.sizes)])
+        return [f"{word}_{value.dtype}(", *args, ")"]
+    if isinstance(value, bool) or not isinstance(value, float):
+        return [str(value)] if isinstance(value, bool) else numeral(value)
+    if np.isnan(value):
+        return ["(1e999 - 1e999)"]
+    return numeral(value) if np.isfinite(value) else ["1e999" if value > 0 else "-1e999"]
+
+
+def block(statements: Sequence[Statement], pad: str) -> list[list[Word]]:
     """The lines of statements; an empty block is `pass`."""
-    return [line for s in statements for line in lines(s, pad)] or [pad + "pass"]
+    return [line for s in statements for line in lines(s, pad)] or [[pad + "pass"]]
 
 
-def function_text(name: str, params: Sequence[str], doc: Sequence[str],
-                  statements: Sequence[Statement]) -> str:
+# ---- functions -----------------------------------------------------------------------------------
+
+
+def kernel_of(function: Function) -> Kernel:
+    """The kernel as the runtime takes it."""
+    return Kernel(function.name, function.params, function_text(function),
+                  tiles_of(function.body), function.raises)
+
+
+def function_text(function: Function) -> str:
     """The whole kernel as Python source."""
-    note = [f'{INDENT}"""{doc[0]}', *(INDENT + d for d in doc[1:])] if doc else []
+    return heading(function) + joined(body_words(function))
+
+
+def heading(function: Function) -> str:
+    """The lines before the statements: signature and docstring."""
+    doc = function.doc
+    note = [f'{INDENT}"""{doc[0]}', *(INDENT + d if d else "" for d in doc[1:])] if doc else []
     if note:
         note[-1] += '"""'
-    head = signature(name, [*params, "chunk"])
-    return "\n".join([head, *note, *block(statements, INDENT), ""])
+    head = signature(function.name, [*(p.name for p in function.params), "chunk"])
+    return "".join(line + "\n" for line in (head, *note))
+
+
+def body_words(function: Function) -> list[Word]:
+    """The statements, and the functions of custom operators that they call."""
+    found: list[Word] = []
+    for line in block(function.body, INDENT):
+        found += [*line, "\n"]
+    return [*found, function.helpers]
 
 
 def signature(name: str, params: Sequence[str]) -> str:

@@ -7,18 +7,18 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
+from dataclasses import replace
 
 from dlc.graph import Build, Graph, Kind, Node, building, make, serving, toposort
 from dlc.kernel.ir import computing
 from dlc.kernel.lower import Lowered, Operand, Work, doc_lines
-from dlc.kernel.printer import INDENT, signature
+from dlc.kernel.parser import parameter_names, parse
 from dlc.ops import elementwise, higher, leaf, view
 from dlc.ops.leaf import input_
 from dlc.ops.routine import Routine, result_types
 from dlc.passes.lives import Scratch
-from dlc.program import Kernel, Parameter
+from dlc.program import Parameter
 from dlc.types import DType, Type
 
 Loops = Callable[[Graph], Work]
@@ -44,20 +44,9 @@ def _work(part: Graph, node: Node, routine: Routine, places: list[Place], read: 
     dtypes += [computing(t.dtype) for t in result_types(node)]
     dtypes += [w.dtype for w in routine.workspaces]
     params = tuple(Parameter(name, dtype.name, "pointer", i >= read) for i, (name, dtype) in
-                   enumerate(zip(routine.parameters(), dtypes, strict=True)))
-    kernel = Kernel(part.name, params, kernel_text(part, routine), raises=routine.raises)
+                   enumerate(zip(parameter_names(routine.text), dtypes, strict=True)))
+    kernel = replace(parse(routine.text, params), name=part.name, doc=tuple(doc_lines(part)))
     return Work(kernel, tuple(places), routine.chunks)
-
-
-def kernel_text(part: Graph, routine: Routine) -> str:
-    """The routine's text under the launch's name, saying which lines it serves."""
-    function = ast.parse(routine.text).body[0]
-    body = routine.text.rstrip().splitlines()[function.body[0].lineno - 1:]  # type: ignore[attr-defined]
-    doc = doc_lines(part)
-    note = [f'{INDENT}"""{doc[0]}', *(INDENT + d for d in doc[1:])]
-    note[-1] += '"""'
-    head = signature(part.name, [*routine.parameters(), "chunk"])
-    return "\n".join([head, *note, *body, ""])
 
 
 def _operand(value: Node, name: str, loops: Loops, before: list[Work]) -> Place:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from dlc.kernel.ir import Binary, Call, Expression, Negative, Number, computing
-from dlc.types import DType, Type, bf16, bool_, f16, f32, f64, i32, i64, u32, u64
+from dlc.kernel.whole import settled
+from dlc.types import DType, Type, bf16, bool_, f16, f32, f64, i32, i64, u16, u32, u64
 
 PRIMITIVES = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "abs": "abs", "round": "rint",
               "maximum": "maximum", "minimum": "minimum", "trunc": "trunc",
@@ -29,10 +30,10 @@ class ScalarBuilder:
         return Number(value, computing(dtype))
 
     def binary(self, sign: str, a: Expression, b: Expression) -> Expression:
-        return Binary(sign, a, b, a.dtype, max(a.level, b.level))
+        return settled(Binary(sign, a, b, a.dtype, max(a.level, b.level)))
 
     def compare(self, sign: str, a: Expression, b: Expression) -> Expression:
-        return Binary(sign, a, b, bool_, max(a.level, b.level))
+        return settled(Binary(sign, a, b, bool_, max(a.level, b.level)))
 
     def or_(self, a: Expression, b: Expression) -> Expression:
         return self.binary("|", a, b)
@@ -61,7 +62,7 @@ class ScalarBuilder:
             return self.compare("!=", x, Number(0, x.dtype))
         if dtype in (f16, bf16) and x.dtype in (f64, i64, i32, u64, u32):
             return Call(f"odd_{x.dtype}", (x,), f32, x.level)  # the half's rounding comes after
-        return Call(to.name, (x,), to, x.level)
+        return settled(Call(to.name, (x,), to, x.level))
 
     def bitcast(self, x: Expression, dtype: DType) -> Expression:
         """The bits of x as a dtype of the same width."""
@@ -71,7 +72,7 @@ class ScalarBuilder:
         """x as it would be after a store in a half precision; other dtypes unchanged."""
         if dtype.name not in ("f16", "bf16"):
             return x
-        stored = Call(f"f32_to_{dtype}", (x,), f16, x.level)
+        stored = Call(f"f32_to_{dtype}", (x,), u16, x.level)
         return Call(f"{dtype}_to_f32", (stored,), f32, x.level)
 
     def fold(self, primitive: str, a: Expression, b: Expression) -> Expression:
@@ -79,7 +80,7 @@ class ScalarBuilder:
         if a.dtype is bool_:
             return self.binary("|" if primitive == "rmax" else "&", a, b)
         if primitive in ("rmax", "rmin") and not a.dtype.is_float:
-            return Call(primitive[1:], (a, b), a.dtype, max(a.level, b.level))
+            return settled(Call(primitive[1:], (a, b), a.dtype, max(a.level, b.level)))
         word = Call(primitive, (a, b), a.dtype, max(a.level, b.level))
         return word if a.dtype.is_float or primitive in ("rmax", "rmin") else self.binary(
             "+" if primitive == "radd" else "*", a, b)
@@ -109,7 +110,7 @@ class ScalarBuilder:
         if name == "abs" and dtype.category == "uint":
             return args[0]
         if name in ("maximum", "minimum") and not dtype.is_float:
-            return Call(name[:3], args, dtype, level)
+            return settled(Call(name[:3], args, dtype, level))
         function = PRIMITIVES.get(name, f"{name}_{dtype}")
         return Call(function, args, dtype, level)
 

@@ -90,8 +90,8 @@ CHOLESKY = register(Op(
 # One chunk solves a block of columns of b, so that few big systems use all threads.
 _TRIANGLE = """
 def triangular_solve(a, b, x, chunk):
-    item = chunk // $blocks
-    first = chunk % $blocks * $width
+    item = idiv(chunk, $blocks)
+    first = imod(chunk, $blocks) * $width
     last = min(first + $width, $k)
     base = item * ($n * $n)
     top = item * ($n * $k)

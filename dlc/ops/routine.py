@@ -11,7 +11,6 @@ results in half precisions are f32 there: they are converted before and after.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Template
@@ -42,12 +41,6 @@ class Routine:
     workspaces: tuple[Workspace, ...] = ()
     flops: int = 0
     raises: bool = False
-
-    def parameters(self) -> list[str]:
-        """The names of operands, results and workspaces in the text, without `chunk`."""
-        function = ast.parse(self.text).body[0]
-        assert isinstance(function, ast.FunctionDef)
-        return [a.arg for a in function.args.args][:-1]
 
 
 def filled(text: str, **values: Any) -> str:

@@ -17,10 +17,13 @@ from dlc.checks.launches import EntryCheck, LaunchError
 from dlc.codegen import assemble
 from dlc.codegen.parametrize import Use
 from dlc.graph import Node
+from dlc.kernel.ir import Function
 from dlc.kernel.lower import Lowered
+from dlc.kernel.parser import parse
+from dlc.kernel.printer import function_text
 from dlc.models.xor import xor
 from dlc.passes import in_place, lives, order, plan_memory
-from dlc.program import Kernel, Slot
+from dlc.program import Slot
 from dlc.runtime.arena import ArenaProgram
 from dlc.runtime.table_builder import TableBuilder
 
@@ -97,8 +100,8 @@ def test_the_switch_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def changed_kernels(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     """Lowering writes `new` for the first `old` in every kernel of plain loops."""
     def edited(work: Any) -> Any:
-        text = work.kernel.text
-        return replace(work, kernel=replace(work.kernel, text=text.replace(old, new, 1)))
+        text = function_text(work.kernel).replace(old, new, 1)
+        return replace(work, kernel=parse(text, work.kernel.params))
 
     def planted(*args: Any) -> list[Lowered]:
         return [Lowered(tuple(tuple(map(edited, stage)) for stage in part.stages))
@@ -168,7 +171,7 @@ def test_what_is_dead_becomes_nan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_arguments_of_a_shared_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 4 and 3 are one kernel, called with one number or the other."""
-    def swapped(kernels: Sequence[Kernel], entries: Sequence[str]) -> tuple[Any, list[Use]]:
+    def swapped(kernels: Sequence[Function], entries: Sequence[str]) -> tuple[Any, list[Use]]:
         found, uses = share(kernels, entries)
         return found, [replace(u, scalars=tuple(1 if s == 3 else s for s in u.scalars))
                        for u in uses]

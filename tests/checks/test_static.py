@@ -16,6 +16,8 @@ from dlc.kernel import contract_pack, contract_window
 from dlc.kernel.contract_plan import Box
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, sum_of
+from dlc.kernel.parser import parse
+from dlc.kernel.printer import function_text
 from dlc.passes import PIPELINE, in_place, run_pipeline
 
 ISAS = ("avx512", "avx2", "neon", "scalar")
@@ -89,8 +91,8 @@ def test_chunks_that_overlap_by_one_row(monkeypatch: pytest.MonkeyPatch) -> None
     def wider(*args: Any) -> Any:
         parts = lower(*args)
         return [replace(part, stages=tuple(tuple(
-            replace(w, kernel=replace(w.kernel, text=w.kernel.text.replace(
-                ", min(chunk * ", ", min(1 + chunk * "))) for w in stage)
+            replace(w, kernel=parse(function_text(w.kernel).replace(
+                ", min(chunk * ", ", min(1 + chunk * "), w.kernel.params)) for w in stage)
             for stage in part.stages)) for part in parts]
 
     lower = assemble.lower

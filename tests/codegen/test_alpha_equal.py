@@ -10,28 +10,32 @@ import pytest
 import dlc
 from dlc import f32, init, optim
 from dlc.codegen.alpha_equal import merge_equal
-from dlc.codegen.parametrize import Use
-from dlc.program import Kernel, Parameter
+from dlc.codegen.parametrize import Use, form_of
+from dlc.kernel.ir import Function
+from dlc.kernel.parser import parse
+from dlc.kernel.printer import kernel_of
+from dlc.program import Parameter
 
 
-def kernel(body: str, x: str = "x", y: str = "y", name: str = "k", doc: str = "a.py:1") -> Kernel:
+def kernel(body: str, x: str = "x", y: str = "y", name: str = "k", doc: str = "a.py:1") -> Function:
     params = (Parameter(x, "f32", "pointer"), Parameter(y, "f32", "pointer", True))
     text = f'def {name}({x}, {y}, chunk):\n    """{doc}"""\n'
-    return Kernel(name, params, text + "".join(f"    {line}\n" for line in body.split("; ")))
+    return parse(text + "".join(f"    {line}\n" for line in body.split("; ")), params)
 
 
 FIRST = kernel("tanh = tanh_f32(x[chunk]); y[chunk] = tanh * tanh")
 
 
-def kept(*kernels: Kernel) -> list[int]:
+def kept(*functions: Function) -> list[int]:
     """Which kernel each one becomes."""
-    return [u.kernel for u in merge_equal(kernels, [Use(i, (i,)) for i in range(len(kernels))])[1]]
+    uses = [Use(i, (i,)) for i in range(len(functions))]
+    return [u.kernel for u in merge_equal([form_of(f) for f in functions], uses)[1]]
 
 
 def test_names_and_lines_do_not_count() -> None:
     other = kernel("h = tanh_f32(w[chunk]); out[chunk] = h * h", "w", "out", "k2", "b.py:7")
-    kernels, uses = merge_equal([FIRST, other], [Use(0, (5,)), Use(1, (6,))])
-    assert kernels == [FIRST]
+    kernels, uses = merge_equal([form_of(FIRST), form_of(other)], [Use(0, (5,)), Use(1, (6,))])
+    assert kernels == [kernel_of(FIRST)]
     assert uses == [Use(0, (5,)), Use(0, (6,))]
 
 
@@ -42,7 +46,7 @@ def test_names_and_lines_do_not_count() -> None:
     kernel("chunk2 = tanh_f32(x[chunk]); y[chunk] = chunk2 * chunk"),
     replace(FIRST, params=(replace(FIRST.params[0], dtype="f64"), FIRST.params[1])),
     replace(FIRST, params=(replace(FIRST.params[0], written=True), FIRST.params[1])),
-    replace(FIRST, text=FIRST.text + "def helper(x):\n    return x\n"),
+    replace(FIRST, helpers="def helper(x):\n    return x\n"),
     replace(FIRST, raises=True),
 ], ids=["operand", "swapped", "function", "chunk", "dtype", "written", "function after", "raises"])
 def test_whatever_else_differs_keeps_them_apart(other: Kernel) -> None:
@@ -50,7 +54,8 @@ def test_whatever_else_differs_keeps_them_apart(other: Kernel) -> None:
 
 
 def test_names_that_two_kernels_have_are_told_apart() -> None:
-    kernels, _ = merge_equal([FIRST, kernel("y[chunk] = x[chunk]")], [Use(0, ()), Use(1, ())])
+    forms = [form_of(FIRST), form_of(kernel("y[chunk] = x[chunk]"))]
+    kernels, _ = merge_equal(forms, [Use(0, ()), Use(1, ())])
     assert [k.name for k in kernels] == ["k", "k_2"]
     assert kernels[1].text.startswith("def k_2(")
 

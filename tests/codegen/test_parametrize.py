@@ -14,7 +14,10 @@ from dlc.codegen.alpha_equal import merge_equal
 from dlc.codegen.assemble import draft
 from dlc.codegen.parametrize import MOST, Use, share
 from dlc.compiler import instruction_set
+from dlc.kernel.ir import Function
 from dlc.kernel.isa import ISAS
+from dlc.kernel.parser import parse
+from dlc.kernel.printer import kernel_of
 from dlc.passes import run_pipeline
 from dlc.program import Kernel, Parameter
 from tests.fuzzing.draw import Maker, Seeded
@@ -23,14 +26,15 @@ from tests.fuzzing.steps import program
 POINTERS = (Parameter("x", "f32", "pointer"), Parameter("y", "f32", "pointer", True))
 
 
-def kernel(body: str, name: str = "k", tiles: tuple[str, ...] = (),
-           params: tuple[Parameter, ...] = POINTERS) -> Kernel:
+def kernel(body: str, name: str = "k",
+           params: tuple[Parameter, ...] = POINTERS) -> Function:
     words = ", ".join([*(p.name for p in params), "chunk"])
-    return Kernel(name, params, f'def {name}({words}):\n    """doc 1 2"""\n    {body}\n', tiles)
+    return parse(f'def {name}({words}):\n    """doc 1 2"""\n    {body}\n', params)
 
 
-def shared(*kernels: Kernel, entries: Sequence[str] = ()) -> tuple[list[Kernel], list[Use]]:
-    return share(kernels, entries or ["main"] * len(kernels))
+def shared(*kernels: Function, entries: Sequence[str] = ()) -> tuple[list[Kernel], list[Use]]:
+    forms, uses = share(kernels, entries or ["main"] * len(kernels))
+    return [form.kernel for form in forms], uses
 
 
 class PutBack(ast.NodeTransformer):
@@ -70,8 +74,9 @@ def code(kernel: Kernel, numbers: Sequence[int | float] = ()) -> str:
     return ast.dump(ast.Module([Renamed(own).visit(s) for s in tree.body[start:]], []))
 
 
-def check_put_back(kernels: Sequence[Kernel], entries: Sequence[str]) -> list[Kernel]:
-    out, uses = merge_equal(*share(kernels, entries))
+def check_put_back(functions: Sequence[Function], entries: Sequence[str]) -> list[Kernel]:
+    out, uses = merge_equal(*share(functions, entries))
+    kernels = [kernel_of(f) for f in functions]
     for given, use in zip(kernels, uses, strict=True):
         assert code(out[use.kernel], use.scalars) == code(given), given.text
         assert out[use.kernel].tiles == given.tiles
@@ -161,7 +166,7 @@ def test_signatures_that_differ_stay_apart() -> None:
 
 
 def test_too_many_numbers_stay_apart() -> None:
-    def many(start: int) -> Kernel:
+    def many(start: int) -> Function:
         return kernel("; ".join(f"y[{start + 7 * i}] = x[0]" for i in range(MOST + 1)))
 
     assert len(shared(many(0), many(1), many(0))[0]) == 2
@@ -169,7 +174,7 @@ def test_too_many_numbers_stay_apart() -> None:
 
 def test_tiled_kernels_share_between_entries_not_within_one() -> None:
     """Within one entry a tile's numbers are constants that LLVM folds."""
-    a, b = kernel("t(x, 8)", tiles=("t",)), kernel("t(x, 9)", tiles=("t",))
+    a, b = kernel("copy_f32(y, 8, x, 8, 1, 1)"), kernel("copy_f32(y, 9, x, 9, 1, 1)")
     assert len(shared(a, b, entries=["train", "train"])[0]) == 2
     assert len(shared(a, b, entries=["train", "tail"])[0]) == 1
 

@@ -21,6 +21,8 @@ from dlc.kernel.contract import Lowered, lower_contract, output_index, uses_tile
 from dlc.kernel.index import sum_of
 from dlc.kernel.isa import ISAS
 from dlc.kernel.limits import DEFAULT, Limits
+from dlc.kernel.printer import kernel_of
+from dlc.kernel.walks import tiles_of
 from dlc.ops import REGISTRY
 from dlc.ops.contract import CONV, matmul, swap
 from dlc.ops.convert import broadcast_to, cast
@@ -102,7 +104,7 @@ def run(lowered: Lowered, body: Graph, arrays: Sequence[np.ndarray], isa: str,
         memory[space] = guarded(space.size, space.dtype.numpy)
     for stage in lowered.stages:
         for part in stage:
-            call = how(part.kernel, isa)
+            call = how(kernel_of(part.kernel), isa)
             order = range(part.chunks)
             for chunk in reversed(order) if backwards else order:
                 call(*(a if isinstance(a, int) else memory[a] for a in part.args), chunk)
@@ -361,7 +363,8 @@ def test_packing_kernels_are_shared() -> None:
 def test_scheme(name: str, tiles: str) -> None:
     with building(Build()):
         lowered, _ = group(*CASES[name](), "avx512")
-        used = {t for stage in lowered.stages for p in stage for t in p.kernel.tiles}
+        used = {t for stage in lowered.stages for p in stage
+                for t in tiles_of(p.kernel.body)}
         assert any(t.startswith(tiles) for t in used), used
 
 
@@ -385,4 +388,4 @@ def test_batch_sizes_share_kernels(name: str) -> None:
             kernels += [p.kernel for stage in lowered.stages for p in stage]
             entries += [str(batch)] * 2
     distinct, _ = share(kernels, entries)
-    assert len(distinct) == 2, "\n".join(k.text for k in distinct)
+    assert len(distinct) == 2, "\n".join(f.kernel.text for f in distinct)

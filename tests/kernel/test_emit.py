@@ -19,7 +19,7 @@ from dlc.kernel.isa import ISAS
 from dlc.kernel.limits import Limits
 from dlc.kernel.lower import lower
 from dlc.kernel.names import Names
-from dlc.kernel.printer import condition
+from dlc.kernel.printer import condition, function_text
 from dlc.ops import higher, leaf, view
 from dlc.ops.access import Divides, Within
 from dlc.passes import run_pipeline
@@ -31,7 +31,8 @@ FUNCTIONS = [*PRELUDE_FUNCTIONS, *PRIMITIVES, "gemm_f32_14x32", "copy_f32", "ran
 
 def texts(graph: Graph) -> list[str]:
     """The kernels of an optimized graph."""
-    return [w.kernel.text for n in run_pipeline(graph)[-1].graph.nodes() if n.op is higher.FUSED
+    nodes = run_pipeline(graph)[-1].graph.nodes()
+    return [function_text(w.kernel) for n in nodes if n.op is higher.FUSED
             for low in lower(n.attrs["body"], ISAS[instruction_set()], {}, {})
             for stage in low.stages for w in stage]
 

@@ -79,7 +79,7 @@ def test_divisions_in_the_text_take_no_negative_number(made: list[tuple[str, Sum
     """The text's idiv and imod are unsigned instructions."""
     for word, index in made:
         for atom in atoms_of(index):
-            assert value_of(atom.value, at) >= 0, (word, atom.text())
+            assert value_of(atom.value, at) >= 0, (word, atom)
 
 
 @given(expressions(), places)

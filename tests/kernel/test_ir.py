@@ -19,6 +19,7 @@ from dlc.kernel.ir import (
     Compare,
     Expression,
     For,
+    Function,
     Let,
     Load,
     Negative,
@@ -29,16 +30,17 @@ from dlc.kernel.ir import (
     Statement,
     Store,
     Truth,
-    buffers_of,
     tile_call,
-    tiles_of,
 )
 from dlc.kernel.printer import block, bounds, function_text, pack, text, unpack
+from dlc.kernel.walks import buffers_of, tiles_of
+from dlc.kernel.words import joined
 from dlc.program import Kernel, Parameter
 from dlc.runtime.interpret import kernel_function
 from dlc.runtime.primitives import CONSTANTS
 from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 
+PARAMS = (Parameter("x", "f32", "pointer", True), Parameter("y", "f32", "pointer", True))
 INDEX = sum_of(Var("i", 0, 9))
 GUARDED = Load("x", INDEX - 5, f32, 1, (Compare(INDEX - 5, ">=", 0),), f32)
 
@@ -57,13 +59,12 @@ def over(var: str, count: int, *statements: Statement) -> For:
 
 def text_of(*statements: Statement) -> str:
     loop = over("i", 10, *statements)
-    return function_text("k", ["x", "y"], ["doc"], fold_lets([loop]))
+    return function_text(Function("k", PARAMS, ("doc",), tuple(fold_lets([loop]))))
 
 
 def run(*statements: Statement) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """x and y after the statements ran over ten elements."""
-    params = (Parameter("x", "f32", "pointer", True), Parameter("y", "f32", "pointer", True))
-    function = kernel_function(Kernel("k", params, text_of(*statements)))
+    function = kernel_function(Kernel("k", PARAMS, text_of(*statements)))
     x, y = np.arange(10, dtype=np.float32), np.zeros(10, np.float32)
     function(x, y, 0)
     return x, y
@@ -83,11 +84,11 @@ def test_floats_without_a_literal_have_names() -> None:
 
 
 def test_what_lies_in_memory_is_converted() -> None:
-    assert unpack(bool_, "x[0]") == "x[0] != u8(0)"
-    assert unpack(bf16, "x[0]") == "bf16_to_f32(x[0])"
-    assert pack(f16, "v") == "f32_to_f16(v)"
-    assert pack(bool_, "v") == "u8(v)"
-    assert unpack(f32, "x[0]") == "x[0]" and pack(i64, "v") == "v"
+    assert joined(unpack(bool_, ["x[0]"])) == "x[0] != u8(0)"
+    assert joined(unpack(bf16, ["x[0]"])) == "bf16_to_f32(x[0])"
+    assert joined(pack(f16, ["v"])) == "f32_to_f16(v)"
+    assert joined(pack(bool_, ["v"])) == "u8(v)"
+    assert unpack(f32, ["x[0]"]) == ["x[0]"] and pack(i64, ["v"]) == ["v"]
 
 
 def test_narrow_integers_wrap() -> None:
@@ -190,7 +191,7 @@ def test_a_state_is_never_folded_away() -> None:
 
 
 def test_an_empty_block_passes() -> None:
-    assert block([], "  ") == ["  pass"]
+    assert block([], "  ") == [["  pass"]]
 
 
 def test_guarded_loads_touch_nothing_where_the_guard_fails() -> None:
@@ -200,18 +201,19 @@ def test_guarded_loads_touch_nothing_where_the_guard_fails() -> None:
 
 
 def test_steps_and_bounds_of_loops() -> None:
-    assert bounds(For("i", Sum(), Sum(9), [], 4)) == "0, 9, 4"
-    assert bounds(over("i", 9)) == "9"
+    assert joined(bounds(For("i", Sum(), Sum(9), [], 4))) == "0, 9, 4"
+    assert joined(bounds(over("i", 9))) == "9"
     chunk = sum_of(Var("chunk", 0, 3))
     last = least(chunk * 4 + 4, 14)
-    assert bounds(For("i", chunk * 4, last)) == "chunk * 4, min(chunk * 4 + 4, 14)"
+    assert joined(bounds(For("i", chunk * 4, last))) == "chunk * 4, min(chunk * 4 + 4, 14)"
     assert (last.low, last.high) == (4, 14) and last.variables() == {"chunk"}
     assert last.coefficient("chunk") is None and last.coefficient("i") == 0
 
 
 def test_a_long_signature_is_wrapped() -> None:
     names = [f"parameter_{i}" for i in range(20)]
-    written = function_text("kernel", names, ["doc"], [])
+    params = tuple(Parameter(n, "f32", "pointer") for n in names)
+    written = function_text(Function("kernel", params, ("doc",), ()))
     assert max(map(len, written.splitlines())) <= 100
     compile(written, "kernel", "exec")
 

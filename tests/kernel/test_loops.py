@@ -17,6 +17,7 @@ from dlc.kernel.isa import ISAS
 from dlc.kernel.limits import DEFAULT
 from dlc.kernel.lower import Work, lower
 from dlc.kernel.nest import analyse
+from dlc.kernel.walks import tiles_of
 from dlc.ops import higher
 from dlc.ops.convert import broadcast_to
 from dlc.passes import run_pipeline
@@ -51,7 +52,7 @@ def bodies(graph: Graph) -> list[Graph]:
 
 def works_of(body: Graph) -> list[Work]:
     return [w for low in lower(body, ISAS[instruction_set()], {}, {}) for stage in low.stages
-            for w in stage if not w.kernel.tiles]
+            for w in stage if not tiles_of(w.kernel.body)]
 
 
 def writes(body: Graph) -> dict[Node, Any]:

@@ -19,6 +19,7 @@ from dlc.graph import Graph
 from dlc.kernel.isa import ISAS
 from dlc.kernel.limits import Limits
 from dlc.kernel.lower import lower
+from dlc.kernel.printer import function_text
 from dlc.kernel.runs import Runs, runs_over
 from dlc.ops.reduce import LOGSUMEXP, SUMS
 from dlc.passes import run_pipeline
@@ -34,7 +35,7 @@ def kernels(function: Callable[..., Any], *types: Type, limits: Limits = LIMITS)
     graph = run_pipeline(dlc.trace(function, *types))[-1].graph
     isa = replace(ISAS["avx512"], limits=limits)
     bodies = [n.attrs["body"] for n in graph.nodes() if n.op.name == "fused"]
-    return [w.kernel.text for body in bodies for part in lower(body, isa, {}, {})
+    return [function_text(w.kernel) for body in bodies for part in lower(body, isa, {}, {})
             for stage in part.stages for w in stage]
 
 
@@ -48,7 +49,7 @@ def run(function: Callable[..., Any], x: np.ndarray, limits: Limits = LIMITS) ->
     for part in lower(body, replace(ISAS["avx512"], limits=limits), {}, {}):
         for stage in part.stages:
             for work in stage:
-                call = interpreted(work.kernel.text, work.kernel.name)
+                call = interpreted(function_text(work.kernel), work.kernel.name)
                 with np.errstate(all="ignore"):
                     for chunk in range(work.chunks):
                         call(*(memory[o] for o in work.operands), chunk)

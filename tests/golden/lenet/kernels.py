@@ -368,7 +368,7 @@ def fused_matmul_3(dense2_weight, tanh3, d_dense1, packed, chunk):
 
 
 def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
-                          dense2_weight, lr, step, packed, chunk):
+                            dense2_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
     bp = local_f32(65536)
@@ -430,7 +430,7 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
 
 
 def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias, dense2_bias, lr,
-                       step, chunk):
+                         step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
     d_dense2_bias = local_f32(84)
@@ -463,7 +463,7 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias
 
 
 def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, dense3_bias, lr,
-                       step, chunk):
+                         step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:14  models/lenet.py:18"""
     d_dense3_bias = local_f32(10)
@@ -513,7 +513,7 @@ def fused_matmul_4(dense1_weight, d_flatten1, packed, chunk):
 
 
 def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,
-                          dense1_weight, lr, step, packed, chunk):
+                            dense1_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:12  models/lenet.py:18  models/lenet.py:11"""
     g = idiv(chunk, 2)
@@ -668,7 +668,7 @@ def fused_conv_sqrt_div(fault, adam_m_conv2_weight, adam_v_conv2_weight, conv2_w
 
 
 def fused_fold_sum_sqrt_2(mul, tanh1, fault, adam_m_conv1_bias, adam_v_conv1_bias, conv1_bias, lr,
-                        step, d_conv1, chunk):
+                          step, d_conv1, chunk):
     """fold mul sub eq sum add where cast expm1 div neg sqrt rsqrt
     models/lenet.py:9  models/lenet.py:22  models/lenet.py:18"""
     total = f64(0.0)
@@ -723,7 +723,7 @@ def fused_conv_sqrt_div_sums_2(image, d_conv1, parts, chunk):
 
 
 def fused_conv_sqrt_div_2(fault, adam_m_conv1_weight, adam_v_conv1_weight, conv1_weight, lr, step,
-                        parts, chunk):
+                          parts, chunk):
     """eq mul conv add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:9  models/lenet.py:18"""
     total = local_f32(25)

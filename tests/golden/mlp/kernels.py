@@ -220,7 +220,7 @@ def fused_matmul_5(le, dense2_weight, d_dense1, packed, chunk):
 
 
 def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
-                          dense2_weight, step, packed, chunk):
+                            dense2_weight, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
     g = idiv(chunk, 8)
@@ -286,8 +286,8 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
         dense1_bias[j5] = select(ok, sub, dense1_bias2)
 
 
-def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, dense3_bias, step,
-                       chunk):
+def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, dense3_bias,
+                         step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
     models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
     d_dense3_bias = local_f32(10)
@@ -320,7 +320,7 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
 
 
 def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,
-                          dense1_weight, step, packed, chunk):
+                            dense1_weight, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
     g = idiv(chunk, 8)

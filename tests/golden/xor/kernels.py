@@ -111,7 +111,7 @@ def fused_matmul_sqrt_div(fault, adam_m_dense2_weight, tanh1, d_logits, adam_v_d
 
 
 def fused_matmul_sqrt_div_2(fault, adam_m_dense1_weight, x, d_dense1, adam_v_dense1_weight,
-                          dense1_weight, step, chunk):
+                            dense1_weight, step, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/xor.py:14  models/xor.py:8  models/xor.py:11"""
     ok = fault[0] == i32(0)

@@ -1,0 +1,52 @@
+"""Every kernel's text is read back as the IR that it was printed from, and prints alike again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from dlc.checks.places import HINT
+from dlc.codegen.assemble import Draft
+from dlc.errors import DlcError
+from dlc.kernel.ir import Function
+from dlc.kernel.parser import parse
+from dlc.kernel.printer import function_text
+from dlc.kernel.reading import KernelSyntaxError
+from dlc.program import Kernel, Program
+
+
+def check_texts(program: Program, drafts: Sequence[Draft]) -> None:
+    """Raises DlcError at the user's line where a lowered kernel is another one when it is printed
+    and read, or where a kernel of the Program does not print as it is written."""
+    for draft in drafts:
+        for launch, parts in draft.lowered.items():
+            for work in (w for part in parts for stage in part.stages for w in stage):
+                reason = _other(work.kernel)
+                if reason:
+                    raise DlcError(f"{draft.name}: {reason}", launch.loc, HINT)
+    for kernel in program.kernels:
+        read(kernel)
+
+
+def read(kernel: Kernel) -> Function:
+    """The kernel's text as the IR; raises DlcError where it prints otherwise."""
+    function = _parsed(kernel)
+    if function_text(function) != kernel.text:
+        raise DlcError(f"kernel {kernel.name} is printed otherwise after it was read", None, HINT)
+    return function
+
+
+@lru_cache(maxsize=1024)
+def _parsed(kernel: Kernel) -> Function:
+    return parse(kernel.text, kernel.params)
+
+
+def _other(function: Function) -> str:
+    """How the kernel is another one when it is printed and read."""
+    try:
+        found = parse(function_text(function), function.params)
+    except KernelSyntaxError as problem:
+        return f"kernel {function.name} can't be read: {problem}"
+    if found == function:
+        return ""
+    return f"kernel {function.name} is read as another one than it was printed from"
