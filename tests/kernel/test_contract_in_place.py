@@ -10,6 +10,7 @@ from dlc.evaluate import run as evaluate_nodes
 from dlc.graph import Build, Graph, building
 from dlc.kernel.contract import lower_contract
 from dlc.kernel.isa import ISAS
+from dlc.kernel.printer import kernel_of
 from dlc.ops.contract import matmul
 from dlc.ops.leaf import input_
 from dlc.types import f32
@@ -31,7 +32,7 @@ def test_output_over_an_operand_of_another() -> None:
         memory |= {s: np.empty(s.size, np.float32) for s in lowered.scratch}
         for stage in lowered.stages:
             for part in stage:
-                call = native(part.kernel, "avx512")
+                call = native(kernel_of(part.kernel), "avx512")
                 for chunk in range(part.chunks):
                     call(*(a if isinstance(a, int) else memory[a] for a in part.args), chunk)
         want = evaluate_nodes(body, arrays)

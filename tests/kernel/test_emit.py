@@ -20,6 +20,7 @@ from dlc.kernel.limits import Limits
 from dlc.kernel.lower import lower
 from dlc.kernel.names import Names
 from dlc.kernel.printer import condition, function_text
+from dlc.kernel.words import joined
 from dlc.ops import higher, leaf, view
 from dlc.ops.access import Divides, Within
 from dlc.passes import run_pipeline
@@ -89,7 +90,7 @@ def conditions(*guard: Any) -> str:
     e = Emitter({}, {}, Limits())
     e.levels.update(i=0)
     found = e.condition(guard)[0]
-    return "False" if found is None else condition(found)
+    return "False" if found is None else joined(condition(found))
 
 
 def test_guards() -> None:
