@@ -46,10 +46,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check . --target-version py$(subst .,,$(NEWEST)) --extend-ignore UP,B911,B912
 
 # For the Python that runs, as NumPy's types of one Python are no syntax for an older one, and for
-# the newest. CI runs the oldest that it finds.
+# the newest, both at once. CI runs the oldest that it finds.
 types: $(VENV)/.test
-	$(BIN)/mypy
-	$(BIN)/mypy --python-version $(NEWEST)
+	@$(BIN)/mypy & oldest=$$!; $(BIN)/mypy --python-version $(NEWEST); newest=$$?; \
+		wait $$oldest && exit $$newest
 
 conformance: $(VENV)/.conformance
 	$(BIN)/python -m pytest -q -m conformance -n auto
@@ -81,7 +81,8 @@ bench: $(VENV)/.conformance
 bench-compile: $(VENV)/.test
 	$(BIN)/python -m tests.compile_time.bench
 
-# A stamp a set of packages: a second run of any target installs nothing.
+# A stamp a set of packages: a second run of any target installs nothing, and each set is installed
+# by one run of pip. Of the many files of the larger ones bytecode is made when they are imported.
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "dlc needs Python 3.11 to 3.14, and no python3 here is one;" \
 		"install it, or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
@@ -93,13 +94,13 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
-	@touch $@
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-compile --editable ".[test]"
+	@touch $(VENV)/.installed $@
 
-$(VENV)/.conformance: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --editable ".[conformance]"
-	@touch $@
+$(VENV)/.conformance: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-compile --editable ".[test,conformance]"
+	@touch $(VENV)/.installed $(VENV)/.test $@
 
 clean:
 	rm -rf .venv .venv-3.* .nnsmith build dist dlc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

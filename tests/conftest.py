@@ -39,6 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     check_what_is_compiled()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the cores have a process each already
+        os.environ.setdefault("DLC_WORKERS", "1")
     if config.getoption("--isa") is not None:
         generate_for(config.getoption("--isa"))
 

@@ -23,6 +23,12 @@ from tests.runtime.programs import AXPY, kernel_program, pointer, run_kernel, sc
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True)
+def several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers a pool, whatever else runs beside these tests."""
+    monkeypatch.setenv("DLC_WORKERS", "2")
+
+
 def job(kernel: Kernel, prelude: str = "", tiles: tuple[TileText, ...] = ()) -> Job:
     key = kernel_key(kernel, prelude, {t.name: t for t in tiles}, "")
     return Job(kernel, key, Setup(prelude, tiles, ""), ("models/net.py:12", "models/net.py:14"))
