@@ -45,6 +45,14 @@ def pytest_configure(config: pytest.Config) -> None:
         generate_for(config.getoption("--isa"))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A run of one marker's tests imports no file that does not name it."""
+    marker, is_test = config.getoption("markexpr"), collection_path.match("test_*.py")
+    if not is_test or not str(marker).isidentifier():
+        return None
+    return f"mark.{marker}" not in collection_path.read_text() or None
+
+
 def generate_for(isa: str) -> None:
     """Programs are compiled for `isa`, and interpreted where this machine lacks it."""
     os.environ["DLC_CPU"] = isa

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable
 from functools import cache
@@ -50,10 +51,10 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x < 0, e, 1.0) / (1.0 + e)
 
 
-# Compiled here and now: once a Toolchain is made, Numba in this process knows no arrays.
-@numba.njit("void(f8[::1], f8[::1])", nogil=True)  # type: ignore[misc]
-def _erf(x: Any, y: Any) -> None:
-    for i in range(x.size):
+# Over pointers: once a Toolchain is made, Numba in this process knows no arrays. Compiled when
+# first called, as every process that collects tests imports this file.
+def _erf(x: Any, y: Any, n: int) -> None:
+    for i in range(n):
         a = abs(x[i])
         if a < 6e-5:
             y[i] = x[i] * 1.1283791670955126 * (1.0 - x[i] * x[i] / 3.0)
@@ -61,10 +62,9 @@ def _erf(x: Any, y: Any) -> None:
             y[i] = math.erf(x[i]) if not a > 6.0 else math.copysign(1.0, x[i])
 
 
-@numba.njit("void(f8[::1], f8[::1])", nogil=True, error_model="numpy")  # type: ignore[misc]
-def _erfinv(x: Any, y: Any) -> None:
+def _erfinv(x: Any, y: Any, n: int) -> None:
     """Halley's iteration on erf, or on erfc where x is near 1."""
-    for i in range(x.size):
+    for i in range(n):
         a = abs(x[i])
         if a < 6e-5:
             y[i] = x[i] * 0.886226925452758 * (1.0 + x[i] * x[i] * 0.2617993877991494)
@@ -79,10 +79,9 @@ def _erfinv(x: Any, y: Any) -> None:
             y[i] = math.copysign(z, x[i])
 
 
-@numba.njit("void(f8[::1], f8[::1])", nogil=True, error_model="numpy")  # type: ignore[misc]
-def _erfcx(x: Any, y: Any) -> None:
+def _erfcx(x: Any, y: Any, n: int) -> None:
     """e**(x**2) erfc(x): the square of an f32 is exact in f64; from 12 on a series."""
-    for i in range(x.size):
+    for i in range(n):
         a = x[i]
         if a > 12.0:
             z = 0.5 / (a * a)
@@ -92,23 +91,20 @@ def _erfcx(x: Any, y: Any) -> None:
             y[i] = math.exp(a * a) * math.erfc(a)
 
 
-@numba.njit("void(f8[::1], f8[::1])", nogil=True, error_model="numpy")  # type: ignore[misc]
-def _erfc(x: Any, y: Any) -> None:
-    for i in range(x.size):
+def _erfc(x: Any, y: Any, n: int) -> None:
+    for i in range(n):
         y[i] = math.erfc(x[i])
 
 
-@numba.njit("void(f8[::1], f8[::1])", nogil=True, error_model="numpy")  # type: ignore[misc]
-def _lgamma(x: Any, y: Any) -> None:
-    for i in range(x.size):
+def _lgamma(x: Any, y: Any, n: int) -> None:
+    for i in range(n):
         a = x[i]
         y[i] = np.inf if a <= 0 and a == math.floor(a) else math.lgamma(a)
 
 
-@numba.njit("void(f8[::1], f8[::1])", nogil=True, error_model="numpy")  # type: ignore[misc]
-def _digamma(x: Any, y: Any) -> None:
+def _digamma(x: Any, y: Any, n: int) -> None:
     """Recurrence to 12 and the asymptotic series; Taylor's series about the positive root."""
-    for i in range(x.size):
+    for i in range(n):
         a = x[i]
         d = (a - 1.4616321449683622) - 9.549995429965697e-17
         if abs(d) < 1e-3:
@@ -131,7 +127,7 @@ def _digamma(x: Any, y: Any) -> None:
         y[i] = total if a < np.inf else (np.nan if x[i] < 0.0 else a)
 
 
-@numba.njit("f8(f8, i8)", nogil=True, error_model="numpy")  # type: ignore[misc]
+@numba.njit(error_model="numpy")  # type: ignore[misc]
 def _bessel(a: float, order: int) -> float:
     """e**-a I_order(a): the power series up to 18, then the asymptotic one."""
     if a < 18.0:
@@ -151,22 +147,29 @@ def _bessel(a: float, order: int) -> float:
     return total / math.sqrt(2.0 * math.pi * a)
 
 
-@numba.njit("void(f8[::1], f8[::1])", nogil=True, error_model="numpy")  # type: ignore[misc]
-def _i0e(x: Any, y: Any) -> None:
-    for i in range(x.size):
+def _i0e(x: Any, y: Any, n: int) -> None:
+    for i in range(n):
         y[i] = _bessel(abs(x[i]), 0)
 
 
-@numba.njit("void(f8[::1], f8[::1])", nogil=True, error_model="numpy")  # type: ignore[misc]
-def _i1e(x: Any, y: Any) -> None:
-    for i in range(x.size):
+def _i1e(x: Any, y: Any, n: int) -> None:
+    for i in range(n):
         y[i] = math.copysign(_bessel(abs(x[i]), 1), x[i])
+
+
+@cache
+def _compiled(kernel: Any) -> Any:
+    """`kernel` as a function of two addresses and a length."""
+    native = numba.cfunc("void(CPointer(f8), CPointer(f8), i8)", error_model="numpy")(kernel)
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+    return native, kind(native.address)
 
 
 def _filled(kernel: Any) -> Callable[[Any], Any]:
     def reference(x: Any) -> Any:
+        x = np.ascontiguousarray(x, np.float64)
         y = np.empty_like(x)
-        kernel(x, y)
+        _compiled(kernel)[1](x.ctypes.data, y.ctypes.data, x.size)
         return y
     return reference
 
