@@ -17,6 +17,7 @@ from dlc.kernel.isa import ISAS
 from dlc.kernel.limits import DEFAULT
 from dlc.kernel.lower import Work, lower
 from dlc.kernel.nest import analyse
+from dlc.kernel.printer import kernel_of
 from dlc.kernel.walks import tiles_of
 from dlc.ops import higher
 from dlc.ops.convert import broadcast_to
@@ -62,7 +63,7 @@ def writes(body: Graph) -> dict[Node, Any]:
         buffers = [counted(o.type) if isinstance(o, Node) else None for o in work.operands]
         if any(b is None for b in buffers):
             continue  # kernels with workspaces are tested with the contractions
-        run = kernel_function(work.kernel, prelude_text())
+        run = kernel_function(kernel_of(work.kernel), prelude_text())
         with np.errstate(all="ignore"):
             for chunk in range(work.chunks):
                 run(*buffers, chunk)

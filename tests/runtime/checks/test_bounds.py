@@ -12,6 +12,8 @@ import dlc
 from dlc import f32
 from dlc.codegen import assemble
 from dlc.kernel.lower import Lowered
+from dlc.kernel.parser import parse
+from dlc.kernel.printer import function_text
 from dlc.program import Kernel, Parameter
 from dlc.runtime.checks.bounds import check_bounds
 from dlc.runtime.checks.program import check_static
@@ -101,13 +103,13 @@ def test_every_access_of_the_bundled_models_is_decided(
 
 def test_compile_refuses_a_kernel_that_leaves_its_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     """verify=True names launch, line, access and extent."""
-    def longer(text: str) -> str:
-        return text.replace("range(9)", "range(10)")
+    def longer(work: Any) -> Any:
+        text = function_text(work.kernel).replace("range(9)", "range(10)")
+        return replace(work, kernel=parse(text, work.kernel.params))
 
     def planted(*args: Any) -> list[Lowered]:
-        return [Lowered(tuple(tuple(
-            replace(w, kernel=replace(w.kernel, text=longer(w.kernel.text))) for w in stage)
-            for stage in part.stages)) for part in lower(*args)]
+        return [Lowered(tuple(tuple(map(longer, stage)) for stage in part.stages))
+                for part in lower(*args)]
 
     lower = assemble.lower
     monkeypatch.setattr(assemble, "lower", planted)
