@@ -29,8 +29,9 @@ MAGIC = b"dlc cache 1\n"
 DEFAULT_LIMIT = 512 << 20  # bytes kept before the least recently used entries go
 LARGEST = DEFAULT_LIMIT  # bytes of an entry that is read
 _HEADER = len(MAGIC) + 32 + 32
-_SOURCES = ("lower.py", "llvm_module.py", "passes_numba.py", "primitives.py", "halves.py",
-            "control.py", "isa.py", "views.py")
+_SOURCES = ("lower.py", "frontend.py", "walk.py", "expressions.py", "slots.py", "operators.py",
+            "llvm_module.py", "primitives.py",
+            "halves.py", "control.py", "isa.py", "numba_route.py", "numba_contexts.py")
 
 
 class CacheError(Exception):

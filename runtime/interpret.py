@@ -79,11 +79,11 @@ def _reporting(kernel: Kernel, function: Callable[..., Any]) -> Callable[..., An
 def _execute(text: str, filename: str, scope: dict[str, Any]) -> None:
     """Run `text`; debuggers and tracebacks show its lines."""
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    exec(_code(text, filename), scope)
+    exec(code_of(text, filename), scope)
 
 
 @lru_cache(maxsize=128)
-def _code(text: str, filename: str) -> Any:
+def code_of(text: str, filename: str) -> Any:
     """The text compiled once: every kernel has the whole prelude in its scope."""
     return compile(text, filename, "exec")
 

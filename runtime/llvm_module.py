@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding as llvm
+from llvmlite import ir
 
 from dlc.program import Kernel
 from dlc.runtime.isa import target_cpu
@@ -34,21 +38,67 @@ def pass_builder(machine: Any) -> Any:
     return llvm.create_pass_builder(machine, options)
 
 
-def entry_text(kernel: Kernel, symbol: str, inner: str) -> str:
-    """LLVM IR of the exported function: unpack the argument slots and call `inner`."""
+# ---- functions as text ---------------------------------------------------------------------------
+
+def llvm_type(dtype: Any) -> Any:
+    """The LLVM type of a dtype's name, a pointer's or a tuple of names."""
+    if isinstance(dtype, tuple):
+        return ir.LiteralStructType([LLVM[d] for d in dtype])
+    return ir.PointerType() if dtype.endswith("*") else LLVM[dtype]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A function as LLVM text: `declared` are the outside names it calls, with their declarations,
+    `calls` the functions of the text."""
+
+    symbol: str
+    result: Any
+    text: str
+    declared: Mapping[str, str]
+    calls: tuple[Lowered, ...]
+
+
+def closure(kernel: Lowered) -> list[Lowered]:
+    """A function and all that it calls, directly or not, each once."""
+    found: dict[str, Lowered] = {}
+    pending = deque([kernel])
+    while pending:
+        part = pending.popleft()
+        if found.setdefault(part.symbol, part) is part:
+            pending.extend(c for c in part.calls if c.symbol not in found)
+    return list(found.values())
+
+
+def module_text(kernel: Lowered) -> str:
+    """A function, what it calls and their declarations as the text of an LLVM module."""
+    parts = closure(kernel)
+    defined = {p.symbol for p in parts}
+    declared = {name: text for p in parts for name, text in p.declared.items()
+                if name not in defined}
+    return "\n".join([*declared.values(), *(p.text for p in parts)])
+
+
+def entry_text(kernel: Kernel, symbol: str, inner: str, result: str,
+               before: tuple[str, ...]) -> str:
+    """LLVM IR of the exported function: unpack the argument slots and call `inner`.
+
+    Numba's functions take two pointers `before` their own arguments and give a status, an i32.
+    """
     lines, arguments = [], []
     for i, parameter in enumerate(kernel.params):
         kind = "ptr" if parameter.kind == "pointer" else LLVM[parameter.dtype]
         lines.append(f"  %s{i} = getelementptr i64, ptr %args, i64 {i}")
         lines.append(f"  %a{i} = load {kind}, ptr %s{i}")
         arguments.append(f"{kind} %a{i}")
-    kinds = ["ptr", "ptr", *(a.split()[0] for a in arguments), "i64"]
-    call = ", ".join(["ptr %r", "ptr %e", *arguments, "i64 %chunk"])
+    given = [*before, *arguments, "i64 %chunk"]
+    declared = [f'declare {result} @"{inner}"({", ".join(g.split()[0] for g in given)})']
     return "\n".join([
-        f'declare i32 @"{inner}"({", ".join(kinds)})',
+        *(declared if before else ()),
         f'define void @"{symbol}"(ptr %args, i64 %chunk) nounwind {{',
-        "  %r = alloca ptr", "  %e = alloca ptr", *lines,
-        f'  %status = call i32 @"{inner}"({call})', *_fault(kernel), "  ret void", "}", ""])
+        *(f"  {b.split()[1]} = alloca ptr" for b in before), *lines,
+        f'  {"%status = " if before else ""}call {result} @"{inner}"({", ".join(given)})',
+        *_fault(kernel), "  ret void", "}", ""])
 
 
 def _fault(kernel: Kernel) -> list[str]:

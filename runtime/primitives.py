@@ -1,9 +1,9 @@
 """The primitives of kernel texts: for each a typing rule, its LLVM instructions, a plain body.
 
-A kernel text compiled by Numba takes the LLVM side (runtime/lower.py wraps it as intrinsics); the
-same text run in plain Python takes the plain side. Both give the same bits, except that a
-reduction (radd, rmul) may be summed in another order. Types are named f32 f64 i8 .. i64 u8 .. u64
-b1 (a comparison's result), pointers with a star.
+A compiled kernel text takes the LLVM side (runtime/expressions.py); the same text run in plain
+Python takes the plain side. Both give the same bits, except that a reduction (radd, rmul) may be
+summed in another order. Types are named f32 f64 i8 .. i64 u8 .. u64 b1 (a comparison's result),
+pointers with a star.
 
 Out-of-range casts of floats to integers saturate and NaN gives 0. minimum, maximum, rmin and rmax
 give NaN if an operand is NaN and hold -0 < +0 (IEEE 754-2019 minimum and maximum).

@@ -18,6 +18,7 @@ import pytest
 import dlc
 from dlc.cli.arguments import parse
 from dlc.compiler import Compiled
+from dlc.custom import OPERATORS
 from dlc.ops import REGISTRY
 from tests.documents import PAGES, ROOT, Block, agrees, blocks, excerpt, runs, with_texts
 
@@ -28,10 +29,11 @@ EXECUTED = [ROOT / "docs" / page for page in ("tour.md", "onnx.md", "custom-oper
 @pytest.fixture(autouse=True)
 def own_operators() -> Iterator[None]:
     """The custom operators of a page are gone after its test."""
-    before = dict(REGISTRY)
+    kept = [(names, dict(names)) for names in (REGISTRY, OPERATORS)]
     yield
-    REGISTRY.clear()
-    REGISTRY.update(before)
+    for names, before in kept:
+        names.clear()
+        names.update(before)
 
 
 def name(page: Path) -> str:

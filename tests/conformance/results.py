@@ -26,9 +26,9 @@ JOURNAL = ROOT / ".conformance" / "journal.jsonl"
 LANGUAGE = ("dlc/*.py", "dlc/ops/*.py", "dlc/nn/*.py", "dlc/onnx/*.py")
 COMPILER = (*LANGUAGE, "dlc/passes/*.py", "dlc/kernel/*.py", "dlc/codegen/**/*.py",
             *(f"runtime/{name}.py" for name in (
-                "arena", "control", "cpu", "halves", "isa", "link", "llvm_module", "lower",
-                "numba_ssa", "passes_numba", "primitives", "runner", "schedule", "table",
-                "table_builder", "threads", "views")))
+                "arena", "control", "cpu", "expressions", "frontend", "halves", "isa", "link",
+                "llvm_module", "lower", "operators", "primitives", "runner", "schedule", "slots",
+                "table", "table_builder", "threads", "walk")))
 # The suites of a full run, evaluated and on these instruction sets.
 SUITES = ("JAX harnesses", "NNSmith, fresh", "NNSmith, fresh, all dtypes", "NNSmith, frozen",
           "ONNX nodes", "ONNX nodes of other dtypes", "equivalent rewrites", "torch OpInfo",

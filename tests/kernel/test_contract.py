@@ -31,7 +31,7 @@ from dlc.ops.elementwise import maximum, where
 from dlc.ops.leaf import input_
 from dlc.ops.view import flip, reshape, transpose
 from dlc.program import Kernel
-from dlc.runtime.lower import compiled
+from dlc.runtime.interpret import code_of
 from dlc.runtime.primitives import PRIMITIVES
 from dlc.types import bf16, f32, f64
 from tests.codegen.prelude_native import linked
@@ -82,7 +82,7 @@ def native(kernel: Kernel, isa: str) -> Callable[..., None]:
 
 def interpreted(kernel: Kernel, isa: str) -> Callable[..., None]:
     names: dict[str, Any] = {p.name: p.plain for p in PRIMITIVES.values()}
-    exec(compiled(prelude_text(), "<prelude>", "exec"), names)
+    exec(code_of(prelude_text(), "<prelude>"), names)
     for name in kernel.tiles:
         exec(tile(name, isa).plain, names)
     exec(kernel.text, names)

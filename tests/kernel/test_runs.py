@@ -23,7 +23,7 @@ from dlc.kernel.printer import function_text
 from dlc.kernel.runs import Runs, runs_over
 from dlc.ops.reduce import LOGSUMEXP, SUMS
 from dlc.passes import run_pipeline
-from dlc.runtime.lower import compiled
+from dlc.runtime.interpret import code_of
 from dlc.runtime.primitives import CONSTANTS, PRIMITIVES
 from dlc.types import DType, Type, dtype, f16, f32, f64, i32
 
@@ -58,7 +58,7 @@ def run(function: Callable[..., Any], x: np.ndarray, limits: Limits = LIMITS) ->
 
 def interpreted(text: str, name: str) -> Callable[..., None]:
     names: dict[str, Any] = {**CONSTANTS, **{p.name: p.plain for p in PRIMITIVES.values()}}
-    exec(compiled(prelude_text(), "<prelude>", "exec"), names)
+    exec(code_of(prelude_text(), "<prelude>"), names)
     exec(text, names)
     call: Callable[..., None] = names[name]
     return call
