@@ -66,7 +66,7 @@ def generate_for(isa: str) -> None:
 
 
 def check_what_is_compiled() -> None:
-    """Whatever a test compiles passes the checkers that need no run (dlc/runtime/checks)."""
+    """Whatever a test compiles passes the checkers that need no run (dlc/checks)."""
     original = assemble.assembled
 
     @functools.wraps(original)

@@ -8,8 +8,11 @@ of the launch. Only a scatter reads what it stored itself: it adds to its base.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from dlc.checks.kernels.overwriting import check_apart
+from dlc.checks.kernels.overwriting import check_overwriting as overwritten
+from dlc.checks.kernels.program import judged
+from dlc.checks.kernels.segment import Case, case_of
 from dlc.checks.places import HINT
 from dlc.codegen.assemble import Draft
 from dlc.errors import DlcError
@@ -18,9 +21,6 @@ from dlc.kernel.lower import Lowered, Work
 from dlc.kernel.printer import kernel_of
 from dlc.passes.lives import Scratch
 from dlc.program import Program
-
-if TYPE_CHECKING:
-    from dlc.runtime.checks.segment import Case
 
 
 def check_overwriting(program: Program, drafts: Sequence[Draft]) -> list[str]:
@@ -38,12 +38,9 @@ def check_overwriting(program: Program, drafts: Sequence[Draft]) -> list[str]:
 
 def _in_launch(program: Program, body: Graph, parts: Sequence[Lowered],
                undecided: list[str]) -> Iterator[str]:
-    from dlc.runtime.checks.overwriting import check_apart, check_overwriting
-    from dlc.runtime.checks.program import judged
-
     for stage, work, name, operand in _taken_over(body, parts):
         case = _case(program, work)
-        verdicts = [judged(check_overwriting, case, name)]
+        verdicts = [judged(overwritten, case, name)]
         for other_stage, other in _works(parts):
             if other is not work and other_stage >= stage and _is_among(operand, other.operands):
                 verdicts.append(judged(check_apart, case, name, _case(program, other),
@@ -55,8 +52,6 @@ def _in_launch(program: Program, body: Graph, parts: Sequence[Lowered],
 
 def _case(program: Program, work: Work) -> Case:
     """The work as the checkers of kernels take it."""
-    from dlc.runtime.checks.segment import case_of
-
     extents = [_extent(o) for o in work.operands]
     numbers = [o if isinstance(o, (int, float)) else 0 for o in work.operands]
     return case_of(kernel_of(work.kernel), program.tiles, extents, numbers, work.chunks)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlc.checks.agreement import check_agreement
+from dlc.checks.kernels.program import check_static
 from dlc.checks.overwriting import check_overwriting
 from dlc.checks.places import HINT, check_places
 from dlc.checks.texts import check_texts
@@ -19,8 +20,6 @@ def check_assembled(program: Program, drafts: Sequence[Draft]) -> list[str]:
 
     Raises DlcError, whose message names entry, launch and line.
     """
-    from dlc.runtime.checks.program import check_static
-
     check_agreement(program, drafts)
     check_places(drafts)
     check_texts(program, drafts)

@@ -61,6 +61,11 @@ def tile(name: str, isa: str) -> TileText:
     return TileText(name, text, types, "void", body)
 
 
+def parameter_names(name: str) -> tuple[str, ...]:
+    """The names of a tile's parameters, in order."""
+    return tuple(label for label, _ in _FAMILIES[name.partition("_")[0]][1])
+
+
 # ---- gemm and taps: a block of C in registers --------------------------------------------------
 
 

@@ -13,9 +13,9 @@ import pytest
 
 import dlc
 from dlc import f32, i32
+from dlc.checks.kernels.program import check_segment, segments_of
+from dlc.checks.kernels.segment import Verdict, case_of
 from dlc.program import Kernel, Program, Segment
-from dlc.runtime.checks.program import check_segment, segments_of
-from dlc.runtime.checks.segment import Verdict, case_of
 from dlc.runtime.interpret import NUMPY, kernel_function
 from dlc.runtime.plain import Pointer
 

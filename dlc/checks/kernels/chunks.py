@@ -7,7 +7,6 @@ chunks lie apart.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from dlc.runtime.checks.footprints import Side, reach
-from dlc.runtime.checks.frames import Event
-from dlc.runtime.checks.ranges import Range, Space, highest, lowest
-from dlc.runtime.checks.rounds import expanded
-from dlc.runtime.checks.segment import BUDGETS, Case, Verdict
+from dlc.checks.kernels.footprints import Side, reach
+from dlc.checks.kernels.frames import Event
+from dlc.checks.kernels.ranges import Range, Space, highest, lowest
+from dlc.checks.kernels.rounds import expanded
+from dlc.checks.kernels.segment import BUDGETS, Case, Verdict
+from dlc.checks.kernels.spots import Spot
 
 Array = np.ndarray[Any, Any]
 
@@ -30,17 +30,17 @@ class Touched:
 
     written: list[tuple[Array, Array, Array]] = field(default_factory=list)
     read: list[tuple[Array, Array, Array]] = field(default_factory=list)
-    around: set[ast.stmt] = field(default_factory=set)
+    around: set[Spot] = field(default_factory=set)
     exact: bool = True
 
 
-Seen = tuple[dict[str, Touched], set[ast.stmt]]  # by buffer, and loops that were cut short
+Seen = tuple[dict[str, Touched], set[Spot]]  # by buffer, and loops that were cut short
 
 
 def check_chunks(case: Case, first: Seen | None = None) -> Verdict:
     """Ever larger budgets, for the loops around the buffers in which chunks may meet. `first` is
     what a first walk has seen."""
-    around: set[ast.stmt] | None = None
+    around: set[Spot] | None = None
     clash: dict[str, tuple[int, int, int]] = {}
     open_ = False
     for budget in BUDGETS:

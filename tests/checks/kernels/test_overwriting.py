@@ -8,9 +8,9 @@ import pytest
 
 import dlc
 from dlc import f32
+from dlc.checks.kernels.overwriting import check_overwriting
+from dlc.checks.kernels.segment import case_of
 from dlc.program import Kernel, Parameter
-from dlc.runtime.checks.overwriting import check_overwriting
-from dlc.runtime.checks.segment import case_of
 
 FINE, LATE = "fine", "late"
 # chunks; lines after `def k(x, y, chunk):`; x, of 12 elements, lies where a result does

@@ -1,12 +1,17 @@
-"""What a walk over a kernel's text holds: buffers, pointers, frames of values, events."""
+"""What a walk over a kernel holds: buffers, pointers, frames of values, events."""
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dlc.runtime.checks.ranges import UNKNOWN, Range, Space, word
+from dlc.checks.kernels.ranges import UNKNOWN, Range, Space, word
+from dlc.kernel.ir import Load, Store, TileCall
+from dlc.kernel.printer import lines
+from dlc.kernel.words import joined
+
+if TYPE_CHECKING:
+    from dlc.checks.kernels.spots import Spot
 
 
 class WorkLimit(Exception):
@@ -18,7 +23,7 @@ class Unsettled(Exception):
 
 
 class Unread(Exception):
-    """A text that a walk can't follow."""
+    """A kernel that a walk can't follow."""
 
 
 @dataclass(eq=False)
@@ -53,18 +58,30 @@ class Pointer:
 class Event:
     """A load or a store at `offset` and `sides` beyond it (footprints.Box), in the rows of `space`.
 
-    `path` are the statements around it, from the kernel's body inwards; `bodies` the rows in which
-    the rounds of each run, one after the other.
+    `node` is the Load, Store or TileCall; `path` are the statements around it, from the kernel's
+    body inwards, `bodies` the rows in which the rounds of each run, one after the other.
     """
 
-    node: ast.expr
+    node: Load | Store | TileCall
     memory: Memory
     written: bool
     offset: Range
     sides: tuple[Any, ...]
     space: Space
-    path: tuple[ast.stmt, ...]
+    path: tuple[Spot, ...]
     bodies: tuple[Space, ...]
+
+    @property
+    def line(self) -> int:
+        """The line of the kernel's text on which it stands."""
+        return self.path[-1].line
+
+    @property
+    def text(self) -> str:
+        """The access as it stands there."""
+        if isinstance(self.node, TileCall):
+            return joined(lines(self.node, "")[0])
+        return f"{self.node.buffer}[{self.node.index.text()}]"
 
 
 @dataclass(eq=False)

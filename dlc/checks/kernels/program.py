@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from dlc.checks.kernels.bounds import Loose, check_bounds, look
+from dlc.checks.kernels.chunks import Touched, check_chunks, note
+from dlc.checks.kernels.frames import Event, Unread, WorkLimit
+from dlc.checks.kernels.segment import BUDGETS, Case, Verdict, case_of
 from dlc.program import Entry, Launch, Program, Segment, Slot
-from dlc.runtime.check import ELEMENT_BYTES, ProgramError
-from dlc.runtime.checks.bounds import Loose, check_bounds, look
-from dlc.runtime.checks.chunks import Touched, check_chunks, note
-from dlc.runtime.checks.frames import Event, Unread, WorkLimit
-from dlc.runtime.checks.segment import BUDGETS, Case, Verdict, case_of
-from dlc.runtime.hazards import check_hazards
+from dlc.types import DTYPES
 
 _known: dict[tuple[Any, ...], Verdict] = {}  # by all that a verdict depends on
 
@@ -27,12 +26,16 @@ class Findings:
 
 def check_static(program: Program) -> Findings:
     """All that can be said of a Program without running it; raises ProgramError."""
+    from dlc.runtime.hazards import check_hazards
+
     check_hazards(program)
     return check_kernels(program)
 
 
 def check_kernels(program: Program) -> Findings:
     """Every segment's loads and stores; raises ProgramError for what is wrong."""
+    from dlc.runtime.check import ProgramError
+
     findings = Findings()
     for entry, launch, segment, extents in segments_of(program):
         case = case_of(program.kernels[segment.kernel], program.tiles, extents, segment.args,
@@ -91,7 +94,7 @@ def segments_of(program: Program) -> Iterator[
                 for segment in stage:
                     kernel = program.kernels[segment.kernel]
                     yield entry, launch, segment, tuple(
-                        sizes.get(value, 0) // ELEMENT_BYTES[p.dtype] if isinstance(value, Slot)
+                        sizes.get(value, 0) // DTYPES[p.dtype].bytes if isinstance(value, Slot)
                         else None for p, value in zip(kernel.params, segment.args, strict=True))
 
 

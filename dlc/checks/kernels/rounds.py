@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.runtime.checks.frames import Frame
-from dlc.runtime.checks.ranges import UNKNOWN, Range, Space, between, join
+from dlc.checks.kernels.frames import Frame
+from dlc.checks.kernels.ranges import UNKNOWN, Range, Space, between, join
 
 
 def trips(low: Range, high: Range, step: int) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from dlc.checks.kernels.frames import Event, Memory, Unsettled
+from dlc.checks.kernels.spots import Spot, spots_of
+from dlc.checks.kernels.walk import Walk
+from dlc.kernel.ir import For
 from dlc.program import Kernel, TileText
-from dlc.runtime.checks.frames import Event, Memory, Unsettled
-from dlc.runtime.checks.walk import Walk
 
 BUDGETS = (1 << 11, 1 << 15, 1 << 19)  # rows at most, one after the other until all is proven
 Found = TypeVar("Found")
@@ -35,14 +36,14 @@ class Case:
     key: tuple[Any, ...]
     free: set[str] = field(default_factory=set)
 
-    def walk(self, budget: int, around: Collection[ast.stmt] | None, begin: Callable[[], Found],
+    def walk(self, budget: int, around: Collection[Spot] | None, begin: Callable[[], Found],
              see: Callable[[Found, Event], None], ends_only: bool = False,
-             split: bool = False) -> tuple[Found, set[ast.stmt]]:
+             split: bool = False) -> tuple[Found, set[Spot]]:
         """One walk: what `see` made of the events, and the loops that were cut short. It begins
         again where a local buffer turned out to change after it was read."""
         while True:
             found = begin()
-            walk = Walk(self.kernel.text, self.kernel.name, self.tiles, budget,
+            walk = Walk(spots_of(self.kernel), self.kernel.params, self.tiles, budget,
                         lambda event, found=found: see(found, event),  # type: ignore[misc]
                         None if around is None else around.__contains__, self.free, ends_only,
                         split)
@@ -70,6 +71,6 @@ def case_of(kernel: Kernel, tiles: Mapping[str, TileText], extents: Sequence[int
                 (kernel, called, tuple(extents), repr(numbers), chunks))
 
 
-def can_expand(statements: Collection[ast.stmt]) -> bool:
+def can_expand(spots: Collection[Spot]) -> bool:
     """Whether a larger budget may tell more: some loop was taken as a range."""
-    return any(isinstance(s, ast.For) for s in statements)
+    return any(isinstance(s.statement, For) for s in spots)

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dlc.program import TileText
-from dlc.runtime.checks.ranges import (
+from dlc.checks.kernels.ranges import (
     Range,
     Space,
     add,
@@ -25,6 +24,7 @@ from dlc.runtime.checks.ranges import (
     multiply,
     number,
 )
+from dlc.program import TileText
 
 _NAME = re.compile(r"(gemm|taps|dots|transpose|copy)_(?:f32|f64)(?:_(\d+)x(\d+))?")
 ONE = number(1)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dlc.checks.kernels.footprints import reach
+from dlc.checks.kernels.frames import Event
+from dlc.checks.kernels.ranges import highest, lowest
+from dlc.checks.kernels.segment import BUDGETS, Case, Verdict, can_expand
+from dlc.checks.kernels.spots import Spot
+from dlc.kernel.ir import While
 from dlc.program import Kernel
-from dlc.runtime.checks.footprints import reach
-from dlc.runtime.checks.frames import Event
-from dlc.runtime.checks.ranges import highest, lowest
-from dlc.runtime.checks.segment import BUDGETS, Case, Verdict, can_expand
 
 
 @dataclass(eq=False)
@@ -23,15 +24,15 @@ class Loose:
     high: float
 
 
-Seen = tuple[dict[int, Loose], set[ast.stmt]]  # what a walk found, and loops that were cut short
+Seen = tuple[dict[int, Loose], set[Spot]]  # what a walk found, and loops that were cut short
 
 
 def check_bounds(case: Case, first: Seen | None = None) -> Verdict:
     """Ever larger budgets, for the loops around what is not proven; then the ends of these alone,
     which show that an access does leave its buffer. `first` is what a first walk has seen."""
-    around: set[ast.stmt] | None = None
+    around: set[Spot] | None = None
     loose: dict[int, Loose] = {}
-    cut: set[ast.stmt] = set()
+    cut: set[Spot] = set()
 
     def look_again(found: dict[int, Loose], event: Event) -> None:
         # what a walk has proven is proven, though a later one does not expand its loops
@@ -47,7 +48,7 @@ def check_bounds(case: Case, first: Seen | None = None) -> Verdict:
         if not loose or (case.chunks <= budget and not can_expand(cut)):
             break
     open_ = bool(cut) or case.chunks > budget
-    if loose and open_ and not any(isinstance(s, ast.While) for s in around or ()):
+    if loose and open_ and not any(isinstance(s.statement, While) for s in around or ()):
         found, _ = case.walk(BUDGETS[0], around, dict[int, Loose], look_again, True)
         if found:
             return _verdict(case.kernel, found, False)
@@ -79,7 +80,6 @@ def _verdict(kernel: Kernel, loose: Mapping[int, Loose], cut: bool) -> Verdict:
 
 def _line(kernel: Kernel, found: Loose) -> str:
     event = found.event
-    text = ast.unparse(event.node)
-    return (f"{kernel.name}, line {event.node.lineno}: {text} "
+    return (f"{kernel.name}, line {event.line}: {event.text} "
             f"{'stores' if event.written else 'loads'} {event.memory.name}[{found.low:.0f} .. "
             f"{found.high:.0f}] of {event.memory.extent} elements")

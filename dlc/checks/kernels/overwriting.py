@@ -7,16 +7,16 @@ within one row the order of the statements.
 
 from __future__ import annotations
 
-import ast
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from dlc.runtime.checks.frames import Event, Unread
-from dlc.runtime.checks.ranges import Range, Space
-from dlc.runtime.checks.rounds import expanded
-from dlc.runtime.checks.segment import BUDGETS, Case, Verdict
+from dlc.checks.kernels.frames import Event, Unread
+from dlc.checks.kernels.ranges import Range, Space
+from dlc.checks.kernels.rounds import expanded
+from dlc.checks.kernels.segment import BUDGETS, Case, Verdict
+from dlc.kernel.ir import TileCall
 
 Array = np.ndarray[Any, Any]
 
@@ -24,8 +24,8 @@ Array = np.ndarray[Any, Any]
 def check_overwriting(case: Case, name: str) -> Verdict:
     """Whether every load from parameter `name` gives what was there before the kernel began."""
     events = _all_events(case, name)
-    late = [f"{case.kernel.name}, line {load.node.lineno}: {ast.unparse(load.node)} loads "
-            f"{name}[{at}], which line {store.node.lineno} has overwritten"
+    late = [f"{case.kernel.name}, line {load.line}: {load.text} loads "
+            f"{name}[{at}], which line {store.line} has overwritten"
             for load in events if not load.written for store in events if store.written
             for at in [_late(load, store)] if at is not None]
     return Verdict(late[:1])
@@ -43,8 +43,8 @@ def check_apart(writer: Case, written: str, reader: Case, read: str) -> Verdict:
             at = _elements(load, _outermost(load.space))[0]
             late = at[touched[at]]
             if len(late):
-                return Verdict([f"{reader.kernel.name}, line {load.node.lineno}: "
-                                f"{ast.unparse(load.node)} loads {read}[{late[0]}], which kernel "
+                return Verdict([f"{reader.kernel.name}, line {load.line}: "
+                                f"{load.text} loads {read}[{late[0]}], which kernel "
                                 f"{writer.kernel.name} overwrites at the same time or before"])
     return Verdict()
 
@@ -91,7 +91,7 @@ def _element_by_element(load: Event, store: Event) -> bool:
     if load.space is not store.space or load.sides or store.sides or not (
             load.offset.exact and store.offset.exact):
         return False
-    if load.path[:-1] != store.path[:-1] or load.node.lineno > store.node.lineno:
+    if load.path[:-1] != store.path[:-1] or load.line > store.line:
         return False
     a, b = np.asarray(load.offset.lo), np.asarray(store.offset.lo)
     return np.array_equal(a, b) and (load.space.rows == 1 or (
@@ -101,8 +101,8 @@ def _element_by_element(load: Event, store: Event) -> bool:
 def _before(store: Event, load: Event, shared: int) -> bool:
     """Whether, in one row of what is around both, the store comes before the load."""
     if shared == len(load.path) == len(store.path):
-        return not isinstance(load.path[-1], ast.Assign)  # a tile reads and writes at one time
-    return store.path[shared].lineno < load.path[shared].lineno
+        return isinstance(load.node, TileCall)  # a tile reads and writes at one time
+    return store.path[shared].line < load.path[shared].line
 
 
 def _outermost(space: Space) -> Space:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dlc.checks.kernels.chunks import check_chunks
+from dlc.checks.kernels.segment import case_of
 from dlc.program import Kernel, Parameter
-from dlc.runtime.checks.chunks import check_chunks
-from dlc.runtime.checks.segment import case_of
 
 APART, MEET, OPEN = "apart", "meet", "undecided"
 # chunks; lines after `def k(x, y, chunk):`, x and y of 60 elements, both written; what is found
