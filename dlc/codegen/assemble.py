@@ -13,7 +13,7 @@ from dlc.codegen.alpha_equal import merge_equal
 from dlc.codegen.parametrize import Use, share
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.isa import ISAS, Isa
-from dlc.kernel.limits import DEFAULT, Limits
+from dlc.kernel.limits import Limits
 from dlc.kernel.lower import Known, Lowered, lower
 from dlc.ops import higher, leaf
 from dlc.ops.control import SCAN
@@ -67,18 +67,18 @@ class Draft:
 
 
 def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
-             meta: dict[str, object] | None = None, limits: Limits = DEFAULT) -> Program:
+             meta: dict[str, object] | None = None, limits: Limits | None = None) -> Program:
     """The Program of optimized graphs, one entry each; parameters and state are shared by name.
-    `limits`: the sizes at which kernels change their scheme."""
+    `limits` are those at which kernels change their scheme, by default the instruction set's."""
     return assembled(name, graphs, target, isa, meta, limits)[0]
 
 
 @without_collection()
 def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
               meta: dict[str, object] | None = None,
-              limits: Limits = DEFAULT) -> tuple[Program, list[Draft]]:
+              limits: Limits | None = None) -> tuple[Program, list[Draft]]:
     """The Program, and the schedule and the plan of each entry."""
-    machine = replace(ISAS[isa], limits=limits)
+    machine = replace(ISAS[isa], limits=limits) if limits else ISAS[isa]
     known: Known = {}
     drafts = [draft(entry, graph, machine, known) for entry, graph in graphs.items()]
     kept, literals, base = persistent(drafts)

@@ -7,9 +7,11 @@ is written before it, so hoisting and sharing follow from where a value is valid
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dlc.graph import Kind, Node
+from dlc.kernel import lanes
 from dlc.kernel.guards import divides, within
 from dlc.kernel.index import Sum, Term, Var, sum_of
 from dlc.kernel.ir import (
@@ -33,13 +35,14 @@ from dlc.kernel.ir import (
 )
 from dlc.kernel.limits import Limits
 from dlc.kernel.names import Names
-from dlc.kernel.runs import close_cut, open_cut, runs_over
+from dlc.kernel.runs import runs_over, walk
 from dlc.kernel.scalar import ScalarBuilder, result_dtype
 from dlc.ops import leaf
 from dlc.ops.access import Access, Combine, Within
 from dlc.ops.access import Condition as Guarded
-from dlc.ops.reduce import SUMS
-from dlc.types import DType, Type, bool_, i32, i64, strides
+from dlc.ops.reduce import SUM
+from dlc.ops.sums import are_squares, products_of
+from dlc.types import DType, Type, bool_, f64, i32, i64, strides
 
 Index = tuple[Sum, ...]
 Guard = tuple[Guarded, ...]
@@ -254,17 +257,14 @@ class Emitter:
             result = self.k.select(Truth(condition, bool_, level), value, result)
         return result
 
-    # --- reductions, contractions, gathers
-    # ------------------------------------------------------------
+    # --- reductions, contractions, gathers --------------------------------------------------------
 
     def _reduce(self, node: Node, index: Index, guard: Guard) -> Expression:
-        """A reduction where it is needed: a loop in the outermost block where its index is known.
-        """
+        """A reduction where it is needed: a loop in the outermost block that knows its index."""
         reduction = node.op.emit(node)
-        source = node.args[0]
 
         def element(inner: Index) -> Expression:
-            return self.access(reduction.read(index, inner), _Reader(node, source), guard)
+            return self.term(node, reduction.read(index, inner), guard)
 
         level = max(self.level_of(index), self.condition(guard)[1])
         with self.at_level(level):
@@ -272,30 +272,48 @@ class Emitter:
                 return self.k.cast(element(()), self.reduction_dtype(node))
             return self.fold_loop(node, reduction.extents, reduction.combine, element, "r")
 
+    def term(self, node: Node, access: Access, guard: Guard = ()) -> Expression:
+        """An element of its operand as the reduction `node` folds it. Squares that a sum adds up
+        in more precision than their own are not rounded before."""
+        source = node.args[0]
+        if node.op is not SUM or not are_squares(node):
+            return self.access(access, _Reader(node, source), guard)
+        (piece,) = access.pieces
+        root = self.let("root", self._unrounded(source.args[0], piece.index, guard))
+        return self.k.binary("*", root, root)
+
+    def _unrounded(self, node: Node, index: Index, guard: Guard) -> Expression:
+        """The value of an f32 in f64: a sum or difference that is made here is exact."""
+        sign = {"add": "+", "sub": "-"}.get(node.op.name)
+        if sign is None or not self._of_operands(node):
+            return self.k.cast(self.value(node, index, guard), f64)
+        a, b = (self.k.cast(self.value(x, index, guard), f64) for x in node.args)
+        return self.k.binary(sign, a, b)
+
     def fold_loop(self, node: Node, extents: Sequence[int], combine: Combine,
                   element: Callable[[Index], Expression], hint: str) -> Expression:
         """States, loops over the extents, and the finished value in the current block."""
-        dtype = self.reduction_dtype(node)
-        runs = runs_over(extents, combine, dtype, False, self.limits)
-        whole = combine.total if runs and combine.total else combine
-        found = self.start(node, whole, dtype, "total" if runs else "")
+        runs = runs_over(extents, combine, self.reduction_dtype(node), False, self.limits)
+        fold = lanes.Fold(self, node, runs, combine)
+        fold.start()
         if 0 in extents:  # loads of what is not there would be hoisted out of the loops
-            return self.finish(node, whole, found)
-        states, opened = found, []
+            return self.finish(node, fold.whole, fold.result)
 
-        def begin() -> None:
-            nonlocal states
-            states = self.start(node, combine, dtype)
+        def visit(inner: Index) -> None:
+            depth = len(inner)
+            if depth == len(extents):
+                place = flat(inner, Type(i64, tuple(extents)))
+                fold.step(element(inner), self.integer(place, i64))
+                return
+            mine = runs if runs and runs.depth == depth else None
+            for at, lane in walk(self, f"{hint}{depth}", int(extents[depth]), mine, fold.begin,
+                                 fold.end):
+                fold.lane = lane if mine else fold.lane
+                visit((*inner, at))
 
-        for a, n in enumerate(extents):
-            step = runs.step if runs and runs.depth == a else 0
-            opened.append(open_cut(self, f"{hint}{a}", int(n), step, begin))
-        inner = tuple(sum_of(cut.var) for cut in opened)
-        self.step(combine, states, self.k.cast(element(inner), dtype),
-                  self.integer(flat(inner, Type(i64, tuple(extents))), i64))
-        for cut in reversed(opened):
-            close_cut(self, cut, lambda: self.merge(whole, found, states))
-        return self.finish(node, whole, found)
+        visit(())
+        fold.settle()
+        return self.finish(node, fold.whole, fold.result)
 
     def reduction_dtype(self, node: Node) -> DType:
         """The dtype in which a reduction folds: argmax folds its operand's, a sum its result's."""
@@ -311,15 +329,6 @@ class Emitter:
             self.stack[-1].statements.append(Let(name, Number(value, computing(kind))))
             states.append(Ref(name, computing(kind), len(self.stack) - 1))
         return states
-
-    def step(self, combine: Combine, states: Sequence[Ref], x: Expression,
-             position: Expression) -> None:
-        """Fold one element into the states, in the current block."""
-        self.assign(states, combine.step(self.k, self.here(states), x, position))
-
-    def merge(self, total: Combine, totals: Sequence[Ref], states: Sequence[Ref]) -> None:
-        """Take what a run gave into its totals, in the current block."""
-        self.assign(totals, total.merge(self.k, self.here(totals), self.here(states)))
 
     def here(self, states: Sequence[Ref]) -> list[Ref]:
         return [Ref(s.name, s.dtype, len(self.stack) - 1) for s in states]
@@ -340,12 +349,13 @@ class Emitter:
         c = node.op.emit(node)
 
         def product(inner: Index) -> Expression:
-            a = self.access(c.read_a(index, inner), node, guard)
-            return self.k.binary("*", a, self.access(c.read_b(index, inner), node, guard))
+            a, b = (self.access(read(index, inner), node, guard) for read in (c.read_a, c.read_b))
+            return self.k.binary("*", a, b)
 
         level = max(self.level_of(index), self.condition(guard)[1])
         with self.at_level(level):
-            return self.fold_loop(node, c.extents, SUMS, product, "k")
+            few = math.prod(c.extents) <= self.limits.products
+            return self.fold_loop(node, c.extents, products_of(node, few), product, "k")
 
     def _gather(self, node: Node, index: Index, guard: Guard) -> Expression:
         at, source = node.op.emit(index, node)

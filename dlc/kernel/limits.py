@@ -58,6 +58,9 @@ class Limits:
     """elements that a sum adds up in vector lanes before it goes on to a total of more precision"""
     chain: int = 32
     """additions one after the other before that"""
+    lanes: int = 16
+    """elements at a time of a sum that carries its rounding errors: they keep the adders busy while
+    the first is on its way through memory"""
 
     def __post_init__(self) -> None:
         small = [f.name for f in fields(self)

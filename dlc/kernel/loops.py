@@ -8,16 +8,17 @@ loops. `column` mode keeps the innermost parallel axis as a vector inside the re
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 from dlc.graph import Node
+from dlc.kernel import lanes
 from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, least, sum_of
-from dlc.kernel.ir import Expression, Load, Number, Ref, Store, computing
+from dlc.kernel.ir import Expression, Load, Ref, computing
 from dlc.kernel.limits import Limits
 from dlc.kernel.nest import Class, Item, Nest
-from dlc.kernel.runs import Cut, Runs, close_cut, open_cut, runs_over
-from dlc.ops.access import Combine, Reduction
+from dlc.kernel.runs import Runs, runs_over, walk, whole
+from dlc.ops.access import Access, Combine, Piece
 from dlc.ops.reduce import kept_axes
 from dlc.types import Type, i64
 
@@ -99,12 +100,17 @@ class LoopWriter:
                          self.nest.column is not None, self.limits)
 
     def combine(self, item: Item) -> Combine:
-        """How the states fold from which the result is finished: those of the totals of runs."""
-        combine = combine_of(item)
-        return combine.total if item.runs and combine.total else combine
+        """How the states fold from which the result is finished."""
+        return whole(combine_of(item), item.runs)
+
+    def first(self, item: Item) -> Combine:
+        """How the states fold that elements go into."""
+        return combine_of(item) if item.runs else self.combine(item)
 
     def states(self, item: Item) -> list[Ref]:
         """The states from which the result is finished."""
+        if item.fold is not None:
+            return item.fold.result
         return item.totals if item.runs else item.states
 
     def walked(self, items: Sequence[Item]) -> list[Item]:
@@ -158,6 +164,8 @@ class LoopWriter:
                     self._start(item)
             self._tree([(i, i.space + last) for i in self.walked(items)])
             for item in items:
+                if item.fold is not None:
+                    item.fold.settle()
                 if item.reduces:
                     self._finish(item)
 
@@ -170,17 +178,16 @@ class LoopWriter:
         for c, members in groups.items():
             if not self.nest.sizes[c]:
                 continue
-            cut, end = self._open(c, "j" if c == self.nest.column else "r", members)
-            self._tree(members)
-            close_cut(self.emitter, cut, end)
-            del self.at[c]
+            for _ in self._walk(c, "j" if c == self.nest.column else "r", members):
+                self._tree(members)
         self._visit_all([item for item, space in items if not space])
 
-    def _open(self, c: Class, hint: str,
-              members: Sequence[tuple[Item, tuple[Class, ...]]]) -> tuple[Cut, Callable[[], None]]:
-        """Open the loop over class `c`, and what closes the runs that items have over it."""
+    def _walk(self, c: Class, hint: str,
+              members: Sequence[tuple[Item, tuple[Class, ...]]]) -> Iterator[None]:
+        """The loops over class `c`, cut where items have runs over it; once for each body."""
         cut = [item for item, _ in members if item.runs and item.space[item.runs.depth] == c]
-        step = min((item.runs.step for item in cut if item.runs), default=0)
+        runs = min((item.runs for item in cut if item.runs), default=None,
+                   key=lambda r: (not r.lanes, r.step))
 
         def begin() -> None:
             for item in cut:
@@ -190,9 +197,14 @@ class LoopWriter:
             for item in cut:
                 self._merge(item)
 
-        opened = open_cut(self.emitter, hint, self.nest.sizes[c], step, begin, self.bounds.get(c))
-        self.at[c] = sum_of(opened.var)
-        return opened, end
+        for at, lane in walk(self.emitter, hint, self.nest.sizes[c], runs, begin, end,
+                             self.bounds.get(c)):
+            self.at[c] = at
+            for item in cut:
+                if item.fold is not None and item.runs and item.runs.lanes:
+                    item.fold.lane = lane
+            yield
+        del self.at[c]
 
     def _visit_all(self, items: Sequence[Item]) -> None:
         """One element of each item. All values are known before the first is stored: a store may
@@ -209,59 +221,39 @@ class LoopWriter:
     def _visit(self, item: Item) -> None:
         """One element of a reduction, where all its classes stand."""
         e, node = self.emitter, item.node
-        reduction = node.op.emit(node)
         source = node.args[0]
         index = self.nest.classes.index(source, self.at)
         kept = kept_axes(source.ndim, node.attrs["axes"])
         inner = tuple(index[a] for a in range(source.ndim) if a not in kept)
-        x = e.k.cast(e.value(source, index), e.reduction_dtype(node))
-        self._fold(item, reduction, x, inner)
+        self._fold(item, e.term(node, Access((Piece(0, index),))), inner)
 
-    # --- states: scalars, or an array over the column
-    # ---------------------------------------------------
+    # --- states: scalars and lanes, or an array over the column -----------------------------------
 
-    def _fold(self, item: Item, reduction: Reduction, x: Expression,
-              inner: tuple[Sum, ...]) -> None:
+    def _fold(self, item: Item, x: Expression, inner: tuple[Sum, ...]) -> None:
         e = self.emitter
         axes = item.node.attrs["axes"]
         extents = tuple(item.node.args[0].type.shape[a] for a in axes)
         position = e.integer(flat(inner, Type(i64, extents)), i64)
-        if self.nest.column is None:
-            e.step(reduction.combine, item.states, x, position)
+        if item.fold is not None:
+            item.fold.step(x, position)
             return
-        at = self.at[self.nest.column] - self.column_low
-        old = self._loaded(item.states, at)
-        self._put(item.states, at, reduction.combine.step(e.k, old, x, position))
-
-    def _loaded(self, states: Sequence[Ref], at: Sum) -> list[Expression]:
-        """The column's states at one place."""
-        e, level = self.emitter, len(self.emitter.stack) - 1
-        loads = [Load(s.name, at, s.dtype, level) for s in states]
-        return [e.let("s", s) for s in loads] if len(loads) > 1 else list(loads)
-
-    def _put(self, states: Sequence[Ref], at: Sum, new: Sequence[Expression]) -> None:
-        if len(new) > 1:
-            new = [self.emitter.let("t", n) for n in new]
-        for s, n in zip(states, new, strict=True):
-            self.emitter.write(Store(s.name, at, n, s.dtype))
+        combine, at = combine_of(item), self.at[self.nest.column] - self.column_low
+        x = e.k.cast(x, item.states[0].dtype)
+        old = lanes.loaded(e, item.states, at)
+        lanes.put(e, item.states, at, combine.step(e.k, old, x, position))
 
     def _start(self, item: Item) -> None:
         """Before its layer's loops: the states, or the totals of what its runs will give."""
-        if item.runs is None:
-            self._begin(item, self.combine(item))
-            return
-        total = self.combine(item)
         if self.nest.column is None:
-            dtype = self.emitter.reduction_dtype(item.node)
-            item.totals = self.emitter.start(item.node, total, dtype, "total")
+            item.fold = lanes.Fold(self.emitter, item.node, item.runs, self.first(item))
+            item.fold.start()
         else:
-            self._clear(item, item.totals, total)
+            self._clear(item, self.states(item), self.combine(item))
 
     def _begin(self, item: Item, combine: Combine) -> None:
-        """A run, or the only one: the states are the identity."""
-        if self.nest.column is None:
-            dtype = self.emitter.reduction_dtype(item.node)
-            item.states = self.emitter.start(item.node, combine, dtype)
+        """A run: the states are the identity."""
+        if item.fold is not None:
+            item.fold.begin()
         else:
             self._clear(item, item.states, combine)
 
@@ -269,22 +261,20 @@ class LoopWriter:
         """The column's states are the identity."""
         e = self.emitter
         var = e.open("j", 0, self.nest.sizes[self.nest.column])
-        values = combine.identity(e.reduction_dtype(item.node))
-        self._put(states, sum_of(var) - self.column_low,
-                  [Number(v, s.dtype) for v, s in zip(values, states, strict=True)])
+        lanes.clear(e, states, sum_of(var) - self.column_low, combine,
+                    e.reduction_dtype(item.node))
         self._close_column(var)
 
     def _merge(self, item: Item) -> None:
         """The end of a run: its states go into the totals."""
-        e = self.emitter
-        if self.nest.column is None:
-            e.merge(self.combine(item), item.totals, item.states)
+        if item.fold is not None:
+            item.fold.end()
             return
-        total = self.combine(item)
+        e, total = self.emitter, self.combine(item)
         var = e.open("j", 0, self.nest.sizes[self.nest.column])
         at = sum_of(var) - self.column_low
-        totals, states = self._loaded(item.totals, at), self._loaded(item.states, at)
-        self._put(item.totals, at, total.merge(e.k, totals, states))
+        totals, states = lanes.loaded(e, item.totals, at), lanes.loaded(e, item.states, at)
+        lanes.put(e, item.totals, at, total.merge(e.k, totals, states))
         self._close_column(var)
 
     def _close_column(self, var: Var) -> None:
@@ -351,18 +341,10 @@ class LoopWriter:
     def _declare(self, item: Item) -> None:
         """The column's states, and the totals of runs."""
         hint = item.node.name or item.node.op.name
-        first = combine_of(item) if item.runs else self.combine(item)
-        item.states = self._local(item, first, hint, self.width())
+        e, dtype = self.emitter, self.emitter.reduction_dtype(item.node)
+        item.states = lanes.allocate(e, hint, self.first(item), dtype, self.width())
         if item.runs is not None:
-            item.totals = self._local(item, self.combine(item), "total", self.width())
-
-    def _local(self, item: Item, combine: Combine, hint: str, width: int) -> list[Ref]:
-        """The column's states of `combine`, as stack buffers."""
-        e, found = self.emitter, []
-        for kind in combine.state_dtypes(e.reduction_dtype(item.node)):
-            dtype = computing(kind)
-            found.append(Ref(e.allocate(hint, dtype, width), dtype, 0))
-        return found
+            item.totals = lanes.allocate(e, "total", self.combine(item), dtype, self.width())
 
     def _column_layers(self, column: Class) -> None:
         """Like _layers, with the column's loop innermost for every item."""
@@ -384,10 +366,8 @@ class LoopWriter:
         for c, members in groups.items():
             if not self.nest.sizes[c]:
                 continue
-            cut, end = self._open(c, "r", members)
-            self._column_tree(members, column)
-            close_cut(self.emitter, cut, end)
-            del self.at[c]
+            for _ in self._walk(c, "r", members):
+                self._column_tree(members, column)
         here = [item for item, space in items if not space]
         if here:
             var = self.emitter.open("j", 0, self.nest.sizes[column])

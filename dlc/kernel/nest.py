@@ -14,6 +14,7 @@ from typing import TypeAlias
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.index import Sum
 from dlc.kernel.ir import Ref
+from dlc.kernel.lanes import Fold
 from dlc.kernel.limits import Limits
 from dlc.kernel.runs import Runs
 from dlc.ops import leaf, view
@@ -31,9 +32,10 @@ class Item:
     space: tuple[Class, ...]
     layer: int
     reduces: bool
+    runs: Runs | None = None
+    fold: Fold | None = None  # without a column; with one, its states are arrays
     states: list[Ref] = field(default_factory=list)
     totals: list[Ref] = field(default_factory=list)  # of what runs over a long space give
-    runs: Runs | None = None
 
 
 @dataclass

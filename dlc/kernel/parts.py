@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dlc.graph import Graph, Node, toposort
+from dlc.kernel import lanes
 from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.ir import Expression, Load, Store, computing
@@ -147,6 +148,8 @@ class PartWriter(LoopWriter):
             self._start(item)
         self._tree([(i, i.space) for i in self.items])
         for item in self.items:
+            if item.fold is not None:
+                item.fold.settle()
             self._keep(item, self.emitter.here(self.states(item)))
 
     def _fold_columns(self, column: Class) -> None:
@@ -157,7 +160,8 @@ class PartWriter(LoopWriter):
         for item in self.items:
             var = self.emitter.open("j", 0, self.nest.sizes[column])
             self.at[column] = sum_of(var)
-            self._keep(item, self._loaded(self.states(item), sum_of(var) - self.column_low))
+            self._keep(item, lanes.loaded(
+                self.emitter, self.states(item), sum_of(var) - self.column_low))
             del self.at[column]
             self._close_column(var)
 
@@ -205,11 +209,12 @@ class MergeWriter(LoopWriter):
         """Take a part's states into those of the whole."""
         e, combine = self.emitter, self.combine(item)
         at = place_in(item.node, part, self.nest.classes.index(item.node, self.at))
+        states = self.states(item)
         found = [e.let("part", Load(name, at, s.dtype, len(e.stack) - 1))
-                 for name, s in zip(self.spaces[item.node], item.states, strict=True)]
+                 for name, s in zip(self.spaces[item.node], states, strict=True)]
         if self.nest.column is None:
-            e.assign(item.states, combine.merge(e.k, e.here(item.states), found))
+            e.assign(states, combine.merge(e.k, e.here(states), found))
             return
         here = self.at[self.nest.column] - self.column_low
-        old = self._loaded(item.states, here)
-        self._put(item.states, here, combine.merge(e.k, old, found))
+        old = lanes.loaded(e, states, here)
+        lanes.put(e, states, here, combine.merge(e.k, old, found))

@@ -7,17 +7,25 @@
             sum = radd(sum, x[r2])
         total = total + f64(sum)
 
+What has no wider dtype (f64) carries its rounding errors along. Such states stand in lanes
+(lanes.py), and a run is one element for each of them:
+
+    for r in range(0, 100000, 16):
+        for l in range(min(100000 - r, 16)):
+            r2 = r + l
+            ...
+
 So the error of a sum does not grow with its length: docs/design/math.md has the bounds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dlc.kernel.index import Sum, Var, least, sum_of
+from dlc.kernel.index import Sum, least, sum_of
 from dlc.kernel.limits import Limits
 from dlc.ops.access import Combine
 from dlc.types import DType
@@ -29,10 +37,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Runs:
     """Runs over nested loops: each takes `step` positions of loop `depth`, and all that is inside.
+
+    `lanes`: every position of a run has states of its own, which go on from run to run.
     """
 
     depth: int
     step: int
+    lanes: bool = False
 
 
 def runs_over(extents: Sequence[int], combine: Combine, dtype: DType, column: bool,
@@ -41,6 +52,9 @@ def runs_over(extents: Sequence[int], combine: Combine, dtype: DType, column: bo
 
     `column`: the additions of an element of the result come one after the other, not in lanes.
     """
+    if combine.lanes:
+        many = not column and math.prod(extents) > 2 * limits.lanes
+        return Runs(_innermost(extents), limits.lanes, True) if many else None
     if combine.total is None or not dtype.is_float:
         return None
     lanes = combine.reorders and not column
@@ -48,6 +62,11 @@ def runs_over(extents: Sequence[int], combine: Combine, dtype: DType, column: bo
         return None
     return _of_rows(extents, limits.chain) if column else _of_lanes(
         extents, limits.run if lanes else limits.chain)
+
+
+def whole(combine: Combine, runs: Runs | None) -> Combine:
+    """How the states fold from which the result is finished: those of the totals of runs."""
+    return combine.total if runs and combine.total else combine
 
 
 def _of_rows(extents: Sequence[int], most: int) -> Runs:
@@ -62,41 +81,52 @@ def _of_rows(extents: Sequence[int], most: int) -> Runs:
 def _of_lanes(extents: Sequence[int], most: int) -> Runs:
     """The innermost loop, or `most` of it: lanes are made of one loop, those around it would add
     what each of its rounds gives one after the other, and take longer than a total does."""
-    depth = max(a for a, n in enumerate(extents) if n > 1)
+    depth = _innermost(extents)
     return Runs(depth - 1, 1) if depth and extents[depth] <= most else Runs(depth, most)
 
 
-@dataclass(frozen=True)
-class Cut:
-    """An open loop whose variable is `var`; `block` is the loop over runs around it, or itself.
-    The outer one runs from `low` to `high`."""
-
-    var: Var
-    low: Sum
-    high: Sum
-    block: Var | None = None
-    step: int = 0
+def _innermost(extents: Sequence[int]) -> int:
+    return max(a for a, n in enumerate(extents) if n > 1)
 
 
-def open_cut(e: Emitter, hint: str, size: int, step: int, begin: Callable[[], None],
-             bounds: tuple[Sum, Sum] | None = None) -> Cut:
-    """Open a loop of `size`, or only between `bounds`; `begin` writes how each run of `step`
-    positions starts (0: no runs)."""
+Bounds = tuple[Sum, Sum]
+At = tuple[Sum, Sum | None]  # where a loop stands, and in which lane
+
+
+def walk(e: Emitter, hint: str, size: int, runs: Runs | None, begin: Callable[[], None],
+         end: Callable[[], None], bounds: Bounds | None = None) -> Iterator[At]:
+    """Loops over `size`, or over what lies between `bounds`, cut into runs; `begin` writes how each
+    starts and `end` what becomes of it. The caller writes a body for each place that this yields.
+    """
+    if runs is not None and runs.lanes:
+        yield from _in_lanes(e, hint, size, runs.step, begin, end, bounds)
+        return
     low, high = bounds or (Sum(), Sum(size))
-    if step == 0:
-        return Cut(e.open(hint, 0, size), low, high)
+    block = e.open(hint, 0, size)
+    if runs is None:
+        yield sum_of(block), None
+        e.close(block, low, high)
+        return
+    begin()
+    var = block if runs.step == 1 else e.open(hint, 0, size)
+    yield sum_of(var), None
+    if var is not block:
+        first = sum_of(block)
+        e.close(var, first, least(first + runs.step, high))
+    end()
+    e.close(block, low, high, runs.step)
+
+
+def _in_lanes(e: Emitter, hint: str, size: int, width: int, begin: Callable[[], None],
+              end: Callable[[], None], bounds: Bounds | None) -> Iterator[At]:
+    """A loop over runs of `width`, and one over the lanes of each. The last run is shorter: its
+    length is no constant, for then LLVM would unroll the lanes before it makes vectors of them."""
+    low, high = bounds or (Sum(), Sum(size))
     block = e.open(hint, 0, size)
     begin()
-    return Cut(block if step == 1 else e.open(hint, 0, size), low, high, block, step)
-
-
-def close_cut(e: Emitter, cut: Cut, end: Callable[[], None]) -> None:
-    """Close the loop; `end` writes what becomes of a run."""
-    if cut.block is None:
-        e.close(cut.var, cut.low, cut.high)
-        return
-    if cut.block is not cut.var:
-        low = sum_of(cut.block)
-        e.close(cut.var, low, least(low + cut.step, cut.high))
+    lane = e.open("l", 0, width)
+    at = e.named("r", sum_of(block) + lane, 0, size - 1)
+    yield at, sum_of(lane)
+    e.close(lane, Sum(), least(high - block, width))
     end()
-    e.close(cut.block, cut.low, cut.high, cut.step)
+    e.close(block, low, high, width)

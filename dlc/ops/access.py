@@ -58,7 +58,8 @@ class Combine:
     `position` is its linear index among the reduced ones; `merge(k, a, b)` folds two states (a
     before b); `finish(k, states)` gives the result. `reorders`: elements may be folded in lanes.
     `total`, of floats: its merge(k, totals, states) takes what a run of elements gave into states
-    of more precision, from which its finish gives the result.
+    of more precision, from which its finish gives the result. `lanes`: long loops keep states for
+    several elements at a time, as LLVM cannot make lanes of such states by itself.
     """
 
     identity: Callable[[Any], tuple[float, ...]]
@@ -68,6 +69,7 @@ class Combine:
     state_dtypes: Callable[[Any], tuple[Any, ...]]
     reorders: bool = False
     total: Combine | None = None
+    lanes: bool = False
 
 
 @dataclass(frozen=True)

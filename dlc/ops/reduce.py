@@ -14,7 +14,8 @@ from dlc.ops import register
 from dlc.ops.access import Access, Combine, Index, Piece, Reduction
 from dlc.ops.convert import as_node, broadcast_to, cast, in_accumulator
 from dlc.ops.samples import over_axes
-from dlc.types import Type, accumulator, bool_, f32, f64, i32, sum_dtype
+from dlc.ops.sums import LOGSUMS, simple, sums_of
+from dlc.types import Type, accumulator, bool_, f32, i32, sum_dtype
 
 
 def kept_axes(rank: int, axes: Sequence[int]) -> tuple[int, ...]:
@@ -51,44 +52,6 @@ def over_axes_access(y: Node, combine: Combine) -> Reduction:
     return Reduction(tuple(y.args[0].shape[a] for a in axes), read, combine)
 
 
-def simple(identity: Callable[[Any], float], fold: str, total: Combine | None = None) -> Combine:
-    """One state, folded by a primitive that may be reordered into lanes (docs/ir.md)."""
-    return Combine(
-        identity=lambda d: (identity(d),),
-        step=lambda k, s, x, position: (k.fold(fold, s[0], x),),
-        merge=lambda k, a, b: (k.fold(fold, a[0], b[0]),),
-        finish=lambda k, s: s[0],
-        state_dtypes=lambda d: (d,),
-        reorders=True,
-        total=total,
-    )
-
-
-def _total_of_sums() -> Combine:
-    """Sums of runs: f32 in one f64. f64 in two, the second what the first loses to rounding, found
-    exactly (Knuth's TwoSum; Ogita, Rump and Oishi 2005, Sum2)."""
-    def merge(k: Any, a: Any, b: Any) -> Any:
-        if len(a) == 1:
-            return (k.binary("+", a[0], k.cast(b[0], f64)),)
-        new = k.let("new", k.binary("+", a[0], b[0]))
-        taken = k.let("taken", k.binary("-", new, a[0]))
-        lost = k.binary("+", k.binary("-", a[0], k.binary("-", new, taken)),
-                        k.binary("-", b[0], taken))
-        for rest in b[1:]:  # of totals of a part
-            lost = k.binary("+", lost, rest)
-        return new, k.binary("+", a[1], lost)
-
-    def finish(k: Any, s: Any) -> Any:
-        # of an infinite sum the rest is NaN
-        return s[0] if len(s) == 1 else k.select(k.call("isfinite", s[0]),
-                                                 k.binary("+", s[0], s[1]), s[0])
-
-    def states(d: Any) -> tuple[Any, ...]:
-        return (f64, f64) if d is f64 else (f64,)
-
-    return Combine(lambda d: tuple(0.0 for _ in states(d)), merge, merge, finish, states)
-
-
 def lowest(d: Any) -> float:
     """The identity of max."""
     if d.is_float:
@@ -112,11 +75,12 @@ def expand(g: Node, x: Node, axes: tuple[int, ...]) -> Node:
 
 
 def _reduce(name: str, doc: str, eval_: Callable[..., Any], infer: Callable[..., Type],
-            combine: Combine, grad: Callable[..., Any] | None,
+            combine: Combine | Callable[[Node], Combine], grad: Callable[..., Any] | None,
             samples: Callable[[], Iterable[Any]] | None = None, gradient: str = "",
             linear: tuple[int, ...] = (), defaults: Any = None) -> Op:
     return register(Op(
-        name, Kind.REDUCE, infer, eval_, grad, lambda y: over_axes_access(y, combine),
+        name, Kind.REDUCE, infer, eval_, grad, lambda y: over_axes_access(
+            y, combine if isinstance(combine, Combine) else combine(y)),
         samples or over_axes(), linear, doc, gradient or ("smooth" if grad else "none"),
         defaults))
 
@@ -127,10 +91,9 @@ def _eval_sum(x: Any, *, axes: tuple[int, ...]) -> Any:
     return np.sum(x, axis=axes, dtype=wide)
 
 
-SUMS = simple(lambda d: 0, "radd", _total_of_sums())
 SUM = _reduce("sum", "sum over axes; f16 and bf16 accumulate in f32, bool and u8 in i32",
               _eval_sum, lambda x, *, axes: reduced(x, axes, dtype=sum_dtype(x.dtype)),
-              SUMS,
+              sums_of,
               lambda g, y, x: (cast(expand(g, x, y.attrs["axes"]), x.dtype),), linear=(0,))
 
 
@@ -229,30 +192,6 @@ def _eval_logsumexp(x: Any, *, axes: tuple[int, ...]) -> Any:
         return np.squeeze(np.log(total) + safe, axis=axes).astype(x.dtype)
 
 
-def _online_logsumexp() -> Combine:
-    """States (max, sum of exp(x - max)): one pass over the input (Milakov & Gimelshein 2018)."""
-    def join(k: Any, a: Any, top_b: Any, scaled_b: Callable[[Any], Any]) -> Any:
-        top = k.let("top", k.call("maximum", a[0], top_b))
-        # an infinite maximum would give inf - inf
-        safe = k.let("safe", k.select(k.call("isfinite", top), top, k.number(0.0, top.dtype)))
-        kept = k.cast(k.call("exp", k.binary("-", a[0], safe)), a[1].dtype)
-        new = scaled_b(k.call("exp", k.binary("-", top_b, safe)))
-        return top, k.binary("+", k.binary("*", a[1], kept), k.cast(new, a[1].dtype))
-
-    def merge(k: Any, a: Any, b: Any) -> Any:
-        return join(k, a, b[0], lambda scale: k.binary("*", b[1], k.cast(scale, b[1].dtype)))
-
-    def step(k: Any, s: Any, x: Any, position: Any) -> Any:
-        return join(k, s, x, lambda scale: scale)
-
-    def finish(k: Any, s: Any) -> Any:
-        safe = k.select(k.call("isfinite", s[0]), s[0], k.number(0.0, s[0].dtype))
-        return k.binary("+", k.call("log", k.cast(s[1], s[0].dtype)), safe)
-
-    total = Combine(lambda d: (-math.inf, 0.0), step, merge, finish, lambda d: (d, f64))
-    return Combine(lambda d: (-math.inf, 0.0), step, merge, finish, lambda d: (d, d), total=total)
-
-
 def _grad_logsumexp(g: Node, y: Node, x: Node) -> tuple[Node]:
     from dlc.ops.elementwise import exp
 
@@ -262,7 +201,7 @@ def _grad_logsumexp(g: Node, y: Node, x: Node) -> tuple[Node]:
 
 LOGSUMEXP = _reduce("logsumexp", "log of the sum of exponentials over axes, without overflow",
                     _eval_logsumexp, lambda x, *, axes: _floats(reduced(x, axes), x),
-                    _online_logsumexp(), _grad_logsumexp)
+                    LOGSUMS, _grad_logsumexp)
 
 
 def _floats(result: Type, x: Type) -> Type:
@@ -337,7 +276,14 @@ def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
     node = node if node.dtype.is_float else cast(node, f32)
     count = math.prod(int(node.shape[a]) for a in axes_of(node, axis) if a < node.ndim)
     total = reduction(SUM, cast(node, accumulator(node.dtype)), axis, keepdims)
-    return cast(total * (1.0 / count if count else math.nan), node.dtype)
+    return cast(_divided(total, count), node.dtype)
+
+
+def _divided(total: Node, count: float) -> Node:
+    """total / count with one rounding; NaN for a count of 0."""
+    if count and math.frexp(count)[0] != 0.5:
+        return total / count
+    return total * (1.0 / count if count else math.nan)  # a power of two: exact
 
 
 @in_accumulator
@@ -348,12 +294,9 @@ def variance(x: Any, axis: Axes = None, keepdims: bool = False, correction: floa
     """
     node = as_node(x)
     centred = node - mean(node, axis, keepdims=True)
-    spread = mean(centred * centred, axis, keepdims)
-    if correction == 0:
-        return spread
-    count = math.prod(int(node.shape[a]) for a in axes_of(node, axis))
-    left = count - correction
-    return spread * (count / left if left > 0 else math.inf)
+    total = sum_(centred * centred, axis, keepdims)
+    left = math.prod(int(node.shape[a]) for a in axes_of(node, axis)) - correction
+    return _divided(total, left) if left > 0 else total * math.inf
 
 
 def any_(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:

@@ -11,8 +11,8 @@ from dlc.graph import Kind, Node, Op, OpError, check_shape, make
 from dlc.ops import register
 from dlc.ops.access import Access, Condition, Divides, Index, Piece, Reduction, Within
 from dlc.ops.convert import as_node
-from dlc.ops.reduce import simple
 from dlc.ops.samples import spread
+from dlc.ops.sums import simple
 from dlc.types import Type
 
 

@@ -17,18 +17,18 @@ def fused_matmul(x, line_weight, line_bias, y, d_predicted, chunk):
         d_predicted[i] = mul + mul
 
 
-def fused_sum_isfinite(sub, line_bias, d_predicted, step, loss, fault, chunk):
-    """mul sum isfinite where eq sub add
+def fused_sum_div_isfinite(sub, line_bias, d_predicted, step, loss, fault, chunk):
+    """mul sum div isfinite where eq sub add
     models/linear_regression.py:14  models/linear_regression.py:8
     models/linear_regression.py:11"""
-    sum = f32(0.0)
+    sum = f64(0.0)
     d_line_bias = f32(0.0)
     for r in range(100):
-        sub2 = sub[r]
-        sum = radd(sum, sub2 * sub2)
+        root = f64(sub[r])
+        sum = radd(sum, root * root)
     for r2 in range(100):
         d_line_bias = radd(d_line_bias, d_predicted[r2])
-    loss2 = sum * f32(0.01)
+    loss2 = f32(sum) / f32(100.0)
     fault2 = select(abs(loss2) < f32(inf), i32(0), i32(-1))
     ok = fault2 == i32(0)
     line_bias2 = line_bias[0]
@@ -40,13 +40,13 @@ def fused_sum_isfinite(sub, line_bias, d_predicted, step, loss, fault, chunk):
     step[0] = select(ok, i32(step2 + i32(1)), step2)
 
 
-def fused_sum_isfinite_2(sub, mae, chunk):
-    """abs sum mul
+def fused_sum_div_isfinite_2(sub, mae, chunk):
+    """abs sum div
     models/linear_regression.py:14"""
     sum = f32(0.0)
     for r in range(100):
         sum = radd(sum, abs(sub[r]))
-    mae[0] = sum * f32(0.01)
+    mae[0] = sum / f32(100.0)
 
 
 def fused_matmul_2(fault, line_weight, x, d_predicted, chunk):
@@ -80,11 +80,11 @@ def fused_matmul_3(x, line_weight, line_bias, y, predicted, chunk):
         y[i] = predicted2 - y[i]
 
 
-def fused_sum(sub, loss, chunk):
-    """mul sum
+def fused_sum_div(sub, loss, chunk):
+    """mul sum div
     models/linear_regression.py:14"""
-    sum = f32(0.0)
+    sum = f64(0.0)
     for r in range(100):
-        sub2 = sub[r]
-        sum = radd(sum, sub2 * sub2)
-    loss[0] = sum * f32(0.01)
+        root = f64(sub[r])
+        sum = radd(sum, root * root)
+    loss[0] = f32(sum) / f32(100.0)
