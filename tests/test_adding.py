@@ -55,7 +55,9 @@ def tree(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True)
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns(
         "golden", "conformance", "faults"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+    for file in ("pyproject.toml", "tests/conformance/cut.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
     if (ROOT / ".mypy_cache").exists():  # what `make types` has found: only the edit is new
         shutil.copytree(ROOT / ".mypy_cache", tmp_path / ".mypy_cache")
     return tmp_path

@@ -15,14 +15,17 @@ import dlc
 from dlc.graph import Graph
 from dlc.trace import trace
 from dlc.types import Type, dtype, f64
+from tests.conformance.cut import chosen
 from tests.conformance.jax_cases import SEED, Case, convolutions, smooth, tied, windows
 from tests.conformance.jax_contractions import contractions
 
 pytestmark = pytest.mark.conformance
-CASES = [*tied(), *smooth(), *convolutions(), *windows(), *contractions()]
+NAMED = {str(case): case for case in (
+    *tied(), *smooth(), *convolutions(), *windows(), *contractions())}
+CASES = [NAMED[name] for name in chosen("jax", list(NAMED))]
 # The evaluator and JAX in f64, and dlc's kernels in f32 against the same f64 results.
 EXACT, SINGLE = 1e-9, 2e-5
-BUNDLES = 8
+TOGETHER = 20  # cases in a program
 
 
 def directions(case: Case) -> tuple[list[np.ndarray], np.ndarray]:
@@ -124,12 +127,12 @@ def bundled(cases: Sequence[Case]) -> tuple[Graph, list[np.ndarray]]:
     return trace(whole, *(Type(dtype(a.dtype), a.shape) for a in inputs)), inputs
 
 
-@pytest.mark.parametrize("part", range(BUNDLES))
-def test_on_the_cpu(part: int) -> None:
+@pytest.mark.parametrize("cases", [CASES[i:i + TOGETHER] for i in range(0, len(CASES), TOGETHER)],
+                         ids=lambda cases: f"{cases[0]}-and-{len(cases) - 1}")
+def test_on_the_cpu(cases: Sequence[Case]) -> None:
     """The same in f32 through passes and kernels: values, gradients, forward mode, Hessians."""
-    cases = CASES[part::BUNDLES]
     graph, inputs = bundled(cases)
-    with dlc.compile(graph, name=f"jax{part}").load(threads=2) as program:
+    with dlc.compile(graph, name="jax").load(threads=2) as program:
         found = program(*inputs)
         kernels = len(program.compiled.kernels)
     for i, case in enumerate(cases):

@@ -14,6 +14,7 @@ from dlc.graph import Build, Graph, OpError, building
 from dlc.ops import leaf
 from dlc.ops.autodiff import reverse
 from dlc.types import DType, Type, bf16, dtype, f16, f64
+from tests.conformance.cut import chosen
 from tests.ops.sampled import SAMPLES, SMOOTH, Sample, graph_of
 
 # Polynomials are within 4 units in the last place; a sum of n terms loses up to n in any order.
@@ -44,17 +45,19 @@ def compare(got: Any, want: Any, tolerance: float | None, name: str) -> None:
                                atol=tolerance * size, err_msg=name)
 
 
-def first_two(samples: Sequence[Sample]) -> list[Any]:
-    """Two samples of each operator; the others compile in `make conformance`."""
-    return [s if s.number < 2 else pytest.param(s, marks=pytest.mark.conformance) for s in samples]
+def first_two(suite: str, samples: Sequence[Sample]) -> list[Any]:
+    """Two samples of each operator; `make conformance` compiles the day's slice of the others."""
+    others = set(chosen(suite, [str(s) for s in samples if s.number >= 2]))
+    return [s if s.number < 2 else pytest.param(s, marks=pytest.mark.conformance)
+            for s in samples if s.number < 2 or str(s) in others]
 
 
-@pytest.mark.parametrize("sample", first_two(SAMPLES), ids=str)
+@pytest.mark.parametrize("sample", first_two("operators", SAMPLES), ids=str)
 def test_value_on_the_cpu(sample: Sample) -> None:
     check(graph_of(sample), sample.arrays)
 
 
-@pytest.mark.parametrize("sample", first_two(SMOOTH), ids=str)
+@pytest.mark.parametrize("sample", first_two("operators, gradients", SMOOTH), ids=str)
 def test_gradient_on_the_cpu(sample: Sample) -> None:
     """The derivative's operators in the types that they have there: f32."""
     with building(Build()):
@@ -71,11 +74,13 @@ def test_gradient_on_the_cpu(sample: Sample) -> None:
 
 def other_floats() -> list[Any]:
     """The operators that take floats, each with the other float dtypes that it takes; every third
-    of these is compiled in `make test`, the others in `make conformance`."""
-    found = [(s.op.name, kind) for s in LARGEST.values() for kind in (f64, f16, bf16)
-             if takes(s, kind)]
-    return [case if i % 3 == (i // 3) % 3 else pytest.param(*case, marks=pytest.mark.conformance)
-            for i, case in enumerate(found)]
+    of these is compiled in `make test`, the day's slice of the others in `make conformance`."""
+    found = {f"{s.op.name} {kind}": (s.op.name, kind) for s in LARGEST.values()
+             for kind in (f64, f16, bf16) if takes(s, kind)}
+    usual = {name for i, name in enumerate(found) if i % 3 == (i // 3) % 3}
+    others = set(chosen("operators, other floats", [n for n in found if n not in usual]))
+    return [pytest.param(*case, id=name, marks=[] if name in usual else pytest.mark.conformance)
+            for name, case in found.items() if name in usual or name in others]
 
 
 def takes(sample: Sample, kind: DType) -> bool:
