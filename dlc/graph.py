@@ -63,6 +63,8 @@ class Op:
     functions  Python text of the functions that its form in kernels calls: a custom operator's
     samples  () -> iterable of (arrays, attrs)         operands for the generated tests
     defaults (*types, **attrs) -> attributes           those that the text leaves out when equal
+    axes     (node, operand) -> pairs of axes with one index in both, where asking `emit` does not
+             tell (dlc/ops/axes.py)
     """
 
     name: str
@@ -82,6 +84,7 @@ class Op:
     expand: Callable[..., Graph] | None = None
     functions: str = ""
     batch: Callable[[Node, Sequence[Node], tuple[bool, ...], int], Any] | None = None
+    axes: Callable[[Node, Node], Sequence[tuple[int, int]]] | None = None
 
     def __repr__(self) -> str:
         return self.name

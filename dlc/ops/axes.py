@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dlc.graph import Kind, Node
-from dlc.ops import view, window
+from dlc.ops.access import Piece
 from dlc.ops.reduce import kept_axes
 
 Axis = tuple[int, int]  # (id of node, axis)
@@ -61,55 +61,23 @@ class AxisClasses:
                      for i, d in enumerate(node.type.shape))
 
 
-def carried(node: Node, arg: Node) -> list[tuple[int, int]]:
-    """Pairs (axis of node, axis of arg) with the same index in both."""
+def carried(node: Node, arg: Node) -> Sequence[tuple[int, int]]:
+    """Pairs (axis of node, axis of arg) with the same index in both: what the record says, or what
+    its index maps do with the indices of the node's axes."""
+    if node.op.axes is not None:
+        return node.op.axes(node, arg)
     if node.op.kind is Kind.ELEMENTWISE:
         return [(i, i) for i in range(node.ndim)]
-    if node.op is window.FOLD or node.op is window.WINDOW:
-        return [(i, i) for i in range(min(node.ndim, arg.ndim) - len(node.attrs["size"])
-                                      if node.op is window.WINDOW
-                                      else arg.ndim - 2 * len(node.attrs["size"]))]
     if node.op.kind is Kind.REDUCE:
         return list(enumerate(kept_axes(arg.ndim, node.attrs["axes"])))
     if node.op.kind is Kind.VIEW:
-        return _carried_by_view(node, arg)
+        return _probed(node, arg, node.op.emit(_marks(node.ndim), node).pieces)
     if node.op.kind is Kind.CONTRACT:
-        return _carried_by_contraction(node, arg)
+        c = node.op.emit(node)
+        out, inner = _marks(node.ndim), tuple(_Mark() for _ in c.extents)
+        reads = [c.read_a(out, inner).pieces[0], c.read_b(out, inner).pieces[0]]
+        return [pair for piece in reads for pair in _probed(node, arg, [piece])]
     return []
-
-
-def _carried_by_view(node: Node, arg: Node) -> list[tuple[int, int]]:
-    if node.op is view.TRANSPOSE:
-        return list(enumerate(node.attrs["axes"]))
-    if node.op is view.BROADCAST:
-        skip = node.ndim - arg.ndim
-        return [(skip + j, j) for j in range(arg.ndim)]
-    if node.op is view.RESHAPE:
-        return reshape_pairs(node.type.shape, arg.type.shape)
-    if node.op is view.PAD:
-        gaps = zip(node.attrs["low"], node.attrs["high"], node.attrs["interior"], strict=True)
-        return [(i, i) for i, gap in enumerate(gaps) if not any(gap)]
-    if node.op is view.SLICE:
-        return [(i, i) for i in range(node.ndim) if node.shape[i] == arg.shape[i]]
-    if node.op is view.FLIP:
-        return [(i, i) for i in range(node.ndim) if i not in node.attrs["axes"]]
-    if node.op is view.CONCAT:
-        return [(i, i) for i in range(node.ndim) if i != node.attrs["axis"]]
-    return []
-
-
-def reshape_pairs(new: Sequence[Any], old: Sequence[Any]) -> list[tuple[int, int]]:
-    """Axes that a reshape leaves whole: those with equal sizes and equal products before them."""
-    def placed(shape: Sequence[Any]) -> dict[tuple[int, int], int]:
-        before, found = 1, {}
-        for i, d in enumerate(shape):
-            if int(d) != 1:
-                found[(before, int(d))] = i
-            before *= int(d)
-        return found
-
-    a, b = placed(new), placed(old)
-    return [(a[k], b[k]) for k in a if k in b]
 
 
 class _Mark:
@@ -124,18 +92,20 @@ class _Mark:
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __floordiv__ = __mod__ = _lost
 
 
-def _carried_by_contraction(node: Node, arg: Node) -> list[tuple[int, int]]:
-    """Batch, row and column axes, found by asking the record's own index maps."""
-    c = node.op.emit(node)
-    out = tuple(_Mark(i) for i in range(node.ndim))
-    inner = tuple(_Mark() for _ in c.extents)
-    pairs = []
-    for read in (c.read_a, c.read_b):
-        piece = read(out, inner).pieces[0]
+def _marks(count: int) -> tuple[_Mark, ...]:
+    """The index of a node with `count` axes."""
+    return tuple(map(_Mark, range(count)))
+
+
+def _probed(node: Node, arg: Node, pieces: Sequence[Piece]) -> list[tuple[int, int]]:
+    """The axes of `arg` at which every piece that reads it has the index of an axis of `node`."""
+    found: list[tuple[int, int]] | None = None
+    for piece in pieces:
         if node.args[piece.operand] is arg:
-            pairs += [(at.axis, j) for j, at in enumerate(piece.index)
-                      if isinstance(at, _Mark) and at.axis >= 0]
-    return pairs
+            pairs = [(at.axis, j) for j, at in enumerate(piece.index)
+                     if isinstance(at, _Mark) and at.axis >= 0]
+            found = pairs if found is None else [p for p in found if p in pairs]
+    return found or []
 
 
 def classes_of(nodes: Iterable[Node]) -> AxisClasses:

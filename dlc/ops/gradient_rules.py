@@ -147,7 +147,7 @@ def _first_piece(index: Index, y: Node) -> Access:
 BARRIER = register(Op(
     "barrier", Kind.VIEW, _infer_barrier, lambda x, *after: x,
     lambda g, y, x, *after: (g, *(None for _ in after)), _first_piece, _sample_barrier,
-    batch=_batch_barrier,
+    batch=_batch_barrier, axes=lambda y, x: [],
     doc="the first operand, once the others are computed: not the same value to any pass"))
 
 

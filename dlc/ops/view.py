@@ -29,9 +29,9 @@ def _samples(*cases: tuple[tuple[int, ...], dict[str, Any]]) -> Any:
 
 
 def _view(name: str, doc: str, infer: Any, eval_: Any, grad: Any, emit: Any, samples: Any,
-          defaults: Any = None, batch: Any = None) -> Op:
+          defaults: Any = None, batch: Any = None, axes: Any = None) -> Op:
     return register(Op(name, Kind.VIEW, infer, eval_, grad, emit, samples, (0,), doc,
-                       defaults=defaults, batch=batch))
+                       defaults=defaults, batch=batch, axes=axes))
 
 
 # --- reshape ------------------------------------------------------------------------------------
@@ -60,13 +60,28 @@ def ravel(index: Index, shape: Sequence[int]) -> Any:
     return flat
 
 
+def reshape_pairs(new: Sequence[Any], old: Sequence[Any]) -> list[tuple[int, int]]:
+    """Axes that a reshape leaves whole: those with equal sizes and equal products before them."""
+    def placed(shape: Sequence[Any]) -> dict[tuple[int, int], int]:
+        before, found = 1, {}
+        for i, d in enumerate(shape):
+            if int(d) != 1:
+                found[(before, int(d))] = i
+            before *= int(d)
+        return found
+
+    a, b = placed(new), placed(old)
+    return [(a[k], b[k]) for k in a if k in b]
+
+
 RESHAPE = _view(
     "reshape", "the same elements in row-major order, in another shape", _infer_reshape,
     lambda x, *, shape: np.reshape(x, shape),
     lambda g, y, x: (reshape(g, x.shape),),
     lambda index, y: Access((Piece(0, unravel(ravel(index, y.shape), y.args[0].shape)),)),
     _samples(((6,), {"shape": (2, 3)}), ((2, 3, 4), {"shape": (6, 4)}), ((1,), {"shape": ()}),
-             ((4, 6), {"shape": (3, 8)})))
+             ((4, 6), {"shape": (3, 8)})),
+    axes=lambda y, x: reshape_pairs(y.shape, x.shape))
 
 
 def reshape(x: Any, *shape: Any) -> Node:
@@ -210,7 +225,8 @@ SLICE = _view(
     "slice", "elements start, start + step, ... below stop, per axis", _infer_slice,
     lambda x, *, start, stop, step: x[tuple(map(slice, start, stop, step))], _grad_slice,
     lambda index, y: Access((Piece(0, tuple(
-        i * s + lo for i, s, lo in zip(index, y.attrs["step"], y.attrs["start"], strict=True))),)),
+        i if (s, lo) == (1, 0) else i * s + lo
+        for i, s, lo in zip(index, y.attrs["step"], y.attrs["start"], strict=True))),)),
     _samples(((7,), {"start": (1,), "stop": (6,), "step": (2,)}),
              ((4, 5), {"start": (0, 2), "stop": (4, 5), "step": (3, 1)})),
     lambda x, **_: {"start": (0,) * x.ndim, "stop": tuple(x.shape), "step": (1,) * x.ndim})

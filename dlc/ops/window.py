@@ -169,7 +169,8 @@ FOLD: Op = register(Op(
     lambda g, y, x: (make(WINDOW, (g,), size=y.attrs["size"], stride=y.attrs["stride"],
                           dilation=y.attrs["dilation"]),),
     _fold_reduction, _sample_fold, (0,), "the transpose of window: overlapping elements add up",
-    defaults=_usual))
+    defaults=_usual,
+    axes=lambda y, g: [(i, i) for i in range(g.ndim - 2 * len(y.attrs["size"]))]))
 
 
 def window(x: Any, size: Sequence[int], stride: Sequence[int] | None = None,
