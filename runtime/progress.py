@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 REFRESH_SECONDS = 0.1
+SILENT_SECONDS = 1.0
 SHOWN_EPOCHS = 12
 SHOWN_METRICS = 2  # beside the learning rate: what fits into 80 columns for training and test
 
 
 def make_progress(stream: TextIO) -> Progress:
     """The display for `stream`: live when it is a terminal that can move its cursor."""
-    if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", ""):
-        return LiveProgress(stream)
-    return PlainProgress(stream)
+    return LiveProgress(stream) if is_live(stream) else PlainProgress(stream)
+
+
+def is_live(stream: TextIO) -> bool:
+    """Whether it is a terminal that can move its cursor."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "")
 
 
 def show_number(value: float | None, name: str = "") -> str:
@@ -55,6 +59,26 @@ def show_time(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}:{rest:02d}"
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+class CompileLine:
+    """How far compiling is, on one line that goes again; elsewhere than in a terminal, and where it
+    is over within SILENT_SECONDS, nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.live, self.width = stream, is_live(stream), 0
+        self.began = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total` kernels are compiled."""
+        if not self.live or time.monotonic() - self.began < SILENT_SECONDS:
+            return
+        self._write("" if done == total else f"  compiling: {done} of {total} kernels")
+
+    def _write(self, text: str) -> None:
+        self.stream.write(f"\r{text:{self.width}}" + ("" if text else "\r"))
+        self.stream.flush()
+        self.width = len(text)
 
 
 class Clock:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from dlc.runtime.frames import read_frame, write_frame
 from dlc.runtime.link import LinkError, check_object
 from dlc.runtime.runner import COPY_ROWS, RUNNER
 from dlc.runtime.threads import available_cores
+
+Listener = Callable[[int, int], None]
 
 
 class CompileError(Exception):
@@ -176,6 +178,7 @@ class Pool:
         """Have no workers, without ending any: after a fork they are the parent's."""
         self.workers: list[Worker] = []
         self.early: dict[str, Job] = {}  # begun by `start`, by key
+        self.listeners: list[Listener] = []
         self.lock = threading.Lock()
 
     def ensure(self, count: int) -> None:
@@ -227,6 +230,7 @@ class Pool:
                              key=lambda job: len(job.kernel.text)))
 
     def _compile(self, pending: list[Job]) -> None:
+        done, total = 0, len(pending) + sum(w.job is not None for w in self.workers)
         with selectors.DefaultSelector() as selector:
             for worker in self.workers:
                 selector.register(worker.answers, selectors.EVENT_READ, worker)
@@ -239,6 +243,9 @@ class Pool:
                         selector.unregister(ready.fileobj)
                         continue
                     worker.finish()
+                    done += 1
+                    for listener in self.listeners:
+                        listener(done, total)
                     if pending:
                         worker.begin(pending.pop())
 
@@ -246,6 +253,17 @@ class Pool:
 _pool = Pool()
 atexit.register(_pool.stop)
 os.register_at_fork(after_in_child=_pool.forget)
+
+
+@contextlib.contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Call `listener(done, total)` after each kernel that is compiled meanwhile; those that the
+    cache holds are not among them."""
+    _pool.listeners.append(listener)
+    try:
+        yield
+    finally:
+        _pool.listeners.remove(listener)
 
 
 def worker_count() -> int:

@@ -78,6 +78,8 @@ def prepare(task: Task, options: argparse.Namespace, out: TextIO) -> Session:
     from dlc.compiler import compile as compile_task
     from dlc.runtime.cpu import CpuProgram
     from dlc.runtime.data import load_dataset
+    from dlc.runtime.progress import CompileLine
+    from dlc.runtime.workers import listening
 
     if task.data == "":
         raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
@@ -86,7 +88,8 @@ def prepare(task: Task, options: argparse.Namespace, out: TextIO) -> Session:
     began = time.perf_counter()
     with user_code():
         compiled = compile_task(task, options.target, batch=task.batch, tails=tails(task, dataset))
-    loaded = CpuProgram(compiled.program, options.threads)
+    with listening(CompileLine(out)):
+        loaded = CpuProgram(compiled.program, options.threads)
     return Session(options, task, dataset, compiled, loaded, time.perf_counter() - began, out)
 
 

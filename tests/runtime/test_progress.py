@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from dlc.runtime.progress import (
+    CompileLine,
     LiveProgress,
     PlainProgress,
     make_progress,
@@ -117,6 +118,22 @@ def test_rich_is_imported_only_for_a_terminal() -> None:
             "make_progress(io.StringIO()); print('rich' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_compiling_is_one_line_that_goes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("dlc.runtime.progress.SILENT_SECONDS", 0.0)
+    terminal, pipe = Terminal(), io.StringIO()
+    for line in (CompileLine(terminal), CompileLine(pipe)):
+        for done in (9, 10, 12):
+            line(done, 12)
+    assert terminal.getvalue() == (
+        "\r  compiling: 9 of 12 kernels\r  compiling: 10 of 12 kernels\r" + " " * 29 + "\r")
+    assert pipe.getvalue() == ""
+    monkeypatch.setattr("dlc.runtime.progress.SILENT_SECONDS", 1e9)
+    quick = Terminal()
+    CompileLine(quick)(1, 12)
+    assert quick.getvalue() == ""
 
 
 def test_numbers_and_times() -> None:

@@ -285,3 +285,17 @@ def test_environment_of_workers_is_clean(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_worker_count_follows_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_WORKERS", "3")
     assert workers.worker_count() == 3
+
+
+def test_a_listener_hears_of_each_kernel(tmp_path: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    parameters = (pointer("x", "f32", True), scalar("n"))
+    text = "def k(x, n, chunk):\n    x[0] = f32(n) + f32({}.0)\n"
+    jobs = [job(Kernel("k", parameters, text.format(i))) for i in range(4)]
+    cache = Cache(tmp_path)
+    with workers.listening(lambda done, total: heard.append((done, total))):
+        workers.objects(jobs[:3], cache)
+        workers.objects(jobs[:3], cache)  # they are there
+    assert heard == [(1, 3), (2, 3), (3, 3)]
+    workers.objects(jobs, cache)
+    assert len(heard) == 3
