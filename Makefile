@@ -73,7 +73,7 @@ faults: $(VENV)/.test
 
 # FUZZ_SEED=17 make fuzz repeats a run.
 fuzz: $(VENV)/.test
-	$(BIN)/python -m pytest -q -m fuzz -rP
+	$(BIN)/python -m pytest -q -m fuzz -rP -n auto --dist worksteal
 
 bench: $(VENV)/.conformance
 	$(BIN)/dlc bench lenet mlp --against torch,jax

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import os
+import secrets
 import time
 import zlib
 from collections.abc import Callable
@@ -42,7 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     check_what_is_compiled()
     if "PYTEST_XDIST_WORKER" in os.environ:  # the cores have a process each already
         os.environ.setdefault("DLC_WORKERS", "1")
-    # one day for all processes, also when they start about midnight (tests/conformance/cut.py)
+    # one seed for all processes, and one day, also when they start about midnight
+    os.environ.setdefault("FUZZ_SEED", str(1 + secrets.randbelow(1 << 30)))
     os.environ.setdefault("CONFORMANCE_SEED", str(int(time.time()) // 86400))
     if config.getoption("--isa") is not None:
         generate_for(config.getoption("--isa"))

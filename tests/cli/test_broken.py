@@ -76,10 +76,15 @@ def test_a_reader_that_leaves_stops_a_run_with_a_checkpoint(tmp_path: Path) -> N
     assert read_checkpoint(tmp_path / "run" / "last.safetensors").position.epoch >= 1
 
 
+def heard() -> None:
+    """What `nohup` ignores for these tests, and dlc with it, is not ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def test_a_closed_terminal_stops_a_run_with_a_checkpoint(tmp_path: Path) -> None:
     run = subprocess.Popen([sys.executable, "-m", "dlc", "train", "xor", "--epochs", "1000000",
                             "--out", "run"], cwd=tmp_path, stdout=subprocess.PIPE,
-                           env=variables({}))
+                           env=variables({}), preexec_fn=heard)
     assert run.stdout is not None
     while b"epoch" not in run.stdout.readline():
         time.sleep(0.01)
