@@ -19,6 +19,7 @@ from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Expression, Place
 from dlc.kernel.isa import Isa
+from dlc.kernel.mapping import contraction_chunks
 from dlc.types import DType
 
 
@@ -29,7 +30,8 @@ class TapsWriter(WindowWriter):
         """A chunk is some images; returns the number of chunks."""
         window, job, cuts, shape = self.window, self.job, self.cuts, self.shape
         spatial = [s.cols for s in window.slides]
-        images = image_box(math.prod(self.lead_cols), 2 * job.limits.chunks)
+        chunks = max(2 * job.limits.chunks, contraction_chunks(shape.products, job.limits))
+        images = image_box(math.prod(self.lead_cols), chunks)
         grid = (*shape.batch, images.count)
         at, chunks = chunk_index(e, grid, batch_names(shape.batch, "part"))
         run = run_of(e, images, at[-1], "n")

@@ -29,6 +29,7 @@ from dlc.kernel.contract_plan import Box, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.ir import Expression, For, Let, Load, Place, Ref, Statement, Store
+from dlc.kernel.mapping import panels_per_packing
 from dlc.kernel.walks import expressions, indices
 from dlc.types import DType
 
@@ -81,7 +82,7 @@ class GemmWriter:
 
     def write_pack(self, e: Emitter, space: str) -> int:
         """Pack A into `space`: [batch, panel, k, row]. Returns the number of chunks."""
-        each = -(-self.panels // max(1, self.job.limits.chunks // self.shape.b))
+        each = panels_per_packing(self.panels, self.shape.b, self.packed, self.job.limits)
         groups = -(-self.panels // each)
         grid = (*self.shape.batch, groups)
         at, chunks = chunk_index(e, grid, batch_names(self.shape.batch, "g"))

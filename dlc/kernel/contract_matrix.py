@@ -12,6 +12,7 @@ from dlc.kernel.contract_gemm import GemmWriter
 from dlc.kernel.contract_pack import ZERO, Lanes, Run, probe
 from dlc.kernel.contract_plan import Box, unravel
 from dlc.kernel.index import Var, sum_of
+from dlc.kernel.mapping import panels_per_packing
 
 _TEXT = '''\
 def {name}(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
@@ -66,7 +67,7 @@ def packing(writer: GemmWriter) -> Packing | None:
         return None
     tile, step = ("copy", k) if lane == 1 else ("transpose", lane)
     kind = job.kind.name
-    each = -(-writer.panels // max(1, job.limits.chunks // shape.b))
+    each = panels_per_packing(writer.panels, shape.b, writer.packed, job.limits)
     groups = -(-writer.panels // each)
     name = f"pack_{tile}_{kind}_{height}"
     text = _TEXT.format(name=name, height=height, layout=_LAYOUTS[tile],

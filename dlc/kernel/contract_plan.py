@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from dlc.kernel.index import Sum, sum_of
 from dlc.kernel.isa import Isa, gemm_block
+from dlc.kernel.limits import Limits
+from dlc.kernel.mapping import LEAST_PANELS, contraction_chunks, panel_groups
 from dlc.types import DType
 
 
@@ -161,17 +163,27 @@ def blocking(shape: Shape, kind: DType, isa: Isa) -> Blocking:
     """The cuts of a contraction of `shape` that accumulates in `kind`."""
     height, width = gemm_block(isa, kind)
     limits, panels = isa.limits, -(-shape.m // height)
-    if shape.k >= limits.split_sum and panels * shape.n <= limits.chunks * limits.columns:
+    if shape.k >= limits.split_sum and few_outputs(panels, height, shape, limits):
         return split_blocking(shape, kind, isa)
     cols = cut(shape.cols, max(limits.columns, width), width)
     stride = -(-cols.width // width) * width
     inner = cut_inner(shape.inner, limits.local_bytes // (stride * kind.bytes))
-    wanted = max(1, min(panels, limits.chunks // max(1, shape.b * cols.count)))
+    wanted = panel_groups(panels, shape.b * cols.count, shape.products, limits)
     # a block of C as high as the chunk stays in cache while the summed axis is walked in boxes
     highest = max(1, limits.local_bytes // (height * stride * kind.bytes))
     each = max(2, -(-panels // wanted))  # 1 would be another text than more
     return Blocking(height, width, cols, inner, each if inner.count == 1 else min(each, highest),
                     highest=highest)
+
+
+def few_outputs(panels: int, height: int, shape: Shape, limits: Limits) -> bool:
+    """Whether the outputs are too few to share: for any threads, or for those of a large machine
+    where the sum is so long that its parts are worth adding up."""
+    if panels * shape.n <= limits.chunks * limits.columns:
+        return True
+    groups = shape.b * -(-panels // LEAST_PANELS) * -(-shape.n // limits.columns)
+    return (contraction_chunks(shape.products, limits) == limits.cores
+            and 2 * groups <= limits.cores and panels * height + shape.n <= limits.wide)
 
 
 def cut_inner(extents: tuple[int, ...], most: int) -> Box:
@@ -195,5 +207,6 @@ def split_blocking(shape: Shape, kind: DType, isa: Isa) -> Blocking:
     stride = -(-cols.width // width) * width
     most = isa.limits.local_bytes // ((stride + panels * height) * kind.bytes)
     inner = cut_inner(shape.inner, max(1, most))
-    splits = -(-inner.count // (2 * isa.limits.chunks))
+    parts = max(2 * isa.limits.chunks, contraction_chunks(shape.products, isa.limits))
+    splits = -(-inner.count // parts)
     return Blocking(height, width, cols, inner, panels, splits)

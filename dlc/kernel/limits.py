@@ -22,6 +22,10 @@ class Limits:
     """multiplications up to which plain loops beat packing"""
     chunks: int = 8
     """chunks that a contraction should have: twice four threads"""
+    cores: int = 64
+    """chunks that large work has: one for each core of a large machine"""
+    chunk_products: int = 1 << 22
+    """products of a chunk where there are more of them: some 50 us"""
     columns: int = 64
     """columns of B packed at a time: two strips of 32, or four of 16"""
     local_bytes: int = 256 * 1024
@@ -30,6 +34,9 @@ class Limits:
     """products that an accumulator of a tile adds up before they are added to the block of C"""
     split_sum: int = 4096
     """elements of the summed axis from which few outputs are split along it"""
+    wide: int = 640
+    """rows and columns of outputs whose sum is cut for the cores of a large machine: of 640 a part
+    packs 102 products at a time"""
     turned: int = 4096
     """elements of a row that is evaluated before it is transposed: 16 rows fill 256 KiB"""
     turned_rows: int = 16

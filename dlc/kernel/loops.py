@@ -16,18 +16,12 @@ from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.ir import Expression, Load, Ref, computing
 from dlc.kernel.limits import Limits
+from dlc.kernel.mapping import rows_per_chunk
 from dlc.kernel.nest import Class, Item, Nest
 from dlc.kernel.runs import Runs, runs_over, walk, whole
 from dlc.ops.access import Access, Combine, Piece
 from dlc.ops.reduce import kept_axes
 from dlc.types import Type, i64
-
-
-def rows_per_chunk(rows: int, work: int, limits: Limits) -> int:
-    """Positions of the parallel loops in one chunk, each of `work` elements."""
-    if rows * work <= limits.one_chunk:
-        return rows
-    return max(1, min(limits.chunk_elements // work, -(-rows // limits.loop_chunks)))
 
 
 def combine_of(item: Item) -> Combine:

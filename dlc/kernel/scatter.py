@@ -13,7 +13,7 @@ from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.ir import Expression, Load, Store, computing
 from dlc.kernel.limits import Limits
-from dlc.kernel.loops import rows_per_chunk
+from dlc.kernel.mapping import rows_per_chunk
 from dlc.ops.view import unravel
 from dlc.types import Type
 
