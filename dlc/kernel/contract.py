@@ -84,9 +84,8 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
     y = contraction_of(body)
     if y is None or not uses_tiles(body, isa.limits):
         raise ValueError(f"{name}: no group around one contraction that tiles can run")
-    whole, finish, found = y.op.emit(y), finisher(y, body.outputs), []
-    phases = whole.phases or (Phase(tuple(y.type.shape), whole, lambda index: index),)
-    for number, phase in enumerate(p for p in phases if 0 not in p.shape):
+    finish, found = finisher(y, body.outputs), []
+    for number, phase in enumerate(phases_of(y)):
         title = f"{name}_phase{number}" if number else name
         found.append(lower_phase(title, doc, phase, y, loads, stores, finish, isa))
     # phases write between each other's elements: one after the other, or no check could tell
@@ -96,21 +95,25 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
                    sum(phase.flops for phase in found))
 
 
+def phases_of(y: Node) -> list[Phase]:
+    """The phases of contraction `y` that have results; most have one, which is the whole."""
+    whole = y.op.emit(y)
+    phases = whole.phases or (Phase(tuple(y.type.shape), whole, lambda index: index),)
+    return [p for p in phases if 0 not in p.shape]
+
+
 def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Mapping[Node, str],
                 stores: Mapping[Node, str], finish: Finish, isa: Isa) -> Lowered:
     """The stages of one phase of contraction `y`; a single one where its sums are empty."""
-    kind, shape = computing(accumulator(y.type.dtype)), extents(phase.contraction, phase.shape)
-
     def placed(e: Emitter, index: Index, value: Expression) -> None:
         finish(e, tuple(map(sum_of, phase.place(index))), value)
 
-    job = Job(y, phase.contraction, shape, kind, blocking(shape, kind, isa), isa.limits,
-              loads, stores)
+    job = job_of(phase, y, loads, stores, isa)
+    kind, shape = job.kind, job.shape
     if shape.k == 0:
         part = kernel_part(name, doc, job, None, lambda e, _: write_zeros(e, job, placed), False)
         return Lowered(((part,),), (), 0)
-    writer = (dots_writer(job, placed, isa) or taps_writer(job, placed, isa)
-              or GemmWriter(job, placed))
+    writer = writer_of(job, placed, isa)
     if writer.cuts.splits:
         space = Scratch("parts", kind, shape.b * writer.parts * writer.partial)
         suffix, first, second = "sums", writer.write_partial, writer.write_sum
@@ -121,6 +124,20 @@ def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Map
     before = before or kernel_part(f"{name}_{suffix}", doc, job, space, first, True)
     after = kernel_part(name, doc, job, space, second, False)
     return Lowered(((before,), (after,)), (space,), shape.flops)
+
+
+def job_of(phase: Phase, y: Node, loads: Mapping[Node, str], stores: Mapping[Node, str],
+           isa: Isa) -> Job:
+    """One phase of contraction `y`, cut for an instruction set."""
+    kind, shape = computing(accumulator(y.type.dtype)), extents(phase.contraction, phase.shape)
+    return Job(y, phase.contraction, shape, kind, blocking(shape, kind, isa), isa.limits,
+               loads, stores)
+
+
+def writer_of(job: Job, finish: Finish, isa: Isa) -> GemmWriter:
+    """What writes the kernels of a job: the first scheme that takes it."""
+    return (dots_writer(job, finish, isa) or taps_writer(job, finish, isa)
+            or GemmWriter(job, finish))
 
 
 def write_zeros(e: Emitter, job: Job, finish: Finish) -> int:
