@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from dlc.checks.places import HINT
-from dlc.codegen.assemble import Draft
+from dlc.codegen.draft import Draft
 from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.ops.control import COND, SCAN

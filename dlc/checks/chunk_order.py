@@ -11,7 +11,7 @@ from typing import Any
 
 from dlc.checks.launches import device_for, same_bits
 from dlc.checks.places import HINT
-from dlc.codegen.assemble import Draft
+from dlc.codegen.draft import Draft
 from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.passes.check import random_value

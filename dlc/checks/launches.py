@@ -20,7 +20,9 @@ import numpy as np
 
 from dlc import rounding
 from dlc.checks.places import Owners, bytes_of
-from dlc.codegen.assemble import Draft, as_run, scratch_of, slot
+from dlc.codegen.assemble import as_run
+from dlc.codegen.draft import Draft, scratch_of
+from dlc.codegen.steps import slot
 from dlc.errors import DlcError, Loc
 from dlc.graph import Graph, Node
 from dlc.ops import higher, leaf

@@ -14,7 +14,7 @@ from dlc.checks.kernels.overwriting import check_overwriting as overwritten
 from dlc.checks.kernels.program import judged
 from dlc.checks.kernels.segment import Case, case_of
 from dlc.checks.places import HINT
-from dlc.codegen.assemble import Draft
+from dlc.codegen.draft import Draft
 from dlc.errors import DlcError
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.lower import Lowered, Work

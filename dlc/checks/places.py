@@ -12,7 +12,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dlc.codegen.assemble import Draft, scratch_of, slot
+from dlc.codegen.draft import Draft, scratch_of
+from dlc.codegen.steps import slot
 from dlc.errors import DlcError
 from dlc.graph import Node
 from dlc.ops import higher, leaf

@@ -10,7 +10,7 @@ from dlc.checks.kernels.program import check_static
 from dlc.checks.overwriting import check_overwriting
 from dlc.checks.places import HINT, check_places
 from dlc.checks.texts import check_texts
-from dlc.codegen.assemble import Draft
+from dlc.codegen.draft import Draft
 from dlc.errors import DlcError, here
 from dlc.program import Program
 

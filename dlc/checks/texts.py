@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from dlc.checks.places import HINT
-from dlc.codegen.assemble import Draft
+from dlc.codegen.draft import Draft
 from dlc.errors import DlcError
 from dlc.kernel.ir import Function
 from dlc.kernel.parser import parse

@@ -3,67 +3,38 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from dlc.codegen import prelude, tiles
 from dlc.codegen.alpha_equal import merge_equal
+from dlc.codegen.draft import Draft, scratch_of, stages_of
 from dlc.codegen.parametrize import Use, share
-from dlc.graph import Graph, Kind, Node
+from dlc.codegen.steps import steps_of
+from dlc.graph import Graph, Node
 from dlc.kernel.isa import ISAS, Isa
 from dlc.kernel.limits import Limits
-from dlc.kernel.lower import Known, Lowered, lower
+from dlc.kernel.lower import Known, lower
+from dlc.kernel.prepack import prepack
 from dlc.ops import higher, leaf
-from dlc.ops.control import SCAN
 from dlc.passes.collection import without_collection
 from dlc.passes.in_place import places_of, result_of
-from dlc.passes.lives import Place, Scratch, aligned
+from dlc.passes.lives import Scratch, aligned
 from dlc.passes.order import Schedule, order
 from dlc.passes.plan_memory import (
-    Plan,
     category,
     persistent_offsets,
     plan_memory,
     take_overs,
 )
 from dlc.program import (
-    Branch,
     Buffer,
     Constant,
     Entry,
-    Launch,
-    Loop,
     Port,
     Program,
-    Segment,
-    Slot,
-    Step,
-    may_meet,
 )
 from dlc.types import Type
-
-Ranges = list[tuple[Slot, int]]  # buffers: where they lie, how many bytes they have
-
-
-@dataclass(eq=False)
-class Draft:
-    """One entry on its way: scheduled, lowered, then planned."""
-
-    name: str
-    schedule: Schedule
-    shared: Mapping[Node, Node]
-    lowered: dict[Node, list[Lowered]]
-    plan: Plan | None = None
-
-    @property
-    def schedules(self) -> list[Schedule]:
-        """The order of the entry, and those of the bodies of its loops and branches."""
-        found = [self.schedule]
-        for outer in found:  # it grows: inner orders follow the outer ones
-            found += [inner for launch in outer.launches for inner in outer.inner.get(launch, ())]
-        return found
 
 
 def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
@@ -84,7 +55,7 @@ def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
     kept, literals, base = persistent(drafts)
     for d in drafts:
         d.plan = plan_memory(d.schedule, {**_kept_nodes(d, kept), **_literal_nodes(d, literals)},
-                             base, _scratch(d), d.shared)
+                             base, _scratch(d), d.shared, d.stages)
     works = [(d.name, w) for d in drafts for parts in d.lowered.values() for p in parts
              for stage in p.stages for w in stage]
     kernels, uses = merge_equal(*share([w.kernel for _, w in works], [n for n, _ in works]))
@@ -101,14 +72,16 @@ def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
 
 
 def draft(name: str, graph: Graph, isa: Isa, known: Known) -> Draft:
-    """Order a graph's launches, decide what is written in place, and lower each launch; `known` are
-    the components that have their kernels."""
-    schedule = order(graph)
+    """Pack what loops leave as it is before them, order a graph's launches, decide what is written
+    in place, and lower each launch; `known` are the components that have their kernels."""
+    schedule = order(prepack(graph, isa))
     shared = take_overs(schedule)
     made = Draft(name, schedule, shared, {})
     for level in made.schedules:
-        made.lowered.update((n, lower(n.attrs["body"], isa, _aliases(level, n, shared), known))
-                            for n in level.launches if n.op is higher.FUSED)
+        for n in level.launches:
+            if n.op is higher.FUSED:
+                parts = lower(n.attrs["body"], isa, _aliases(level, n, shared), known)
+                made.lowered[n], made.stages[n] = parts, stages_of(level, n, parts)
     return made
 
 
@@ -165,12 +138,6 @@ def _scratch(d: Draft) -> dict[Node, list[Scratch]]:
     return {n: scratch_of(parts) for n, parts in d.lowered.items()}
 
 
-def scratch_of(parts: Sequence[Lowered]) -> list[Scratch]:
-    """The workspaces of a launch."""
-    return list(dict.fromkeys(o for p in parts for stage in p.stages for w in stage
-                              for o in w.operands if isinstance(o, Scratch)))
-
-
 def _ports(drafts: Sequence[Draft], offsets: Mapping[str, int]) -> tuple[Port, ...]:
     found: dict[str, Port] = {}
     for d in drafts:
@@ -225,51 +192,6 @@ def as_run(schedule: Schedule, placed: dict[Node, int]) -> tuple[Graph, list[Nod
     return schedule.graph.with_outputs(outputs), [twins[n] for n in in_order(schedule)]
 
 
-def steps_of(d: Draft, schedule: Schedule, table: Mapping[int, Use],
-             counts: tuple[int, ...]) -> tuple[Step, ...]:
-    """The launches of one order, inside loops that run `counts` times."""
-    steps: list[Step] = []
-    reads: Ranges = []
-    writes: Ranges = []
-    for node in schedule.launches:
-        if node.op is not higher.FUSED:
-            steps.append(control_step(d, schedule, node, table, counts))
-            reads, writes = [], []  # what comes after begins behind a barrier
-            continue
-        launch, mine_r, mine_w = launch_of_node(d, schedule, node, table)
-        if not launch.stages:
-            steps.append(replace(launch, barrier=False))  # only values without elements
-            continue
-        barrier = (overlaps(mine_r, writes, counts) or overlaps(mine_w, writes, counts)
-                   or overlaps(mine_w, reads, counts))
-        if barrier:
-            reads, writes = [], []
-        reads += mine_r
-        writes += mine_w
-        steps.append(replace(launch, barrier=barrier))
-    return tuple(steps)
-
-
-def control_step(d: Draft, schedule: Schedule, node: Node, table: Mapping[int, Use],
-                 counts: tuple[int, ...]) -> Loop | Branch:
-    """A loop or a branch with what it runs."""
-    assert d.plan is not None
-    lines = tuple(dict.fromkeys(str(loc) for loc in node.locs))
-    inner = schedule.inner[node]
-    if node.op is SCAN:
-        count = node.attrs["length"]
-        body = steps_of(d, inner[0], table, (*counts, count))
-        return Loop(node.attrs["body"].name, count, body, lines)
-    then, otherwise = (steps_of(d, branch, table, counts) for branch in inner)
-    return Branch(node.attrs["then"].name, slot(d.plan.slots[node.args[0]]), then, otherwise,
-                  lines)
-
-
-def slot(place: Place) -> Slot:
-    """A place as the runtime takes it."""
-    return Slot(place.offset, place.strides, place.swaps)
-
-
 def in_order(schedule: Schedule) -> list[Node]:
     """The graph's nodes as they run: inputs and constants, then each launch with its results."""
     rank: dict[Node, tuple[int, int]] = {}
@@ -283,72 +205,6 @@ def in_order(schedule: Schedule) -> list[Node]:
         else:
             rank[node] = (behind[0], behind[1] + 1) if node.args else behind
     return sorted(rank, key=rank.__getitem__)
-
-
-def launch_of_node(d: Draft, schedule: Schedule, node: Node,
-                   table: Mapping[int, Use]) -> tuple[Launch, Ranges, Ranges]:
-    """A launch, and the buffers that it reads and writes."""
-    assert d.plan is not None
-    body: Graph = node.attrs["body"]
-    place: dict[Any, Slot] = {i: slot(d.plan.slots[a])
-                              for i, a in zip(body.inputs, node.args, strict=True)}
-    reads = [(place[i], aligned(i.type.bytes)) for i in body.inputs]
-    writes: Ranges = []
-    for value in schedule.values[node]:
-        index = value.attrs["index"] if value.op is higher.ITEM else 0
-        at = place[body.outputs[index]] = slot(d.plan.slots[value])
-        writes.append((at, aligned(value.type.bytes)))
-    for need in scratch_of(d.lowered[node]):
-        at = place[need] = slot(d.plan.slots[need])
-        writes.append((at, aligned(need.size * need.dtype.bytes)))
-    stages: list[list[Segment]] = []
-    for part in d.lowered[node]:
-        for depth, works in enumerate(part.stages):
-            while len(stages) <= depth:
-                stages.append([])
-            for w in works:
-                use = table[id(w)]
-                args = [o if isinstance(o, (int, float)) else place[o] for o in w.operands]
-                stages[depth].append(Segment(use.kernel, (*args, *use.scalars), w.chunks))
-    lines = tuple(dict.fromkeys(str(loc) for loc in node.locs))
-    moved = sum(count for _, count in (*reads, *writes)) - spared_bytes(body, place)
-    launch = Launch(body.name.removeprefix("fused_"), tuple(map(tuple, stages)), lines,
-                    flops_of(body), moved)
-    return launch, reads, writes
-
-
-def spared_bytes(body: Graph, place: Mapping[Any, Slot]) -> int:
-    """What writing some places of an array in place does not touch: the rest of it, twice."""
-    spared = 0
-    for node in body.outputs:
-        if node.op.kind is Kind.SCATTER and len(node.args) > 2 and (
-                place.get(node.args[2]) == place[node]):
-            written = min(node.args[1].type.bytes, node.type.bytes)
-            spared += 2 * (aligned(node.type.bytes) - aligned(written))
-    return spared
-
-
-def overlaps(a: Ranges, b: Ranges, counts: Sequence[int] = ()) -> bool:
-    """Whether some byte is in both, in some iteration of loops that run `counts` times."""
-    return any(may_meet(one, size, other, other_size, counts)
-               for one, size in a for other, other_size in b)
-
-
-def flops_of(body: Graph) -> int:
-    """Arithmetic of a body: two for each product of a contraction, one for each other element."""
-    total = 0
-    for node in body.nodes():
-        if node.op.kind is Kind.CONTRACT:
-            whole = node.op.emit(node)
-            parts = [(p.contraction, p.shape) for p in whole.phases] or [(whole, node.type.shape)]
-            total += sum(2 * math.prod(c.extents) * math.prod(shape) for c, shape in parts)
-        elif node.op.kind is Kind.ROUTINE:
-            total += node.op.emit(node).flops
-        elif node.op.kind is Kind.ELEMENTWISE:
-            total += node.type.size
-        elif node.op.kind is Kind.REDUCE:
-            total += node.args[0].type.size
-    return total
 
 
 def buffers_of(d: Draft) -> list[Buffer]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from dlc.graph import Graph, Kind, Node
 from dlc.kernel.contract_conv import dots_writer, taps_writer
-from dlc.kernel.contract_gemm import Finish, GemmWriter, batch_names, chunk_index
+from dlc.kernel.contract_gemm import Finish, GemmWriter
 from dlc.kernel.contract_matrix import packing
-from dlc.kernel.contract_pack import Index, Job, Run, nest
+from dlc.kernel.contract_pack import Index, Job, Run, batch_names, chunk_index, nest
 from dlc.kernel.contract_plan import Box, Shape, blocking, ravel, unravel
 from dlc.kernel.emit import Emitter
 from dlc.kernel.fold import fold_lets
@@ -114,6 +114,9 @@ def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Map
         part = kernel_part(name, doc, job, None, lambda e, _: write_zeros(e, job, placed), False)
         return Lowered(((part,),), (), 0)
     writer = writer_of(job, placed, isa)
+    if not writer.cuts.splits and not writer.packs_first:
+        part = kernel_part(name, doc, job, None, writer.write_multiply, False)
+        return Lowered(((part,),), (), shape.flops)
     if writer.cuts.splits:
         space = Scratch("parts", kind, shape.b * writer.parts * writer.partial)
         suffix, first, second = "sums", writer.write_partial, writer.write_sum

@@ -11,9 +11,19 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dlc.kernel.contract_gemm import Finish, batch_names, chunk_index
-from dlc.kernel.contract_pack import ZERO, Job, Run, loop, nest, run_of
+from dlc.kernel.contract_gemm import Finish
+from dlc.kernel.contract_pack import (
+    ZERO,
+    Job,
+    Run,
+    batch_names,
+    chunk_index,
+    loop,
+    nest,
+    run_of,
+)
 from dlc.kernel.contract_plan import Blocking, Box, unravel
+from dlc.kernel.contract_ready import Form
 from dlc.kernel.contract_window import WindowWriter, fill, whole, window_of
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, sum_of
@@ -25,6 +35,9 @@ from dlc.types import DType
 
 class TapsWriter(WindowWriter):
     """C = A @ shifted images, one image after the other; A is packed by GemmWriter.write_pack."""
+
+    def form(self, side: str) -> Form | None:
+        return super().form(side) if side == "a" else None
 
     def write_multiply(self, e: Emitter, space: str) -> int:
         """A chunk is some images; returns the number of chunks."""
@@ -52,7 +65,7 @@ class TapsWriter(WindowWriter):
         rows = self.rows(e, p)
         s, done = (sum_of(e.open("s", 0, stride)), True) if stride > cuts.width else (ZERO, False)
         k, many, joined = self.open_products(e, shape.k, sum_of(shape.k))
-        panel = self.packed_panel(space, at[:-1], p) + k * cuts.height
+        panel = self.packed_panel(self.ready["a"] or space, at[:-1], p) + k * cuts.height
         e.tile(f"taps_{job.kind}_{cuts.height}x{cuts.width}", panel, image + s, Place(table, k),
                many, acc + s, stride, rows, k)
         joined()
@@ -96,6 +109,9 @@ class DotsWriter(WindowWriter):
     """Parts of C, each summed over some images; GemmWriter.write_sum adds them up."""
 
     lanes = 1
+
+    def form(self, side: str) -> Form | None:
+        return None  # both operands are read as images
 
     def write_partial(self, e: Emitter, space: str) -> int:
         """A chunk is some images; returns the number of chunks."""

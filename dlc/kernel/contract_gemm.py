@@ -7,7 +7,6 @@ stage adds the parts up in the order of the chunks.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -17,7 +16,8 @@ from dlc.kernel.contract_pack import (
     Job,
     Lanes,
     Run,
-    bind,
+    batch_names,
+    chunk_index,
     loop,
     nest,
     nothing,
@@ -26,6 +26,7 @@ from dlc.kernel.contract_pack import (
     without,
 )
 from dlc.kernel.contract_plan import Box, unravel
+from dlc.kernel.contract_ready import Form, ready_buffer
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.ir import Expression, For, Let, Load, Place, Ref, Statement, Store
@@ -37,23 +38,6 @@ Finish: TypeAlias = Callable[[Emitter, Index, Expression], None]
 """Stores what the group makes of one element of C."""
 
 
-def chunk_index(e: Emitter, extents: tuple[int, ...], hints: str) -> tuple[list[Sum], int]:
-    """The index of the chunk in a grid of `extents`, its parts named; and the number of chunks.
-
-    The first extent may be another one when the text is used again: it is never taken for 1.
-    """
-    inner = math.prod(extents[1:])
-    e.levels["chunk"] = 0
-    parts = unravel(sum_of(Var("chunk", 0, max(extents[0], 2) * inner - 1)), extents)
-    named = [bind(e, hint, part) for hint, part in zip(hints.split(), parts, strict=True)]
-    return named, extents[0] * inner
-
-
-def batch_names(batch: tuple[int, ...], *rest: str) -> str:
-    """Names of the parts of a chunk's index."""
-    return " ".join([*(f"b{i}" for i in range(len(batch))), *rest])
-
-
 class GemmWriter:
     """Writes the kernels of one contraction through the gemm tile."""
 
@@ -62,6 +46,25 @@ class GemmWriter:
         self.panels = -(-self.shape.m // self.cuts.height)
         self.panel = self.cuts.height * self.shape.k  # elements of a packed panel of A
         self.tile = f"gemm_{job.kind}_{self.cuts.height}x{self.cuts.width}"
+        forms = {side: self.form(side) for side in ("a", "b")}
+        self.ready = {side: None if form is None else ready_buffer(job, form)
+                      for side, form in forms.items()}
+
+    def form(self, side: str) -> Form | None:
+        """How an operand lies that need not be packed; None where each chunk packs its part."""
+        shape, cuts = self.shape, self.cuts
+        if cuts.splits or (side == "b" and len(shape.cols) > 1):
+            return None
+        if side == "a":
+            return Form("a", shape.b, self.panels, shape.k, cuts.height, shape.m)
+        return Form("b", shape.b, cuts.cols.count, shape.k, cuts.stride, shape.n)
+
+    @property
+    def packs_first(self) -> bool:
+        """Whether a stage packs A. Where B is ready and has a box as wide as A is high, a chunk
+        packs the rows it needs: no more than it would have packed of B."""
+        return self.ready["a"] is None and (
+            self.ready["b"] is None or self.shape.m > self.job.limits.columns)
 
     @property
     def packed(self) -> int:
@@ -102,10 +105,14 @@ class GemmWriter:
 
     def packed_panel(self, ap: str, batch: list[Sum], p: Sum) -> Place:
         """Where panel p of A lies packed."""
+        return Place(ap, (self.position(batch) * self.panels + p) * self.panel)
+
+    def position(self, batch: list[Sum]) -> Sum:
+        """The number of a matrix among all of the batch."""
         position = Sum()
         for i, extent in zip(batch, self.shape.batch, strict=True):
             position = position * extent + i
-        return Place(ap, (position * self.panels + p) * self.panel)
+        return position
 
     def rows(self, e: Emitter, p: Sum) -> Sum:
         """How many rows panel p has."""
@@ -137,33 +144,60 @@ class GemmWriter:
         at, chunks = chunk_index(e, grid, batch_names(self.shape.batch, "g", "box"))
         batch, group = at[:-2], at[-2]
         cols = run_of(e, cuts.cols, at[-1], "n")
-        # of one size whatever the extents, so that texts are shared
-        room = max(job.limits.local_bytes // job.kind.bytes, cuts.inner.width * cuts.stride)
-        bp = Place(e.allocate("bp", job.kind, room))
+        bp = self.box_place(e, batch, at[-1])
+        ap = None if self.packs_first or self.ready["a"] else Place(
+            e.allocate("ap", job.kind, cuts.height * cuts.inner.width))
         blocks = cuts.highest if cuts.inner.count > 1 else 1
         acc = Place(e.allocate("acc", job.kind, blocks * cuts.height * cuts.stride))
         if cuts.inner.count == 1:
             inner = run_of(e, cuts.inner, ZERO, "k")
-            self.pack_box(e, batch, cols, inner, bp)
+            box = self.box_of(e, batch, cols, inner, bp)
             p, close = self.panel_loop(e, group, cuts.panels)
             rows = self.rows(e, p)
-            self.multiply(e, self.packed_panel(space, batch, p), bp, cols, inner, acc, rows, ZERO)
+            panel = self.panel_of(e, space, batch, p, inner, ap)
+            self.multiply(e, panel, box, cols, inner, acc, rows, ZERO)
             self.finish_panel(e, batch, p, rows, cols, acc)
             close()
             return chunks
         kb, done = loop(e, "kb", cuts.inner.count)
         inner = run_of(e, cuts.inner, kb, "k")
-        self.pack_box(e, batch, cols, inner, bp)
+        box = self.box_of(e, batch, cols, inner, bp)
         p, close = self.panel_loop(e, group, cuts.panels)
         rows, mine = self.rows(e, p), self.own_block(acc, p, group)
-        panel = self.packed_panel(space, batch, p) + inner.flat * cuts.height
-        self.multiply(e, panel, bp, cols, inner, mine, rows, kb)
+        panel = self.panel_of(e, space, batch, p, inner, ap)
+        self.multiply(e, panel, box, cols, inner, mine, rows, kb)
         close()
         done()
         p, close = self.panel_loop(e, group, cuts.panels)
         self.finish_panel(e, batch, p, self.rows(e, p), cols, self.own_block(acc, p, group))
         close()
         return chunks
+
+    def box_place(self, e: Emitter, batch: list[Sum], number: Sum) -> Place:
+        """Where box `number` of B lies packed, or is packed by its chunk."""
+        cuts, job = self.cuts, self.job
+        if self.ready["b"] is not None:
+            first = self.position(batch) * cuts.cols.count + number
+            return Place(self.ready["b"], first * (self.shape.k * cuts.stride))
+        # of one size whatever the extents, so that texts are shared
+        room = max(job.limits.local_bytes // job.kind.bytes, cuts.inner.width * cuts.stride)
+        return Place(e.allocate("bp", job.kind, room))
+
+    def box_of(self, e: Emitter, batch: list[Sum], cols: Run, inner: Run, bp: Place) -> Place:
+        """Rows `inner` of a box of B, packed."""
+        if self.ready["b"] is not None:
+            return bp + inner.flat * self.cuts.stride
+        self.pack_box(e, batch, cols, inner, bp)
+        return bp
+
+    def panel_of(self, e: Emitter, space: str, batch: list[Sum], p: Sum, inner: Run,
+                 ap: Place | None) -> Place:
+        """Columns `inner` of panel p of A, packed; `ap` is the room of a chunk that packs it."""
+        if ap is None:
+            return self.packed_panel(self.ready["a"] or space, batch, p) + (
+                inner.flat * self.cuts.height)
+        self.pack_panel(e, batch, p, inner, ap)
+        return ap
 
     def own_block(self, acc: Place, p: Sum, group: Sum) -> Place:
         """Panel p's rows in the chunk's block of C."""
@@ -300,10 +334,7 @@ class GemmWriter:
         batch, i = at[:-1], at[-1]
         cols = run_of(e, cuts.cols, ZERO, "n")
         total = e.allocate("total", kind, cuts.stride)
-        position = Sum()
-        for b, extent in zip(batch, shape.batch, strict=True):
-            position = position * extent + b
-        first = position * (self.parts * self.partial) + i * cuts.stride
+        first = self.position(batch) * (self.parts * self.partial) + i * cuts.stride
         j, close = loop(e, "n", cols.box.width, cols.length)
         place = Store(total, j, Load(space, first + j, kind, len(e.stack) - 1), kind)
         e.stack[-1].statements.append(place)

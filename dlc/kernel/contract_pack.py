@@ -8,6 +8,7 @@ packing loops read; the multiplication never knows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,6 +66,23 @@ def bind(e: Emitter, hint: str, value: Sum) -> Sum:
                            and value.terms[0][1] == 1 and isinstance(value.terms[0][0], Var)):
         return value
     return e.named(hint, value, value.low, value.high)
+
+
+def chunk_index(e: Emitter, extents: tuple[int, ...], hints: str) -> tuple[list[Sum], int]:
+    """The index of the chunk in a grid of `extents`, its parts named; and the number of chunks.
+
+    The first extent may be another one when the text is used again: it is never taken for 1.
+    """
+    inner = math.prod(extents[1:])
+    e.levels["chunk"] = 0
+    parts = unravel(sum_of(Var("chunk", 0, max(extents[0], 2) * inner - 1)), extents)
+    named = [bind(e, hint, part) for hint, part in zip(hints.split(), parts, strict=True)]
+    return named, extents[0] * inner
+
+
+def batch_names(batch: tuple[int, ...], *rest: str) -> str:
+    """Names of the parts of a chunk's index."""
+    return " ".join([*(f"b{i}" for i in range(len(batch))), *rest])
 
 
 def loop(e: Emitter, hint: str, extent: int, count: Sum | None = None) -> Opened:

@@ -82,6 +82,7 @@ class Lives:
         self.persistent, self.scratch, self.shared = persistent, scratch, shared
         self.spans: dict[Value, Span] = {}
         self.rules: dict[Node, Rule] = {}
+        self.sources: dict[Node, tuple[Value, ...]] = {}  # of a value with a rule: what it follows
         self.within: dict[Node, tuple[int, int]] = {}  # of a value with a rule: the loop's launches
         self.reach: dict[Node, tuple[int, int]] = {}  # first and last position of each launch
         self.count = self._number(schedule, 0)
@@ -156,6 +157,7 @@ class Lives:
 
     def _follow(self, value: Node, source: Value) -> None:
         """`value` has a rule: it lies where `source` does."""
+        self.sources[value] = (source,)
         self.rules[value] = lambda lives: lives.place(source)
 
     def _fused(self, schedule: Schedule, launch: Node, last: Mapping[Node, int]) -> None:
@@ -218,11 +220,14 @@ class Lives:
 
         self.rules[inner.graph.inputs[i]] = turn(start, beside)
         self.rules[inner.graph.outputs[i]] = turn(beside, start)
+        self.sources.update(dict.fromkeys((inner.graph.inputs[i], inner.graph.outputs[i]),
+                                          (start, beside)))
 
     def _row(self, row: Node, whole: Node, launch: Node, depth: int) -> None:
         """`row` is the element of `whole` of the iteration that runs."""
         size, length = row.type.bytes, launch.attrs["length"]
         stride, first = (-size, size * (length - 1)) if launch.attrs["reverse"] else (size, 0)
+        self.sources[row] = (whole,)
         self.rules[row] = lambda lives: lives.place(whole).moved(depth, stride, first=first)
 
     def _cond(self, schedule: Schedule, launch: Node, items: Mapping[Any, Node],
@@ -249,6 +254,16 @@ class Lives:
 
     def distinct_spans(self) -> list[Span]:
         return list(dict.fromkeys(self.spans.values()))
+
+    def roots(self, value: Value) -> frozenset[object]:
+        """The spans, or offsets of persistent values, in which `value` lies."""
+        if value in self.spans:
+            return frozenset((self.spans[value],))
+        assert isinstance(value, Node)
+        if value in self.persistent:
+            return frozenset((self.persistent[value],))
+        sources = self.sources.get(value) or (self.shared[value],)
+        return frozenset().union(*map(self.roots, sources))
 
     def place(self, value: Value) -> Place:
         """Where `value` lies, above the persistent values; those lie below, at negative offsets."""

@@ -16,12 +16,13 @@ from enum import Enum
 from functools import cached_property
 from heapq import heappop, heappush
 
-from dlc.graph import Build, Graph, Node, building, make, rebuild, replace, serving, toposort
+from dlc.graph import Build, Graph, Kind, Node, building, make, rebuild, replace, serving, toposort
 from dlc.ops import higher, leaf, view
 from dlc.ops.control import COND, SCAN
 from dlc.ops.leaf import input_
 from dlc.passes.bodies import bodies_of, is_control
 from dlc.passes.in_place import may_take_over, same_place
+from dlc.passes.late import as_late_as_needed
 from dlc.passes.precedence import Precedence
 from dlc.types import TupleType, Type
 
@@ -330,7 +331,10 @@ def schedule(graph: Graph, launches: list[Node],
 
     What is written over an input (`home`) takes no new bytes.
     """
-    return Scheduler(graph, launches, before, home).run()
+    held = {a for n in launches for a in n.args
+            if a.op.kind is Kind.LEAF and a.attrs.get("role", "param") != "data"}
+    return as_late_as_needed(Scheduler(graph, launches, before, home).run(), before,
+                             held.union(graph.outputs), {launch_of(v) for v in home})
 
 
 class Scheduler:

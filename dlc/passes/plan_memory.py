@@ -10,8 +10,9 @@ entry places its own values by lifetime (greedy by size, Pisarchyk & Lee 2020).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,7 +21,10 @@ from dlc.ops import higher, leaf
 from dlc.passes.in_place import may_take_over, operands_of
 from dlc.passes.lives import Lives, Place, Scratch, Span, aligned
 from dlc.passes.order import Level, Schedule, fixed_values
+from dlc.passes.phases import Clashes, Phases, Stages, phases
 from dlc.types import Type
+
+Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,19 +85,92 @@ def last_uses(schedule: Schedule) -> dict[Node, int]:
 
 
 def plan_memory(schedule: Schedule, persistent: Mapping[Node, int], base: int,
-                scratch: Mapping[Node, Sequence[Scratch]], shared: Mapping[Node, Node]) -> Plan:
+                scratch: Mapping[Node, Sequence[Scratch]], shared: Mapping[Node, Node],
+                stages: Stages) -> Plan:
     """Places for every value of `schedule`; `persistent` inputs have theirs already, below `base`.
 
-    `scratch` is what each launch needs while it runs, `shared` the take-overs of the schedule.
+    `scratch` is what each launch needs while it runs, `shared` the take-overs of the schedule,
+    `stages` what each stage of a launch touches.
     """
     lives = Lives(schedule, persistent, scratch, shared)
     spans = lives.distinct_spans()
-    tried = [(place(spans, key), [s.offset for s in spans]) for key in ORDERS]
-    total, offsets = min(tried, key=lambda one: one[0])
-    for span, offset in zip(spans, offsets, strict=True):
+
+    def numbered(clashes: Clashes, waiting: frozenset[int]) -> Phases:
+        return phases(schedule, stages, lives.roots, clashes, waiting)
+
+    best = arranged(spans, numbered)
+    for span, offset in zip(spans, best.offsets, strict=True):
         span.offset = offset
-    return Plan(lives.places(base), tuple(spans), lives.ranges(), base + total,
+    return Plan(lives.places(base), tuple(spans), lives.ranges(), base + best.top,
                 base + most_live(spans))
+
+
+ROUNDS = 6  # of making phases shorter where memory is short
+Numbered: TypeAlias = Callable[[Clashes, frozenset[int]], Phases]
+
+
+def arranged(spans: Sequence[Span], numbered: Numbered) -> Arrangement:
+    """The arrangement with the fewest barriers of those tried, no higher than the lowest.
+
+    At first all values of one phase lie apart. Where that takes too many bytes, each launch of the
+    phase gets a phase of its own: it waits, and what is dead by then leaves room.
+    """
+    orders = [sorted(range(len(spans)), key=lambda i, key=key: key(spans[i]))  # type: ignore
+              for key in ORDERS]
+    sizes, now = [s.bytes for s in spans], numbered({}, frozenset())
+    times = apart = times_of(spans, now.numbers)
+    best = min((arrangement(sizes, times, order, 0) for order in orders), key=lambda a: a.top)
+    most, waiting = best.top, frozenset[int]()
+    fewest = numbered(clashes_of(spans, best, apart), waiting).waits
+    for _ in range(ROUNDS):
+        if now.waits >= fewest:
+            break
+        full = overfull(sizes, times, most)
+        tried = [arrangement(sizes, times, order, most) for order in orders]
+        found = min(tried, key=lambda a: (a.top > most, len(a.crowded), a.top))
+        if found.top <= most:
+            waits = numbered(clashes_of(spans, found, apart), frozenset()).waits
+            best, fewest = (found, waits) if waits < fewest else (best, fewest)
+            if not found.crowded:
+                break
+        full |= {int(p) for i in found.crowded for p in range(times[2, i], times[3, i] + 1)}
+        waiting |= {at for at, (first, _) in enumerate(now.numbers) if first in full}
+        now = numbered({}, waiting)
+        times = times_of(spans, now.numbers)
+    return best
+
+
+def overfull(sizes: Sequence[int], times: Times, most: int) -> set[int]:
+    """The phases whose values together take more than `most` bytes."""
+    held = np.zeros(int(times[3].max(initial=0)) + 3, np.int64)
+    np.add.at(held, times[2] + 1, sizes)
+    np.add.at(held, times[3] + 2, -np.array(sizes, np.int64))
+    return {int(p) - 1 for p in np.flatnonzero(np.cumsum(held) > most)}
+
+
+def clashes_of(spans: Sequence[Span], found: Arrangement, times: Times) -> Clashes:
+    """Which spans share bytes with others in a phase of both, by `times`."""
+    low = np.array(found.offsets, np.int64)
+    high = low + np.array([s.bytes for s in spans], np.int64)
+    clashes: dict[object, frozenset[object]] = {}
+    for i, span in enumerate(spans):
+        near = (low < high[i]) & (high > low[i]) & (times[2] <= times[3, i]) & (
+            times[3] >= times[2, i])
+        near[i] = False
+        if near.any():
+            clashes[span] = frozenset(spans[int(j)] for j in np.flatnonzero(near))
+    return clashes
+
+
+def times_of(spans: Sequence[Span], numbers: Sequence[tuple[int, int]]) -> Times:
+    """First and last launch, first and last phase of each span."""
+    end = numbers[-1][1] + 1 if numbers else 0
+    # before the first launch, each launch, and after the last one
+    first = np.array([-1, *(low for low, _ in numbers), end])
+    last = np.array([-1, *(high for _, high in numbers), end])
+    at = np.array([(s.first, s.last) for s in spans], np.int64).reshape(-1, 2)
+    inside = np.clip(at + 1, 0, len(numbers) + 1)
+    return np.stack([at[:, 0], at[:, 1], first[inside[:, 0]], last[inside[:, 1]]])
 
 
 ORDERS = (
@@ -104,13 +181,32 @@ ORDERS = (
 )
 
 
-def place(spans: Sequence[Span], key: object) -> int:
-    """Give each span the lowest offset free over its life, in the order of `key`; the top."""
-    placed = Placed(len(spans))
-    for span in sorted(spans, key=key):  # type: ignore[call-overload]
-        span.offset = placed.lowest(span)
-        placed.add(span)
-    return max((s.offset + s.bytes for s in spans), default=0)
+@dataclass(frozen=True)
+class Arrangement:
+    """Offsets; the spans `crowded` took bytes that others have in a phase of theirs."""
+
+    top: int
+    crowded: list[int]
+    offsets: list[int]
+
+
+def arrangement(sizes: Sequence[int], times: Times, order: Sequence[int],
+                most: int) -> Arrangement:
+    """Give each span, in this order, the lowest offset free in its phases, or only while it lives
+    where that ends above `most`."""
+    placed, top, offsets = Placed(len(sizes)), 0, [0] * len(sizes)
+    crowded: list[int] = []
+    for i in order:
+        time = times[:, i]
+        offset = placed.lowest(sizes[i], time, True) if most else most
+        if not most or offset + sizes[i] > most:
+            apart, offset = offset, placed.lowest(sizes[i], time, False)
+            if apart != offset:
+                crowded.append(i)
+        offsets[i] = offset
+        top = max(top, offset + sizes[i])
+        placed.add(offset, sizes[i], time)
+    return Arrangement(top, crowded, offsets)
 
 
 class Placed:
@@ -119,26 +215,28 @@ class Placed:
 
     def __init__(self, most: int) -> None:
         self.count = 0
-        # lowest byte, first byte behind, first and last launch
-        self.table = np.empty((4, most), np.int64)
+        # lowest byte, first byte behind, first and last launch, first and last phase
+        self.table = np.empty((6, most), np.int64)
 
-    def lowest(self, span: Span) -> int:
-        """The lowest offset at which `span` meets none that lives when it does."""
-        low, high, first, last = self.table[:, :self.count]
-        beside = np.flatnonzero((first <= span.last) & (last >= span.first))
+    def lowest(self, size: int, time: Times, by_phase: bool) -> int:
+        """The lowest offset at which a span meets none that lives when it does."""
+        low, high, *lives = self.table[:, :self.count]
+        first, last = lives[2 * by_phase:2 * by_phase + 2]
+        own_first, own_last = time[2 * by_phase:2 * by_phase + 2]
+        beside = np.flatnonzero((first <= own_last) & (last >= own_first))
         if not beside.size:
             return 0
         lows = low[beside]
         behind = np.maximum.accumulate(high[beside])  # what all up to here leave free
-        free = np.flatnonzero(lows[1:] - behind[:-1] >= span.bytes)
-        if lows[0] >= span.bytes:
+        free = np.flatnonzero(lows[1:] - behind[:-1] >= size)
+        if lows[0] >= size:
             return 0
         return int(behind[free[0]] if free.size else behind[-1])
 
-    def add(self, span: Span) -> None:
-        at = int(np.searchsorted(self.table[0, :self.count], span.offset))
+    def add(self, offset: int, size: int, time: Times) -> None:
+        at = int(np.searchsorted(self.table[0, :self.count], offset))
         self.table[:, at + 1:self.count + 1] = self.table[:, at:self.count]
-        self.table[:, at] = span.offset, span.offset + span.bytes, span.first, span.last
+        self.table[:, at] = offset, offset + size, *time
         self.count += 1
 
 

@@ -11,7 +11,8 @@ import pytest
 import dlc
 from dlc import f32, i32
 from dlc.checks.agreement import TypeClash, check_agreement
-from dlc.codegen.assemble import Draft, assembled
+from dlc.codegen.assemble import assembled
+from dlc.codegen.draft import Draft
 from dlc.compiler import task_source
 from dlc.passes import PIPELINE, run_pipeline
 from dlc.program import Port, Program

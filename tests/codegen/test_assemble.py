@@ -10,7 +10,8 @@ import pytest
 
 import dlc
 from dlc import f32, runtime
-from dlc.codegen.assemble import assemble, flops_of, overlaps
+from dlc.codegen.assemble import assemble
+from dlc.codegen.steps import flops_of, overlaps
 from dlc.compiler import instruction_set
 from dlc.graph import Graph, Node
 from dlc.ops import leaf

@@ -28,8 +28,8 @@ NETWORKS: Mapping[str, Callable[[], dlc.Task]] = {
     "resnet152": networks.resnet,
 }
 # the functions that assembling calls once an entry or launch, or once in all
-STAGES = ("order", "take_overs", "lower", "plan_memory", "share", "merge_equal", "entry_of",
-          "buffers_of")
+STAGES = ("prepack", "order", "take_overs", "lower", "plan_memory", "share", "merge_equal",
+          "entry_of", "buffers_of")
 ALL_STAGES = ("trace", "text", *(step.__name__ for step in PIPELINE), *STAGES, "rest")
 
 

@@ -32,7 +32,7 @@ CONTRACTIONS = (*SCHEMES, *PACKINGS, *BOXES)
 LOOPS = ("one chunk", "several chunks", "tail of chunks", "columns", "blocks of columns",
          "tail of blocks")
 REDUCTIONS = ("reduction in parts", "tail of parts", "runs of a sum")
-OTHERS = ("scatter", "routine", "loop", "branch")
+OTHERS = ("scatter", "routine", "loop", "branch", "packed before a loop")
 MEMORY = ("written in place", "kernel shared", "kernel shared with numbers", "no barrier")
 
 # the locals and workspaces by which the lowering's texts name what they fill
@@ -95,12 +95,14 @@ def facts_of_launch(program: Program, launch: Launch) -> set[str]:
     words = {w for k in kernels for w in what_of(k).split()}
     facts |= {"routine"} if words & ROUTINES else set()
     facts |= {"scatter"} if any(w.startswith("scatter") for w in words) else set()
+    facts |= {"packed before a loop"} if launch.name == "pack" else set()
     return facts | (set() if launch.barrier else {"no barrier"})
 
 
 def _makes_zeros(kernel: Kernel) -> bool:
-    """A kernel beside those of tiles that neither fills nor reads a workspace: a sum of nothing."""
-    return not any(_stem(p.name) in ("packed", "parts") for p in kernel.params)
+    """A kernel beside those of tiles that has no tile and no workspace: a sum of nothing."""
+    return not kernel.tiles and not any(
+        _stem(p.name) in ("packed", "parts") for p in kernel.params)
 
 
 def what_of(kernel: Kernel) -> str:

@@ -123,6 +123,33 @@ def invariant(rng: Rng) -> Made:
     return function, [(n,), (n, n), (steps, n)]
 
 
+@aims("packed before a loop")
+def weights_of_a_loop(rng: Rng) -> Made:
+    """A state times a matrix that stands still, perhaps turned, in two loops around each other, or
+    with the gradient, whose loop multiplies by the matrix turned. Odd: rows of whole vectors are
+    read as they lie."""
+    steps, m, n = between(rng, 2, 4), between(rng, 2, 24), 2 * between(rng, 9, 18) + 1
+    kind = one_of(rng, ("plain", "turned", "two loops", "gradient", "stack", "convolution"))
+    stack = (3,) if kind == "stack" else ()
+
+    def advance(h: Any, w: Any, x: Any) -> Any:
+        if kind == "convolution":
+            h = dlc.reshape(h, (1, n, m, 1))
+            return dlc.reshape(dlc.tanh(dlc.conv(h, dlc.reshape(w, (n, n, 1, 1)))), (m, n)) + x
+        return dlc.tanh(h @ (dlc.swapaxes(w, -1, -2) if kind == "turned" else w)) + x
+
+    def last(h0: Any, w: Any, xs: Any) -> Any:
+        return dlc.scan(lambda h, x: (advance(h, w, x), None), h0, xs)[0]
+
+    def function(h0: Any, w: Any, xs: Any) -> tuple[Any, ...]:
+        if kind == "gradient":
+            return tuple(dlc.grad(lambda h, v: last(h, v, xs).sum(), (0, 1))(h0, w))
+        if kind == "two loops":
+            return (dlc.scan(lambda h, _: (last(h, w, xs), None), h0, xs)[0],)
+        return (last(h0, w, xs),)
+    return function, [(*stack, m, n), (*stack, n, n), (steps, *stack, m, n)]
+
+
 # ---- memory --------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlc.codegen.assemble import flops_of
+from dlc.codegen.steps import flops_of
 from dlc.evaluate import run as evaluate_nodes
 from dlc.graph import Build, Graph, Node, building, make
 from dlc.ops.contract import CONV

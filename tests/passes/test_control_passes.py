@@ -10,7 +10,8 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.codegen.assemble import Draft, draft
+from dlc.codegen.assemble import draft
+from dlc.codegen.draft import Draft
 from dlc.compiler import instruction_set
 from dlc.graph import Graph, Node
 from dlc.kernel.isa import ISAS

@@ -10,18 +10,19 @@ import pytest
 
 import dlc
 from dlc import f32, runtime
-from dlc.codegen.assemble import Draft, assemble, draft
+from dlc.codegen.assemble import assemble, draft
+from dlc.codegen.draft import Draft
 from dlc.compiler import Compiled, instruction_set
 from dlc.graph import Graph, Node
 from dlc.kernel.isa import ISAS
 from dlc.passes import run_pipeline
 from dlc.passes.lives import ALIGN, Scratch, Span, aligned
+from dlc.passes.phases import Phases
 from dlc.passes.plan_memory import (
-    ORDERS,
     Plan,
+    arranged,
     most_live,
     persistent_offsets,
-    place,
     plan_memory,
     take_overs,
 )
@@ -53,7 +54,7 @@ def plan_of(graph: Graph) -> tuple[Draft, Plan]:
     scratch = {launch: [o for part in parts for stage in part.stages for w in stage
                         for o in w.operands if isinstance(o, Scratch)]
                for launch, parts in d.lowered.items()}
-    return d, plan_memory(d.schedule, nodes, base, scratch, d.shared)
+    return d, plan_memory(d.schedule, nodes, base, scratch, d.shared, d.stages)
 
 
 def optimized(function: Any, *types: Any) -> Graph:
@@ -163,7 +164,8 @@ def spans_of(*lives: tuple[int, int, int]) -> list[Span]:
 
 def test_place_fills_gaps() -> None:
     spans = spans_of((640, 0, 9), (64, 0, 1), (64, 2, 3), (64, 4, 5))
-    assert place(spans, ORDERS[0]) == 640 + 64 == most_live(spans)
+    one_by_one = Phases([(n, n) for n in range(10)], 9)
+    assert arranged(spans, lambda *_: one_by_one).top == 640 + 64 == most_live(spans)
 
 
 def test_the_lower_bound_counts_what_lives_at_one_launch() -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 
 import dlc
-from dlc.codegen.assemble import Draft, assembled
+from dlc.codegen.assemble import assembled
+from dlc.codegen.draft import Draft
 from dlc.compiler import task_source
 from dlc.graph import Graph, Node, toposort
 from dlc.kernel import contract
@@ -82,6 +83,9 @@ def _of_level(schedule: Schedule, isa: Isa, runs: int,
             body = launch.attrs["body"]
             named = {i: known[a] for i, a in zip(body.inputs, launch.args, strict=True)
                      if a in known}
+            if body.name == "fused_pack":
+                (out,) = body.outputs
+                yield Packing(_weight(out, named), runs, runs * int(out.type.bytes))
             seen: set[object] = set()
             for part in components(body):
                 yield from _of_part(part, isa, runs, named, seen)
@@ -122,10 +126,12 @@ def _of_part(part: Graph, isa: Isa, runs: int, named: Mapping[Node, str],
 def how_often(writer: GemmWriter, side: str) -> tuple[int, int]:
     """(times that an operand is packed, bytes of it packed)."""
     shape, cuts, bytes_ = writer.shape, writer.cuts, writer.job.kind.bytes
+    if writer.ready[side] is not None:
+        return 0, 0
     if isinstance(writer, DotsWriter) or (isinstance(writer, TapsWriter) and side == "b"):
         return 0, 0  # read in place, as images with a border
     if side == "a":
-        return 1, writer.packed * bytes_
+        return 1 if writer.packs_first else cuts.cols.count, writer.packed * bytes_
     groups = 1 if cuts.splits else -(-writer.panels // cuts.panels)
     return groups, shape.b * shape.k * cuts.cols.count * cuts.stride * bytes_
 

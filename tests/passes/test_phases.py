@@ -1,0 +1,78 @@
+"""Phases: what need not wait does not, and memory does not grow for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc import f32, runtime
+from dlc.codegen.assemble import assembled
+from dlc.compiler import instruction_set, task_source
+from dlc.graph import Graph
+from dlc.passes import plan_memory, run_pipeline
+from dlc.program import Loop, Program
+from tests.compile_time import networks
+from tests.fuzzing.bounds import mistakes
+from tests.fuzzing.draw import Maker, Seeded
+from tests.fuzzing.steps import program
+from tests.scheduling.figures import barriers
+
+
+def built(graph: Graph) -> Program:
+    return assembled("g", {"main": graph}, "cpu", instruction_set())[0]
+
+
+def test_a_workspace_does_not_lie_on_another_of_its_phase(monkeypatch: Any) -> None:
+    """Packing of one product runs beside the multiplication of the one before."""
+    task = networks.resnet((1, 1), 32, 2)
+    graph = run_pipeline(task_source(task, None, {}).graphs["train"])[-1].graph
+    found = built(graph)
+    monkeypatch.setattr(plan_memory, "ROUNDS", 0)
+    without = built(graph)
+    assert found.arena_bytes <= without.arena_bytes
+    assert barriers(found.entries["main"]) < barriers(without.entries["main"])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_barriers_are_fewer_and_memory_is_no_more(seed: int, monkeypatch: Any) -> None:
+    maker = Maker(Seeded(np.random.default_rng(seed)), largest=3000)
+    graph = run_pipeline(program(maker, 24))[-1].graph
+    found = built(graph)
+    monkeypatch.setattr(plan_memory, "ROUNDS", 0)
+    without = built(graph)
+    assert found.arena_bytes <= without.arena_bytes
+    assert barriers(found.entries["main"]) <= barriers(without.entries["main"])
+
+
+def test_a_stage_behind_a_barrier_ends_what_ran_before() -> None:
+    """The reader of `y` need not wait for it once more: packing and multiplying x did."""
+    def f(x: Any, a: Any) -> Any:
+        return dlc.exp(x).sum(1), x @ a
+
+    found = built(run_pipeline(dlc.trace(f, f32[200, 200], f32[200, 200]))[-1].graph)
+    assert barriers(found.entries["main"]) == 1
+
+
+def test_what_only_takes_memory_runs_late() -> None:
+    """The second matrix is packed behind the first loop."""
+    def f(h0: f32[8, 48], w: f32[48, 48], v: f32[48, 48], xs: f32[4, 8, 48]) -> Any:
+        def last(h: Any, m: Any) -> Any:
+            return dlc.scan(lambda h, x: (dlc.tanh(h @ m + x), None), h, xs)[0]
+        return last(dlc.sin(last(h0, w)), v)
+
+    compiled = dlc.compile(f)
+    steps = compiled.program.entries["main"].launches
+    names = ["loop" if isinstance(s, Loop) else s.name for s in steps]
+    assert names.index("loop") < len(names) - 1 - names[::-1].index("pack")
+    rng = np.random.default_rng(1)
+    given = {n: rng.standard_normal(s).astype(np.float32) / 4 for n, s in (
+        ("h0", (8, 48)), ("w", (48, 48)), ("v", (48, 48)), ("xs", (4, 8, 48)))}
+    loaded: Any = runtime.load(compiled.program, "cpu", 2)
+    for name, array in given.items():
+        loaded.write(name, array, "main")
+    loaded.run("main")
+    (port,) = compiled.program.entries["main"].outputs
+    assert mistakes(dlc.trace(f), given, {"out": loaded.read(port.name, "main")}) == []
