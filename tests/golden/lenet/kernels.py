@@ -1,11 +1,3 @@
-def fused_mul(step, steps_per_epoch, lr, chunk):
-    """cast mul div minimum cos add
-    models/lenet.py:18"""
-    div = f32(step[0]) / (f32(steps_per_epoch[0]) * f32(60.0))
-    add = cos_f32(minimum(div, f32(1.0)) * f32(3.1415927)) + f32(1.0)
-    lr[0] = add * f32(0.001)
-
-
 def fused_random_bits_shr_cos(seed, step, corner, out, out2, chunk):
     """shr cast mul add minimum cos div sub sin maximum floor
     models/lenet.py:19"""
@@ -305,6 +297,14 @@ def fused_matmul_2(dense3_weight, tanh4, d_dense2, packed, chunk):
             for n in range(84):
                 tanh4_2 = tanh4[p * 1176 + i * 84 + n]
                 d_dense2[p * 1176 + i * 84 + n] = acc[i * 96 + n] * (f32(1.0) - tanh4_2 * tanh4_2)
+
+
+def fused_mul(step, steps_per_epoch, lr, chunk):
+    """cast mul div minimum cos add
+    models/lenet.py:18"""
+    div = f32(step[0]) / (f32(steps_per_epoch[0]) * f32(60.0))
+    add = cos_f32(minimum(div, f32(1.0)) * f32(3.1415927)) + f32(1.0)
+    lr[0] = add * f32(0.001)
 
 
 def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
