@@ -33,6 +33,15 @@ class Stage:
 
 
 Stages = Mapping[Node, Sequence[Stage]]
+# of each stage of a launch: the roots of what it reads, and of what it writes
+Touched = Mapping[Node, Sequence[tuple[frozenset[object], frozenset[object]]]]
+
+
+def touched_by(stages: Stages, roots: Roots) -> Touched:
+    """The roots of what each stage of each launch reads and writes."""
+    return {launch: [(frozenset().union(*map(roots, stage.reads)),
+                      frozenset().union(*map(roots, stage.writes))) for stage in of]
+            for launch, of in stages.items()}
 
 
 @dataclass(eq=False)
@@ -44,11 +53,11 @@ class Phases:
     waits: int = 0
 
 
-def phases(schedule: Schedule, stages: Stages, roots: Roots, clashes: Clashes,
+def phases(schedule: Schedule, touched: Touched, clashes: Clashes,
            waiting: frozenset[int]) -> Phases:
     """The phases of a step in which no values share bytes but those of one root and `clashes`, and
     the launches at the positions `waiting` wait in any case."""
-    numbering = Numbering(stages, roots, clashes, waiting)
+    numbering = Numbering(touched, clashes, waiting)
     numbering.level(schedule, 1)
     return numbering.found
 
@@ -57,8 +66,7 @@ def phases(schedule: Schedule, stages: Stages, roots: Roots, clashes: Clashes,
 class Numbering:
     """Walks over launches as they run. A loop or a branch begins and ends a phase."""
 
-    stages: Stages
-    roots: Roots
+    touched: Touched
     clashes: Clashes
     waiting: frozenset[int]
     now: int = 0
@@ -66,7 +74,7 @@ class Numbering:
 
     def level(self, schedule: Schedule, runs: int) -> None:
         """Number the launches of one order, and those of the loops and branches in it."""
-        reads: set[object] = set()
+        reads: set[object] = set()  # with what shares bytes with it, as `writes`
         writes: set[object] = set()
         for launch in schedule.launches:
             if launch.op is not higher.FUSED:
@@ -74,32 +82,25 @@ class Numbering:
                 reads, writes = set(), set()
                 continue
             first = self.now
-            for number, stage in enumerate(self.stages[launch]):
-                mine_r, mine_w = self._touched(stage.reads), self._touched(stage.writes)
-                near_r, near_w = self._near(mine_r), self._near(mine_w)
-                meets = near_r & writes or near_w & (reads | writes)
+            for number, (mine_r, mine_w) in enumerate(self.touched[launch]):
+                meets = not writes.isdisjoint(mine_r) or not writes.isdisjoint(mine_w) or (
+                    not reads.isdisjoint(mine_w))
                 if number or meets or len(self.found.numbers) in self.waiting:
-                    self._wait(runs)
+                    self.now += 1
+                    self.found.waits += runs
                     reads, writes = set(), set()
                     first = first if number else self.now
-                reads |= mine_r
-                writes |= mine_w
+                for near, mine in ((reads, mine_r), (writes, mine_w)):
+                    near |= mine
+                    for root in mine:
+                        near |= self.clashes.get(root, frozenset())
             self.found.numbers.append((first, self.now))
 
     def _inside(self, schedule: Schedule, launch: Node, runs: int) -> None:
         count = launch.attrs["length"] if launch.op is SCAN else 1
         for body in schedule.inner[launch]:
-            self._wait(runs * count)
+            self.now += 1
+            self.found.waits += runs * count
             self.level(body, runs * count)
-        self._wait(runs)
-
-    def _wait(self, runs: int) -> None:
         self.now += 1
         self.found.waits += runs
-
-    def _touched(self, values: Sequence[Value]) -> set[object]:
-        return {root for value in values for root in self.roots(value)}
-
-    def _near(self, roots: set[object]) -> set[object]:
-        """The roots, and those that share bytes with them."""
-        return roots.union(*(self.clashes[r] for r in roots if r in self.clashes))

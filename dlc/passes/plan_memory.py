@@ -21,10 +21,11 @@ from dlc.ops import higher, leaf
 from dlc.passes.in_place import may_take_over, operands_of
 from dlc.passes.lives import Lives, Place, Scratch, Span, aligned
 from dlc.passes.order import Level, Schedule, fixed_values
-from dlc.passes.phases import Clashes, Phases, Stages, phases
+from dlc.passes.phases import Clashes, Phases, Stages, phases, touched_by
 from dlc.types import Type
 
 Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +96,10 @@ def plan_memory(schedule: Schedule, persistent: Mapping[Node, int], base: int,
     lives = Lives(schedule, persistent, scratch, shared)
     spans = lives.distinct_spans()
 
+    touched = touched_by(stages, lives.roots)
+
     def numbered(clashes: Clashes, waiting: frozenset[int]) -> Phases:
-        return phases(schedule, stages, lives.roots, clashes, waiting)
+        return phases(schedule, touched, clashes, waiting)
 
     best = arranged(spans, numbered)
     for span, offset in zip(spans, best.offsets, strict=True):
@@ -105,7 +108,7 @@ def plan_memory(schedule: Schedule, persistent: Mapping[Node, int], base: int,
                 base + most_live(spans))
 
 
-ROUNDS = 6  # of making phases shorter where memory is short
+ROUNDS = 2  # of making phases shorter where memory is short
 Numbered: TypeAlias = Callable[[Clashes, frozenset[int]], Phases]
 
 
@@ -193,51 +196,41 @@ class Arrangement:
 def arrangement(sizes: Sequence[int], times: Times, order: Sequence[int],
                 most: int) -> Arrangement:
     """Give each span, in this order, the lowest offset free in its phases, or only while it lives
-    where that ends above `most`."""
-    placed, top, offsets = Placed(len(sizes)), 0, [0] * len(sizes)
-    crowded: list[int] = []
-    for i in order:
-        time = times[:, i]
-        offset = placed.lowest(sizes[i], time, True) if most else most
-        if not most or offset + sizes[i] > most:
-            apart, offset = offset, placed.lowest(sizes[i], time, False)
-            if apart != offset:
-                crowded.append(i)
-        offsets[i] = offset
-        top = max(top, offset + sizes[i])
-        placed.add(offset, sizes[i], time)
+    where that ends above `most`.
+
+    Spans that have their offsets stand in the order of these in the columns of one array: lowest
+    byte, first byte behind, first and last launch, first and last phase. A network's activations
+    all live at one time, and each is compared with all.
+    """
+    offsets, crowded, top = [0] * len(sizes), [], 0
+    table = np.empty((6, len(sizes)), np.int64)
+    for count, i in enumerate(order):
+        low, high, *lives = table[:, :count]
+        apart = -1
+        for first, last in ((4, 5), (2, 3)) if most else ((2, 3),):
+            meet = (lives[first - 2] <= times[last - 2, i]) & (lives[last - 2] >= times[
+                first - 2, i])
+            offset = lowest(low[meet], high[meet], sizes[i])
+            apart = offset if apart < 0 else apart
+            if offset + sizes[i] <= most:
+                break
+        if apart != offset:
+            crowded.append(i)
+        offsets[i], top = offset, max(top, offset + sizes[i])
+        at = int(low.searchsorted(offset))
+        table[:, at + 1:count + 1] = table[:, at:count]
+        table[:, at] = offset, offset + sizes[i], *times[:, i]
     return Arrangement(top, crowded, offsets)
 
 
-class Placed:
-    """Spans that have their offsets, in the order of these: columns of one array, since a network's
-    activations all live at one time, and each is compared with all."""
-
-    def __init__(self, most: int) -> None:
-        self.count = 0
-        # lowest byte, first byte behind, first and last launch, first and last phase
-        self.table = np.empty((6, most), np.int64)
-
-    def lowest(self, size: int, time: Times, by_phase: bool) -> int:
-        """The lowest offset at which a span meets none that lives when it does."""
-        low, high, *lives = self.table[:, :self.count]
-        first, last = lives[2 * by_phase:2 * by_phase + 2]
-        own_first, own_last = time[2 * by_phase:2 * by_phase + 2]
-        beside = np.flatnonzero((first <= own_last) & (last >= own_first))
-        if not beside.size:
-            return 0
-        lows = low[beside]
-        behind = np.maximum.accumulate(high[beside])  # what all up to here leave free
-        free = np.flatnonzero(lows[1:] - behind[:-1] >= size)
-        if lows[0] >= size:
-            return 0
-        return int(behind[free[0]] if free.size else behind[-1])
-
-    def add(self, offset: int, size: int, time: Times) -> None:
-        at = int(np.searchsorted(self.table[0, :self.count], offset))
-        self.table[:, at + 1:self.count + 1] = self.table[:, at:self.count]
-        self.table[:, at] = offset, offset + size, *time
-        self.count += 1
+def lowest(low: Bytes, high: Bytes, size: int) -> int:
+    """The lowest offset at which `size` bytes meet none of the ranges, which are sorted by their
+    lowest bytes."""
+    if not low.size or low[0] >= size:
+        return 0
+    behind = np.maximum.accumulate(high)  # what all up to here leave free
+    free = (low[1:] - behind[:-1] >= size).nonzero()[0]
+    return int(behind[free[0]] if free.size else behind[-1])
 
 
 def most_live(spans: Sequence[Span]) -> int:
