@@ -13,8 +13,8 @@ class Isa:
     """An instruction set: bytes of a vector register, and how many registers there are.
 
     `features` are LLVM's names of the CPU features that it needs; the baseline needs none.
-    `limits` are the sizes at which its kernels change their scheme: a run of a sum is as long as
-    its lanes (four vectors at a time, without AVX two) times eight additions, or sixteen.
+    `limits` are the sizes at which its kernels change their scheme: a run of a sum is eight
+    to sixteen additions for each of its lanes, four vectors of them, or without AVX two.
     """
 
     name: str
@@ -31,8 +31,7 @@ class Isa:
 # from the widest to the baseline of every 64-bit machine: the order in which `isa_of` looks
 ISAS = {i.name: i for i in (
     Isa("avx512", 64, 32, ("avx512f", "avx512bw", "avx512dq", "avx512vl")),
-    Isa("avx2", 32, 16, ("avx2", "fma"), Limits(run=256)),
-    Isa("neon", 16, 32, ("neon",), Limits(run=128)),
+    Isa("avx2", 32, 16, ("avx2", "fma")), Isa("neon", 16, 32, ("neon",), Limits(run=128)),
     # what every 64-bit machine has: tiles still use vectors of 16 bytes, loops what LLVM finds
     Isa("scalar", 16, 16, limits=Limits(run=128)))}
 
