@@ -33,7 +33,7 @@ PARTED = {
     "test_edges.py": ("test_edges_through_kernels",),
     "test_jax.py": ("test_derivatives", "test_on_the_cpu"),
     "test_numerics.py": ("test_along_the_last_axis", "test_along_the_first_axis_and_both_ends",
-                         "test_ten_million_elements", "test_products")}
+                         "test_ten_million_elements", "test_products", "test_dots")}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
