@@ -28,7 +28,7 @@ def target_machine(isa: str) -> Any:
                                         codemodel="small")
 
 
-# LLVM's own at O2. With that of O3, 300, a net of convolutions is compiled in half as much time again
+# LLVM's own at O2. With that of O3, 300, a net of convolutions compiles in half as much time again
 # and steps at most 2 % faster (docs/design/runtime.md).
 UNROLL_THRESHOLD = 150
 
