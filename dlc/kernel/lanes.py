@@ -1,9 +1,9 @@
 """States of a reduction as arrays: one for each lane of a long loop, or each place of a column.
 
-    hi, lo = local_f64(16), local_f64(16)         begin
-    for r in range(0, 96, 16):
-        for l in range(16):                       fold
-            new = hi[l] + x[r + l]
+    lanes, lanes2 = local_f64(16), local_f64(16)  begin
+    for r in range(0, 100, 16):
+        for l in range(min(100 - r, 16)):         fold
+            new = lanes[l] + x[r + l]
             ...
     for l in range(16): total, total_s1 = ...     merge
 """
@@ -51,10 +51,10 @@ def clear(e: Emitter, states: Sequence[Ref], at: Sum, combine: Combine, dtype: D
     put(e, states, at, [Number(v, s.dtype) for v, s in values])
 
 
-def begin(e: Emitter, hint: str, combine: Combine, dtype: DType, width: int) -> list[Ref]:
+def begin(e: Emitter, combine: Combine, dtype: DType, width: int) -> list[Ref]:
     """Lanes that hold the identity; their buffers lie outside of all loops."""
     with e.at_level(0):
-        states = allocate(e, hint, combine, dtype, width)
+        states = allocate(e, "lanes", combine, dtype, width)
     lane = e.open("l", 0, width)
     clear(e, states, sum_of(lane), combine, dtype)
     e.close(lane)
@@ -88,8 +88,7 @@ class Fold:
         self.result = self.e.start(self.node, self.whole, self.dtype, "total" if self.runs else "")
         self.states = self.result
         if self.runs and self.runs.lanes:
-            hint = self.node.name or self.node.op.name
-            self.states = begin(self.e, hint, self.combine, self.dtype, self.runs.step)
+            self.states = begin(self.e, self.combine, self.dtype, self.runs.step)
 
     def begin(self) -> None:
         """A run begins with the identity, but for lanes, which go on."""

@@ -31,7 +31,7 @@ BOXES = ("boxes of columns", "boxes of sums", "boxes of images", "panels of rows
 CONTRACTIONS = (*SCHEMES, *PACKINGS, *BOXES)
 LOOPS = ("one chunk", "several chunks", "tail of chunks", "columns", "blocks of columns",
          "tail of blocks")
-REDUCTIONS = ("reduction in parts", "tail of parts", "runs of a sum")
+REDUCTIONS = ("reduction in parts", "tail of parts", "runs of a sum", "lanes of a sum")
 OTHERS = ("scatter", "routine", "loop", "branch", "packed before a loop")
 MEMORY = ("written in place", "kernel shared", "kernel shared with numbers", "no barrier")
 
@@ -208,7 +208,7 @@ class TextReader(ast.NodeVisitor):
             self.facts.add("tail of chunks")
 
     def runs(self, node: ast.For) -> None:
-        """for r in range(0, 70, 16): ... for r2 in range(r, min(r + 16, 70))."""
+        """for r in range(0, 70, 16): ... for r2 in range(r, min(r + 16, 70)); not of lanes."""
         assert isinstance(node.target, ast.Name) and isinstance(node.iter, ast.Call)
         if len(node.iter.args) == 3 and not self.tiled and any(
                 isinstance(inner, ast.For) and isinstance(inner.iter, ast.Call)
@@ -228,7 +228,9 @@ class TextReader(ast.NodeVisitor):
     def named(self, name: str, call: ast.Call) -> None:
         """`ns = min(64, 120 - n0)`, `j1 = min(j0 + 8, 22)`, `sum = local_f32(8)`."""
         function = call.func.id if isinstance(call.func, ast.Name) else ""
-        if function.startswith("local_") and not self.kernel.tiles and _stem(name) not in (
+        if function.startswith("local_") and _stem(name) == "lanes":
+            self.facts.add("lanes of a sum")
+        elif function.startswith("local_") and not self.kernel.tiles and _stem(name) not in (
                 "turn", "total"):
             self.facts.add("columns")
         if function != "min":

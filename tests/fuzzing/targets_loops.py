@@ -50,6 +50,13 @@ def long_sums(rng: Rng) -> Made:
     return (lambda x: (work(x).sum(axis),)), [(short, long) if axis else (long, short)]
 
 
+@aims("lanes of a sum")
+def long_sums_of_f64(rng: Rng) -> Made:
+    work = elementwise(rng)
+    return (lambda x: (dlc.cast(work(x), dlc.f64).sum(1),)), [
+        (between(rng, 2, 5), between(rng, 20, 80))]
+
+
 @aims("reduction in parts", "tail of parts", loop_chunks=8, in_parts=20, parts=5,
       chunk_elements=24)
 def one_long_sum(rng: Rng) -> Made:
