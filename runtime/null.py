@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def check_texts(program: Program) -> None:
     """Raise ProgramError unless every kernel text defines its function over its parameters and
     uses only names that the prelude, the primitives and its tiles define."""
     known = {*PRIMITIVES, *CONSTANTS, *CONTROL, *ALLOWED_BUILTINS}
-    known.update(_defined(_parse("the prelude", program.prelude)))
+    known.update(_of_prelude(program.prelude))
     for kernel in program.kernels:
         tree = _parse(f"kernel {kernel.name}", kernel.text)
         own = set(_defined(tree))
@@ -76,6 +77,11 @@ def check_texts(program: Program) -> None:
         if unknown:
             what = "a Python built-in" if hasattr(builtins, unknown[0]) else "not defined"
             raise ProgramError(f"kernel {kernel.name} uses {unknown[0]}, which is {what}")
+
+
+@lru_cache(maxsize=4)  # one text for most Programs
+def _of_prelude(text: str) -> tuple[str, ...]:
+    return tuple(_defined(_parse("the prelude", text)))
 
 
 def _parse(what: str, text: str) -> ast.Module:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from dlc.checks.places import HINT
 from dlc.codegen.draft import Draft
@@ -30,15 +29,10 @@ def check_texts(program: Program, drafts: Sequence[Draft]) -> None:
 
 def read(kernel: Kernel) -> Function:
     """The kernel's text as the IR; raises DlcError where it prints otherwise."""
-    function = _parsed(kernel)
+    function = parse(kernel.text, kernel.params)
     if function_text(function) != kernel.text:
         raise DlcError(f"kernel {kernel.name} is printed otherwise after it was read", None, HINT)
     return function
-
-
-@lru_cache(maxsize=1024)
-def _parsed(kernel: Kernel) -> Function:
-    return parse(kernel.text, kernel.params)
 
 
 def _other(function: Function) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 from dlc.kernel.index import Sum
 from dlc.kernel.ir import (
@@ -38,7 +39,8 @@ TILES = ("gemm", "taps", "dots", "transpose", "copy")
 ARITHMETIC = (ast.Add, ast.Sub, ast.Mult)
 
 
-def parse(text: str, params: Sequence[Parameter]) -> Function:
+@lru_cache(maxsize=1024)  # the same routines, packing and shared kernels are read again and again
+def parse(text: str, params: tuple[Parameter, ...]) -> Function:
     """The IR of a kernel's text, whose parameters have these dtypes (`chunk` follows them); raises
     KernelSyntaxError for what the grammar does not have."""
     first, helpers = kernel_and_helpers(text)
