@@ -46,9 +46,9 @@ from dlc.program import Kernel
 from dlc.types import DType, bool_, f32, i64
 
 INDENT = "    "
-# How tightly Python binds: x if c else y and words of logic, comparisons, bits, sums, products, a
+# How tightly Python binds: x if c else y, words of logic, comparisons, bits, sums, products, a
 # sign, a call.
-CHOICE, COMPARED, BITS, SUMMED, MULTIPLIED, SIGNED, ATOM = range(7)
+CHOICE, LOGIC, COMPARED, BITS, SUMMED, MULTIPLIED, SIGNED, ATOM = range(8)
 RANKS = {**dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARED),
          **dict.fromkeys(("&", "|", "^", "<<", ">>"), BITS), **dict.fromkeys("+-", SUMMED),
          **dict.fromkeys("*/", MULTIPLIED)}
@@ -69,7 +69,11 @@ def rank(value: Expression) -> int:
             return SIGNED
         case Binary():
             return ATOM if wraps(value.dtype) else RANKS[value.sign]
-        case Truth() | Logical() | Choice():
+        case Truth():
+            return COMPARED if len(set(value.condition)) == 1 else LOGIC
+        case Logical():
+            return LOGIC
+        case Choice():
             return CHOICE
         case Position():
             return index_rank(value.index) if value.dtype is i64 else ATOM
@@ -126,10 +130,12 @@ def number(value: Number) -> list[Word]:
 
 def decimal(value: float, dtype: DType) -> list[Word]:
     """The shortest decimal that reads back as `value` in `dtype`: 0.9, not 0.8999999761581421."""
-    word = float(str(np.float32(value))) if dtype is f32 else value
-    if np.isfinite(value):
-        return numeral(word if np.float32(word) == np.float32(value) else value)
-    return [repr(value)]
+    if not np.isfinite(value):
+        return [repr(value)]
+    if dtype is not f32:
+        return numeral(value)
+    word = float(str(np.float32(value)))
+    return numeral(word if np.float32(word) == np.float32(value) else value)
 
 
 def call(value: Call) -> list[Word]:
@@ -140,7 +146,7 @@ def call(value: Call) -> list[Word]:
 
 
 def logical(value: Logical) -> list[Word]:
-    parts = [operand(p, CHOICE, True) for p in value.parts]
+    parts = [operand(p, LOGIC, True) for p in value.parts]
     return ["not ", *parts[0]] if value.word == "not" else separated(parts, f" {value.word} ")
 
 

@@ -224,6 +224,8 @@ def call(node: ast.Call, scope: Scope) -> Expression:
     if function in MEMORY and isinstance(only, Load) and only.memory is DTYPES[MEMORY[function]]:
         return replace(only, dtype=f32)
     if function in DTYPES and only is not None:
+        if isinstance(only, Number) and isinstance(node.args[0], ast.Call):
+            return Call(function, args, DTYPES[function])  # a literal that has its dtype already
         return cast(DTYPES[function], only, scope)
     if function in ("idiv", "imod"):
         return divided(function, args)

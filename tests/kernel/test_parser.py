@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from dlc.kernel.ir import (
     Call,
     Choice,
     Compare,
+    Condition,
     Expression,
     For,
     Function,
@@ -55,6 +57,7 @@ CONDITIONS = st.lists(st.builds(Compare, st.sampled_from([AT - 7, sum_of(ROW), A
                       min_size=1, max_size=3, unique=True).map(tuple)
 FLOATS = st.one_of(
     st.builds(lambda v: Number(v, f32), st.floats(width=32)),
+    st.builds(lambda v: Call("f32", (Number(v, f64),), f32), st.floats()),
     st.builds(lambda at: Load("x", at, f32), INDICES),
     st.builds(lambda at, c: Load("h", at, f32, 0, c, f16), INDICES, CONDITIONS),
     st.builds(lambda at: Position(at, f32), INDICES.filter(lambda s: bool(s.terms))),
@@ -107,6 +110,14 @@ def test_what_is_printed_is_read_as_it_was(a: Expression, k: Expression, b: Expr
     text = function_text(given_)
     assert parse(text, PARAMS) == given_, text
     assert function_text(parse(text, PARAMS)) == text
+
+
+@given(INDICES, CONDITIONS, st.integers(1, 3))
+def test_bounds_that_are_arguments_print_alike(at: Sum, c: Condition, count: int) -> None:
+    """As in kernels that differ in numbers and are shared."""
+    text = function_text(function(Load("x", at, f32, 0, c)))
+    shared = re.sub(r"(<|>=|==) -?\d+(?= and| else)", r"\1 n", text, count=count)
+    assert shared != text and function_text(parse(shared, PARAMS)) == shared
 
 
 def test_statements_of_every_kind_are_read_as_they_were() -> None:
