@@ -10,13 +10,15 @@ from dlc.checks.kernels.program import check_static
 from dlc.checks.overwriting import check_overwriting
 from dlc.checks.places import HINT, check_places
 from dlc.checks.texts import check_texts
+from dlc.checks.written import check_written
 from dlc.codegen.draft import Draft
 from dlc.errors import DlcError, here
 from dlc.program import Program
 
 
 def check_assembled(program: Program, drafts: Sequence[Draft]) -> list[str]:
-    """Types, places, texts, barriers, bounds, chunks, in-place writing; gives what stays undecided.
+    """Types, places, texts, barriers, bounds, chunks, in-place writing, what nobody wrote; gives
+    what stays undecided.
 
     Raises DlcError, whose message names entry, launch and line.
     """
@@ -27,4 +29,5 @@ def check_assembled(program: Program, drafts: Sequence[Draft]) -> list[str]:
         findings = check_static(program)
     except ValueError as problem:
         raise DlcError(str(problem), here(), HINT) from None
+    check_written(program, drafts)
     return [*findings.undecided, *check_overwriting(program, drafts)]

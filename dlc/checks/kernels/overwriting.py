@@ -37,10 +37,10 @@ def check_apart(writer: Case, written: str, reader: Case, read: str) -> Verdict:
     stores = [e for e in _all_events(writer, written) if e.written]
     touched = np.zeros(max((e.memory.extent for e in stores), default=0), bool)
     for store in stores:
-        touched[_elements(store, _outermost(store.space))[0]] = True
+        touched[elements(store, outermost(store.space))[0]] = True
     for load in _all_events(reader, read) if stores else ():
         if not load.written:
-            at = _elements(load, _outermost(load.space))[0]
+            at = elements(load, outermost(load.space))[0]
             late = at[touched[at]]
             if len(late):
                 return Verdict([f"{reader.kernel.name}, line {load.line}: "
@@ -71,18 +71,15 @@ def _late(load: Event, store: Event) -> int | None:
     """An element that `load` reads after `store` wrote it."""
     if _element_by_element(load, store):
         return None
-    shared = 0
-    while shared < min(len(load.path), len(store.path)) and (
-            load.path[shared] is store.path[shared]):
-        shared += 1
-    base = load.bodies[shared - 1] if shared else _outermost(load.space)
-    wrote, when = _elements(store, base)
-    read, at = _elements(load, base)
+    shared = shared_path(load, store)
+    base = load.bodies[shared - 1] if shared else outermost(load.space)
+    wrote, when = elements(store, base)
+    read, at = elements(load, base)
     if not len(wrote) or not len(read):
         return None
     first = np.full(load.memory.extent, np.inf)
     first[wrote[::-1]] = when[::-1]  # rows are in order: of several the earliest stays
-    late = first[read] <= at if _before(store, load, shared) else first[read] < at
+    late = first[read] <= at if before(store, load, shared) else first[read] < at
     return int(read[np.flatnonzero(late)[0]]) if late.any() else None
 
 
@@ -98,20 +95,30 @@ def _element_by_element(load: Event, store: Event) -> bool:
         a.ndim == 1 and bool(np.all(a[1:] > a[:-1]))))
 
 
-def _before(store: Event, load: Event, shared: int) -> bool:
+def shared_path(load: Event, store: Event) -> int:
+    """How many statements are around both."""
+    shared = 0
+    while shared < min(len(load.path), len(store.path)) and (
+            load.path[shared] is store.path[shared]):
+        shared += 1
+    return shared
+
+
+def before(store: Event, load: Event, shared: int) -> bool:
     """Whether, in one row of what is around both, the store comes before the load."""
     if shared == len(load.path) == len(store.path):
         return isinstance(load.node, TileCall)  # a tile reads and writes at one time
     return store.path[shared].line < load.path[shared].line
 
 
-def _outermost(space: Space) -> Space:
+def outermost(space: Space) -> Space:
+    """The one row, or the chunks, in which all is."""
     while space.outer is not None:
         space = space.outer
     return space
 
 
-def _elements(event: Event, base: Space) -> tuple[Array, Array]:
+def elements(event: Event, base: Space) -> tuple[Array, Array]:
     """Every element that an event touches, and the row of `base` in which it does; of an index that
     is only known to lie within bounds all that it may be."""
     space, offset = event.space, event.offset

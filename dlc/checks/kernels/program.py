@@ -9,6 +9,7 @@ from typing import Any
 from dlc.checks.kernels.bounds import Loose, check_bounds, look
 from dlc.checks.kernels.chunks import Touched, check_chunks, note
 from dlc.checks.kernels.frames import Event, Unread, WorkLimit
+from dlc.checks.kernels.initialised import check_locals
 from dlc.checks.kernels.segment import BUDGETS, Case, Verdict, case_of
 from dlc.program import Entry, Launch, Program, Segment, Slot
 from dlc.types import DTYPES
@@ -50,12 +51,13 @@ def check_kernels(program: Program) -> Findings:
 
 
 def check_segment(case: Case) -> Verdict:
-    """Bounds and chunks, which share their first walk. A user's function on array views checks its
-    own indices."""
+    """Bounds, local buffers and chunks; bounds and chunks share their first walk. A user's function
+    on array views checks its own indices."""
     if case.kernel.raises or not case.chunks:
         return Verdict()
     (loose, touched), cut = case.walk(BUDGETS[0], None, _nothing_seen, _see)
     found = check_bounds(case, (loose, cut))
+    found = Verdict(found.wrong or check_locals(case).wrong, found.undecided)
     if found.wrong or case.chunks == 1:
         return found
     other = check_chunks(case, (touched, cut))

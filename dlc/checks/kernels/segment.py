@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from dlc.checks.kernels.frames import Event, Memory, Unsettled
-from dlc.checks.kernels.spots import Spot, spots_of
+from dlc.checks.kernels.spots import Spot, all_spots, spots_of
 from dlc.checks.kernels.walk import Walk
 from dlc.kernel.ir import For
 from dlc.program import Kernel, TileText
@@ -35,6 +36,12 @@ class Case:
     chunks: int
     key: tuple[Any, ...]
     free: set[str] = field(default_factory=set)
+    only: int | None = None  # a chunk that is walked alone
+
+    @cached_property
+    def spots(self) -> tuple[Spot, ...]:
+        """Every statement of the kernel."""
+        return tuple(all_spots(spots_of(self.kernel)))
 
     def walk(self, budget: int, around: Collection[Spot] | None, begin: Callable[[], Found],
              see: Callable[[Found, Event], None], ends_only: bool = False,
@@ -48,7 +55,7 @@ class Case:
                         None if around is None else around.__contains__, self.free, ends_only,
                         split)
             try:
-                walk.run(self.arguments, self.chunks)
+                walk.run(self.arguments, self.chunks, self.only)
             except Unsettled as local:
                 self.free.add(str(local))
                 continue

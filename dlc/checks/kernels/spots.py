@@ -4,7 +4,7 @@ which names a loop or branch gives values, and whom these concern."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -75,8 +75,7 @@ class Spot:
 @lru_cache(maxsize=4096)
 def spots_of(kernel: Kernel) -> tuple[Spot, ...]:
     """The statements of a kernel, from its text."""
-    function = parse(kernel.text, kernel.params)
-    return spots_in(function)
+    return spots_in(parse(kernel.text, kernel.params))
 
 
 def spots_in(function: Function) -> tuple[Spot, ...]:
@@ -85,12 +84,17 @@ def spots_in(function: Function) -> tuple[Spot, ...]:
     everywhere: Counter[str] = Counter()
     for spot in found:
         everywhere.update(spot.loads)
-    pending = list(found)
-    while pending:
-        spot = pending.pop()
+    for spot in all_spots(found):
         spot.everywhere = everywhere
-        pending += [s for inner in spot.blocks for s in inner]
     return found
+
+
+def all_spots(spots: Sequence[Spot]) -> Iterator[Spot]:
+    """The spots and those inside, in order."""
+    for spot in spots:
+        yield spot
+        for inner in spot.blocks:
+            yield from all_spots(inner)
 
 
 def _numbered(statements: Sequence[Statement], line: int) -> tuple[tuple[Spot, ...], int]:

@@ -65,15 +65,17 @@ class Walk(Expressions):
         self.left = LIMIT
         self.cut: set[Spot] = set()  # loops whose variable is a range
 
-    def run(self, arguments: Sequence[Any], chunks: int) -> None:
-        """Walk all chunks with a Memory or a number for each parameter."""
+    def run(self, arguments: Sequence[Any], chunks: int, only: int | None = None) -> None:
+        """Walk all chunks, or one, with a Memory or a number for each parameter."""
         values: dict[str, Any] = {}
         for parameter, given in zip(self.params, arguments, strict=False):
             whole = isinstance(given, int) and parameter.dtype == "i64"
             values[parameter.name] = given if isinstance(given, Memory) else (
                 number(given) if whole else None)
         space = Space(1)
-        if chunks <= self.budget or self.ends_only:
+        if only is not None:
+            values["chunk"] = number(only)
+        elif chunks <= self.budget or self.ends_only:
             space, values["chunk"] = rounds.expanded(space, ZERO, 1, chunks, chunks <= self.budget)
         else:
             values["chunk"] = Range(0, chunks - 1)
