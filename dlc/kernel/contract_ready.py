@@ -19,6 +19,7 @@ from dlc.kernel.contract_plan import unravel
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Let, Load
 from dlc.ops import leaf, view
+from dlc.types import DType
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def unpack(packed: Node, like: Node, order: tuple[int, ...], form: Form) -> Node
 def ready_buffer(job: Job, form: Form) -> str | None:
     """The buffer that holds an operand in this form, if one does."""
     found = roles(job, form.side)
-    if found is None or not _may_hold(found[0], form):
+    if found is None or not _may_hold(found[0], form, job.kind):
         return None
     b, block = Var("b_probe", 0, form.batch - 1), Var("block_probe", 0, form.blocks - 1)
     lane, k = Var("lane_probe", 0, form.width - 1), Var("k_probe", 0, form.k - 1)
@@ -100,11 +101,12 @@ def ready_buffer(job: Job, form: Form) -> str | None:
     return None
 
 
-def _may_hold(operand: Node, form: Form) -> bool:
-    """Whether an operand is seen in an array in memory of the form's size."""
+def _may_hold(operand: Node, form: Form, kind: DType) -> bool:
+    """Whether an operand is seen in an array in memory of the form's size and the tiles' dtype."""
     while operand.op.kind is Kind.VIEW and len(operand.args) == 1:
         operand = operand.args[0]
-    return operand.op is leaf.INPUT and int(operand.type.size) == form.size
+    return operand.op is leaf.INPUT and int(operand.type.size) == form.size and (
+        operand.type.dtype is kind)
 
 
 def _same(index: Sum, wanted: Sum) -> bool:

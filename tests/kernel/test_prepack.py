@@ -119,6 +119,28 @@ def test_halves_and_repeated_matrices_stay() -> None:
     assert packs(dlc.compile(halves)) == packs(dlc.compile(repeated)) == 0
 
 
+@pytest.mark.parametrize("isa,device", [*((i, "cpu") for i in NATIVE), ("neon", "interpret")])
+def test_matrices_of_whole_vectors_are_read_as_they_lie(isa: str, device: str) -> None:
+    """64 columns need no packing in f32; a half has to be widened first, in a panel of rows too."""
+    def f(x: f32[30, 24], w: f32[24, 64], a: f16[30, 24], b: f16[24, 64]) -> Any:
+        return x @ w, a @ b
+
+    def image(x: f16[1, 17, 7], w: f16[17, 2, 1]) -> Any:
+        return dlc.conv_transpose(x, w)
+
+    rng = np.random.default_rng(3)
+    for function in (f, image):
+        graph = dlc.trace(function)
+        arrays = [rng.standard_normal([int(d) for d in i.shape]).astype(i.dtype.numpy)
+                  for i in graph.inputs]
+        want = listed(dlc.evaluate(graph, *arrays))
+        with loaded(function, isa, device, verify=device == "cpu") as program:
+            for value, exact in zip(listed(program(*arrays)), want, strict=True):
+                eps = float(np.finfo(exact.dtype).eps)
+                np.testing.assert_allclose(value, exact, rtol=0, atol=24 * eps * float(
+                    abs(exact).max()))
+
+
 def test_an_lstm_packs_its_weights_before_time() -> None:
     """Forward and backward: a step multiplies in one phase, not two."""
     def loss(x: f32["batch", 6, 32], y: f32["batch", 6, 32]) -> dlc.Loss:

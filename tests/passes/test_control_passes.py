@@ -46,7 +46,7 @@ def planned(graph: Graph) -> tuple[Draft, Plan]:
                         for o in w.operands if isinstance(o, Scratch)]
                for launch, parts in d.lowered.items()}
     kept = {n: 0 for n in graph.inputs if n.attrs["role"] in ("param", "state")}
-    return d, plan_memory(d.schedule, kept, 0, scratch, d.shared)
+    return d, plan_memory(d.schedule, kept, 0, scratch, d.shared, d.stages)
 
 
 def test_what_does_not_change_leaves_the_loop() -> None:

@@ -16,7 +16,7 @@ from dlc.passes import run_pipeline
 from dlc.passes.components import components
 from dlc.passes.lives import Span
 from dlc.passes.order import is_launch, launch_of, result_types, schedule
-from dlc.passes.plan_memory import ORDERS, place
+from dlc.passes.plan_memory import ORDERS, arrangement, times_of
 from dlc.passes.precedence import Precedence
 from tests.passes.test_group_order import random_graph
 
@@ -74,19 +74,24 @@ def test_the_next_launch_is_the_one_after_which_fewest_bytes_are_held(seed: int)
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_span_lies_at_the_lowest_offset_that_is_free(seed: int) -> None:
+    """Free while it lives; or in all phases in which it does, three launches each."""
     r = random.Random(seed)
     spans = [Span(64 * r.randint(1, 9), first, first + r.randint(0, 8))
              for first in (r.randint(-1, 20) for _ in range(60))]
-    for key in ORDERS:
-        place(spans, key)
-        placed: list[Span] = []
-        for span in sorted(spans, key=key):
-            beside = [p for p in placed if p.first <= span.last and span.first <= p.last]
-            tops = [0, *(p.offset + p.bytes for p in beside)]
-            assert span.offset == min(
-                at for at in tops if all(at + span.bytes <= p.offset or p.offset + p.bytes <= at
-                                         for p in beside))
-            placed.append(span)
+    times = times_of(spans, [(at // 3, at // 3) for at in range(29)])
+    for most, first, last in ((0, times[0], times[1]), (1 << 40, times[2], times[3])):
+        for key in ORDERS:
+            order = sorted(range(len(spans)), key=lambda i, key=key: key(spans[i]))
+            found = arrangement([s.bytes for s in spans], times, order, most)
+            ranges: list[tuple[int, int, int]] = []
+            for i in order:
+                size, at = spans[i].bytes, found.offsets[i]
+                beside = [(low, high) for low, high, j in ranges
+                          if first[j] <= last[i] and first[i] <= last[j]]
+                assert at == min(x for x in (0, *(high for _, high in beside))
+                                 if all(x + size <= low or high <= x for low, high in beside))
+                ranges.append((at, at + size, i))
+            assert found.top == max(high for _, high, _ in ranges) and not found.crowded
 
 
 def test_updates_of_parameters_of_one_size_are_parts_of_their_launch() -> None:
