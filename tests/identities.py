@@ -247,12 +247,13 @@ IDENTITIES = (
 )
 
 
-def rewritten(graph: Graph, arrays: dict[str, Array], rng: Rng, steps: int) -> tuple[
-        Graph, list[str]]:
-    """`graph` with `steps` identities applied at random nodes, and their names."""
+def rewritten(graph: Graph, arrays: dict[str, Array], rng: Rng, steps: int,
+              balls: dict[Node, Any]) -> tuple[Graph, list[str]]:
+    """`graph` with `steps` identities applied at random nodes, and their names. `balls` are those
+    that are known; the others are added."""
     names = []
     for _ in range(steps):
-        balls = values_of(graph, arrays)
+        values_of(graph, arrays, balls)
         sites = [(y, i) for y in graph.nodes() for i in IDENTITIES
                  if not isinstance(y.type, TupleType) and y.op.kind is not Kind.LEAF
                  and i.applies(y) and not (i.rounds and balls[y].exact)]

@@ -203,9 +203,13 @@ def labelled(graph: Graph, arrays: Sequence[Any]) -> dict[str, Array]:
     return {x.attrs["label"]: a for x, a in zip(graph.inputs, arrays, strict=True)}
 
 
-def values_of(graph: Graph, arrays: Mapping[str, Array]) -> dict[Node, Any]:
-    """The ball of every node (a tuple for several results) for arrays by input name."""
-    found: dict[Node, Any] = {n: exactly(arrays[n.attrs["label"]], n.dtype) for n in graph.inputs}
+def values_of(graph: Graph, arrays: Mapping[str, Array],
+              known: dict[Node, Any] | None = None) -> dict[Node, Any]:
+    """The ball of every node (a tuple for several results) for arrays by input name. Those in
+    `known`, of a graph that shares nodes with this one, are taken; new ones are added there."""
+    found = {} if known is None else known
+    found.update({n: exactly(arrays[n.attrs["label"]], n.dtype) for n in graph.inputs
+                  if n not in found})
     with np.errstate(all="ignore"):
         for node in graph.nodes():
             if node not in found:
@@ -213,9 +217,10 @@ def values_of(graph: Graph, arrays: Mapping[str, Array]) -> dict[Node, Any]:
     return found
 
 
-def balls_of(graph: Graph, arrays: Mapping[str, Array]) -> list[Ball]:
-    """The balls of the outputs of `graph` for arrays by input name."""
-    found = values_of(graph, arrays)
+def balls_of(graph: Graph, arrays: Mapping[str, Array],
+             known: dict[Node, Any] | None = None) -> list[Ball]:
+    """The balls of the outputs of `graph` for arrays by input name; `known` as in `values_of`."""
+    found = values_of(graph, arrays, known)
     return [found[o] for o in graph.outputs]
 
 
