@@ -187,3 +187,16 @@ def test_tests_import_the_folders_through_dlc() -> None:
     for path in (ROOT / "tests").rglob("*.py"):
         for name, line, _ in imports(ast.parse(path.read_text())):
             assert name.split(".")[0] not in ("runtime", "models"), f"{path}:{line} imports {name}"
+
+
+def test_one_place_reads_the_text_of_a_kernel() -> None:
+    """The parser: what comes after lowering works on the IR. Names of locals, tiles and of the
+    prelude's functions are matched, no kernel is."""
+    readers = {"ast": {"dlc/kernel/parser.py", "dlc/kernel/reading.py"},
+               "re": {"dlc/kernel/names.py", "dlc/codegen/tiles.py",
+                      "dlc/codegen/prelude/__init__.py", "dlc/checks/kernels/footprints.py"}}
+    for module, known in readers.items():
+        found = {path.relative_to(ROOT).as_posix() for folder in ("kernel", "codegen", "checks")
+                 for path in (ROOT / "dlc" / folder).rglob("*.py")
+                 if any(name == module for name, _, _ in imports(ast.parse(path.read_text())))}
+        assert found == known
