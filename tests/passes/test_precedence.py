@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +16,7 @@ from dlc.ops import higher, leaf
 from dlc.passes import run_pipeline
 from dlc.passes.components import components
 from dlc.passes.lives import Span
-from dlc.passes.order import is_launch, launch_of, result_types, schedule
+from dlc.passes.order import Scheduler, is_launch, launch_of, result_types, schedule
 from dlc.passes.plan_memory import ORDERS, arrangement, times_of
 from dlc.passes.precedence import Precedence
 from tests.passes.test_group_order import random_graph
@@ -68,8 +69,25 @@ def fewest_bytes_first(graph: Graph, launches: Sequence[Node],
 @pytest.mark.parametrize("seed", range(20))
 def test_the_next_launch_is_the_one_after_which_fewest_bytes_are_held(seed: int) -> None:
     graph, launches, before = launches_of(seed)
-    found = schedule(graph, launches, before, {})
+    found = Scheduler(graph, launches, before, {}).run()
     assert [id(n) for n in found] == [id(n) for n in fewest_bytes_first(graph, launches, before)]
+
+
+def most_held(graph: Graph, ordered: Sequence[Node]) -> int:
+    """The most bytes held after a launch."""
+    held = itertools.accumulate(growth(graph, n, ordered[at:]) for at, n in enumerate(ordered))
+    return max(held, default=0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_runs_late_holds_no_more_bytes(seed: int) -> None:
+    graph, launches, before = launches_of(seed)
+    found = schedule(graph, launches, before, {})
+    assert len(found) == len(launches) and {*found} == {*launches}
+    at = {n: i for i, n in enumerate(found)}
+    assert all(at[b] < at[n] for n in found for b in before[n])
+    assert most_held(graph, found) <= most_held(
+        graph, Scheduler(graph, launches, before, {}).run())
 
 
 @pytest.mark.parametrize("seed", range(20))
