@@ -350,11 +350,19 @@ def test_tiny_products_stay_loops() -> None:
 def test_packing_kernels_are_shared() -> None:
     with building(Build()):
         texts = set()
-        for m, k, n in ((128, 400, 120), (29, 84, 10), (64, 64, 64)):
+        for m, k, n in ((128, 400, 120), (29, 84, 10), (64, 64, 60)):
             x, w = input_("x", f32[m, k]), input_("w", f32[k, n])
             lowered, _ = group([matmul(x, w)], [x, w], "avx512")
             texts.add(lowered.stages[0][0].kernel)
         assert len(texts) == 1
+
+
+def test_64_columns_are_read_as_they_lie() -> None:
+    """One stage: a chunk packs its 64 rows at most; more rows are packed first."""
+    with building(Build()):
+        for m, stages in ((64, 1), (65, 2)):
+            x, w = input_("x", f32[m, 64]), input_("w", f32[64, 64])
+            assert len(group([matmul(x, w)], [x, w], "avx512")[0].stages) == stages
 
 
 @pytest.mark.parametrize(("name", "tiles"), [
