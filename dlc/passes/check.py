@@ -76,7 +76,7 @@ def values(graph: Graph, arrays: dict[str, Any]) -> dict[Node, Any]:
 
 def _run(graph: Graph, args: Sequence[Any]) -> dict[Node, Any]:
     found: dict[Node, Any] = dict(zip(graph.inputs, args, strict=True))
-    for node in toposort(graph.outputs):
+    for node in graph.nodes():
         if node not in found:
             found[node] = _apply(node, [found[a] for a in node.args])
     return found
