@@ -23,6 +23,7 @@ from dlc.runtime.bench.measure import (
     ratio,
 )
 from dlc.runtime.bench.systems import BATCH, BenchError, System, all_systems, never_missing, select
+from tests.conformance.cut import chosen
 
 CLOCKWORK = str(Path(__file__).with_name("clockwork.py"))
 
@@ -192,11 +193,16 @@ def test_measured_machine_is_plausible() -> None:
     assert 1 < machine.bandwidth_gbs(1) < 2_000
 
 
+PEERS = {f"{name} {model}": (name, model) for name in ("torch-eager", "torch-compile", "jax")
+         for model in sorted(BATCH)}
+
+
 @pytest.mark.conformance
-@pytest.mark.parametrize("model", sorted(BATCH))
-@pytest.mark.parametrize("name", ["torch-eager", "torch-compile", "jax"])
-def test_peer_trains_the_same_network(model: str, name: str, tmp_path: Path) -> None:
-    """Parameter counts as in the paper's network, and the loss of a fixed batch goes down."""
+@pytest.mark.parametrize(("name", "model"), [
+    pytest.param(*PEERS[case], id=case) for case in chosen("peers", list(PEERS))])
+def test_peer_trains_the_same_network(name: str, model: str, tmp_path: Path) -> None:
+    """Parameter counts as in the paper's network, and the loss of a fixed batch goes down; those of
+    the day."""
     system = next(s for s in all_systems() if s.name == name)
     assert not system.missing()
     with running(system, model, machine.cores(), tmp_path) as peer:
