@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from dlc.errors import printable
 from dlc.graph import (
     Build,
     Graph,
@@ -194,7 +195,7 @@ def doc_lines(part: Graph) -> list[str]:
     ops = [n.op.name for n in part.nodes()
            if n.op.kind not in (Kind.LEAF, Kind.VIEW) and n.op is not ITEM]
     what = " ".join(dict.fromkeys(ops)) or "copy"
-    locs = dict.fromkeys(str(loc) for n in part.nodes()
+    locs = dict.fromkeys(printable(str(loc)) for n in part.nodes()
                          if n.op not in (leaf.INPUT, leaf.CONSTANT)  # all share a constant
                          for loc in n.locs)
     lines = [what if len(what) < 80 else what[:76] + " ..."]

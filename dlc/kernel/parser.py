@@ -46,15 +46,21 @@ def parse(text: str, params: tuple[Parameter, ...]) -> Function:
     first, helpers = kernel_and_helpers(text)
     if [a.arg for a in first.args.args] != [*(p.name for p in params), "chunk"]:
         raise KernelSyntaxError(f"{first.name} takes other parameters than those given")
-    doc = ast.get_docstring(first, clean=True)
+    doc = ast.get_docstring(first, clean=False)
     body = first.body[1:] if doc is not None else first.body
     scope = Scope({p.name: dtype(p.dtype) for p in params if p.kind == "pointer"},
                   {p.name: dtype(p.dtype) for p in params if p.kind == "scalar"},
                   indices_of(body, params), defined(helpers))
     statements = block(body, scope)
     raises = any(isinstance(s, UserCall) for s in statements)
-    return Function(first.name, tuple(params), tuple(doc.split("\n")) if doc else (), statements,
+    return Function(first.name, tuple(params), doc_lines(doc), statements,
                     helpers, raises)
+
+
+def doc_lines(doc: str | None) -> tuple[str, ...]:
+    """The lines of a docstring without the indentation of a function's body."""
+    first, *others = (doc or "").rstrip().split("\n")
+    return (first, *(line.removeprefix("    ") for line in others)) if doc else ()
 
 
 def kernel_and_helpers(text: str) -> tuple[ast.FunctionDef, str]:

@@ -290,12 +290,17 @@ def function_text(function: Function) -> str:
 
 def heading(function: Function) -> str:
     """The lines before the statements: signature and docstring."""
-    doc = function.doc
+    doc = [quoted(line) for line in function.doc]
     note = [f'{INDENT}"""{doc[0]}', *(INDENT + d if d else "" for d in doc[1:])] if doc else []
     if note:
         note[-1] += '"""'
     head = signature(function.name, [*(p.name for p in function.params), "chunk"])
     return "".join(line + "\n" for line in (head, *note))
+
+
+def quoted(line: str) -> str:
+    """A line of a docstring that reads back as it is, whatever a file's name holds."""
+    return line.replace("\\", "\\\\").replace('"', '\\"') if set(line) & {"\\", '"'} else line
 
 
 def body_words(function: Function) -> list[Word]:

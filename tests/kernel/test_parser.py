@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlc.errors import printable
 from dlc.kernel.fold import fold_lets
 from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.ir import (
@@ -137,6 +138,13 @@ def test_statements_of_every_kind_are_read_as_they_were() -> None:
     found = parse(text, PARAMS)
     assert found.body[:5] == body[:5] and found.doc == given_.doc
     assert function_text(found) == text
+
+
+@given(st.lists(st.text(max_size=12).map(printable).map(lambda line: line + "/net.py:3"),
+                min_size=1, max_size=4))
+def test_docstrings_hold_whatever_a_file_is_called(doc: list[str]) -> None:
+    given_ = Function("kernel", PARAMS, tuple(doc), ())
+    assert parse(function_text(given_), PARAMS).doc == tuple(doc)
 
 
 def test_zeros_and_numbers_that_round_alike() -> None:
