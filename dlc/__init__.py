@@ -23,6 +23,7 @@ from dlc.ops.create import (
     arange,
     full,
     full_like,
+    iota,
     linspace,
     meshgrid,
     ones,
@@ -162,7 +163,6 @@ from dlc.ops.elementwise_special import (
 )
 from dlc.ops.gather import one_hot, take, take_along_axis
 from dlc.ops.grid import affine_grid, grid_sample
-from dlc.ops.leaf import iota
 from dlc.ops.pad_modes import pad
 from dlc.ops.pooling import (
     adaptive_avg_pool,

@@ -212,11 +212,21 @@ def _clash(op_name: str, nodes: Sequence[Node], axis: int) -> DlcError:
         "sizes must be equal or 1, counted from the last axis; use reshape or x[:, None] to align")
 
 
-def broadcast_to(x: Any, shape: Sequence[int]) -> Node:
+def whole_numbers(value: Any, what: str) -> tuple[int, ...]:
+    """One int or several, as they are. Raises DlcError for anything else; `what` names it."""
+    one = isinstance(value, (int, np.integer)) or not isinstance(value, Iterable)
+    listed = (value,) if one or isinstance(value, (str, Node)) else tuple(value)
+    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in listed):
+        raise DlcError(f"{what} {value!r}", here(), "it is a whole number, or a sequence of them")
+    return listed
+
+
+def broadcast_to(x: Any, shape: int | Sequence[int]) -> Node:
     """`x` repeated to `shape` by NumPy's rule; constants change shape in place."""
     from dlc.ops.view import BROADCAST
 
-    node, shape = as_node(x), tuple(shape)
+    node = as_node(x)
+    shape = whole_numbers(shape, f"broadcast_to({describe(node)}): shape")
     if tuple(node.shape) == shape:
         return node
     if node.op is leaf.CONSTANT:

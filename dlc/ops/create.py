@@ -11,7 +11,7 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.graph import Node, OpError, check_shape, describe
 from dlc.ops import leaf
-from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast
+from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast, whole_numbers
 from dlc.types import DType, Type, f32, i32
 
 Shape = int | Sequence[int]
@@ -19,9 +19,14 @@ Shape = int | Sequence[int]
 
 def _shape(shape: Shape) -> tuple[int, ...]:
     try:
-        return check_shape((shape,) if isinstance(shape, (int, np.integer)) else tuple(shape))
+        return check_shape(whole_numbers(shape, "shape"))
     except OpError as problem:
         raise DlcError(str(problem), here(), problem.hint) from None
+
+
+def iota(shape: Shape, axis: int = 0, dtype: DType = i32) -> Node:
+    """The index along `axis`, as an array of `shape`."""
+    return leaf.iota(_shape(shape), axis, dtype)
 
 
 def full(shape: Shape, value: Any, dtype: DType | None = None) -> Node:

@@ -10,13 +10,16 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.graph import Node, describe
-from dlc.ops.convert import as_node, as_nodes, broadcast_shape, broadcast_to, common_type
+from dlc.ops.convert import (
+    as_node,
+    as_nodes,
+    broadcast_shape,
+    broadcast_to,
+    common_type,
+    whole_numbers,
+)
 from dlc.ops.reduce import Axes, axis_of
 from dlc.ops.view import concat, flip, narrow, reshape, transpose
-
-
-def _listed(axis: int | Sequence[int]) -> tuple[int, ...]:
-    return (int(axis),) if isinstance(axis, (int, np.integer)) else tuple(map(int, axis))
 
 
 def axes_in(x: Node, axis: int | Sequence[int], rank: int, what: str) -> tuple[int, ...]:
@@ -24,7 +27,8 @@ def axes_in(x: Node, axis: int | Sequence[int], rank: int, what: str) -> tuple[i
 
     Raises DlcError for an axis out of range or named twice.
     """
-    found = tuple(a + rank if -rank <= a < 0 else a for a in _listed(axis))
+    given = whole_numbers(axis, f"{what}({describe(x)}): axis")
+    found = tuple(a + rank if -rank <= a < 0 else a for a in given)
     if any(not 0 <= a < rank for a in found):
         raise DlcError(f"{what}({describe(x)}): axis {axis}", here(),
                        f"axes are {-rank} .. {rank - 1}")
@@ -39,7 +43,7 @@ def axes_in(x: Node, axis: int | Sequence[int], rank: int, what: str) -> tuple[i
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Node:
     """x with axes of size 1 at the positions `axis` of the result."""
     node = as_node(x)
-    rank = node.ndim + len(_listed(axis))
+    rank = node.ndim + len(whole_numbers(axis, f"expand_dims({describe(node)}): axis"))
     new = axes_in(node, axis, rank, "expand_dims")
     old = iter(node.shape)
     return reshape(node, tuple(1 if a in new else next(old) for a in range(rank)))
@@ -144,13 +148,14 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Node]:
     node = as_node(x)
     axis = axis_of(node, axis, "split")
     size = int(node.shape[axis])
-    if isinstance(sections, int):
+    given = whole_numbers(sections, f"split({describe(node)}): sections")
+    if isinstance(sections, (int, np.integer)):
         if sections < 1 or size % sections:
             raise DlcError(f"split({describe(node)}): {size} along axis {axis} into {sections} "
                            "equal parts", here(), "give the sizes of the parts")
         sizes = [size // sections] * sections
     else:
-        sizes = [int(n) for n in sections]
+        sizes = [int(n) for n in given]
         if min(sizes, default=0) < 0 or sum(sizes) != size:
             raise DlcError(f"split({describe(node)}): parts {sizes} along axis {axis}", here(),
                            f"they must add up to {size}")
@@ -175,11 +180,12 @@ def _cut(x: Node, axis: int, sizes: Sequence[int]) -> list[Node]:
 def roll(x: Any, shift: int | Sequence[int], axis: Axes = None) -> Node:
     """x with its elements moved by `shift` along `axis`, round the end (None: as one flat row)."""
     node = as_node(x)
+    shifts = whole_numbers(shift, f"roll({describe(node)}): shift")
     if axis is None:
-        steps = shift if isinstance(shift, int) else sum(shift)
-        return reshape(_rolled(ravel(node), 0, steps), node.shape)
-    axes = tuple(a + node.ndim if -node.ndim <= a < 0 else a for a in _listed(axis))
-    shifts = _listed(shift) * (len(axes) if isinstance(shift, int) else 1)
+        return reshape(_rolled(ravel(node), 0, sum(shifts)), node.shape)
+    given = whole_numbers(axis, f"roll({describe(node)}): axis")
+    axes = tuple(a + node.ndim if -node.ndim <= a < 0 else a for a in given)
+    shifts *= len(axes) if isinstance(shift, (int, np.integer)) else 1
     if len(shifts) != len(axes) or any(not 0 <= a < node.ndim for a in axes):
         raise DlcError(f"roll({describe(node)}): shift {shift} along axis {axis}", here(),
                        f"one shift for each axis; axes are 0 .. {node.ndim - 1}")
@@ -198,7 +204,8 @@ def _rolled(x: Node, axis: int, shift: int) -> Node:
 
 def tile(x: Any, reps: int | Sequence[int]) -> Node:
     """x repeated as a whole `reps` times along each axis, counted from the last."""
-    node, times = as_node(x), _listed(reps)
+    node = as_node(x)
+    times = whole_numbers(reps, f"tile({describe(node)}): reps")
     if min(times, default=0) < 0:
         raise DlcError(f"tile({describe(node)}): {times}", here(), "counts are 0, 1, 2, ...")
     rank = max(node.ndim, len(times))
@@ -222,7 +229,7 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Nod
         node, axis = ravel(node), 0
     axis = axis_of(node, axis, "repeat")
     size = int(node.shape[axis])
-    counts = _listed(repeats)
+    counts = whole_numbers(repeats, f"repeat({describe(node)}): counts")
     if len(counts) not in (1, size) or min(counts, default=0) < 0:
         raise DlcError(f"repeat({describe(node)}): counts {counts}", here(),
                        f"one count, or {size} for axis {axis}, each 0, 1, 2, ...")

@@ -12,7 +12,7 @@ from dlc.errors import DlcError, here
 from dlc.graph import Kind, Node, Op, OpError, check_shape, describe, make
 from dlc.ops import batch_rules, register
 from dlc.ops.access import Access, Condition, Divides, Index, Piece, Within
-from dlc.ops.convert import as_node, as_nodes, common_type
+from dlc.ops.convert import as_node, as_nodes, common_type, whole_numbers
 from dlc.ops.leaf import check_whole
 from dlc.ops.reduce import Axes, axes_of, check_axes
 from dlc.ops.samples import spread
@@ -134,11 +134,8 @@ def transpose(x: Any, *axes: Any) -> Node:
     """x with its axes in the given order, one sequence or several numbers; none reverses them."""
     node = as_node(x)
     given = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes
-    order = () if given is None else tuple(given)
+    order = () if given is None else whole_numbers(given, f"transpose({describe(node)}): axes")
     order = order or tuple(range(node.ndim))[::-1]
-    if not all(isinstance(a, (int, np.integer)) for a in order):
-        raise DlcError(f"transpose({describe(node)}): axes {order}", here(),
-                       "axes are whole numbers")
     order = tuple(a + node.ndim if -node.ndim <= a < 0 else a for a in order)
     return node if order == tuple(range(node.ndim)) else make(TRANSPOSE, (node,), axes=order)
 
