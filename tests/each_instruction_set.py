@@ -20,7 +20,8 @@ from dlc.runtime.isa import machine_isa
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ("tests/kernel", "tests/codegen/test_tiles.py", "tests/codegen/test_prelude.py",
           "tests/regressions/test_backend.py", "tests/runtime/test_cpu_runs.py",
-          "tests/runtime/test_control_runs.py")
+          "tests/runtime/test_control_runs.py", "tests/runtime/test_frontend.py",
+          "tests/passes/test_phases.py", "tests/passes/test_sibling_products.py")
 INTERPRETED = ("tests/kernel/test_loops.py", "tests/kernel/test_emit.py",
                "tests/kernel/test_contract_in_place.py", "tests/kernel/test_contract_phases.py",
                "tests/regressions/test_backend.py", "tests/regressions/test_shared_views.py",
