@@ -73,7 +73,8 @@ class ScatterWriter:
         lead = unravel(position, self.shape[:self.axis])
         if not self.there:
             self._begin(lead)
-        self._fold(lead)
+        if self.node.args[1].type.size:  # of no update, nothing may be read in front of its loops
+            self._fold(lead)
         if self.sums is not None:
             self._give_out(lead)
 

@@ -18,6 +18,7 @@ from dlc.ops import contract, elementwise, gather, leaf, reduce, view
 from dlc.ops.convert import broadcast_to, cast
 from dlc.passes import run_pipeline
 from dlc.types import Type, bf16, bool_, f16, i64, u32
+from tests.instruction_sets import on_every_instruction_set
 
 Array = np.ndarray[Any, Any]
 
@@ -212,3 +213,22 @@ def test_the_first_of_equals_wins_in_any_order_of_loops(kind: Any, device: str) 
     if kind is f32:
         x[2:4] = np.nan
         check(graph_of([kind[8, 3, 6]], step), x, device=device)
+
+
+@pytest.mark.parametrize("onto", [False, True])
+def test_a_scatter_of_no_updates_reads_none(onto: bool) -> None:
+    """Its place and value were loaded in front of the loop that has no round."""
+    def picked(x: f32[3], i: i32[0], g: f32[0]) -> Any:
+        return dlc.grad(lambda x: (dlc.take(x, i, 0) * g).sum())(x)
+
+    def added(x: f32[3, 2], i: i32[0], g: f32[0, 2]) -> Any:
+        return (x * 2.0).at[i].add(g)
+
+    function = added if onto else picked
+    given = [np.ones([int(d) for d in n.shape], n.dtype.numpy)
+             for n in dlc.trace(function).inputs]
+    want = dlc.evaluate(dlc.trace(function), *given)
+    for which, got in on_every_instruction_set(function, *given):
+        found = got["out"] if isinstance(got, dict) and "out" in got else got
+        expected = want["out"] if isinstance(want, dict) and "out" in want else want
+        np.testing.assert_equal(found, expected, err_msg=which)
