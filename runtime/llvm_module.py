@@ -28,8 +28,8 @@ def target_machine(isa: str) -> Any:
                                         codemodel="small")
 
 
-# LLVM's own at O2. With that of O3, 300, a net of convolutions takes 1.6 times as long to compile, and
-# a GPT steps some 2 % faster (docs/design/runtime.md).
+# LLVM's own at O2. With that of O3, 300, a net of convolutions takes 1.6 times as long to compile,
+# and a GPT steps some 2 % faster (docs/design/runtime.md).
 UNROLL_THRESHOLD = 150
 
 
