@@ -1,20 +1,24 @@
 """What conformance runs found: results.json, the journal of a run, the tables of the page.
 
 A row of results.json is what one part of a suite gave on one instruction set ("" for what the
-evaluator computes): counts, the commit and the day, and a digest of the sources that decide such
-results. A row is stale when that digest is no longer the one of the working tree.
+evaluator computes): counts, the commit and the day, and a digest of the code that decides such
+results. A row is stale when that digest is no longer the one of the working tree: comments,
+docstrings, imports and the file that a function stands in do not count.
 """
 
 from __future__ import annotations
 
+import ast
 import datetime
 import hashlib
+import io
 import json
 import subprocess
+import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from tests.conformance.cut import PARTS
 
@@ -42,11 +46,38 @@ Row = dict[str, Any]
 
 @cache
 def digest(isa: str) -> str:
-    """Of the sources that decide results on `isa`; "" is the evaluator."""
-    found = hashlib.sha256()
-    for path in sources(isa):
-        found.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
-    return found.hexdigest()[:12]
+    """Of the code that decides results on `isa`; "" is the evaluator."""
+    found = sorted(text for path in sources(isa) for text in statements(path.read_text()))
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:12]
+
+
+def statements(source: str) -> list[str]:
+    """The functions, classes and values of a module without what computes nothing. Text, because
+    a dump of the syntax tree is another one in each version of Python."""
+    tree = ast.parse(source)
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) or is_text(node):
+            for row in range(node.lineno - 1, node.end_lineno or node.lineno):
+                lines[row] = ""
+    return list(filter(None, (code_of(lines, node) for node in tree.body)))
+
+
+def is_text(node: ast.AST) -> TypeGuard[ast.Expr]:
+    """Whether a statement is a docstring, or a text beside a name that documents it."""
+    return (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str))
+
+
+def code_of(lines: Sequence[str], node: ast.stmt) -> str:
+    """The lines of a statement, decorators included, that are not empty."""
+    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+    kept = (line.rstrip() for line in lines[first - 1:node.end_lineno])
+    return "\n".join(filter(None, kept))
 
 
 def sources(isa: str) -> list[Path]:

@@ -18,7 +18,7 @@ def tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Sources, a journal and a file of results apart."""
     for path in ("dlc/evaluate.py", "dlc/kernel/lower.py", "runtime/lower.py", "runtime/report.py"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text("first\n")
+        (tmp_path / path).write_text("first = 1\n")
     monkeypatch.setattr(results, "ROOT", tmp_path)
     monkeypatch.setattr(results, "JOURNAL", tmp_path / "journal" / "journal.jsonl")
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results.json")
@@ -28,7 +28,7 @@ def tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 
 def changed(path: Path) -> None:
-    path.write_text("second\n")
+    path.write_text("second = 1\n")
     results.digest.cache_clear()
 
 
@@ -45,6 +45,22 @@ def test_rows_grow_stale_with_the_sources_that_decide_them(tree: Path) -> None:
     assert [results.stale(r) for r in rows] == [False, True]
     changed(tree / "dlc" / "evaluate.py")
     assert [results.stale(r) for r in rows] == [True, True]
+
+
+def test_what_computes_nothing_makes_no_row_stale(tree: Path) -> None:
+    """A comment, a docstring, an import, and a function that moves into another file."""
+    lower, graph = tree / "dlc" / "kernel" / "lower.py", tree / "dlc" / "kernel" / "graph.py"
+    lower.write_text("def f(x):\n    return x + 1\n\n\ndef g(x):\n    return x - 1\n")
+    results.digest.cache_clear()
+    before = results.digest("avx2")
+    lower.write_text('"""Sums."""\nimport math\n\n\ndef f(x):\n    """One\n    more."""\n'
+                     "    # why\n    return x + 1  # here\n")
+    graph.write_text("def g(x):\n    return x - 1\n")
+    results.digest.cache_clear()
+    assert results.digest("avx2") == before
+    graph.write_text("def g(x):\n    return x - 2\n")
+    results.digest.cache_clear()
+    assert results.digest("avx2") != before
 
 
 def test_the_sources_are_those_of_passes_kernels_and_the_evaluator() -> None:
