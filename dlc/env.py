@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 
 class EnvError(ValueError):
-    """A DLC_* variable that does not exist or holds a value that does not fit."""
+    """A DLC_* variable that does not exist, or an invalid value of one."""
 
 
 @dataclass(frozen=True)
 class Switch:
-    """One environment variable: its name, default, the values that fit, and what it does."""
+    """One environment variable: its name, default, valid values, and what it does."""
 
     name: str
     default: str
@@ -21,17 +21,17 @@ class Switch:
 
 
 SWITCHES = (
-    Switch("DLC_DEBUG", "0", "0..4", "1 names each pass, 2 adds launches, 3 the graphs, 4 kernels; "
-           "from 1 on, errors carry their traceback"),
-    Switch("DLC_CHECK", "0", "0..2", "1 verifies the graph after every pass, and places, barriers, "
-           "bounds and chunks of the kernels (design/checks.md); 2 also evaluates before and after "
-           "on random inputs, and runs every launch against its meaning and chunks in other "
-           "orders"),
+    Switch("DLC_DEBUG", "0", "0..4", "1 prints each pass, 2 adds launches, 3 graphs, 4 kernels; "
+           "from 1 on, errors keep their traceback"),
+    Switch("DLC_CHECK", "0", "0..2", "1 verifies the graph after every pass, and checks memory "
+           "placement, barriers, bounds and chunks of the kernels (design/checks.md); 2 also "
+           "evaluates the graph before and after every pass on random inputs, compares every "
+           "launch with the evaluator and runs chunks in other orders"),
     Switch("DLC_CACHE", "", "directory", "where compiled objects and programs are kept "
            "(default: ~/.cache/dlc)"),
-    Switch("DLC_THREADS", "0", "0..256", "threads of the CPU runtime; 0 takes the cores "
+    Switch("DLC_THREADS", "0", "0..256", "threads of the CPU runtime; 0: one for each core "
            "this process may use"),
-    Switch("DLC_WORKERS", "0", "0..64", "compile worker processes; 0 takes the cores"),
+    Switch("DLC_WORKERS", "0", "0..64", "compile worker processes; 0: one for each core"),
     Switch("DLC_CPU", "", "avx512 | avx2 | neon | scalar", "instruction set to generate for "
            "(default: the machine's)"),
 )
