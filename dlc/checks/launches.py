@@ -35,7 +35,7 @@ from dlc.rounding import Interval
 from dlc.types import Type
 
 Array = np.ndarray[Any, Any]
-HINT = "this is a mistake in dlc; DLC_CHECK=2 shows it, please report the program"
+HINT = "this is a bug in dlc, reproducible with DLC_CHECK=2; please report the program"
 OWN = "a custom operator's function and its NumPy meaning may differ: dlc.check_op compares them"
 FIRST = 3  # iterations of a loop that are compared, beside the last: both parities of a swap
 FOREVER = 1 << 60

@@ -24,7 +24,7 @@ from dlc.program import place
 
 MOST = 20_000  # launches that are walked: beyond, iterations of long loops are left out
 Owner = Node | Scratch
-HINT = "this is a mistake in dlc; DLC_CHECK=1 shows it, please report the program"
+HINT = "this is a bug in dlc, reproducible with DLC_CHECK=1; please report the program"
 
 
 class PlaceError(DlcError):

@@ -141,7 +141,8 @@ def _report(name: str, label: str, output: Node, old: dict[Node, Any],
     return PassError(
         f"pass {name} changed the meaning of output {label!r}: first new value at "
         f"{' '.join(filter(None, (culprit.op.name, culprit.name)))}: {culprit.type}",
-        culprit.loc, "this is a mistake in dlc; DLC_CHECK=2 shows it, please report the program")
+        culprit.loc,
+        "this is a bug in dlc, reproducible with DLC_CHECK=2; please report the program")
 
 
 def _is_new(node: Node, value: Any, known: Mapping[tuple[Any, ...], Sequence[Any]]) -> bool:
