@@ -15,6 +15,7 @@ from dlc.evaluate_function import evaluate
 from dlc.gradient_rules import checkpoint, custom_gradient
 from dlc.graph import Graph, Node
 from dlc.jacobian import hessian, jacobian
+from dlc.network import Network, load, outputs
 from dlc.ops.contract import matmul
 from dlc.ops.convert import as_node as asarray
 from dlc.ops.convert import broadcast_to, cast
@@ -241,40 +242,40 @@ from dlc.types import Type, bf16, bool_, f16, f32, f64, i8, i16, i32, i64, u8, u
 from dlc.vectorize import vmap
 
 __all__ = [
-    "Compiled", "DlcError", "Graph", "Loaded", "Loss", "Node", "Phase", "Task", "Type", "abs",
-    "acos", "acosh", "adaptive_avg_pool", "adaptive_max_pool", "adaptive_max_pool_with_indices",
-    "affine_grid", "all", "any", "arange", "argmax", "argmin", "argsort", "array_split", "asarray",
-    "asin", "asinh", "atan", "atan2", "atanh", "atleast_nd", "augment", "avg_pool", "betaln",
-    "bf16", "bilinear", "bincount", "bitcast", "bitwise_and", "bitwise_not", "bitwise_or",
-    "bitwise_xor", "bool_", "broadcast_arrays", "broadcast_to", "cast", "cbrt", "ceil", "check_op",
-    "checkpoint", "clip", "clz", "col2im", "compile", "concat", "cond", "conv", "conv_transpose",
-    "copysign", "cos", "cosh", "count_nonzero", "cross", "cummax", "cummax_with_indices", "cummin",
-    "cummin_with_indices", "cumprod", "cumsum", "custom_gradient", "custom_op", "deg2rad", "diag",
-    "diag_embed", "diagonal", "diff", "digamma", "divmod", "dot", "dynamic_slice",
-    "dynamic_update_slice", "einsum", "entr", "erf", "erfc", "erfcx", "erfinv", "evaluate", "exp",
-    "exp2", "expand_dims", "expm1", "eye", "f16", "f32", "f64", "flip", "floor", "floor_divide",
-    "fmod", "fori", "frac", "frexp", "full", "full_like", "gcd", "global_avg_pool",
+    "Compiled", "DlcError", "Graph", "Loaded", "Loss", "Network", "Node", "Phase", "Task", "Type",
+    "abs", "acos", "acosh", "adaptive_avg_pool", "adaptive_max_pool",
+    "adaptive_max_pool_with_indices", "affine_grid", "all", "any", "arange", "argmax", "argmin",
+    "argsort", "array_split", "asarray", "asin", "asinh", "atan", "atan2", "atanh", "atleast_nd",
+    "augment", "avg_pool", "betaln", "bf16", "bilinear", "bincount", "bitcast", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "bool_", "broadcast_arrays", "broadcast_to", "cast",
+    "cbrt", "ceil", "check_op", "checkpoint", "clip", "clz", "col2im", "compile", "concat", "cond",
+    "conv", "conv_transpose", "copysign", "cos", "cosh", "count_nonzero", "cross", "cummax",
+    "cummax_with_indices", "cummin", "cummin_with_indices", "cumprod", "cumsum", "custom_gradient",
+    "custom_op", "deg2rad", "diag", "diag_embed", "diagonal", "diff", "digamma", "divmod", "dot",
+    "dynamic_slice", "dynamic_update_slice", "einsum", "entr", "erf", "erfc", "erfcx", "erfinv",
+    "evaluate", "exp", "exp2", "expand_dims", "expm1", "eye", "f16", "f32", "f64", "flip", "floor",
+    "floor_divide", "fmod", "fori", "frac", "frexp", "full", "full_like", "gcd", "global_avg_pool",
     "global_max_pool", "grad", "grid_sample", "heaviside", "hessian", "histogram", "hvp", "hypot",
     "i0", "i0e", "i1", "i1e", "i8", "i16", "i32", "i64", "identity", "im2col", "init", "inner",
     "iota", "isclose", "isfinite", "isinf", "isnan", "jacobian", "jvp", "kron", "latest_state",
-    "ldexp", "left_shift", "lerp", "lgamma", "linalg", "linear_recurrence", "linspace", "log",
-    "log1p", "log2", "log10", "log_ndtr", "log_sigmoid", "logaddexp", "logaddexp2", "logcumsumexp",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "loss",
-    "lp_pool", "map", "matmul", "matrix_trace", "max", "max_pool", "max_pool_with_indices",
+    "ldexp", "left_shift", "lerp", "lgamma", "linalg", "linear_recurrence", "linspace", "load",
+    "log", "log1p", "log2", "log10", "log_ndtr", "log_sigmoid", "logaddexp", "logaddexp2",
+    "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp",
+    "loss", "lp_pool", "map", "matmul", "matrix_trace", "max", "max_pool", "max_pool_with_indices",
     "max_unpool", "max_with_indices", "maximum", "mean", "median", "meshgrid", "min",
     "min_with_indices", "minimum", "mode", "moveaxis", "multi_dot", "multigammaln", "nan_to_num",
     "nanmax", "nanmean", "nanmin", "nansum", "ndtr", "ndtri", "negative", "nextafter", "nn", "norm",
-    "one_hot", "ones", "ones_like", "onnx", "optim", "outer", "pad", "parameter", "parse_graph",
-    "phase", "polygamma", "popcount", "power", "print_graph", "prod", "ptp", "put_along_axis",
-    "quantile", "rad2deg", "random", "ravel", "reciprocal", "relu", "remainder", "repeat",
-    "reshape", "resize", "right_shift", "roll", "rot90", "round", "rsqrt", "scan", "scatter",
-    "searchsorted", "segment_max", "segment_mean", "segment_min", "segment_prod", "segment_sum",
-    "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "softplus", "sort", "split", "sqrt",
-    "square", "squeeze", "stack", "state", "std", "stop_gradient", "sum", "swapaxes", "take",
-    "take_along_axis", "tan", "tanh", "task", "tensordot", "tile", "top_k", "trace", "training",
-    "transpose", "tri", "tril", "triu", "trunc", "u8", "u16", "u32", "u64", "unfold", "unstack",
-    "update_state", "value_and_grad", "variance", "vdot", "vjp", "vmap", "where", "while_loop",
-    "window", "xlog1py", "xlogy", "zeros", "zeros_like",
+    "one_hot", "ones", "ones_like", "onnx", "optim", "outer", "outputs", "pad", "parameter",
+    "parse_graph", "phase", "polygamma", "popcount", "power", "print_graph", "prod", "ptp",
+    "put_along_axis", "quantile", "rad2deg", "random", "ravel", "reciprocal", "relu", "remainder",
+    "repeat", "reshape", "resize", "right_shift", "roll", "rot90", "round", "rsqrt", "scan",
+    "scatter", "searchsorted", "segment_max", "segment_mean", "segment_min", "segment_prod",
+    "segment_sum", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "softplus", "sort", "split",
+    "sqrt", "square", "squeeze", "stack", "state", "std", "stop_gradient", "sum", "swapaxes",
+    "take", "take_along_axis", "tan", "tanh", "task", "tensordot", "tile", "top_k", "trace",
+    "training", "transpose", "tri", "tril", "triu", "trunc", "u8", "u16", "u32", "u64", "unfold",
+    "unstack", "update_state", "value_and_grad", "variance", "vdot", "vjp", "vmap", "where",
+    "while_loop", "window", "xlog1py", "xlogy", "zeros", "zeros_like",
 ]
 
 hide_own_frames()

@@ -294,13 +294,15 @@ def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
 
 
 def task_source(task: Task, batch: int | None, tails: Mapping[str, int], name: str = "",
-                dims: Mapping[str, int] | None = None) -> Source:
-    """A task's entries: its steps, and the same for the smaller last batches in `tails`."""
+                dims: Mapping[str, int] | None = None,
+                kinds: Sequence[str] = ("train", "eval")) -> Source:
+    """A task's entries: its steps of `kinds`, and the same for the smaller last batches in `tails`.
+    """
     if dims:
         raise DlcError(f"task {task.name}: unknown options {', '.join(dims)}", here(),
                        "a task takes batch=; other dimensions are its own: dlc.task(dims=...)")
     _check_tails(task.name, tails)
-    graphs = task.graphs(batch)
+    graphs = task.graphs(batch, kinds)
     whole = dict(graphs)
     for kind, size in tails.items():
         for entry, graph in (task.graphs(size, (kind,)) if size else {}).items():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc import scope as scopes
 from dlc.errors import DlcError, Loc, here, printable
-from dlc.graph import Build, Graph, Node, describe, make, serving
+from dlc.graph import Build, Graph, Node, describe, make, serving, toposort
 from dlc.ops import elementwise, higher, leaf
 from dlc.ops.convert import as_node, cast
 from dlc.ops.gather import Check
@@ -239,6 +239,38 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         if prediction is not None:
             outputs["prediction"] = prediction
     return close_graph("eval", forward, outputs, ())
+
+
+def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
+    """The prediction alone: (the data it reads, params, state) -> prediction, fault; no updates.
+
+    Labels are no input, and of the run-time checks those stay that ask for none. Raises DlcError
+    for a task that says nothing of what it predicts.
+    """
+    inputs = make_inputs(phase.function, (), dims, "data")
+    with tracing(phase.function, False) as (build, scope):
+        forward = run_function(task, phase, build, scope, inputs)
+        prediction, _ = shown(forward)
+        if prediction is None:
+            raise DlcError(f"{task.name} does not say what it predicts", forward.result.loc,
+                           "name it: dlc.loss(value, prediction=logits)")
+        scope.hints.append((prediction, "prediction"))
+        read = data_read(prediction)
+        forward.inputs = {k: n for k, n in inputs.items() if n in read}
+        forward.checks = [c for c in forward.checks if data_read(c.bad) <= read]
+        outputs = {"prediction": prediction}
+        if forward.checks:
+            with serving(forward.lines):
+                zero = leaf.constant(0, Type(i32))
+                outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)
+    alive = set(toposort(outputs.values()))
+    scope.variables = {k: v for k, v in scope.variables.items() if v.node in alive}
+    return close_graph("predict", forward, outputs, ())
+
+
+def data_read(node: Node) -> set[Node]:
+    """The data inputs that a value depends on."""
+    return {n for n in toposort([node]) if n.op.name == "input" and n.attrs["role"] == "data"}
 
 
 def shown(forward: Forward) -> tuple[Node | None, str]:

@@ -15,7 +15,7 @@ from dlc.nn.layer import Layer
 from dlc.optim import Optimizer
 from dlc.scope import Variable
 from dlc.source import definition
-from dlc.step import eval_graph, train_graph
+from dlc.step import eval_graph, predict_graph, train_graph
 from dlc.trace import graph_variables, signature
 from dlc.types import Type
 
@@ -106,7 +106,8 @@ class Task:
 
     def graphs(self, batch: int | None = None,
                kinds: Sequence[str] = ("train", "eval")) -> dict[str, Graph]:
-        """The steps as graphs: "train" (or "train.PHASE" for several phases) and "eval".
+        """The steps as graphs: "train" (or "train.PHASE" for several phases), "eval" and, where
+        `kinds` names it, "predict".
 
         Inputs have the roles data, param and state; updates name what they replace.
         """
@@ -115,6 +116,8 @@ class Task:
         found = {self.entry_name(p): train_graph(self, p, dims) for p in phases}
         if "eval" in kinds:
             found["eval"] = eval_graph(self, self.eval_phase(), dims)
+        if "predict" in kinds:
+            found["predict"] = predict_graph(self, self.eval_phase(), dims)
         if phases:
             self._check_patterns(found)
         return found

@@ -7,7 +7,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safeten
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Persistent arrays by name, what they belong to, and where training stood."""
+    """Persistent arrays by name, what they belong to, where training stood, and the network that
+    they are the weights of (`is_network` in position.py says how it is held; empty: none)."""
 
     arrays: Tensors
     identity: Identity
     position: Position
+    network: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -40,7 +42,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
     arrays = {k: np.array(v, order="C") for k, v in checkpoint.arrays.items()}
     record = json.dumps({"format": FORMAT, "identity": asdict(checkpoint.identity),
-                         "position": asdict(checkpoint.position)})
+                         "position": asdict(checkpoint.position),
+                         "network": dict(checkpoint.network)})
     # one entry: the package writes several in any order
     replace_file(path, save(arrays, {"dlc": f"{checksum(record, arrays)} {record}"}))
 
@@ -101,6 +104,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     or of another format.
     """
     return checkpoint_of(path, *read_tensors(path))
+
+
+def checkpoint_at(path: Path) -> tuple[Path, Checkpoint]:
+    """(the file, the checkpoint) that `path` means: that file, or of a run's folder the best
+    checkpoint, else the last. Raises CheckpointError when there is none that can be used."""
+    if not path.is_dir():
+        return path, read_checkpoint(path)
+    for name in (BEST, LAST):
+        if (path / name).is_file():
+            return path / name, read_checkpoint(path / name)
+    raise CheckpointError(path, "", "has no checkpoint", f"a folder with {BEST} or {LAST}, as "
+                          "`dlc train` leaves it")
 
 
 def checkpoint_of(path: Path, arrays: Tensors, metadata: Mapping[str, str]) -> Checkpoint:
@@ -192,14 +207,7 @@ def check_belongs(path: Path | None, checkpoint: Checkpoint, identity: Identity,
     if mine.model != identity.model:
         raise CheckpointError(path, "", f"is of the model {mine.model!r}, not {identity.model!r}",
                               "another --out folder")
-    for name, type_ in expected.items():
-        if name not in checkpoint.arrays:
-            raise CheckpointError(path, "", f"has no {name!r}, which the model needs as {type_}",
-                                  "a checkpoint of the same model")
-        array = checkpoint.arrays[name]
-        if array.shape != tuple(type_.shape) or array.dtype != type_.dtype.numpy:
-            raise CheckpointError(path, "", f"{name!r} is {array.dtype}{list(array.shape)}, "
-                                  f"but the model needs {type_}", "a checkpoint of the same model")
+    check_fits(path, checkpoint.arrays, expected)
     foreign = sorted(set(checkpoint.arrays) - set(expected))
     if foreign:
         raise CheckpointError(path, "", f"holds {foreign[0]!r}, which the model does not have",
@@ -211,3 +219,16 @@ def check_belongs(path: Path | None, checkpoint: Checkpoint, identity: Identity,
                 "was made by another version of the task (its definition or data changed)")
             raise CheckpointError(path, "", told, "the same settings to resume exactly, or train "
                                   "without --resume")
+
+
+def check_fits(path: object, arrays: Mapping[str, np.ndarray[Any, Any]],
+               expected: Mapping[str, Type]) -> None:
+    """Raise CheckpointError unless there is an array of each of the types `expected`, by name."""
+    for name, type_ in expected.items():
+        if name not in arrays:
+            raise CheckpointError(path, "", f"has no {name!r}, which the model needs as {type_}",
+                                  "a checkpoint of the same model")
+        array = arrays[name]
+        if array.shape != tuple(type_.shape) or array.dtype != type_.dtype.numpy:
+            raise CheckpointError(path, "", f"{name!r} is {array.dtype}{list(array.shape)}, "
+                                  f"but the model needs {type_}", "a checkpoint of the same model")

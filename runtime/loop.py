@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -350,11 +351,15 @@ class Trainer:
 
     # -- checkpoints -------------------------------------------------------------------------
 
+    @cached_property
+    def network(self) -> Mapping[str, Any]:
+        return self.config.network()
+
     def checkpoint(self) -> Checkpoint:
         arrays = {port.name: self.loaded.read(port.name) for port in self.program.persistent}
         position = replace(self.position, partial=dict(self.position.partial),
                            history=list(self.position.history))
-        return Checkpoint(arrays, self.identity, position)
+        return Checkpoint(arrays, self.identity, position, self.network)
 
     def save(self) -> None:
         self.autosave.save(self.checkpoint, self.position)

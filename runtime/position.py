@@ -42,8 +42,8 @@ class Identity:
     batch: int
 
 
-def read_record(record: Mapping[str, Any]) -> tuple[Identity, Position]:
-    """What a checkpoint says beside its arrays.
+def read_record(record: Mapping[str, Any]) -> tuple[Identity, Position, Mapping[str, Any]]:
+    """What a checkpoint says beside its arrays: identity, position, network.
 
     Raises KeyError or TypeError for a field that is missing, unknown, or not of its kind.
     """
@@ -51,7 +51,10 @@ def read_record(record: Mapping[str, Any]) -> tuple[Identity, Position]:
     check_fields(identity, model=is_text, task=is_text, seed=is_count, batch=is_count)
     check_fields(position, step=is_count, epoch=is_count, batches=is_count, partial=is_partial,
                  samples=is_count, best=is_number_or_none, best_epoch=is_count, history=is_history)
-    return identity, position
+    network = record.get("network", {})  # files of earlier versions have none
+    if not is_network(network):
+        raise TypeError("network does not fit")
+    return identity, position, network
 
 
 def check_fields(thing: object, **kinds: Callable[[Any], bool]) -> None:
@@ -86,6 +89,21 @@ def is_partial(value: Any) -> bool:
     """Metric -> [weighted sum, weight]."""
     return are_metrics(value, lambda pair: isinstance(pair, list) and len(pair) == 2 and all(
         map(is_number, pair)))
+
+
+def is_network(value: Any) -> bool:
+    """Nothing, or graphs as text by the number of rows that they take, the text and line of each
+    of their run-time checks, and the names of classes."""
+    if value == {}:
+        return True
+    return (isinstance(value, dict) and value.keys() == {"blocks", "checks", "classes"}
+            and isinstance(value["blocks"], dict) and bool(value["blocks"])
+            and all(k.isascii() and k.isdigit() and 0 < int(k) < LARGEST and is_text(text)
+                    for k, text in value["blocks"].items())
+            and isinstance(value["classes"], list) and all(map(is_text, value["classes"]))
+            and isinstance(value["checks"], list)
+            and all(isinstance(c, dict) and c.keys() == {"text", "loc"}
+                    and all(map(is_text, c.values())) for c in value["checks"]))
 
 
 def is_history(value: Any) -> bool:

@@ -30,7 +30,8 @@ class TrainConfig:
     have passed since the last, and at every multiple of `save_steps` steps (None: by time alone).
     `fixed` gives values to inputs that are not data. `checks[entry][k - 1]` has "text" and "loc"
     of what fault k of an entry means. `resume_hint` is the command that a note about an
-    interrupted run names.
+    interrupted run names. `network` gives what checkpoints hold beside the weights, so that they
+    can be asked (dlc.load); it is called once, for the first checkpoint.
     """
 
     model: str
@@ -50,6 +51,7 @@ class TrainConfig:
     checks: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     compile_s: float = 0.0
     resume_hint: str = "--resume"
+    network: Callable[[], Mapping[str, Any]] = dict
 
     def __post_init__(self) -> None:
         for name, low in (("epochs", 0), ("batch", 1), ("seed", 0), ("patience", 1),
@@ -179,7 +181,12 @@ class TrainResult:
         """A metric as it reads back in its own dtype: 0.99444443, not 0.9944444298744202."""
         if value is None or name.rpartition(".")[2] in self.in_f64:
             return value
-        return float(str(np.float32(value)))
+        return shortest(value)
+
+
+def shortest(value: float) -> float:
+    """The f32 nearest to `value`, as the fewest digits that name it."""
+    return float(str(np.float32(value)))
 
 
 def config_from_meta(meta: Mapping[str, Any], program: Program, **changes: Any) -> TrainConfig:

@@ -23,7 +23,7 @@ LANGUAGE = {
     "names", "options", "scope", "source", "trace", "transform",
     "branch", "control", "control_body", "gradient_rules", "jacobian", "nesting", "vectorize",
 }
-FACADE = {"", "__main__", "compiler", "evaluate_function", "checks"}
+FACADE = {"", "__main__", "compiler", "evaluate_function", "network", "checks"}
 # The command line: nothing imports it, and it may import every part.
 TOP = {"cli"}
 

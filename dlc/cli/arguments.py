@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from dlc.errors import nearest
 
-COMMANDS = ("train", "show", "export", "bench", "models", "ops", "passes")
+COMMANDS = ("train", "predict", "evaluate", "sample", "show", "export", "bench", "models", "ops",
+            "passes")
 SEEDS, THREADS = 2**32 - 1, 256
 
 
@@ -63,7 +65,8 @@ def root_parser() -> tuple[Parser, Sequence[str]]:
     parser = Parser(prog="dlc", description="A deep-learning compiler that one person can read.")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (train, show, export, bench, models, ops, passes, bench_worker):
+    for add in (train, predict, evaluate, sample, show, export, bench, models, ops, passes,
+                bench_worker):
         add(commands)
     return parser, list(commands.choices)
 
@@ -109,6 +112,51 @@ def train(commands: Any) -> None:
                         help="change an option of the task, e.g. lr=0.01; may be repeated")
     parser.add_argument("--json", action="store_true",
                         help="the last line on standard output is one JSON object")
+
+
+def weights_argument(parser: Parser) -> None:
+    """FILE and --weights, for what asks a trained network."""
+    parser.add_argument("file", metavar="FILE",
+                        help="a Python file with a task, or the name of a bundled model")
+    parser.add_argument("--weights", required=True, metavar="CHECKPOINT",
+                        help="a checkpoint, or a run's folder: its best checkpoint")
+
+
+def predict(commands: Any) -> None:
+    """dlc predict FILE --weights CHECKPOINT --data NEW"""
+    parser = command(commands, "predict", "what a trained network says of new data", "predict")
+    weights_argument(parser)
+    parser.add_argument("--data", required=True, metavar="NEW",
+                        help="the rows, as --set data= of dlc train takes them; no labels needed")
+    parser.add_argument("-o", "--output", metavar="OUT",
+                        help="a .csv, .npy or .npz file (CSV on standard output)")
+    parser.add_argument("--outputs", metavar="NAMES", default="prediction",
+                        help="values by name, separated by commas; several need a .npz "
+                        "(prediction)")
+
+
+def evaluate(commands: Any) -> None:
+    """dlc evaluate FILE --weights CHECKPOINT"""
+    parser = command(commands, "evaluate", "the metrics of a trained network", "evaluate")
+    weights_argument(parser)
+    parser.add_argument("--data", metavar="DATA",
+                        help="data with labels (what the task holds out of its own)")
+    parser.add_argument("--json", action="store_true",
+                        help="standard output is one JSON object")
+
+
+def sample(commands: Any) -> None:
+    """dlc sample FILE --weights CHECKPOINT"""
+    parser = command(commands, "sample", "text that a trained network goes on with", "sample")
+    weights_argument(parser)
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="what it goes on from")
+    parser.add_argument("--length", type=whole(1), default=200, metavar="N",
+                        help="characters to write (200)")
+    parser.add_argument("--temperature", type=positive, default=1.0, metavar="T",
+                        help="below 1 likely characters are likelier still; 0 takes the likeliest "
+                        "(1)")
+    parser.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N",
+                        help="of what is drawn (0)")
 
 
 def show(commands: Any) -> None:
@@ -199,3 +247,14 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
         return number
 
     return convert
+
+
+def positive(text: str) -> float:
+    """A finite number, 0 or larger."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise argparse.ArgumentTypeError(f"{text} does not fit; a number, 0 or larger")
+    return number

@@ -31,9 +31,9 @@ def weights(path: str | None, task: Any) -> dict[str, Any] | None:
     """The values of a checkpoint that the task's graphs read. Raises CheckpointError."""
     if path is None:
         return None
-    from dlc.runtime.checkpoint import read_checkpoint
+    from dlc.runtime.checkpoint import checkpoint_at
     from dlc.runtime.tensorfile import CheckpointError
 
-    arrays = read_checkpoint(user_path(path, CheckpointError)).arrays
+    arrays = checkpoint_at(user_path(path, CheckpointError))[1].arrays
     known = task.initial_values(task.graphs(), 0)
     return {name: value for name, value in arrays.items() if name in known}

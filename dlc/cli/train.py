@@ -157,6 +157,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 def configure(session: Session) -> TrainConfig:
     """The settings of the run, from the task and the command line."""
+    from dlc.network import as_data
     from dlc.runtime.training import config_from_meta
 
     options = session.options
@@ -165,7 +166,8 @@ def configure(session: Session) -> TrainConfig:
     return config_from_meta(
         session.compiled.program.meta, session.compiled.program, seed=options.seed,
         task=identity(session.compiled, session.dataset), resume=options.resume,
-        compile_s=session.compile_s, save_seconds=SAVE_SECONDS, resume_hint=shlex.join(again))
+        compile_s=session.compile_s, save_seconds=SAVE_SECONDS, resume_hint=shlex.join(again),
+        network=lambda: as_data(session.task, session.dataset.classes))
 
 
 def check_monitor(meta: Mapping[str, Any]) -> None:

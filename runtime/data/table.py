@@ -19,6 +19,7 @@ from dlc.runtime.data.textfile import read_text
 MAX_CELL = 4096
 GROWS = 40  # every cell is a text of Python's
 WHOLE = re.compile(r"-?[0-9]{1,9}")
+NO_TARGET = "none"
 DELIMITERS = (",", "\t", ";")
 
 
@@ -110,8 +111,8 @@ def column_index(table: Table, target: str) -> int:
     if WHOLE.fullmatch(target) and -count <= int(target) < count:
         return int(target) % count
     raise DataError(table.path, f"target={target}", "there is no such column",
-                    f"one of {', '.join(table.names[:20])}, or a number from {-count} to "
-                    f"{count - 1}")
+                    f"one of {', '.join(table.names[:20])}, a number from {-count} to "
+                    f"{count - 1}, or none")
 
 
 def parse_columns(table: Table, columns: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -155,9 +156,14 @@ def load_csv(path: Path, target: str, test: float, intake: Intake) -> Dataset:
     """Field x (f32[n, features]) of all other columns and that of column `target`.
 
     A target of words becomes field label, i32 indices into the sorted words (`classes`); one of
-    numbers becomes field y. The fraction `test` of the rows is held out.
+    numbers becomes field y. With "none" every column is a feature, unless one is called so. The
+    fraction `test` of the rows is held out.
     """
     table = read_table(path, intake)
+    if target == NO_TARGET and target not in table.names:
+        every = {"x": parse_columns(table, range(len(table.names)))}
+        train, held = hold_out(every, test, path)
+        return Dataset(path.name, train, held, source=str(path))
     if len(table.names) < 2:
         raise DataError(path, "line 1", "has one column",
                         "at least one feature and a target, between commas")
