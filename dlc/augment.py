@@ -14,6 +14,8 @@ from dlc.ops.convert import cast
 from dlc.ops.gather import GATHER
 from dlc.types import f32, i32
 
+__all__ = ["affine"]
+
 
 def affine(shift: float = 0.0, rotate: float = 0.0, scale: float = 0.0) -> Callable[[Node], Node]:
     """A function that moves each image of [N, C, H, W] by its own random amount.

@@ -17,6 +17,11 @@ from dlc.random_sites import normal_at, site_id, truncated_normal_at, uniform_at
 from dlc.scope import Initializer, Variable
 from dlc.types import DType, Type, i32, u32
 
+__all__ = ["Key", "constant", "fan_in_uniform", "glorot_normal", "glorot_uniform", "he_normal",
+           "he_uniform", "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform",
+           "normal", "ones", "orthogonal", "truncated_normal", "uniform", "variance_scaling",
+           "xavier_normal", "xavier_uniform", "zeros"]
+
 
 @dataclass(frozen=True)
 class Key:
@@ -63,6 +68,7 @@ def constant(value: float) -> Initializer:
     def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
         return leaf.constant(value, Type(dtype, tuple(shape)))
 
+    init.__doc__ = f"Every element is {value}."
     return init
 
 
@@ -181,7 +187,7 @@ lecun_uniform = _scaled(lambda i, o: math.sqrt(3 / i), _around_zero,
 lecun_normal = _scaled(lambda i, o: math.sqrt(1 / i), normal,
                        "Normal of variance 1 / in: LeCun et al. 1998, Efficient BackProp, 4.6.")
 fan_in_uniform = _scaled(lambda i, o: 1 / math.sqrt(i), _around_zero,
-                         "Uniform within 1 / sqrt(in): what PyTorch's layers start from.")
+                         "Uniform within 1 / sqrt(in), the default of PyTorch's layers.")
 xavier_uniform, xavier_normal = glorot_uniform, glorot_normal
 kaiming_uniform, kaiming_normal = he_uniform, he_normal
 
