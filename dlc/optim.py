@@ -76,7 +76,7 @@ class Optimizer:
 
 def update(optimizer: Optimizer, variables: Sequence[Variable], grads: Sequence[Node],
            step: Node, epochs: int, prefix: str) -> tuple[dict[str, Node], Node]:
-    """(new value of each variable, the learning rate in f32) of one step; moments go to the scope.
+    """(new value of each variable, the learning rate) of one step; moments go to the scope.
 
     Shared scalars serve the optimizer's line, each update the line of its parameter. `prefix` keeps
     the states of several phases apart.
@@ -94,7 +94,7 @@ def update(optimizer: Optimizer, variables: Sequence[Variable], grads: Sequence[
             # moments are sums, of squares too: those of halves are f32
             slot = Slot(prefix + optimizer.name, variable.name, widened(variable.node), g)
             new[variable.name] = cast(optimizer.rule(slot, *scalars), variable.node.dtype)
-    return new, cast(lr, f32)
+    return new, lr
 
 
 def widest(kinds: Iterable[DType]) -> DType:

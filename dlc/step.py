@@ -7,12 +7,22 @@ predicated: when the loss is not finite or a run-time check failed, all values s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dlc import scope as scopes
 from dlc.errors import DlcError, Loc, here, printable
-from dlc.graph import Build, Graph, Node, describe, make, serving, toposort
+from dlc.graph import (
+    Build,
+    Graph,
+    Node,
+    building,
+    describe,
+    make,
+    serving,
+    substitute,
+    toposort,
+)
 from dlc.ops import elementwise, higher, leaf
 from dlc.ops.convert import as_node, cast
 from dlc.ops.gather import Check
@@ -140,17 +150,34 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
             new_step = scopes.step() + 1
         outputs = {"loss": cast(value, f32), **metrics}
         new = dict(scope.updates)
+        rate = None
         if phase.optimizer is not None:
-            step = scopes.step()
             prefix = "" if phase.solo else f"{phase.name}."
-            stepped, lr = update(phase.optimizer, trained, grads, step, task.epochs, prefix)
+            stepped, rate = update(phase.optimizer, trained, grads, scopes.step(), task.epochs,
+                                   prefix)
             new = {**scope.updates, **stepped}
-            outputs["lr"] = lr
-            scope.hints.append((lr, "lr"))
+            outputs["lr"] = cast(rate, f32)
+            scope.hints.append((outputs["lr"], "lr"))
+        written = {"loss": value, **new}
         new[phase.step_name] = new_step
         outputs["fault"] = fault
         outputs.update(new_names(outputs, predicated(scope, new, ok)))
-    return close_graph(task.entry_name(phase), forward, outputs, tuple(new))
+    graph = close_graph(task.entry_name(phase), forward, outputs, tuple(new))
+    return replace(graph, notes={**graph.notes, "written": unrated(graph, written, rate)})
+
+
+def unrated(graph: Graph, written: Mapping[str, Node], rate: Node | None) -> Graph:
+    """What a step is whatever its schedule: all that it writes, as a function of the learning rate.
+
+    A constant rate stays: it is folded into what it multiplies.
+    """
+    inputs, values = list(graph.inputs), list(written.values())
+    if rate is not None and rate.op is not leaf.CONSTANT:
+        free = leaf.input_("rate", rate.type)
+        with building(Build()):
+            values = substitute(values, {rate: free})
+        inputs.append(free)
+    return Graph(graph.name, tuple(inputs), tuple(values), tuple(written))
 
 
 def leaf_if(condition: Node, yes: int, no: int) -> Node:

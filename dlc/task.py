@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, overload
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 from dlc.errors import DlcError, Loc, here, nearest
 from dlc.graph import Graph, Node
@@ -18,6 +19,9 @@ from dlc.source import definition
 from dlc.step import eval_graph, predict_graph, train_graph
 from dlc.trace import graph_variables, signature
 from dlc.types import Type
+
+if TYPE_CHECKING:
+    from dlc.training import Hook, Trained
 
 Function = Callable[..., Any]
 Selection = str | Layer | Sequence[str | Layer] | None
@@ -206,36 +210,30 @@ class Task:
 
     def meta(self, graphs: Mapping[str, Graph]) -> dict[str, Any]:
         """What the runtime and reports need, as plain data that JSON can hold; see TaskMeta."""
+        from dlc.task_meta import describe_task
+
         return describe_task(self, graphs)
 
+    # --- training
 
-@dataclass(frozen=True)
-class TaskMeta:
-    """The plain-data side of a task. Locations are "file:line" texts, "" when unknown.
+    def train(self, data: Any = None, *, seed: int = 0, folder: str | Path | None = None,
+              resume: bool = False, init: Any = None, rename: Mapping[str, str] | None = None,
+              threads: int | None = None, on_step: Hook | None = None,
+              on_epoch: Hook | None = None, show: bool = False, **options: Any) -> Trained:
+        """Train, and give the network and what the run came to (docs/using.md).
 
-    `checks[entry][k - 1]` explains fault k of that entry; fault -1 is a loss that is not finite.
-    `target` names the data input that `prediction` should equal ("" when neither is known),
-    `classes` how many there are when it holds class numbers. A state named `steps_per_epoch` is to
-    be set by the loop before the first step (`sets_steps_per_epoch`).
-    """
+        `data` are what `load_dataset` takes (default: the task's own), `options` those of
+        `with_options`: epochs, batch, lr, ... With a `folder` checkpoints are written into it, and
+        `resume` goes on from its last. `init` are weights to start from: a checkpoint, a network or
+        arrays by name, under other names with `rename` (dlc/starting.py). The hooks are called with
+        a Moment after each step and each epoch; one that returns True ends the training. `show`
+        prints a line an epoch. Raises DlcError for what does not fit, TrainingFault for a loss that
+        is not finite and an index out of range.
+        """
+        from dlc.training import train
 
-    name: str
-    data: str
-    batch: int
-    epochs: int
-    patience: int | None
-    monitor: str
-    metrics: tuple[str, ...]
-    phases: tuple[dict[str, Any], ...]
-    parameters: int
-    parameter_types: dict[str, dict[str, Any]]
-    checks: dict[str, tuple[dict[str, str], ...]]
-    target: str
-    classes: int
-    sets_steps_per_epoch: bool
-    augmented: bool
-    optimizer: str
-    learning_rate: str
+        return train(self, data, seed=seed, folder=folder, resume=resume, init=init, rename=rename,
+                     threads=threads, on_step=on_step, on_epoch=on_epoch, show=show, **options)
 
 
 def _kind(variable: Variable) -> tuple[Any, ...]:
@@ -246,46 +244,6 @@ def _kind(variable: Variable) -> tuple[Any, ...]:
 def _described(variable: Variable) -> str:
     word = "a parameter" if variable.role == "param" else "a state"
     return f"{word} {variable.type.describe()}"
-
-
-def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
-    """TaskMeta of `task` as a dict."""
-    variables = task.variables(graphs)
-    params = [v for v in variables if v.role == "param"]
-    notes = graphs["eval"].notes
-    predicted, target = notes["prediction"], notes["target"]
-    kinds = {n.attrs["label"]: n.type for n in graphs["eval"].inputs}
-    is_class = target in kinds and kinds[target].dtype.is_integer
-    optimizers = [p.optimizer for p in task.phases if p.optimizer is not None]
-    meta = TaskMeta(
-        task.name, data_name(task.data), task.batch, task.epochs, task.patience, task.monitor,
-        notes["metrics"], tuple(_phase_data(task, p) for p in task.phases),
-        sum(v.type.size for v in params), {v.name: _type_data(v) for v in params},
-        {k: tuple(_check_data(c) for c in g.notes["checks"]) for k, g in graphs.items()},
-        target, int(predicted.shape[-1]) if is_class and predicted is not None else 0,
-        any(v.name == "steps_per_epoch" for v in variables), task.augment is not None,
-        ", ".join(dict.fromkeys(map(str, optimizers))),
-        ", ".join(dict.fromkeys(str(o.learning_rate) for o in optimizers)))
-    return asdict(meta)
-
-
-def data_name(data: Any) -> str:
-    """What is told of the data: the name or path as it was given, else the kind of object."""
-    return data if isinstance(data, str) else f"a {type(data).__name__}"
-
-
-def _phase_data(task: Task, phase: Phase) -> dict[str, Any]:
-    return {"name": phase.name, "entry": task.entry_name(phase), "every": phase.every,
-            "start": phase.start, "stop": phase.stop, "step": phase.step_name}
-
-
-def _type_data(variable: Variable) -> dict[str, Any]:
-    return {"shape": [int(d) for d in variable.type.shape], "dtype": variable.type.dtype.name,
-            "loc": str(variable.loc or "")}
-
-
-def _check_data(check: Any) -> dict[str, str]:
-    return {"text": check.text, "loc": str(check.loc or "")}
 
 
 # --- the decorator --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -18,6 +19,9 @@ from dlc.runtime.tensorfile import CheckpointError, Tensors, read_tensors
 from dlc.types import Type
 
 FORMAT = 2
+# set by the training loop at every start: another schedule may need others
+OF_SCHEDULES = ("steps_per_epoch",)
+ANOTHER = "the same settings to resume exactly, or train without --resume, from its weights: --init"
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 
 
@@ -109,13 +113,26 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def checkpoint_at(path: Path) -> tuple[Path, Checkpoint]:
     """(the file, the checkpoint) that `path` means: that file, or of a run's folder the best
     checkpoint, else the last. Raises CheckpointError when there is none that can be used."""
+    file = file_at(path)
+    return file, read_checkpoint(file)
+
+
+def weights_at(path: Path) -> tuple[Path, Tensors]:
+    """(the file, its arrays): of a checkpoint as above, or of any safetensors file."""
+    file = file_at(path)
+    arrays, metadata = read_tensors(file)
+    return file, checkpoint_of(file, arrays, metadata).arrays if "dlc" in metadata else arrays
+
+
+def file_at(path: Path) -> Path:
+    """`path`, or of a run's folder the best checkpoint, else the last."""
     if not path.is_dir():
-        return path, read_checkpoint(path)
-    for name in (BEST, LAST):
-        if (path / name).is_file():
-            return path / name, read_checkpoint(path / name)
-    raise CheckpointError(path, "", "has no checkpoint", f"a folder with {BEST} or {LAST}, as "
-                          "`dlc train` leaves it")
+        return path
+    found = next((path / name for name in (BEST, LAST) if (path / name).is_file()), None)
+    if found is None:
+        raise CheckpointError(path, "", "has no checkpoint", f"a folder with {BEST} or {LAST}, as "
+                              "`dlc train` leaves it")
+    return found
 
 
 def checkpoint_of(path: Path, arrays: Tensors, metadata: Mapping[str, str]) -> Checkpoint:
@@ -207,18 +224,48 @@ def check_belongs(path: Path | None, checkpoint: Checkpoint, identity: Identity,
     if mine.model != identity.model:
         raise CheckpointError(path, "", f"is of the model {mine.model!r}, not {identity.model!r}",
                               "another --out folder")
-    check_fits(path, checkpoint.arrays, expected)
-    foreign = sorted(set(checkpoint.arrays) - set(expected))
+    needed = {name: type_ for name, type_ in expected.items() if name not in OF_SCHEDULES}
+    check_fits(path, checkpoint.arrays, needed)
+    foreign = sorted(set(checkpoint.arrays) - set(expected) - set(OF_SCHEDULES))
     if foreign:
         raise CheckpointError(path, "", f"holds {foreign[0]!r}, which the model does not have",
                               "a checkpoint of the same model")
-    for what in ("seed", "batch", "task"):
+    for what in ("seed", "batch"):
         had, has = getattr(mine, what), getattr(identity, what)
         if had != has:
-            told = f"was made with {what} {had}, not {has}" if what != "task" else (
-                "was made by another version of the task (its definition or data changed)")
-            raise CheckpointError(path, "", told, "the same settings to resume exactly, or train "
-                                  "without --resume")
+            raise CheckpointError(path, "", f"was made with {what} {had}, not {has}", ANOTHER)
+    if mine.task != identity.task and not same_lines(mine.task, identity.task):
+        raise CheckpointError(path, "", first_difference(mine, identity), ANOTHER)
+
+
+def first_difference(had: Identity, has: Identity) -> str:
+    """What differs first between two trainings (`what_is_trained` in dlc/training.py)."""
+    before, now = had.task.splitlines(), has.task.splitlines()
+    if len(before) < 2 < len(now):
+        return "was made by a version of dlc that did not say what it trained"
+    for old, new in itertools.zip_longest(before, now, fillvalue=""):
+        if bare(old) == bare(new):
+            continue
+        if not (new or old).startswith("data ") and had.learning_rate != has.learning_rate:
+            return (f"was made with the learning rate {had.learning_rate}, not {has.learning_rate} "
+                    "(schedules may change, a constant is part of the step)")
+        part = "its data have" if (new or old).startswith("data ") else "what a step does has"
+        return f"{part} changed: it was `{told(old)}` and is `{told(new)}`"
+    return ""
+
+
+def same_lines(had: str, has: str) -> bool:
+    """Whether two descriptions say the same, wherever in the user's file it stands."""
+    return list(map(bare, had.splitlines())) == list(map(bare, has.splitlines()))
+
+
+def bare(line: str) -> str:
+    """A line without the place in the user's file, and without what aligns that."""
+    return " ".join(line.partition("# ")[0].split())
+
+
+def told(line: str) -> str:
+    return " ".join(line.split()) or "nothing"
 
 
 def check_fits(path: object, arrays: Mapping[str, np.ndarray[Any, Any]],

@@ -13,13 +13,21 @@ import numpy as np
 
 from dlc.runtime.autosave import Autosave
 from dlc.runtime.checkpoint import Checkpoint, check_belongs
-from dlc.runtime.data import DataError, Dataset, Stream, epoch_order
-from dlc.runtime.data.dataset import Arrays
+from dlc.runtime.data import DataError, Dataset
+from dlc.runtime.feeding import Feed
 from dlc.runtime.interrupt import StopRequest
 from dlc.runtime.measure import HeldOutRun, Sums, evaluate, held_out_runs, metric_names
 from dlc.runtime.position import Identity, Position
-from dlc.runtime.schedule import BoundPhase, batch_size, find_phases
-from dlc.runtime.training import Callbacks, Fault, TrainConfig, TrainingFault, TrainResult
+from dlc.runtime.schedule import BoundPhase, find_phases
+from dlc.runtime.training import (
+    Callbacks,
+    Fault,
+    Hook,
+    Moment,
+    TrainConfig,
+    TrainingFault,
+    TrainResult,
+)
 from dlc.types import f64
 
 if TYPE_CHECKING:
@@ -34,6 +42,10 @@ EPOCH_LENGTH = "steps_per_epoch"  # the state in which a program keeps it
 
 class Stopped(Exception):
     """The user asked the run to stop; the step it was in is complete."""
+
+
+class Ended(Exception):
+    """A hook ended the training; the step it was called after is complete."""
 
 
 def train(loaded: ArenaProgram, config: TrainConfig, dataset: Dataset, folder: Path | None,
@@ -69,22 +81,23 @@ class Trainer:
         self.autosave = Autosave(config, folder, self.note)
         self.phases = config.phases or find_phases(self.program)
         self.position = Position()
-        self.identity = Identity(config.model, config.task, config.seed, config.batch)
+        self.identity = Identity(config.model, config.task, config.seed, config.batch,
+                                 config.learning_rate, config.epochs)
         self.stop = StopRequest()
         self.sums = Sums(self.program)
         self.step_ms: list[float] = []
         self.epoch_ms: list[float] = []
-        self.bound_phases: dict[bool, list[BoundPhase]] = {}
         self.held_out_runs: list[HeldOutRun] = []
         self.train_s = 0.0
-        self.stream = None if dataset.in_memory else Stream(dataset.stream, dataset.name)
+        self.ended = False  # by a hook
+        self.feed = Feed(self.program, config, dataset, self.phases)
 
     # -- the run -----------------------------------------------------------------------------
 
     def train(self, initial: Initial) -> TrainResult:
         self.check_monitor()
         self.start(initial)
-        batches = self.batches_per_epoch()
+        batches = self.feed.batches()
         if self.callbacks.progress:
             self.callbacks.progress.start(self.config, self.dataset.samples, batches,
                                           self.position.epoch)
@@ -97,6 +110,9 @@ class Trainer:
             self.save()  # first: the terminal may be gone
             self.note(f"stopped at step {self.position.step} (epoch {self.position.epoch + 1}); "
                       f"resume with: {self.config.resume_hint}")
+        except Ended:
+            self.ended = True
+            self.note(f"ended by a hook at step {self.position.step}")
         except OSError:
             self.save()  # whoever was shown the run is gone
             raise
@@ -124,6 +140,7 @@ class Trainer:
             self.position = found.position
             self.sums = Sums(self.program, dict(found.position.partial))
             self.note(f"resumed at step {self.position.step}, epoch {self.position.epoch + 1}")
+            self.note_schedule(found.identity)
             values: Mapping[str, np.ndarray[Any, Any]] = found.arrays
         else:
             values = initial() if callable(initial) else initial
@@ -133,77 +150,31 @@ class Trainer:
         for name in ports:
             if name in values:
                 self.loaded.write(name, values[name])
-        if found is None:
-            self.set_epoch_length()
+        self.set_epoch_length()
+
+    def note_schedule(self, before: Identity) -> None:
+        """Tell of a schedule that goes on another than it began."""
+        now = self.identity
+        had, has = (f"{i.learning_rate} over {i.epochs} epochs" for i in (before, now))
+        counts_epochs = any(p.name == EPOCH_LENGTH for p in self.program.persistent)
+        if before.epochs and had != has and (
+                counts_epochs or before.learning_rate != now.learning_rate):
+            self.note(f"the learning rate was {had}, and goes on as {has}")
 
     def set_epoch_length(self) -> None:
         """Tell schedules that count in epochs how many steps one has."""
         port = next((p for p in self.program.persistent if p.name == EPOCH_LENGTH), None)
         if port is None:
             return
-        batches = self.batches_per_epoch()
+        batches = self.feed.batches()
         if batches is None:
             raise DataError(self.dataset.name, "", "a stream's epoch has no known length, but the "
                             "learning rate's schedule counts epochs", "a schedule in steps")
         self.loaded.write(port.name, port.type.dtype.numpy.type(batches))
 
-    def batches_per_epoch(self) -> int | None:
-        """Batches an epoch of data in memory; None for a stream."""
-        return -(-self.dataset.samples // self.config.batch) if self.dataset.in_memory else None
-
     def run_epoch(self) -> None:
-        if self.stream is not None:
-            self.run_streamed(self.stream)
-            return
-        count, batch = self.dataset.samples, self.config.batch
-        order = epoch_order(self.config.seed, self.position.epoch, count)
-        full = count // batch
-        rows = order[:full * batch].reshape(full, batch)
-        if self.position.batches < full:
-            self.run_rows(self.bound(False), rows[self.position.batches:])
-        if count > full * batch and self.position.batches == full:
-            self.run_rows(self.bound(True), order[full * batch:][None])
-
-    def run_streamed(self, stream: Stream) -> None:
-        """One epoch of a stream; the batches that were done before a resume are passed over."""
-        ports = self.program.entries[self.phases[0].entry].inputs
-        skip = self.position.batches
-        for index, (count, arrays) in enumerate(stream.epoch(self.position.epoch, ports)):
-            if index >= skip:
-                rows = np.arange(count, dtype=np.int64)[None]
-                self.run_rows(self.bind(arrays, self.is_tail(count)), rows)
-        if not self.position.batches:
-            raise DataError(self.dataset.name, f"epoch {self.position.epoch + 1}",
-                            "the stream gives no batch", "at least one batch an epoch")
-
-    def is_tail(self, count: int) -> bool:
-        """Whether a streamed batch of `count` samples takes the tail entries; DataError if none."""
-        first = self.phases[0]
-        sizes = {batch_size(self.program.entries[e]): e for e in (first.tail, first.entry) if e}
-        if count not in sizes:
-            raise DataError(self.dataset.name, f"epoch {self.position.epoch + 1}, batch "
-                            f"{self.position.batches + 1}", f"a batch of {count} samples",
-                            f"batches of {' or '.join(map(str, sorted(sizes)))}, for which the "
-                            "program was compiled")
-        return sizes[count] == first.tail
-
-    def bound(self, tail: bool) -> list[BoundPhase]:
-        """The phases of this epoch over the data in memory, bound once for all epochs."""
-        if tail not in self.bound_phases:
-            self.bound_phases[tail] = self.bind(self.dataset.train, tail, every_epoch=True)
-        return [b for b in self.bound_phases[tail] if b.phase.runs_in(self.position.epoch)]
-
-    def bind(self, arrays: Arrays, tail: bool, every_epoch: bool = False) -> list[BoundPhase]:
-        bound = []
-        for phase in self.phases:
-            name = phase.tail if tail else phase.entry
-            if not name:
-                raise ValueError(f"{self.program.name}: phase {phase.entry} has no entry for the "
-                                 "smaller last batch")
-            if every_epoch or phase.runs_in(self.position.epoch):
-                bound.append(BoundPhase(self.program.entries[name], phase, arrays,
-                                        self.dataset.name, self.config.fixed, self.config.seed))
-        return bound
+        for bound, rows in self.feed.epoch(self.position.epoch, self.position.batches):
+            self.run_rows(bound, rows)
 
     # -- steps -------------------------------------------------------------------------------
 
@@ -214,6 +185,7 @@ class Trainer:
             if self.stop.signal:
                 raise Stopped
             count = self.autosave.steps_left(self.position.step, len(rows) - done)
+            count = count if self.callbacks.on_step is None else 1
             chunk = rows[done:done + count]
             phases = [b.stretch(chunk, self.position.step) for b in bound]
             report = self.loaded.run_steps(phases, count, first_step=self.position.step,
@@ -224,9 +196,11 @@ class Trainer:
             done += kept
             if faulty:
                 self.fail(bound, report, chunk[kept])
+            if self.callbacks.on_step and kept:
+                self.call(self.callbacks.on_step, self.recent(bound, kept, report.log, kept), None)
             if report.reason == "interrupt" or self.stop.signal:
                 raise Stopped
-            at_end = self.position.batches == self.batches_per_epoch()
+            at_end = self.position.batches == self.feed.batches()
             if not at_end and self.autosave.is_due(self.position.step):
                 self.save()  # the end of an epoch saves once it is judged
 
@@ -240,9 +214,20 @@ class Trainer:
 
         return watch
 
-    def recent(self, bound: list[BoundPhase], done: int, log: Log) -> dict[str, float]:
-        """Metrics over the last RECENT batches of a run of which `done` steps are complete."""
-        steps = np.arange(self.position.step, self.position.step + done)
+    def call(self, hook: Hook, metrics: Mapping[str, float],
+             test: Mapping[str, float] | None) -> None:
+        """Call a hook of the user's. Raises Ended when it ends the training."""
+        moment = Moment(self.position.step, self.position.epoch, metrics, test, self.loaded.read,
+                        self.loaded.write)
+        if hook(moment):
+            raise Ended
+
+    def recent(self, bound: list[BoundPhase], done: int, log: Log,
+               counted: int = 0) -> dict[str, float]:
+        """Metrics over the last RECENT batches of a run of which `done` steps are complete and
+        `counted` are in the position."""
+        first = self.position.step - counted
+        steps = np.arange(first, first + done)
         sums = Sums(self.program)
         for b in bound:
             runs = int(b.phase.runs_at(steps).sum())
@@ -312,7 +297,7 @@ class Trainer:
         if self.callbacks.progress:
             self.callbacks.progress.epoch(record)
         if self.callbacks.on_epoch:
-            self.callbacks.on_epoch(record)
+            self.call(self.callbacks.on_epoch, train_means, test_means)
         if self.autosave.is_due(self.position.step):
             self.save()
 
@@ -384,7 +369,7 @@ class Trainer:
             parameters=sum(p.type.size for p in self.program.persistent if p.role == "param"),
             checkpoint=self.autosave.last_path(self.position),
             best_checkpoint=self.autosave.best_path(), best_epoch=self.position.best_epoch,
-            train_s=self.train_s, stopped_early=self.is_patience_over(),
+            train_s=self.train_s, stopped_early=self.ended or self.is_patience_over(),
             interrupted=self.stop.signal, history=[dict(r) for r in history],
             in_f64=frozenset(p.name for e in self.program.entries.values() for p in e.outputs
                              if p.type.dtype is f64))

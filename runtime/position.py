@@ -33,13 +33,16 @@ class Position:
 class Identity:
     """What a checkpoint belongs to. A resume with another `task`, `seed` or `batch` is refused.
 
-    `task` is a hash of the task's definition and data, made by whoever starts the training.
+    `task` says what is trained on what data, a line each, made by whoever starts the training; the
+    first line that differs is told. Another `learning_rate`, or other `epochs`, is told alone.
     """
 
     model: str
     task: str
     seed: int
     batch: int
+    learning_rate: str = ""
+    epochs: int = 0
 
 
 def read_record(record: Mapping[str, Any]) -> tuple[Identity, Position, Mapping[str, Any]]:
@@ -48,7 +51,8 @@ def read_record(record: Mapping[str, Any]) -> tuple[Identity, Position, Mapping[
     Raises KeyError or TypeError for a field that is missing, unknown, or not of its kind.
     """
     identity, position = Identity(**record["identity"]), Position(**record["position"])
-    check_fields(identity, model=is_text, task=is_text, seed=is_count, batch=is_count)
+    check_fields(identity, model=is_text, task=is_text, seed=is_count, batch=is_count,
+                 learning_rate=is_text, epochs=is_count)
     check_fields(position, step=is_count, epoch=is_count, batches=is_count, partial=is_partial,
                  samples=is_count, best=is_number_or_none, best_epoch=is_count, history=is_history)
     network = record.get("network", {})  # files of earlier versions have none

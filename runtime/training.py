@@ -22,12 +22,13 @@ RISING = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score", "reward
 class TrainConfig:
     """Settings of one run.
 
-    `seed` orders the samples and fills inputs of role "seed"; `task` is a hash of the definition
-    and the data, against which a resume is checked. `monitor` is the metric that decides on the
-    best checkpoint and early stopping, of the test data where there is any; `higher_is_better`
-    None asks its name. `patience` epochs without a better one end the run (None: never). A
-    checkpoint is written at the end of an epoch or, in long epochs, within it, once `save_seconds`
-    have passed since the last, and at every multiple of `save_steps` steps (None: by time alone).
+    `seed` orders the samples and fills inputs of role "seed"; `task` says what is trained on what
+    data, a line each, against which a resume is checked; `learning_rate` is the schedule's name.
+    `monitor` is the metric that decides on the best checkpoint and early stopping, of the test data
+    where there is any; `higher_is_better` None asks its name. `patience` epochs without a better
+    one end the run (None: never). A checkpoint is written at the end of an epoch or, in long
+    epochs, within it, once `save_seconds` have passed since the last, and at every multiple of
+    `save_steps` steps (None: by time alone).
     `fixed` gives values to inputs that are not data. `checks[entry][k - 1]` has "text" and "loc"
     of what fault k of an entry means. `resume_hint` is the command that a note about an
     interrupted run names. `network` gives what checkpoints hold beside the weights, so that they
@@ -40,6 +41,7 @@ class TrainConfig:
     seed: int = 0
     target: str = "cpu"
     task: str = ""
+    learning_rate: str = ""
     phases: tuple[TrainPhase, ...] = ()
     monitor: str = "loss"
     higher_is_better: bool | None = None
@@ -123,12 +125,37 @@ class TrainingFault(ArithmeticError):
 
 
 @dataclass(frozen=True)
+class Moment:
+    """What a hook is given: how many steps and epochs are done, and what they came to.
+
+    `metrics` are those of the step, or the means over the epoch's training data; `test` those of
+    the test data after an epoch (None: there are none, or it is a step). `read(name)` gives a
+    parameter or state as an array, `write(name, array)` changes it.
+    """
+
+    step: int
+    epoch: int
+    metrics: Mapping[str, float]
+    test: Mapping[str, float] | None
+    read: Callable[[str], np.ndarray[Any, Any]]
+    write: Callable[[str, Any], None]
+
+
+Hook = Callable[[Moment], bool | None]
+
+
+@dataclass(frozen=True)
 class Callbacks:
-    """What a run calls: its display, and who can name the operator and line behind a fault."""
+    """What a run calls: its display, who can name the operator and line behind a fault, and hooks.
+
+    A hook that returns True ends the training. With `on_step` steps run one by one, not an epoch
+    in one native call.
+    """
 
     progress: Progress | None = None
     explain_fault: Callable[[Fault], str] | None = None
-    on_epoch: Callable[[Mapping[str, Any]], None] | None = None
+    on_step: Hook | None = None
+    on_epoch: Hook | None = None
     leave: Callable[[int], None] | None = None  # what a second Ctrl-C calls, with the signal
 
 
@@ -190,7 +217,7 @@ def shortest(value: float) -> float:
 
 
 def config_from_meta(meta: Mapping[str, Any], program: Program, **changes: Any) -> TrainConfig:
-    """The settings that a task's meta data (dlc/task.py: TaskMeta) give, with `changes` on top."""
+    """The settings that a task's meta data give (TaskMeta in dlc/task_meta.py), and `changes`."""
     phases = []
     for phase in meta["phases"]:
         head, _, name = str(phase["entry"]).partition(".")
@@ -200,7 +227,8 @@ def config_from_meta(meta: Mapping[str, Any], program: Program, **changes: Any) 
     given: dict[str, Any] = {
         "model": meta["name"], "epochs": meta["epochs"], "batch": meta["batch"],
         "patience": meta["patience"], "monitor": meta["monitor"], "phases": tuple(phases),
-        "checks": meta["checks"], "target": program.target}
+        "checks": meta["checks"], "target": program.target,
+        "learning_rate": meta.get("learning_rate", "")}
     return TrainConfig(**{**given, **changes})
 
 

@@ -18,12 +18,13 @@ GRAPHS = BASE | {"graph", "ops"}
 # What a network is written in. It stands on the graph, and no pass or backend knows of it.
 LANGUAGE = {
     "augment", "nn", "optim", "init", "random", "random_gamma", "random_sites", "schedule",
-    "step", "task", "custom", "custom_record", "custom_source", "linalg",
+    "step", "task", "task_meta", "custom", "custom_record", "custom_source", "linalg",
     "linalg_basis", "linalg_det", "linalg_norms",
     "names", "options", "scope", "source", "trace", "transform",
     "branch", "control", "control_body", "gradient_rules", "jacobian", "nesting", "vectorize",
 }
-FACADE = {"", "__main__", "compiler", "evaluate_function", "network", "checks"}
+FACADE = {"", "__main__", "compiler", "evaluate_function", "network", "starting",
+          "training", "faults", "checks"}
 # The command line: nothing imports it, and it may import every part.
 TOP = {"cli"}
 
@@ -52,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 LAZY = {
     ("graph", "text"): "print(graph) shows its text",
     ("operators", "graph"): "for type checkers: the operators give nodes",
+    ("task", "training"): "task.train() is the facade's",
 }
 
 STANDARD = set(sys.stdlib_module_names)

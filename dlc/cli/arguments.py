@@ -108,6 +108,12 @@ def train(commands: Any) -> None:
                         help="CPU threads; results do not depend on it")
     parser.add_argument("--out", metavar="DIR", help="checkpoints and report (runs/MODEL)")
     parser.add_argument("--resume", action="store_true", help="go on from DIR's last checkpoint")
+    parser.add_argument("--init", metavar="CHECKPOINT",
+                        help="weights to start from: a checkpoint, a run's folder, or any "
+                        "safetensors file; tells what fitted")
+    parser.add_argument("--rename", action="append", default=[], metavar="OLD=NEW",
+                        help="another name for weights of --init, e.g. 'encoder/*=body/*'; may be "
+                        "repeated")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help="change an option of the task, e.g. lr=0.01; may be repeated")
     parser.add_argument("--json", action="store_true",

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.cli.arguments import UsageError
-from dlc.cli.faults import explainer
 from dlc.cli.predict import all_rows
 from dlc.cli.source import load_task, user_code
 from dlc.cli.streams import say
+from dlc.faults import explainer
 from dlc.intake import user_path
 
 if TYPE_CHECKING:
@@ -58,10 +58,9 @@ def evaluation_data(task: Task, data: str | None) -> Dataset:
 def compile_evaluation(task: Task, dataset: Dataset) -> Compiled:
     """The task's evaluation alone, for full batches and for the smaller last one."""
     from dlc import env
-    from dlc.cli.train import tails
     from dlc.compiler import Compiled, task_source
 
-    tail = {"eval": tails(task, dataset)["eval"]}
+    tail = {"eval": dataset.tails(task.batch)["eval"]}
     with user_code():
         source = task_source(task, task.batch, tail, kinds=("eval",))
         return Compiled(source, "cpu", env.number("DLC_CHECK"))

@@ -8,8 +8,6 @@ import json
 import os
 import shlex
 import sys
-import time
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,16 +20,13 @@ from dlc.cli.paper import plural, size
 from dlc.cli.source import load_task, user_code
 from dlc.cli.streams import say
 from dlc.cli.targets import check_target
-from dlc.errors import nearest
 
 if TYPE_CHECKING:
-    from dlc.compiler import Compiled
-    from dlc.runtime.cpu import CpuProgram
     from dlc.runtime.data import Dataset
     from dlc.runtime.training import Progress, TrainConfig, TrainResult
     from dlc.task import Task
+    from dlc.training import Prepared
 
-SAMPLED_ROWS = 64  # of every field, for the identity of the data
 SAVE_SECONDS = 5.0  # between checkpoints; a run that is killed loses at most this
 
 
@@ -40,11 +35,7 @@ class Session:
     """One run: what was asked for, and what was made of it."""
 
     options: argparse.Namespace
-    task: Task
-    dataset: Dataset
-    compiled: Compiled
-    loaded: CpuProgram
-    compile_s: float
+    run: Prepared
     out: TextIO
 
 
@@ -59,10 +50,10 @@ def run(options: argparse.Namespace) -> int:
     task = changed_task(load_task(options.file), options)
     folder = Path(options.out or f"runs/{task.name}")
     with alone_in(folder):
-        session = prepare(task, options, sys.stderr if options.json else sys.stdout)
-        warm.remember(session.compiled.program)
+        session = begin(task, options, sys.stderr if options.json else sys.stdout)
+        warm.remember(session.run.compiled.program)
         say(opening(session), session.out)
-        config = configure(session)
+        config = settings_of(session)
         result = train(session, config, folder)
         report = write_report(session, config, result, folder)
     say(closing(result, report), session.out)
@@ -73,24 +64,18 @@ def run(options: argparse.Namespace) -> int:
     return 128 + result.interrupted if result.interrupted else 0
 
 
-def prepare(task: Task, options: argparse.Namespace, out: TextIO) -> Session:
+def begin(task: Task, options: argparse.Namespace, out: TextIO) -> Session:
     """Load the task's data, compile, and load the program."""
-    from dlc.compiler import compile as compile_task
-    from dlc.runtime.cpu import CpuProgram
-    from dlc.runtime.data import load_dataset
     from dlc.runtime.progress import CompileLine
-    from dlc.runtime.workers import listening
+    from dlc.training import dataset_of, prepare
 
     if task.data == "":
         raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
-    dataset = load_dataset(task.data)
+    dataset = dataset_of(task)
     say(subject(task, dataset), out)
-    began = time.perf_counter()
     with user_code():
-        compiled = compile_task(task, options.target, batch=task.batch, tails=tails(task, dataset))
-    with listening(CompileLine(out)):
-        loaded = CpuProgram(compiled.program, options.threads)
-    return Session(options, task, dataset, compiled, loaded, time.perf_counter() - began, out)
+        run = prepare(task, dataset, options.target, options.threads, CompileLine(out))
+    return Session(options, run, out)
 
 
 def changed_task(task: Task, options: argparse.Namespace) -> Task:
@@ -110,21 +95,6 @@ def changed_task(task: Task, options: argparse.Namespace) -> Task:
         if number is not None:
             settings[key] = number
     return task.with_options(**settings) if settings else task
-
-
-def tails(task: Task, dataset: Dataset) -> dict[str, int]:
-    """The sizes of the smaller last batches, by kind of entry."""
-    counts = {"train": dataset.samples, "eval": dataset.test_samples}
-    if not dataset.in_memory:
-        counts = {"train": stream_samples(dataset.stream),
-                  "eval": stream_samples(dataset.test_stream)}
-    return {kind: count % task.batch for kind, count in counts.items()}
-
-
-def stream_samples(stream: Any) -> int:
-    """How many samples a stream gives where it says so, as torch's DataLoader does; else 0."""
-    source: Any = getattr(stream, "dataset", ())
-    return len(source) if hasattr(source, "__len__") else 0
 
 
 @contextmanager
@@ -155,54 +125,42 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def configure(session: Session) -> TrainConfig:
+def settings_of(session: Session) -> TrainConfig:
     """The settings of the run, from the task and the command line."""
-    from dlc.network import as_data
-    from dlc.runtime.training import config_from_meta
+    from dlc.training import configure
 
     options = session.options
-    check_monitor(session.compiled.program.meta)
     again = ["dlc", *(a for a in options.given if a != "--resume"), "--resume"]
-    return config_from_meta(
-        session.compiled.program.meta, session.compiled.program, seed=options.seed,
-        task=identity(session.compiled, session.dataset), resume=options.resume,
-        compile_s=session.compile_s, save_seconds=SAVE_SECONDS, resume_hint=shlex.join(again),
-        network=lambda: as_data(session.task, session.dataset.classes))
-
-
-def check_monitor(meta: Mapping[str, Any]) -> None:
-    """Raise UsageError when the metric that is monitored is none of the task's."""
-    known = [*meta["metrics"], *(f"{phase['name']}.{name}" for phase in meta["phases"]
-                                 for name in meta["metrics"] if len(meta["phases"]) > 1)]
-    if meta["monitor"] not in known:
-        raise UsageError(f"{meta['name']} has no metric {meta['monitor']!r} to monitor"
-                         f"{nearest(meta['monitor'], known)}\n  metrics are {', '.join(known)}")
-
-
-def identity(compiled: Compiled, dataset: Dataset) -> str:
-    """What a checkpoint belongs to: the training steps without their source lines, and the data."""
-    crc = 0
-    for entry, written in compiled.texts.items():
-        if entry.startswith("train"):
-            lines = (line.partition("  #")[0] for line in written.splitlines())
-            text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
-            crc = zlib.crc32(f"{entry}\n{text}".encode(), crc)
-    for name, array in dataset.train.items():
-        crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array[:: max(1, len(array) // SAMPLED_ROWS)].tobytes(), crc)
-    return f"{crc:08x}"
+    return configure(session.run, seed=options.seed, resume=options.resume,
+                     save_seconds=SAVE_SECONDS, resume_hint=shlex.join(again))
 
 
 def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
     """Run the training loop with the display that fits the output."""
-    from dlc.cli.faults import explainer
+    from dlc.faults import explainer
     from dlc.runtime.loop import train as train_loop
     from dlc.runtime.training import Callbacks
+    from dlc.training import first_values
 
-    compiled, loaded = session.compiled, session.loaded
-    calls = Callbacks(display(session.out), explainer(compiled, loaded), leave=streams.leave)
-    return train_loop(loaded, config, session.dataset, folder,
-                      lambda: compiled.initial_values(config.seed), calls)
+    run, options = session.run, session.options
+    values, start = first_values(run, config.seed, options.init, renames(options.rename))
+    if start is not None:
+        say(f"  {start}".replace("\n", "\n  "), session.out)
+    calls = Callbacks(display(session.out), explainer(run.compiled, run.loaded),
+                      leave=streams.leave)
+    return train_loop(run.loaded, config, run.dataset, folder, values, calls)
+
+
+def renames(given: list[str]) -> dict[str, str]:
+    """--rename OLD=NEW as a dict. Raises UsageError for what is none."""
+    rules: dict[str, str] = {}
+    for text in given:
+        old, equals, new = text.partition("=")
+        if not (old and equals and new):
+            raise UsageError(f"--rename {text} does not fit; it takes OLD=NEW, e.g. "
+                             "'encoder/*=body/*'")
+        rules[old] = new
+    return rules
 
 
 def display(out: TextIO) -> Progress:
@@ -219,9 +177,9 @@ def write_report(session: Session, config: TrainConfig, result: TrainResult,
 
     if not result.history:
         return None
-    meta = session.compiled.program.meta
-    given = gather_report(session.loaded, result, session.dataset, settings(session, config),
-                          graphs(session), str(meta["target"]))
+    run = session.run
+    given = gather_report(run.loaded, result, run.dataset, settings(session, config),
+                          graphs(session), str(run.compiled.program.meta["target"]))
     try:
         return write(folder / "report.html", given)
     except OSError as error:
@@ -231,21 +189,21 @@ def write_report(session: Session, config: TrainConfig, result: TrainResult,
 
 def settings(session: Session, config: TrainConfig) -> dict[str, object]:
     """The configuration as the report shows it."""
-    meta: Mapping[str, Any] = session.compiled.program.meta
+    meta: Mapping[str, Any] = session.run.compiled.program.meta
     shown: dict[str, object] = {
         "command": shlex.join(["dlc", *session.options.given]), "data": meta["data"],
         "epochs": config.epochs, "batch": config.batch, "seed": config.seed,
         "optimizer": meta["optimizer"], "learning rate": meta["learning_rate"],
         "augmentation": "yes" if meta["augmented"] else "no",
-        "threads": session.loaded.threads, "instruction set": session.compiled.program.isa}
-    return {**shown, **session.task.settings}
+        "threads": session.run.loaded.threads, "instruction set": session.run.compiled.program.isa}
+    return {**shown, **session.run.task.settings}
 
 
 def graphs(session: Session) -> dict[str, str]:
     """The first training step before the passes and after them."""
-    entry = next(iter(session.compiled.texts))
-    return {f"{entry}, as it was written": session.compiled.texts[entry],
-            f"{entry}, after the passes": session.compiled.program.entries[entry].graph}
+    entry = next(iter(session.run.compiled.texts))
+    return {f"{entry}, as it was written": session.run.compiled.texts[entry],
+            f"{entry}, after the passes": session.run.compiled.program.entries[entry].graph}
 
 
 # --- what is said ---------------------------------------------------------------------------------
@@ -259,12 +217,13 @@ def subject(task: Task, dataset: Dataset) -> str:
 
 def opening(session: Session) -> str:
     """What was compiled, in two lines."""
-    program = session.compiled.program
+    run = session.run
+    program = run.compiled.program
     entry = next(iter(program.entries.values()))
-    how = "found in the cache" if session.compiled.was_kept else f"{len(program.kernels)} kernels"
+    how = "found in the cache" if run.compiled.was_kept else f"{len(program.kernels)} kernels"
     return (f"  {program.meta['parameters']:,} parameters, {plural(len(entry.flat), 'launch')} "
-            f"a step, {size(program.peak_bytes)}, {plural(session.loaded.threads, 'thread')}\n"
-            f"  compiled in {session.compile_s:.2f} s ({how})")
+            f"a step, {size(program.peak_bytes)}, {plural(run.loaded.threads, 'thread')}\n"
+            f"  compiled in {run.compile_s:.2f} s ({how})")
 
 
 def closing(result: TrainResult, report: Path | None) -> str:

@@ -52,6 +52,15 @@ class Dataset:
     def test_samples(self) -> int:
         return next(iter(self.test.values())).shape[0] if self.test else 0
 
+    def tails(self, batch: int) -> dict[str, int]:
+        """The sizes of the smaller last batch of an epoch by kind of entry, 0 for none: what
+        `dlc.compile(task, tails=...)` takes. Of a stream, where it says how long it is."""
+        counts = {"train": self.samples, "eval": self.test_samples}
+        if not self.in_memory:
+            counts = {"train": stream_samples(self.stream),
+                      "eval": stream_samples(self.test_stream)}
+        return {kind: count % batch for kind, count in counts.items()}
+
     def describe(self) -> str:
         """One line: name, counts, fields with shape and dtype."""
         if not self.in_memory:
@@ -59,6 +68,12 @@ class Dataset:
         fields = ", ".join(describe_field(k, v) for k, v in self.train.items())
         held = f", {self.test_samples} held out" if self.test else ""
         return f"{self.name}: {self.samples} samples{held}; {fields}"
+
+
+def stream_samples(stream: Any) -> int:
+    """How many samples a stream gives where it says so, as torch's DataLoader does; else 0."""
+    source: Any = getattr(stream, "dataset", ())
+    return len(source) if hasattr(source, "__len__") else 0
 
 
 def describe_field(name: str, array: np.ndarray[Any, Any]) -> str:

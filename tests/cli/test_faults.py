@@ -9,7 +9,7 @@ import pytest
 
 import dlc as language
 from dlc import f32, i32, nn, optim
-from dlc.cli.faults import explain_fault, first_cause, replay
+from dlc.faults import explain_fault, first_cause, replay
 from tests.cli.command import dlc
 
 LOGARITHM = '''import dlc

@@ -1,0 +1,171 @@
+"""Training a task: what `task.train` and `dlc train` share."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc import env
+from dlc.compiler import Compiled, Source, task_source
+from dlc.errors import DlcError, here, nearest
+from dlc.faults import explainer
+from dlc.network import Network, as_data, of_task
+from dlc.starting import Start, Values, start_from
+from dlc.task import Task
+from dlc.text import print_graph
+
+if TYPE_CHECKING:
+    from dlc.runtime.cpu import CpuProgram
+    from dlc.runtime.data import Dataset
+    from dlc.runtime.training import Moment, TrainConfig, TrainResult
+
+SAMPLED_ROWS = 64  # of every field, for the identity of the data
+Hook = Callable[["Moment"], bool | None]
+
+
+@dataclass
+class Prepared:
+    """A task that is ready to train: its data, its program, and what a checkpoint of it is of."""
+
+    task: Task
+    dataset: Dataset
+    compiled: Compiled
+    loaded: CpuProgram
+    identity: str
+    compile_s: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `task.train` gives: the network, ready to be asked, and what the run came to.
+
+    `history` has one record an epoch: {"epoch", "step", "train": {metric: value}, "test", ...};
+    `metrics` are the last epoch's, the loss among them, on the test data where there are any.
+    `start` tells what was taken from `init`.
+    """
+
+    network: Network
+    result: TrainResult
+    start: Start | None
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        return self.result.history
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        last = self.history[-1] if self.history else {"train": {}, "test": None}
+        return dict(last["train"] if last["test"] is None else last["test"])
+
+
+def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | None = None,
+          resume: bool = False, init: str | Path | Network | Values | None = None,
+          rename: Mapping[str, str] | None = None, threads: int | None = None,
+          on_step: Hook | None = None, on_epoch: Hook | None = None, show: bool = False,
+          **options: Any) -> Trained:
+    """See Task.train."""
+    from dlc.runtime.loop import train as run
+    from dlc.runtime.training import Callbacks
+
+    task = task.with_options(**options) if options else task
+    prepared = prepare(task, dataset_of(task, data), threads=threads)
+    try:
+        values, start = first_values(prepared, seed, init, rename)
+        config = configure(prepared, seed=seed, resume=resume)
+        result = run(prepared.loaded, config, prepared.dataset,
+                     None if folder is None else Path(folder), values,
+                     Callbacks(_progress(show), explainer(prepared.compiled, prepared.loaded),
+                               on_step, on_epoch))
+        arrays = {p.name: prepared.loaded.read(p.name)
+                  for p in prepared.loaded.program.persistent}
+    finally:
+        prepared.loaded.close()
+    network = Network(of_task(task, prepared.dataset.classes), arrays, f"training {task.name}")
+    return Trained(network, result, start)
+
+
+def _progress(show: bool) -> Any:
+    import sys
+
+    from dlc.runtime.progress import make_progress
+
+    return make_progress(sys.stdout) if show else None
+
+
+def dataset_of(task: Task, data: Any = None) -> Dataset:
+    """`data`, else the task's own. Raises DlcError where there are none."""
+    from dlc.runtime.data import load_dataset
+
+    chosen = task.data if data is None else data
+    if isinstance(chosen, str) and not chosen:
+        raise DlcError(f"{task.name} names no data to train on", task.loc,
+                       'give it some: @dlc.task(data="digits", ...), or task.train({"x": ...})')
+    return load_dataset(chosen)
+
+
+def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | None = None,
+            progress: Callable[[int, int], None] | None = None) -> Prepared:
+    """Compile a task for its data and load the program; `progress` hears how many kernels are
+    compiled of how many."""
+    from dlc.runtime.cpu import CpuProgram
+    from dlc.runtime.workers import listening
+
+    began = time.perf_counter()
+    source = task_source(task, task.batch, dataset.tails(task.batch))
+    identity = what_is_trained(source, dataset)
+    compiled = Compiled(source, target, env.number("DLC_CHECK"))
+    check_monitor(task, compiled.program.meta)
+    with listening(progress or (lambda done, total: None)):
+        loaded = CpuProgram(compiled.program, threads)
+    return Prepared(task, dataset, compiled, loaded, identity, time.perf_counter() - began)
+
+
+def configure(prepared: Prepared, **settings: Any) -> TrainConfig:
+    """The settings of a run: the task's, with `settings` on top."""
+    from dlc.runtime.training import config_from_meta
+
+    program = prepared.compiled.program
+    return config_from_meta(
+        program.meta, program, task=prepared.identity, compile_s=prepared.compile_s,
+        network=lambda: as_data(prepared.task, prepared.dataset.classes), **settings)
+
+
+def first_values(prepared: Prepared, seed: int, init: Any,
+                 rename: Mapping[str, str] | None) -> tuple[Callable[[], Values], Start | None]:
+    """(what makes the values that training starts from, what was taken from `init`)."""
+    compiled = prepared.compiled
+    if init is None:
+        if rename:
+            raise DlcError("rename without init: there is nothing to rename", here())
+        return lambda: compiled.initial_values(seed), None
+    fresh = compiled.initial_values(seed)
+    start = start_from(prepared.task, compiled.source.graphs, fresh, init, rename or {})
+    return lambda: {**fresh, **start.values}, start
+
+
+def check_monitor(task: Task, meta: Mapping[str, Any]) -> None:
+    """Raise DlcError when the metric that is monitored is none of the task's."""
+    known = [*meta["metrics"], *(f"{phase['name']}.{name}" for phase in meta["phases"]
+                                 for name in meta["metrics"] if len(meta["phases"]) > 1)]
+    if meta["monitor"] not in known:
+        raise DlcError(f"{meta['name']} has no metric {meta['monitor']!r} to monitor"
+                       f"{nearest(meta['monitor'], known)}", task.loc,
+                       f"metrics are {', '.join(known)}")
+
+
+def what_is_trained(source: Source, dataset: Dataset) -> str:
+    """What a checkpoint belongs to, a line each: the data, and all that the training steps write,
+    whatever the schedule of their learning rates."""
+    lines = []
+    for name, array in dataset.train.items():
+        rows = array[:: max(1, len(array) // SAMPLED_ROWS)]
+        lines.append(f"data {name}: {array.dtype}{list(array.shape)}, checksum "
+                     f"{zlib.crc32(rows.tobytes()):08x}")
+    for entry, graph in source.graphs.items():
+        if entry.startswith("train") and "_tail" not in entry:
+            lines += print_graph(graph.notes["written"]).splitlines()
+    return "\n".join(lines)
