@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +47,8 @@ class Network:
 
     Rows are divided into blocks of the sizes in `blocks`; a program is compiled for a size when it
     is first needed, never again, and `compiled` names the sizes that were. `inputs` are the arrays
-    it takes by name, with the size of a block left out: {"image": f32[1, 28, 28]}.
+    it takes by name, with the size of a block left out: {"image": f32[1, 28, 28]}. Calls of several
+    threads follow one another.
     """
 
     def __init__(self, definition: Definition, values: Arrays, source: object,
@@ -55,6 +57,7 @@ class Network:
         self.wanted = tuple(wanted)
         self._graphs: dict[int, Graph] = {}
         self._loaded: dict[int, Loaded] = {}
+        self._turn = threading.RLock()
         # the largest first: in a block of one row every value of one row looks like the rows'
         graphs = [self.graph(block) for block in reversed(definition.blocks)]
         first = graphs[0]
@@ -96,6 +99,14 @@ class Network:
         range), and for a network in which rows depend on one another.
         """
         arrays, count = self._arrays(args, named)
+        with self._turn:
+            joined = self._all_rows(arrays, count)
+        return joined[self.wanted[0]] if len(self.wanted) == 1 else joined
+
+    __call__ = predict
+
+    def _all_rows(self, arrays: Arrays, count: int) -> dict[str, Any]:
+        """The values that are wanted, for `count` rows."""
         parts: list[dict[str, Any]] = []
         done = 0
         for size in blocks_for(count, self.blocks):
@@ -105,10 +116,7 @@ class Network:
             found = self._run(size, {k: a[rows] for k, a in arrays.items()})
             parts.append({k: v[:kept] for k, v in found.items()})
             done += kept
-        joined = {k: self._joined(k, [p[k] for p in parts]) for k in self.wanted}
-        return joined[self.wanted[0]] if len(self.wanted) == 1 else joined
-
-    __call__ = predict
+        return {k: self._joined(k, [p[k] for p in parts]) for k in self.wanted}
 
     def close(self) -> None:
         """Give the memory of the compiled programs back; the next `predict` takes it anew."""

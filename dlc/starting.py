@@ -68,7 +68,7 @@ def start_from(task: Task, graphs: Mapping[str, Graph], fresh: Values, init: Any
         raise DlcError(f"{source}: nothing in it fits {task.name}", here(),
                        f"it has {_some(arrays)}; wanted are {_some(wanted)}; rename with "
                        "rename={OLD: NEW}, on the command line --rename OLD=NEW")
-    unused = [n for n in arrays if n not in wanted and is_weight(n)]
+    unused = sorted(n for n in arrays if n not in wanted and is_weight(n))
     return Start(source, taken, tuple(unfit), tuple(n for n in wanted if n not in arrays),
                  tuple(unused))
 
@@ -145,5 +145,5 @@ def shown(array: np.ndarray[Any, Any]) -> str:
 
 
 def _some(arrays: Values) -> str:
-    names = list(arrays)
+    names = sorted(arrays)
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

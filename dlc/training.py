@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,16 +42,24 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Trained:
-    """What `task.train` gives: the network, ready to be asked, and what the run came to.
+    """What `task.train` gives: `network`, ready to be asked, and what the run came to.
 
-    `history` has one record an epoch: {"epoch", "step", "train": {metric: value}, "test", ...};
-    `metrics` are the last epoch's, the loss among them, on the test data where there are any.
+    `values` are all parameters and state as training left them. `history` has one record an epoch:
+    {"epoch", "step", "train": {metric: value}, "test", ...}; `metrics` are the last epoch's, the
+    loss among them, on the test data where there are any.
     `start` tells what was taken from `init`.
     """
 
-    network: Network
+    task: Task
+    values: Values
+    classes: tuple[str, ...]
     result: TrainResult
     start: Start | None
+
+    @cached_property
+    def network(self) -> Network:
+        """The network with its last weights. Raises DlcError for a task that predicts nothing."""
+        return Network(of_task(self.task, self.classes), self.values, f"training {self.task.name}")
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -84,8 +93,7 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
                   for p in prepared.loaded.program.persistent}
     finally:
         prepared.loaded.close()
-    network = Network(of_task(task, prepared.dataset.classes), arrays, f"training {task.name}")
-    return Trained(network, result, start)
+    return Trained(task, arrays, prepared.dataset.classes, result, start)
 
 
 def _progress(show: bool) -> Any:

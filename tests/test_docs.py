@@ -23,7 +23,7 @@ from dlc.ops import REGISTRY
 from tests.documents import PAGES, ROOT, Block, agrees, blocks, excerpt, runs, with_texts
 
 EXECUTED = [ROOT / "docs" / page for page in ("tour.md", "onnx.md", "custom-operators.md",
-                                            "layers.md")]
+                                            "layers.md", "using.md", "training.md")]
 
 
 @pytest.fixture(autouse=True)

@@ -130,7 +130,7 @@ def test_resume_of_another_definition_is_refused(tmp_path: Path) -> None:
     assert again.returncode == 0 and "resumed at step" in again.stdout, again.stderr
     file.write_text(file.read_text().replace("nn.relu", "dlc.tanh"))
     other = dlc(*run, "--resume", at=tmp_path)
-    assert other.returncode == 2 and "another version of the task" in other.stderr
+    assert other.returncode == 2 and "is `tanh1: f32[16, 24] = tanh(dense1)" in other.stderr
 
 
 def test_a_kept_program_is_found_and_an_edited_task_is_not(tmp_path: Path) -> None:

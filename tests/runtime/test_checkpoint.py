@@ -353,7 +353,7 @@ def test_belongs_names_the_first_difference(tmp_path: Path) -> None:
     refused("'net', not 'other'", model="other")
     refused("seed 7, not 8", seed=8)
     refused("batch 32, not 64", batch=64)
-    refused("another version of the task", task="abd")
+    refused("what a step does has changed: it was `abc` and is `abd`", task="abd")
     refused(r"'w' is float64\[2, 3\]", {"w": np.zeros((2, 3))})
     refused(r"f32\[2, 3\]", {"w": np.zeros((2, 4), np.float32)})
     refused("'extra'", {"extra": np.zeros(1)})

@@ -113,7 +113,7 @@ def test_metrics_are_shown_within_an_epoch(loaded: Any) -> None:
     slow.position.step = 2
     losses = np.arange(1, 301, dtype=np.float32)
     log = {("train", name): losses for name in ("loss", "gap", "lr")}
-    assert slow.watcher(slow.bound(False))(250, log)
+    assert slow.watcher(slow.feed.bound(0, False))(250, log)
     assert shown == [(250, float(np.mean(losses[150:250])))]
 
 
@@ -211,7 +211,7 @@ def test_fresh_run_leaves_nothing_of_an_earlier_one(loaded: Any, tmp_path: Path)
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"seed": 4}, "seed 3, not 4"), ({"model": "curve"}, "'line', not 'curve'"),
-    ({"task": "other"}, "another version of the task"),
+    ({"task": "other"}, "what a step does has changed: it was `nothing` and is `other`"),
 ])
 def test_resume_of_another_run_is_refused(loaded: Any, tmp_path: Path, changes: dict[str, Any],
                                           words: str) -> None:
