@@ -106,7 +106,7 @@ def test_running_statistics_are_weights() -> None:
     first = standard.train(DATA)
     start = standard.train(DATA, init=first.values, epochs=1).start
     assert start is not None
-    assert sum(name.endswith((".mean", ".variance")) for name in start.values) == 2
+    assert sum(name.endswith((".mean", ".var")) for name in start.values) == 2
     assert len(start.values) == 6 and not start.unused
 
 
