@@ -33,7 +33,7 @@ from dlc.program import (
 from dlc.runtime.arena import ArenaProgram, Array, to_array
 from dlc.runtime.check import ELEMENT_BYTES, extents_of
 from dlc.runtime.control import CONTROL
-from dlc.runtime.plain import VIEWS, Pointer
+from dlc.runtime.plain import UNCUT, VIEWS, Pointer
 from dlc.runtime.primitives import CONSTANTS, PRIMITIVES
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, Reason, StepReport
 
@@ -47,10 +47,11 @@ def kernel_function(kernel: Kernel, prelude: str = "",
                     tiles: dict[str, TileText] | None = None) -> Callable[..., Any]:
     """The function of `kernel`'s text with plain bodies for all that it calls.
 
-    It takes a Pointer or a number for each parameter, in order, then `chunk`.
+    It takes a Pointer or a number for each parameter, in order, then `chunk`; one over parallel
+    axes takes no chunk, and runs their positions one after the other.
     """
     scope: dict[str, Any] = {p.name: p.plain for p in (*PRIMITIVES.values(), *CONTROL.values())}
-    scope.update({**CONSTANTS, **VIEWS})
+    scope.update({**CONSTANTS, **VIEWS, **UNCUT})
     for name in kernel.tiles:
         _execute((tiles or {})[name].plain, f"<tile {name}>", scope)
     _execute(prelude, "<prelude>", scope)

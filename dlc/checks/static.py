@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlc.checks.agreement import check_agreement
+from dlc.checks.axes import check_axes
 from dlc.checks.kernels.program import check_static
 from dlc.checks.overwriting import check_overwriting
 from dlc.checks.places import HINT, check_places
@@ -17,8 +18,8 @@ from dlc.program import Program
 
 
 def check_assembled(program: Program, drafts: Sequence[Draft]) -> list[str]:
-    """Types, places, texts, barriers, bounds, chunks, in-place writing, what nobody wrote; gives
-    what stays undecided.
+    """Types, places, texts, barriers, bounds, chunks, axes, in-place writing, what nobody wrote;
+    gives what stays undecided.
 
     Raises DlcError, whose message names entry, launch and line.
     """
@@ -30,4 +31,5 @@ def check_assembled(program: Program, drafts: Sequence[Draft]) -> list[str]:
     except ValueError as problem:
         raise DlcError(str(problem), here(), HINT) from None
     check_written(program, drafts)
-    return [*findings.undecided, *check_overwriting(program, drafts)]
+    return [*findings.undecided, *check_axes(program, drafts),
+            *check_overwriting(program, drafts)]

@@ -20,7 +20,7 @@ def check_texts(program: Program, drafts: Sequence[Draft]) -> None:
     for draft in drafts:
         for launch, parts in draft.lowered.items():
             for work in (w for part in parts for stage in part.stages for w in stage):
-                reason = _other(work.kernel)
+                reason = other(work.kernel)
                 if reason:
                     raise DlcError(f"{draft.name}: {reason}", launch.loc, HINT)
     for kernel in program.kernels:
@@ -35,7 +35,7 @@ def read(kernel: Kernel) -> Function:
     return function
 
 
-def _other(function: Function) -> str:
+def other(function: Function) -> str:
     """How the kernel is another one when it is printed and read."""
     try:
         found = parse(function_text(function), function.params)

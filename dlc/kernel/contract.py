@@ -14,14 +14,15 @@ from dlc.graph import Graph, Kind, Node
 from dlc.kernel.contract_conv import dots_writer, taps_writer
 from dlc.kernel.contract_gemm import Finish, GemmWriter
 from dlc.kernel.contract_matrix import packing
-from dlc.kernel.contract_pack import Index, Job, Run, batch_names, chunk_index, nest
+from dlc.kernel.contract_pack import Index, Job, Run, grid, nest
 from dlc.kernel.contract_plan import Box, Shape, blocking, ravel, unravel
 from dlc.kernel.emit import Emitter
-from dlc.kernel.fold import fold_lets
+from dlc.kernel.fold import mapped
 from dlc.kernel.index import Sum, Var, sum_of
 from dlc.kernel.ir import Expression, Function, Number, computing
 from dlc.kernel.isa import Isa
 from dlc.kernel.limits import Limits
+from dlc.kernel.mapping import Cuts
 from dlc.kernel.parser import parse
 from dlc.kernel.walks import buffers_of
 from dlc.ops.access import Contraction, Phase
@@ -32,11 +33,13 @@ from dlc.types import accumulator
 
 @dataclass(frozen=True)
 class Part:
-    """One kernel of a launch; `args` are its parameters: group buffers, workspace, numbers."""
+    """One kernel of a launch; `args` are its parameters: group buffers, workspace, numbers. `whole`
+    is the kernel over its parallel axes."""
 
     kernel: Function
     args: tuple[Node | Scratch | int, ...]
     chunks: int
+    whole: Function | None = None
 
 
 @dataclass(frozen=True)
@@ -143,18 +146,18 @@ def writer_of(job: Job, finish: Finish, isa: Isa) -> GemmWriter:
             or GemmWriter(job, finish))
 
 
-def write_zeros(e: Emitter, job: Job, finish: Finish) -> int:
-    """What the group makes of sums of no products; a chunk is a row. Returns how many chunks."""
+def write_zeros(e: Emitter, job: Job, finish: Finish) -> Cuts:
+    """What the group makes of sums of no products; rows are the parallel axis."""
     shape = job.shape
-    at, chunks = chunk_index(e, (*shape.batch, shape.m), batch_names(shape.batch, "i"))
+    *batch, i = grid(e, shape.batch, i=shape.m)
     columns = shape.cols or (1,)
     run = Run(Box(columns, 0, columns[0]), (), sum_of(0), sum_of(columns[0]))
     index, _, close = nest(e, run, "n")
     col = index if shape.cols else []
-    row = unravel(at[-1], shape.rows)
-    finish(e, job.out_index(at[:-1], row, col), Number(0, job.kind))
+    row = unravel(i, shape.rows)
+    finish(e, job.out_index(batch, row, col), Number(0, job.kind))
     close()
-    return chunks
+    return dict.fromkeys(e.axes, 1)
 
 
 def pack_part(writer: GemmWriter, space: Scratch) -> Part | None:
@@ -171,13 +174,13 @@ def pack_part(writer: GemmWriter, space: Scratch) -> Part | None:
 
 
 def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch | None,
-                write: Callable[[Emitter, str], int], fills: bool) -> Part:
-    """The kernel that `write` emits, with the buffers that its text uses and the workspace, which
-    it fills or reads."""
+                write: Callable[[Emitter, str], Cuts], fills: bool) -> Part:
+    """The kernel that `write` emits and says how to cut, with the buffers that it uses and the
+    workspace, which it fills or reads."""
     e = job.emitter()
     label = e.names.new(space.name) if space else ""
-    chunks = write(e, label)
-    statements = e.stack[0].statements
+    cuts = write(e, label)
+    statements = e.body()
     named = buffers_of(statements)
     written = set(job.stores.values())
     owner = {n: node for node, n in job.stores.items()} | {n: node for node, n in job.loads.items()}
@@ -187,8 +190,9 @@ def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch | None,
               for n, node in used]
     spaces = (space,) if space else ()
     params += [Parameter(label, s.dtype.name, "pointer", fills) for s in spaces]
-    kernel = Function(name, tuple(params), tuple(doc), tuple(fold_lets(statements)))
-    return Part(kernel, (*(n for _, n in used), *spaces), chunks)
+    whole = Function(name, tuple(params), tuple(doc), statements, chunked=False)
+    kernel, chunks = mapped(whole, cuts)
+    return Part(kernel, (*(n for _, n in used), *spaces), chunks, whole)
 
 
 def finisher(y: Node, outputs: Sequence[Node]) -> Finish:

@@ -16,8 +16,7 @@ from dlc.kernel.contract_pack import (
     ZERO,
     Job,
     Run,
-    batch_names,
-    chunk_index,
+    grid,
     loop,
     nest,
     run_of,
@@ -26,10 +25,10 @@ from dlc.kernel.contract_plan import Blocking, Box, unravel
 from dlc.kernel.contract_ready import Form
 from dlc.kernel.contract_window import WindowWriter, fill, whole, window_of
 from dlc.kernel.emit import Emitter
-from dlc.kernel.index import Sum, Var, sum_of
+from dlc.kernel.index import Sum, sum_of
 from dlc.kernel.ir import Expression, Place
 from dlc.kernel.isa import Isa
-from dlc.kernel.mapping import contraction_chunks
+from dlc.kernel.mapping import Cuts, contraction_chunks
 from dlc.types import DType
 
 
@@ -39,15 +38,14 @@ class TapsWriter(WindowWriter):
     def form(self, side: str) -> Form | None:
         return super().form(side) if side == "a" else None
 
-    def write_multiply(self, e: Emitter, space: str) -> int:
-        """A chunk is some images; returns the number of chunks."""
+    def write_multiply(self, e: Emitter, space: str) -> Cuts:
+        """Runs of some images are the parallel axis: each fills its border and table once."""
         window, job, cuts, shape = self.window, self.job, self.cuts, self.shape
         spatial = [s.cols for s in window.slides]
         chunks = max(2 * job.limits.chunks, contraction_chunks(shape.products, job.limits))
         images = image_box(math.prod(self.lead_cols), chunks)
-        grid = (*shape.batch, images.count)
-        at, chunks = chunk_index(e, grid, batch_names(shape.batch, "part"))
-        run = run_of(e, images, at[-1], "n")
+        *batch, number = grid(e, shape.batch, part=images.count)
+        run = run_of(e, images, number, "n")
         steps = [window.plane * math.prod(self.lead_inner[i + 1:])
                  for i in range(len(self.lead_inner))]
         steps += [p * s.by_inner for p, s in zip(window.pitches, window.slides, strict=True)]
@@ -60,21 +58,21 @@ class TapsWriter(WindowWriter):
             self.zero(e, image, size)
         step, close = loop(e, "n", images.size, run.size)
         lead = unravel(run.start + step, self.lead_cols)
-        self.fill_channels(e, image, at[:-1], lead)
+        self.fill_channels(e, image, batch, lead)
         p, shut = loop(e, "p", self.panels)
         rows = self.rows(e, p)
         s, done = (sum_of(e.open("s", 0, stride)), True) if stride > cuts.width else (ZERO, False)
         k, many, joined = self.open_products(e, shape.k, sum_of(shape.k))
-        panel = self.packed_panel(self.ready["a"] or space, at[:-1], p) + k * cuts.height
+        panel = self.packed_panel(self.ready["a"] or space, batch, p) + k * cuts.height
         e.tile(f"taps_{job.kind}_{cuts.height}x{cuts.width}", panel, image + s, Place(table, k),
                many, acc + s, stride, rows, k)
         joined()
         if done:
             self.close_strips(e, s, sum_of(stride))
-        self.finish_image(e, at[:-1], lead, p, rows, acc, stride)
+        self.finish_image(e, batch, lead, p, rows, acc, stride)
         shut()
         close()
-        return chunks
+        return dict.fromkeys(e.axes, 1)
 
     def fill_channels(self, e: Emitter, image: Place, batch: list[Sum], lead: list[Sum]) -> None:
         """All leading inner indices of one image."""
@@ -113,11 +111,11 @@ class DotsWriter(WindowWriter):
     def form(self, side: str) -> Form | None:
         return None  # both operands are read as images
 
-    def write_partial(self, e: Emitter, space: str) -> int:
-        """A chunk is some images; returns the number of chunks."""
+    def write_partial(self, e: Emitter, space: str) -> Cuts:
+        """Runs of some images are the parallel axis: each is a part of the sums."""
         window, job, cuts, shape = self.window, self.job, self.cuts, self.shape
-        at, chunks = chunk_index(e, (*shape.batch, self.parts), batch_names(shape.batch, "part"))
-        run = run_of(e, cuts.inner, at[-1], "m")
+        *batch, number = grid(e, shape.batch, part=self.parts)
+        run = run_of(e, cuts.inner, number, "m")
         steps = [window.plane * math.prod(self.lead_cols[i + 1:])
                  for i in range(len(self.lead_cols))]
         steps += [p * s.by_col for p, s in zip(window.pitches, window.slides, strict=True)]
@@ -130,19 +128,19 @@ class DotsWriter(WindowWriter):
         self.zero(e, image, cuts.inner.size * step_b + length)
         step, close = loop(e, "m", cuts.inner.size, run.size)
         lead = unravel(run.start + step, self.lead_inner)
-        self.fill_all(e, image + step * step_b, at[:-1], lead)
-        self.fill_left(e, left + step * step_a, at[:-1], lead, length)
+        self.fill_all(e, image + step * step_b, batch, lead)
+        self.fill_left(e, left + step * step_a, batch, lead, length)
         close()
         s, shut = loop(e, "s", cuts.stride // cuts.width)
         p, done = loop(e, "p", self.panels)
-        mine = Place(space, sum_of(Var("chunk", 0, chunks - 1)) * self.partial
-                     + p * (cuts.height * cuts.stride) + s * cuts.width)
+        mine = self.part_place(space, batch, number) + (
+            p * (cuts.height * cuts.stride) + s * cuts.width)
         e.tile(f"dots_{job.kind}_{cuts.height}x{cuts.width}", left + p * (cuts.height * length),
                length, image, Place(table, s * cuts.width), length, run.size, step_a, step_b,
                mine, cuts.stride)
         done()
         shut()
-        return chunks
+        return dict.fromkeys(e.axes, 1)
 
     def length(self) -> int:
         """Elements of one flat image of A: whole vectors."""

@@ -1,8 +1,9 @@
 """Contractions around the gemm tile: pack A once, then multiply and finish block by block.
 
-Two schemes. `write_multiply`: a chunk is a block of C, summed whole. `write_partial` and
-`write_sum`: few outputs and a long sum, so a chunk is a part of the sum of all of C, and a later
-stage adds the parts up in the order of the chunks.
+Two schemes. `write_multiply`: boxes of columns of C and panels of its rows are parallel axes, each
+block summed whole. `write_partial` and `write_sum`: few outputs and a long sum, so parts of the sum
+of all of C are the parallel axis, and a later stage adds them up in their order. Each gives how its
+axes are to be cut.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from dlc.kernel.contract_pack import (
     Job,
     Lanes,
     Run,
-    batch_names,
-    chunk_index,
+    grid,
     loop,
     nest,
     nothing,
@@ -29,8 +29,8 @@ from dlc.kernel.contract_plan import Box, unravel
 from dlc.kernel.contract_ready import Form, ready_buffer
 from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Var, least, sum_of
-from dlc.kernel.ir import Expression, For, Let, Load, Place, Ref, Statement, Store
-from dlc.kernel.mapping import panels_per_packing
+from dlc.kernel.ir import Expression, For, Let, Load, Place, Ref, Space, Statement, Store
+from dlc.kernel.mapping import Cuts, panels_per_packing
 from dlc.kernel.walks import expressions, indices
 from dlc.types import DType
 
@@ -83,18 +83,16 @@ class GemmWriter:
 
     # ---- A ---------------------------------------------------------------------------------------
 
-    def write_pack(self, e: Emitter, space: str) -> int:
-        """Pack A into `space`: [batch, panel, k, row]. Returns the number of chunks."""
+    def write_pack(self, e: Emitter, space: str) -> Cuts:
+        """Pack A into `space`: [batch, panel, k, row]."""
         each = panels_per_packing(self.panels, self.shape.b, self.packed, self.job.limits)
-        groups = -(-self.panels // each)
-        grid = (*self.shape.batch, groups)
-        at, chunks = chunk_index(e, grid, batch_names(self.shape.batch, "g"))
-        p, close = self.panel_loop(e, at[-1], each)
+        batch, lead = grid(e, self.shape.batch), dict.fromkeys(e.axes, 1)
+        var = e.open_axis("p", self.panels)
         whole = Run(Box(self.shape.inner, 0, self.shape.inner[0]), (), ZERO,
                     sum_of(self.shape.inner[0]))
-        self.pack_panel(e, at[:-1], p, whole, self.packed_panel(space, at[:-1], p))
-        close()
-        return chunks
+        self.pack_panel(e, batch, sum_of(var), whole, self.packed_panel(space, batch, sum_of(var)))
+        e.close_axis(var, self.panels)
+        return {**lead, var.name: each}
 
     def panel_loop(self, e: Emitter, group: Sum, each: int) -> tuple[Sum, Callable[[], None]]:
         """Loop over panels group * each, ... of A."""
@@ -136,29 +134,39 @@ class GemmWriter:
 
     # ---- a block of C in one go ------------------------------------------------------------------
 
-    def write_multiply(self, e: Emitter, space: str) -> int:
-        """C = A @ B and what the group makes of it, block by block; returns how many chunks."""
-        cuts, job = self.cuts, self.job
-        groups = -(-self.panels // cuts.panels)
-        grid = (*self.shape.batch, groups, cuts.cols.count)
-        at, chunks = chunk_index(e, grid, batch_names(self.shape.batch, "g", "box"))
-        batch, group = at[:-2], at[-2]
-        cols = run_of(e, cuts.cols, at[-1], "n")
-        bp = self.box_place(e, batch, at[-1])
+    def write_multiply(self, e: Emitter, space: str) -> Cuts:
+        """C = A @ B and what the group makes of it: all products of a block at a time."""
+        if self.cuts.inner.count > 1:
+            return self.write_boxes(e, space)
+        batch, lead = grid(e, self.shape.batch), dict.fromkeys(e.axes, 1)
+        number = e.axis("box", self.cuts.cols.count)
+        cols = run_of(e, self.cuts.cols, number, "n")
+        bp = self.box_place(e, batch, number, "shared")
+        inner = run_of(e, self.cuts.inner, ZERO, "k")
+        box = self.box_of(e, batch, cols, inner, bp)
+        var = e.open_axis("p", self.panels)
+        ap, acc = self.room(e, 1)
+        rows = self.rows(e, sum_of(var))
+        panel = self.panel_of(e, space, batch, sum_of(var), inner, ap)
+        self.multiply(e, panel, box, cols, inner, acc, rows, ZERO)
+        self.finish_panel(e, batch, sum_of(var), rows, cols, acc)
+        e.close_axis(var, self.panels)
+        return {**lead, var.name: self.cuts.panels, **dict.fromkeys(e.axes, 1)}
+
+    def room(self, e: Emitter, blocks: int) -> tuple[Place | None, Place]:
+        """Buffers for a panel of A, where it is packed when it is needed, and for blocks of C."""
+        cuts, kind = self.cuts, self.job.kind
         ap = None if self.packs_first or self.ready["a"] else Place(
-            e.allocate("ap", job.kind, cuts.height * cuts.inner.width))
-        blocks = cuts.highest if cuts.inner.count > 1 else 1
-        acc = Place(e.allocate("acc", job.kind, blocks * cuts.height * cuts.stride))
-        if cuts.inner.count == 1:
-            inner = run_of(e, cuts.inner, ZERO, "k")
-            box = self.box_of(e, batch, cols, inner, bp)
-            p, close = self.panel_loop(e, group, cuts.panels)
-            rows = self.rows(e, p)
-            panel = self.panel_of(e, space, batch, p, inner, ap)
-            self.multiply(e, panel, box, cols, inner, acc, rows, ZERO)
-            self.finish_panel(e, batch, p, rows, cols, acc)
-            close()
-            return chunks
+            e.allocate("ap", kind, cuts.height * cuts.inner.width))
+        return ap, Place(e.allocate("acc", kind, blocks * cuts.height * cuts.stride))
+
+    def write_boxes(self, e: Emitter, space: str) -> Cuts:
+        """The same where the summed axis is walked box by box, and several panels wait for it."""
+        cuts, groups = self.cuts, -(-self.panels // self.cuts.panels)
+        *batch, group, number = grid(e, self.shape.batch, g=groups, box=cuts.cols.count)
+        cols = run_of(e, cuts.cols, number, "n")
+        bp = self.box_place(e, batch, number)
+        ap, acc = self.room(e, cuts.highest)
         kb, done = loop(e, "kb", cuts.inner.count)
         inner = run_of(e, cuts.inner, kb, "k")
         box = self.box_of(e, batch, cols, inner, bp)
@@ -171,17 +179,17 @@ class GemmWriter:
         p, close = self.panel_loop(e, group, cuts.panels)
         self.finish_panel(e, batch, p, self.rows(e, p), cols, self.own_block(acc, p, group))
         close()
-        return chunks
+        return dict.fromkeys(e.axes, 1)
 
-    def box_place(self, e: Emitter, batch: list[Sum], number: Sum) -> Place:
-        """Where box `number` of B lies packed, or is packed by its chunk."""
+    def box_place(self, e: Emitter, batch: list[Sum], number: Sum, of: Space = "stack") -> Place:
+        """Where box `number` of B lies packed, or is packed for those who share it."""
         cuts, job = self.cuts, self.job
         if self.ready["b"] is not None:
             first = self.position(batch) * cuts.cols.count + number
             return Place(self.ready["b"], first * (self.shape.k * cuts.stride))
         # of one size whatever the extents, so that texts are shared
         room = max(job.limits.local_bytes // job.kind.bytes, cuts.inner.width * cuts.stride)
-        return Place(e.allocate("bp", job.kind, room))
+        return Place(e.allocate("bp", job.kind, room, of))
 
     def box_of(self, e: Emitter, batch: list[Sum], cols: Run, inner: Run, bp: Place) -> Place:
         """Rows `inner` of a box of B, packed."""
@@ -295,11 +303,10 @@ class GemmWriter:
 
     # ---- sums in parts ---------------------------------------------------------------------------
 
-    def write_partial(self, e: Emitter, space: str) -> int:
-        """Each chunk sums its boxes of the inner axes into a block of `space` of its own."""
+    def write_partial(self, e: Emitter, space: str) -> Cuts:
+        """Each part sums its boxes of the inner axes into a block of `space` of its own."""
         cuts, shape, job = self.cuts, self.shape, self.job
-        at, chunks = chunk_index(e, (*shape.batch, self.parts), batch_names(shape.batch, "part"))
-        batch, number = at[:-1], at[-1]
+        *batch, number = grid(e, shape.batch, part=self.parts)
         cols = run_of(e, cuts.cols, ZERO, "n")
         high = self.panels * cuts.height
         ap = Place(e.allocate("ap", job.kind, high * cuts.inner.width))
@@ -310,13 +317,16 @@ class GemmWriter:
         p, close = loop(e, "p", self.panels)
         panel = ap + p * (cuts.height * cuts.inner.width)
         self.pack_panel(e, batch, p, inner, panel)
-        mine = Place(space, sum_of(Var("chunk", 0, chunks - 1)) * self.partial
-                     + p * (cuts.height * cuts.stride))
+        mine = self.part_place(space, batch, number) + p * (cuts.height * cuts.stride)
         self.multiply(e, panel, bp, cols, inner, mine, self.rows(e, p),
                       kb - number * cuts.splits)
         close()
         done()
-        return chunks
+        return dict.fromkeys(e.axes, 1)
+
+    def part_place(self, space: str, batch: list[Sum], number: Sum) -> Place:
+        """The block of a part of the sums."""
+        return Place(space, (self.position(batch) * self.parts + number) * self.partial)
 
     def part_loop(self, e: Emitter, number: Sum) -> tuple[Sum, Callable[[], None]]:
         """Loop over the boxes of the inner axes that part `number` sums."""
@@ -326,12 +336,10 @@ class GemmWriter:
         high = least(low + splits, count)
         return sum_of(var), lambda: e.close(var, low, high)
 
-    def write_sum(self, e: Emitter, space: str) -> int:
+    def write_sum(self, e: Emitter, space: str) -> Cuts:
         """Add the parts of each row up, in their order, and store what the group makes of it."""
         cuts, shape, kind = self.cuts, self.shape, self.job.kind
-        grid = (*shape.batch, shape.m)
-        at, chunks = chunk_index(e, grid, batch_names(shape.batch, "i"))
-        batch, i = at[:-1], at[-1]
+        *batch, i = grid(e, shape.batch, i=shape.m)
         cols = run_of(e, cuts.cols, ZERO, "n")
         total = e.allocate("total", kind, cuts.stride)
         first = self.position(batch) * (self.parts * self.partial) + i * cuts.stride
@@ -348,7 +356,7 @@ class GemmWriter:
         close()
         e.close(s, None, sum_of(self.parts))
         self.finish_rows(e, batch, (i, sum_of(1), 1), cols, Place(total))
-        return chunks
+        return dict.fromkeys(e.axes, 1)
 
 
 def stored_whole(statements: list[Statement], kind: DType) -> Store | None:

@@ -8,7 +8,6 @@ packing loops read; the multiplication never knows.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from dlc.kernel.emit import Emitter
 from dlc.kernel.index import Sum, Term, Var, least, sum_of
 from dlc.kernel.ir import Let, Load, Place, Store
 from dlc.kernel.limits import Limits
+from dlc.kernel.mapping import is_plain
 from dlc.ops.access import Access, Contraction
 from dlc.types import DType
 
@@ -62,27 +62,15 @@ class Job:
 
 def bind(e: Emitter, hint: str, value: Sum) -> Sum:
     """Name an index expression in the current block, unless it is a number or a variable."""
-    if not value.terms or (len(value.terms) == 1 and value.const == 0
-                           and value.terms[0][1] == 1 and isinstance(value.terms[0][0], Var)):
-        return value
-    return e.named(hint, value, value.low, value.high)
+    return value if is_plain(value) else e.named(hint, value, value.low, value.high)
 
 
-def chunk_index(e: Emitter, extents: tuple[int, ...], hints: str) -> tuple[list[Sum], int]:
-    """The index of the chunk in a grid of `extents`, its parts named; and the number of chunks.
-
-    The first extent may be another one when the text is used again: it is never taken for 1.
-    """
-    inner = math.prod(extents[1:])
-    e.levels["chunk"] = 0
-    parts = unravel(sum_of(Var("chunk", 0, max(extents[0], 2) * inner - 1)), extents)
-    named = [bind(e, hint, part) for hint, part in zip(hints.split(), parts, strict=True)]
-    return named, extents[0] * inner
-
-
-def batch_names(batch: tuple[int, ...], *rest: str) -> str:
-    """Names of the parts of a chunk's index."""
-    return " ".join([*(f"b{i}" for i in range(len(batch))), *rest])
+def grid(e: Emitter, batch: tuple[int, ...], **others: int) -> list[Sum]:
+    """Where the parallel axes stand: those of the batch, then `others` by name. The first one may
+    be longer when the text is used again."""
+    extents = {**{f"b{i}": extent for i, extent in enumerate(batch)}, **others}
+    return [e.axis(hint, extent, leads=not at) for at, (hint, extent) in
+            enumerate(extents.items())]
 
 
 def loop(e: Emitter, hint: str, extent: int, count: Sum | None = None) -> Opened:

@@ -8,52 +8,35 @@ is written before it, so hoisting and sharing follow from where a value is valid
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dlc.graph import Kind, Node
 from dlc.kernel import lanes
+from dlc.kernel.blocks import Blocks, Guard, Index
 from dlc.kernel.guards import divides, within
 from dlc.kernel.index import Sum, Term, Var, sum_of
 from dlc.kernel.ir import (
-    Alloc,
     Call,
     Compare,
     Condition,
     Expression,
-    For,
     Let,
     Load,
     Number,
-    Place,
     Position,
     Ref,
-    Statement,
     Store,
     Truth,
     computing,
-    tile_call,
 )
 from dlc.kernel.limits import Limits
-from dlc.kernel.names import Names
 from dlc.kernel.runs import runs_over, walk
 from dlc.kernel.scalar import ScalarBuilder, result_dtype
 from dlc.ops import leaf
 from dlc.ops.access import Access, Combine, Within
-from dlc.ops.access import Condition as Guarded
 from dlc.ops.reduce import SUM
 from dlc.ops.sums import are_squares, products_of
 from dlc.types import DType, Type, bool_, f64, i32, i64, strides
-
-Index = tuple[Sum, ...]
-Guard = tuple[Guarded, ...]
-
-
-class Block:
-    """An open loop body: its statements, the values known in it, the loop variable's name."""
-
-    def __init__(self) -> None:
-        self.statements: list[Statement] = []
-        self.known: dict[tuple[Node, Index, Guard], Expression] = {}
 
 
 def flat(index: Sequence[Term], type_: Type) -> Sum:
@@ -64,78 +47,20 @@ def flat(index: Sequence[Term], type_: Type) -> Sum:
     return total
 
 
-class Emitter:
+class Emitter(Blocks):
     """Writes one kernel. `loads` names the nodes that lie in memory, `stores` those it computes."""
 
     def __init__(self, loads: Mapping[Node, str], stores: Mapping[Node, str],
                  limits: Limits) -> None:
+        super().__init__([*loads.values(), *stores.values()])
         self.k = ScalarBuilder(self.let)
         self.loads, self.stores, self.limits = loads, stores, limits
-        self.names = Names([*loads.values(), *stores.values()])
-        self.stack = [Block()]
-        self.levels: dict[str, int] = {}
         # reductions whose value has been computed: node -> function of the index
         self.results: dict[Node, Callable[[Index], Expression | None]] = {}
-
-    # --- loops ------------------------------------------------------------------------------------
-
-    def open(self, hint: str, low: int, high: int) -> Var:
-        """Open `for hint in range(low, high)`; `close` may give other bounds within these."""
-        var = Var(self.names.new(hint), low, high - 1)
-        self.stack.append(Block())
-        self.levels[var.name] = len(self.stack) - 1
-        return var
-
-    def close(self, var: Var, low: Sum | None = None, high: Sum | None = None,
-              step: int = 1) -> None:
-        """Close the innermost loop, which `var` runs over, and write it into the block around it,
-        unless there is nothing in it."""
-        body = self.stack.pop().statements
-        if body:
-            first = sum_of(var.low) if low is None else low
-            end = sum_of(var.high + 1) if high is None else high
-            self.write(For(var.name, first, end, body, step))
-
-    def level_of(self, index: Iterable[Sum]) -> int:
-        """The innermost loop that `index` depends on."""
-        return max((self.levels[n] for i in index for n in i.variables()), default=0)
-
-    def at_level(self, level: int) -> _Lifted:
-        """A context in which statements go to the block at `level`."""
-        return _Lifted(self, level)
-
-    def let(self, hint: str, value: Expression) -> Expression:
-        """Name `value` in the outermost block where it is valid."""
-        if isinstance(value, (Number, Ref)):
-            return value
-        name = self.names.new(hint)
-        self.stack[value.level].statements.append(Let(name, value))
-        return Ref(name, value.dtype, value.level)
 
     def store(self, node: Node, index: Index, value: Expression) -> None:
         self.stack[-1].statements.append(
             Store(self.stores[node], flat(index, node.type), value, node.type.dtype))
-
-    def write(self, statement: Statement) -> None:
-        """A statement at the end of the current block."""
-        self.stack[-1].statements.append(statement)
-
-    def tile(self, name: str, *args: Place | Sum | int) -> None:
-        """A call of tile `name` in the current block."""
-        self.write(tile_call(name, *args))
-
-    def allocate(self, hint: str, dtype: DType, size: int) -> str:
-        """A stack buffer of `size` elements, in the current block."""
-        name = self.names.new(hint)
-        self.write(Alloc(name, dtype, size))
-        return name
-
-    def named(self, hint: str, value: Sum, low: int, high: int) -> Sum:
-        """An index expression under a name, in the current block; known to lie in low .. high."""
-        name, level = self.names.new(hint), len(self.stack) - 1
-        self.write(Let(name, Position(value, i64, level)))
-        self.levels[name] = level
-        return sum_of(Var(name, low, high))
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -381,17 +306,3 @@ class _Reader:
     def __init__(self, node: Node, source: Node) -> None:
         self.args = (source,)
         self.type = source.type
-
-
-class _Lifted:
-    """Statements go to an outer block while this context is open."""
-
-    def __init__(self, emitter: Emitter, level: int) -> None:
-        self.emitter, self.level = emitter, level
-
-    def __enter__(self) -> None:
-        self.rest = self.emitter.stack[self.level + 1:]
-        del self.emitter.stack[self.level + 1:]
-
-    def __exit__(self, *_: object) -> None:
-        self.emitter.stack.extend(self.rest)

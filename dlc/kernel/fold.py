@@ -8,9 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
-from dlc.kernel.ir import Alloc, Expression, For, Let, Load, Ref, Statement, Store, TileCall
+from dlc.kernel.ir import (
+    Alloc,
+    Expression,
+    For,
+    Function,
+    Let,
+    Load,
+    Ref,
+    Statement,
+    Store,
+    TileCall,
+)
+from dlc.kernel.mapping import Cuts, chunked
 from dlc.kernel.printer import text
 from dlc.kernel.walks import expressions, flattened, indices, operands, with_operands
 from dlc.kernel.whole import settled, with_scalars
@@ -28,6 +41,18 @@ def fold_lets(statements: Sequence[Statement]) -> list[Statement]:
             assigned[statement.name] += 1
     once = {n for n, count in assigned.items() if count == 1 and uses[n] == 1}
     return with_scalars(_block(statements, once))
+
+
+def mapped(function: Function, cuts: Cuts) -> tuple[Function, int]:
+    """The kernel that does one chunk of `function`, as it is printed, and how many chunks there
+    are."""
+    kernel, chunks = chunked(function, cuts)
+    return folded(kernel), chunks
+
+
+def folded(function: Function) -> Function:
+    """The kernel with its lets in their uses."""
+    return replace(function, body=tuple(fold_lets(function.body)))
 
 
 def used(statement: Statement) -> Counter[str]:
@@ -48,7 +73,7 @@ def _block(statements: Sequence[Statement], once: set[str]) -> list[Statement]:
         match s:
             case For():
                 _flush(pending, out)
-                out.append(For(s.var, s.low, s.high, _block(s.body, once), s.step))
+                out.append(replace(s, body=tuple(_block(s.body, once))))
             case Let():
                 value = _fold(s.value, pending)
                 # what is still pending meant the old value of a name that is assigned again

@@ -4,10 +4,11 @@
     expression := Number | Ref | Load | Call | Negative | Binary | Truth | Position
                 | Logical | Choice
 
-Indices, bounds and lengths are `Sum`s, conditions are comparisons of them with numbers, so a stage
-never reads text. `level` is the depth of the loop that an expression depends on while it is
-emitted: a statement is placed in the outermost loop where its values are known. printer.py writes
-a `Function` as Python, parser.py reads that again.
+A kernel is emitted over parallel axes (`For` of kind "parallel", around all that it does), which
+mapping.py cuts into chunks. Indices, bounds and lengths are `Sum`s, conditions are comparisons of
+them with numbers, so a stage never reads text. `level` is the depth of the loop that an expression
+depends on while it is emitted: a statement is placed in the outermost loop where its values are
+known. printer.py writes a `Function` as Python, parser.py reads that again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from dlc.program import Parameter
 from dlc.types import DType, bool_, f32
 
 START = Sum()  # the first element
+Kind: TypeAlias = Literal["serial", "parallel"]
+Space: TypeAlias = Literal["stack", "shared"]
 
 # ---- expressions ---------------------------------------------------------------------------------
 
@@ -181,11 +184,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Alloc:
-    """name = a buffer of `size` elements on the stack, gone when the chunk is done."""
+    """name = a buffer of `size` elements, gone when the position of the parallel axes around it is
+    done. `space`: "stack" is this position's own, "shared" is that of the parallel axis inside,
+    whose positions read it. What outlives a kernel is a parameter: a workspace of the arena."""
 
     name: str
     dtype: DType
     size: int
+    space: Space = "stack"
 
 
 @dataclass(frozen=True)
@@ -235,13 +241,16 @@ class UserCall:
 
 @dataclass(frozen=True)
 class For:
-    """for var in range(low, high, step): body"""
+    """for var in range(low, high, step): body. The positions of a "parallel" one may run in any
+    order and at one time: it stands around all that its kernel does, behind what its positions
+    read, and runs from 0 on by 1."""
 
     var: str
     low: Sum
     high: Sum
     body: Sequence[Statement] = ()
     step: int = 1
+    kind: Kind = "serial"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "body", tuple(self.body))
@@ -274,9 +283,10 @@ Statement: TypeAlias = (Alloc | Let | Store | TileCall | UserCall | For | While 
 
 @dataclass(frozen=True)
 class Function:
-    """A kernel: its parameters in order (`chunk` follows), what it does, and for the reader the
-    lines of its docstring. `helpers` is the text of the functions of custom operators that it
-    calls; one that `raises` calls one that may (dlc/program.py, Kernel)."""
+    """A kernel: its parameters in order, what it does, and for the reader the lines of its
+    docstring. `helpers` is the text of the functions of custom operators that it calls; one that
+    `raises` calls one that may (dlc/program.py, Kernel). `chunked`: it does one chunk, whose number
+    `chunk` follows the parameters; else all that its parallel axes say."""
 
     name: str
     params: tuple[Parameter, ...]
@@ -284,6 +294,7 @@ class Function:
     body: tuple[Statement, ...]
     helpers: str = ""
     raises: bool = False
+    chunked: bool = True
 
 
 def tile_call(tile: str, *args: Place | Sum | int) -> TileCall:

@@ -52,8 +52,8 @@ def clear(e: Emitter, states: Sequence[Ref], at: Sum, combine: Combine, dtype: D
 
 
 def begin(e: Emitter, combine: Combine, dtype: DType, width: int) -> list[Ref]:
-    """Lanes that hold the identity; their buffers lie outside of all loops."""
-    with e.at_level(0):
+    """Lanes that hold the identity; their buffers lie outside of all loops of a position."""
+    with e.at_level(e.home):
         states = allocate(e, "lanes", combine, dtype, width)
     lane = e.open("l", 0, width)
     clear(e, states, sum_of(lane), combine, dtype)

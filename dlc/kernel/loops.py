@@ -1,8 +1,9 @@
 """Loop groups: fused groups of elementwise operators, reductions and views as one loop nest.
 
-The loops over the parallel classes (axes common to everything the group stores, none of them
-reduced) are cut into chunks; inside, items (stores and reductions) of one dependency layer share
-loops. `column` mode keeps the innermost parallel axis as a vector inside the reduction loops.
+The parallel classes (axes common to everything the group stores, none of them reduced) are parallel
+axes of the kernel; inside, items (stores and reductions) of one dependency layer share loops.
+`column` mode keeps the innermost parallel class as a vector inside the reduction loops, and has an
+axis of blocks of it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.ir import Expression, Load, Ref, computing
 from dlc.kernel.limits import Limits
-from dlc.kernel.mapping import rows_per_chunk
+from dlc.kernel.mapping import Cuts, rows_per_chunk
 from dlc.kernel.nest import Class, Item, Nest
 from dlc.kernel.runs import Runs, runs_over, walk, whole
 from dlc.ops.access import Access, Combine, Piece
@@ -40,20 +41,25 @@ class LoopWriter:
         self.column_low = Sum()
         self.column_bounds = Sum(), Sum()  # of a block, where there are several
 
-    def write(self) -> int:
-        """Write the whole kernel body; returns the number of chunks."""
+    def write(self) -> Cuts:
+        """Write the whole kernel body; returns how its parallel axes are to be cut."""
         for item in self.nest.items:
             if item.reduces:
                 item.runs = self.runs_of(item)
         outer, rows, per_chunk = self._rows()
         if self.nest.column is not None:
-            self._write_columns(outer)
-            return self.chunks()
+            self._write_columns(outer, rows)
+            return dict.fromkeys(self.emitter.axes, 1)
         inner = tuple(c for c in self.flat_parallel() if c not in outer)
-        var = self._open_chunk(outer, rows, per_chunk)
+        if rows == 1:
+            self._place(outer, Sum())
+            self._layers(inner)
+            return {}
+        var = self.emitter.open_axis("i", rows)
+        self._place(outer, sum_of(var))
         self._layers(inner)
-        self._close_chunk(var, per_chunk, rows)
-        return self.chunks()
+        self.emitter.close_axis(var, rows)
+        return {var.name: per_chunk} if per_chunk < rows else {}
 
     def chunks(self) -> int:
         """How many chunks the nest is cut into."""
@@ -117,37 +123,12 @@ class LoopWriter:
         return max(math.prod(nest.sizes[c] for c in {*i.space, *nest.parallel})
                    for i in nest.items)
 
-    def _open_chunk(self, outer: Sequence[Class], rows: int, per_chunk: int) -> Var | None:
-        if rows == 1:
-            for c in outer:
-                self.at[c] = Sum()
-            return None
-        if per_chunk == 1:
-            position = sum_of(Var("chunk", 0, rows - 1))
-            self.emitter.levels["chunk"] = 0
-            var = None
-        else:
-            var = self.emitter.open("i", 0, rows)
-            position = sum_of(var)
-        self._place(outer, position)
-        return var
-
     def _place(self, outer: Sequence[Class], position: Sum) -> None:
         """Each class of `outer` at its part of the flat `position`."""
         for k, c in enumerate(reversed(outer)):
             size = self.nest.sizes[c]
             self.at[c] = position if k == len(outer) - 1 else position % size
             position = position // size
-
-    def _close_chunk(self, var: Var | None, per_chunk: int, rows: int) -> None:
-        if var is None:
-            return
-        if per_chunk >= rows:
-            self.emitter.close(var)
-            return
-        # the bound stands there also where it divides: another batch then takes the same kernel
-        first = sum_of(Var("chunk", 0, rows)) * per_chunk
-        self.emitter.close(var, first, least(first + per_chunk, rows))
 
     def _layers(self, last: tuple[Class, ...] = ()) -> None:
         """All items, layer by layer; a reduction is started before its layer's loops."""
@@ -312,12 +293,10 @@ class LoopWriter:
                 return position
         return None
 
-    def _write_columns(self, outer: Sequence[Class]) -> None:
-        """Column mode: chunks are blocks of the column class within each position of `outer`."""
-        chunk = sum_of(Var("chunk", 0, self.chunks() - 1))
-        self.emitter.levels["chunk"] = 0
-        self._open_block(chunk % self.blocks())
-        self._place(outer, chunk // self.blocks())
+    def _write_columns(self, outer: Sequence[Class], rows: int) -> None:
+        """Column mode: blocks of the column class within each position of `outer`."""
+        self._place(outer, self.emitter.axis("i", rows))
+        self._open_block(self.emitter.axis("block", self.blocks()))
         for item in self.nest.items:
             if item.reduces:
                 self._declare(item)

@@ -21,7 +21,7 @@ from dlc.graph import (
 )
 from dlc.kernel import contract
 from dlc.kernel.emit import Emitter
-from dlc.kernel.fold import fold_lets
+from dlc.kernel.fold import mapped
 from dlc.kernel.ir import Function, Store, computing
 from dlc.kernel.isa import Isa
 from dlc.kernel.loops import LoopWriter
@@ -42,11 +42,13 @@ Operand: TypeAlias = Node | Scratch | int | float
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """`chunks` calls of a kernel; operands in parameter order: body nodes, workspaces, numbers."""
+    """`chunks` calls of a kernel; operands in parameter order: body nodes, workspaces, numbers.
+    `whole` is the kernel over its parallel axes, before it was cut; routines have none."""
 
     kernel: Function
     operands: tuple[Operand, ...]
     chunks: int
+    whole: Function | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,7 @@ def moved(lowered: Lowered, twins: Mapping[Node, Node]) -> Lowered:
             return spaces.setdefault(o, Scratch(o.name, o.dtype, o.size))
         return twins[o] if isinstance(o, Node) else o
 
-    return Lowered(tuple(tuple(Work(w.kernel, tuple(map(operand, w.operands)), w.chunks)
+    return Lowered(tuple(tuple(replace(w, operands=tuple(map(operand, w.operands)))
                                for w in stage) for stage in lowered.stages))
 
 
@@ -135,7 +137,8 @@ def with_functions(lowered: Lowered, part: Graph) -> Lowered:
     def extended(work: Work) -> Work:
         needed = dict.fromkeys(t for name, t in texts.items()
                                if name in functions_of(work.kernel.body))
-        return Work(replace(work.kernel, helpers="".join(needed)), work.operands, work.chunks)
+        whole = work.whole and replace(work.whole, helpers="".join(needed))
+        return replace(work, kernel=replace(work.kernel, helpers="".join(needed)), whole=whole)
 
     return Lowered(tuple(tuple(map(extended, stage)) for stage in lowered.stages))
 
@@ -249,7 +252,7 @@ def _reduce_first(part: Graph, alone: Graph, isa: Isa, aliases: Mapping[Node, No
 
 def _placed(lowered: Lowered, places: Mapping[Operand, Operand]) -> tuple[tuple[Work, ...], ...]:
     """The stages with other operands in the places of some."""
-    return tuple(tuple(Work(w.kernel, tuple(places.get(o, o) for o in w.operands), w.chunks)
+    return tuple(tuple(replace(w, operands=tuple(places.get(o, o) for o in w.operands))
                        for w in stage) for stage in lowered.stages)
 
 
@@ -266,8 +269,8 @@ def _written(part: Graph, isa: Isa, aliases: Mapping[Node, Node], name: str,
     table = buffers(part, aliases)
     emitter = Emitter(table.loads, table.stores, isa.limits)
     names = {node: [emitter.names.new(s.name) for s in found] for node, found in spaces.items()}
-    chunks = writer(emitter, names).write()
-    statements = fold_lets(emitter.stack[0].statements)
+    cuts = writer(emitter, names).write()
+    statements = emitter.body()
     used = buffers_of(statements)
     stored = {s.buffer for s in flattened(statements) if isinstance(s, Store)}
     rows = [*zip(table.params, table.operands, strict=True),
@@ -277,20 +280,21 @@ def _written(part: Graph, isa: Isa, aliases: Mapping[Node, Node], name: str,
     if spaces:
         rows = [(p, o) for p, o in rows if p.name in used]
     params = tuple(replace(p, written=p.name in stored) if spaces else p for p, _ in rows)
-    function = Function(name, params, tuple(doc_lines(part)), tuple(statements))
-    return Work(function, tuple(o for _, o in rows), chunks)
+    whole = Function(name, params, tuple(doc_lines(part)), statements, chunked=False)
+    kernel, chunks = mapped(whole, cuts)
+    return Work(kernel, tuple(o for _, o in rows), chunks, whole)
 
 
 def _lower_tiles(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
     table = buffers(part, aliases)
     done = contract.lower_contract(part.name, doc_lines(part), part,
                                    table.loads, table.stores, isa)
-    return Lowered(tuple(tuple(Work(p.kernel, p.args, p.chunks) for p in stage)
+    return Lowered(tuple(tuple(Work(p.kernel, p.args, p.chunks, p.whole) for p in stage)
                          for stage in done.stages))
 
 
 def _lower_scatter(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
-    """scatter_add alone: zeros, then the updates in index order; chunks are the batch axes."""
+    """scatter_add alone: zeros, then the updates in index order."""
     from dlc.kernel.scatter import write_scatter
 
     table = buffers(part, aliases)
@@ -303,10 +307,11 @@ def _lower_scatter(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lower
         sums = emitter.names.new(space.name)
         table.params.append(Parameter(sums, space.dtype.name, "pointer", True))
         table.operands.append(space)
-    chunks = write_scatter(node, emitter, isa.limits, sums)
-    kernel = Function(part.name, tuple(table.params), tuple(doc_lines(part)),
-                      tuple(fold_lets(emitter.stack[0].statements)))
-    return Lowered(((Work(kernel, tuple(table.operands), chunks),),))
+    cuts = write_scatter(node, emitter, isa.limits, sums)
+    whole = Function(part.name, tuple(table.params), tuple(doc_lines(part)), emitter.body(),
+                     chunked=False)
+    kernel, chunks = mapped(whole, cuts)
+    return Lowered(((Work(kernel, tuple(table.operands), chunks, whole),),))
 
 
 def _lower_routine(part: Graph, isa: Isa) -> Lowered:

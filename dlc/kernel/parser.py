@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
+from dlc.kernel import printer
 from dlc.kernel.index import Sum
 from dlc.kernel.ir import (
     Alloc,
@@ -36,15 +37,19 @@ from dlc.program import Parameter
 from dlc.types import DTYPES, DType, bool_, dtype
 
 TILES = ("gemm", "taps", "dots", "transpose", "copy")
+KINDS = {word: kind for kind, word in printer.KINDS.items()}
+SPACES = {word: space for space, word in printer.SPACES.items()}
 ARITHMETIC = (ast.Add, ast.Sub, ast.Mult)
 
 
 @lru_cache(maxsize=1024)  # the same routines, packing and shared kernels are read again and again
 def parse(text: str, params: tuple[Parameter, ...]) -> Function:
-    """The IR of a kernel's text, whose parameters have these dtypes (`chunk` follows them); raises
-    KernelSyntaxError for what the grammar does not have."""
+    """The IR of a kernel's text, whose parameters have these dtypes (`chunk` follows them where it
+    does one chunk); raises KernelSyntaxError for what the grammar does not have."""
     first, helpers = kernel_and_helpers(text)
-    if [a.arg for a in first.args.args] != [*(p.name for p in params), "chunk"]:
+    words = [a.arg for a in first.args.args]
+    chunked = words[-1:] == ["chunk"]
+    if words != [*(p.name for p in params), *words[len(words) - chunked:]]:
         raise KernelSyntaxError(f"{first.name} takes other parameters than those given")
     doc = ast.get_docstring(first, clean=False)
     body = first.body[1:] if doc is not None else first.body
@@ -54,7 +59,7 @@ def parse(text: str, params: tuple[Parameter, ...]) -> Function:
     statements = block(body, scope)
     raises = any(isinstance(s, UserCall) for s in statements)
     return Function(first.name, tuple(params), doc_lines(doc), statements,
-                    helpers, raises)
+                    helpers, raises, chunked)
 
 
 def doc_lines(doc: str | None) -> tuple[str, ...]:
@@ -114,7 +119,7 @@ def indexing(node: ast.AST) -> Iterator[ast.expr]:
         yield node.slice
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         word = node.func.id
-        if word in ("range", "idiv", "imod") or is_tile(word):
+        if word in (*KINDS, "idiv", "imod") or is_tile(word):
             yield from node.args
         elif word == "at":
             yield node.args[1]
@@ -156,14 +161,15 @@ def block(body: Sequence[ast.stmt], scope: Scope) -> tuple[Statement, ...]:
 def loop(node: ast.For, scope: Scope) -> For:
     call = node.iter
     if not (isinstance(node.target, ast.Name) and isinstance(call, ast.Call)
-            and isinstance(call.func, ast.Name) and call.func.id == "range" and not node.orelse):
+            and isinstance(call.func, ast.Name) and call.func.id in KINDS and not node.orelse):
         raise refused(node)
+    kind = KINDS[call.func.id]
     bounds = [index(a, scope) for a in call.args]
     low, high = bounds[:2] if len(bounds) > 1 else (Sum(), bounds[0])
     step = bounds[2] if len(bounds) > 2 else Sum(1)
-    if step.terms or step.const < 1:
+    if step.terms or step.const < 1 or (kind == "parallel" and len(bounds) > 1):
         raise refused(node)
-    return For(node.target.id, low, high, block(node.body, scope), step.const)
+    return For(node.target.id, low, high, block(node.body, scope), step.const, kind)
 
 
 def repeated(node: ast.While, scope: Scope) -> While:
@@ -178,18 +184,19 @@ def assignment(node: ast.Assign, scope: Scope) -> Statement:
     target = node.targets[0]
     value = node.value
     if isinstance(target, ast.Name) and isinstance(value, ast.Call) and (
-            isinstance(value.func, ast.Name) and value.func.id.startswith("local_")):
+            isinstance(value.func, ast.Name) and value.func.id.partition("_")[0] in SPACES):
         return allocation(target.id, value, scope)
     return assigned(target, read(value, scope), scope)
 
 
 def allocation(name: str, node: ast.Call, scope: Scope) -> Alloc:
     assert isinstance(node.func, ast.Name)
-    kind, size = DTYPES.get(node.func.id.removeprefix("local_")), index(node.args[0], scope)
+    word, _, dtype_ = node.func.id.partition("_")
+    kind, size = DTYPES.get(dtype_), index(node.args[0], scope)
     if kind is None or size.terms:
         raise refused(node)
     scope.buffers[name] = kind
-    return Alloc(name, kind, size.const)
+    return Alloc(name, kind, size.const, SPACES[word])
 
 
 def assigned(target: ast.expr, value: Expression, scope: Scope) -> Statement:

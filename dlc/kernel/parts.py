@@ -1,10 +1,11 @@
 """Long reductions to few elements in parts: threads fold parts, a later stage merges them in order.
 
-    def sum_parts(x, partial, chunk):               a chunk folds one part of the reduced axis
-        first = chunk * 16384
-        end = min(first + 16384, 1000000)
-        for r in range(first, end): ...
-        partial[chunk] = total
+    def sum_parts(x, partial):                      a position folds one part of the reduced axis
+        for part in parallel(62):
+            first = part * 16384
+            end = min(first + 16384, 1000000)
+            for r in range(first, end): ...
+            partial[part] = total
     def sum(out, partial, chunk):                   what the group makes of the merged parts
         for p in range(62): total = total + partial[p]
 
@@ -21,10 +22,11 @@ from typing import TypeAlias
 from dlc.graph import Graph, Node, toposort
 from dlc.kernel import lanes
 from dlc.kernel.emit import Emitter, flat
-from dlc.kernel.index import Sum, Var, least, sum_of
+from dlc.kernel.index import Sum, least, sum_of
 from dlc.kernel.ir import Expression, Load, Store, computing
 from dlc.kernel.limits import Limits
 from dlc.kernel.loops import LoopWriter
+from dlc.kernel.mapping import Cuts
 from dlc.kernel.nest import Class, Item, Nest, analyse
 from dlc.kernel.runs import Runs
 from dlc.ops.access import Combine
@@ -111,7 +113,7 @@ def place_in(node: Node, part: Sum, index: Sequence[Sum]) -> Sum:
 
 
 class PartWriter(LoopWriter):
-    """Writes the kernel whose chunks are parts; `spaces` names the workspaces of the states."""
+    """Writes the kernel that folds each part; `spaces` names the workspaces of the states."""
 
     def __init__(self, parts: Parts, emitter: Emitter, limits: Limits, spaces: SpaceNames) -> None:
         super().__init__(parts.nest, emitter, limits)
@@ -119,22 +121,20 @@ class PartWriter(LoopWriter):
         self.items = [i for i in parts.nest.items if i.reduces]
         self.part = Sum()
 
-    def write(self) -> int:
-        nest, count = self.nest, self.parts.count
+    def write(self) -> Cuts:
+        nest, e = self.nest, self.emitter
         outer = [c for c in self.flat_parallel() if c != nest.column]
-        blocks, rows = self.blocks(), math.prod(nest.sizes[c] for c in outer)
-        self.emitter.levels["chunk"] = 0
-        chunk = sum_of(Var("chunk", 0, count * blocks * rows - 1))
-        self.part = chunk % count
+        self._place(outer, e.axis("i", math.prod(nest.sizes[c] for c in outer)))
+        block = e.axis("block", self.blocks())
+        self.part = e.axis("part", self.parts.count)
         if nest.column is not None:
-            self._open_block((chunk // count) % blocks)
-        self._place(outer, chunk // (count * blocks))
+            self._open_block(block)
         self._open_part(self.items[0].space[0])
         if nest.column is None:
             self._fold_parts()
         else:
             self._fold_columns(nest.column)
-        return count * blocks * rows
+        return dict.fromkeys(e.axes, 1)
 
     def _open_part(self, axis: Class) -> None:
         """Name where a part begins and ends."""

@@ -7,7 +7,7 @@ wrap, which the cast around a sum says. What is printed are words (words.py), jo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from dlc.kernel.ir import (
     For,
     Function,
     If,
+    Kind,
     Let,
     Load,
     Logical,
@@ -31,6 +32,7 @@ from dlc.kernel.ir import (
     Place,
     Position,
     Ref,
+    Space,
     Statement,
     Store,
     TileCall,
@@ -54,6 +56,8 @@ RANKS = {**dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARED),
          **dict.fromkeys("*/", MULTIPLIED)}
 CALLED = ("idiv", "imod")
 """Functions whose second operand stays a number: the code is made for it."""
+KINDS: Mapping[Kind, str] = {"serial": "range", "parallel": "parallel"}
+SPACES: Mapping[Space, str] = {"stack": "local", "shared": "shared"}
 
 
 def rank(value: Expression) -> int:
@@ -215,8 +219,8 @@ def place(value: Place) -> list[Word]:
 def lines(statement: Statement, pad: str) -> list[list[Word]]:
     """A statement as lines of source, indented by `pad`."""
     match statement:
-        case Alloc(name=name, dtype=dtype, size=size):
-            return [[pad, Name(name), f" = local_{dtype}({size})"]]
+        case Alloc(name=name, dtype=dtype, size=size, space=space):
+            return [[pad, Name(name), f" = {SPACES[space]}_{dtype}({size})"]]
         case Let(name=name, value=value):
             return [[pad, Name(name), " = ", *words(value)]]
         case Store(buffer=buffer, index=index, value=value, dtype=dtype):
@@ -227,7 +231,8 @@ def lines(statement: Statement, pad: str) -> list[list[Word]]:
         case UserCall(function=function):
             return [[pad, f"{function}(", *separated(map(argument, statement.args)), ")"]]
         case For():
-            return [[pad, "for ", Name(statement.var), " in range(", *bounds(statement), "):"],
+            word = f" in {KINDS[statement.kind]}("
+            return [[pad, "for ", Name(statement.var), word, *bounds(statement), "):"],
                     *block(statement.body, pad + INDENT)]
         case While():
             return [[pad, "while ", *words(statement.condition), ":"],
@@ -294,7 +299,8 @@ def heading(function: Function) -> str:
     note = [f'{INDENT}"""{doc[0]}', *(INDENT + d if d else "" for d in doc[1:])] if doc else []
     if note:
         note[-1] += '"""'
-    head = signature(function.name, [*(p.name for p in function.params), "chunk"])
+    chunk = ("chunk",) if function.chunked else ()
+    head = signature(function.name, [*(p.name for p in function.params), *chunk])
     return "".join(line + "\n" for line in (head, *note))
 
 

@@ -73,7 +73,7 @@ def _copied(value: Node, dtype: DType) -> Node:
 def _moved(work: Work, value: Node, space: Scratch) -> Work:
     """`work` with `space` in the place of `value`."""
     places = tuple(space if o is value else o for o in work.operands)
-    return Work(work.kernel, places, work.chunks)
+    return replace(work, operands=places)
 
 
 def _result(node: Node, index: int, part: Graph, loops: Loops, after: list[Work]) -> Place:
@@ -92,7 +92,7 @@ def _result(node: Node, index: int, part: Graph, loops: Loops, after: list[Work]
         work = loops(Graph(part.name, (twin,), (rounded,)))
         places: tuple[Operand, ...] = tuple(space if o is twin else value if o is rounded else o
                                         for o in work.operands)
-        after.append(Work(work.kernel, places, work.chunks))
+        after.append(replace(work, operands=places))
     return space
 
 

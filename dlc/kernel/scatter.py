@@ -1,7 +1,7 @@
-"""Scatters as kernels: a place of the result belongs to one chunk, so no two threads meet.
+"""Scatters as kernels: a place of the result belongs to one position of the parallel axes.
 
-A chunk takes some positions of the axes before the scattered one, and a block of the columns behind
-it; it reads every index and folds its own part of the updates, in the order of the index array.
+These are the axes before the scattered one, and blocks of the columns behind it: each position
+reads every index and folds its own part of the updates, in the order of the index array.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from dlc.kernel.emit import Emitter, flat
 from dlc.kernel.index import Sum, Var, least, sum_of
 from dlc.kernel.ir import Expression, Load, Store, computing
 from dlc.kernel.limits import Limits
-from dlc.kernel.mapping import rows_per_chunk
+from dlc.kernel.mapping import Cuts, rows_per_chunk
 from dlc.ops.view import unravel
 from dlc.types import Type
 
 FOLDS = {"scatter_add": "add", "scatter_max": "maximum", "scatter_min": "minimum"}
 
 
-def write_scatter(node: Node, e: Emitter, limits: Limits, sums: str | None = None) -> int:
-    """Write `node`; returns the number of chunks. Half precisions are folded in the workspace
-    `sums`, of the dtype that computes them."""
+def write_scatter(node: Node, e: Emitter, limits: Limits, sums: str | None = None) -> Cuts:
+    """Write `node`; returns how its parallel axes are to be cut. Half precisions are folded in the
+    workspace `sums`, of the dtype that computes them."""
     return ScatterWriter(node, e, limits, sums).write()
 
 
 class ScatterWriter:
-    """Writes one scatter: the first values of a chunk's part, the updates, the rounded result."""
+    """Writes one scatter: the first values of a position's part, the updates, the rounding."""
 
     def __init__(self, node: Node, e: Emitter, limits: Limits, sums: str | None) -> None:
         self.node, self.e, self.limits, self.sums = node, e, limits, sums
@@ -43,31 +43,24 @@ class ScatterWriter:
         width = limits.column
         self.blocks = -(-self.columns // width) if self.columns >= 2 * width else 1
 
-    def write(self) -> int:
+    def write(self) -> Cuts:
         e, rows = self.e, math.prod(self.shape[:self.axis])
         if self.blocks > 1:
-            chunk = sum_of(Var("chunk", 0, self.blocks * rows - 1))
-            e.levels["chunk"] = 0
-            width = self.limits.column
-            low = e.named("j0", (chunk % self.blocks) * width, 0, self.columns - 1)
+            row, width = e.axis("b", rows), self.limits.column
+            low = e.named("j0", e.axis("block", self.blocks) * width, 0, self.columns - 1)
             end = e.named("j1", least(low + width, self.columns), 1, self.columns)
             self.column_bounds = low, end
-            self._row(chunk // self.blocks)
-            return rows * self.blocks
+            self._row(row)
+            return dict.fromkeys(e.axes, 1)
         work = (self.node.args[1].type.size + self.node.type.size) // max(rows, 1)
-        per_chunk = rows_per_chunk(rows, max(work, 1), self.limits)
-        if per_chunk == 1:
-            e.levels["chunk"] = 0
-            self._row(sum_of(Var("chunk", 0, rows - 1)))
-            return rows
-        var = e.open("b", 0, rows)
+        if rows == 1:
+            self._row(Sum())
+            return {}
+        var = e.open_axis("b", rows)
         self._row(sum_of(var))
-        if per_chunk >= rows:
-            e.close(var)
-            return 1
-        first = sum_of(Var("chunk", 0, rows)) * per_chunk
-        e.close(var, first, least(first + per_chunk, rows))
-        return -(-rows // per_chunk)
+        e.close_axis(var, rows)
+        per_chunk = rows_per_chunk(rows, max(work, 1), self.limits)
+        return {var.name: per_chunk} if per_chunk < rows else {}
 
     def _row(self, position: Sum) -> None:
         lead = unravel(position, self.shape[:self.axis])

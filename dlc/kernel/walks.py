@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from dlc.kernel.index import Computed, Minimum, Quotient, Remainder, Sum
 from dlc.kernel.ir import (
+    Alloc,
     Binary,
     Call,
     Choice,
     Expression,
     For,
+    Function,
     If,
     Let,
     Load,
@@ -135,6 +137,17 @@ def buffers_of(statements: Sequence[Statement]) -> set[str]:
             found |= {a.buffer for a in statement.args if isinstance(a, Place)}
         if isinstance(statement, UserCall):
             found |= {a.place.buffer for a in statement.args if isinstance(a, View)}
+    return found
+
+
+def names_of(function: Function) -> set[str]:
+    """The names that a kernel gives or takes."""
+    found = {p.name for p in function.params}
+    for statement in flattened(function.body):
+        if isinstance(statement, For):
+            found.add(statement.var)
+        elif isinstance(statement, (Let, Alloc)):
+            found.add(statement.name)
     return found
 
 

@@ -580,11 +580,10 @@ def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv
 def fused_conv_pack(conv2_weight, packed, chunk):
     """conv mul
     models/lenet.py:10  models/lenet.py:9"""
-    for p in range(chunk, min(chunk + 1, 1)):
-        rows = min(6, 6 - p * 6)
-        for k in range(400):
-            for i in range(rows):
-                packed[p * 2400 + k * 6 + i] = conv2_weight[idiv(k, 25) * 150 + p * 150 + i * 25 + 24 - imod(idiv(k, 5), 5) * 5 - imod(k, 5)]
+    rows = min(6, 6 - chunk * 6)
+    for k in range(400):
+        for i in range(rows):
+            packed[chunk * 2400 + k * 6 + i] = conv2_weight[chunk * 150 + idiv(k, 25) * 150 + i * 25 + 24 - imod(idiv(k, 5), 5) * 5 - imod(k, 5)]
 
 
 def fused_conv(d_conv2, out, packed, chunk):
@@ -671,7 +670,11 @@ def fused_fold_sum_sqrt_2(mul, tanh1, fault, adam_m_conv1_bias, adam_v_conv1_bia
                           step, d_conv1, chunk):
     """fold mul sub eq sum add where cast expm1 div neg sqrt rsqrt
     models/lenet.py:9  models/lenet.py:22  models/lenet.py:18"""
+    ok = fault[0] == i32(0)
+    add3 = f32(step[0]) + f32(1.0)
     total = f64(0.0)
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for r in range(64):
         for r2 in range(28):
             d_conv1_bias = f32(0.0)
@@ -683,19 +686,15 @@ def fused_fold_sum_sqrt_2(mul, tanh1, fault, adam_m_conv1_bias, adam_v_conv1_bia
                 d_conv1[r * 4704 + chunk * 784 + r2 * 28 + r3] = d_conv1_2
             total = total + f64(d_conv1_bias)
     d_conv1_bias2 = f32(total)
-    ok = fault[0] == i32(0)
     adam_m_conv1_bias2 = adam_m_conv1_bias[chunk]
     add = adam_m_conv1_bias2 * f32(0.9) + d_conv1_bias2 * f32(0.1)
     adam_v_conv1_bias2 = adam_v_conv1_bias[chunk]
     add2 = adam_v_conv1_bias2 * f32(0.999) + d_conv1_bias2 * d_conv1_bias2 * f32(0.001)
     conv1_bias2 = conv1_bias[chunk]
-    add3 = f32(step[0]) + f32(1.0)
-    mul10 = -(lr[0] / expm1_f32(add3 * f32(-0.105360515))) * add
-    mul12 = sqrt(add2) * rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
-    conv1_bias_new = select(ok, conv1_bias2 - mul10 / (mul12 + f32(1e-08)), conv1_bias2)
+    sub2 = conv1_bias2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
     adam_m_conv1_bias[chunk] = select(ok, add, adam_m_conv1_bias2)
     adam_v_conv1_bias[chunk] = select(ok, add2, adam_v_conv1_bias2)
-    conv1_bias[chunk] = conv1_bias_new
+    conv1_bias[chunk] = select(ok, sub2, conv1_bias2)
 
 
 def fused_conv_sqrt_div_sums_2(image, d_conv1, parts, chunk):
