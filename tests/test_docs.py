@@ -17,6 +17,7 @@ import pytest
 
 import dlc
 from dlc.cli.arguments import parse
+from dlc.cli.show import launches
 from dlc.compiler import Compiled
 from dlc.custom import OPERATORS
 from dlc.ops import REGISTRY
@@ -79,8 +80,13 @@ def compiled(model: str) -> Compiled:
 
 
 def printed(subject: str) -> str:
-    """What dlc prints: `MODEL GRAPH after PASS`, or `MODEL kernel NAME`."""
+    """What dlc prints: `MODEL GRAPH after PASS`, `MODEL kernel NAME`, or `MODEL summary`."""
     model, what, *rest = subject.split()
+    if what == "summary":
+        paper = io.StringIO()
+        with contextlib.redirect_stdout(paper):
+            launches(compiled(model).program)
+        return paper.getvalue()
     if what == "kernel":
         return next(k.text for k in compiled(model).kernels if k.name == rest[0])
     record = next(r for r in compiled(model).records[what] if r.name == rest[1])

@@ -52,7 +52,7 @@ def check_launches(running: Any, drafts: Sequence[Draft], graphs: dict[str, Grap
     entry.
     """
     for draft in drafts:
-        same_meaning("order", graphs[draft.name], as_run(draft.schedule, {})[0])
+        same_meaning("order", graphs[draft.name], as_run(draft.schedule, {}, {}))
         EntryCheck(running, draft).run()
 
 

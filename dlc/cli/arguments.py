@@ -167,8 +167,13 @@ def sample(commands: Any) -> None:
 
 def show(commands: Any) -> None:
     """dlc show FILE"""
-    parser = command(commands, "show", "print the graph, the kernels or the memory plan", "show")
+    parser = command(commands, "show", "print the launches of a step, their bodies, the kernels "
+                     "or the memory plan", "show")
     file_argument(parser)
+    parser.add_argument("--summary", action="store_true",
+                        help="the table of launches and what the passes did, without the bodies")
+    parser.add_argument("--body", metavar="NAME",
+                        help="only this body; with --kernels, its launch and kernels")
     parser.add_argument("--after", metavar="PASS", help="the graph after this pass (or: input)")
     parser.add_argument("--kernels", action="store_true", help="every launch with its kernels")
     parser.add_argument("--memory", action="store_true", help="the memory plan")

@@ -1,12 +1,13 @@
-"""`dlc show FILE` (a task, or an ONNX model): the graph after any pass, kernels, memory plan."""
+"""`dlc show FILE` (a task, or an ONNX model): launches, graphs, kernels, memory plan."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.cli.arguments import UsageError
-from dlc.cli.paper import flops, paint, plural, python, size
+from dlc.cli.paper import paint, python, size
 from dlc.cli.source import load_task, user_code
 from dlc.cli.targets import check_target
 from dlc.errors import nearest
@@ -21,7 +22,7 @@ PLANNED = "plan_memory"  # the graph with arena offsets: what is left when all p
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what was asked for: the optimized graph, or the parts that the options name."""
+    """Print the launches of a step and their bodies, or the parts that the options name."""
     from dlc.compiler import compile as compile_task
 
     check_target(options.target)
@@ -31,19 +32,21 @@ def run(options: argparse.Namespace) -> int:
         compiled = compile_task(thing, options.target, **chosen)
     program = compiled.program
     print(paint(f"{program.name}: {sizes}, {program.target} ({program.isa})", "bold"))
-    if options.after:
-        graphs_after(compiled, options.after)
+    parts = options.after or options.kernels or options.memory or options.body
+    if options.summary or not parts:
+        launches(program)
+    if options.after or not (options.summary or options.kernels or options.memory):
+        graphs_after(compiled, options.after or PLANNED, options.body)
     if options.kernels:
         from dlc.cli.show_kernels import kernels
 
-        kernels(program, steps(program))
+        kernels(program, steps(program), options.body)
     if options.memory:
         from dlc.cli.show_memory import memory
 
         memory(program, steps(program))
-    if not (options.after or options.kernels or options.memory):
-        graphs_after(compiled, PLANNED)
-        summary(compiled)
+    if options.summary or not parts:
+        passes(compiled)
     return 0
 
 
@@ -78,46 +81,64 @@ def check_pass(name: str | None) -> None:
                          f"  passes are {', '.join(known)}")
 
 
-def graphs_after(compiled: Compiled, name: str) -> None:
-    """The graph of every training step after the pass `name`."""
+def launches(program: Program) -> None:
+    """The launches of every training step as a table."""
+    from dlc.cli.show_step import step_table
+
+    for entry in steps(program):
+        print()
+        step_table(program, entry)
+
+
+def graphs_after(compiled: Compiled, name: str, body: str | None = None) -> None:
+    """The graph of every training step after the pass `name`, or its function called `body`.
+
+    Raises UsageError where no step has a function of that name.
+    """
+    from dlc.cli.show_step import chosen
+
+    texts = [graph_text(compiled, entry, name) for entry in steps(compiled.program)]
+    parts = texts if body is None else [chosen(text, body) for text in texts]
+    if body is not None and not any(parts):
+        raise unknown_body(body, texts)
+    for part in filter(None, parts):
+        print()
+        python(part.rstrip("\n"))
+
+
+def graph_text(compiled: Compiled, entry: Entry, name: str) -> str:
+    """The graph of `entry` after the pass `name`."""
     from dlc.text import print_graph
 
-    for entry in steps(compiled.program):
-        if name == PLANNED:
-            text = entry.graph
-        elif name == "input":
-            text = compiled.texts[entry.name]
-        else:
-            records = compiled.records[entry.name]
-            text = print_graph(next(r.graph for r in records if r.name == name))
-        print()
-        python(text.rstrip("\n"))
+    if name == PLANNED:
+        return entry.graph
+    if name == "input":
+        return compiled.texts[entry.name]
+    return print_graph(next(r.graph for r in compiled.records[entry.name] if r.name == name))
 
 
-def summary(compiled: Compiled) -> None:
-    """What the passes did, and what a step comes to."""
+def unknown_body(body: str, texts: Sequence[str]) -> UsageError:
+    """The error for a --body that no step has."""
+    from dlc.cli.show_step import FUSED, functions
+
+    known = [name.removeprefix(FUSED) for text in texts for name in functions(text)]
+    return UsageError(f"no body is called {body!r}{nearest(body, known)}\n"
+                      "  dlc show FILE --summary lists the launches")
+
+
+def passes(compiled: Compiled) -> None:
+    """What the passes did, and the size of the arena."""
     for entry in steps(compiled.program):
         print()
         print(paint(f"{entry.name:16} {'nodes':>6} {'ms':>8}", "dim"))
         for record in compiled.records[entry.name]:
             print(pass_line(record))
-        print()
-        print(totals(compiled.program, entry))
-    print(f"arena {size(compiled.peak_bytes)} ({compiled.peak_bytes:,} bytes); "
-          f"--kernels and --memory show more")
+    print()
+    print(f"arena {size(compiled.peak_bytes)} ({compiled.peak_bytes:,} bytes)")
+    print("more: --body NAME, --kernels, --memory, --after PASS")
 
 
 def pass_line(record: Record) -> str:
     time = f"{record.seconds * 1e3:8.1f}" if record.seconds else ""
     return f"{record.name:16} {record.nodes:6} {time}".rstrip()
 
-
-def totals(program: Program, entry: Entry) -> str:
-    """Launches, kernels, barriers, arithmetic and traffic of one step."""
-    used = {s.kernel for launch in entry.flat for stage in launch.stages for s in stage}
-    runs = list(zip(entry.flat, entry.runs, strict=True))
-    barriers = sum((launch.barrier + len(launch.stages) - 1) * n for launch, n in runs)
-    work = sum(launch.flops * n for launch, n in runs)
-    moved = sum(launch.bytes * n for launch, n in runs)
-    return (f"{plural(sum(entry.runs), 'launch')} a step, {plural(len(used), 'kernel')}, "
-            f"{plural(barriers, 'barrier')}, {flops(work)}, {size(moved)} moved")

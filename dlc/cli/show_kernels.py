@@ -4,26 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from textwrap import indent
 
 from dlc.cli.paper import flops, lines_of, paint, plural, python, size, width
-from dlc.cli.show import totals
+from dlc.cli.show import unknown_body
+from dlc.cli.show_step import FUSED, rows, totals
 from dlc.cli.wrap import HANG, hang
 from dlc.program import Entry, Launch, Loop, Program, Segment, Step
 
 INDENT = "    "
 
 
-def kernels(program: Program, entries: Sequence[Entry]) -> None:
-    """Print the launches of `entries`; a kernel that was printed is named by its launch. What a
-    loop or a branch runs stands indented below it."""
+def kernels(program: Program, entries: Sequence[Entry], body: str | None = None) -> None:
+    """Print the launches of `entries`, or those of one body; a kernel that was printed before is
+    named by its launch. What a loop or a branch runs is indented below it.
+
+    Raises UsageError where no launch has a body of that name.
+    """
     shown: dict[int, str] = {}
+    if body is not None:
+        one_body(program, entries, body.removeprefix(FUSED))
+        return
     for entry in entries:
-        listing = Listing(program, entry, f"{entry.name} " if len(entries) > 1 else "", shown)
+        listing = Listing(program, entry, prefix(entry, entries), shown)
         listing.steps(entry.launches, 0)
     print()
     for entry in entries:
         print(f"{entry.name}: {totals(program, entry)}")
+
+
+def one_body(program: Program, entries: Sequence[Entry], body: str) -> None:
+    """Print the launches whose body is called `body`."""
+    count = 0
+    for entry in entries:
+        listing = Listing(program, entry, prefix(entry, entries), {})
+        for row in rows(entry):
+            if row.launch and row.text == body:
+                listing.number = row.number - 1
+                listing.launch(row.launch, 0)
+                count += 1
+    if not count:
+        raise unknown_body(body, [entry.graph for entry in entries])
+
+
+def prefix(entry: Entry, entries: Sequence[Entry]) -> str:
+    """What stands before a launch's number: its step, where there are several."""
+    return f"{entry.name} " if len(entries) > 1 else ""
 
 
 @dataclass
@@ -35,6 +62,11 @@ class Listing:
     prefix: str
     shown: dict[int, str]
     number: int = 0
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The name of each launch, which is that of its body."""
+        return [row.text for row in rows(self.entry) if row.launch]
 
     def steps(self, steps: Sequence[Step], depth: int) -> None:
         """Launches, loops and branches, `depth` levels inside others."""
@@ -58,7 +90,8 @@ class Listing:
         self.number += 1
         place = f"{self.prefix}{self.number}"
         print()
-        print(headline(place, len(self.entry.flat), launch, INDENT * depth))
+        name = self.names[self.number - 1]
+        print(headline(f"{place}/{len(self.entry.flat)} {name}", launch, INDENT * depth))
         for at, stage in enumerate(launch.stages):
             print(stage_line(self.program, launch, at, stage, self.shown, INDENT * depth))
         new = [s.kernel for stage in launch.stages for s in stage if s.kernel not in self.shown]
@@ -77,10 +110,10 @@ def control_line(text: str, lines: tuple[str, ...], depth: int) -> str:
     return paint(left, "bold") + "\n" + paint(hang(places, width(), INDENT * (depth + 1)), "cyan")
 
 
-def headline(place: str, count: int, launch: Launch, before: str = "") -> str:
+def headline(title: str, launch: Launch, before: str = "") -> str:
     """`── 4/26 conv_tanh models/lenet.py:9 ─── 15.7 Mflop, 1.3 MiB`, with a rule to the edge;
     lines for which there is no room stand below."""
-    left = f"{before}── {place}/{count} {launch.name} "
+    left = f"{before}── {title} "
     right = f" {flops(launch.flops)}, {size(launch.bytes)}"
     places = lines_of(launch.lines)
     room = width() - len(left) - len(right) - 2

@@ -165,21 +165,22 @@ def entry_of(d: Draft, table: Mapping[int, Use]) -> Entry:
         for name, value in zip(graph.output_names, graph.outputs, strict=True)
         if name not in graph.updates)
     placed = {n: o for n, o in offsets.items() if isinstance(n, Node)}
-    whole, nodes = as_run(d.schedule, placed)
-    text = print_graph(whole, placed, nodes)
+    orders: dict[int, list[Node]] = {}
+    text = print_graph(as_run(d.schedule, placed, orders), placed, orders)
     return Entry(d.name, steps_of(d, d.schedule, table, ()), inputs, outputs, text)
 
 
-def as_run(schedule: Schedule, placed: dict[Node, int]) -> tuple[Graph, list[Node]]:
-    """The graph with the bodies that run, copies and all, and its nodes in order; `placed` gets the
-    offsets of nodes that are new."""
-    if not schedule.inner:
-        return schedule.graph, in_order(schedule)
+def as_run(schedule: Schedule, placed: dict[Node, int], orders: dict[int, list[Node]]) -> Graph:
+    """The graph with the bodies that run, copies and all.
+
+    `placed` gets the offsets of new nodes, `orders` the nodes of each graph in the order of its
+    launches, by the graph's id: one that two loops run in two orders becomes two graphs.
+    """
     twins: dict[Node, Node] = {}
     for node in schedule.graph.nodes():
         attrs = node.attrs
         if node in schedule.inner:
-            bodies = iter([as_run(inner, placed)[0] for inner in schedule.inner[node]])
+            bodies = iter([as_run(inner, placed, orders) for inner in schedule.inner[node]])
             attrs = {k: next(bodies) if isinstance(v, Graph) else v for k, v in attrs.items()}
         args = tuple(twins[a] for a in node.args)
         twin = node if attrs is node.attrs and all(
@@ -188,8 +189,12 @@ def as_run(schedule: Schedule, placed: dict[Node, int]) -> tuple[Graph, list[Nod
         twins[node] = twin
         if node in placed:
             placed[twin] = placed[node]
-    outputs = [twins[o] for o in schedule.graph.outputs]
-    return schedule.graph.with_outputs(outputs), [twins[n] for n in in_order(schedule)]
+    nodes = [twins[n] for n in in_order(schedule)]
+    graph = schedule.graph
+    if schedule.inner or orders.get(id(graph), nodes) != nodes:
+        graph = graph.with_outputs([twins[o] for o in graph.outputs])
+    orders[id(graph)] = nodes
+    return graph
 
 
 def in_order(schedule: Schedule) -> list[Node]:

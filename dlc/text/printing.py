@@ -21,15 +21,16 @@ FROM_TYPE: dict[str, Callable[[Type], Any]] = {
 
 
 def print_graph(graph: Graph, offsets: Mapping[Node, int] | None = None,
-                order: Sequence[Node] | None = None) -> str:
+                orders: Mapping[int, Sequence[Node]] | None = None) -> str:
     """`graph` as text that parse_graph reads back: the same nodes, types, attributes and names.
 
-    `offsets` are arena offsets in bytes, shown after the type; `order` replaces the order of
-    binders (operands first). Raises TypeError for an attribute that has no text.
+    `offsets` are arena offsets in bytes, shown after the type; `orders` gives the order of the
+    binders of a graph or body by its id, where it is not the usual one (operands first). Raises
+    TypeError for an attribute that has no text.
     """
     graphs = bodies(graph)
     functions = name_functions(graphs)
-    parts = [_Printer(g, functions, offsets or {}, order if g is graph else None).text()
+    parts = [_Printer(g, functions, offsets or {}, (orders or {}).get(id(g))).text()
              for g in graphs]
     return "\n\n".join(parts)
 
