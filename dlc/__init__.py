@@ -4,23 +4,14 @@ import dlc.interrupt  # noqa: F401  first: it answers Ctrl-C while the rest is i
 
 # isort: split
 from dlc import augment, init, linalg, nn, onnx, optim, random
-from dlc.branch import cond, while_loop
 from dlc.compiler import Compiled, Loaded, compile
-from dlc.control import fori, scan
-from dlc.control import map_ as map
-from dlc.custom import custom_op
 from dlc.custom_check import check_op
 from dlc.errors import DlcError, hide_own_frames
 from dlc.evaluate_function import evaluate
-from dlc.gradient_rules import checkpoint, custom_gradient
-from dlc.graph import Graph, Node
-from dlc.jacobian import hessian, jacobian
-from dlc.network import Network, load, outputs
-from dlc.ops.contract import matmul
-from dlc.ops.convert import as_node as asarray
-from dlc.ops.convert import broadcast_to, cast
-from dlc.ops.convolution import conv, conv_transpose
-from dlc.ops.create import (
+from dlc.ir.graph import Graph, Node
+from dlc.ir.types import Type, bf16, bool_, f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
+from dlc.lang.array.convolution import conv, conv_transpose
+from dlc.lang.array.create import (
     arange,
     full,
     full_like,
@@ -32,17 +23,7 @@ from dlc.ops.create import (
     zeros,
     zeros_like,
 )
-from dlc.ops.cumulative import (
-    cummax,
-    cummax_with_indices,
-    cummin,
-    cummin_with_indices,
-    cumprod,
-    cumsum,
-    linear_recurrence,
-    logcumsumexp,
-)
-from dlc.ops.diagonals import (
+from dlc.lang.array.diagonals import (
     diag,
     diag_embed,
     diagonal,
@@ -53,8 +34,137 @@ from dlc.ops.diagonals import (
     tril,
     triu,
 )
-from dlc.ops.dynamic_slice import dynamic_slice, dynamic_update_slice
-from dlc.ops.einsum import einsum
+from dlc.lang.array.dynamic_slice import dynamic_slice, dynamic_update_slice
+from dlc.lang.array.einsum import einsum
+from dlc.lang.array.elementwise_functions import (
+    betaln,
+    deg2rad,
+    entr,
+    frac,
+    gcd,
+    heaviside,
+    i0,
+    i1,
+    isclose,
+    isinf,
+    isnan,
+    lerp,
+    log_ndtr,
+    log_sigmoid,
+    logaddexp2,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    logit,
+    multigammaln,
+    nan_to_num,
+    ndtr,
+    ndtri,
+    rad2deg,
+    reciprocal,
+    signbit,
+    sinc,
+    softplus,
+    xlog1py,
+    xlogy,
+)
+from dlc.lang.array.elementwise_functions import divmod_ as divmod
+from dlc.lang.array.elementwise_functions import invert as bitwise_not
+from dlc.lang.array.grid import affine_grid, grid_sample
+from dlc.lang.array.order import median, mode, quantile, sort, top_k
+from dlc.lang.array.pad_modes import pad
+from dlc.lang.array.pooling import (
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    adaptive_max_pool_with_indices,
+    avg_pool,
+    global_avg_pool,
+    global_max_pool,
+    lp_pool,
+    max_pool,
+    max_pool_with_indices,
+    max_unpool,
+)
+from dlc.lang.array.products import (
+    bilinear,
+    cross,
+    dot,
+    inner,
+    kron,
+    multi_dot,
+    outer,
+    tensordot,
+    vdot,
+)
+from dlc.lang.array.rearrange import (
+    array_split,
+    atleast_nd,
+    broadcast_arrays,
+    col2im,
+    expand_dims,
+    im2col,
+    moveaxis,
+    ravel,
+    repeat,
+    roll,
+    rot90,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    tile,
+    unfold,
+    unstack,
+)
+from dlc.lang.array.resize import resize
+from dlc.lang.array.segments import (
+    bincount,
+    histogram,
+    segment_max,
+    segment_mean,
+    segment_min,
+    segment_prod,
+    segment_sum,
+)
+from dlc.lang.array.statistics import (
+    count_nonzero,
+    diff,
+    max_with_indices,
+    min_with_indices,
+    nanmax,
+    nanmean,
+    nanmin,
+    nansum,
+    norm,
+    ptp,
+    std,
+)
+from dlc.lang.branch import cond, while_loop
+from dlc.lang.control import fori, scan
+from dlc.lang.control import map_ as map
+from dlc.lang.custom import custom_op
+from dlc.lang.gradient_rules import checkpoint, custom_gradient
+from dlc.lang.jacobian import hessian, jacobian
+from dlc.lang.scope import latest_state, parameter, state, training, update_state
+from dlc.lang.trace import trace
+from dlc.lang.transform import grad, hvp, jvp, value_and_grad, vjp
+from dlc.lang.vectorize import vmap
+from dlc.network import Network, load, outputs
+from dlc.ops.argsort import argsort
+from dlc.ops.contract import matmul
+from dlc.ops.convert import as_node as asarray
+from dlc.ops.convert import broadcast_to, cast
+from dlc.ops.cumulative import (
+    cummax,
+    cummax_with_indices,
+    cummin,
+    cummin_with_indices,
+    cumprod,
+    cumsum,
+    linear_recurrence,
+    logcumsumexp,
+)
 from dlc.ops.elementwise import abs_ as abs
 from dlc.ops.elementwise import and_ as bitwise_and
 from dlc.ops.elementwise import (
@@ -101,41 +211,6 @@ from dlc.ops.elementwise_bits import (
     popcount,
     trunc,
 )
-from dlc.ops.elementwise_functions import (
-    betaln,
-    deg2rad,
-    entr,
-    frac,
-    gcd,
-    heaviside,
-    i0,
-    i1,
-    isclose,
-    isinf,
-    isnan,
-    lerp,
-    log_ndtr,
-    log_sigmoid,
-    logaddexp2,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    logit,
-    multigammaln,
-    nan_to_num,
-    ndtr,
-    ndtri,
-    rad2deg,
-    reciprocal,
-    signbit,
-    sinc,
-    softplus,
-    xlog1py,
-    xlogy,
-)
-from dlc.ops.elementwise_functions import divmod_ as divmod
-from dlc.ops.elementwise_functions import invert as bitwise_not
 from dlc.ops.elementwise_special import (
     acos,
     acosh,
@@ -163,83 +238,19 @@ from dlc.ops.elementwise_special import (
     tan,
 )
 from dlc.ops.gather import one_hot, take, take_along_axis
-from dlc.ops.grid import affine_grid, grid_sample
-from dlc.ops.pad_modes import pad
-from dlc.ops.pooling import (
-    adaptive_avg_pool,
-    adaptive_max_pool,
-    adaptive_max_pool_with_indices,
-    avg_pool,
-    global_avg_pool,
-    global_max_pool,
-    lp_pool,
-    max_pool,
-    max_pool_with_indices,
-    max_unpool,
-)
-from dlc.ops.products import bilinear, cross, dot, inner, kron, multi_dot, outer, tensordot, vdot
-from dlc.ops.rearrange import (
-    array_split,
-    atleast_nd,
-    broadcast_arrays,
-    col2im,
-    expand_dims,
-    im2col,
-    moveaxis,
-    ravel,
-    repeat,
-    roll,
-    rot90,
-    split,
-    squeeze,
-    stack,
-    swapaxes,
-    tile,
-    unfold,
-    unstack,
-)
 from dlc.ops.reduce import all_ as all
 from dlc.ops.reduce import any_ as any
 from dlc.ops.reduce import argmax, argmin, logsumexp, mean, prod, variance
 from dlc.ops.reduce import max_ as max
 from dlc.ops.reduce import min_ as min
 from dlc.ops.reduce import sum_ as sum
-from dlc.ops.resize import resize
-from dlc.ops.scatter import (
-    bincount,
-    histogram,
-    put_along_axis,
-    scatter,
-    segment_max,
-    segment_mean,
-    segment_min,
-    segment_prod,
-    segment_sum,
-)
-from dlc.ops.sort import argsort, median, mode, quantile, searchsorted, sort, top_k
-from dlc.ops.statistics import (
-    count_nonzero,
-    diff,
-    max_with_indices,
-    min_with_indices,
-    nanmax,
-    nanmean,
-    nanmin,
-    nansum,
-    norm,
-    ptp,
-    std,
-)
+from dlc.ops.scatter import put_along_axis, scatter
+from dlc.ops.searchsorted import searchsorted
 from dlc.ops.view import concat, flip, reshape, transpose
 from dlc.ops.window import window
-from dlc.scope import latest_state, parameter, state, training, update_state
-from dlc.step import Loss, loss
-from dlc.task import Phase, Task, phase, task
-from dlc.text import parse_graph, print_graph
-from dlc.trace import trace
-from dlc.transform import grad, hvp, jvp, value_and_grad, vjp
-from dlc.types import Type, bf16, bool_, f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
-from dlc.vectorize import vmap
+from dlc.reference.text import parse_graph, print_graph
+from dlc.task.step import Loss, loss
+from dlc.task.task import Phase, Task, phase, task
 
 __all__ = [
     "Compiled", "DlcError", "Graph", "Loaded", "Loss", "Network", "Node", "Phase", "Task", "Type",

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from dlc import random
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe, make, serving
-from dlc.names import name_locals
+from dlc.ir.graph import Node, describe, make, serving
+from dlc.ir.types import f32, i32
+from dlc.lang.names import name_locals
 from dlc.ops import elementwise, leaf, view
 from dlc.ops.convert import cast
 from dlc.ops.gather import GATHER
-from dlc.types import f32, i32
 
 __all__ = ["affine"]
 

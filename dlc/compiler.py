@@ -14,18 +14,18 @@ import numpy as np
 from dlc import env
 from dlc.custom_errors import users_error
 from dlc.errors import DlcError, here, nearest
-from dlc.evaluate import Specialized, fit
 from dlc.evaluate_function import raise_fault
-from dlc.graph import Graph, Node, Op
 from dlc.init import initial_values
+from dlc.ir.graph import Graph, Node, Op
+from dlc.lang.trace import graph_variables, trace
 from dlc.program import Kernel, Program
 from dlc.recompiles import note_specialization
-from dlc.task import Task
-from dlc.trace import graph_variables, trace
+from dlc.reference.evaluate import Specialized, fit
+from dlc.task.task import Task
 
 if TYPE_CHECKING:
     from dlc.passes import Record
-    from dlc.runtime.kept import KeptProgram
+    from dlc.runtime.compile.kept import KeptProgram
 
 TARGETS = ("cpu",)
 Check = Callable[[str, Graph, Graph], None]
@@ -43,13 +43,13 @@ class Source:
     @cached_property
     def texts(self) -> dict[str, str]:
         """The graphs as text, by entry. Passes may name nodes: it is read before they run."""
-        from dlc.text import print_graph
+        from dlc.reference.text import print_graph
 
         return {entry: print_graph(graph) for entry, graph in self.graphs.items()}
 
     def kept(self, target: str, isa: str) -> KeptProgram:
         """Where its Program is kept on disk: found by the text of the graphs."""
-        from dlc.runtime.kept import KeptProgram
+        from dlc.runtime.compile.kept import KeptProgram
 
         options = {"target": target, "isa": isa, "meta": self.meta,
                    **custom_parts([g for g in self.graphs.values() if custom_operators(g)])}
@@ -61,7 +61,7 @@ def custom_parts(graphs: Sequence[Graph]) -> dict[str, object]:
     if not graphs:
         return {"functions": {}, "derived": []}
     from dlc.passes.differentiate import differentiate
-    from dlc.text import print_graph
+    from dlc.reference.text import print_graph
 
     expanded = [differentiate(graph) for graph in graphs]
     return {"functions": {op.name: op.functions for g in expanded for op in custom_operators(g)},
@@ -102,7 +102,7 @@ class Compiled:
             tell(self, env.number("DLC_DEBUG"))
 
     def _assemble(self, target: str, isa: str) -> Program:
-        from dlc.codegen.assemble import assembled
+        from dlc.backend.assemble import assembled
 
         optimized = {entry: r[-1].graph for entry, r in self.records.items()}
         program, drafts = assembled(self.source.name, optimized, target, isa,
@@ -159,7 +159,7 @@ def running_on(program: Program, device: str, threads: int | None = None) -> Any
     """The program on a device. Raises DlcError for an unknown device, and at the line of a user's
     function that does not compile."""
     from dlc import runtime
-    from dlc.runtime.workers import CompileError
+    from dlc.runtime.compile.workers import CompileError
 
     try:
         return runtime.load(program, device, threads)
@@ -213,7 +213,7 @@ class Loaded:
 
     def _run(self, entry: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs of an entry. Raises DlcError for a program that was closed."""
-        from dlc.runtime.arena import PortError
+        from dlc.runtime.cpu.arena import PortError
 
         outputs = self.compiled.program.entries[entry].outputs
         with self._turn:
@@ -325,7 +325,7 @@ def _check_tails(name: str, tails: Mapping[str, int]) -> None:
 
 def tell(compiled: Compiled, level: int) -> None:
     """What DLC_DEBUG asks for, on standard error: passes, launches, graphs, kernels."""
-    from dlc.text import print_graph
+    from dlc.reference.text import print_graph
 
     def say(text: str) -> None:
         print(text, file=sys.stderr)
@@ -344,7 +344,7 @@ def tell(compiled: Compiled, level: int) -> None:
 
 def instruction_set() -> str:
     """The instruction set to generate for: DLC_CPU, else the best that this machine has."""
-    from dlc.kernel.isa import isa_of
+    from dlc.backend.cpu.isa import isa_of
 
     asked = env.text("DLC_CPU")
     if asked:

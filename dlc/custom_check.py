@@ -9,14 +9,14 @@ import numpy as np
 
 from dlc import env
 from dlc.compiler import Compiled, Source
-from dlc.custom import CustomOperator
+from dlc.derive.autodiff import reverse
 from dlc.errors import DlcError
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, Node, building, make
-from dlc.ops import higher, leaf
-from dlc.ops.autodiff import reverse
-from dlc.source import definition
-from dlc.types import TupleType, Type, dtype
+from dlc.ir.graph import Build, Graph, Node, building, make
+from dlc.ir.types import TupleType, Type, dtype
+from dlc.lang.custom import CustomOperator
+from dlc.lang.source import definition
+from dlc.ops import leaf, tuples
+from dlc.reference.evaluate import evaluate
 
 TOLERANCE = {"f64": 1e-9, "f32": 1e-5, "f16": 5e-3, "bf16": 5e-2}
 STEP = 1e-5
@@ -48,7 +48,7 @@ def _graph(operator: CustomOperator, arrays: Arrays, attrs: Mapping[str, Any]) -
                        for i, a in enumerate(arrays))
         node = make(operator.op, inputs, **attrs)
         results = (node,) if not isinstance(node.type, TupleType) else tuple(
-            higher.item(node, i) for i in range(len(node.type.items)))
+            tuples.item(node, i) for i in range(len(node.type.items)))
         return Graph(operator.op.name, inputs, results, tuple(f"y{i}" for i in range(len(results))))
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from dlc.custom import OPERATORS, CustomOperator
 from dlc.errors import DlcError, Loc
+from dlc.lang.custom import OPERATORS, CustomOperator
+from dlc.lang.source import definition
 from dlc.program import Program
-from dlc.source import definition
 
 # Lines of Numba's message that tell of its own workings.
 _NOISE = re.compile(r"Overload in|Overload of|With argument|Rejected as|- Of which|raised from|"

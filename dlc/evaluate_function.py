@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dlc.errors import DlcError, here
-from dlc.evaluate import Specialized
-from dlc.evaluate import evaluate as evaluate_graph
-from dlc.graph import Graph
 from dlc.init import initial_values
-from dlc.nn.layer import Layer
+from dlc.ir.graph import Graph
+from dlc.ir.types import DTypeError, Type, bool_, dtype, f32, i32
+from dlc.lang.layer import Layer
+from dlc.lang.trace import annotated_types, graph_variables, signature, trace
 from dlc.ops.convert import array_of
-from dlc.task import Task
-from dlc.trace import annotated_types, graph_variables, signature, trace
-from dlc.types import DTypeError, Type, bool_, dtype, f32, i32
+from dlc.reference.evaluate import Specialized
+from dlc.reference.evaluate import evaluate as evaluate_graph
+from dlc.task.task import Task
 
 
 def evaluate(thing: Any, *args: Any, **named: Any) -> Any:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.derive.control import SCAN
 from dlc.errors import DlcError
-from dlc.evaluate import apply
-from dlc.graph import Graph, Kind, Node, describe
+from dlc.ir.graph import Graph, Kind, Node, describe
+from dlc.ir.types import Type
 from dlc.ops import leaf
-from dlc.ops.control import SCAN
-from dlc.passes.bodies import is_control
-from dlc.types import Type
+from dlc.passes.loops.bodies import is_control
+from dlc.reference.evaluate import apply
 
 if TYPE_CHECKING:
     from dlc.compiler import Compiled
-    from dlc.runtime.arena import ArenaProgram
-    from dlc.runtime.training import Fault
+    from dlc.runtime.cpu.arena import ArenaProgram
+    from dlc.runtime.train.training import Fault
 
 Values = Mapping[Node, Any]
 

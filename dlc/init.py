@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlc.errors import DlcError, here
-from dlc.graph import Build, Graph, Node, building
+from dlc.ir.graph import Build, Graph, Node, building
+from dlc.ir.types import DType, Type, i32, u32
+from dlc.lang.scope import Initializer, Variable
 from dlc.ops import leaf
 from dlc.ops.convert import cast
 from dlc.ops.elementwise import where
 from dlc.ops.view import reshape
-from dlc.random_sites import normal_at, site_id, truncated_normal_at, uniform_at
-from dlc.scope import Initializer, Variable
-from dlc.types import DType, Type, i32, u32
+from dlc.random.sites import normal_at, site_id, truncated_normal_at, uniform_at
 
 __all__ = ["Key", "constant", "fan_in_uniform", "glorot_normal", "glorot_uniform", "he_normal",
            "he_uniform", "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform",
@@ -148,8 +148,8 @@ def orthogonal(gain: float = 1.0) -> Initializer:
     Saxe et al. 2013; Mezzadri 2007. Kernels of convolution [out, in, ...] are taken as [out, rest].
     """
     def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
+        from dlc.lang.array.diagonals import diagonal
         from dlc.linalg import qr
-        from dlc.ops.diagonals import diagonal
 
         fans(shape)
         rows, columns = int(shape[0]), math.prod(int(d) for d in shape[1:])
@@ -221,7 +221,7 @@ def init_graph(variables: Sequence[Variable], name: str = "init") -> Graph:
 
 def initial_values(variables: Sequence[Variable], seed: int) -> dict[str, Any]:
     """The first value of every variable as an array, by checkpoint key."""
-    from dlc.evaluate import run
+    from dlc.reference.evaluate import run
 
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**32:
         raise DlcError(f"seed {seed!r} is out of range", None, "a seed is 0 .. 4294967295")

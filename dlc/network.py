@@ -14,16 +14,16 @@ from dlc import env
 from dlc.compiler import Compiled, Loaded, Source
 from dlc.errors import DlcError, Loc, here, nearest
 from dlc.evaluate_function import raise_fault
-from dlc.graph import Graph, Node
+from dlc.ir.graph import Graph, Node
+from dlc.ir.types import Type
+from dlc.lang.trace import CheckText, signature
 from dlc.program import Port
-from dlc.task import Task
-from dlc.text import parse_graph, print_graph
-from dlc.text.names import bodies, identifier, name_functions, name_nodes
-from dlc.trace import CheckText, signature
-from dlc.types import Type
+from dlc.reference.text import parse_graph, print_graph
+from dlc.reference.text.names import bodies, identifier, name_functions, name_nodes
+from dlc.task.task import Task
 
 if TYPE_CHECKING:
-    from dlc.runtime.checkpoint import Checkpoint
+    from dlc.runtime.train.checkpoint import Checkpoint
 
 # How many rows one run takes. Rows are divided among these, so that any number of them needs three
 # compiled programs at most.
@@ -217,8 +217,8 @@ def load(path: str | Path, task: Task | None = None) -> Network:
     DlcError for what is no sound checkpoint, holds no network, or does not fit `task`.
     """
     from dlc.intake import user_path
-    from dlc.runtime.checkpoint import checkpoint_at
-    from dlc.runtime.tensorfile import CheckpointError
+    from dlc.runtime.train.checkpoint import checkpoint_at
+    from dlc.runtime.train.tensorfile import CheckpointError
 
     file, checkpoint = checkpoint_at(user_path(path, CheckpointError))
     held = checkpoint.network.get("classes", ())
@@ -294,7 +294,7 @@ def as_data(task: Task, classes: Sequence[str] = ()) -> dict[str, Any]:
 
 def _of_checkpoint(file: Path, checkpoint: Checkpoint) -> Definition:
     """The network that a checkpoint holds. Raises CheckpointError when there is none."""
-    from dlc.runtime.tensorfile import CheckpointError
+    from dlc.runtime.train.tensorfile import CheckpointError
 
     held = checkpoint.network
     if not held:
@@ -364,7 +364,7 @@ def _other_rows(array: Any) -> Any:
 
 def _check_values(source: object, values: Arrays, graph: Graph) -> None:
     """Raise CheckpointError for a parameter or state that is missing or of another type."""
-    from dlc.runtime.checkpoint import check_fits
+    from dlc.runtime.train.checkpoint import check_fits
 
     check_fits(source, values, {n.attrs["label"]: n.type for n in graph.inputs
                                 if n.attrs["role"] != "data"})

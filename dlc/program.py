@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from dlc.types import Type
+from dlc.ir.types import Type
 
 FORMAT = 2  # 2 brought loops, branches and moving slots; 1 is read as well
 

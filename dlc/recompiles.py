@@ -9,8 +9,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from dlc.errors import here
-from dlc.graph import Graph
-from dlc.types import Dim, Type
+from dlc.ir.graph import Graph
+from dlc.ir.types import Dim, Type
 
 MOST = 8  # specializations of one function that nobody wonders about
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, here, nearest
-from dlc.graph import Graph
+from dlc.ir.graph import Graph
+from dlc.lang.trace import graph_variables
 from dlc.network import Network
-from dlc.task import Task
-from dlc.trace import graph_variables
+from dlc.task.task import Task
 
 Values = Mapping[str, np.ndarray[Any, Any]]
 # states that a run sets itself
@@ -97,8 +97,8 @@ def read_values(init: Any) -> tuple[str, Values]:
         raise DlcError(f"init={init!r} has no weights", here(),
                        "a checkpoint, a folder, a network, or arrays by name")
     from dlc.intake import user_path
-    from dlc.runtime.checkpoint import weights_at
-    from dlc.runtime.tensorfile import CheckpointError
+    from dlc.runtime.train.checkpoint import weights_at
+    from dlc.runtime.train.tensorfile import CheckpointError
 
     path, arrays = weights_at(user_path(init, CheckpointError))
     return str(path), arrays

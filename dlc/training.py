@@ -15,14 +15,14 @@ from dlc.compiler import Compiled, Source, task_source
 from dlc.errors import DlcError, here, nearest
 from dlc.faults import explainer
 from dlc.network import Network, as_data, of_task
+from dlc.reference.text import print_graph
 from dlc.starting import Start, Values, start_from
-from dlc.task import Task
-from dlc.text import print_graph
+from dlc.task.task import Task
 
 if TYPE_CHECKING:
-    from dlc.runtime.cpu import CpuProgram
+    from dlc.runtime.cpu.program import CpuProgram
     from dlc.runtime.data import Dataset
-    from dlc.runtime.training import Moment, TrainConfig, TrainResult
+    from dlc.runtime.train.training import Moment, TrainConfig, TrainResult
 
 SAMPLED_ROWS = 64  # of every field, for the identity of the data
 Hook = Callable[["Moment"], bool | None]
@@ -77,8 +77,8 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
           on_step: Hook | None = None, on_epoch: Hook | None = None, show: bool = False,
           **options: Any) -> Trained:
     """See Task.train."""
-    from dlc.runtime.loop import train as run
-    from dlc.runtime.training import Callbacks
+    from dlc.runtime.train.loop import train as run
+    from dlc.runtime.train.training import Callbacks
 
     task = task.with_options(**options) if options else task
     prepared = prepare(task, dataset_of(task, data), threads=threads)
@@ -99,7 +99,7 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
 def _progress(show: bool) -> Any:
     import sys
 
-    from dlc.runtime.progress import make_progress
+    from dlc.runtime.train.progress import make_progress
 
     return make_progress(sys.stdout) if show else None
 
@@ -119,8 +119,8 @@ def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | No
             progress: Callable[[int, int], None] | None = None) -> Prepared:
     """Compile a task for its data and load the program; `progress` hears how many kernels are
     compiled of how many."""
-    from dlc.runtime.cpu import CpuProgram
-    from dlc.runtime.workers import listening
+    from dlc.runtime.compile.workers import listening
+    from dlc.runtime.cpu.program import CpuProgram
 
     began = time.perf_counter()
     source = task_source(task, task.batch, dataset.tails(task.batch))
@@ -134,7 +134,7 @@ def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | No
 
 def configure(prepared: Prepared, **settings: Any) -> TrainConfig:
     """The settings of a run: the task's, with `settings` on top."""
-    from dlc.runtime.training import config_from_meta
+    from dlc.runtime.train.training import config_from_meta
 
     program = prepared.compiled.program
     return config_from_meta(

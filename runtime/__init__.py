@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dlc.program import Program
-    from dlc.runtime.arena import ArenaProgram
+    from dlc.runtime.cpu.arena import ArenaProgram
 
 
 def load(program: Program, device: str = "cpu", threads: int | None = None) -> ArenaProgram:
@@ -17,16 +17,16 @@ def load(program: Program, device: str = "cpu", threads: int | None = None) -> A
     Raises ValueError for an unknown device and CompileError when a kernel does not compile.
     """
     if device == "cpu":
-        from dlc.runtime.cpu import CpuProgram
+        from dlc.runtime.cpu.program import CpuProgram
         return CpuProgram(program, threads)
     if device == "null":
-        from dlc.runtime.null import NullProgram
+        from dlc.runtime.reference.null import NullProgram
         return NullProgram(program)
     if device == "interpret":
-        from dlc.runtime.interpret import InterpretedProgram
+        from dlc.runtime.reference.interpret import InterpretedProgram
         return InterpretedProgram(program)
     if device == "shuffle":
-        from dlc.runtime.shuffled import ShuffledProgram
+        from dlc.runtime.reference.shuffled import ShuffledProgram
         return ShuffledProgram(program, threads)
     raise ValueError(f"unknown device {device!r}; there are 'cpu', 'null', 'interpret' and "
                      "'shuffle'")

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from dlc import program as p
-from dlc.types import Dim, DType, DTypeError, TupleType, Type, dtype
+from dlc.ir.types import Dim, DType, DTypeError, TupleType, Type, dtype
 
 READ = (1, p.FORMAT)  # format 1 is 2 without loops
 _CLASSES = {c.__name__: c for c in (

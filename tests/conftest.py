@@ -17,9 +17,9 @@ import pytest
 from hypothesis import settings
 
 from dlc import runtime
+from dlc.backend import assemble
 from dlc.checks import static
 from dlc.checks.launches import device_for
-from dlc.codegen import assemble
 from dlc.program import Program
 
 ROOT = Path(__file__).resolve().parent.parent

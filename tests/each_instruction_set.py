@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dlc.backend.cpu.isa import ISAS
 from dlc.checks.launches import device_for
-from dlc.kernel.isa import ISAS
-from dlc.runtime.isa import machine_isa
+from dlc.runtime.compile.isa import machine_isa
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ("tests/kernel", "tests/codegen/test_tiles.py", "tests/codegen/test_prelude.py",

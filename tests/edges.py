@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.types import Type, f64
+from dlc.ir.types import Type, f64
 from tests.edges_functions import FUNCTIONS
 from tests.edges_losses import LOSSES, Edge
 

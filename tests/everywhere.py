@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.graph import Graph
+from dlc.ir.graph import Graph
+from dlc.ir.types import Type, dtype
 from dlc.passes.differentiate import differentiate
-from dlc.types import Type, dtype
-from dlc.verify import verify
+from dlc.reference.verify import verify
 
 
 def traced(function: Callable[..., Any], *arrays: Any) -> Graph:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Graph, Kind, Node, substitute
+from dlc.ir.graph import Graph, Kind, Node, substitute
+from dlc.ir.types import TupleType, Type, bool_, f32, f64, i32
 from dlc.ops import contract, elementwise, gather, leaf, reduce, view
 from dlc.ops.convert import broadcast_to, cast
-from dlc.types import TupleType, Type, bool_, f32, f64, i32
 from tests.fuzzing.bounds import Array, values_of
 
 Rng = np.random.Generator

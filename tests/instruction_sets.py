@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 import dlc
-from dlc.runtime.isa import machine_isa
+from dlc.runtime.compile.isa import machine_isa
 
 WIDTHS = {"neon": ("scalar", "neon"), "avx512": ("scalar", "avx2", "avx512"),
           "avx2": ("scalar", "avx2"), "scalar": ("scalar",)}

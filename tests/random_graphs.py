@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Build, Graph, Node, building
-from dlc.ops import contract, elementwise, gather, leaf, pooling, reduce, view
+from dlc.ir.graph import Build, Graph, Node, building
+from dlc.ir.types import DType, Type, bool_, f16, f32, f64, i32, u8
+from dlc.lang.array import pooling
+from dlc.lang.array.convolution import conv
+from dlc.ops import contract, elementwise, gather, leaf, reduce, view
 from dlc.ops.convert import broadcast_to, cast
-from dlc.ops.convolution import conv
-from dlc.types import DType, Type, bool_, f16, f32, f64, i32, u8
 
 Rng = np.random.Generator
 SHAPES: tuple[tuple[int, ...], ...] = ((), (3,), (1, 4), (2, 3), (2, 3, 4), (2, 1, 4, 4))

@@ -13,9 +13,9 @@ import numpy as np
 
 import dlc
 from dlc import bool_, f32, i32
-from dlc.graph import Build, Graph, Node, building, make
+from dlc.derive.control import COND, SCAN, results
+from dlc.ir.graph import Build, Graph, Node, building, make
 from dlc.ops import leaf
-from dlc.ops.control import COND, SCAN, results
 
 N = 6
 VECTOR, MATRIX, COUNT = f32[N], f32[N, N], i32[()]

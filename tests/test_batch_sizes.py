@@ -14,7 +14,7 @@ import numpy as np
 
 import dlc
 from dlc import f32, nn
-from dlc.kernel.limits import Limits
+from dlc.backend.cpu.limits import Limits
 from tests.fuzzing.bounds import labelled, mistakes
 
 BATCHES = (1, 3, 64)

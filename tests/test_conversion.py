@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from dlc import runtime
-from dlc.codegen.assemble import assemble
+from dlc.backend.assemble import assemble
 from dlc.compiler import instruction_set
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, building
+from dlc.ir.graph import Build, Graph, building
+from dlc.ir.types import DTYPES, DType, Type
 from dlc.ops import leaf
 from dlc.ops.convert import cast
 from dlc.passes import run_pipeline
-from dlc.types import DTYPES, DType, Type
+from dlc.reference.evaluate import evaluate
 
 PAIRS = [(a, b) for a in DTYPES.values() for b in DTYPES.values()]
 

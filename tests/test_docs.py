@@ -19,8 +19,8 @@ import dlc
 from dlc.cli.arguments import parse
 from dlc.cli.show import launches
 from dlc.compiler import Compiled
-from dlc.custom import OPERATORS
-from dlc.ops import REGISTRY
+from dlc.ir.registry import REGISTRY
+from dlc.lang.custom import OPERATORS
 from tests.documents import PAGES, ROOT, Block, agrees, blocks, excerpt, runs, with_texts
 
 EXECUTED = [ROOT / "docs" / page for page in ("tour.md", "onnx.md", "custom-operators.md",

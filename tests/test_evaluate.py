@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from dlc.errors import DlcError
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, Node, building, make
-from dlc.ops import REGISTRY, elementwise, gather, leaf, reduce
+from dlc.ir.graph import Build, Graph, Node, building, make
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import DTYPES, Dim, Type, bf16, f16, f32, f64, i32, u8, u32
+from dlc.ops import elementwise, gather, leaf, reduce
 from dlc.ops.convert import cast
-from dlc.passes.rule_names import fits
-from dlc.types import DTYPES, Dim, Type, bf16, f16, f32, f64, i32, u8, u32
+from dlc.passes.rules.names import fits
+from dlc.reference.evaluate import evaluate
 
 
 def two_inputs() -> Graph:
@@ -65,7 +66,7 @@ def value(node: Node, *arrays: Any) -> Any:
 
 
 def inputs(*arrays: Any) -> list[Node]:
-    from dlc.types import dtype
+    from dlc.ir.types import dtype
 
     return [leaf.input_(f"x{i}", Type(dtype(a.dtype), a.shape)) for i, a in enumerate(arrays)]
 

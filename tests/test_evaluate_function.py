@@ -7,7 +7,7 @@ import pytest
 
 import dlc
 from dlc import f32, i32, nn
-from dlc.graph import Node
+from dlc.ir.graph import Node
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 

@@ -17,12 +17,12 @@ import pytest
 
 import dlc
 from dlc import f32, i32, nn, optim
-from dlc.codegen.assemble import assemble
+from dlc.backend.assemble import assemble
 from dlc.compiler import Compiled
-from dlc.graph import Graph, Kind
 from dlc.init import zeros
+from dlc.ir.graph import Graph, Kind
 from dlc.program import Entry, Program
-from dlc.text import print_graph
+from dlc.reference.text import print_graph
 
 Golden = Callable[[str, str], None]
 MODELS = ("linear_regression", "logistic_regression", "xor", "mlp", "lenet")

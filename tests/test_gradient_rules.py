@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, i32, nn
-from dlc.graph import Graph
+from dlc.ir.graph import Graph
 from dlc.passes.differentiate import differentiate
 from tests.everywhere import everywhere, traced
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.text import parse_graph, print_graph
-from dlc.types import DTYPES, DType, bool_, f32, i8, i16, i32, i64, sum_dtype, u16, u64
+from dlc.ir.types import DTYPES, DType, bool_, f32, i8, i16, i32, i64, sum_dtype, u16, u64
+from dlc.reference.text import parse_graph, print_graph
 from tests.conformance.cut import chosen
 from tests.instruction_sets import NATIVE, RUNS, loaded
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.kernel import ir
-from dlc.runtime.primitives import PRIMITIVES
-from dlc.text import parse_text
-from dlc.types import promotion_table
-from dlc.verify import verify
+from dlc.backend import ir
+from dlc.ir.types import promotion_table
+from dlc.reference.text import parse_text
+from dlc.reference.verify import verify
+from dlc.runtime.compile.primitives import PRIMITIVES
 from tests.documents import ROOT, blocks, with_texts
 
 PAGE = ROOT / "docs" / "ir.md"

@@ -12,48 +12,79 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(path for f in ("dlc", "runtime", "models") for path in (ROOT / f).rglob("*.py"))
 
-BASE = {"types", "errors", "env", "interrupt"}
-READERS = {"text", "verify", "evaluate", "rewrite", "rounding"}
-GRAPHS = BASE | {"graph", "ops"}
-# What a network is written in. It stands on the graph, and no pass or backend knows of it.
-LANGUAGE = {
-    "augment", "nn", "optim", "init", "random", "random_gamma", "random_sites", "schedule",
-    "step", "task", "task_meta", "custom", "custom_record", "custom_source", "linalg",
-    "linalg_basis", "linalg_det", "linalg_norms",
-    "names", "options", "scope", "source", "trace", "transform",
-    "branch", "control", "control_body", "gradient_rules", "jacobian", "nesting", "vectorize",
-}
-FACADE = {"", "__main__", "compiler", "evaluate_function", "network", "starting",
-          "training", "faults", "checks"}
+BASE = {"errors", "env", "interrupt"}
+GRAPHS = BASE | {"ir", "ops", "derive"}
+MEANING = GRAPHS | {"reference", "reference.text", "reference.rounding"}
+# What a network is written in. No pass and no backend knows of it.
+ARRAYS = GRAPHS | {"lang", "lang.array"}
+LANGUAGE = ARRAYS | {"augment", "init", "linalg", "nn", "optim", "random", "task"}
+PASSES = {"passes", "passes.rules", "passes.fuse", "passes.loops", "passes.schedule"}
+BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.emit", "backend.nest",
+           "backend.contract", "backend.share"}
+LOWERING = MEANING | PASSES | {"program", "backend.ir", "backend.cpu", "backend.emit"}
+FACADE = {"", "__main__", "compiler", "evaluate_function", "network", "starting", "training",
+          "faults", "checks", "checks.kernels"}
 # The command line: nothing imports it, and it may import every part.
 TOP = {"cli"}
+RUNTIME = {"program", "ir", "env", "errors", "intake"}
 
-# Part of dlc -> the parts it may import besides itself.
+# Part of dlc -> the parts it may import besides itself. A folder within a room is its own part.
 MAY_IMPORT: dict[str, set[str]] = {
     **{part: set() for part in BASE},
-    "program": {"types"},
+    "program": {"ir"},
     "intake": {"errors"},
-    "graph": BASE | {"operators"},
-    "operators": BASE,
-    "ops": BASE | {"graph"},
-    **dict.fromkeys(READERS, GRAPHS | READERS),
-    **dict.fromkeys(LANGUAGE, GRAPHS | READERS | LANGUAGE),
-    "custom_errors": GRAPHS | READERS | LANGUAGE | {"program"},
-    "custom_check": GRAPHS | READERS | LANGUAGE | {"compiler"},
-    "recompiles": GRAPHS,
-    "passes": GRAPHS | READERS,
-    "kernel": GRAPHS | READERS | {"passes", "program"},
-    "codegen": GRAPHS | READERS | {"passes", "kernel", "program"},
-    "runtime": {"program", "types", "env", "errors", "intake"},
-    "models": {""} | LANGUAGE | {"types"},
+    "ir": BASE,
+    "ops": BASE | {"ir"},
+    "derive": BASE | {"ir", "ops"},
+    "reference": MEANING,
+    "reference.text": GRAPHS,
+    "reference.rounding": MEANING,
+    "lang": ARRAYS,
+    "lang.array": BASE | {"ir", "ops"},
+    "random": ARRAYS,
+    "augment": ARRAYS | {"random"},
+    "linalg": ARRAYS,
+    "init": ARRAYS | {"random"},
+    "optim": ARRAYS | {"init"},
+    "nn": ARRAYS | {"init", "random"},
+    "task": ARRAYS | {"init", "optim"},
+    "custom_errors": ARRAYS | {"program"},
+    "custom_check": MEANING | ARRAYS | {"compiler"},
+    "recompiles": BASE | {"ir"},
+    "passes": MEANING | PASSES,
+    "passes.rules": MEANING,
+    "passes.fuse": MEANING,
+    "passes.loops": MEANING | {"passes.rules"},
+    "passes.schedule": MEANING | {"passes.fuse", "passes.loops"},
+    "backend": MEANING | PASSES | BACKEND | {"program"},
+    "backend.ir": {"ir", "program"},
+    "backend.cpu": {"ir", "program", "backend.ir"},
+    "backend.emit": GRAPHS | {"backend.ir", "backend.cpu"},
+    "backend.nest": LOWERING,
+    "backend.contract": LOWERING | {"backend"},
+    "backend.share": LOWERING,
+    "runtime": RUNTIME,
+    "runtime.compile": RUNTIME | {"runtime"},
+    "runtime.cpu": RUNTIME | {"runtime", "runtime.compile"},
+    "runtime.reference": RUNTIME | {"runtime", "runtime.compile", "runtime.cpu"},
+    "runtime.data": RUNTIME,
+    "runtime.train": RUNTIME | {"runtime", "runtime.cpu", "runtime.data"},
+    "runtime.report": RUNTIME | {"runtime", "runtime.cpu", "runtime.data", "runtime.train"},
+    "runtime.bench": RUNTIME | {"runtime", "runtime.compile", "runtime.cpu", "runtime.data",
+                                "runtime.train"},
+    "models": {""} | LANGUAGE,
     # converters are written in the DSL, as models are
-    "onnx": {"", "intake"} | GRAPHS | READERS | LANGUAGE,
+    "onnx": {"", "intake"} | MEANING | LANGUAGE,
 }
 # Only inside a function, so that loading the lower part does not load the higher one.
 LAZY = {
-    ("graph", "text"): "print(graph) shows its text",
-    ("operators", "graph"): "for type checkers: the operators give nodes",
+    ("ir", "reference.text"): "print(graph) shows its text",
     ("task", "training"): "task.train() is the facade's",
+    ("lang", "init"): "a parameter without a first value of its own",
+    ("init", "linalg"): "orthogonal first values",
+    ("init", "reference"): "first values are computed",
+    ("runtime", "runtime.cpu"): "load() takes the device it is asked for",
+    ("runtime", "runtime.reference"): "load() takes the device it is asked for",
 }
 
 STANDARD = set(sys.stdlib_module_names)
@@ -74,11 +105,17 @@ def module_of(path: Path) -> str:
 
 
 def part_of(module: str) -> str:
-    """The part of dlc that a module belongs to: dlc.ops.view -> ops, dlc itself -> ""."""
-    return module.split(".")[1] if "." in module else ""
+    """The part of dlc that a module belongs to: dlc.ops.view -> ops, dlc.passes.fuse.grouping ->
+    passes.fuse, dlc itself -> ""."""
+    inner = module
+    while inner not in ROOMS and "." in inner:
+        inner = inner.rpartition(".")[0]
+    names = inner.split(".")[1:3] or module.split(".")[1:2]
+    return ".".join(names)
 
 
-PARTS = {part_of(module_of(path)) for path in FILES}
+MODULES = {module_of(path) for path in FILES}
+ROOMS = {module_of(path) for path in FILES if path.name == "__init__.py"} - {"dlc"}
 
 
 def imports(tree: ast.AST, inside: bool = False) -> Iterator[tuple[str, int, bool]]:
@@ -101,9 +138,9 @@ def is_lazy(node: ast.AST) -> bool:
 def from_names(node: ast.ImportFrom) -> list[str]:
     """The modules that a `from` import reaches: `from dlc import env` reaches dlc.env."""
     assert node.level == 0, f"line {node.lineno}: imports are written in full"
-    if node.module != "dlc":
-        return [node.module or ""]
-    return [f"dlc.{a.name}" if a.name in PARTS else "dlc" for a in node.names]
+    package = node.module or ""
+    named = (f"{package}.{a.name}" for a in node.names)
+    return [name if name in MODULES else package for name in named]
 
 
 def violations(module: str, source: str) -> list[str]:
@@ -128,7 +165,7 @@ def may_import(part: str, other: str, inside: bool) -> bool:
     if other in TOP:
         return part == "__main__"
     if part in FACADE:
-        return other not in ("runtime", "models") or inside
+        return other.split(".")[0] not in ("runtime", "models") or inside
     return other == part or other in MAY_IMPORT[part] or ((part, other) in LAZY and inside)
 
 
@@ -136,7 +173,7 @@ def outside(module: str) -> set[str]:
     """The packages that are not dlc's own and that `module` may import."""
     if module.startswith("dlc.runtime.bench.peers_"):
         return OUTSIDE["peers"]
-    part = part_of(module)
+    part = part_of(module).split(".")[0]
     return OUTSIDE[part if part in OUTSIDE else "dlc"]
 
 
@@ -149,23 +186,29 @@ def test_imports_follow_the_layering(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("module", "source"), [
-    ("dlc.graph", "from dlc.ops.view import reshape"),
-    ("dlc.graph", "import dlc.text"),
-    ("dlc.ops.view", "from dlc import evaluate"),
-    ("dlc.passes.fuse", "def f():\n    from dlc.kernel import ir"),
-    ("dlc.passes.fuse", "from dlc.nn import dense"),
-    ("dlc.codegen.tiles", "import numba"),
-    ("dlc.codegen.tiles", "from dlc.runtime.cpu import CpuProgram"),
-    ("dlc.program", "from dlc.graph import Graph"),
-    ("dlc.runtime.cpu", "from dlc.graph import Graph"),
-    ("dlc.runtime.cpu", "import dlc"),
-    ("dlc.runtime.cpu", "if True:\n    import torch"),
+    ("dlc.ir.graph", "from dlc.ops.view import reshape"),
+    ("dlc.ir.graph", "import dlc.reference.text"),
+    ("dlc.ops.view", "from dlc.reference import evaluate"),
+    ("dlc.ops.view", "def f():\n    from dlc.lang.array import rearrange"),
+    ("dlc.derive.autodiff", "from dlc.lang import trace"),
+    ("dlc.lang.trace", "from dlc.nn import dense"),
+    ("dlc.passes.fuse.fuse.fuse", "def f():\n    from dlc.backend import ir"),
+    ("dlc.passes.fuse.fuse.fuse", "from dlc.passes import loops"),
+    ("dlc.passes.fuse.fuse.fuse", "from dlc.nn import dense"),
+    ("dlc.backend.ir.index", "from dlc.backend.emit import emitter"),
+    ("dlc.backend.cpu.tiles", "import numba"),
+    ("dlc.backend.cpu.tiles", "from dlc.runtime.cpu.program import CpuProgram"),
+    ("dlc.program", "from dlc.ops import view"),
+    ("dlc.runtime.cpu.program", "from dlc.passes import PIPELINE"),
+    ("dlc.runtime.cpu.program", "import dlc"),
+    ("dlc.runtime.cpu.program", "if True:\n    import torch"),
+    ("dlc.runtime.compile.lower", "from dlc.runtime.train import loop"),
     ("dlc.models.lenet", "from dlc.passes import PIPELINE"),
     ("dlc", "from dlc.runtime import load"),
     ("dlc.cli", "import jax"),
     ("dlc.compiler", "from dlc import runtime"),
-    ("dlc.passes.fuse", "from dlc.cli import main"),
-    ("dlc.operators", "if DEBUG:\n    from dlc.graph import Node"),
+    ("dlc.passes.fuse.fuse.fuse", "from dlc.cli import main"),
+    ("dlc.ir.operators", "if DEBUG:\n    from dlc.ops.view import reshape"),
     ("dlc.runtime.bench.peers_jax", "import numba"),
 ])
 def test_a_planted_import_is_found(module: str, source: str) -> None:
@@ -173,12 +216,13 @@ def test_a_planted_import_is_found(module: str, source: str) -> None:
 
 
 @pytest.mark.parametrize(("module", "source"), [
-    ("dlc.graph", "def __str__(self):\n    from dlc.text import print_graph"),
-    ("dlc.cli.training", "from dlc.runtime import loop"),
+    ("dlc.ir.graph", "def __str__(self):\n    from dlc.reference.text import print_graph"),
+    ("dlc.cli.training", "from dlc.runtime.train import loop"),
     ("dlc.compiler", "def load():\n    from dlc import runtime"),
-    ("dlc.operators", "if TYPE_CHECKING:\n    from dlc.graph import Node"),
-    ("dlc.runtime.cpu", "from dlc import env\nfrom dlc.runtime.arena import Arena\nimport numba"),
-    ("dlc.codegen.tiles", "import llvmlite.ir as ir\nfrom dlc.kernel.ir import Loop"),
+    ("dlc.ir.operators", "if TYPE_CHECKING:\n    from dlc.ir.graph import Node"),
+    ("dlc.runtime.cpu.program", "from dlc import env\nfrom dlc.runtime.cpu import arena"),
+    ("dlc.runtime.compile.numba_route", "import numba"),
+    ("dlc.backend.cpu.tiles", "import llvmlite.ir as ir\nfrom dlc.backend.ir import For"),
 ])
 def test_an_allowed_import_is_not(module: str, source: str) -> None:
     assert violations(module, source) == []
@@ -194,11 +238,11 @@ def test_tests_import_the_folders_through_dlc() -> None:
 def test_one_place_reads_the_text_of_a_kernel() -> None:
     """The parser: what comes after lowering works on the IR. Names of locals, tiles and of the
     prelude's functions are matched, no kernel is."""
-    readers = {"ast": {"dlc/kernel/parser.py", "dlc/kernel/reading.py"},
-               "re": {"dlc/kernel/names.py", "dlc/codegen/tiles.py",
-                      "dlc/codegen/prelude/__init__.py", "dlc/checks/kernels/footprints.py"}}
+    readers = {"ast": {"dlc/backend/ir/parser.py", "dlc/backend/ir/reading.py"},
+               "re": {"dlc/backend/ir/names.py", "dlc/backend/cpu/tiles.py",
+                      "dlc/backend/cpu/prelude/__init__.py", "dlc/checks/kernels/footprints.py"}}
     for module, known in readers.items():
-        found = {path.relative_to(ROOT).as_posix() for folder in ("kernel", "codegen", "checks")
+        found = {path.relative_to(ROOT).as_posix() for folder in ("backend", "checks")
                  for path in (ROOT / "dlc" / folder).rglob("*.py")
                  if any(name == module for name, _, _ in imports(ast.parse(path.read_text())))}
         assert found == known

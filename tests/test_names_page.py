@@ -18,7 +18,7 @@ import pytest
 
 import dlc
 from dlc import augment, init, linalg, nn, onnx, optim, random
-from dlc.types import DType
+from dlc.ir.types import DType
 from tests.documents import ROOT, replaced
 
 PAGE = ROOT / "docs" / "names.md"

@@ -13,9 +13,9 @@ import pytest
 import dlc
 from dlc import DlcError, f32, i32, nn, optim
 from dlc.network import BLOCKS, as_data, blocks_for
-from dlc.runtime.checkpoint import Checkpoint, write_checkpoint
-from dlc.runtime.position import Identity, Position, read_record
-from dlc.runtime.tensorfile import CheckpointError
+from dlc.runtime.train.checkpoint import Checkpoint, write_checkpoint
+from dlc.runtime.train.position import Identity, Position, read_record
+from dlc.runtime.train.tensorfile import CheckpointError
 
 body = nn.chain(nn.dense(6), nn.batch_norm(), nn.tanh, nn.dense(3))
 words = nn.embedding(5, 4)

@@ -8,16 +8,11 @@ import numpy as np
 import pytest
 
 from dlc import runtime
-from dlc.codegen.assemble import assemble
+from dlc.backend.assemble import assemble
 from dlc.compiler import instruction_set
 from dlc.errors import DlcError
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, building
-from dlc.ops import leaf
-from dlc.ops.elementwise import exp, maximum, where
-from dlc.ops.reduce import mean, sum_
-from dlc.passes import run_pipeline
-from dlc.types import (
+from dlc.ir.graph import Build, Graph, building
+from dlc.ir.types import (
     DTYPES,
     DType,
     DTypeError,
@@ -33,6 +28,11 @@ from dlc.types import (
     sum_dtype,
     u8,
 )
+from dlc.ops import leaf
+from dlc.ops.elementwise import exp, maximum, where
+from dlc.ops.reduce import mean, sum_
+from dlc.passes import run_pipeline
+from dlc.reference.evaluate import evaluate
 
 # docs/ir.md's table, row with column; "-" asks for a cast.
 TABLE = """

@@ -11,7 +11,7 @@ import pytest
 
 import dlc
 from dlc import DlcError, bf16, f16, f32, f64, i64, random
-from dlc.types import DType
+from dlc.ir.types import DType
 
 COUNT = 20000
 # the largest distance of Kolmogorov and Smirnov that one of 10^7 right samples exceeds
@@ -286,7 +286,7 @@ SLOPES = [
 
 def test_slope_of_a_gamma_number() -> None:
     """d ln x / d alpha at fixed F: references by 30 digits of the incomplete gamma function."""
-    from dlc.random_gamma import gamma_slope
+    from dlc.random.gamma import gamma_slope
 
     alpha = np.array(SLOPES, np.float64)[:, 0].astype(np.float32)
     x, want = np.array(SLOPES).T[1:]

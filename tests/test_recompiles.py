@@ -12,8 +12,8 @@ import pytest
 
 import dlc
 from dlc import f32, i32
+from dlc.ir.types import Dim, Type
 from dlc.recompiles import MOST, told
-from dlc.types import Dim, Type
 
 
 def line_of(caught: list[warnings.WarningMessage]) -> list[str]:

@@ -13,17 +13,18 @@ import numpy as np
 import pytest
 
 from dlc.errors import DlcError
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, Node, building, make
-from dlc.ops import REGISTRY, leaf
+from dlc.ir.graph import Build, Graph, Node, building, make
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import DTYPES, DType, Type, f32, i32
+from dlc.ops import leaf
 from dlc.ops.elementwise import add, mul, neg
-from dlc.passes.rules_arithmetic import REASSOCIATING
-from dlc.passes.simplify import RULES, simplify
-from dlc.rewrite import AnyRule, Driver, FunctionRule, Grade, Rule, RuleSet, rewrite, rule
-from dlc.text.literals import read_number, read_type
-from dlc.text.printing import default_attributes
-from dlc.types import DTYPES, DType, Type, f32, i32
-from dlc.verify import verify
+from dlc.passes.rules.arithmetic import REASSOCIATING
+from dlc.passes.rules.simplify import RULES, simplify
+from dlc.reference.evaluate import evaluate
+from dlc.reference.rewrite import AnyRule, Driver, FunctionRule, Grade, Rule, RuleSet, rewrite, rule
+from dlc.reference.text.literals import read_number, read_type
+from dlc.reference.text.printing import default_attributes
+from dlc.reference.verify import verify
 
 TINY = 1e-40  # below the smallest normal f32
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, 3.7, -2.25, 1e30, -1e-30, np.inf, -np.inf, np.nan, TINY)

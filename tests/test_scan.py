@@ -9,9 +9,9 @@ import pytest
 
 import dlc
 from dlc import f32, f64, i32, nn
+from dlc.derive.control import SCAN
 from dlc.errors import DlcError
-from dlc.graph import Graph, Node
-from dlc.ops.control import SCAN
+from dlc.ir.graph import Graph, Node
 from dlc.passes.differentiate import differentiate
 from tests.ops.loop_programs import run
 

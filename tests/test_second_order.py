@@ -9,10 +9,10 @@ import pytest
 
 import dlc
 from dlc import f64, i32, nn
-from dlc.graph import Graph
+from dlc.derive.autodiff import inline
+from dlc.ir.graph import Graph
+from dlc.lang.trace import graph_variables
 from dlc.models.lenet import net
-from dlc.ops.autodiff import inline
-from dlc.trace import graph_variables
 from tests.everywhere import everywhere, traced
 
 IMAGES = np.random.default_rng(1).uniform(size=(2, 1, 28, 28))

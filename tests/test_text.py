@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlc.errors import DlcError, Loc
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, Literal, Node, building, make
-from dlc.ops import REGISTRY, elementwise, leaf
-from dlc.text import parse_graph, parse_text, print_graph
-from dlc.types import DTYPES, Dim, Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
-from dlc.verify import verify
+from dlc.ir.graph import Build, Graph, Literal, Node, building, make
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import DTYPES, Dim, Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
+from dlc.ops import elementwise, leaf
+from dlc.reference.evaluate import evaluate
+from dlc.reference.text import parse_graph, parse_text, print_graph
+from dlc.reference.verify import verify
 from tests.random_graphs import random_arrays, random_graph
 
 

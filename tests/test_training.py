@@ -11,11 +11,11 @@ from safetensors.numpy import save_file
 
 import dlc
 from dlc import DlcError, f32, i32, nn, optim
-from dlc.runtime.checkpoint import read_checkpoint
 from dlc.runtime.data import load_dataset
-from dlc.runtime.loop import train as run_loop
-from dlc.runtime.tensorfile import CheckpointError
-from dlc.runtime.training import TrainingFault, config_from_meta
+from dlc.runtime.train.checkpoint import read_checkpoint
+from dlc.runtime.train.loop import train as run_loop
+from dlc.runtime.train.tensorfile import CheckpointError
+from dlc.runtime.train.training import TrainingFault, config_from_meta
 from dlc.starting import another_name, fits, renamed
 
 X = np.random.default_rng(3).normal(size=(25, 3)).astype(np.float32)

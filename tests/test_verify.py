@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlc.errors import Loc
-from dlc.graph import Build, Graph, Literal, Node, Op, building, make
-from dlc.ops import REGISTRY, leaf
-from dlc.types import DType, TupleType, Type, f16, f32, i32, u8
-from dlc.verify import INVARIANTS, VerifyError, verify, verify_nodes
+from dlc.ir.graph import Build, Graph, Literal, Node, Op, building, make
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import DType, TupleType, Type, f16, f32, i32, u8
+from dlc.ops import leaf
+from dlc.reference.verify import INVARIANTS, VerifyError, verify, verify_nodes
 from tests.random_graphs import random_graph
 
 LINE = (Loc("models/mine.py", 7),)

@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, i32, nn
-from dlc.ops.autodiff import inline
+from dlc.derive.autodiff import inline
 from dlc.passes.differentiate import differentiate
 from tests.everywhere import everywhere, traced
 

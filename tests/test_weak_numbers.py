@@ -16,9 +16,9 @@ import pytest
 
 import dlc
 from dlc import DlcError, f16, f32, f64, i32, i64, linalg, nn, optim, random
-from dlc.nesting import leaves
-from dlc.ops import REGISTRY, operand_count
-from dlc.types import DType
+from dlc.ir.registry import REGISTRY, operand_count
+from dlc.ir.types import DType
+from dlc.lang.nesting import leaves
 from tests.instruction_sets import on_every_instruction_set
 
 V, W, M, N = (3,), (4,), (2, 3), (3, 2)

@@ -9,9 +9,9 @@ import pytest
 
 import dlc
 from dlc import f64
+from dlc.derive.control import COND, SCAN
 from dlc.errors import DlcError
-from dlc.graph import Node
-from dlc.ops.control import COND, SCAN
+from dlc.ir.graph import Node
 from tests.ops.loop_programs import run
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dlc.backend.draft import Draft
 from dlc.checks.places import HINT
-from dlc.codegen.draft import Draft
+from dlc.derive.control import COND, SCAN
 from dlc.errors import DlcError
-from dlc.graph import Node
-from dlc.ops.control import COND, SCAN
-from dlc.passes.order import Schedule
+from dlc.ir.graph import Node
+from dlc.ir.types import Type
+from dlc.passes.schedule.order import Schedule
 from dlc.program import Entry, Port, Program
-from dlc.types import Type
 
 Pair = tuple[str, Type, Type, Node]  # what, as it is here, as it has to be, whose line
 

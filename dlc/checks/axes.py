@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dlc.backend.draft import Draft
+from dlc.backend.emit.fold import folded
+from dlc.backend.ir.printer import kernel_of
+from dlc.backend.lower import Work
 from dlc.checks.kernels.axes import check_positions, check_structure, one_by_one
 from dlc.checks.kernels.program import judged
 from dlc.checks.kernels.segment import case_of
 from dlc.checks.places import HINT
 from dlc.checks.texts import other
-from dlc.codegen.draft import Draft
 from dlc.errors import DlcError
-from dlc.graph import Node
-from dlc.kernel.fold import folded
-from dlc.kernel.lower import Work
-from dlc.kernel.printer import kernel_of
-from dlc.passes.lives import Scratch
+from dlc.ir.graph import Node
+from dlc.passes.schedule.lives import Scratch
 from dlc.program import Program
 
 

@@ -1,7 +1,7 @@
 """Chunks in other orders, on other threads: whatever runs first must not change a bit.
 
 The last of DLC_CHECK=2: each entry runs launch by launch in its usual order, then a few times with
-the chunks between two barriers in random order on random threads (dlc/runtime/shuffled.py).
+the chunks between two barriers in random order on random threads (runtime/reference/shuffled.py).
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dlc.backend.draft import Draft
 from dlc.checks.launches import device_for, same_bits
 from dlc.checks.places import HINT
-from dlc.codegen.draft import Draft
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from dlc.passes.check import random_value
 from dlc.program import Program
 

@@ -18,21 +18,21 @@ from typing import Any
 
 import numpy as np
 
-from dlc import rounding
+from dlc.backend.assemble import as_run
+from dlc.backend.draft import Draft, scratch_of
+from dlc.backend.steps import slot
 from dlc.checks.places import Owners, bytes_of
-from dlc.codegen.assemble import as_run
-from dlc.codegen.draft import Draft, scratch_of
-from dlc.codegen.steps import slot
+from dlc.derive.control import SCAN
 from dlc.errors import DlcError, Loc
-from dlc.graph import Graph, Node
-from dlc.ops import higher, leaf
-from dlc.ops.control import SCAN
+from dlc.ir.graph import Graph, Node
+from dlc.ir.types import Type
+from dlc.ops import leaf, tuples
 from dlc.passes.check import random_value, same_meaning
-from dlc.passes.lives import Scratch
-from dlc.passes.order import Schedule, launch_of
+from dlc.passes.schedule.lives import Scratch
+from dlc.passes.schedule.order import Schedule, launch_of
 from dlc.program import Branch, Launch, Loop, Slot, Step, place, walk
-from dlc.rounding import Interval
-from dlc.types import Type
+from dlc.reference import rounding
+from dlc.reference.rounding import Interval
 
 Array = np.ndarray[Any, Any]
 HINT = "this is a bug in dlc, reproducible with DLC_CHECK=2; please report the program"
@@ -58,7 +58,7 @@ def check_launches(running: Any, drafts: Sequence[Draft], graphs: dict[str, Grap
 
 def device_for(isa: str) -> str:
     """The device that runs kernels of `isa` here: the CPU, or plain Python for those of others."""
-    from dlc.runtime.isa import IsaError, target_cpu
+    from dlc.runtime.compile.isa import IsaError, target_cpu
 
     try:
         target_cpu(isa)
@@ -176,7 +176,7 @@ class EntryCheck:
         except Exception as problem:
             raise self._error(f"{self._what(launch)} fails: {problem}", node.loc) from problem
         for value in frame.schedule.values[node]:
-            number = value.attrs["index"] if value.op is higher.ITEM else 0
+            number = value.attrs["index"] if value.op is tuples.ITEM else 0
             got = frame.held[value] = self._read(value, frame.at)
             self.makers[value] = launch.name
             if expected is not None:
@@ -345,7 +345,7 @@ def launch_body(value: Node) -> Graph:
 def results_of(frame: Frame, node: Node) -> list[Node]:
     """The results of a loop or a branch that somebody reads."""
     return [n for n in frame.schedule.graph.nodes()
-            if n.op is higher.ITEM and n.args[0] is node]
+            if n.op is tuples.ITEM and n.args[0] is node]
 
 
 def stacked(rows: Sequence[Array], type_: Type) -> Array:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dlc.backend.draft import Draft
+from dlc.backend.ir.printer import kernel_of
+from dlc.backend.lower import Lowered, Work
 from dlc.checks.kernels.overwriting import check_apart
 from dlc.checks.kernels.overwriting import check_overwriting as overwritten
 from dlc.checks.kernels.program import judged
 from dlc.checks.kernels.segment import Case, case_of
 from dlc.checks.places import HINT
-from dlc.codegen.draft import Draft
 from dlc.errors import DlcError
-from dlc.graph import Graph, Kind, Node
-from dlc.kernel.lower import Lowered, Work
-from dlc.kernel.printer import kernel_of
-from dlc.passes.lives import Scratch
+from dlc.ir.graph import Graph, Kind, Node
+from dlc.passes.schedule.lives import Scratch
 from dlc.program import Program
 
 

@@ -12,14 +12,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dlc.codegen.draft import Draft, scratch_of
-from dlc.codegen.steps import slot
+from dlc.backend.draft import Draft, scratch_of
+from dlc.backend.steps import slot
+from dlc.derive import higher
+from dlc.derive.control import SCAN
 from dlc.errors import DlcError
-from dlc.graph import Node
-from dlc.ops import higher, leaf
-from dlc.ops.control import SCAN
-from dlc.passes.lives import Scratch
-from dlc.passes.order import Schedule
+from dlc.ir.graph import Node
+from dlc.ops import leaf
+from dlc.passes.schedule.lives import Scratch
+from dlc.passes.schedule.order import Schedule
 from dlc.program import place
 
 MOST = 20_000  # launches that are walked: beyond, iterations of long loops are left out

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dlc.backend.draft import Draft
 from dlc.checks.agreement import check_agreement
 from dlc.checks.axes import check_axes
 from dlc.checks.kernels.program import check_static
@@ -12,7 +13,6 @@ from dlc.checks.overwriting import check_overwriting
 from dlc.checks.places import HINT, check_places
 from dlc.checks.texts import check_texts
 from dlc.checks.written import check_written
-from dlc.codegen.draft import Draft
 from dlc.errors import DlcError, here
 from dlc.program import Program
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dlc.backend.draft import Draft
+from dlc.backend.ir import Function
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import function_text
+from dlc.backend.ir.reading import KernelSyntaxError
 from dlc.checks.places import HINT
-from dlc.codegen.draft import Draft
 from dlc.errors import DlcError
-from dlc.kernel.ir import Function
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import function_text
-from dlc.kernel.reading import KernelSyntaxError
 from dlc.program import Kernel, Program
 
 

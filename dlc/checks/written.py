@@ -11,16 +11,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from dlc.backend.draft import Draft
+from dlc.backend.ir import Function
+from dlc.backend.ir.printer import kernel_of
+from dlc.backend.lower import Lowered, Work
 from dlc.checks.kernels.initialised import LONGEST, Touched, touched
 from dlc.checks.kernels.segment import case_of
 from dlc.checks.places import HINT
-from dlc.codegen.draft import Draft
 from dlc.errors import DlcError
-from dlc.graph import Graph, Node
-from dlc.kernel.ir import Function
-from dlc.kernel.lower import Lowered, Work
-from dlc.kernel.printer import kernel_of
-from dlc.passes.lives import Scratch
+from dlc.ir.graph import Graph, Node
+from dlc.passes.schedule.lives import Scratch
 from dlc.program import Kernel, Program
 
 Row = tuple[int, Work, str]  # stage, work, by which name its kernel knows a buffer

@@ -14,10 +14,10 @@ from dlc.errors import printable_lines
 
 # Mistakes of the user, told in one message. Their modules are looked up, never loaded for it.
 USER_ERRORS = (
-    ("dlc.cli.arguments", "UsageError"), ("dlc.errors", "DlcError"), ("dlc.types", "DTypeError"),
-    ("dlc.env", "EnvError"), ("dlc.runtime.cache", "CacheError"), ("dlc.runtime.isa", "IsaError"),
-    ("dlc.runtime.workers", "CompileError"), ("dlc.runtime.training", "TrainingFault"),
-    ("dlc.runtime.bench.systems", "BenchError"),
+    ("dlc.cli.arguments", "UsageError"), ("dlc.errors", "DlcError"), ("dlc.ir.types", "DTypeError"),
+    ("dlc.env", "EnvError"), ("dlc.runtime.compile.cache", "CacheError"),
+    ("dlc.runtime.compile.isa", "IsaError"), ("dlc.runtime.compile.workers", "CompileError"),
+    ("dlc.runtime.train.training", "TrainingFault"), ("dlc.runtime.bench.systems", "BenchError"),
 )
 USER_ERROR, BROKEN_PIPE = 2, 141
 

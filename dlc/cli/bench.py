@@ -11,7 +11,7 @@ from dlc.cli.source import bundled_models, load_task, user_code
 if TYPE_CHECKING:
     from dlc.cli.warm import Warm
     from dlc.runtime.bench.worker import Network
-    from dlc.task import Task
+    from dlc.task.task import Task
 
 # What the peers' networks are trained with (docs/benchmarks.md).
 LEARNING_RATE = "1e-3"
@@ -44,7 +44,7 @@ def network(options: argparse.Namespace, warm: Warm) -> Network:
     """The training step alone, loaded: what the peers build and compile too."""
     from dlc.compiler import Compiled, Source
     from dlc.runtime.bench import own
-    from dlc.runtime.cpu import CpuProgram
+    from dlc.runtime.cpu.program import CpuProgram
 
     task = measured_task(options.file, options.batch)
     with user_code():

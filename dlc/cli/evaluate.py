@@ -16,16 +16,16 @@ from dlc.intake import user_path
 
 if TYPE_CHECKING:
     from dlc.compiler import Compiled
-    from dlc.runtime.cpu import CpuProgram
+    from dlc.runtime.cpu.program import CpuProgram
     from dlc.runtime.data import Dataset
-    from dlc.task import Task
+    from dlc.task.task import Task
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the task's evaluation over all rows and tell the means of its metrics."""
-    from dlc.runtime.checkpoint import check_fits, checkpoint_at
-    from dlc.runtime.cpu import CpuProgram
-    from dlc.runtime.tensorfile import CheckpointError
+    from dlc.runtime.cpu.program import CpuProgram
+    from dlc.runtime.train.checkpoint import check_fits, checkpoint_at
+    from dlc.runtime.train.tensorfile import CheckpointError
 
     task = load_task(options.file)
     file, checkpoint = checkpoint_at(user_path(options.weights, CheckpointError))
@@ -69,8 +69,8 @@ def compile_evaluation(task: Task, dataset: Dataset) -> Compiled:
 def measured(compiled: Compiled, loaded: CpuProgram, dataset: Dataset,
              seed: int) -> dict[str, float]:
     """The means of the metrics over all rows. Raises TrainingFault at an index out of range."""
-    from dlc.runtime.measure import evaluate, held_out_runs
-    from dlc.runtime.training import TrainingFault, config_from_meta
+    from dlc.runtime.train.measure import evaluate, held_out_runs
+    from dlc.runtime.train.training import TrainingFault, config_from_meta
 
     config = config_from_meta(compiled.program.meta, compiled.program, seed=seed)
     means, fault = evaluate(loaded, held_out_runs(loaded, dataset), config, lambda: True)
@@ -81,7 +81,7 @@ def measured(compiled: Compiled, loaded: CpuProgram, dataset: Dataset,
 
 def tell(task: Task, dataset: Dataset, means: dict[str, float], as_json: bool) -> None:
     """The metrics, in a line or as an object."""
-    from dlc.runtime.training import shortest
+    from dlc.runtime.train.training import shortest
 
     rows = dataset.test_samples if dataset.in_memory else None
     if as_json:

@@ -31,8 +31,8 @@ def weights(path: str | None, task: Any) -> dict[str, Any] | None:
     """The values of a checkpoint that the task's graphs read. Raises CheckpointError."""
     if path is None:
         return None
-    from dlc.runtime.checkpoint import checkpoint_at
-    from dlc.runtime.tensorfile import CheckpointError
+    from dlc.runtime.train.checkpoint import checkpoint_at
+    from dlc.runtime.train.tensorfile import CheckpointError
 
     arrays = checkpoint_at(user_path(path, CheckpointError))[1].arrays
     known = task.initial_values(task.graphs(), 0)

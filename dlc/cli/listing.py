@@ -30,12 +30,12 @@ def models(options: argparse.Namespace) -> int:
 def ops(options: argparse.Namespace) -> int:
     """Every operator with its kind and meaning, and what is left out; or the promotion table."""
     if options.promotion:
-        from dlc.types import promotion_table
+        from dlc.ir.types import promotion_table
 
         print(promotion_table())
         return 0
-    from dlc.ops import REGISTRY
-    from dlc.ops.left_out import LEFT_OUT
+    from dlc.ir.registry import REGISTRY
+    from dlc.lang.array.left_out import LEFT_OUT
 
     kinds = {name: op.kind.value for name, op in REGISTRY.items()}
     chosen = choose("operator", options.names, REGISTRY)
@@ -52,8 +52,8 @@ def ops(options: argparse.Namespace) -> int:
 def passes(options: argparse.Namespace) -> int:
     """Every pass in order, or every rewrite rule of `simplify`."""
     from dlc.passes import PIPELINE
-    from dlc.passes.simplify import RULES
-    from dlc.rewrite import Grade, grade_of
+    from dlc.passes.rules.simplify import RULES
+    from dlc.reference.rewrite import Grade, grade_of
 
     kept = {step.__name__: grade_of(step) for step in PIPELINE}
     words = {Grade.EXACT: "every value, NaN and infinities too; only the sign of a zero may change",

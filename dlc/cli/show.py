@@ -108,7 +108,7 @@ def graphs_after(compiled: Compiled, name: str, body: str | None = None) -> None
 
 def graph_text(compiled: Compiled, entry: Entry, name: str) -> str:
     """The graph of `entry` after the pass `name`."""
-    from dlc.text import print_graph
+    from dlc.reference.text import print_graph
 
     if name == PLANNED:
         return entry.graph

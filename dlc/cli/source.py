@@ -15,7 +15,7 @@ from types import TracebackType
 
 from dlc.errors import DlcError, Loc, nearest
 from dlc.intake import user_path
-from dlc.task import Task
+from dlc.task.task import Task
 
 _PACKAGE = Path(__file__).parent.parent
 _INSTALLED = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib")})

@@ -23,8 +23,8 @@ from dlc.cli.targets import check_target
 
 if TYPE_CHECKING:
     from dlc.runtime.data import Dataset
-    from dlc.runtime.training import Progress, TrainConfig, TrainResult
-    from dlc.task import Task
+    from dlc.runtime.train.training import Progress, TrainConfig, TrainResult
+    from dlc.task.task import Task
     from dlc.training import Prepared
 
 SAVE_SECONDS = 5.0  # between checkpoints; a run that is killed loses at most this
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 def begin(task: Task, options: argparse.Namespace, out: TextIO) -> Session:
     """Load the task's data, compile, and load the program."""
-    from dlc.runtime.progress import CompileLine
+    from dlc.runtime.train.progress import CompileLine
     from dlc.training import dataset_of, prepare
 
     if task.data == "":
@@ -138,8 +138,8 @@ def settings_of(session: Session) -> TrainConfig:
 def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
     """Run the training loop with the display that fits the output."""
     from dlc.faults import explainer
-    from dlc.runtime.loop import train as train_loop
-    from dlc.runtime.training import Callbacks
+    from dlc.runtime.train.loop import train as train_loop
+    from dlc.runtime.train.training import Callbacks
     from dlc.training import first_values
 
     run, options = session.run, session.options
@@ -164,7 +164,7 @@ def renames(given: list[str]) -> dict[str, str]:
 
 
 def display(out: TextIO) -> Progress:
-    from dlc.runtime.progress import make_progress
+    from dlc.runtime.train.progress import make_progress
 
     return make_progress(out)
 
@@ -172,8 +172,8 @@ def display(out: TextIO) -> Progress:
 def write_report(session: Session, config: TrainConfig, result: TrainResult,
                  folder: Path) -> Path | None:
     """report.html in `folder`; None when nothing was trained or the disk is full."""
-    from dlc.runtime.report import write_report as write
-    from dlc.runtime.report_gather import gather_report
+    from dlc.runtime.report.gather import gather_report
+    from dlc.runtime.report.page import write_report as write
 
     if not result.history:
         return None

@@ -21,8 +21,8 @@ class Warm:
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
-        from dlc.runtime.cache import Cache, CacheError, key_of
-        from dlc.runtime.kept import compiler_sources
+        from dlc.runtime.compile.cache import Cache, CacheError, key_of
+        from dlc.runtime.compile.kept import compiler_sources
 
         try:
             self.cache: Cache | None = Cache()
@@ -38,13 +38,13 @@ class Warm:
             return
         known = self.cache.get(self.key)
         if known is None or not all(map(self.cache.has, json.loads(known))):
-            from dlc.runtime import workers
+            from dlc.runtime.compile import workers
 
             workers.start()
 
     def remember(self, program: Program) -> None:
         """Note what `program` needed."""
-        from dlc.runtime import workers
+        from dlc.runtime.compile import workers
 
         keys = json.dumps(sorted({job.key for job in workers.program_jobs(program)})).encode()
         if self.cache is not None and self.cache.get(self.key) != keys:

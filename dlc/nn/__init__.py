@@ -1,5 +1,7 @@
 """Layers, activations, losses and metrics: networks as plain values (docs/dsl.md)."""
 
+from dlc.lang.array.rearrange import pixel_shuffle, pixel_unshuffle
+from dlc.lang.layer import Layer, chain, layer
 from dlc.nn.activations import (
     celu,
     elu,
@@ -47,7 +49,6 @@ from dlc.nn.functions import (
     softplus,
     tanh,
 )
-from dlc.nn.layer import Layer, chain, layer
 from dlc.nn.layers import bilinear, dense, maxout, prelu
 from dlc.nn.losses import (
     binary_cross_entropy,
@@ -108,7 +109,6 @@ from dlc.nn.pooling import (
 from dlc.nn.recurrent import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell
 from dlc.nn.resizing import resize, upsample
 from dlc.nn.tables import embedding, embedding_bag, unembedding
-from dlc.ops.rearrange import pixel_shuffle, pixel_unshuffle
 
 __all__ = [
     "Layer", "accuracy", "adaptive_avg_pool", "adaptive_max_pool", "alpha_dropout", "avg_pool",

@@ -9,11 +9,11 @@ import math
 from typing import Any
 
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.lang.array.elementwise_functions import log_sigmoid
 from dlc.nn.functions import softplus
 from dlc.ops import elementwise as e
 from dlc.ops.convert import as_node
-from dlc.ops.elementwise_functions import log_sigmoid
 
 __all__ = ["celu", "elu", "gelu_tanh", "hard_shrink", "hard_sigmoid", "hard_swish", "hard_tanh",
            "log_sigmoid", "mish", "quick_gelu", "relu6", "relu_squared", "selu", "soft_shrink",

@@ -11,17 +11,18 @@ from typing import Any
 
 from dlc import random
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.ir.types import Type, bool_, f32
+from dlc.lang.array import rearrange
+from dlc.lang.layer import Layer
+from dlc.lang.scope import Initializer, parameter, training
 from dlc.nn import checks
 from dlc.nn.convolution import like_weight
 from dlc.nn.dropout import dropout as dropout_layer
 from dlc.nn.functions import softmax
-from dlc.nn.layer import Layer
 from dlc.nn.norms import layer_norm
-from dlc.ops import contract, elementwise, leaf, rearrange, reduce, view
+from dlc.ops import contract, elementwise, leaf, reduce, view
 from dlc.ops.convert import as_node, as_nodes, cast
-from dlc.scope import Initializer, parameter, training
-from dlc.types import Type, bool_, f32
 
 
 def scaled_dot_product_attention(query: Any, key: Any, value: Any, mask: Any = None,

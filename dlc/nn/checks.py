@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
 
 
 def at_least(layer: str, low: int, **values: Any) -> None:

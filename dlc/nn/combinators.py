@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.lang.layer import Function, Layer, chain
 from dlc.nn import checks
-from dlc.nn.layer import Function, Layer, chain
 from dlc.ops import view
 from dlc.ops.convert import as_node
 

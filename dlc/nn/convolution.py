@@ -7,13 +7,14 @@ from typing import Any
 
 from dlc import init
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.ir.types import Type
+from dlc.lang.array import convolution
+from dlc.lang.array.convolution import PerAxis, per_axis
+from dlc.lang.layer import Layer
+from dlc.lang.scope import Initializer, parameter
 from dlc.nn import checks
-from dlc.nn.layer import Layer
-from dlc.ops import convolution, view
-from dlc.ops.convolution import PerAxis, per_axis
-from dlc.scope import Initializer, parameter
-from dlc.types import Type
+from dlc.ops import view
 
 
 def like_weight(fan_in: int) -> Initializer:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlc.control import scan
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.lang.array import rearrange
+from dlc.lang.control import scan
 from dlc.nn import checks
 from dlc.nn.functions import log_softmax
 from dlc.nn.losses import REDUCTIONS, reduced
-from dlc.ops import elementwise, gather, leaf, rearrange, reduce, view
+from dlc.ops import elementwise, gather, leaf, reduce, view
 from dlc.ops.convert import as_node, broadcast_to, cast, widened
 
 # what stands for the logarithm of 0: sums of it stay finite, so that no gradient is NaN

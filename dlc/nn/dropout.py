@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dlc import random
 from dlc.errors import here
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.lang.layer import Layer
+from dlc.lang.scope import training
 from dlc.nn import checks
-from dlc.nn.layer import Layer
 from dlc.ops import elementwise
-from dlc.scope import training
 
 
 def dropout(rate: float = 0.5, name: str = "") -> Layer:

@@ -7,11 +7,12 @@ from typing import Any
 
 from dlc import random
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.lang.array import elementwise_functions
+from dlc.lang.scope import training
 from dlc.nn import checks
-from dlc.ops import elementwise, elementwise_functions, reduce, view
+from dlc.ops import elementwise, reduce, view
 from dlc.ops.convert import as_node, cast, in_accumulator
-from dlc.scope import training
 
 relu = elementwise.relu
 tanh = elementwise.tanh

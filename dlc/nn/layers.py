@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dlc import init
 from dlc.errors import here
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import Type
+from dlc.lang.array import products
+from dlc.lang.layer import Layer
+from dlc.lang.scope import Initializer, parameter
 from dlc.nn import checks
 from dlc.nn.convolution import like_weight
-from dlc.nn.layer import Layer
-from dlc.ops import contract, elementwise, products, reduce, view
-from dlc.scope import Initializer, parameter
-from dlc.types import Type
+from dlc.ops import contract, elementwise, reduce, view
 
 
 def dense(units: int, bias: bool = True, weight_init: Initializer | None = None,

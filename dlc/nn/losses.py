@@ -10,14 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.errors import DlcError, here
-from dlc.gradient_rules import custom_gradient
-from dlc.graph import Node, current_build, describe
-from dlc.names import name_locals
+from dlc.ir.graph import Node, current_build, describe
+from dlc.ir.types import bool_, f32
+from dlc.lang.array import elementwise_functions, rearrange
+from dlc.lang.gradient_rules import custom_gradient
+from dlc.lang.names import name_locals
 from dlc.nn import checks
 from dlc.nn.functions import log_softmax, softplus
-from dlc.ops import elementwise, elementwise_functions, gather, leaf, rearrange, reduce
+from dlc.ops import elementwise, gather, leaf, reduce
 from dlc.ops.convert import as_node, as_nodes, cast, in_accumulator
-from dlc.types import bool_, f32
 
 REDUCTIONS = ("mean", "sum", "none")
 

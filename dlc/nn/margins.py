@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.ir.types import bool_, i32
+from dlc.lang.array import elementwise_functions, rearrange, statistics
 from dlc.nn import checks
 from dlc.nn.activations import log_sigmoid
 from dlc.nn.functions import softplus
 from dlc.nn.losses import REDUCTIONS, cross_entropy, paired, reduced, scores_and_labels
-from dlc.ops import elementwise, elementwise_functions, gather, leaf, rearrange, reduce, statistics
+from dlc.ops import elementwise, gather, leaf, reduce
 from dlc.ops.contract import matmul
 from dlc.ops.convert import as_node, as_nodes, cast, in_accumulator
 from dlc.ops.cumulative import cumsum
-from dlc.types import bool_, i32
 
 # --- signs and classes ----------------------------------------------------------------------------
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.ir.types import f32
+from dlc.lang.array import order, rearrange
+from dlc.lang.array.diagonals import diagonal
 from dlc.nn import checks
-from dlc.ops import elementwise, gather, rearrange, reduce, sort
+from dlc.ops import elementwise, gather, reduce
 from dlc.ops.contract import matmul
 from dlc.ops.convert import as_node, as_nodes, cast
-from dlc.ops.diagonals import diagonal
-from dlc.types import f32
 
 
 def accuracy(logits: Any, label: Any) -> Node:
@@ -26,7 +27,7 @@ def top_k_accuracy(logits: Any, label: Any, k: int = 5) -> Node:
     x, y = as_node(logits), as_node(label)
     checks.labels("top_k_accuracy", y, x)
     checks.at_least("top_k_accuracy", 1, k=k)
-    places = cast(sort.top_k(x, k)[1], y.dtype)
+    places = cast(order.top_k(x, k)[1], y.dtype)
     hit = reduce.any_(elementwise.eq(places, rearrange.expand_dims(y, -1)), -1)
     return reduce.mean(cast(hit, f32))
 

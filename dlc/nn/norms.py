@@ -6,13 +6,14 @@ import math
 
 from dlc import init
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.ir.types import Type, f32
+from dlc.lang.array import rearrange
+from dlc.lang.layer import Layer
+from dlc.lang.scope import latest_state, parameter, state, training, update_state
 from dlc.nn import checks
-from dlc.nn.layer import Layer
-from dlc.ops import elementwise, rearrange, reduce, view
+from dlc.ops import elementwise, reduce, view
 from dlc.ops.convert import cast, in_accumulator
-from dlc.scope import latest_state, parameter, state, training, update_state
-from dlc.types import Type, f32
 
 
 def batch_norm(momentum: float = 0.1, eps: float = 1e-5, axis: int = 1, name: str = "") -> Layer:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.errors import here
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.lang.array import pooling
+from dlc.lang.array.convolution import PerAxis, per_axis
+from dlc.lang.layer import Layer
 from dlc.nn import checks
-from dlc.nn.layer import Layer
-from dlc.ops import pooling
-from dlc.ops.convolution import PerAxis, per_axis
 
 # functions without anything to remember: they stand in a chain as they are
 global_avg_pool = pooling.global_avg_pool

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dlc.control import scan
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.ir.types import Type, i32, i64
+from dlc.lang.array import rearrange
+from dlc.lang.control import scan
+from dlc.lang.layer import Layer
+from dlc.lang.scope import Initializer, parameter
 from dlc.nn import checks
 from dlc.nn.convolution import like_weight
-from dlc.nn.layer import Layer
-from dlc.ops import contract, elementwise, gather, rearrange, reduce, view
+from dlc.ops import contract, elementwise, gather, reduce, view
 from dlc.ops.leaf import constant, iota
-from dlc.scope import Initializer, parameter
-from dlc.types import Type, i32, i64
 
 State = tuple[Node, ...]
 # (input part [batch, gates * units], product of weight and state, state) -> new state

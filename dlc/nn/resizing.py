@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.errors import here
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.lang.array import resize as resizing
+from dlc.lang.layer import Layer
 from dlc.nn import checks
-from dlc.nn.layer import Layer
-from dlc.ops import resize as resizing
 
 
 def upsample(scale: Any, mode: str = "nearest", coordinates: str = "", name: str = "") -> Layer:

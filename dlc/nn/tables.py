@@ -8,14 +8,15 @@ from typing import Any
 
 from dlc import init
 from dlc.errors import DlcError, here
-from dlc.graph import Node, describe
+from dlc.ir.graph import Node, describe
+from dlc.ir.types import Type, bool_, f32, i32, i64
+from dlc.lang.array import segments
+from dlc.lang.layer import Layer, apply_layer
+from dlc.lang.scope import Initializer, current_scope, parameter
 from dlc.nn import checks
-from dlc.nn.layer import Layer, apply_layer
-from dlc.ops import contract, elementwise, gather, reduce, scatter, sort, view
+from dlc.ops import contract, elementwise, gather, reduce, searchsorted, view
 from dlc.ops.convert import in_accumulator
 from dlc.ops.leaf import constant, iota
-from dlc.scope import Initializer, current_scope, parameter
-from dlc.types import Type, bool_, f32, i32, i64
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,17 +158,17 @@ def _bags(index: Node, offsets: Node) -> Node:
     gather.note_check(elementwise.or_(wrong, reduce.any_(first)),
                       f"embedding_bag: offsets {describe(offsets)} do not ascend from 0")
     places = iota((int(index.shape[0]),), 0, offsets.dtype)
-    return sort.searchsorted(offsets, places, "right") - 1
+    return searchsorted.searchsorted(offsets, places, "right") - 1
 
 
 def _segments(rows: Node, kept: Node | None, bags: Node, count: int, mode: str) -> Node:
     """The same over the rows [n, size] of each bag: [count, size]."""
     there = constant(True, Type(bool_, bags.shape)) if kept is None else kept
     at = elementwise.maximum(bags, 0)
-    sizes = scatter.segment_sum(there.cast(rows.dtype), at, count)[:, None]
+    sizes = segments.segment_sum(there.cast(rows.dtype), at, count)[:, None]
     wide = view.reshape(there, (*there.shape, 1))
     if mode == "max":
-        found = scatter.segment_max(elementwise.where(wide, rows, float("-inf")), at, count)
+        found = segments.segment_max(elementwise.where(wide, rows, float("-inf")), at, count)
         return elementwise.where(sizes > 0, found, 0.0)
-    total = scatter.segment_sum(elementwise.where(wide, rows, 0.0), at, count)
+    total = segments.segment_sum(elementwise.where(wide, rows, 0.0), at, count)
     return total if mode == "sum" else total / elementwise.maximum(sizes, 1.0)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import DType, Type, dtype
 from dlc.ops import leaf
-from dlc.types import DType, Type, dtype
 
 if TYPE_CHECKING:
     from dlc.onnx.convert import Walk

@@ -8,11 +8,11 @@ import numpy as np
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import f32, i64
 from dlc.onnx.call import Call, Results, array, converts
 from dlc.onnx.proto import dtype_of
 from dlc.onnx.tensors import checked_dims
-from dlc.types import f32, i64
 
 
 @converts("Constant")

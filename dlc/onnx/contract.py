@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import i32
 from dlc.onnx.call import Call, Results, chosen, converts
 from dlc.onnx.shape import edged
-from dlc.types import i32
 
 Pads = tuple[tuple[int, int], ...]
 MOST_OPERANDS = 32  # of an einsum, whose order is searched for

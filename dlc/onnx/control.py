@@ -7,9 +7,9 @@ from typing import Any
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import bool_, i64
 from dlc.onnx.call import Call, Results, Value, array, axis_of, converts
-from dlc.types import bool_, i64
 
 # Loops of at most this many rounds are unrolled; longer ones become a scan.
 UNROLLED = 16

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlc.errors import DlcError, Loc
-from dlc.graph import Node, serving
+from dlc.ir.graph import Node, serving
 from dlc.onnx import families
 from dlc.onnx.call import CONVERTERS, Call, Unknown, Value, array
 from dlc.onnx.check import FunctionKey, title

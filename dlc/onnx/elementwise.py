@@ -10,10 +10,10 @@ import numpy as np
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import DType, bool_, f32, i8, u8
 from dlc.onnx.call import CONVERTERS, Call, Converter, Results, array, chosen, converts, own
 from dlc.onnx.proto import dtype_of
-from dlc.types import DType, bool_, f32, i8, u8
 
 # ONNX's operator -> dlc's function of the same meaning
 SAME = {

@@ -10,17 +10,17 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlc.graph import Build, Graph, Node, adopt, building, rebuild, serving, toposort
+from dlc.derive.autodiff import inline
+from dlc.derive.control_tidy import BODIES, replace_bodies
+from dlc.ir.graph import Build, Graph, Node, adopt, building, rebuild, serving, toposort
+from dlc.ir.types import i32
+from dlc.lang.array.rearrange import moveaxis
+from dlc.lang.trace import trace
 from dlc.onnx.export_linalg import cholesky, qr, slogdet, solve, triangular_solve
 from dlc.ops import elementwise, elementwise_special, leaf
-from dlc.ops.autodiff import inline
-from dlc.ops.control_tidy import BODIES, replace_bodies
 from dlc.ops.convert import cast
-from dlc.ops.higher import ITEM
-from dlc.ops.rearrange import moveaxis
 from dlc.ops.reduce import highest, lowest, sum_
-from dlc.trace import trace
-from dlc.types import i32
+from dlc.ops.tuples import ITEM
 
 
 def composed(graph: Graph) -> Graph:
@@ -115,7 +115,7 @@ def atan2(y: Node, x: Node) -> Node:
 def folded(x: Sequence[Node], axis: int, reverse: bool, start: float,
            fold: Callable[..., Node]) -> Node:
     """y[i] = fold(y[i - 1], x[i]...) along an axis, from `start`."""
-    from dlc.control import scan
+    from dlc.lang.control import scan
 
     rows = tuple(moveaxis(each, axis, 0) for each in x)
     first = leaf.constant(start, rows[0].type.with_(shape=rows[0].shape[1:], layout=None))
@@ -140,7 +140,7 @@ def linear_recurrence(a: Node, b: Node, axis: int, reverse: bool) -> Node:
 
 
 def cumargmax(x: Node, axis: int, reverse: bool, largest: bool) -> Node:
-    from dlc.control import scan
+    from dlc.lang.control import scan
 
     rows = moveaxis(x, axis, 0)
     kind = rows.type.with_(shape=rows.shape[1:], layout=None)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Node
+from dlc.derive.control import Loop
+from dlc.ir.graph import Node
+from dlc.ir.types import f64, i32, i64, u64
 from dlc.onnx.proto import onnx_package
 from dlc.onnx.writer import Open, Writer, writes
-from dlc.ops.control import Loop
-from dlc.types import f64, i32, i64, u64
 
 # above every f32, and below infinity in f64
 BEYOND_F32 = 1e300

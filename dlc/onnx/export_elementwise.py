@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import bool_, i32, i64, sum_dtype
 from dlc.onnx.proto import ONNX_DTYPES
 from dlc.onnx.writer import EMITTERS, Emitter, Open, Writer, size_of, writes
-from dlc.types import bool_, i32, i64, sum_dtype
 
 # dlc's operator -> ONNX's of the same meaning
 SAME = {

@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import Type, f64, i32
 from dlc.ops import elementwise, leaf
 from dlc.ops.contract import matmul, swap
 from dlc.ops.convert import cast
@@ -18,7 +19,6 @@ from dlc.ops.linalg_solve import identity_like
 from dlc.ops.matrix import triangle
 from dlc.ops.reduce import argmax, sum_
 from dlc.ops.view import concat
-from dlc.types import Type, f64, i32
 
 where = elementwise.where
 
@@ -40,14 +40,14 @@ def row(a: Node, i: Node) -> Node:
 
 def each(n: int, step: Callable[[Any, Node], Any], carry: Any, backwards: bool = False) -> Any:
     """`carry` after step(carry, i) for i = 0 .. n - 1."""
-    from dlc.control import scan
+    from dlc.lang.control import scan
 
     return scan(lambda c, i: (step(c, i), None), carry, numbers(n), reverse=backwards)[0]
 
 
 def cholesky(a: Node) -> Node:
     """Column by column: what is left of a loses the column's outer product."""
-    from dlc.control import scan
+    from dlc.lang.control import scan
 
     n = int(a.shape[-1])
     below = numbers(n)[:, None]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from dlc.onnx.export_views import INDEX, limited_to
 from dlc.onnx.writer import Fixed, Open, Size, Writer, writes
 

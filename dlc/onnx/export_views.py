@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import i64
 from dlc.onnx.writer import Fixed, Open, Size, Writer, size_of, writes
-from dlc.types import i64
 
 INDEX = i64  # of GatherND and ScatterND
 

@@ -8,9 +8,9 @@ import numpy as np
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import bool_, i64
 from dlc.onnx.call import Call, Results, array, axis_of, chosen, converts
-from dlc.types import bool_, i64
 
 
 def wrapped(index: Node, size: int) -> Node:

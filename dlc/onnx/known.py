@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dlc.errors import DlcError
-from dlc.evaluate import apply
-from dlc.graph import Graph, Kind, Node, toposort
+from dlc.ir.graph import Graph, Kind, Node, toposort
+from dlc.ir.types import TupleType
 from dlc.onnx.call import Unknown
-from dlc.types import TupleType
+from dlc.reference.evaluate import apply
 
 # What one conversion may compute: elements kept, of one constant and of all, and steps of
 # arithmetic. Calling NumPy for a node counts as CALL steps, so that 30,000 operators on small

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, here, nearest
-from dlc.evaluate import evaluate
-from dlc.graph import Graph, Node, describe, serving
 from dlc.init import initial_values
-from dlc.nn.layer import Layer
+from dlc.ir.graph import Graph, Node, describe, serving
+from dlc.ir.types import DType, Type
+from dlc.lang.layer import Layer
+from dlc.lang.scope import parameter
+from dlc.lang.trace import graph_variables, trace
 from dlc.onnx.branches import undeclarable
 from dlc.onnx.call import Value, array
 from dlc.onnx.check import FunctionKey, check_model
@@ -23,9 +25,7 @@ from dlc.onnx.convert import Frame, Walk
 from dlc.onnx.proto import DTYPES, Source, dtype_of, identifier, opsets, read_proto
 from dlc.onnx.tensors import array_of
 from dlc.ops.convert import as_node
-from dlc.scope import parameter
-from dlc.trace import graph_variables, trace
-from dlc.types import DType, Type
+from dlc.reference.evaluate import evaluate
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +175,7 @@ class Model:
 
 
 def dtype(data: np.ndarray) -> DType:
-    from dlc.types import dtype as named
+    from dlc.ir.types import dtype as named
 
     return named(data.dtype)
 

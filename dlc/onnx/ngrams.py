@@ -8,10 +8,10 @@ import numpy as np
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import f32, i64
 from dlc.onnx.call import Call, Results, array, chosen, converts
 from dlc.ops.contract import matmul
-from dlc.types import f32, i64
 
 MOST_COMPARED = 4096  # of a row with the numbers of n-grams of one length
 

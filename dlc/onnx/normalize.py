@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import bool_
 from dlc.onnx.call import Call, Results, array, axis_of, converts
 from dlc.onnx.pool import raised, root
 from dlc.ops.convert import widened
-from dlc.types import bool_
 
 
 def per_channel(v: Node, rank: int) -> Node:

@@ -10,12 +10,12 @@ import numpy as np
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import i64
 from dlc.onnx.call import Call, Results, array, converts
 from dlc.onnx.contract import Pads, pads_of, per_axis
 from dlc.onnx.shape import edged
 from dlc.ops.convert import widened
-from dlc.types import i64
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def col2im(call: Call) -> Results:
 
 def fold(x: Node, extents: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Node:
     """Overlapping windows [..., counts..., size...] added up: the transpose of dlc.window."""
-    from dlc.graph import make
+    from dlc.ir.graph import make
     from dlc.ops.window import FOLD
 
     n = len(extents)

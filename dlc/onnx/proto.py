@@ -12,7 +12,7 @@ from typing import Any
 
 from dlc.errors import DlcError, here, printable
 from dlc.intake import PLAIN, Intake, regular_file
-from dlc.types import DType, bf16, bool_, f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
+from dlc.ir.types import DType, bf16, bool_, f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
 
 # A protobuf message holds at most 2 GiB; larger models keep their tensors in files beside it.
 MESSAGE_BYTES = 2**31 - 1

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import DType, f32, f64, i8, i16, i32, u8, u16
 from dlc.onnx.call import Call, Results, axis_of, converts
 from dlc.onnx.contract import biased, check_kernel, pads_of, per_axis, spatial
 from dlc.onnx.proto import dtype_of
 from dlc.ops.convert import broadcast_to
-from dlc.types import DType, f32, f64, i8, i16, i32, u8, u16
 
 QUANTIZED = (i8, u8, i16, u16)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import i32
 from dlc.onnx.call import Call, Results, array, chosen, converts
 from dlc.onnx.control import UNROLLED, stacked
-from dlc.types import i32
 
 Activation = Callable[[Node], Node]
 Cell = Callable[[Node, tuple[Node, ...]], tuple[Node, ...]]

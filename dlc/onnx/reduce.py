@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import f32, i64
 from dlc.onnx.call import CONVERTERS, Call, Converter, Results, array, axis_of, converts
 from dlc.onnx.shape import edged, flattened
 from dlc.ops.convert import widened
-from dlc.types import f32, i64
 
 Fold = Callable[[Node, tuple[int, ...], bool], Node]
 # From this opset on the axes are an operand; before, an attribute.

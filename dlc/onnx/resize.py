@@ -10,10 +10,10 @@ import numpy as np
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import i64
 from dlc.onnx.call import Call, Results, array, axis_of, chosen, converts
 from dlc.onnx.tensors import checked_dims
-from dlc.types import i64
 
 COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
                "asymmetric", "tf_crop_and_resize", "tf_half_pixel_for_nn")

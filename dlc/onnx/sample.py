@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import i64
 from dlc.onnx.call import Call, Results, chosen, converts
-from dlc.types import i64
 
 Fold = Callable[[Node, int], Node]
 

@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 from dlc.errors import DlcError, nearest
-from dlc.graph import Node
 from dlc.intake import Intake
+from dlc.ir.graph import Node
+from dlc.ir.types import DTYPES
 from dlc.onnx.proto import ONNX_DTYPES, Source, onnx_package
 from dlc.onnx.tensors import array_of
-from dlc.types import DTYPES
 
 # Operators are read as they are from this opset on; older models may use those that kept their
 # meaning.

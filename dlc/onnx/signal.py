@@ -6,7 +6,7 @@ import numpy as np
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from dlc.onnx.call import Call, Results, array, axis_of, converts
 
 LONGEST = 4096  # of a transform: its matrix has as many rows and columns

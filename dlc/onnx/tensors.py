@@ -13,8 +13,8 @@ import numpy as np
 
 from dlc.errors import DlcError
 from dlc.intake import FileError, regular_file
+from dlc.ir.types import DType, bf16, f16
 from dlc.onnx.proto import Source, dtype_of
-from dlc.types import DType, bf16, f16
 
 EXTERNAL = 1  # TensorProto.DataLocation
 # Where TensorProto keeps the elements that do not stand in raw_data, by NumPy kind and size.

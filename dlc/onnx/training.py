@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from dlc.onnx.call import TRAINING, Call, Results, chosen, converts
 
 ML = "ai.onnx.ml"

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from dlc.derive.autodiff import expand_higher
+from dlc.derive.batching import draws
 from dlc.errors import DlcError, Loc
-from dlc.evaluate import Specialized
-from dlc.graph import Build, Graph, Node, building, toposort
 from dlc.init import initial_values
+from dlc.ir.graph import Build, Graph, Node, building, toposort
+from dlc.lang.trace import graph_variables, trace
 from dlc.onnx import export_control, export_elementwise, export_scatter, export_views
 from dlc.onnx.export_compositions import composed
 from dlc.onnx.proto import onnx_package
 from dlc.onnx.writer import BATCH, BATCHES, Fixed, Open, Writer, names_read, pruned
-from dlc.ops.autodiff import expand_higher
-from dlc.ops.batching import draws
-from dlc.task import Task
-from dlc.trace import graph_variables, trace
+from dlc.reference.evaluate import Specialized
+from dlc.task.task import Task
 
 OPSETS = range(17, 24)
 # importing them fills the table of emitters

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError
-from dlc.graph import Graph, Node, toposort
+from dlc.ir.graph import Graph, Node, toposort
+from dlc.ir.types import DType, TupleType
 from dlc.onnx.proto import ONNX_DTYPES, onnx_package
-from dlc.types import DType, TupleType
 
 # Two batches that no other dimension has: a number that follows them is a multiple of the batch.
 BATCHES = (1009, 1013)
@@ -272,7 +272,7 @@ def names_read(node: Any) -> Iterator[str]:
 
 def tensor(name: str, data: np.ndarray) -> Any:
     """A TensorProto with raw data."""
-    from dlc.types import dtype
+    from dlc.ir.types import dtype
 
     found = onnx_package().TensorProto()
     found.name, found.data_type = name, ONNX_DTYPES[dtype(data.dtype)]

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, OpError
-from dlc.ops import register
+from dlc.ir.graph import Kind, Node, Op, OpError, make
+from dlc.ir.registry import register
+from dlc.ir.types import DType, Type, bool_, dtype, i32, i64, u8, u32
+from dlc.ops.convert import as_node, cast
+from dlc.ops.reduce import axis_of
 from dlc.ops.routine import Routine, Workspace, filled, kernel_dtype
 from dlc.ops.samples import spread
-from dlc.types import DType, Type, bool_, dtype, i32, i64, u32
 
 # Runs of 8 by insertion, then merges of twice the width between the two halves of a workspace:
 # what is compared moves along with its place, so that every pass reads in order.
@@ -253,3 +255,19 @@ ARGSORT = register(Op(
     "argsort", Kind.ROUTINE, _infer_argsort, _eval_argsort, None, _emit_argsort, _sample_argsort,
     (), "the first `count` indices of the stable order along an axis; NaN is the largest",
     gradient="none", defaults=_usual))
+
+
+def argsort(x: Any, axis: int = -1, descending: bool = False) -> Node:
+    """i32 indices that sort x along `axis`; equal elements keep their order (stable).
+
+    NaN is larger than every number. Raises DlcError for a bad axis. No gradient.
+    """
+    node = as_node(x)
+    axis = axis_of(node, axis, "argsort")
+    return first_places(node, axis, descending, int(node.shape[axis]))
+
+
+def first_places(x: Node, axis: int, descending: bool, count: int) -> Node:
+    """The first `count` indices of the order along `axis`."""
+    plain = cast(x, u8) if x.dtype is bool_ else x
+    return make(ARGSORT, (plain,), axis=axis, descending=descending, count=count)

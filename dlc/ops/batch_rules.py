@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dlc.graph import Node, make
+from dlc.ir.graph import Node, make
 
 Flags = tuple[bool, ...]
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, here
-from dlc.graph import Kind, Node, Op, OpError, describe, make
-from dlc.ops import batch_rules, register
-from dlc.ops.access import Access, Condition, Contraction, Divides, Index, Phase, Piece, Within
+from dlc.ir.access import Access, Condition, Contraction, Divides, Index, Phase, Piece, Within
+from dlc.ir.graph import Kind, Node, Op, OpError, describe, make
+from dlc.ir.registry import register
+from dlc.ir.types import Type
+from dlc.ops import batch_rules
 from dlc.ops.convert import as_nodes, broadcast_to, factors
 from dlc.ops.samples import spread
 from dlc.ops.view import flip, reshape, transpose
-from dlc.types import Type
 
 # --- matmul ---------------------------------------------------------------------------------------
 

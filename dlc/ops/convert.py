@@ -10,9 +10,8 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from dlc.errors import DlcError, here
-from dlc.graph import Node, OpError, describe, make
-from dlc.ops import leaf
-from dlc.types import (
+from dlc.ir.graph import Node, OpError, describe, make
+from dlc.ir.types import (
     DType,
     DTypeError,
     Type,
@@ -24,6 +23,7 @@ from dlc.types import (
     promote,
     sum_dtype,
 )
+from dlc.ops import leaf
 
 Given = ParamSpec("Given")
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, OpError, make
-from dlc.ops import register
+from dlc.ir.graph import Kind, Node, Op, OpError, make
+from dlc.ir.registry import register
+from dlc.ir.types import DType, Type, accumulator, bool_, dtype, f32, f64, i32, sum_dtype, u8
 from dlc.ops.convert import as_node, broadcast_shape, broadcast_to, cast, factors, in_accumulator
 from dlc.ops.elementwise import exp, isfinite, where
 from dlc.ops.gather import take_along_axis
 from dlc.ops.reduce import axis_of
 from dlc.ops.routine import Routine, Workspace, filled, kernel_dtype
 from dlc.ops.samples import spread
-from dlc.ops.view import narrow, pad
-from dlc.types import DType, Type, accumulator, bool_, dtype, f32, f64, i32, sum_dtype, u8
+from dlc.ops.view import narrow, pad, reshape
 
 # A chunk takes a block of columns of one slab [n, inner]; their states lie in workspaces.
 _FOLD = """
@@ -328,10 +328,10 @@ CUMARGMAX = register(Op(
 
 def _along(x: Any, axis: int | None, what: str) -> tuple[Node, int]:
     """x and its axis; of None x as one flat row."""
-    from dlc.ops.rearrange import ravel
-
     node = as_node(x)
-    return (ravel(node), 0) if axis is None else (node, axis_of(node, axis, what))
+    if axis is None:
+        return reshape(node, (node.type.size,)), 0
+    return node, axis_of(node, axis, what)
 
 
 def _folded(op: Op, x: Any, axis: int | None, reverse: bool, exclusive: bool,

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, here
-from dlc.graph import Kind, Node, Op, OpError, make
-from dlc.ops import register
+from dlc.ir.graph import Kind, Node, Op, OpError, make
+from dlc.ir.registry import register
+from dlc.ir.types import DType, Type, bf16, bool_, f32
 from dlc.ops.convert import as_node, as_nodes, cast, operands
 from dlc.ops.samples import binary, integers, predicates, ternary, unary
-from dlc.types import DType, Type, bf16, bool_, f32
 
 
 def same_type(*types: Type) -> Type:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Node, OpError, make
+from dlc.ir.graph import Node, OpError, make
+from dlc.ir.types import DType, Type, bool_, dtype, f32, f64, i32
 from dlc.ops.convert import as_node, broadcast_shape, broadcast_to, cast
 from dlc.ops.elementwise import (
     _float_function,
@@ -21,7 +22,6 @@ from dlc.ops.elementwise import (
     where,
 )
 from dlc.ops.samples import SHAPES, Sample, binary, integers, spread, unary
-from dlc.types import DType, Type, bool_, dtype, f32, f64, i32
 
 # --- signs and remainders -------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Node, OpError
+from dlc.ir.graph import Node, OpError
+from dlc.ir.types import Type, f32, f64
 from dlc.ops import special_reference as reference
 from dlc.ops.convert import as_node, cast
 from dlc.ops.elementwise import (
@@ -30,7 +31,6 @@ from dlc.ops.elementwise import (
 )
 from dlc.ops.samples import binary, unary
 from dlc.ops.special_reference import in_f64
-from dlc.types import Type, f32, f64
 
 Slope = Callable[[Node, Node], Node]
 
@@ -204,7 +204,7 @@ def polygamma(n: int, x: Any) -> Node:
 
     Poles at 0, -1, ...: infinite for odd n, NaN for even. Raises DlcError for another order.
     """
-    from dlc.graph import make
+    from dlc.ir.graph import make
 
     if n == 0 and not isinstance(n, bool):
         return digamma(x)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, Loc, here
-from dlc.graph import Kind, Node, Op, OpError, check_shape, current_build, describe, make
-from dlc.ops import batch_rules, leaf, register
+from dlc.ir.graph import Kind, Node, Op, OpError, check_shape, current_build, describe, make
+from dlc.ir.registry import register
+from dlc.ir.types import Type, i32, i64
+from dlc.ops import batch_rules, leaf
 from dlc.ops.convert import as_node, cast
 from dlc.ops.reduce import axis_of
-from dlc.types import Type, i32, i64
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,14 +199,14 @@ def take_along_axis(x: Any, index: Any, axis: int = -1, mode: str = "check") -> 
 
     index has x's rank, and its sizes except along `axis`, or 1 there. Modes as in take.
     """
-    from dlc.ops.rearrange import moveaxis
+    from dlc.ops.view import moved
 
     node = as_node(x)
     axis = axis_of(node, axis, "take_along_axis")
     at = aligned_index(node, as_node(index), axis, "take_along_axis", mode)
-    taken = make(GATHER, (moveaxis(node, axis, -1), moveaxis(at, axis, -1)),
-                 axis=node.ndim - 1, batch=node.ndim - 1)
-    return moveaxis(taken, -1, axis)
+    last = node.ndim - 1
+    taken = make(GATHER, (moved(node, axis, last), moved(at, axis, last)), axis=last, batch=last)
+    return moved(taken, last, axis)
 
 
 def aligned_index(x: Node, index: Node, axis: int, what: str, mode: str) -> Node:
@@ -225,10 +226,10 @@ def aligned_index(x: Node, index: Node, axis: int, what: str, mode: str) -> Node
 
 def one_hot(index: Any, count: int, dtype: Any = None) -> Node:
     """index [...] as rows [..., count] that hold 1 at the index; out of range is an error."""
+    from dlc.ir.types import f32
     from dlc.ops.convert import broadcast_to
     from dlc.ops.elementwise import eq
     from dlc.ops.view import reshape
-    from dlc.types import f32
 
     at = checked_index(as_node(index), count, f"one_hot of {count} classes")
     wide = broadcast_to(reshape(at, (*at.shape, 1)), (*at.shape, count))

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import here
-from dlc.graph import Kind, Literal, Node, Op, OpError, check_shape, make
-from dlc.ops import batch_rules, register
+from dlc.ir.graph import Kind, Literal, Node, Op, OpError, check_shape, make
+from dlc.ir.registry import register
+from dlc.ir.types import DType, Type, i32, u32
+from dlc.ops import batch_rules
 from dlc.ops.random_reference import random_bits as reference_bits
-from dlc.types import DType, Type, i32, u32
 
 
 def _no_samples() -> list[Any]:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, make
-from dlc.ops import leaf, register
+from dlc.ir.graph import Kind, Node, Op, make
+from dlc.ir.registry import register
+from dlc.ir.types import Type, f64
+from dlc.ops import leaf
 from dlc.ops.contract import swap
 from dlc.ops.matrix import square
 from dlc.ops.routine import Routine, Workspace, batch_count, filled, kernel_dtype
 from dlc.ops.view import concat, narrow
-from dlc.types import Type, f64
 
 TERMS = 18  # of the series: below 1e-22 of a matrix whose norm is at most 1/2
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, OpError, make
-from dlc.ops import register
+from dlc.ir.graph import Kind, Node, Op, OpError, make
+from dlc.ir.registry import register
+from dlc.ir.types import Type
 from dlc.ops.contract import matmul, swap
 from dlc.ops.elementwise import neg
 from dlc.ops.matrix import floating, half_diagonal, lower_gradient, square, triangle
 from dlc.ops.routine import Routine, batch_count, filled, kernel_dtype
-from dlc.types import Type
 
 _CHOLESKY = """
 def cholesky(a, l, chunk):

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, OpError, make
-from dlc.ops import higher, leaf, register
+from dlc.ir.graph import Kind, Node, Op, OpError, make
+from dlc.ir.registry import register
+from dlc.ir.types import TupleType, Type, f64
+from dlc.ops import leaf, tuples
 from dlc.ops.contract import matmul, swap
 from dlc.ops.linalg_factor import solve_triangle
 from dlc.ops.matrix import floating, triangle, without_nan
 from dlc.ops.routine import Routine, Workspace, batch_count, filled, kernel_dtype
-from dlc.types import TupleType, Type, f64
 
 # Columns lie as rows of w: every inner loop walks along memory. LAPACK's signs: a reflection makes
 # the diagonal of R the opposite of the entry's sign, and is none where nothing is to be done.
@@ -101,7 +102,7 @@ def _emit_qr(y: Node) -> Routine:
 
 def _pull_qr(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
     """a' = (q' + q copyltu(r r'^T - q'^T q)) r^-T (Walter & Lehmann 2018, eq. 16)."""
-    q, r = higher.item(node, 0), higher.item(node, 1)
+    q, r = tuples.item(node, 0), tuples.item(node, 1)
     dq = given.get(0, leaf.constant(0.0, q.type))
     dr = triangle(given.get(1, leaf.constant(0.0, r.type)), lower=False)
     mixed = matmul(r, swap(dr)) - matmul(swap(dq), q)
@@ -127,4 +128,4 @@ QR = register(Op(
 def qr_of_tall(a: Node) -> tuple[Node, Node]:
     """(q, r) of a [..., m, n] with m >= n."""
     node = make(QR, (a,))
-    return higher.item(node, 0), higher.item(node, 1)
+    return tuples.item(node, 0), tuples.item(node, 1)

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, OpError, make
-from dlc.ops import leaf, register
+from dlc.ir.graph import Kind, Node, Op, OpError, make
+from dlc.ir.registry import register
+from dlc.ir.types import TupleType, Type, f64
+from dlc.ops import leaf
 from dlc.ops.contract import matmul, swap
 from dlc.ops.elementwise import neg
 from dlc.ops.linalg_factor import same_lead
 from dlc.ops.matrix import floating, square, without_nan
 from dlc.ops.routine import Routine, Workspace, batch_count, filled, kernel_dtype
 from dlc.ops.view import reshape
-from dlc.types import TupleType, Type, f64
 
 # Elimination of lu [n, n] with `$swap` and `$row` for what goes along with its rows.
 _ELIMINATE = """

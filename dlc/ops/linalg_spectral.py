@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, make
-from dlc.ops import higher, leaf, register
+from dlc.ir.graph import Kind, Node, Op, make
+from dlc.ir.registry import register
+from dlc.ir.types import TupleType, Type, f64
+from dlc.ops import leaf, tuples
 from dlc.ops.contract import matmul, swap
 from dlc.ops.elementwise import eq, where
 from dlc.ops.linalg_qr import tall
 from dlc.ops.matrix import diagonal_only, lower_gradient, positions, square, without_nan
 from dlc.ops.routine import Routine, Workspace, batch_count, filled, kernel_dtype
 from dlc.ops.view import reshape
-from dlc.types import TupleType, Type, f64
 
 # One-sided Jacobi (Hestenes 1958): rotates the columns of a matrix, which are the rows of w so that
 # loops walk along memory, until they are orthogonal; v takes the same rotations.
@@ -149,7 +150,7 @@ def _on_diagonal(x: Node) -> Node:
 
 def _pull_eigh(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
     """a' = v (diag(w') + F o (v^T v')) v^T, F_ij = 1 / (w_j - w_i) (Giles 2008, 3.1)."""
-    w, v = higher.item(node, 0), higher.item(node, 1)
+    w, v = tuples.item(node, 0), tuples.item(node, 1)
     inner = _on_diagonal(given[0]) if 0 in given else None
     if 1 in given:
         turned = _apart(w) * matmul(swap(v), given[1])
@@ -279,7 +280,7 @@ def _emit_svd(y: Node) -> Routine:
 def _pull_svd(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
     """a' = u (J s + s K + diag(s')) v^T + (1 - u u^T) u' s^-1 v^T, J = G o (u^T u' - u'^T u), K
     likewise of v, G_ij = 1 / (s_j^2 - s_i^2) (Townsend 2016)."""
-    u, s, vh = (higher.item(node, i) for i in range(3))
+    u, s, vh = (tuples.item(node, i) for i in range(3))
     n = int(s.shape[-1])
     rows, columns = reshape(s, (*s.shape, 1)), reshape(s, (*s.shape[:-1], 1, n))
     inner = _on_diagonal(given[1]) if 1 in given else None
@@ -319,12 +320,12 @@ SVD = register(Op(
 def eigh_of(a: Node) -> tuple[Node, Node]:
     """(values, vectors) of the symmetric matrices whose lower triangles a [..., n, n] holds."""
     node = make(EIGH, (a,))
-    return higher.item(node, 0), higher.item(node, 1)
+    return tuples.item(node, 0), tuples.item(node, 1)
 
 
 def svd_of(a: Node) -> tuple[Node, Node, Node]:
     """(u [..., m, k], s [..., k], v^T [..., k, n]) of a [..., m, n], k = min(m, n)."""
     tall_one = int(a.shape[-2]) >= int(a.shape[-1])
     node = make(SVD, (a if tall_one else swap(a),))
-    u, s, vh = (higher.item(node, i) for i in range(3))
+    u, s, vh = (tuples.item(node, i) for i in range(3))
     return (u, s, vh) if tall_one else (swap(vh), s, swap(u))

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Node, OpError
+from dlc.ir.graph import Node, OpError
+from dlc.ir.types import Type
 from dlc.ops import leaf
 from dlc.ops.contract import swap
 from dlc.ops.elementwise import eq, ge, gt, lt, where
-from dlc.types import Type
 
 
 def square(a: Type, what: str = "matrix") -> int:

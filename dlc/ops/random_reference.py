@@ -1,9 +1,9 @@
 """Counter-based random bits in NumPy: what `random_bits` means, bit for bit.
 
 Threefry2x32 with 20 rounds: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
-1, 2, 3", SC11. The kernel's text is in dlc/codegen/prelude/random_bits.py; both agree on every bit.
+1, 2, 3", SC11. The kernel's text is in backend/cpu/prelude/random_bits.py; both agree on every bit.
 
-Floats are compositions that stand in the graph (dlc/random.py, docs/design/math.md).
+Floats are compositions that stand in the graph (dlc/random/__init__.py, docs/design/math.md).
 """
 
 from __future__ import annotations

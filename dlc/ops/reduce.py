@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, here
-from dlc.graph import Kind, Node, Op, OpError, describe, make
-from dlc.ops import register
-from dlc.ops.access import Access, Combine, Index, Piece, Reduction
+from dlc.ir.access import Access, Combine, Index, Piece, Reduction
+from dlc.ir.graph import Kind, Node, Op, OpError, describe, make
+from dlc.ir.registry import register
+from dlc.ir.types import Type, accumulator, bool_, f32, i32, sum_dtype
 from dlc.ops.convert import as_node, broadcast_to, cast, in_accumulator
 from dlc.ops.samples import over_axes
 from dlc.ops.sums import LOGSUMS, simple, sums_of
-from dlc.types import Type, accumulator, bool_, f32, i32, sum_dtype
 
 
 def kept_axes(rank: int, axes: Sequence[int]) -> tuple[int, ...]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from string import Template
 from typing import Any
 
-from dlc.graph import Node
-from dlc.types import DType, TupleType, Type, accumulator
+from dlc.ir.graph import Node
+from dlc.ir.types import DType, TupleType, Type, accumulator
 
 
 @dataclass(frozen=True)

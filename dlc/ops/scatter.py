@@ -1,5 +1,5 @@
 """Scatters beside scatter_add: updates set, or folded by max, min and product, at data-dependent
-indices; and what is made of them: put_along_axis, segments, bincount, histogram.
+indices; and put_along_axis, which is made of them.
 
 Which update wins a place is a function of the indices alone (scatter_last), so that `set` is a
 gather of the winners: parallel, and its gradient goes to them only.
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, here
-from dlc.graph import Kind, Node, Op, OpError, describe, make
-from dlc.ops import batch_rules, leaf, register
+from dlc.ir.graph import Kind, Node, Op, OpError, describe, make
+from dlc.ir.registry import register
+from dlc.ir.types import Type, bool_, i32
+from dlc.ops import batch_rules
 from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast
 from dlc.ops.elementwise import eq, ge, maximum, where
 from dlc.ops.gather import (
@@ -27,10 +29,9 @@ from dlc.ops.gather import (
     gathered_shape,
     limited_index,
 )
-from dlc.ops.reduce import axis_of, highest, lowest
+from dlc.ops.reduce import axis_of
 from dlc.ops.routine import Routine, batch_count, filled
-from dlc.ops.view import reshape
-from dlc.types import Type, accumulator, bool_, f32, i32, sum_dtype
+from dlc.ops.view import moved, reshape
 
 # --- max and min ----------------------------------------------------------------------------------
 
@@ -172,9 +173,8 @@ def _multiply(x: Node, index: Node, updates: Node, axis: int, batch: int) -> Nod
     Sorted by place they stand in runs, and the product of a run is the last of its running
     products: a recurrence that starts anew with each run. So derivatives are exact at zeros.
     """
+    from dlc.ops.argsort import argsort
     from dlc.ops.cumulative import linear_recurrence
-    from dlc.ops.rearrange import moveaxis
-    from dlc.ops.sort import argsort
 
     flat = flat_index(index, batch)
     if flat.type.size == 0 or x.type.size == 0:
@@ -183,7 +183,7 @@ def _multiply(x: Node, index: Node, updates: Node, axis: int, batch: int) -> Nod
     along: dict[str, Any] = {"axis": batch, "batch": batch}
     place = make(GATHER, (flat, order), **along)
     rows = _flat_updates(updates, axis, index.ndim - batch)
-    rows = moveaxis(make(GATHER, (rows, order), axis=axis, batch=batch), axis, batch)
+    rows = moved(make(GATHER, (rows, order), axis=axis, batch=batch), axis, batch)
     first = place != _before(place)
     first = broadcast_to(reshape(first, (*first.shape, *(1,) * (rows.ndim - first.ndim))),
                          rows.shape)
@@ -191,7 +191,7 @@ def _multiply(x: Node, index: Node, updates: Node, axis: int, batch: int) -> Nod
     running = cast(wide, rows.dtype)  # of u8 it is i32, which wraps to the same
     # the last of each run: its position is the last that names the place
     last = make(SCATTER_LAST, (place,), size=int(x.shape[axis]))
-    product = moveaxis(make(GATHER, (running, maximum(last, 0)), **along), batch, axis)
+    product = moved(make(GATHER, (running, maximum(last, 0)), **along), batch, axis)
     return where(along_axis(ge(last, 0), x, axis, batch), x * product, x)
 
 
@@ -255,85 +255,11 @@ def put_along_axis(x: Any, index: Any, values: Any, axis: int = -1, mode: str = 
     index has x's rank, and its sizes except along `axis`, or 1 there; modes as in scatter.
     """
     from dlc.ops.gather import aligned_index
-    from dlc.ops.rearrange import moveaxis
 
     node, values = as_nodes(x, values)
     axis = axis_of(node, axis, "put_along_axis")
     at = aligned_index(node, as_node(index), axis, "put_along_axis", "check")
     new = _fitted(node, values, at.shape, "put_along_axis")
     last = node.ndim - 1
-    turned, places, values_ = (moveaxis(n, axis, -1) for n in (node, at, new))
-    return moveaxis(fold_updates(turned, places, values_, last, last, mode), -1, axis)
-
-
-def _segments(x: Any, ids: Any, count: int, mode: str, start: float) -> Node:
-    node = as_node(x)
-    rest = tuple(node.shape[as_node(ids).ndim:])
-    whole = leaf.constant(start, Type(node.dtype, (count, *rest)))
-    return scatter(whole, ids, node, mode=mode)
-
-
-def segment_sum(x: Any, ids: Any, count: int) -> Node:
-    """Sums of the rows of x [M, ...] with the same id in ids [M]: [count, ...]; i32 of bool and u8.
-    """
-    return _segments(_summable(x), ids, count, "add", 0)
-
-
-def segment_prod(x: Any, ids: Any, count: int) -> Node:
-    """Products of the rows of x with the same id; 1 where there is none. i32 of bool and u8."""
-    return _segments(_summable(x), ids, count, "mul", 1)
-
-
-def _summable(x: Any) -> Node:
-    node = as_node(x)
-    return cast(node, sum_dtype(node.dtype))
-
-
-def segment_max(x: Any, ids: Any, count: int) -> Node:
-    """Largest of the rows of x with the same id; the dtype's least value where there is none."""
-    return _segments(x, ids, count, "max", lowest(as_node(x).dtype))
-
-
-def segment_min(x: Any, ids: Any, count: int) -> Node:
-    """Smallest of the rows of x with the same id; the dtype's largest value where there is none."""
-    return _segments(x, ids, count, "min", highest(as_node(x).dtype))
-
-
-def segment_mean(x: Any, ids: Any, count: int) -> Node:
-    """Means of the rows of x with the same id; 0 where there is none. Of integers and bool f32."""
-    node = as_node(x)
-    wide = accumulator(node.dtype) if node.dtype.is_float else f32
-    sizes = cast(maximum(bincount(ids, count), 1), wide)
-    shape = (count, *(1,) * (node.ndim - as_node(ids).ndim))
-    total = segment_sum(cast(node, wide), ids, count) / reshape(sizes, shape)
-    return total if not node.dtype.is_float else cast(total, node.dtype)
-
-
-def bincount(x: Any, length: int, weights: Any = None) -> Node:
-    """How often each of 0 .. length-1 stands in x (i32), or the sums of the weights there.
-
-    An element outside is an error: at once for constants, after the step for data.
-    """
-    at = reshape(as_node(x), (-1,)) if as_node(x).type.size else reshape(as_node(x), (0,))
-    ones = leaf.constant(1, Type(i32, at.shape)) if weights is None else (
-        reshape(as_node(weights), at.shape))
-    return segment_sum(ones, at, length)
-
-
-def histogram(x: Any, bins: int, low: float, high: float) -> Node:
-    """i32 counts of x in `bins` equal bins of low .. high, the last one closed; what lies outside,
-    and NaN, counts nowhere (numpy.histogram with a range)."""
-    from dlc.ops.elementwise import and_, clip, floor, le
-
-    node = as_node(x)
-    node = node if node.dtype.is_float else cast(node, f32)
-    if not isinstance(bins, int) or bins < 1 or not low < high:
-        raise DlcError(f"histogram({describe(node)}): {bins} bins of {low} .. {high}", here(),
-                       "takes at least one bin, and low < high")
-    inside = and_(ge(node, low), le(node, high))
-    scaled = floor((where(inside, node, low) - low) * (bins / (high - low)))
-    at = clip(cast(scaled, i32), 0, bins - 1)
-    flat = reshape(where(inside, at, bins), (int(node.type.size),))
-    counts = make(SCATTER_ADD, (flat, leaf.constant(1, Type(i32, flat.shape))),
-                  shape=(bins + 1,), axis=0, batch=0)
-    return counts[:bins]
+    turned, places, values_ = (moved(n, axis, last) for n in (node, at, new))
+    return moved(fold_updates(turned, places, values_, last, last, mode), last, axis)

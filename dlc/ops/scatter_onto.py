@@ -2,7 +2,7 @@
 
 x.at[i].set(u) is a gather of the winners (dlc/ops/scatter.py), parallel and as large as x. Where x
 is the carry of a loop, whose old value nobody needs, only the places that are named need writing:
-the pass `loops` puts this operator there (dlc/passes/loops_writes.py).
+the pass `loops` puts this operator there (dlc/passes/loops/writes.py).
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, OpError, make
-from dlc.ops import batch_rules, leaf, register
+from dlc.ir.graph import Kind, Node, Op, OpError, make
+from dlc.ir.registry import register
+from dlc.ir.types import Type, bool_, i32
+from dlc.ops import batch_rules, leaf
 from dlc.ops.convert import broadcast_to
 from dlc.ops.elementwise import eq, ge, where
 from dlc.ops.gather import GATHER, check_index_type, clamped, gather_index, gathered_shape
 from dlc.ops.scatter import SCATTER_LAST, along_axis, flat_index
 from dlc.ops.view import reshape
-from dlc.types import Type, bool_, i32
 
 FOLDS = ("set", "add")
 

@@ -4,7 +4,7 @@
     squares of f32  an f64: a product of f32 is exact there
     f64             two words of f64, the second what the first loses to rounding
 
-docs/design/math.md (Sums) has the bounds on their errors; dlc/kernel/runs.py cuts the runs.
+docs/design/math.md (Sums) has the bounds on their errors; dlc/backend/emit/runs.py cuts the runs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dlc.graph import Node
-from dlc.ops.access import Combine
-from dlc.types import f32, f64
+from dlc.ir.access import Combine
+from dlc.ir.graph import Node
+from dlc.ir.types import f32, f64
 
 
 def simple(identity: Callable[[Any], float], fold: str, total: Combine | None = None) -> Combine:

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, here
-from dlc.graph import Kind, Node, Op, OpError, check_shape, describe, make
-from dlc.ops import batch_rules, register
-from dlc.ops.access import Access, Condition, Divides, Index, Piece, Within
+from dlc.ir.access import Access, Condition, Divides, Index, Piece, Within
+from dlc.ir.graph import Kind, Node, Op, OpError, check_shape, describe, make
+from dlc.ir.registry import register
+from dlc.ir.types import Type
+from dlc.ops import batch_rules
 from dlc.ops.convert import as_node, as_nodes, common_type, whole_numbers
 from dlc.ops.leaf import check_whole
 from dlc.ops.reduce import Axes, axes_of, check_axes
 from dlc.ops.samples import spread
-from dlc.types import Type
 
 
 def _samples(*cases: tuple[tuple[int, ...], dict[str, Any]]) -> Any:
@@ -138,6 +139,13 @@ def transpose(x: Any, *axes: Any) -> Node:
     order = order or tuple(range(node.ndim))[::-1]
     order = tuple(a + node.ndim if -node.ndim <= a < 0 else a for a in order)
     return node if order == tuple(range(node.ndim)) else make(TRANSPOSE, (node,), axes=order)
+
+
+def moved(x: Node, source: int, target: int) -> Node:
+    """x with the axis `source` at the position `target`, both counted from the front."""
+    order = [a for a in range(x.ndim) if a != source]
+    order.insert(target, source)
+    return transpose(x, order)
 
 
 def _infer_broadcast(x: Type, *, shape: tuple[int, ...]) -> Type:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node, Op, OpError, check_shape, make
-from dlc.ops import register
-from dlc.ops.access import Access, Condition, Divides, Index, Piece, Reduction, Within
+from dlc.ir.access import Access, Condition, Divides, Index, Piece, Reduction, Within
+from dlc.ir.graph import Kind, Node, Op, OpError, check_shape, make
+from dlc.ir.registry import register
+from dlc.ir.types import Type
 from dlc.ops.convert import as_node
 from dlc.ops.samples import spread
 from dlc.ops.sums import simple
-from dlc.types import Type
 
 
 def window_count(size: int, window: int, stride: int, dilation: int) -> int:

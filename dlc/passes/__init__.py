@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dlc.graph import Graph
-from dlc.passes.bodies import through_bodies
+from dlc.ir.graph import Graph
 from dlc.passes.collection import without_collection
 from dlc.passes.cse import cse
 from dlc.passes.differentiate import differentiate
-from dlc.passes.fuse import fuse
+from dlc.passes.fuse.fuse import fuse
 from dlc.passes.layout import layout
-from dlc.passes.loops import loops
-from dlc.passes.separate import separate
-from dlc.passes.simplify import simplify
+from dlc.passes.loops.bodies import through_bodies
+from dlc.passes.loops.loops import loops
+from dlc.passes.loops.separate import separate
+from dlc.passes.rules.simplify import simplify
 
 Pass = Callable[[Graph], Graph]
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError
-from dlc.evaluate import finish
-from dlc.graph import Graph, Kind, Node, toposort
-from dlc.ops import higher
-from dlc.rounding.elementwise import meaning
-from dlc.types import TupleType, Type
-from dlc.verify import verify
+from dlc.ir.graph import Graph, Kind, Node, toposort
+from dlc.ir.types import TupleType, Type
+from dlc.ops import tuples
+from dlc.reference.evaluate import finish
+from dlc.reference.rounding.elementwise import meaning
+from dlc.reference.verify import verify
 
 # Of the largest magnitude in a value. Both graphs run in f64, so nothing is left but the rounding
 # of constants that were folded in f32.
@@ -89,7 +89,7 @@ def _outputs(graph: Graph, args: Sequence[Any]) -> list[Any]:
 
 def _apply(node: Node, args: Sequence[Any]) -> Any:
     """Like evaluate's apply, without rounding to the node's float dtype."""
-    if node.op is higher.ITEM:
+    if node.op is tuples.ITEM:
         return args[0][node.attrs["index"]]
     if node.op.kind is Kind.HIGHER:
         results = node.op.eval(_outputs, *args, **node.attrs)

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dlc.graph import Build, Graph, Kind, Node, adopt, building, intern, rebuild, replace, serving
+from dlc.ir.graph import (
+    Build,
+    Graph,
+    Kind,
+    Node,
+    adopt,
+    building,
+    intern,
+    rebuild,
+    replace,
+    serving,
+)
 from dlc.ops import leaf
-from dlc.passes.rules_arithmetic import COMMUTATIVE
-from dlc.rewrite import Grade, keeps
+from dlc.passes.rules.arithmetic import COMMUTATIVE
+from dlc.reference.rewrite import Grade, keeps
 
 
 @keeps(Grade.EXACT)

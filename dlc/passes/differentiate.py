@@ -9,10 +9,10 @@ a rule for their derivative (custom_gradient, checkpoint) become their body at t
 
 from __future__ import annotations
 
-from dlc.graph import Build, Graph, building
-from dlc.ops.autodiff import expand_higher
-from dlc.ops.gradient_rules import settled
-from dlc.rewrite import Grade, keeps
+from dlc.derive.autodiff import expand_higher
+from dlc.derive.gradient_rules import settled
+from dlc.ir.graph import Build, Graph, building
+from dlc.reference.rewrite import Grade, keeps
 
 
 # batching rules of vmap may sum in another order than one example alone

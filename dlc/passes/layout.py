@@ -12,10 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dlc.graph import Build, Graph, Kind, Node, building, intern, rebuild, replace, serving, users
+from dlc.ir.graph import (
+    Build,
+    Graph,
+    Kind,
+    Node,
+    building,
+    intern,
+    rebuild,
+    replace,
+    serving,
+    users,
+)
+from dlc.ir.types import Type
 from dlc.ops import view
-from dlc.rewrite import Grade, keeps
-from dlc.types import Type
+from dlc.reference.rewrite import Grade, keeps
 
 
 @keeps(Grade.EXACT)

@@ -15,7 +15,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
-from dlc.runtime.link import Linked
+from dlc.runtime.compile.link import Linked
 
 TRIAD_FLOATS = 2**24  # 64 MiB an array: larger than the caches of one core's share
 PACKAGES = ("numpy", "numba", "llvmlite", "torch", "jax")

@@ -9,11 +9,11 @@ import numpy as np
 
 from dlc.program import Entry, Port, Program
 from dlc.runtime.bench.worker import Network
-from dlc.runtime.schedule import batch_size, find_phases, fixed_inputs
 from dlc.runtime.steps import Phase
+from dlc.runtime.train.schedule import batch_size, find_phases, fixed_inputs
 
 if TYPE_CHECKING:
-    from dlc.runtime.arena import ArenaProgram
+    from dlc.runtime.cpu.arena import ArenaProgram
 
 Array = np.ndarray[Any, Any]
 

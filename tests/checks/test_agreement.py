@@ -10,13 +10,13 @@ import pytest
 
 import dlc
 from dlc import f32, i32
+from dlc.backend.assemble import assembled
+from dlc.backend.draft import Draft
 from dlc.checks.agreement import TypeClash, check_agreement
-from dlc.codegen.assemble import assembled
-from dlc.codegen.draft import Draft
 from dlc.compiler import task_source
+from dlc.ir.types import Type
 from dlc.passes import PIPELINE, run_pipeline
 from dlc.program import Port, Program
-from dlc.types import Type
 
 
 def model(x: f32["batch", 3]) -> dlc.Loss:

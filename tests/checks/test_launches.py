@@ -12,20 +12,20 @@ import pytest
 
 import dlc
 from dlc import f32, nn, u32
+from dlc.backend import assemble
+from dlc.backend.ir import Function
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import function_text
+from dlc.backend.lower import Lowered
+from dlc.backend.share.parametrize import Form, Use
 from dlc.checks import static
 from dlc.checks.launches import EntryCheck, LaunchError
-from dlc.codegen import assemble
-from dlc.codegen.parametrize import Form, Use
-from dlc.graph import Node
-from dlc.kernel.ir import Function
-from dlc.kernel.lower import Lowered
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import function_text
+from dlc.ir.graph import Node
 from dlc.models.xor import xor
-from dlc.passes import in_place, lives, order, plan_memory
+from dlc.passes.schedule import in_place, lives, order, plan_memory
 from dlc.program import Slot
-from dlc.runtime.arena import ArenaProgram
-from dlc.runtime.table_builder import TableBuilder
+from dlc.runtime.cpu.arena import ArenaProgram
+from dlc.runtime.cpu.table_builder import TableBuilder
 
 
 def blocks(x: f32[9, 12], w: f32[12, 12]):

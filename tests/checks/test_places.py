@@ -10,7 +10,7 @@ import dlc
 from dlc import f32
 from dlc.checks.places import Owners, PlaceError
 from dlc.models.xor import xor
-from dlc.passes import lives, order, plan_memory
+from dlc.passes.schedule import lives, order, plan_memory
 from dlc.program import Program
 
 
@@ -78,7 +78,7 @@ def test_everything_at_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
         plan.slots.update({v: lives.Place(base) for v in values})
         return plan
 
-    monkeypatch.setattr("dlc.codegen.assemble.plan_memory", squeezed)
+    monkeypatch.setattr("dlc.backend.assemble.plan_memory", squeezed)
     lost(xor, "xor", batch=4, tails={"eval": 3})
 
 

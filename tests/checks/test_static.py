@@ -10,15 +10,17 @@ import pytest
 
 import dlc
 from dlc import DlcError, f16, f32, i32
+from dlc.backend import assemble
+from dlc.backend.contract import pack as contract_pack
+from dlc.backend.contract import window as contract_window
+from dlc.backend.contract.plan import Box
+from dlc.backend.emit.emitter import Emitter
+from dlc.backend.ir.index import Sum, sum_of
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import function_text
 from dlc.checks.static import check_assembled
-from dlc.codegen import assemble
-from dlc.kernel import contract_pack, contract_window
-from dlc.kernel.contract_plan import Box
-from dlc.kernel.emit import Emitter
-from dlc.kernel.index import Sum, sum_of
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import function_text
-from dlc.passes import PIPELINE, in_place, run_pipeline
+from dlc.passes import PIPELINE, run_pipeline
+from dlc.passes.schedule import in_place
 
 ISAS = ("avx512", "avx2", "neon", "scalar")
 CONVOLUTIONS: dict[str, tuple[Callable[..., Any], list[Any]]] = {

@@ -13,7 +13,7 @@ import pytest
 
 import dlc as language
 from dlc.cli import main
-from dlc.runtime.checkpoint import read_checkpoint
+from dlc.runtime.train.checkpoint import read_checkpoint
 from tests.cli.command import dlc, variables
 
 XOR = Path(language.__file__).parent / "models" / "xor.py"
@@ -115,7 +115,7 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_hold_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                               capsys: pytest.CaptureFixture[str]) -> None:
-    from dlc.runtime.checkpoint import CheckpointFolder
+    from dlc.runtime.train.checkpoint import CheckpointFolder
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -107,7 +107,7 @@ def test_in_a_long_step_a_second_one_leaves_at_once(tmp_path: Path) -> None:
 
 
 def test_the_reminder_names_the_checkpoint_and_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dlc.runtime import interrupt as runtime_interrupt
+    from dlc.runtime.train import interrupt as runtime_interrupt
 
     monkeypatch.setattr(runtime_interrupt, "REMIND_SECONDS", 0.05)
     said: list[str] = []
@@ -122,7 +122,7 @@ def test_the_reminder_names_the_checkpoint_and_comes_once(monkeypatch: pytest.Mo
 
 
 def test_what_is_ignored_stays_ignored() -> None:
-    from dlc.runtime.interrupt import StopRequest
+    from dlc.runtime.train.interrupt import StopRequest
 
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

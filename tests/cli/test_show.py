@@ -13,8 +13,8 @@ import dlc as language
 from dlc.cli import main
 from dlc.cli.show_memory import lower_bound
 from dlc.cli.source import bundled_models, load_task
-from dlc.ops import REGISTRY
-from dlc.ops.left_out import LEFT_OUT
+from dlc.ir.registry import REGISTRY
+from dlc.lang.array.left_out import LEFT_OUT
 from dlc.passes import PIPELINE
 from tests.cli.command import dlc, variables
 

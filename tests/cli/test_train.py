@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dlc.runtime.checkpoint import CheckpointFolder, read_checkpoint
+from dlc.runtime.train.checkpoint import CheckpointFolder, read_checkpoint
 from tests.cli.command import dlc, eager, write_noisy
 
 KEYS = ["model", "target", "epochs", "steps", "train_loss", "test_loss", "metrics", "step_ms",

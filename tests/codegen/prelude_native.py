@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from dlc.codegen.prelude import PRELUDE_FUNCTIONS, prelude_text
+from dlc.backend.cpu.prelude import PRELUDE_FUNCTIONS, prelude_text
+from dlc.ir.types import DTYPES
 from dlc.program import Kernel, Parameter, TileText
-from dlc.runtime.cache import Cache, kernel_key
-from dlc.runtime.link import Linked
-from dlc.runtime.lower import Toolchain
-from dlc.runtime.primitives import PRIMITIVES
-from dlc.runtime.workers import Job, Setup, objects
-from dlc.types import DTYPES
+from dlc.runtime.compile.cache import Cache, kernel_key
+from dlc.runtime.compile.link import Linked
+from dlc.runtime.compile.lower import Toolchain
+from dlc.runtime.compile.primitives import PRIMITIVES
+from dlc.runtime.compile.workers import Job, Setup, objects
 
 Arrays = tuple[np.ndarray, ...]
 

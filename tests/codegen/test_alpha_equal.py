@@ -9,11 +9,11 @@ import pytest
 
 import dlc
 from dlc import f32, init, optim
-from dlc.codegen.alpha_equal import merge_equal
-from dlc.codegen.parametrize import Use, form_of
-from dlc.kernel.ir import Function
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import kernel_of
+from dlc.backend.ir import Function
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import kernel_of
+from dlc.backend.share.alpha_equal import merge_equal
+from dlc.backend.share.parametrize import Use, form_of
 from dlc.program import Parameter
 
 

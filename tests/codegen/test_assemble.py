@@ -10,15 +10,15 @@ import pytest
 
 import dlc
 from dlc import f32, runtime
-from dlc.codegen.assemble import assemble
-from dlc.codegen.steps import flops_of, overlaps
+from dlc.backend.assemble import assemble
+from dlc.backend.steps import flops_of, overlaps
 from dlc.compiler import instruction_set
-from dlc.graph import Graph, Node
+from dlc.ir.graph import Graph, Node
 from dlc.ops import leaf
 from dlc.passes import run_pipeline
 from dlc.program import Program, Slot
-from dlc.runtime.check import check_program
-from dlc.runtime.hazards import check_hazards
+from dlc.runtime.cpu.check import check_program
+from dlc.runtime.reference.hazards import check_hazards
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.steps import program
 from tests.regressions.test_backend import graph_of, ramp

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.codegen.alpha_equal import merge_equal
-from dlc.codegen.assemble import draft
-from dlc.codegen.parametrize import MOST, Use, share
+from dlc.backend.assemble import draft
+from dlc.backend.cpu.isa import ISAS
+from dlc.backend.ir import Function
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import kernel_of
+from dlc.backend.share.alpha_equal import merge_equal
+from dlc.backend.share.parametrize import MOST, Use, share
 from dlc.compiler import instruction_set
-from dlc.kernel.ir import Function
-from dlc.kernel.isa import ISAS
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import kernel_of
 from dlc.passes import run_pipeline
 from dlc.program import Kernel, Parameter
 from tests.fuzzing.draw import Maker, Seeded

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlc.codegen import prelude
-from dlc.codegen.prelude import PRELUDE_FUNCTIONS, TEXTS, prelude_text, read_signatures
-from dlc.runtime.isa import machine_isa
-from dlc.runtime.primitives import PRIMITIVES
-from dlc.types import DTYPES
+from dlc.backend.cpu import prelude
+from dlc.backend.cpu.prelude import PRELUDE_FUNCTIONS, TEXTS, prelude_text, read_signatures
+from dlc.ir.types import DTYPES
+from dlc.runtime.compile.isa import machine_isa
+from dlc.runtime.compile.primitives import PRIMITIVES
 from tests.codegen.prelude_native import compiled, loop_kernel, plain, toolchain
 
 DEFINITIONS = {f.name: f for f in ast.parse(prelude_text()).body if isinstance(f, ast.FunctionDef)}

@@ -9,7 +9,7 @@ import pytest
 
 from dlc.ops.random_reference import random_bits, threefry2x32
 from dlc.program import Kernel, Parameter
-from dlc.runtime.isa import machine_isa
+from dlc.runtime.compile.isa import machine_isa
 from tests.codegen.prelude_native import Native, compiled, toolchain
 
 ONES = 0xFFFFFFFF

@@ -10,10 +10,10 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from dlc.codegen.tiles import TileError, tile
-from dlc.kernel.isa import ISAS, gemm_block, isa_of
+from dlc.backend.cpu.isa import ISAS, gemm_block, isa_of
+from dlc.backend.cpu.tiles import TileError, tile
+from dlc.ir.types import dtype, f32, f64
 from dlc.runtime.bench.machine import native
-from dlc.types import dtype, f32, f64
 
 HOST = llvm.get_host_cpu_features()
 RUNNABLE = [i for i in ISAS.values() if all(HOST.get(f) for f in i.features) or i.name == "neon"]

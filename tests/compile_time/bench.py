@@ -13,11 +13,11 @@ from typing import Any
 from unittest.mock import patch
 
 import dlc
-from dlc.codegen import assemble
+from dlc.backend import assemble
 from dlc.compiler import Source, instruction_set, task_source
 from dlc.passes import PIPELINE
-from dlc.passes.bodies import through_bodies
 from dlc.passes.collection import without_collection
+from dlc.passes.loops.bodies import through_bodies
 from dlc.program import Program
 from tests.compile_time import networks
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dlc
 from dlc import f32, i32, nn, optim, tanh
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from dlc.nn import Layer
 
 

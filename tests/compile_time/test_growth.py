@@ -14,8 +14,7 @@ from unittest.mock import patch
 
 import pytest
 
-from dlc.codegen import assemble
-from dlc.kernel import lower
+from dlc.backend import assemble, lower
 from tests.compile_time import networks
 from tests.compile_time.bench import ALL_STAGES, Clock, compile_timed
 

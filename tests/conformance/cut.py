@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dlc.compiler import instruction_set
-from dlc.runtime.isa import machine_isa
+from dlc.runtime.compile.isa import machine_isa
 
 PARTS, SLICES = 20, 10
 # `make conformance-full` runs everything, or the shard k of SHARD=k/20, on one instruction set;

@@ -14,7 +14,7 @@ from jax import lax
 
 import dlc
 from dlc import nn
-from dlc.graph import Node, make
+from dlc.ir.graph import Node, make
 from dlc.ops.contract import CONV
 from dlc.ops.gather import take
 

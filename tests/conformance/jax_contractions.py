@@ -12,7 +12,7 @@ from jax import lax
 from jax.scipy.ndimage import map_coordinates
 
 import dlc
-from dlc.ops.einsum import LETTERS
+from dlc.lang.array.einsum import LETTERS
 from tests.conformance.jax_cases import SEED, Case, spread
 
 TRANSPOSED, EINSUMS = 24, 24

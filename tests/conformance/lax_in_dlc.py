@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 import dlc
-from dlc.types import dtype
+from dlc.ir.types import dtype
 from tests.conformance.adapters.registry import Excluded
 from tests.conformance.lax_indexing import gather, scatter
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.types import Type
+from dlc.ir.types import Type
 
 FILL = "FILL_OR_DROP"
 

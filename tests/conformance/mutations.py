@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import dlc
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from tests.conformance.training import Array, Refused, Subject, trial
 
 Rng = np.random.Generator

@@ -27,12 +27,10 @@ RESULTS = Path(__file__).with_name("results.json")
 JOURNAL = ROOT / ".conformance" / "journal.jsonl"
 # What decides the numbers of a compiled program; of the runtime what generates and runs code. The
 # evaluator's are decided by the language, without passes and kernels.
-LANGUAGE = ("dlc/*.py", "dlc/ops/*.py", "dlc/nn/*.py", "dlc/onnx/*.py")
-COMPILER = (*LANGUAGE, "dlc/passes/*.py", "dlc/kernel/*.py", "dlc/codegen/**/*.py",
-            *(f"runtime/{name}.py" for name in (
-                "arena", "control", "cpu", "expressions", "frontend", "halves", "isa", "link",
-                "llvm_module", "lower", "operators", "primitives", "runner", "schedule", "slots",
-                "table", "table_builder", "threads", "walk")))
+LANGUAGE = ("dlc/*.py", *(f"dlc/{room}/**/*.py" for room in (
+    "ir", "ops", "derive", "reference", "lang", "random", "linalg", "optim", "nn", "task", "onnx")))
+COMPILER = (*LANGUAGE, "dlc/passes/**/*.py", "dlc/backend/**/*.py", "runtime/compile/*.py",
+            "runtime/cpu/*.py", "runtime/train/schedule.py")
 # The suites of a full run, evaluated and on these instruction sets.
 SUITES = ("JAX harnesses", "NNSmith, fresh", "NNSmith, fresh, all dtypes", "NNSmith, frozen",
           "ONNX nodes", "ONNX nodes of other dtypes", "equivalent rewrites", "torch OpInfo",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dlc import runtime
-from dlc.graph import Graph, Node
+from dlc.ir.graph import Graph, Node
 from tests.conformance.cut import Tally, chosen
 from tests.fuzzing.bounds import Array, Ball, balls_of, wrong_outputs
 from tests.fuzzing.run import Setting, draw, execute

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlc.codegen.prelude import prelude_text
+from dlc.backend.cpu.prelude import prelude_text
 from tests.codegen.ulp import BOUNDS, worst
 from tests.conformance.cut import Tally
 

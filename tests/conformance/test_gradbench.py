@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.types import Type, f64
+from dlc.ir.types import Type, f64
 from tests.conformance import gradbench
 from tests.conformance.cut import FULL, Tally
 from tests.conformance.gradbench import Problem

@@ -12,9 +12,9 @@ import pytest
 from jax import lax
 
 import dlc
-from dlc.graph import Graph
-from dlc.trace import trace
-from dlc.types import Type, dtype, f64
+from dlc.ir.graph import Graph
+from dlc.ir.types import Type, dtype, f64
+from dlc.lang.trace import trace
 from tests.conformance.cut import chosen
 from tests.conformance.jax_cases import SEED, Case, convolutions, smooth, tied, windows
 from tests.conformance.jax_contractions import contractions

@@ -15,8 +15,8 @@ import pytest
 from jax._src.internal_test_util import test_harnesses
 
 import dlc
-from dlc.graph import Graph
-from dlc.types import Type, dtype
+from dlc.ir.graph import Graph
+from dlc.ir.types import Type, dtype
 from tests.conformance.adapters.registry import Excluded
 from tests.conformance.cut import Tally, chosen
 from tests.conformance.lax_in_dlc import NAMES, said_in_dlc

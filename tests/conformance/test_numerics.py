@@ -18,7 +18,7 @@ import torch
 
 import dlc
 from dlc import nn
-from dlc.types import DType, bf16, dtype, f16, f32, f64
+from dlc.ir.types import DType, bf16, dtype, f16, f32, f64
 from tests.conformance.cut import chosen
 
 pytestmark = pytest.mark.conformance

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import dlc
-from dlc.graph import Graph
-from dlc.trace import trace
-from dlc.types import Type, dtype
+from dlc.ir.graph import Graph
+from dlc.ir.types import Type, dtype
+from dlc.lang.trace import trace
 from tests.conformance.adapters import TABLE, Adapter, Excluded
 from tests.conformance.closeness import LENIENCE, RELATIVE, close, error, size
 from tests.conformance.cut import Tally, chosen

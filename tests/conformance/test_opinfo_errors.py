@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc.errors import DlcError
-from dlc.types import DTypeError
+from dlc.ir.types import DTypeError
 from tests.conformance.adapters import TABLE, Adapter, Excluded
 from tests.conformance.adapters.differences import DIFFERENCES, NUMBERS, OUT
 from tests.conformance.test_opinfo import arrays_of, graph_of

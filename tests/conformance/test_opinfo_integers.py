@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import dlc
-from dlc.graph import Graph
+from dlc.ir.graph import Graph
 from tests.conformance.adapters import TABLE
 from tests.conformance.cut import Tally, chosen
 from tests.conformance.test_opinfo import arrays_of, compare, graph_of, results

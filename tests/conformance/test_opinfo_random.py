@@ -14,7 +14,7 @@ import torch
 import dlc
 from dlc import i32
 from dlc.errors import DlcError
-from dlc.types import Type, dtype
+from dlc.ir.types import Type, dtype
 from tests.conformance.adapters.random import RANDOM
 from tests.conformance.cut import Tally
 from tests.conformance.test_opinfo_errors import stores

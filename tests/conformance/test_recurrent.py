@@ -101,8 +101,8 @@ def test_equals_torch(kind: str, layers: int, both: bool, packed: bool,
 
 def run(layer: Any, everything: Any, names: Any, count: int, lengths: Any) -> Any:
     """The layer on the first `count` nodes, its parameters replaced by the others."""
-    from dlc.graph import substitute
-    from dlc.scope import current_scope
+    from dlc.ir.graph import substitute
+    from dlc.lang.scope import current_scope
 
     told = {} if lengths is None else {"lengths": lengths}
     outputs = layer(*everything[:count], **told)

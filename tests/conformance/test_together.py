@@ -8,7 +8,7 @@ import numpy as np
 
 import dlc
 from dlc import f32
-from dlc.scope import parameter
+from dlc.lang.scope import parameter
 from tests.conformance.together import Entry, computed, given, loaded
 
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import dlc
-from dlc.graph import Build, Graph, Node, building
-from dlc.ops import REGISTRY, leaf
-from dlc.types import Type, dtype
+from dlc.ir.graph import Build, Graph, Node, building
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import Type, dtype
+from dlc.ops import leaf
 from tests.conformance.cut import FULL, SEED, Tally
 from tests.conformance.torch_graph import Untranslatable, run_by_torch, wrapped
 from tests.conformance.torch_operators import OPERATORS
@@ -104,7 +105,7 @@ def test_translations_of_samples(name: str) -> None:
 
 def traced(node: Node, inputs: tuple[Node, ...]) -> Graph:
     """A graph whose outputs are all results of `node`."""
-    from dlc.ops.higher import item
+    from dlc.ops.tuples import item
 
     count = len(getattr(node.type, "items", (0,)))
     outputs = tuple(item(node, i) for i in range(count))

@@ -18,8 +18,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 import dlc
-from dlc.graph import Graph
-from dlc.types import Type, dtype
+from dlc.ir.graph import Graph
+from dlc.ir.types import Type, dtype
 from tests.conformance import cut
 from tests.conformance.mutations import MUTATIONS, mutated
 from tests.conformance.onnx_cases import Case, cases

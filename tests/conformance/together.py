@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from dlc import runtime
-from dlc.codegen import assemble
+from dlc.backend import assemble
 from dlc.compiler import instruction_set
-from dlc.graph import Graph, Node, substitute
+from dlc.ir.graph import Graph, Node, substitute
 from dlc.ops import leaf
 from dlc.passes import PIPELINE, run_pipeline
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from dlc.evaluate import apply
-from dlc.graph import Graph, Kind, Node
-from dlc.types import DType, TupleType, Type
+from dlc.ir.graph import Graph, Kind, Node
+from dlc.ir.types import DType, TupleType, Type
+from dlc.reference.evaluate import apply
 
 Tensor = torch.Tensor
 Values = Sequence[Any]

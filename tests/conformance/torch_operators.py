@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from tests.conformance.torch_graph import Untranslatable
 from tests.conformance.torch_places import PLACES
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from dlc.graph import Node
+from dlc.ir.graph import Node
 
 Tensor = torch.Tensor
 Rule = Callable[..., Any]

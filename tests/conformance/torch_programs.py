@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.graph import Graph
-from dlc.types import Type, f32, f64
+from dlc.ir.graph import Graph
+from dlc.ir.types import Type, f32, f64
 from tests.conformance.torch_graph import Untranslatable, run_by_torch
 from tests.fuzzing.bounds import UNIT, Ball, balls_of, distance
 from tests.fuzzing.programs import SIZES, STEPS, operators

@@ -18,8 +18,8 @@ import torch
 
 import dlc
 from dlc import init, nn
-from dlc.graph import Node
-from dlc.types import Type, dtype
+from dlc.ir.graph import Node
+from dlc.ir.types import Type, dtype
 from tests.conformance.closeness import RELATIVE
 from tests.conformance.training_optimizers import RULES, Rule
 

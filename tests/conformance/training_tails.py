@@ -16,7 +16,7 @@ import torch
 
 import dlc
 from dlc import init, nn
-from dlc.types import Type, dtype
+from dlc.ir.types import Type, dtype
 from tests.conformance.training import Subject, annotated, rule_of, slope, trial, type_of
 from tests.conformance.training_runs import Outcome, Trained
 

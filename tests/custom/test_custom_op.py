@@ -11,11 +11,12 @@ import pytest
 
 import dlc
 from dlc import f16, f32, f64, i32
+from dlc.derive import higher
 from dlc.errors import DlcError
-from dlc.evaluate import evaluate
-from dlc.graph import Node
-from dlc.ops import REGISTRY, higher
+from dlc.ir.graph import Node
+from dlc.ir.registry import REGISTRY
 from dlc.passes import run_pipeline
+from dlc.reference.evaluate import evaluate
 
 LIMIT = 2.5
 X = np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4)

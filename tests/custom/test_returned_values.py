@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.ops import REGISTRY
+from dlc.ir.registry import REGISTRY
 
 X = np.ones(5, np.float32)
 

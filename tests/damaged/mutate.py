@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from dlc.runtime.checkpoint import checksum
+from dlc.runtime.train.checkpoint import checksum
 from tests.damaged.sound import ARRAYS, Format
 
 FORGED = "\x1b[2J\nforged"

@@ -15,17 +15,22 @@ from onnx import TensorProto, helper
 
 import dlc
 from dlc.intake import user_path
-from dlc.runtime.cache import Cache, key_of, pack
-from dlc.runtime.checkpoint import Checkpoint, check_belongs, read_checkpoint, write_checkpoint
+from dlc.ir.types import f32, i32
+from dlc.runtime.compile.cache import Cache, key_of, pack
 from dlc.runtime.data import load_dataset
 from dlc.runtime.data.cifar import RECORD
 from dlc.runtime.data.idx import idx_bytes
-from dlc.runtime.measure import Sums
-from dlc.runtime.position import Identity, Position
-from dlc.runtime.progress import PlainProgress
-from dlc.runtime.report import curves
-from dlc.runtime.training import TrainConfig
-from dlc.types import f32, i32
+from dlc.runtime.report.page import curves
+from dlc.runtime.train.checkpoint import (
+    Checkpoint,
+    check_belongs,
+    read_checkpoint,
+    write_checkpoint,
+)
+from dlc.runtime.train.measure import Sums
+from dlc.runtime.train.position import Identity, Position
+from dlc.runtime.train.progress import PlainProgress
+from dlc.runtime.train.training import TrainConfig
 from tests.onnx import models
 
 KEY = key_of("damaged")

@@ -17,13 +17,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from dlc.evaluate import apply
-from dlc.graph import Graph, Kind, Node
-from dlc.ops import higher, leaf
-from dlc.ops.control import COND, SCAN
+from dlc.derive.control import COND, SCAN
+from dlc.ir.graph import Graph, Kind, Node
+from dlc.ir.types import DTYPES, DType, Type, accumulator
+from dlc.ops import leaf, tuples
 from dlc.passes.differentiate import differentiate
-from dlc.rounding.interval import UNIT
-from dlc.types import DTYPES, DType, Type, accumulator
+from dlc.reference.evaluate import apply
+from dlc.reference.rounding.interval import UNIT
 
 Array = np.ndarray[Any, Any]
 # f16 and bf16 accumulate in f32
@@ -141,7 +141,7 @@ def expansion(node: Node) -> Graph:
     inputs = tuple(leaf.input_(f"x{i}", a.type) for i, a in enumerate(node.args))
     twin = Node(node.op, inputs, node.attrs, node.type, node.locs)
     count = len(node.type.items)
-    return differentiate(Graph("one", inputs, tuple(higher.item(twin, i) for i in range(count))))
+    return differentiate(Graph("one", inputs, tuple(tuples.item(twin, i) for i in range(count))))
 
 
 def run(graph: Graph, balls: Sequence[Ball]) -> list[Ball]:
@@ -158,7 +158,7 @@ def ball_of(node: Node, args: Sequence[Any]) -> Any:
     """The ball of one node (a tuple of them for several results) for those of its operands."""
     from tests.fuzzing.bounds_rules import rule_of
 
-    if node.op is higher.ITEM:
+    if node.op is tuples.ITEM:
         return args[0][node.attrs["index"]]
     if node.op is SCAN:
         return loop(node, args)

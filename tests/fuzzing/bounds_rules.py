@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Kind, Node
-from dlc.types import TupleType
+from dlc.ir.graph import Kind, Node
+from dlc.ir.types import TupleType
 from tests.fuzzing.bounds import STEPS, SUM_UNIT, Ball, corners, settle, unknown
 
 Rule = Callable[..., Any]

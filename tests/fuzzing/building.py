@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dlc.codegen.assemble import assemble
-from dlc.graph import Graph
-from dlc.kernel.limits import Limits
+from dlc.backend.assemble import assemble
+from dlc.backend.cpu.limits import Limits
+from dlc.ir.graph import Graph
 from dlc.passes import PIPELINE, Pass, Record, run_pipeline
 from dlc.passes.check import structure
-from dlc.passes.fuse import fuse
-from dlc.passes.limits import FusionLimits
+from dlc.passes.fuse.fuse import fuse
+from dlc.passes.fuse.limits import FusionLimits
 from dlc.program import Program
 
 SMALL = Limits(plain_products=48, chunks=4, columns=16, local_bytes=2048, split_sum=40, turned=8,

@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 
 from dlc import runtime
-from dlc.graph import Graph
-from dlc.kernel.limits import DEFAULT, Limits
+from dlc.backend.cpu.limits import DEFAULT, Limits
+from dlc.ir.graph import Graph
 from dlc.passes.differentiate import differentiate
-from dlc.passes.limits import DEFAULT as USUAL
-from dlc.passes.limits import FusionLimits
+from dlc.passes.fuse.limits import DEFAULT as USUAL
+from dlc.passes.fuse.limits import FusionLimits
 from dlc.program import Program
-from dlc.rounding import Interval, enclose, outside
+from dlc.reference.rounding import Interval, enclose, outside
 from tests.fuzzing import fired
 from tests.fuzzing.building import SMALL, SMALL_FUSION, build
 from tests.fuzzing.draw_contractions import Configuration, configuration, pick

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import DType, TupleType, Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 from dlc.ops import leaf
 from dlc.ops.convert import broadcast_to
-from dlc.types import DType, TupleType, Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 from tests.fuzzing.bounds import UNIT, Array, Ball, ball_of, exactly
 
 FLOATS = (f32, f32, f32, f32, f64, f16, bf16)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.graph import Build, Graph, building
+from dlc.ir.graph import Build, Graph, building
+from dlc.ir.types import DType, Type, bf16, f16, f32, f64
 from dlc.ops import leaf
-from dlc.types import DType, Type, bf16, f16, f32, f64
 from tests.fuzzing.draw_products import PRODUCTS, Product, Rng, pick
 
 Values = Sequence[Any]

@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from dlc.graph import Kind
-from dlc.ops import REGISTRY
+from dlc.ir.graph import Kind
+from dlc.ir.registry import REGISTRY
 from dlc.passes import Record
 from dlc.program import Kernel, Launch, Loop, Program, Segment, Step, walk
-from dlc.text import print_graph
+from dlc.reference.text import print_graph
 
 SCHEMES = ("gemm", "split", "taps", "dots", "phases", "empty phase", "plain contraction")
 PACKINGS = ("A by the shared copy", "A by the shared transpose", "A copied", "A transposed",

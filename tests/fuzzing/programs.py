@@ -17,8 +17,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
-from dlc.graph import Graph, Kind
-from dlc.ops import REGISTRY
+from dlc.ir.graph import Graph, Kind
+from dlc.ir.registry import REGISTRY
 from dlc.passes import PIPELINE
 from dlc.passes.differentiate import differentiate
 from tests.fuzzing.fired import BOXES, LOOPS, MEMORY, REDUCTIONS, SCHEMES, lacking, table

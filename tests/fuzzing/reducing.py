@@ -15,10 +15,10 @@ import numpy as np
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Build, Graph, Kind, Node, building, make, rebuild, replace, substitute
+from dlc.ir.graph import Build, Graph, Kind, Node, building, make, rebuild, replace, substitute
+from dlc.ir.types import TupleType, Type
 from dlc.ops import leaf
 from dlc.passes.differentiate import differentiate
-from dlc.types import TupleType, Type
 from tests.fuzzing.bounds import Array, values_of
 from tests.fuzzing.run import Drawn, Setting, alone
 

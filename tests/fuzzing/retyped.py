@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Graph, Literal, Node, toposort
-from dlc.types import DType, TupleType, Type
+from dlc.ir.graph import Graph, Literal, Node, toposort
+from dlc.ir.types import DType, TupleType, Type
 
 # what these give hangs on the bits of the operand's own dtype
 BITS = ("bitcast", "nextafter")

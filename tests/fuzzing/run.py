@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from dlc import evaluate, runtime
+from dlc.backend.cpu import limits as kernel_limits
 from dlc.compiler import instruction_set
-from dlc.graph import Graph
-from dlc.kernel import limits as kernel_limits
-from dlc.passes import limits as fusion_limits
+from dlc.ir.graph import Graph
+from dlc.passes.fuse import limits as fusion_limits
 from tests.fuzzing.bounds import Array, Ball, wrong_outputs
 from tests.fuzzing.building import SMALL, SMALL_FUSION, Built, build
 from tests.fuzzing.draw import Maker, Seeded

@@ -8,8 +8,8 @@ from typing import Any
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Build, Graph, Node, building, toposort
-from dlc.types import Type, bool_, f32
+from dlc.ir.graph import Build, Graph, Node, building, toposort
+from dlc.ir.types import Type, bool_, f32
 from tests.fuzzing import steps_contract as contract
 from tests.fuzzing import steps_control as control
 from tests.fuzzing import steps_elementwise as elementwise

@@ -10,9 +10,9 @@ import numpy as np
 
 import dlc
 from dlc import linalg
-from dlc.graph import Node, make
+from dlc.ir.graph import Node, make
+from dlc.ir.types import DType, Type, f16, f32, f64
 from dlc.ops import contract
-from dlc.types import DType, Type, f16, f32, f64
 from tests.fuzzing.draw import Maker, is_float
 
 # letters of an einsum by role: batch, rows, columns, summed

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import dlc
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import Type, bool_, f32, f64, i32
 from dlc.ops import reduce
-from dlc.types import Type, bool_, f32, f64, i32
 from tests.fuzzing.bounds import Ball
 from tests.fuzzing.draw import Maker, filled, is_float
 

@@ -8,9 +8,9 @@ import numpy as np
 
 import dlc
 from dlc import nn
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import DTYPES, Type, bool_, f32, f64, i32, i64, u32
 from dlc.ops import elementwise, leaf
-from dlc.types import DTYPES, Type, bool_, f32, f64, i32, i64, u32
 from tests.fuzzing.draw import Maker, is_float, is_number
 
 # by where they are smooth and of ordinary size

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
-from dlc.graph import Node, make
+from dlc.ir.graph import Node, make
+from dlc.ir.types import Type, bool_, i32, i64
 from dlc.ops import gather
-from dlc.types import Type, bool_, i32, i64
 from tests.fuzzing.draw import Maker, filled, is_float, is_number
 
 MODES = ("set", "add", "mul", "max", "min")

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 import dlc
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import Type, bool_, f32, f64, i32, i64, u32
 from dlc.ops import elementwise
-from dlc.types import Type, bool_, f32, f64, i32, i64, u32
 from tests.fuzzing.draw import Maker, filled
 from tests.fuzzing.steps_contract import DENSE, dense_algebra
 from tests.fuzzing.steps_control import ruled

@@ -6,9 +6,9 @@ from typing import Any
 
 import dlc
 from dlc import nn
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.ir.types import Type, bool_, f32, f64, i32
 from dlc.ops import reduce
-from dlc.types import Type, bool_, f32, f64, i32
 from tests.fuzzing.draw import Maker, filled, is_float, is_number
 
 

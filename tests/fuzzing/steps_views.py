@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dlc
-from dlc.graph import Node, make
+from dlc.ir.graph import Node, make
 from dlc.ops import view, window
 from dlc.ops.convert import broadcast_to
 from tests.fuzzing.draw import Maker, filled, is_number

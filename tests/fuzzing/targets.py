@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Graph
-from dlc.kernel.limits import Limits
-from dlc.types import DType, f32, f64
+from dlc.backend.cpu.limits import Limits
+from dlc.ir.graph import Graph
+from dlc.ir.types import DType, f32, f64
 from tests.fuzzing.building import SMALL
 from tests.fuzzing.draw_contractions import traced
 

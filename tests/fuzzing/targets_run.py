@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dlc import runtime
-from dlc.graph import Graph
+from dlc.ir.graph import Graph
 from dlc.passes import PIPELINE
 from tests.fuzzing import fired, targets_contract, targets_loops
 from tests.fuzzing.bounds import balls_of, labelled, wrong_outputs

@@ -9,10 +9,11 @@ import pytest
 
 import dlc
 from dlc import bf16, f16, f32, f64
-from dlc.evaluate import run as run_natively
-from dlc.graph import Build, Graph, Kind, Node, building
-from dlc.ops import REGISTRY, leaf
-from dlc.types import DType, TupleType, Type, dtype
+from dlc.ir.graph import Build, Graph, Kind, Node, building
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import DType, TupleType, Type, dtype
+from dlc.ops import leaf
+from dlc.reference.evaluate import run as run_natively
 from tests.codegen.test_prelude_accuracy import BOUNDS_DIGITS, BOUNDS_F64
 from tests.codegen.ulp import BOUNDS
 from tests.fuzzing.bounds import Ball, balls_of, difference, exactly, run

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from dlc import runtime
-from dlc.codegen.assemble import assemble
+from dlc.backend.assemble import assemble
 from dlc.compiler import instruction_set
 from dlc.passes import run_pipeline
 from dlc.passes.check import structure
 from dlc.passes.differentiate import differentiate
-from dlc.passes.fuse import fuse
-from dlc.runtime.isa import machine_isa
+from dlc.passes.fuse.fuse import fuse
+from dlc.runtime.compile.isa import machine_isa
 from tests.conformance.cut import chosen
 from tests.fuzzing.programs import SIZES, STEPS, Report, fuzz, operators, share
 from tests.fuzzing.run import Setting, draw, wrong

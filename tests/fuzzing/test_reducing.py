@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.graph import Build, Graph, building
+from dlc.ir.graph import Build, Graph, building
+from dlc.ir.types import f32
 from dlc.ops import leaf
-from dlc.types import f32
 from tests.fuzzing.programs import operators
 from tests.fuzzing.reducing import Case, as_text, literal, reduced, rerun, signature
 from tests.fuzzing.run import Setting, alone, draw

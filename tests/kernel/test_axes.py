@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from dlc import f32
-from dlc.graph import Build, Graph, Kind, Node, Op, building, make, toposort
-from dlc.kernel.nest import broken_classes, merge_adjacent
+from dlc.backend.nest.analysis import broken_classes, merge_adjacent
+from dlc.ir.access import Access, Piece
+from dlc.ir.graph import Build, Graph, Kind, Node, Op, building, make, toposort
 from dlc.ops import contract, leaf, reduce, view, window
-from dlc.ops.access import Access, Piece
-from dlc.ops.axes import carried, classes_of
 from dlc.ops.convert import broadcast_to
 from dlc.passes import run_pipeline
+from dlc.passes.fuse.axes import carried, classes_of
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.steps import program
 
@@ -65,7 +65,7 @@ ROLLED = Op("rolled", Kind.VIEW, lambda x: x, lambda x: np.roll(x, 1, 1),
 
 
 def test_a_view_says_by_its_index_map_what_one_loop_may_walk() -> None:
-    """An operator that dlc/ops/axes.py has never heard of is fused as any other view is."""
+    """An operator that dlc/passes/fuse/axes.py has never heard of is fused as any other view is."""
     x = leaf.input_("x", f32[300, 40])
     with building(Build()):
         y = make(ROLLED, (x * 2.0,)) + 1.0

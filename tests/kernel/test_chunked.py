@@ -12,20 +12,20 @@ import pytest
 
 import dlc
 from dlc import f32, i32, nn
-from dlc.codegen import assemble
-from dlc.codegen.draft import Draft
-from dlc.kernel.fold import folded
-from dlc.kernel.ir import Function
-from dlc.kernel.lower import Work
-from dlc.kernel.mapping import axes_of, chunked, finest
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import function_text, kernel_of
+from dlc.backend import assemble
+from dlc.backend.cpu.mapping import axes_of, chunked, finest
+from dlc.backend.draft import Draft
+from dlc.backend.emit.fold import folded
+from dlc.backend.ir import Function
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import function_text, kernel_of
+from dlc.backend.lower import Work
+from dlc.ir.types import Type
 from dlc.passes import run_pipeline
-from dlc.passes.lives import Scratch
+from dlc.passes.schedule.lives import Scratch
 from dlc.program import Program
-from dlc.runtime.interpret import kernel_function
-from dlc.runtime.plain import Pointer
-from dlc.types import Type
+from dlc.runtime.compile.plain import Pointer
+from dlc.runtime.reference.interpret import kernel_function
 from tests.fuzzing.building import SMALL
 
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Type, ...]]] = {

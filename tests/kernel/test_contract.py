@@ -12,28 +12,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlc.codegen.parametrize import share
-from dlc.codegen.prelude import prelude_text
-from dlc.codegen.tiles import tile
-from dlc.evaluate import run as evaluate_nodes
-from dlc.graph import Build, Graph, Kind, Node, Op, building, make
-from dlc.kernel.contract import Lowered, lower_contract, output_index, uses_tiles
-from dlc.kernel.index import sum_of
-from dlc.kernel.isa import ISAS
-from dlc.kernel.limits import DEFAULT, Limits
-from dlc.kernel.printer import kernel_of
-from dlc.kernel.walks import tiles_of
-from dlc.ops import REGISTRY
+from dlc.backend.contract.lower import Lowered, lower_contract, output_index, uses_tiles
+from dlc.backend.cpu.isa import ISAS
+from dlc.backend.cpu.limits import DEFAULT, Limits
+from dlc.backend.cpu.prelude import prelude_text
+from dlc.backend.cpu.tiles import tile
+from dlc.backend.ir.index import sum_of
+from dlc.backend.ir.printer import kernel_of
+from dlc.backend.ir.walks import tiles_of
+from dlc.backend.share.parametrize import share
+from dlc.ir.graph import Build, Graph, Kind, Node, Op, building, make
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import bf16, f32, f64
+from dlc.lang.array.convolution import conv
 from dlc.ops.contract import CONV, matmul, swap
 from dlc.ops.convert import broadcast_to, cast
-from dlc.ops.convolution import conv
 from dlc.ops.elementwise import maximum, where
 from dlc.ops.leaf import input_
 from dlc.ops.view import flip, reshape, transpose
 from dlc.program import Kernel
-from dlc.runtime.interpret import code_of
-from dlc.runtime.primitives import PRIMITIVES
-from dlc.types import bf16, f32, f64
+from dlc.reference.evaluate import run as evaluate_nodes
+from dlc.runtime.compile.primitives import PRIMITIVES
+from dlc.runtime.reference.interpret import code_of
 from tests.codegen.prelude_native import linked
 
 PAGE = mmap.PAGESIZE

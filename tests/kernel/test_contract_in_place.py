@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from dlc.evaluate import run as evaluate_nodes
-from dlc.graph import Build, Graph, building
-from dlc.kernel.contract import lower_contract
-from dlc.kernel.isa import ISAS
-from dlc.kernel.printer import kernel_of
+from dlc.backend.contract.lower import lower_contract
+from dlc.backend.cpu.isa import ISAS
+from dlc.backend.ir.printer import kernel_of
+from dlc.ir.graph import Build, Graph, building
+from dlc.ir.types import f32
 from dlc.ops.contract import matmul
 from dlc.ops.leaf import input_
-from dlc.types import f32
+from dlc.reference.evaluate import run as evaluate_nodes
 from tests.kernel.test_contract import data, native
 
 

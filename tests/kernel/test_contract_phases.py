@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlc.codegen.steps import flops_of
-from dlc.evaluate import run as evaluate_nodes
-from dlc.graph import Build, Graph, Node, building, make
+from dlc.backend.steps import flops_of
+from dlc.ir.graph import Build, Graph, Node, building, make
+from dlc.ir.types import DType, Type, f16, f32, f64
 from dlc.ops.contract import CONV
 from dlc.ops.elementwise import maximum
 from dlc.ops.leaf import input_
 from dlc.ops.view import reshape
-from dlc.types import DType, Type, f16, f32, f64
+from dlc.reference.evaluate import run as evaluate_nodes
 from tests.kernel.test_contract import check, data
 
 

@@ -9,22 +9,23 @@ import pytest
 
 import dlc
 from dlc import f32, i32
-from dlc.codegen.prelude import PRELUDE_FUNCTIONS
-from dlc.codegen.tiles import tile
+from dlc.backend.cpu.isa import ISAS
+from dlc.backend.cpu.limits import Limits
+from dlc.backend.cpu.prelude import PRELUDE_FUNCTIONS
+from dlc.backend.cpu.tiles import tile
+from dlc.backend.emit.emitter import Emitter
+from dlc.backend.ir.index import Var, sum_of
+from dlc.backend.ir.names import Names
+from dlc.backend.ir.printer import condition, function_text
+from dlc.backend.ir.words import joined
+from dlc.backend.lower import lower
 from dlc.compiler import instruction_set
-from dlc.graph import Graph, Node
-from dlc.kernel.emit import Emitter
-from dlc.kernel.index import Var, sum_of
-from dlc.kernel.isa import ISAS
-from dlc.kernel.limits import Limits
-from dlc.kernel.lower import lower
-from dlc.kernel.names import Names
-from dlc.kernel.printer import condition, function_text
-from dlc.kernel.words import joined
-from dlc.ops import higher, leaf, view
-from dlc.ops.access import Divides, Within
+from dlc.derive import higher
+from dlc.ir.access import Divides, Within
+from dlc.ir.graph import Graph, Node
+from dlc.ops import leaf, view
 from dlc.passes import run_pipeline
-from dlc.runtime.primitives import PRIMITIVES
+from dlc.runtime.compile.primitives import PRIMITIVES
 from tests.regressions.test_backend import check, graph_of, ramp
 
 FUNCTIONS = [*PRELUDE_FUNCTIONS, *PRIMITIVES, "gemm_f32_14x32", "copy_f32", "range", "class"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlc.kernel.index import Quotient, Remainder, Sum, Var, sum_of
+from dlc.backend.ir.index import Quotient, Remainder, Sum, Var, sum_of
 
 NAMES = {"i": (0, 11), "j": (0, 6), "k": (2, 9), "n": (-4, 5)}
 Place = Mapping[str, int]

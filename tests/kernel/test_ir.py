@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlc.kernel.fold import fold_lets
-from dlc.kernel.index import Sum, Var, least, sum_of
-from dlc.kernel.ir import (
+from dlc.backend.emit.fold import fold_lets
+from dlc.backend.ir import (
     Binary,
     Call,
     Compare,
@@ -32,13 +31,14 @@ from dlc.kernel.ir import (
     Truth,
     tile_call,
 )
-from dlc.kernel.printer import block, bounds, function_text, pack, text, unpack
-from dlc.kernel.walks import buffers_of, tiles_of
-from dlc.kernel.words import joined
+from dlc.backend.ir.index import Sum, Var, least, sum_of
+from dlc.backend.ir.printer import block, bounds, function_text, pack, text, unpack
+from dlc.backend.ir.walks import buffers_of, tiles_of
+from dlc.backend.ir.words import joined
+from dlc.ir.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 from dlc.program import Kernel, Parameter
-from dlc.runtime.interpret import kernel_function
-from dlc.runtime.primitives import CONSTANTS
-from dlc.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
+from dlc.runtime.compile.primitives import CONSTANTS
+from dlc.runtime.reference.interpret import kernel_function
 
 PARAMS = (Parameter("x", "f32", "pointer", True), Parameter("y", "f32", "pointer", True))
 INDEX = sum_of(Var("i", 0, 9))

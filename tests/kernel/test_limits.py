@@ -10,8 +10,8 @@ import pytest
 
 import dlc
 from dlc import f32, runtime
-from dlc.kernel.limits import DEFAULT, Limits
-from dlc.passes.limits import DEFAULT as USUAL
+from dlc.backend.cpu.limits import DEFAULT, Limits
+from dlc.passes.fuse.limits import DEFAULT as USUAL
 from tests.fuzzing.building import SMALL, SMALL_FUSION, build
 
 

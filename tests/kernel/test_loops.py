@@ -10,21 +10,21 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.codegen.prelude import prelude_text
+from dlc.backend.cpu.isa import ISAS
+from dlc.backend.cpu.limits import DEFAULT
+from dlc.backend.cpu.prelude import prelude_text
+from dlc.backend.ir.printer import kernel_of
+from dlc.backend.ir.walks import tiles_of
+from dlc.backend.lower import Work, lower
+from dlc.backend.nest.analysis import analyse
 from dlc.compiler import instruction_set
-from dlc.graph import Graph, Kind, Node
-from dlc.kernel.isa import ISAS
-from dlc.kernel.limits import DEFAULT
-from dlc.kernel.lower import Work, lower
-from dlc.kernel.nest import analyse
-from dlc.kernel.printer import kernel_of
-from dlc.kernel.walks import tiles_of
-from dlc.ops import higher
+from dlc.derive import higher
+from dlc.ir.graph import Graph, Kind, Node
+from dlc.ir.types import Type
 from dlc.ops.convert import broadcast_to
 from dlc.passes import run_pipeline
-from dlc.passes.components import components
-from dlc.runtime.interpret import NUMPY, kernel_function
-from dlc.types import Type
+from dlc.passes.fuse.components import components
+from dlc.runtime.reference.interpret import NUMPY, kernel_function
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.steps import program
 from tests.regressions.test_backend import check, graph_of, ramp

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from dlc import runtime
-from dlc.codegen.assemble import assemble
+from dlc.backend.assemble import assemble
 from dlc.compiler import instruction_set
 from dlc.errors import DlcError
-from dlc.evaluate import run
-from dlc.graph import Build, Graph, Kind, building, make
-from dlc.ops import REGISTRY, leaf
+from dlc.ir.graph import Build, Graph, Kind, building, make
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import DTYPES, DType, Type
+from dlc.ops import leaf
 from dlc.passes import run_pipeline
-from dlc.types import DTYPES, DType, Type
+from dlc.reference.evaluate import run
 from tests.conformance.cut import chosen
 
 FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, -7.25, 255.5, 256.0, 2.0**31, -(2.0**31),

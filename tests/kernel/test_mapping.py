@@ -10,13 +10,13 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.codegen.assemble import assemble
-from dlc.graph import Graph
-from dlc.kernel.limits import DEFAULT
-from dlc.kernel.mapping import contraction_chunks, panel_groups, panels_per_packing
+from dlc.backend.assemble import assemble
+from dlc.backend.cpu.limits import DEFAULT
+from dlc.backend.cpu.mapping import contraction_chunks, panel_groups, panels_per_packing
+from dlc.ir.graph import Graph
+from dlc.ir.types import Type
 from dlc.passes import run_pipeline
 from dlc.program import Program
-from dlc.types import Type
 
 
 def product(x: Any, w: Any) -> Any:

@@ -10,10 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlc.errors import printable
-from dlc.kernel.fold import fold_lets
-from dlc.kernel.index import Sum, Var, least, sum_of
-from dlc.kernel.ir import (
+from dlc.backend.emit.fold import fold_lets
+from dlc.backend.ir import (
     Alloc,
     Binary,
     Call,
@@ -35,13 +33,15 @@ from dlc.kernel.ir import (
     Truth,
     While,
 )
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import function_text
-from dlc.kernel.reading import KernelSyntaxError
-from dlc.kernel.whole import settled
+from dlc.backend.ir.index import Sum, Var, least, sum_of
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import function_text
+from dlc.backend.ir.reading import KernelSyntaxError
+from dlc.backend.ir.whole import settled
+from dlc.errors import printable
+from dlc.ir.types import bf16, bool_, f16, f32, f64, i32, i64, u8
 from dlc.program import Kernel, Parameter
-from dlc.runtime.interpret import kernel_function
-from dlc.types import bf16, bool_, f16, f32, f64, i32, i64, u8
+from dlc.runtime.reference.interpret import kernel_function
 from tests.conftest import GOLDEN
 from tests.test_golden import MODELS, compile_model, kernel_texts
 

@@ -11,14 +11,14 @@ import pytest
 
 import dlc
 from dlc import bool_, f16, f32, f64, i32, nn, runtime
-from dlc.codegen.assemble import assemble
+from dlc.backend.assemble import assemble
+from dlc.backend.cpu.isa import ISAS
+from dlc.backend.cpu.limits import DEFAULT, Limits
 from dlc.compiler import instruction_set
-from dlc.graph import Graph, Node
-from dlc.kernel.isa import ISAS
-from dlc.kernel.limits import DEFAULT, Limits
+from dlc.ir.graph import Graph, Node
+from dlc.ir.types import DType, Type
 from dlc.passes import run_pipeline
 from dlc.program import Program
-from dlc.types import DType, Type
 from tests.fuzzing.building import SMALL
 
 # natively on the set that the run is for (`--isa` names another), interpreted on each

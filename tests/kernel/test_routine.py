@@ -10,7 +10,7 @@ import pytest
 import dlc
 from dlc import f16, f32
 from dlc.compiler import Compiled
-from dlc.graph import Node, make
+from dlc.ir.graph import Node, make
 from dlc.ops.linalg_factor import CHOLESKY
 from dlc.ops.linalg_qr import qr_of_tall
 

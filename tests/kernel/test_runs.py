@@ -15,19 +15,19 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.codegen.prelude import prelude_text
-from dlc.graph import Graph
-from dlc.kernel.isa import ISAS
-from dlc.kernel.limits import Limits
-from dlc.kernel.lower import lower
-from dlc.kernel.printer import function_text
-from dlc.kernel.runs import Runs, runs_over
+from dlc.backend.cpu.isa import ISAS
+from dlc.backend.cpu.limits import Limits
+from dlc.backend.cpu.prelude import prelude_text
+from dlc.backend.emit.runs import Runs, runs_over
+from dlc.backend.ir.printer import function_text
+from dlc.backend.lower import lower
+from dlc.ir.graph import Graph
+from dlc.ir.types import DType, Type, dtype, f16, f32, f64, i32
 from dlc.ops.reduce import LOGSUMEXP
 from dlc.ops.sums import PAIRS, SUMS
 from dlc.passes import run_pipeline
-from dlc.runtime.interpret import code_of
-from dlc.runtime.primitives import CONSTANTS, PRIMITIVES
-from dlc.types import DType, Type, dtype, f16, f32, f64, i32
+from dlc.runtime.compile.primitives import CONSTANTS, PRIMITIVES
+from dlc.runtime.reference.interpret import code_of
 
 LIMITS = Limits(run=8, chain=3, lanes=3, unrolled=2)
 

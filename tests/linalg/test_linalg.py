@@ -12,8 +12,8 @@ import pytest
 import dlc
 from dlc import f32, f64, linalg
 from dlc.errors import DlcError
-from dlc.evaluate import evaluate
-from dlc.graph import Node
+from dlc.ir.graph import Node
+from dlc.reference.evaluate import evaluate
 
 Array = Any
 

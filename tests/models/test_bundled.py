@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.evaluate import run
-from dlc.graph import Build, building
-from dlc.ops.autodiff import expand_higher
+from dlc.derive.autodiff import expand_higher
+from dlc.ir.graph import Build, building
+from dlc.reference.evaluate import run
 from dlc.runtime.data import load_dataset
 from dlc.runtime.data.batches import epoch_order
 

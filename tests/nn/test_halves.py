@@ -11,9 +11,9 @@ import pytest
 import dlc
 from dlc import bf16, f16, f32, i32, init, nn, optim
 from dlc.errors import DlcError
-from dlc.graph import Graph, Node
 from dlc.init import initial_values
-from dlc.types import DType, dtype
+from dlc.ir.graph import Graph, Node
+from dlc.ir.types import DType, dtype
 
 ROWS, COLUMNS = 6, 40
 LABELS = np.arange(ROWS, dtype=np.int32) * 5 % COLUMNS

@@ -100,7 +100,7 @@ def test_a_row_for_nothing() -> None:
 
 def slope_of(table: Any, index: Any, weight: Any) -> Any:
     """The gradient of the sum of squares by the table."""
-    from dlc.scope import current_scope
+    from dlc.lang.scope import current_scope
 
     def step(i: Any) -> Any:
         table(i)

@@ -16,14 +16,14 @@ import dlc
 from dlc import f32, i32
 from dlc.cli import main
 from dlc.cli.source import bundled_models, load_task
-from dlc.graph import Graph, Kind, Node, make
+from dlc.derive.control import results
+from dlc.ir.graph import Graph, Kind, Node, make
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import TupleType, Type, dtype
 from dlc.onnx.export_compositions import COMPOSED
 from dlc.onnx.write import FAMILIES
 from dlc.onnx.writer import EMITTERS
-from dlc.ops import REGISTRY
-from dlc.ops.control import results
 from dlc.ops.leaf import input_
-from dlc.types import TupleType, Type, dtype
 
 
 def run(path: Path, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -13,9 +13,9 @@ import pytest
 
 import dlc
 from dlc import f16, f32, f64, i32, i64, nn, u8
-from dlc.graph import Graph
-from dlc.task import Task
-from dlc.types import Type
+from dlc.ir.graph import Graph
+from dlc.ir.types import Type
+from dlc.task.task import Task
 from tests.onnx.test_export import listed, run_fast
 from tests.random_loops import LoopMaker
 

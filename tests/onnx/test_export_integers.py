@@ -11,7 +11,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 import dlc
-from dlc.types import DType, bool_, f32, i8, i16, i32, i64, u8, u16, u32, u64
+from dlc.ir.types import DType, bool_, f32, i8, i16, i32, i64, u8, u16, u32, u64
 from tests.test_integer_dtypes import whole
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {

@@ -12,7 +12,7 @@ from onnx import helper
 
 import dlc
 from dlc.cli import main
-from dlc.graph import Build, building
+from dlc.ir.graph import Build, building
 from dlc.onnx import convert
 from dlc.onnx.call import array
 from dlc.onnx.known import Known

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 import dlc
+from dlc.derive.control import SCAN
 from dlc.errors import DlcError
-from dlc.evaluate import evaluate
-from dlc.graph import Graph, Node
-from dlc.nesting import leaves, rebuilt
-from dlc.ops.control import SCAN
+from dlc.ir.graph import Graph, Node
+from dlc.lang.nesting import leaves, rebuilt
 from dlc.passes.differentiate import differentiate
-from dlc.text import parse_graph, print_graph
-from dlc.verify import verify
+from dlc.reference.evaluate import evaluate
+from dlc.reference.text import parse_graph, print_graph
+from dlc.reference.verify import verify
 from tests.fuzzing.bounds import labelled, mistakes
 
 Array = np.ndarray[Any, Any]

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dlc.graph import Build, Graph, Node, Op, building, make
-from dlc.ops import REGISTRY, higher, leaf
-from dlc.types import TupleType, Type, dtype, f64
+from dlc.ir.graph import Build, Graph, Node, Op, building, make
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import TupleType, Type, dtype, f64
+from dlc.ops import leaf, tuples
 
 
 @dataclass(frozen=True)
@@ -66,5 +67,5 @@ def graph_of(sample: Sample) -> Graph:
         node = make(sample.op, inputs, **sample.attrs)
         if not isinstance(node.type, TupleType):
             return Graph(sample.op.name, inputs, (node,), ("y",))
-        results = tuple(higher.item(node, i) for i in range(len(node.type.items)))
+        results = tuple(tuples.item(node, i) for i in range(len(node.type.items)))
         return Graph(sample.op.name, inputs, results, tuple(f"y{i}" for i in range(len(results))))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, OpError, building
+from dlc.derive.autodiff import reverse
+from dlc.ir.graph import Build, Graph, OpError, building
+from dlc.ir.types import DType, Type, bf16, dtype, f16, f64
 from dlc.ops import leaf
-from dlc.ops.autodiff import reverse
-from dlc.types import DType, Type, bf16, dtype, f16, f64
+from dlc.reference.evaluate import evaluate
 from tests.conformance.cut import chosen
 from tests.ops.sampled import SAMPLES, SMOOTH, Sample, graph_of
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from dlc.errors import DlcError
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, building, make
-from dlc.ops import REGISTRY, higher
-from dlc.types import TupleType
+from dlc.ir.graph import Build, Graph, building, make
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import TupleType
+from dlc.ops import tuples
+from dlc.reference.evaluate import evaluate
 from tests.ops.sampled import Sample, inputs_for, read
 
 # Any integers will do: the evaluator converts what a reference sums in a wider one.
@@ -88,7 +89,7 @@ def attempt(name: str, arrays: tuple[np.ndarray, ...], attrs: dict[str, Any]) ->
             assert all(isinstance(d, int) and d >= 0 for d in type_.shape)
             assert raw.shape == tuple(type_.shape)
             assert KIND[raw.dtype.kind] == KIND[type_.dtype.numpy.kind]
-        outputs = tuple(higher.item(node, i) for i in range(len(types)))
+        outputs = tuple(tuples.item(node, i) for i in range(len(types)))
         evaluate(Graph("f", inputs, outputs), *arrays)
     return True
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from dlc.evaluate import run
-from dlc.graph import Build, Graph, Kind, building, make
-from dlc.ops import higher
-from dlc.ops.batching import VMAP
+from dlc.derive.batching import VMAP
+from dlc.ir.graph import Build, Graph, Kind, building, make
+from dlc.ops import tuples
 from dlc.passes.differentiate import differentiate
-from dlc.verify import verify
+from dlc.reference.evaluate import run
+from dlc.reference.verify import verify
 from tests.ops.sampled import SAMPLES, Sample, graph_of, inputs_for
 
 EXAMPLES = 3
@@ -39,7 +39,7 @@ def mapped_graph(body: Graph, arrays: list[np.ndarray], mapped: tuple[bool, ...]
     with building(Build()):
         inputs = inputs_for(arrays)
         node = make(VMAP, inputs, body=body, mapped=mapped, size=EXAMPLES)
-        results = tuple(higher.item(node, i) for i in range(len(body.outputs)))
+        results = tuple(tuples.item(node, i) for i in range(len(body.outputs)))
         return Graph("mapped", inputs, results)
 
 
@@ -65,7 +65,7 @@ def test_no_examples(sample: Sample) -> None:
     with building(Build()):
         inputs = inputs_for(arrays)
         node = make(VMAP, inputs, body=body, mapped=mapped, size=0)
-        results = tuple(higher.item(node, i) for i in range(len(body.outputs)))
+        results = tuple(tuples.item(node, i) for i in range(len(body.outputs)))
     expanded = differentiate(Graph("mapped", inputs, results))
     verify(expanded)
     for value, o in zip(run(expanded, arrays), body.outputs, strict=True):

@@ -10,10 +10,10 @@ import pytest
 
 import dlc
 from dlc import f64
-from dlc.evaluate import run as evaluate_graph
-from dlc.graph import Graph, Node
-from dlc.ops.control import COND, Loop
+from dlc.derive.control import COND, Loop
+from dlc.ir.graph import Graph, Node
 from dlc.passes.differentiate import differentiate
+from dlc.reference.evaluate import run as evaluate_graph
 from tests.ops.loop_programs import PROGRAMS, Array, Program, loops, traced, unrolled, values
 
 

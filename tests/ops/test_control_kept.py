@@ -10,8 +10,8 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.graph import Graph, Node
-from dlc.ops.control import COND, SCAN
+from dlc.derive.control import COND, SCAN
+from dlc.ir.graph import Graph, Node
 from dlc.passes import differentiate, run_pipeline
 from dlc.passes.check import same_meaning
 

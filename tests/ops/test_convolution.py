@@ -11,7 +11,7 @@ import pytest
 import dlc
 from dlc import nn
 from dlc.errors import DlcError
-from dlc.types import Type, dtype, f32
+from dlc.ir.types import Type, dtype, f32
 
 Array = np.ndarray
 

@@ -10,9 +10,9 @@ import pytest
 
 import dlc
 from dlc.errors import DlcError
-from dlc.graph import Graph
-from dlc.ops.einsum import contraction_path
-from dlc.types import Type, dtype, f16
+from dlc.ir.graph import Graph
+from dlc.ir.types import Type, dtype, f16
+from dlc.lang.array.einsum import contraction_path
 
 LABELS = "abcde"
 

@@ -11,7 +11,7 @@ import pytest
 import dlc
 from dlc import f32, f64, i32
 from dlc.errors import DlcError
-from dlc.types import Type
+from dlc.ir.types import Type
 
 A = np.array([[0, -1], [1, 2]])
 KEYS: dict[str, tuple[tuple[int, ...], Any]] = {

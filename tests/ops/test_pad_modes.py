@@ -11,7 +11,7 @@ import pytest
 import dlc
 from dlc import f32, f64
 from dlc.errors import DlcError
-from dlc.types import Type
+from dlc.ir.types import Type
 
 WIDTHS = [1, (2, 0), ((0, 0), (1, 2)), ((2, 1), (3, 3)), ((9, 4), (0, 7)), ((30, 0), (0, 33))]
 

@@ -12,8 +12,8 @@ import pytest
 
 import dlc
 from dlc.errors import DlcError
-from dlc.ops.pooling import bins
-from dlc.types import Type, dtype
+from dlc.ir.types import Type, dtype
+from dlc.lang.array.pooling import bins
 
 Array = np.ndarray
 

@@ -9,7 +9,7 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, i32
-from dlc.types import Type
+from dlc.ir.types import Type
 
 RNG = np.random.default_rng(8)
 X = RNG.normal(size=(4, 5)).astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from tests.ops.loop_programs import Program, Scan, traced, unrolled, values
 
 SEEDS = range(12)

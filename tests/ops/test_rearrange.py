@@ -11,7 +11,7 @@ import pytest
 import dlc
 from dlc import f32
 from dlc.errors import DlcError
-from dlc.types import Type
+from dlc.ir.types import Type
 
 Pair = tuple[tuple[int, ...], Callable[[Any, Any], Any]]
 

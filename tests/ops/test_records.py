@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.derive.autodiff import forward, reverse
 from dlc.errors import DlcError
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, Kind, Node, building
-from dlc.ops import REGISTRY, leaf
-from dlc.ops.autodiff import forward, reverse
+from dlc.ir.graph import Build, Graph, Kind, Node, building
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import Type, dtype, f64
+from dlc.ops import leaf
 from dlc.ops.elementwise import add, mul
 from dlc.ops.reduce import sum_
-from dlc.text import parse_graph, print_graph
-from dlc.types import Type, dtype, f64
-from dlc.verify import verify
+from dlc.reference.evaluate import evaluate
+from dlc.reference.text import parse_graph, print_graph
+from dlc.reference.verify import verify
 from tests.ops.sampled import SAMPLES, SMOOTH, Sample, graph_of, read, results_of
 
 # Leaves take no operands, nodes that hold a graph have tests of their own.

@@ -11,7 +11,7 @@ import pytest
 
 import dlc
 from dlc.errors import DlcError
-from dlc.types import Type, dtype
+from dlc.ir.types import Type, dtype
 
 Array = np.ndarray
 

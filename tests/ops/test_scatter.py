@@ -11,7 +11,7 @@ import pytest
 import dlc
 from dlc import f32, f64, i32
 from dlc.errors import DlcError
-from dlc.types import Type
+from dlc.ir.types import Type
 
 FOLD: dict[str, Callable[[Any, Any], Any]] = {
     "set": lambda old, new: new, "add": lambda old, new: old + new,

@@ -11,7 +11,7 @@ import pytest
 import dlc
 from dlc import f32, f64
 from dlc.errors import DlcError
-from dlc.types import Type, bf16, bool_, dtype, f16, i32, i64, u8, u32
+from dlc.ir.types import Type, bf16, bool_, dtype, f16, i32, i64, u8, u32
 
 RNG = np.random.default_rng(11)
 

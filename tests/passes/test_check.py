@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 import dlc
-from dlc.graph import Build, Graph, Node, building, make, rebuild, replace, serving
+from dlc.ir.graph import Build, Graph, Node, building, make, rebuild, replace, serving
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import f32
 from dlc.models.lenet import lenet
-from dlc.ops import REGISTRY, leaf
+from dlc.ops import leaf
 from dlc.passes import run_pipeline
 from dlc.passes.check import PassError, same_meaning, structure
 from dlc.passes.differentiate import differentiate
-from dlc.passes.simplify import simplify
-from dlc.text import parse_graph
-from dlc.types import f32
+from dlc.passes.rules.simplify import simplify
+from dlc.reference.text import parse_graph
 
 Change = Callable[[Node, tuple[Node, ...]], Node | None]
 

@@ -8,7 +8,7 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.codegen.assemble import assemble
+from dlc.backend.assemble import assemble
 from dlc.passes import run_pipeline
 from dlc.passes.collection import without_collection
 

@@ -6,17 +6,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, Node, building
+from dlc.ir.graph import Build, Graph, Node, building
+from dlc.ir.types import f32, i32
 from dlc.ops import leaf
 from dlc.ops.contract import matmul
 from dlc.ops.elementwise import exp
 from dlc.ops.reduce import sum_
 from dlc.ops.view import pad, reshape
-from dlc.passes.constant_fold import FOLD, FOLD_ELEMENTS
-from dlc.rewrite import RuleSet, rewrite
-from dlc.types import f32, i32
-from dlc.verify import verify
+from dlc.passes.rules.constant_fold import FOLD, FOLD_ELEMENTS
+from dlc.reference.evaluate import evaluate
+from dlc.reference.rewrite import RuleSet, rewrite
+from dlc.reference.verify import verify
 from tests.random_graphs import random_arrays, random_graph
 
 

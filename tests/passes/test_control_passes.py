@@ -10,17 +10,17 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.codegen.assemble import draft
-from dlc.codegen.draft import Draft
+from dlc.backend.assemble import draft
+from dlc.backend.cpu.isa import ISAS
+from dlc.backend.draft import Draft
 from dlc.compiler import instruction_set
-from dlc.graph import Graph, Node
-from dlc.kernel.isa import ISAS
+from dlc.derive.control import COND, SCAN
+from dlc.ir.graph import Graph, Node
 from dlc.ops import leaf
-from dlc.ops.control import COND, SCAN
 from dlc.passes import run_pipeline
 from dlc.passes.check import same_meaning
-from dlc.passes.lives import Scratch
-from dlc.passes.plan_memory import Plan, plan_memory
+from dlc.passes.schedule.lives import Scratch
+from dlc.passes.schedule.plan_memory import Plan, plan_memory
 from dlc.program import Branch, Launch, Loop
 from tests.random_loops import LoopMaker
 

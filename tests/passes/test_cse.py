@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlc.errors import Loc
-from dlc.evaluate import evaluate
-from dlc.graph import Graph, Node, make
-from dlc.ops import REGISTRY, leaf
+from dlc.ir.graph import Graph, Node, make
+from dlc.ir.registry import REGISTRY
+from dlc.ir.types import f32
+from dlc.ops import leaf
 from dlc.passes.cse import cse, fingerprint
-from dlc.text import parse_graph, print_graph
-from dlc.types import f32
-from dlc.verify import verify
+from dlc.reference.evaluate import evaluate
+from dlc.reference.text import parse_graph, print_graph
+from dlc.reference.verify import verify
 from tests.random_graphs import random_arrays, random_graph
 
 TEXT = """\

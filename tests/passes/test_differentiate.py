@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlc.derive import higher
+from dlc.derive.autodiff import forward, reverse
 from dlc.errors import DlcError, Loc
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, Node, building, make, serving
-from dlc.ops import contract, elementwise, gather, higher, leaf, reduce
-from dlc.ops.autodiff import forward, reverse
+from dlc.ir.graph import Build, Graph, Node, building, make, serving
+from dlc.ir.types import Type, f64
+from dlc.ops import contract, elementwise, gather, leaf, reduce, tuples
 from dlc.passes.differentiate import differentiate
-from dlc.passes.simplify import simplify
-from dlc.text import parse_graph, print_graph
-from dlc.types import Type, f64
-from dlc.verify import verify
+from dlc.passes.rules.simplify import simplify
+from dlc.reference.evaluate import evaluate
+from dlc.reference.text import parse_graph, print_graph
+from dlc.reference.verify import verify
 from tests.random_graphs import random_arrays, random_graph
 
 VECTOR = f64[4]
@@ -36,14 +37,14 @@ def grad(name: str, f: Function, args: Sequence[Node], count: int = 1) -> list[N
     body = body_of(name, f, *(a.type for a in args))
     one = leaf.constant(1.0, body.outputs[0].type)
     node = make(higher.GRAD, (*args, one), body=body, count=count)
-    return [higher.item(node, i) for i in range(count + 1)]
+    return [tuples.item(node, i) for i in range(count + 1)]
 
 
 def jvp(name: str, f: Function, args: Sequence[Node], tangents: Sequence[Node]) -> list[Node]:
     """[f(args), its tangent] through a jvp node."""
     body = body_of(name, f, *(a.type for a in args))
     node = make(higher.JVP, (*args, *tangents), body=body, tangents=len(tangents))
-    return [higher.item(node, i) for i in range(2)]
+    return [tuples.item(node, i) for i in range(2)]
 
 
 def wave(x: Node, *more: Node) -> Node:

@@ -10,13 +10,13 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.evaluate import run
-from dlc.graph import Graph, Node
-from dlc.ops import higher
+from dlc.derive import higher
+from dlc.ir.graph import Graph, Node
 from dlc.ops.convert import broadcast_to
 from dlc.passes.check import structure
 from dlc.passes.differentiate import differentiate
-from dlc.passes.fuse import fuse
+from dlc.passes.fuse.fuse import fuse
+from dlc.reference.evaluate import run
 from tests.fuzzing.bounds import mistakes
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.steps import program

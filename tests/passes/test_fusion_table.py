@@ -7,8 +7,8 @@ from typing import Any
 
 import dlc
 from dlc import f32, i32, nn, optim, tanh
-from dlc.graph import Graph, Kind, Node, make
-from dlc.ops import higher
+from dlc.derive import higher
+from dlc.ir.graph import Graph, Kind, Node, make
 from dlc.ops.linalg_factor import CHOLESKY
 from dlc.passes import run_pipeline
 from tests.documents import ROOT

@@ -11,12 +11,12 @@ import pytest
 
 import dlc
 from dlc.cli.listing import passes
-from dlc.evaluate import run
-from dlc.graph import Build, Graph, Node, building, make, rebuild, replace
+from dlc.ir.graph import Build, Graph, Node, building, make, rebuild, replace
+from dlc.ir.types import f32, f64
 from dlc.ops.elementwise import ADD
 from dlc.passes import PIPELINE, run_pipeline
-from dlc.rewrite import Grade, grade_of, keeps
-from dlc.types import f32, f64
+from dlc.reference.evaluate import run
+from dlc.reference.rewrite import Grade, grade_of, keeps
 from tests.random_graphs import random_arrays, random_graph
 from tests.random_loops import LoopMaker, arrays_for
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 import dlc
 from dlc import f32
-from dlc.evaluate import run
-from dlc.graph import Build, Graph, building
+from dlc.ir.graph import Build, Graph, building
 from dlc.ops.leaf import input_
-from dlc.passes.fuse import fuse
-from dlc.passes.group_order import GroupOrder
-from dlc.passes.grouping import Edge, Fuser
-from dlc.passes.horizontal import merge_horizontally, topological
+from dlc.passes.fuse.fuse import fuse
+from dlc.passes.fuse.group_order import GroupOrder
+from dlc.passes.fuse.grouping import Edge, Fuser
+from dlc.passes.fuse.horizontal import merge_horizontally, topological
+from dlc.reference.evaluate import run
 from tests.fuzzing.bounds import labelled, mistakes
 
 

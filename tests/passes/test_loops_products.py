@@ -10,11 +10,13 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.graph import Graph, Kind, Node
-from dlc.ops.control import SCAN
-from dlc.passes import loops, run_pipeline, simplify
+from dlc.derive.control import SCAN
+from dlc.ir.graph import Graph, Kind, Node
+from dlc.passes import run_pipeline
 from dlc.passes.check import same_meaning
-from dlc.text import print_graph
+from dlc.passes.loops.loops import loops
+from dlc.passes.rules import simplify
+from dlc.reference.text import print_graph
 from tests.fuzzing.bounds import labelled, mistakes
 
 Golden = Callable[[str, str], None]

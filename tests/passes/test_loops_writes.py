@@ -12,12 +12,12 @@ import pytest
 import dlc
 from dlc import f16, f32, i32
 from dlc.compiler import Compiled
-from dlc.graph import Graph
-from dlc.ops.control import SCAN
+from dlc.derive.control import SCAN
+from dlc.ir.graph import Graph
 from dlc.passes import run_pipeline
 from dlc.passes.check import same_meaning
 from dlc.program import Launch, Loop
-from dlc.text import print_graph
+from dlc.reference.text import print_graph
 from tests.fuzzing.bounds import labelled, mistakes
 
 Golden = Callable[[str, str], None]

@@ -9,10 +9,11 @@ import pytest
 
 import dlc
 from dlc import f32, runtime
-from dlc.codegen.assemble import assembled
+from dlc.backend.assemble import assembled
 from dlc.compiler import instruction_set, task_source
-from dlc.graph import Graph
-from dlc.passes import plan_memory, run_pipeline
+from dlc.ir.graph import Graph
+from dlc.passes import run_pipeline
+from dlc.passes.schedule import plan_memory
 from dlc.program import Loop, Program
 from tests.compile_time import networks
 from tests.fuzzing.bounds import mistakes

@@ -10,15 +10,15 @@ import pytest
 
 import dlc
 from dlc import f32, runtime
-from dlc.codegen.assemble import assemble, draft
-from dlc.codegen.draft import Draft
+from dlc.backend.assemble import assemble, draft
+from dlc.backend.cpu.isa import ISAS
+from dlc.backend.draft import Draft
 from dlc.compiler import Compiled, instruction_set
-from dlc.graph import Graph, Node
-from dlc.kernel.isa import ISAS
+from dlc.ir.graph import Graph, Node
 from dlc.passes import run_pipeline
-from dlc.passes.lives import ALIGN, Scratch, Span, aligned
-from dlc.passes.phases import Phases
-from dlc.passes.plan_memory import (
+from dlc.passes.schedule.lives import ALIGN, Scratch, Span, aligned
+from dlc.passes.schedule.phases import Phases
+from dlc.passes.schedule.plan_memory import (
     Plan,
     arranged,
     most_live,

@@ -11,14 +11,15 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.graph import Graph, Node
-from dlc.ops import higher, leaf
+from dlc.derive import higher
+from dlc.ir.graph import Graph, Node
+from dlc.ops import leaf
 from dlc.passes import run_pipeline
-from dlc.passes.components import components
-from dlc.passes.lives import Span
-from dlc.passes.order import Scheduler, is_launch, launch_of, result_types, schedule
-from dlc.passes.plan_memory import ORDERS, arrangement, times_of
-from dlc.passes.precedence import Precedence
+from dlc.passes.fuse.components import components
+from dlc.passes.schedule.lives import Span
+from dlc.passes.schedule.order import Scheduler, is_launch, launch_of, result_types, schedule
+from dlc.passes.schedule.plan_memory import ORDERS, arrangement, times_of
+from dlc.passes.schedule.precedence import Precedence
 from tests.passes.test_group_order import random_graph
 
 

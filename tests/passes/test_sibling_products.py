@@ -10,7 +10,7 @@ import pytest
 import dlc
 from dlc import f32, nn
 from dlc.compiler import Compiled, instruction_set
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from tests.instruction_sets import loaded
 
 

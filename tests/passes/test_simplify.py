@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, building
+from dlc.ir.graph import Build, Graph, building
+from dlc.ir.types import f32
 from dlc.ops import leaf
 from dlc.ops.elementwise import tanh
-from dlc.passes.simplify import simplify
-from dlc.text import parse_graph, print_graph
-from dlc.types import f32
-from dlc.verify import verify
+from dlc.passes.rules.simplify import simplify
+from dlc.reference.evaluate import evaluate
+from dlc.reference.text import parse_graph, print_graph
+from dlc.reference.verify import verify
 from tests.random_graphs import random_arrays, random_graph
 
 

@@ -10,14 +10,14 @@ import pytest
 
 import dlc
 from dlc import f32, f64, i32, runtime
-from dlc.codegen.assemble import assemble
+from dlc.backend.assemble import assemble
 from dlc.compiler import instruction_set
-from dlc.evaluate import run
-from dlc.graph import Build, Graph, Node, building, make
+from dlc.ir.graph import Build, Graph, Node, building, make
+from dlc.ir.types import Type, bf16, bool_, f16, i64, u32
 from dlc.ops import contract, elementwise, gather, leaf, reduce, view
 from dlc.ops.convert import broadcast_to, cast
 from dlc.passes import run_pipeline
-from dlc.types import Type, bf16, bool_, f16, i64, u32
+from dlc.reference.evaluate import run
 from tests.instruction_sets import on_every_instruction_set
 
 Array = np.ndarray[Any, Any]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.kernel.isa import ISAS
-from dlc.runtime.isa import IsaError, target_cpu
-from dlc.types import Type
+from dlc.backend.cpu.isa import ISAS
+from dlc.ir.types import Type
+from dlc.runtime.compile.isa import IsaError, target_cpu
 
 Array = np.ndarray[Any, Any]
 

@@ -10,8 +10,8 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.custom import OPERATORS
-from dlc.ops import REGISTRY
+from dlc.ir.registry import REGISTRY
+from dlc.lang.custom import OPERATORS
 
 X = np.ones(3, np.float32)
 

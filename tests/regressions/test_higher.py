@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlc.evaluate import evaluate
-from dlc.graph import Build, Graph, building, make
-from dlc.ops import elementwise, higher, leaf
-from dlc.ops.autodiff import reverse
-from dlc.types import f64
+from dlc.derive import higher
+from dlc.derive.autodiff import reverse
+from dlc.ir.graph import Build, Graph, building, make
+from dlc.ir.types import f64
+from dlc.ops import elementwise, leaf
+from dlc.reference.evaluate import evaluate
 
 
 def test_a_group_that_reads_a_value_and_a_function_of_it() -> None:

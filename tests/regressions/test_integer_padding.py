@@ -13,7 +13,7 @@ import pytest
 import dlc
 from dlc import f32, i64, u8
 from dlc.errors import DlcError
-from dlc.types import Type
+from dlc.ir.types import Type
 
 LARGEST = 2 ** 63 - 1
 

@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import bool_, i32, u8
-from dlc.types import DType
+from dlc.ir.types import DType
 from tests.instruction_sets import RUNS, on_every_instruction_set
 
 Array = np.ndarray[Any, Any]

@@ -15,7 +15,7 @@ import pytest
 import dlc
 from dlc import f32
 from dlc.passes import run_pipeline
-from dlc.passes.limits import DEFAULT
+from dlc.passes.fuse.limits import DEFAULT
 
 X = np.linspace(-1, 1, 4, dtype=np.float32)
 

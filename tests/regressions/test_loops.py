@@ -6,7 +6,7 @@ import numpy as np
 
 import dlc
 from dlc import f32
-from dlc.graph import Node
+from dlc.ir.graph import Node
 
 
 def _rows(x: Node, t: Node) -> Node:

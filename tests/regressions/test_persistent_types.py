@@ -10,8 +10,8 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, nn, optim
-from dlc.codegen.assemble import assemble
-from dlc.types import Type
+from dlc.backend.assemble import assemble
+from dlc.ir.types import Type
 from tests.instruction_sets import RUNS, loaded
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, f64
-from dlc.verify import verify
+from dlc.reference.verify import verify
 from tests.everywhere import everywhere, traced
 
 X = np.array([0.3, -1.2, 2.0])

@@ -9,14 +9,14 @@ import pytest
 
 import dlc
 from dlc import f32, nn
-from dlc.evaluate import run
-from dlc.graph import Graph, Kind
+from dlc.ir.graph import Graph, Kind
+from dlc.ir.types import DType, bf16, f16, f64
+from dlc.ir.types import f32 as single
 from dlc.passes.differentiate import differentiate
-from dlc.rounding import Interval, enclose, outside
-from dlc.rounding.elementwise import DIFFERENCES
-from dlc.rounding.interval import UNIT
-from dlc.types import DType, bf16, f16, f64
-from dlc.types import f32 as single
+from dlc.reference.evaluate import run
+from dlc.reference.rounding import Interval, enclose, outside
+from dlc.reference.rounding.elementwise import DIFFERENCES
+from dlc.reference.rounding.interval import UNIT
 from tests.ops.sampled import SAMPLES, Sample, graph_of
 from tests.ops.test_backend import takes
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from dlc.ir.types import f32, i32
 from dlc.program import Entry, Kernel, Launch, Parameter, Port, Program, Segment, Slot
 from dlc.runtime import load
 from dlc.runtime.data import Dataset
-from dlc.runtime.loop import train
-from dlc.runtime.progress import PlainProgress
-from dlc.runtime.training import Callbacks, TrainConfig, TrainResult
-from dlc.types import f32, i32
+from dlc.runtime.train.loop import train
+from dlc.runtime.train.progress import PlainProgress
+from dlc.runtime.train.training import Callbacks, TrainConfig, TrainResult
 
 FEATURES = 3
 

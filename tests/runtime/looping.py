@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dlc.runtime.loop import train
-from dlc.runtime.training import Callbacks, TrainConfig, TrainResult
+from dlc.runtime.train.loop import train
+from dlc.runtime.train.training import Callbacks, TrainConfig, TrainResult
 from tests.runtime.handmade import final_bytes, initial, make_data
 
 CONFIG = TrainConfig("line", epochs=4, batch=16, seed=3, save_seconds=1e9, save_steps=3)

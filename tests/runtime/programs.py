@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dlc.ir.types import BY_NUMPY, Type, f32, i32, i64
 from dlc.program import (
     Buffer,
     Entry,
@@ -20,7 +21,6 @@ from dlc.program import (
     TileText,
 )
 from dlc.runtime import load
-from dlc.types import BY_NUMPY, Type, f32, i32, i64
 
 Array = np.ndarray[Any, Any]
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlc.ir.types import Dim, Type, f32
 from dlc.program import Buffer, Constant, TileText
-from dlc.runtime import cache as module
-from dlc.runtime.cache import Cache, CacheError, kernel_key, key_of, pack, unpack
+from dlc.runtime.compile import cache as module
+from dlc.runtime.compile.cache import Cache, CacheError, kernel_key, key_of, pack, unpack
 from dlc.runtime.program_json import ProgramFormatError, program_from_json, program_to_json
-from dlc.types import Dim, Type, f32
 from tests.runtime.programs import AXPY, train_program
 
 KEY = key_of("one")
@@ -153,7 +153,8 @@ def test_a_full_disk_only_costs_the_entry(cache: Cache, monkeypatch: pytest.Monk
 
 
 def test_processes_write_the_same_entries_at_once(tmp_path: Path) -> None:
-    code = ("import sys; from pathlib import Path; from dlc.runtime.cache import Cache, key_of\n"
+    code = ("import sys; from pathlib import Path\n"
+            "from dlc.runtime.compile.cache import Cache, key_of\n"
             "c = Cache(Path(sys.argv[1]), limit=200_000)\n"
             "for i in range(300):\n"
             "    k = key_of(i % 20); c.put(k, bytes([i % 20]) * 5000); d = c.get(k)\n"
@@ -253,7 +254,7 @@ def test_what_json_cannot_hold_is_refused() -> None:
 
 def test_a_damaged_cache_never_reaches_a_run(tmp_path: Path) -> None:
     """Every entry truncated, flipped or swapped: the program runs, from fresh objects."""
-    from dlc.runtime.cpu import CpuProgram
+    from dlc.runtime.cpu.program import CpuProgram
     cache = Cache(tmp_path / "c")
     program = train_program()
     CpuProgram(program, 1, cache).close()

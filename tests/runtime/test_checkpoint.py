@@ -18,8 +18,9 @@ from safetensors import deserialize
 from safetensors.numpy import save as save_tensors
 
 from dlc.intake import Intake
-from dlc.runtime import checkpoint as module
-from dlc.runtime.checkpoint import (
+from dlc.ir.types import f32, i32
+from dlc.runtime.train import checkpoint as module
+from dlc.runtime.train.checkpoint import (
     Checkpoint,
     CheckpointFolder,
     check_belongs,
@@ -27,9 +28,8 @@ from dlc.runtime.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from dlc.runtime.position import Identity, Position
-from dlc.runtime.tensorfile import CheckpointError, parse_tensors, read_tensors
-from dlc.types import f32, i32
+from dlc.runtime.train.position import Identity, Position
+from dlc.runtime.train.tensorfile import CheckpointError, parse_tensors, read_tensors
 
 IDENTITY = Identity("net", "abc", 7, 32)
 
@@ -322,7 +322,7 @@ def test_really_full_file_system(tmp_path: Path) -> None:
     """A limit on the file size stands in for a full disk: write(2) itself fails."""
     code = (
         "import resource, signal, sys; from pathlib import Path; import numpy as np\n"
-        "from dlc.runtime.checkpoint import *\n"
+        "from dlc.runtime.train.checkpoint import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "def save(n, size):\n"
         "    folder.save(Checkpoint({'w': np.zeros(size, np.float32)}, Identity('m','t',0,1),"

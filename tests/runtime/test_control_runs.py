@@ -12,16 +12,16 @@ import pytest
 
 import dlc
 from dlc import f32, i32, runtime
-from dlc.codegen.assemble import assemble
+from dlc.backend.assemble import assemble
 from dlc.compiler import instruction_set
-from dlc.graph import Graph
+from dlc.ir.graph import Graph
 from dlc.ops import leaf
 from dlc.passes import run_pipeline
 from dlc.passes.check import same_meaning
 from dlc.program import Branch, Loop, Program, Slot, may_meet, place, stands, sweep
-from dlc.runtime.check import ProgramError, check_program
-from dlc.runtime.hazards import check_hazards
+from dlc.runtime.cpu.check import ProgramError, check_program
 from dlc.runtime.program_json import program_from_json, program_to_json
+from dlc.runtime.reference.hazards import check_hazards
 from dlc.runtime.steps import Phase
 from tests.fuzzing.bounds import balls_of, labelled, wrong_outputs
 from tests.random_loops import LoopMaker, arrays_for

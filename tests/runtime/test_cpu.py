@@ -11,12 +11,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from dlc.ir.types import Dim, Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 from dlc.program import Constant, Entry, Launch, Port, Program, Segment, Slot
 from dlc.runtime import load
-from dlc.runtime.arena import PortError
-from dlc.runtime.cpu import CpuProgram
+from dlc.runtime.cpu.arena import PortError
+from dlc.runtime.cpu.program import CpuProgram
 from dlc.runtime.steps import Phase, PhaseError, StepReport
-from dlc.types import Dim, Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 from tests.runtime.programs import AXPY, N, place, train_program
 
 ROOT = Path(__file__).resolve().parents[2]

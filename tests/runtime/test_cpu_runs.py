@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from dlc.ir.types import f32
 from dlc.program import Entry, Port, Program
-from dlc.runtime.arena import ArenaProgram, PortError
-from dlc.runtime.cpu import CpuProgram
+from dlc.runtime.cpu.arena import ArenaProgram, PortError
+from dlc.runtime.cpu.program import CpuProgram
+from dlc.runtime.cpu.threads import ForkError
 from dlc.runtime.steps import Phase, StepReport
-from dlc.runtime.threads import ForkError
-from dlc.types import f32
 from tests.runtime.programs import place, train_program
 from tests.runtime.test_cpu import START, train_phase
 
@@ -172,8 +172,8 @@ def test_a_large_log_is_not_made() -> None:
 CHILD = """
 import os, sys
 import numpy as np
-from dlc.runtime.cpu import CpuProgram
-from dlc.runtime.threads import ForkError
+from dlc.runtime.cpu.program import CpuProgram
+from dlc.runtime.cpu.threads import ForkError
 from tests.runtime.programs import train_program
 loaded = CpuProgram(train_program(), 2)
 loaded.run("scale")
@@ -211,7 +211,7 @@ def test_a_forked_child_says_that_its_threads_are_dead() -> None:
 
 def test_a_run_in_progress_does_not_keep_the_interpreter() -> None:
     code = ("import threading, time\n"
-            "from dlc.runtime.cpu import CpuProgram\n"
+            "from dlc.runtime.cpu.program import CpuProgram\n"
             "from tests.runtime.test_cpu_runs import endless, train_program\n"
             "loaded = CpuProgram(train_program(), 2)\n"
             "threading.Thread(target=endless, args=(loaded,), daemon=True).start()\n"

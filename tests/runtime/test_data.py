@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.ir.types import bool_, f16, f32, i32, u8
 from dlc.program import Port
 from dlc.runtime.data import DataError, Dataset, Stream, bind_arrays, epoch_order, load_dataset
 from dlc.runtime.data.bundled import LINEAR_WEIGHTS, interpolation, resize
-from dlc.types import bool_, f16, f32, i32, u8
 
 
 def test_digits_are_scikit_learns_stratified_fifth() -> None:

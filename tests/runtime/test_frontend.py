@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlc.codegen.prelude import PRELUDE_FUNCTIONS, prelude_text
+from dlc.backend.cpu.prelude import PRELUDE_FUNCTIONS, prelude_text
 from dlc.program import Kernel, Parameter
-from dlc.runtime.frontend import Scope, functions_of
-from dlc.runtime.link import Linked
-from dlc.runtime.lower import LowerError, Toolchain
-from dlc.runtime.operators import OutsideError
-from dlc.runtime.primitives import CONSTANTS, PRIMITIVES
-from dlc.runtime.slots import slots_of
+from dlc.runtime.compile.frontend import Scope, functions_of
+from dlc.runtime.compile.link import Linked
+from dlc.runtime.compile.lower import LowerError, Toolchain
+from dlc.runtime.compile.operators import OutsideError
+from dlc.runtime.compile.primitives import CONSTANTS, PRIMITIVES
+from dlc.runtime.compile.slots import slots_of
 
 WHOLE, REAL = "stuvw", "abcd"
 PARAMETERS = (Parameter("x", "f32", "pointer"), Parameter("k", "i32", "pointer"),

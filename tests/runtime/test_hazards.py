@@ -10,15 +10,15 @@ import pytest
 
 import dlc
 from dlc import f32, runtime
-from dlc.codegen.assemble import assemble
+from dlc.backend.assemble import assemble
 from dlc.compiler import instruction_set
 from dlc.ops.convert import broadcast_to
 from dlc.passes import run_pipeline
 from dlc.program import Program
-from dlc.runtime.check import ProgramError
-from dlc.runtime.hazards import check_hazards
-from dlc.runtime.table import Table
-from dlc.runtime.table_builder import TableBuilder
+from dlc.runtime.cpu.check import ProgramError
+from dlc.runtime.cpu.table import Table
+from dlc.runtime.cpu.table_builder import TableBuilder
+from dlc.runtime.reference.hazards import check_hazards
 
 
 def compiled(function: Callable[..., Any], *types: Any) -> Program:

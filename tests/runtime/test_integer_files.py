@@ -9,12 +9,12 @@ import pytest
 from safetensors.numpy import save_file
 
 import dlc
+from dlc.ir.types import DType, Type, i8, i16, i64, u16, u64
 from dlc.program import Port
 from dlc.runtime.data import load_dataset
 from dlc.runtime.data.batches import bind_arrays
 from dlc.runtime.data.dataset import DataError
-from dlc.runtime.tensorfile import read_tensors
-from dlc.types import DType, Type, i8, i16, i64, u16, u64
+from dlc.runtime.train.tensorfile import read_tensors
 
 KINDS = (i8, i16, u16, u64)
 

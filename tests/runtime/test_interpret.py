@@ -11,7 +11,7 @@ import pytest
 import dlc
 from dlc.program import Kernel
 from dlc.runtime import load
-from dlc.task import Task
+from dlc.task.task import Task
 from tests.runtime.programs import pointer, run_kernel, scalar
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dlc.runtime.checkpoint import CheckpointFolder, read_checkpoint
+from dlc.runtime.train.checkpoint import CheckpointFolder, read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = 160_005  # 10,000 full batches of 16 and one of 5
@@ -85,7 +85,7 @@ def test_interrupted_process_saves_and_says_how_to_go_on(tmp_path: Path, expecte
 
 @pytest.mark.slow
 def test_second_interrupt_ends_the_process_at_once(tmp_path: Path) -> None:
-    code = ("import os, signal, time; from dlc.runtime.interrupt import StopRequest\n"
+    code = ("import os, signal, time; from dlc.runtime.train.interrupt import StopRequest\n"
             "with StopRequest() as stop:\n"
             "    os.kill(os.getpid(), signal.SIGINT); assert stop.signal == signal.SIGINT\n"
             "    os.kill(os.getpid(), signal.SIGINT); time.sleep(5); print('alive')\n")

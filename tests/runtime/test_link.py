@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlc.program import Kernel
-from dlc.runtime import workers
-from dlc.runtime.link import Linked, LinkError, check_object, symbols
-from dlc.runtime.workers import Job
+from dlc.runtime.compile import workers
+from dlc.runtime.compile.link import Linked, LinkError, check_object, symbols
+from dlc.runtime.compile.workers import Job
 from tests.runtime.programs import COUNT, pointer, scalar
 from tests.runtime.test_workers import job
 
@@ -68,7 +68,7 @@ def test_many_objects_link_in_milliseconds(counted: Job) -> None:
 # Free memory in holes of one page, four GiB apart: no two sections fit side by side in one.
 _HOLES = """
 import ctypes, pathlib, sys
-from dlc.runtime.link import Linked
+from dlc.runtime.compile.link import Linked
 
 libc = ctypes.CDLL(None)
 libc.mmap.restype = ctypes.c_void_p
@@ -134,7 +134,8 @@ def test_damaged_objects_are_refused_or_read(counted: Job, data: st.DataObject) 
 
 
 def test_numba_is_never_imported_here() -> None:
-    code = ("import sys; import dlc.runtime.cpu, dlc.runtime.interpret, dlc.runtime.null\n"
+    code = ("import sys; import dlc.runtime.cpu.program, dlc.runtime.reference.interpret\n"
+            "import dlc.runtime.reference.null\n"
             "assert 'numba' not in sys.modules")
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=30).returncode == 0

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.ir.types import i32
 from dlc.program import Port
 from dlc.runtime import load
 from dlc.runtime.data import DataError, Dataset, epoch_order
-from dlc.runtime.loop import train
-from dlc.runtime.schedule import TrainPhase, find_phases
-from dlc.types import i32
+from dlc.runtime.train.loop import train
+from dlc.runtime.train.schedule import TrainPhase, find_phases
 from tests.runtime.handmade import entry, initial, make_data, make_program
 from tests.runtime.looping import CONFIG, Watcher, run, without_times
 

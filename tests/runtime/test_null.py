@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.ir.types import f32, f64, i32
 from dlc.program import Buffer, Constant, Parameter, Port, Program, Segment, Slot
 from dlc.runtime import load
-from dlc.runtime.check import ProgramError, check_program
-from dlc.runtime.null import NullProgram
+from dlc.runtime.cpu.check import ProgramError, check_program
+from dlc.runtime.reference.null import NullProgram
 from dlc.runtime.steps import Phase, PhaseError
-from dlc.types import f32, f64, i32
 from tests.runtime.programs import AXPY, N, train_program
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from dlc.program import Kernel
-from dlc.runtime import isa
-from dlc.runtime.lower import LowerError, Toolchain
-from dlc.runtime.primitives import PRIMITIVES
+from dlc.runtime.compile import isa
+from dlc.runtime.compile.lower import LowerError, Toolchain
+from dlc.runtime.compile.primitives import PRIMITIVES
 from tests.runtime.programs import pointer, run_kernel, scalar
 
 Array = np.ndarray[Any, Any]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dlc.runtime.progress import (
+from dlc.runtime.train.progress import (
     CompileLine,
     LiveProgress,
     PlainProgress,
@@ -19,7 +19,7 @@ from dlc.runtime.progress import (
     show_rate,
     show_time,
 )
-from dlc.runtime.training import TrainConfig
+from dlc.runtime.train.training import TrainConfig
 
 CONFIG = TrainConfig("lenet", epochs=60, batch=128, seed=3, monitor="accuracy",
                      higher_is_better=True)
@@ -114,7 +114,7 @@ def test_live_without_known_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rich_is_imported_only_for_a_terminal() -> None:
-    code = ("import sys, io; from dlc.runtime.progress import make_progress; "
+    code = ("import sys, io; from dlc.runtime.train.progress import make_progress; "
             "make_progress(io.StringIO()); print('rich' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -122,7 +122,7 @@ def test_rich_is_imported_only_for_a_terminal() -> None:
 
 def test_compiling_is_one_line_that_goes_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("dlc.runtime.progress.SILENT_SECONDS", 0.0)
+    monkeypatch.setattr("dlc.runtime.train.progress.SILENT_SECONDS", 0.0)
     terminal, pipe = Terminal(), io.StringIO()
     for line in (CompileLine(terminal), CompileLine(pipe)):
         for done in (9, 10, 12):
@@ -130,7 +130,7 @@ def test_compiling_is_one_line_that_goes_again(monkeypatch: pytest.MonkeyPatch) 
     assert terminal.getvalue() == (
         "\r  compiling: 9 of 12 kernels\r  compiling: 10 of 12 kernels\r" + " " * 29 + "\r")
     assert pipe.getvalue() == ""
-    monkeypatch.setattr("dlc.runtime.progress.SILENT_SECONDS", 1e9)
+    monkeypatch.setattr("dlc.runtime.train.progress.SILENT_SECONDS", 1e9)
     quick = Terminal()
     CompileLine(quick)(1, 12)
     assert quick.getvalue() == ""

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.ir.types import f32
 from dlc.program import Buffer, Entry, Launch, Port, Program
 from dlc.runtime import load
 from dlc.runtime.data import Dataset
-from dlc.runtime.loop import train
-from dlc.runtime.report import ReportInput, render, write_report
-from dlc.runtime.report_charts import Axis, Series, line_chart, nice_ticks, show_bytes
-from dlc.runtime.report_gather import gather_report
-from dlc.runtime.report_images import diverging, find_images, first_filters, png, to_pixels
-from dlc.runtime.report_memory import LaunchTime, live_bytes
-from dlc.runtime.report_predictions import Regression, classify, predict
-from dlc.runtime.training import TrainConfig, TrainResult
-from dlc.types import f32
+from dlc.runtime.report.charts import Axis, Series, line_chart, nice_ticks, show_bytes
+from dlc.runtime.report.gather import gather_report
+from dlc.runtime.report.images import diverging, find_images, first_filters, png, to_pixels
+from dlc.runtime.report.memory import LaunchTime, live_bytes
+from dlc.runtime.report.page import ReportInput, render, write_report
+from dlc.runtime.report.predictions import Regression, classify, predict
+from dlc.runtime.train.loop import train
+from dlc.runtime.train.training import TrainConfig, TrainResult
 from tests.runtime.handmade import final_bytes, initial, make_data, make_program
 
 VOID = {"meta", "img", "br", "input", "hr", "link"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dlc.ir.types import f32
 from dlc.program import Buffer, Entry, Launch, Program
-from dlc.runtime.report_memory import live_bytes
-from dlc.types import f32
+from dlc.runtime.report.memory import live_bytes
 
 
 def test_values_written_in_place_count_once() -> None:

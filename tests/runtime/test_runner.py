@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.ir.types import f32, i64
 from dlc.program import Entry, Kernel, Launch, Port, Program, Segment, Slot
-from dlc.runtime.cpu import CpuProgram
-from dlc.runtime.interpret import kernel_function
-from dlc.runtime.runner import COPY_ROWS, DONE, REASON, RUNNER
+from dlc.runtime.compile.runner import COPY_ROWS, DONE, REASON, RUNNER
+from dlc.runtime.cpu.program import CpuProgram
+from dlc.runtime.cpu.table import Table, address_of
+from dlc.runtime.cpu.threads import NATIVE
+from dlc.runtime.reference.interpret import kernel_function
 from dlc.runtime.steps import Phase
-from dlc.runtime.table import Table, address_of
-from dlc.runtime.threads import NATIVE
-from dlc.types import f32, i64
 from tests.runtime.programs import COUNT, count_program, place, pointer, scalar
 
 STAGES = [[1], [7, 1, 3], [0, 5], [16], [2, 2, 2, 2], [64]]

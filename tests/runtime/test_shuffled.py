@@ -10,13 +10,13 @@ import pytest
 
 import dlc
 from dlc import f32, nn, runtime
+from dlc.backend import assemble
 from dlc.checks import launches as launch_checks
 from dlc.checks import static
 from dlc.checks.chunk_order import OrderError
-from dlc.codegen import assemble
 from dlc.program import Kernel, Launch, Parameter, Program, Segment, Slot
-from dlc.runtime import shuffled
-from dlc.runtime.shuffled import ShuffledProgram
+from dlc.runtime.reference import shuffled
+from dlc.runtime.reference.shuffled import ShuffledProgram
 
 
 def network(x: f32[40, 30], w: f32[30, 70], v: f32[70, 8], xs: f32[6, 8]) -> Any:

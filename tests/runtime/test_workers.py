@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from dlc.program import Kernel, TileText
-from dlc.runtime import frames, workers
-from dlc.runtime.cache import Cache, kernel_key
-from dlc.runtime.link import symbols
-from dlc.runtime.workers import CompileError, Job, Setup, Worker
+from dlc.runtime.compile import frames, workers
+from dlc.runtime.compile.cache import Cache, kernel_key
+from dlc.runtime.compile.link import symbols
+from dlc.runtime.compile.workers import CompileError, Job, Setup, Worker
 from tests.runtime.programs import AXPY, kernel_program, pointer, run_kernel, scalar
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,19 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 
 import dlc
-from dlc.codegen.assemble import assembled
-from dlc.codegen.draft import Draft
+from dlc.backend.assemble import assembled
+from dlc.backend.contract import lower as contract
+from dlc.backend.contract.conv import DotsWriter, TapsWriter
+from dlc.backend.contract.gemm import GemmWriter
+from dlc.backend.cpu.isa import ISAS, Isa
+from dlc.backend.draft import Draft
 from dlc.compiler import task_source
-from dlc.graph import Graph, Node, toposort
-from dlc.kernel import contract
-from dlc.kernel.contract_conv import DotsWriter, TapsWriter
-from dlc.kernel.contract_gemm import GemmWriter
-from dlc.kernel.isa import ISAS, Isa
-from dlc.ops import higher
-from dlc.ops.control import SCAN
+from dlc.derive import higher
+from dlc.derive.control import SCAN
+from dlc.ir.graph import Graph, Node, toposort
 from dlc.passes import run_pipeline
-from dlc.passes.components import components
-from dlc.passes.order import Schedule
+from dlc.passes.fuse.components import components
+from dlc.passes.schedule.order import Schedule
 from dlc.program import Entry
 from tests.scheduling.networks import NETWORKS
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from dlc.backend.cpu.mapping import axes_of, chunked, finest
+from dlc.backend.cpu.tiles import parameter_names
+from dlc.backend.ir import Alloc, For, Function, Let, Place, Statement, Store, TileCall
+from dlc.backend.ir.index import Sum
+from dlc.backend.ir.walks import blocks, buffers_of, flattened
 from dlc.checks.kernels.chunks import check_chunks
 from dlc.checks.kernels.segment import BUDGETS, Case, Verdict
-from dlc.codegen.tiles import parameter_names
-from dlc.kernel.index import Sum
-from dlc.kernel.ir import Alloc, For, Function, Let, Place, Statement, Store, TileCall
-from dlc.kernel.mapping import axes_of, chunked, finest
-from dlc.kernel.walks import blocks, buffers_of, flattened
 
 WRITTEN = ("c", "dst")  # parameters of tiles
 

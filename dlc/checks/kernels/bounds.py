@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dlc.backend.ir import While
 from dlc.checks.kernels.footprints import reach
 from dlc.checks.kernels.frames import Event
 from dlc.checks.kernels.ranges import highest, lowest
 from dlc.checks.kernels.segment import BUDGETS, Case, Verdict, can_expand
 from dlc.checks.kernels.spots import Spot
-from dlc.kernel.ir import While
 from dlc.program import Kernel
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.backend.ir import Binary, Call, Expression, Logical, Number, Position, Ref, Truth
+from dlc.backend.ir.index import Atom, Sum, Var
+from dlc.backend.ir.printer import text
+from dlc.backend.ir.words import joined
 from dlc.checks.kernels.ranges import Range, between, least, most
-from dlc.kernel.index import Atom, Sum, Var
-from dlc.kernel.ir import Binary, Call, Expression, Logical, Number, Position, Ref, Truth
-from dlc.kernel.printer import text
-from dlc.kernel.words import joined
-from dlc.types import i64
+from dlc.ir.types import i64
 
 if TYPE_CHECKING:
     from dlc.checks.kernels.expressions import Expressions

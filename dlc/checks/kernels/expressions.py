@@ -5,21 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from dlc.checks.kernels import ranges, rounds
-from dlc.checks.kernels.conditions import assume, known
-from dlc.checks.kernels.frames import Frame, Memory, Pointer
-from dlc.checks.kernels.ranges import (
-    UNKNOWN,
-    WORDS,
-    Range,
-    Space,
-    between,
-    join,
-    number,
-    word,
-)
-from dlc.kernel.index import Atom, Computed, Minimum, Quotient, Remainder, Sum, Var
-from dlc.kernel.ir import (
+from dlc.backend.ir import (
     Binary,
     Call,
     Choice,
@@ -33,7 +19,21 @@ from dlc.kernel.ir import (
     Ref,
     Truth,
 )
-from dlc.types import DType, bool_, i64
+from dlc.backend.ir.index import Atom, Computed, Minimum, Quotient, Remainder, Sum, Var
+from dlc.checks.kernels import ranges, rounds
+from dlc.checks.kernels.conditions import assume, known
+from dlc.checks.kernels.frames import Frame, Memory, Pointer
+from dlc.checks.kernels.ranges import (
+    UNKNOWN,
+    WORDS,
+    Range,
+    Space,
+    between,
+    join,
+    number,
+    word,
+)
+from dlc.ir.types import DType, bool_, i64
 
 FLOATS = {"f32", "f64"}
 ZERO = number(0)

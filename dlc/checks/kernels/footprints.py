@@ -1,4 +1,4 @@
-"""What the tiles touch, from their contract (dlc/codegen/tiles.py): rectangles behind pointers.
+"""What the tiles touch, from their contract (dlc/backend/cpu/tiles.py): rectangles behind pointers.
 
 A native tile may touch more than its plain body: a gemm stores whole blocks of rows, a dot product
 loads whole vectors, and every loop runs once at least.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dlc.backend.ir import Load, Store, TileCall
+from dlc.backend.ir.printer import lines
+from dlc.backend.ir.words import joined
 from dlc.checks.kernels.ranges import UNKNOWN, Range, Space, word
-from dlc.kernel.ir import Load, Store, TileCall
-from dlc.kernel.printer import lines
-from dlc.kernel.words import joined
 
 if TYPE_CHECKING:
     from dlc.checks.kernels.spots import Spot

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from dlc.backend.ir import Alloc, Load, UserCall, While
 from dlc.checks.kernels.frames import Event, Memory
 from dlc.checks.kernels.overwriting import before, elements, outermost, shared_path
 from dlc.checks.kernels.segment import BUDGETS, Case, Verdict
 from dlc.checks.kernels.spots import Spot
-from dlc.kernel.ir import Alloc, Load, UserCall, While
 
 Array = np.ndarray[Any, Any]
 LONGEST = 1 << 12  # elements of a buffer that is followed

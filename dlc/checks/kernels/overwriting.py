@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from dlc.backend.ir import TileCall
 from dlc.checks.kernels.frames import Event, Unread
 from dlc.checks.kernels.ranges import Range, Space
 from dlc.checks.kernels.rounds import expanded
 from dlc.checks.kernels.segment import BUDGETS, Case, Verdict
-from dlc.kernel.ir import TileCall
 
 Array = np.ndarray[Any, Any]
 

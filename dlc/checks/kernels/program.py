@@ -11,8 +11,8 @@ from dlc.checks.kernels.chunks import Touched, check_chunks, note
 from dlc.checks.kernels.frames import Event, Unread, WorkLimit
 from dlc.checks.kernels.initialised import check_locals
 from dlc.checks.kernels.segment import BUDGETS, Case, Verdict, case_of
+from dlc.ir.types import DTYPES
 from dlc.program import Entry, Launch, Program, Segment, Slot
-from dlc.types import DTYPES
 
 _known: dict[tuple[Any, ...], Verdict] = {}  # by all that a verdict depends on
 
@@ -27,7 +27,7 @@ class Findings:
 
 def check_static(program: Program) -> Findings:
     """All that can be said of a Program without running it; raises ProgramError."""
-    from dlc.runtime.hazards import check_hazards
+    from dlc.runtime.reference.hazards import check_hazards
 
     check_hazards(program)
     return check_kernels(program)
@@ -35,7 +35,7 @@ def check_static(program: Program) -> Findings:
 
 def check_kernels(program: Program) -> Findings:
     """Every segment's loads and stores; raises ProgramError for what is wrong."""
-    from dlc.runtime.check import ProgramError
+    from dlc.runtime.cpu.check import ProgramError
 
     findings = Findings()
     for entry, launch, segment, extents in segments_of(program):

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
+from dlc.backend.ir import For
 from dlc.checks.kernels.frames import Event, Memory, Unsettled
 from dlc.checks.kernels.spots import Spot, all_spots, spots_of
 from dlc.checks.kernels.walk import Walk
-from dlc.kernel.ir import For
 from dlc.program import Kernel, TileText
 
 BUDGETS = (1 << 11, 1 << 15, 1 << 19)  # rows at most, one after the other until all is proven

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
-from dlc.kernel.ir import For, Function, If, Let, Ref, Statement, While
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import heading
-from dlc.kernel.walks import blocks, expressions, indices
+from dlc.backend.ir import For, Function, If, Let, Ref, Statement, While
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import heading
+from dlc.backend.ir.walks import blocks, expressions, indices
 from dlc.program import Kernel
 
 

@@ -13,15 +13,8 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from dlc.checks.kernels import ranges, rounds
-from dlc.checks.kernels.conditions import assume
-from dlc.checks.kernels.expressions import ZERO, Expressions
-from dlc.checks.kernels.footprints import Box, footprint
-from dlc.checks.kernels.frames import Event, Frame, Memory, Pointer, Unsettled, WorkLimit
-from dlc.checks.kernels.ranges import UNKNOWN, WORDS, Range, Space, join, number, word
-from dlc.checks.kernels.spots import Spot
-from dlc.codegen.tiles import parameter_names
-from dlc.kernel.ir import (
+from dlc.backend.cpu.tiles import parameter_names
+from dlc.backend.ir import (
     Alloc,
     Break,
     For,
@@ -35,6 +28,13 @@ from dlc.kernel.ir import (
     UserCall,
     While,
 )
+from dlc.checks.kernels import ranges, rounds
+from dlc.checks.kernels.conditions import assume
+from dlc.checks.kernels.expressions import ZERO, Expressions
+from dlc.checks.kernels.footprints import Box, footprint
+from dlc.checks.kernels.frames import Event, Frame, Memory, Pointer, Unsettled, WorkLimit
+from dlc.checks.kernels.ranges import UNKNOWN, WORDS, Range, Space, join, number, word
+from dlc.checks.kernels.spots import Spot
 from dlc.program import Parameter, TileText
 
 LIMIT = 1 << 22  # rows of all statements

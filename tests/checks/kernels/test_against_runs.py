@@ -16,8 +16,8 @@ from dlc import f32, i32
 from dlc.checks.kernels.program import check_segment, segments_of
 from dlc.checks.kernels.segment import Verdict, case_of
 from dlc.program import Kernel, Program, Segment
-from dlc.runtime.interpret import NUMPY, kernel_function
-from dlc.runtime.plain import Pointer
+from dlc.runtime.compile.plain import Pointer
+from dlc.runtime.reference.interpret import NUMPY, kernel_function
 
 
 def program_of(function: Callable[..., Any], *types: Any) -> Program:

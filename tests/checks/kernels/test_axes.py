@@ -9,15 +9,15 @@ import pytest
 
 import dlc
 from dlc import f32
+from dlc.backend import assemble
+from dlc.backend.ir import For, Statement
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import kernel_of
+from dlc.backend.lower import Lowered
 from dlc.checks.axes import check_axes
 from dlc.checks.kernels.axes import check_positions, check_structure, one_by_one
 from dlc.checks.kernels.segment import case_of
-from dlc.codegen import assemble
 from dlc.errors import DlcError
-from dlc.kernel.ir import For, Statement
-from dlc.kernel.lower import Lowered
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import kernel_of
 from dlc.passes import run_pipeline
 from dlc.program import Parameter
 

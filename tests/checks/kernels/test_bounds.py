@@ -10,13 +10,13 @@ import pytest
 
 import dlc
 from dlc import f32
+from dlc.backend import assemble
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import function_text
+from dlc.backend.lower import Lowered
 from dlc.checks.kernels.bounds import check_bounds
 from dlc.checks.kernels.program import check_static
 from dlc.checks.kernels.segment import Verdict, case_of
-from dlc.codegen import assemble
-from dlc.kernel.lower import Lowered
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import function_text
 from dlc.program import Kernel, Parameter
 
 MODELS = ("linear_regression", "logistic_regression", "xor", "mlp", "lenet")

@@ -10,14 +10,14 @@ import pytest
 
 import dlc
 from dlc import f32
+from dlc.backend import assemble
+from dlc.backend.cpu.tiles import tile
+from dlc.backend.ir.parser import parse
+from dlc.backend.ir.printer import function_text
+from dlc.backend.lower import Lowered, Work
 from dlc.checks.kernels.initialised import check_locals, touched
 from dlc.checks.kernels.segment import case_of
-from dlc.codegen import assemble
-from dlc.codegen.tiles import tile
 from dlc.errors import DlcError
-from dlc.kernel.lower import Lowered, Work
-from dlc.kernel.parser import parse
-from dlc.kernel.printer import function_text
 from dlc.program import Kernel, Parameter
 
 PARAMS = (Parameter("x", "f32", "pointer"), Parameter("y", "f32", "pointer", True))

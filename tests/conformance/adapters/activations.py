@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dlc
 from dlc import nn
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from tests.conformance.adapters.layers import applied
 from tests.conformance.adapters.registry import Excluded, add, covers
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import dlc
 from dlc import nn
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from tests.conformance.adapters.layers import applied
 from tests.conformance.adapters.registry import Excluded, covers
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import dlc
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from tests.conformance.adapters.registry import add, cast_to, covers, number
 
 INTEGERS = ("int32", "int64", "bool")

@@ -9,10 +9,10 @@ import numpy as np
 
 import dlc
 from dlc import nn
-from dlc.graph import Node, substitute
+from dlc.ir.graph import Node, substitute
+from dlc.lang.scope import copied, current_scope, restore
 from dlc.nn import Layer
 from dlc.ops.view import slice_
-from dlc.scope import copied, current_scope, restore
 from tests.conformance.adapters.registry import Excluded, add, covers
 
 # --- norms ----------------------------------------------------------------------------------------

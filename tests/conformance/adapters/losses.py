@@ -8,7 +8,7 @@ import numpy as np
 
 import dlc
 from dlc import nn
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from tests.conformance.adapters.registry import add, axis_of, covers, reduced
 from tests.conformance.adapters.shapes import movedim
 

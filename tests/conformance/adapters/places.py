@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from tests.conformance.adapters.registry import Excluded, axis_of, covers, number
 
 # --- writes at indices ----------------------------------------------------------------------------

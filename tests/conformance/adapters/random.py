@@ -7,7 +7,7 @@ from typing import Any
 
 import dlc
 from dlc import random
-from dlc.graph import Node
+from dlc.ir.graph import Node
 from tests.conformance.adapters.registry import kind, number
 
 RANDOM: dict[str, Callable[..., Node]] = {}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.graph import Node, make
+from dlc.ir.graph import Node, make
 from dlc.ops.gather import SCATTER_ADD, checked_index
 from tests.conformance.adapters.registry import (
     Excluded,

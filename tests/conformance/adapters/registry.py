@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import dlc
-from dlc.graph import Node
-from dlc.types import DTYPES, DType
+from dlc.ir.graph import Node
+from dlc.ir.types import DTYPES, DType
 
 Function = Callable[..., Any]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
-from dlc.graph import Node
-from dlc.ops.convolution import per_axis
-from dlc.ops.pooling import Pool
+from dlc.ir.graph import Node
+from dlc.lang.array.convolution import per_axis
+from dlc.lang.array.pooling import Pool
 from tests.conformance.adapters.registry import Excluded, add, covers
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.ir.types import f32, i32, u32
 from dlc.program import Entry, Launch, Port, Program
 from dlc.runtime.bench import own
 from dlc.runtime.steps import Phase, StepReport
-from dlc.types import f32, i32, u32
 
 ENTRY = Entry(
     "train",

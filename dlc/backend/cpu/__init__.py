@@ -1,0 +1,1 @@
+"""The CPU's dialect: kernel text, instruction sets, tiles, prelude."""

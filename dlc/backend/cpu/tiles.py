@@ -1,0 +1,304 @@
+"""SIMD tiles as LLVM IR: the micro-kernels that kernel texts call by name like any function.
+
+A tile's name says everything: kind, element type, and the block of C that it computes, as in
+`gemm_f32_14x32`. The instruction set chooses block and vector width (`gemm_block`), so kernel
+texts carry tile names that the lowering asked for, never widths of their own.
+
+    gemm_T_RxC(a, b, ldb, k, c, ldc, rows, add)      C[rows, C] = A @ B, or += where add != 0;
+                                                     rows past `rows`, below R, hold nothing
+    taps_T_RxC(a, b, table, k, c, ldc, rows, add)    the same, row k of B at b + table[k]
+    dots_T_RxC(a, lda, b, table, k, repeat, step_a, step_b, c, ldc)
+                                                     C[R, C] = rows of A times shifted runs of B
+    transpose_T(dst, ldd, src, lds, rows, cols)      dst[j, i] = src[i, j]
+    copy_T(dst, ldd, src, lds, rows, cols)           dst[i, j] = src[i, j]
+
+The scheme of gemm (register blocking over packed panels) is Goto and van de Geijn, "Anatomy of
+High-Performance Matrix Multiplication", TOMS 34(3), 2008. docs/design/contractions.md has figures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from llvmlite import ir
+
+from dlc.backend.cpu.isa import ISAS
+from dlc.backend.cpu.tile_writer import I32, I64, TileWriter, number
+from dlc.ir.types import dtype
+from dlc.program import TileText
+
+
+class TileError(KeyError):
+    """A name that is no tile's."""
+
+
+_NAME = re.compile(r"(gemm|taps|dots|transpose|copy)_(f32|f64)(?:_([1-9]\d*)x([1-9]\d*))?")
+
+
+@lru_cache(maxsize=256)
+def tile(name: str, isa: str) -> TileText:
+    """The tile called `name` for the instruction set `isa`: LLVM IR, signature, Python body.
+
+    Raises TileError when the name is no tile's or the block does not divide into vectors.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None or (match[3] is None) != (match[1] in ("transpose", "copy")):
+        raise TileError(f"{name!r} is no tile: names are like gemm_f32_14x32 or transpose_f32")
+    if isa not in ISAS:
+        raise TileError(f"{isa!r} is no instruction set of dlc; there are {', '.join(ISAS)}")
+    kind, lanes = dtype(match[2]), ISAS[isa].lanes(dtype(match[2]))
+    block = (int(match[3] or 0), int(match[4] or 0))
+    if match[1] in ("gemm", "taps") and block[1] % lanes:
+        raise TileError(f"{name}: {block[1]} columns are no whole number of {lanes}-lane vectors")
+    make, params, plain = _FAMILIES[match[1]]
+    text = make(TileWriter(name, params, kind, lanes), *block)
+    pointer = f"{kind.name}*"
+    types = tuple({"T*": pointer}.get(p, p) for _, p in params)
+    body = plain.format(name=name, params=", ".join(n for n, _ in params), R=block[0], C=block[1])
+    return TileText(name, text, types, "void", body)
+
+
+def parameter_names(name: str) -> tuple[str, ...]:
+    """The names of a tile's parameters, in order."""
+    return tuple(label for label, _ in _FAMILIES[name.partition("_")[0]][1])
+
+
+# ---- gemm and taps: a block of C in registers --------------------------------------------------
+
+
+def _row_counts(block_rows: int) -> list[int]:
+    """Row counts with a loop of their own: a narrow last panel should not pay for a full one.
+
+    Fewer than 4 rows would not be faster: their sums are too few to hide the latency of fma.
+    """
+    return [block_rows, *(r for r in (8, 4) if r < block_rows)]
+
+
+def _gemm(w: TileWriter, block_rows: int, block_cols: int) -> str:
+    return _blocks(w, block_rows, block_cols, lambda b, ldb, k: w.at(b, w.b.mul(k, ldb)))
+
+
+def _taps(w: TileWriter, block_rows: int, block_cols: int) -> str:
+    return _blocks(w, block_rows, block_cols, lambda b, table, k: w.at(b, w.word(table, k)))
+
+
+def _blocks(w: TileWriter, block_rows: int, block_cols: int, row_of_b: Callable[..., Any]) -> str:
+    """One loop per row count, chosen by the argument `rows`."""
+    a, b, where, k, c, ldc, rows, add = w.args
+    counts = _row_counts(block_rows)
+    for count, smaller in zip(counts, [*counts[1:], 0], strict=True):
+        other = w.function.append_basic_block("narrower") if smaller else None
+        if other is not None:
+            fits = w.function.append_basic_block(f"rows{count}")
+            w.b.cbranch(w.b.icmp_signed(">", rows, number(smaller)), fits, other)
+            w.b = ir.IRBuilder(fits)
+        acc = _multiply(w, (a, block_rows, count), (b, where, block_cols), k, row_of_b)
+        _write(w, acc, c, ldc, add)
+        if other is not None:
+            w.b = ir.IRBuilder(other)
+    return w.finish()
+
+
+def _multiply(w: TileWriter, left: Any, right: Any, k: Any, row_of_b: Callable[..., Any]) -> Any:
+    """sum_k A[k, :count] outer B[k, :]: the rows of the sum, each a list of vectors."""
+    (a, stride, count), (b, where, cols) = left, right
+    vectors = cols // w.lanes
+    zero = ir.Constant(w.vector, None)
+    sums = [zero] * (count * vectors)
+    with w.loop(k, 1, sums) as (i, acc):
+        row = row_of_b(b, where, i)
+        bs = [w.load(w.at(row, j * w.lanes)) for j in range(vectors)]
+        column = w.at(a, i, stride)
+        for r in range(count):
+            x = w.broadcast(w.at(column, r))
+            for j in range(vectors):
+                acc[r * vectors + j] = w.fma(x, bs[j], acc[r * vectors + j])
+    return [acc[r * vectors:(r + 1) * vectors] for r in range(count)]
+
+
+def _write(w: TileWriter, acc: Any, c: Any, ldc: Any, add: Any) -> None:
+    """C = acc, or C += acc where `add` is not zero."""
+    with w.b.if_else(w.b.icmp_signed("!=", add, number(0))) as (then, otherwise):
+        for branch, adds in ((then, True), (otherwise, False)):
+            with branch:
+                for r, vectors in enumerate(acc):
+                    row = w.at(c, ldc, r)
+                    for j, value in enumerate(vectors):
+                        to = w.at(row, j * w.lanes)
+                        w.store(w.b.fadd(w.load(to), value) if adds else value, to)
+    w.b.ret_void()
+
+
+# ---- dots: vectors along k ---------------------------------------------------------------------
+
+
+def _dots(w: TileWriter, rows: int, cols: int) -> str:
+    """C[r, j] = sum over `repeat` runs of `k` elements of A[r] * B[table[j]].
+
+    Both operands are contiguous along k: nothing is packed, each lane sums every lanes-th element.
+    """
+    a, lda, b, table, k, repeat, step_a, step_b, c, ldc = w.args
+    shifts = [w.word(table, j) for j in range(cols)]
+    zero = ir.Constant(w.vector, None)
+    with w.loop(repeat, 1, [zero] * (rows * cols)) as (n, outer):
+        run_a, run_b = w.at(a, w.b.mul(n, step_a)), w.at(b, w.b.mul(n, step_b))
+        starts_a = [w.at(run_a, lda, r) for r in range(rows)]
+        starts_b = [w.at(run_b, shift) for shift in shifts]
+        with w.loop(k, w.lanes, outer) as (i, acc):
+            xs = [w.load(w.at(p, i)) for p in starts_a]
+            for j, p in enumerate(starts_b):
+                y = w.load(w.at(p, i))
+                for r in range(rows):
+                    acc[r * cols + j] = w.fma(xs[r], y, acc[r * cols + j])
+        outer[:] = acc
+    for r in range(rows):
+        for j in range(cols):
+            to = w.at(w.at(c, ldc, r), j)
+            w.b.store(_lane_sum(w, outer[r * cols + j]), to, align=w.size)
+    return w.finish()
+
+
+def _lane_sum(w: TileWriter, value: Any) -> Any:
+    """The sum of all lanes, halves added to halves: a fixed order."""
+    width = w.lanes
+    while width > 1:
+        width //= 2
+        order = [ir.Constant(I32, (i + width) if i < width else 0) for i in range(w.lanes)]
+        mask = ir.Constant(ir.VectorType(I32, w.lanes), order)
+        value = w.b.fadd(value, w.b.shuffle_vector(value, value, mask))
+    return w.b.extract_element(value, ir.Constant(I32, 0))
+
+
+# ---- transpose and copy ------------------------------------------------------------------------
+
+
+def _transpose(w: TileWriter, _rows: int, _cols: int) -> str:
+    """Blocks of lanes x lanes through log2(lanes) rounds of shuffles; masks at the edges."""
+    dst, ldd, src, lds, rows, cols = w.args
+    with w.loop(rows, w.lanes, []) as (i, _):
+        live_rows = _live(w, i, rows)
+        with w.loop(cols, w.lanes, []) as (j, _):
+            live_cols = _live(w, j, cols)
+            start = w.at(w.at(src, w.b.mul(i, lds)), j)
+            block = [_masked_load(w, w.at(start, lds, r), live_cols, w.b.icmp_signed(
+                "<", w.b.add(i, number(r)), rows)) for r in range(w.lanes)]
+            to = w.at(w.at(dst, w.b.mul(j, ldd)), i)
+            for r, column in enumerate(_transposed(w, block)):
+                inside = w.b.icmp_signed("<", w.b.add(j, number(r)), cols)
+                _masked_store(w, column, w.at(to, ldd, r), live_rows, inside)
+    return w.finish()
+
+
+def _copy(w: TileWriter, _rows: int, _cols: int) -> str:
+    """A column of vectors after the other, so that the mask is made once."""
+    dst, ldd, src, lds, rows, cols = w.args
+    true = ir.Constant(ir.IntType(1), 1)
+    with w.loop(cols, w.lanes, []) as (j, _):
+        live = _live(w, j, cols)
+        with w.loop(rows, 1, []) as (i, _):
+            value = _masked_load(w, w.at(w.at(src, w.b.mul(i, lds)), j), live, true)
+            _masked_store(w, value, w.at(w.at(dst, w.b.mul(i, ldd)), j), live, true)
+    return w.finish()
+
+
+def _transposed(w: TileWriter, block: list[Any]) -> list[Any]:
+    """Exchange ever larger squares: after the round of `width`, blocks of 2*width are done."""
+    width = 1
+    while width < w.lanes:
+        low = [i + w.lanes - width if i & width else i for i in range(w.lanes)]
+        high = [i + w.lanes if i & width else i + width for i in range(w.lanes)]
+        result = list(block)
+        for r in range(w.lanes):
+            if not r & width:
+                pair = block[r], block[r + width]
+                result[r] = w.b.shuffle_vector(*pair, _mask(low))
+                result[r + width] = w.b.shuffle_vector(*pair, _mask(high))
+        block, width = result, width * 2
+    return block
+
+
+def _mask(order: list[int]) -> Any:
+    return ir.Constant(ir.VectorType(I32, len(order)), [ir.Constant(I32, i) for i in order])
+
+
+def _live(w: TileWriter, start: Any, end: Any) -> Any:
+    """Lane l is on where start + l < end."""
+    wide = ir.VectorType(I64, w.lanes)
+    none = ir.Constant(wide, ir.Undefined)
+    left = w.b.insert_element(none, w.b.sub(end, start), ir.Constant(I32, 0))
+    left = w.b.shuffle_vector(left, none, ir.Constant(ir.VectorType(I32, w.lanes), None))
+    lanes = ir.Constant(wide, [number(i) for i in range(w.lanes)])
+    return w.b.icmp_signed("<", lanes, left)
+
+
+def _both(w: TileWriter, lanes: Any, row: Any) -> Any:
+    """`lanes` where `row` holds, else none."""
+    return w.b.select(row, lanes, ir.Constant(lanes.type, None))
+
+
+def _masked_load(w: TileWriter, pointer: Any, lanes: Any, row: Any) -> Any:
+    operands = [pointer, ir.Constant(I32, w.size), _both(w, lanes, row),
+                ir.Constant(w.vector, None)]
+    return w.call(f"llvm.masked.load.{w.suffix}.p0", w.vector, operands)
+
+
+def _masked_store(w: TileWriter, value: Any, pointer: Any, lanes: Any, row: Any) -> None:
+    operands = [value, pointer, ir.Constant(I32, w.size), _both(w, lanes, row)]
+    w.call(f"llvm.masked.store.{w.suffix}.p0", ir.VoidType(), operands)
+
+
+# ---- signatures and plain Python bodies --------------------------------------------------------
+
+_PLAIN_GEMM = '''\
+def {name}({params}):
+    """C[:rows, :{C}] (+)= A.T @ B with A packed as [k, {R}]."""
+    left = a[:k * {R}].reshape(k, {R})[:, :rows]
+    for i in range(rows):
+        total = sum(left[j, i] * b[j * ldb:j * ldb + {C}] for j in range(k))
+        c[i * ldc:i * ldc + {C}] = total + (c[i * ldc:i * ldc + {C}] if add else 0)
+'''
+
+_PLAIN_TAPS = _PLAIN_GEMM.replace("b[j * ldb:j * ldb + {C}]",
+                                  "b[int(table[j]):int(table[j]) + {C}]")
+
+_PLAIN_DOTS = '''\
+def {name}({params}):
+    """C[r, j] = sum over runs n of A[n, r] . B[n, table[j]], each run k elements long."""
+    for r in range({R}):
+        for j in range({C}):
+            left = [n * step_a + r * lda for n in range(repeat)]
+            right = [n * step_b + int(table[j]) for n in range(repeat)]
+            c[r * ldc + j] = sum(a[u:u + k] @ b[v:v + k] for u, v in zip(left, right))
+'''
+
+_PLAIN_TRANSPOSE = '''\
+def {name}({params}):
+    """dst[j, i] = src[i, j] for i < rows, j < cols."""
+    for i in range(rows):
+        for j in range(cols):
+            dst[j * ldd + i] = src[i * lds + j]
+'''
+
+_PLAIN_COPY = _PLAIN_TRANSPOSE.replace("dst[j, i]", "dst[i, j]").replace(
+    "j * ldd + i", "i * ldd + j")
+
+
+def _params(text: str) -> tuple[tuple[str, str], ...]:
+    """"a:T* k:i64" -> (("a", "T*"), ("k", "i64"))"""
+    return tuple((p.split(":")[0], p.split(":")[1]) for p in text.split())
+
+
+_FAMILIES: dict[str, tuple[Callable[[TileWriter, int, int], str], Any, str]] = {
+    "gemm": (_gemm, _params("a:T* b:T* ldb:i64 k:i64 c:T* ldc:i64 rows:i64 add:i64"),
+             _PLAIN_GEMM),
+    "taps": (_taps, _params("a:T* b:T* table:i64* k:i64 c:T* ldc:i64 rows:i64 add:i64"),
+             _PLAIN_TAPS),
+    "dots": (_dots, _params("a:T* lda:i64 b:T* table:i64* k:i64 repeat:i64 step_a:i64 step_b:i64 "
+                            "c:T* ldc:i64"), _PLAIN_DOTS),
+    "transpose": (_transpose, _params("dst:T* ldd:i64 src:T* lds:i64 rows:i64 cols:i64"),
+                  _PLAIN_TRANSPOSE),
+    "copy": (_copy, _params("dst:T* ldd:i64 src:T* lds:i64 rows:i64 cols:i64"), _PLAIN_COPY),
+}

@@ -1,0 +1,1 @@
+"""Emission: scalar values of nodes at indices, states of reductions, tidied lets."""

@@ -1,0 +1,29 @@
+"""Conditions on indices: less than what the ranges of their variables say already."""
+
+from __future__ import annotations
+
+import math
+
+from dlc.backend.ir import Compare, Condition
+from dlc.backend.ir.index import Remainder, Sum
+from dlc.ir.access import Divides, Within
+
+
+def within(value: Sum, c: Within) -> Condition | None:
+    """low <= value < high without what the range of value already says; None: never."""
+    if value.high < c.low or value.low >= c.high:
+        return None
+    low = (Compare(value, ">=", c.low),) if value.low < c.low else ()
+    return (*low, Compare(value, "<", c.high)) if value.high >= c.high else low
+
+
+def divides(value: Sum, c: Divides) -> Condition | None:
+    """value % by == 0; a guard before it keeps value non-negative. None: never."""
+    if value.const % c.by == 0 and all(n % c.by == 0 for _, n in value.terms):
+        return ()
+    if not value.terms:
+        return None
+    common = math.gcd(*(n for _, n in value.terms), c.by)
+    if common > 1 and value.const % common:
+        return None
+    return (Compare(Sum(0, ((Remainder(value, c.by), 1),)), "==", 0),)

@@ -1,0 +1,1 @@
+"""Loop nests: groups of elementwise operators, reductions, views and scatters."""

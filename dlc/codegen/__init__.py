@@ -1,1 +1,0 @@
-"""Code generation: kernels' texts and everything a Program carries."""

@@ -1,0 +1,1 @@
+"""What a graph is: types, nodes, operator records and their registry. Plain data."""

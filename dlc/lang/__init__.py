@@ -1,0 +1,1 @@
+"""The language: tracing, control flow, transformations, custom operators."""

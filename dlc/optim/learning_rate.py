@@ -1,0 +1,165 @@
+"""Learning-rate schedules: functions of the step, computed in the graph; composable values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dlc.errors import DlcError, here
+from dlc.ir.graph import Node
+from dlc.lang import scope
+from dlc.ops import elementwise
+from dlc.ops.convert import as_node, cast
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time of a step: `step` [()] counts from 0, in f64 where a parameter is f64, else in f32;
+    `epochs` is the length of the training."""
+
+    step: Node
+    epochs: int
+
+    def steps(self, span: Span) -> Node:
+        """A span as steps [()]."""
+        if span.steps is not None:
+            return as_node(float(span.steps), self.step.dtype)
+        epochs = self.epochs if span.epochs is None else span.epochs
+        return cast(scope.steps_per_epoch(), self.step.dtype) * float(epochs)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A length of time: steps, or epochs, or (neither given) the whole training."""
+
+    steps: int | None = None
+    epochs: float | None = None
+
+
+def _span(what: str, steps: int | None, epochs: float | None) -> Span:
+    if steps is not None and epochs is not None:
+        raise DlcError(f"{what}: steps={steps} and epochs={epochs} are both given", here(),
+                       "give one of the two")
+    for name, value in (("steps", steps), ("epochs", epochs)):
+        if value is not None and value <= 0:
+            raise DlcError(f"{what}: {name}={value} is not positive", here())
+    return Span(steps, epochs)
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """A learning rate over time; `at(clock)` is its value at a step, of the clock's dtype."""
+
+    at: Callable[[Clock], Node]
+    text: str
+    def __str__(self) -> str:
+        return self.text
+
+    def scaled(self, factor: float) -> Schedule:
+        """This schedule times `factor`."""
+        return Schedule(lambda clock: self.at(clock) * factor, f"{factor} * {self.text}")
+
+
+Rate = float | Schedule | Callable[[Node], Any]
+
+
+def as_schedule(rate: Rate) -> Schedule:
+    """A number, a schedule, or a function of the step (a float [()], from 0) as a Schedule.
+
+    Raises DlcError for a negative or non-finite number and for anything else.
+    """
+    if isinstance(rate, Schedule):
+        return rate
+    if callable(rate) and not isinstance(rate, Node):
+        function = rate
+        return Schedule(lambda clock: cast(function(clock.step), clock.step.dtype),
+                        getattr(rate, "__name__", "schedule"))
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)):
+        raise DlcError(f"learning rate {rate!r} is no number or schedule", here(),
+                       "e.g. 1e-3, or optim.cosine(1e-3)")
+    return constant(rate)
+
+
+def _rate(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
+            math.isfinite(value) and value >= 0):
+        raise DlcError(f"learning rate {value!r} does not fit", here(),
+                       "it is a number, 0 or larger")
+    return float(value)
+
+
+def constant(rate: float) -> Schedule:
+    """Always `rate`."""
+    value = _rate(rate)
+    return Schedule(lambda clock: as_node(value, clock.step.dtype), f"{value:g}")
+
+
+def step_decay(rate: float, factor: float = 0.1, every: int | None = None,
+               every_epochs: float | None = None) -> Schedule:
+    """rate * factor ** floor(step / every): PyTorch's StepLR."""
+    value, span = _rate(rate), _span("step_decay", every, every_epochs)
+
+    def at(clock: Clock) -> Node:
+        count = elementwise.floor(clock.step / clock.steps(span))
+        return elementwise.power(float(factor), count) * value
+
+    return Schedule(at, f"step_decay({value:g}, {factor:g})")
+
+
+def exponential(rate: float, factor: float, every: int | None = None,
+                every_epochs: float | None = None) -> Schedule:
+    """rate * factor ** (step / every), smooth; `every` defaults to the whole training."""
+    value, span = _rate(rate), _span("exponential", every, every_epochs)
+
+    def at(clock: Clock) -> Node:
+        share = clock.step / clock.steps(span)
+        return elementwise.power(float(factor), share) * value
+
+    return Schedule(at, f"exponential({value:g}, {factor:g})")
+
+
+def cosine(rate: float, final: float = 0.0, steps: int | None = None,
+           epochs: float | None = None) -> Schedule:
+    """From `rate` to `final` on half a cosine, then `final` (Loshchilov and Hutter 2017, eq. 5).
+
+    Over `steps` or `epochs`; over the whole training when neither is given.
+    """
+    value, last = _rate(rate), _rate(final)
+    span = _span("cosine", steps, epochs)
+
+    def at(clock: Clock) -> Node:
+        share = elementwise.minimum(clock.step / clock.steps(span), 1.0)
+        return (elementwise.cos(share * math.pi) + 1.0) * ((value - last) / 2) + last
+
+    return Schedule(at, f"cosine({value:g}, {last:g})")
+
+
+def warmup(rate: Rate, steps: int | None = None, epochs: float | None = None) -> Schedule:
+    """`rate` (a number or schedule) times a ramp from near 0 to 1 over `steps` or `epochs`.
+
+    The ramp is (step + 1) / steps, so that the first step already learns.
+    """
+    then, span = as_schedule(rate), _span("warmup", steps, epochs)
+
+    def at(clock: Clock) -> Node:
+        return then.at(clock) * elementwise.minimum((clock.step + 1.0) / clock.steps(span), 1.0)
+
+    return Schedule(at, f"warmup({then})")
+
+
+def piecewise(rates: Mapping[int, float]) -> Schedule:
+    """The rate of the largest step not above the present one: {0: 0.1, 1000: 0.01}."""
+    if not rates or 0 not in rates:
+        raise DlcError(f"piecewise: {dict(rates)} says nothing about step 0", here(),
+                       "give the first rate at 0: {0: 0.1, 1000: 0.01}")
+    ordered = sorted((int(s), _rate(r)) for s, r in rates.items())
+
+    def at(clock: Clock) -> Node:
+        value = as_node(ordered[0][1], clock.step.dtype)
+        for start, rate in ordered[1:]:
+            value = elementwise.where(clock.step >= float(start), rate, value)
+        return value
+
+    return Schedule(at, "piecewise(" + ", ".join(f"{s}: {r:g}" for s, r in ordered) + ")")

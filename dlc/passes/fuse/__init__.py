@@ -1,0 +1,1 @@
+"""Fusion: operators that share loops become one kernel launch."""

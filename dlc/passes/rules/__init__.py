@@ -1,0 +1,1 @@
+"""Rewrite rules, and simplify, which applies them."""

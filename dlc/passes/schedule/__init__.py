@@ -1,0 +1,1 @@
+"""Order of launches, live ranges, in-place writes, memory plan."""

@@ -1,0 +1,1 @@
+"""What a graph means: its text, its invariants, the NumPy evaluator, rewriting."""

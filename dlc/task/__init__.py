@@ -1,0 +1,1 @@
+"""Tasks: a loss with what trains it, and the steps made of it."""

@@ -1,0 +1,316 @@
+"""The training and evaluation steps of a task as ordinary graphs.
+
+A step is loss, gradient, clipping, optimizer and state updates in one graph. Every update is
+predicated: when the loss is not finite or a run-time check failed, all values stay as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from dlc.derive import higher
+from dlc.errors import DlcError, Loc, here, printable
+from dlc.ir.graph import Build, Graph, Node, building, describe, make, serving, substitute, toposort
+from dlc.ir.types import Type, f32, i32
+from dlc.lang import scope as scopes
+from dlc.lang.scope import Scope, Variable
+from dlc.lang.source import definition
+from dlc.lang.trace import (
+    applied,
+    check_texts,
+    closed,
+    distinct_checks,
+    fault_code,
+    make_inputs,
+    new_names,
+    tracing,
+)
+from dlc.ops import elementwise, leaf, tuples
+from dlc.ops.convert import as_node, cast
+from dlc.ops.gather import Check
+from dlc.optim import update
+
+if TYPE_CHECKING:
+    from dlc.task.task import Phase, Task
+
+RESERVED = ("fault", "prediction", "loss", "lr")
+LONGEST_NAME = 100  # of a metric
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """What a task returns: the value to minimize, and metrics to report, f32 scalars."""
+
+    value: Node
+    metrics: Mapping[str, Node]
+    prediction: Node | None = None
+    loc: Loc | None = None
+
+
+def loss(value: Any, *, prediction: Any = None, **metrics: Any) -> Loss:
+    """The result of a task: `value` is minimized, `metrics` are reported beside it.
+
+    `prediction` is what reports show (default: what the first loss function was given). Raises
+    DlcError for a value that is no float scalar, and for a metric that is no scalar.
+    """
+    found = scalar("loss", value)
+    if not found.dtype.is_float:
+        raise DlcError(f"dlc.loss: the value is {describe(found)}", here(),
+                       "a loss is a float; cast it or use a loss of dlc.nn")
+    taken = sorted(set(metrics) & set(RESERVED))
+    if taken:
+        raise DlcError(f"dlc.loss: {taken[0]!r} can't be the name of a metric", here(),
+                       f"{', '.join(RESERVED)} have meanings of their own")
+    for name in metrics:
+        if not name or name != printable(name, LONGEST_NAME):
+            raise DlcError(f"dlc.loss: {printable(name, LONGEST_NAME)!r} can't be the name of a "
+                           "metric", here(), f"a word of at most {LONGEST_NAME} characters")
+    reported = {name: cast(scalar(name, m), f32) for name, m in metrics.items()}
+    return Loss(found, reported, None if prediction is None else as_node(prediction),
+                here())
+
+
+def scalar(name: str, value: Any) -> Node:
+    """`value` as a scalar node. Raises DlcError for an array."""
+    node = as_node(value)
+    if node.ndim:
+        raise DlcError(f"dlc.loss: {name} is {describe(node)}, not one number", here(),
+                       "reduce it first, e.g. .mean()")
+    return node
+
+
+@dataclass
+class Forward:
+    """A task's function run once: its data inputs, what it returned, and what it collected."""
+
+    build: Build
+    scope: Scope
+    inputs: dict[str, Node]
+    result: Loss
+    checks: list[Check]
+
+    @property
+    def lines(self) -> tuple[Loc, ...]:
+        """The line that returned the loss: what belongs to no layer serves it."""
+        return () if self.result.loc is None else (self.result.loc,)
+
+
+def run_function(task: Task, phase: Phase, build: Build, scope: Scope,
+                 inputs: dict[str, Node]) -> Forward:
+    """Call the user's function on its inputs, augmented in training."""
+    scope.step_name = phase.step_name
+    fed = augmented(task, inputs) if build.training else inputs
+    result = applied(phase.function, fed, **task.settings_of(phase.function))
+    if not isinstance(result, Loss):
+        shown = "None" if result is None else f"a {type(result).__name__}"
+        raise DlcError(f"{phase.function.__name__} returned {shown}, not a loss",
+                       definition(phase.function),
+                       "end it with: return dlc.loss(value, metric=...)")
+    return Forward(build, scope, inputs, result, distinct_checks(build))
+
+
+def augmented(task: Task, inputs: dict[str, Node]) -> dict[str, Node]:
+    """The inputs after augmentation. Raises DlcError when it changes a type or names no input."""
+    changed = dict(inputs)
+    for name, function in task.augmentations(inputs).items():
+        before = inputs[name]
+        after = as_node(function(before))
+        if (after.dtype, tuple(after.shape)) != (before.dtype, tuple(before.shape)):
+            raise DlcError(f"augmentation of {describe(before)} gives {describe(after)}", task.loc,
+                           "it must keep dtype and shape")
+        changed[name] = after
+    return changed
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
+    """One training step: (data, params, state) -> loss, metrics, lr, fault, and every update."""
+    inputs = make_inputs(phase.function, (), dims, "data")
+    with tracing(phase.function, True) as (build, scope):
+        forward = run_function(task, phase, build, scope, inputs)
+        trained = [] if phase.optimizer is None else trainable(task, phase, scope)
+        value, metrics, bad, grads = differentiate(phase, forward, trained)
+        with serving(forward.lines):
+            fault = fault_code(bad, leaf_if(elementwise.isfinite(value), 0, -1))
+            ok = elementwise.eq(fault, 0)
+            scope.hints += [(fault, "fault"), (ok, "ok")]
+            new_step = scopes.step() + 1
+        outputs = {"loss": cast(value, f32), **metrics}
+        new = dict(scope.updates)
+        rate = None
+        if phase.optimizer is not None:
+            prefix = "" if phase.solo else f"{phase.name}."
+            stepped, rate = update(phase.optimizer, trained, grads, scopes.step(), task.epochs,
+                                   prefix)
+            new = {**scope.updates, **stepped}
+            outputs["lr"] = cast(rate, f32)
+            scope.hints.append((outputs["lr"], "lr"))
+        written = {"loss": value, **new}
+        new[phase.step_name] = new_step
+        outputs["fault"] = fault
+        outputs.update(new_names(outputs, predicated(scope, new, ok)))
+    graph = close_graph(task.entry_name(phase), forward, outputs, tuple(new))
+    return replace(graph, notes={**graph.notes, "written": unrated(graph, written, rate)})
+
+
+def unrated(graph: Graph, written: Mapping[str, Node], rate: Node | None) -> Graph:
+    """What a step is whatever its schedule: all that it writes, as a function of the learning rate.
+
+    A constant rate stays: it is folded into what it multiplies.
+    """
+    inputs, values = list(graph.inputs), list(written.values())
+    if rate is not None and rate.op is not leaf.CONSTANT:
+        free = leaf.input_("rate", rate.type)
+        with building(Build()):
+            values = substitute(values, {rate: free})
+        inputs.append(free)
+    return Graph(graph.name, tuple(inputs), tuple(values), tuple(written))
+
+
+def leaf_if(condition: Node, yes: int, no: int) -> Node:
+    """i32[()]: one of two constants."""
+    return elementwise.where(condition, leaf.constant(yes, Type(i32)), leaf.constant(no, Type(i32)))
+
+
+def trainable(task: Task, phase: Phase, scope: Scope) -> list[Variable]:
+    """The parameters that `phase` updates, in order of first use. Raises DlcError for none."""
+    params = [v for v in scope.variables.values() if v.role == "param"]
+    chosen = [v for v in params if phase.selects(v) and not task.freezes(v)]
+    if not chosen:
+        known = ", ".join(v.name for v in params) or "none"
+        raise DlcError(f"{phase.function.__name__} has no parameter to train",
+                       definition(phase.function), f"its parameters: {known}")
+    return chosen
+
+
+def differentiate(phase: Phase, forward: Forward, trained: Sequence[Variable],
+                  ) -> tuple[Node, dict[str, Node], list[Node], list[Node]]:
+    """(loss, metrics, conditions of checks, gradients); effects become results of the grad node."""
+    result, scope = forward.result, forward.scope
+    values = [result.value, *result.metrics.values(), *scope.updates.values(),
+              *(c.bad for c in forward.checks)]
+    grads: list[Node] = []
+    if trained:
+        require_path(phase, result, trained)
+        nodes = [v.node for v in trained]
+        rest = [v.node for v in scope.variables.values() if v not in set(trained)]
+        body = Graph("forward", (*nodes, *forward.inputs.values(), *rest), tuple(values))
+        with serving(forward.lines):
+            one = leaf.constant(1.0, result.value.type)
+            node = make(higher.GRAD, (*body.inputs, one), body=body, count=len(nodes))
+            grads = [tuples.item(node, len(values) + i) for i in range(len(nodes))]
+            values = [tuples.item(node, i) for i in range(len(values))]
+            scope.hints += [(g, f"{v.name}.grad") for g, v in zip(grads, trained, strict=True)]
+    left = values[1:]
+    metrics = {name: left.pop(0) for name in result.metrics}
+    scope.hints += [(values[0], "loss"), (result.value, "loss")]
+    scope.hints += [(m, name) for group in (metrics, result.metrics) for name, m in group.items()]
+    scope.updates = {name: left.pop(0) for name in scope.updates}
+    return values[0], metrics, left, grads
+
+
+def require_path(phase: Phase, result: Loss, trained: Sequence[Variable]) -> None:
+    """Raise DlcError when no gradient flows from the loss to a trained parameter."""
+    stack, seen = [result.value], set[Node]()
+    wanted = {v.node for v in trained}
+    while stack:
+        node = stack.pop()
+        if node in wanted:
+            return
+        if node not in seen and node.op.gradient != "zero":
+            stack.extend(node.args)
+        seen.add(node)
+    raise DlcError(f"the loss of {phase.function.__name__} depends on no trained parameter",
+                   result.loc, f"trained are {', '.join(v.name for v in trained)}")
+
+
+def predicated(scope: Scope, new: Mapping[str, Node], ok: Node) -> dict[str, Node]:
+    """Each update where the step was sound, the old value otherwise."""
+    kept = {}
+    for name, value in new.items():
+        old = scope.variables[name].node
+        with serving(old.locs or value.locs):
+            kept[name] = elementwise.where(ok, cast(value, old.dtype), old)
+            scope.hints.append((kept[name], f"{name}.new"))
+    return kept
+
+
+# --- evaluation -----------------------------------------------------------------------------------
+
+
+def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
+    """One evaluation: (data, params, state) -> loss, metrics, fault, prediction; no updates."""
+    inputs = make_inputs(phase.function, (), dims, "data")
+    with tracing(phase.function, False) as (build, scope):
+        forward = run_function(task, phase, build, scope, inputs)
+        result = forward.result
+        outputs = {"loss": cast(result.value, f32), **result.metrics}
+        with serving(forward.lines):
+            zero = leaf.constant(0, Type(i32))
+            outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)
+        scope.hints += [(node, name) for name, node in outputs.items()]
+        prediction, _ = shown(forward)
+        if prediction is not None:
+            outputs["prediction"] = prediction
+    return close_graph("eval", forward, outputs, ())
+
+
+def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
+    """The prediction alone: (the data it reads, params, state) -> prediction, fault; no updates.
+
+    Labels are no input, and of the run-time checks those stay that ask for none. Raises DlcError
+    for a task that says nothing of what it predicts.
+    """
+    inputs = make_inputs(phase.function, (), dims, "data")
+    with tracing(phase.function, False) as (build, scope):
+        forward = run_function(task, phase, build, scope, inputs)
+        prediction, _ = shown(forward)
+        if prediction is None:
+            raise DlcError(f"{task.name} does not say what it predicts", forward.result.loc,
+                           "name it: dlc.loss(value, prediction=logits)")
+        scope.hints.append((prediction, "prediction"))
+        read = data_read(prediction)
+        forward.inputs = {k: n for k, n in inputs.items() if n in read}
+        forward.checks = [c for c in forward.checks if data_read(c.bad) <= read]
+        outputs = {"prediction": prediction}
+        if forward.checks:
+            with serving(forward.lines):
+                zero = leaf.constant(0, Type(i32))
+                outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)
+    alive = set(toposort(outputs.values()))
+    scope.variables = {k: v for k, v in scope.variables.items() if v.node in alive}
+    return close_graph("predict", forward, outputs, ())
+
+
+def data_read(node: Node) -> set[Node]:
+    """The data inputs that a value depends on."""
+    return {n for n in toposort([node]) if n.op.name == "input" and n.attrs["role"] == "data"}
+
+
+def shown(forward: Forward) -> tuple[Node | None, str]:
+    """(what the network predicts, the name of the data input that it should equal)."""
+    noted = forward.scope.prediction
+    prediction = forward.result.prediction
+    target = ""
+    if noted is not None:
+        prediction = noted[0] if prediction is None else prediction
+        target = str(noted[1].attrs["label"])
+    return prediction, target
+
+
+def close_graph(name: str, forward: Forward, outputs: Mapping[str, Node],
+                updated: Sequence[str]) -> Graph:
+    """The graph of a step, with what the runtime and the messages need in its notes."""
+    variables = tuple(forward.scope.variables.values())
+    prediction, target = shown(forward)
+    notes = {"variables": variables, "checks": check_texts(forward.checks),
+             "metrics": ("loss", *forward.result.metrics), "target": target,
+             "prediction": None if prediction is None else prediction.type}
+    return closed(Graph(name, (*forward.inputs.values(), *(v.node for v in variables)),
+                        tuple(outputs.values()), tuple(outputs), {n: n for n in updated}, notes))
+
+

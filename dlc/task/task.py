@@ -1,0 +1,333 @@
+"""Tasks: a function returning a loss, with the data, optimizer and schedule that train it."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from dlc.errors import DlcError, Loc, here, nearest
+from dlc.init import initial_values
+from dlc.ir.graph import Graph, Node
+from dlc.ir.types import Type
+from dlc.lang.layer import Layer
+from dlc.lang.scope import Variable
+from dlc.lang.source import definition
+from dlc.lang.trace import graph_variables, signature
+from dlc.optim import Optimizer
+from dlc.task.step import eval_graph, predict_graph, train_graph
+
+if TYPE_CHECKING:
+    from dlc.training import Hook, Trained
+
+Function = Callable[..., Any]
+Selection = str | Layer | Sequence[str | Layer] | None
+Augment = Callable[[Node], Node] | Mapping[str, Callable[[Node], Node]] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """One kind of step of a task: its function, the parameters it trains, and when it runs.
+
+    It runs on every `every`-th step of the epochs from `start` up to `stop` (None: to the end).
+    """
+
+    name: str
+    function: Function
+    optimizer: Optimizer | None
+    params: Selection = None
+    every: int = 1
+    start: int = 0
+    stop: int | None = None
+    solo: bool = False
+    loc: Loc | None = None
+
+    @property
+    def step_name(self) -> str:
+        """The state that counts this phase's steps."""
+        return "step" if self.solo else f"{self.name}.step"
+
+    def selects(self, variable: Variable) -> bool:
+        """Whether this phase trains `variable`."""
+        return self.params is None or chosen(variable, self.params)
+
+
+def chosen(variable: Variable, selection: Selection) -> bool:
+    """Whether a name pattern (conv1.*) or a layer in `selection` covers `variable`."""
+    listed = [selection] if isinstance(selection, (str, Layer)) else list(selection or ())
+    return any(fnmatch.fnmatchcase(variable.name, part) if isinstance(part, str)
+               else part in variable.owners for part in listed)
+
+
+def phase(name: str, function: Function, optimizer: Optimizer | None = None,
+          params: Selection = None, every: int = 1, start: int = 0,
+          stop: int | None = None) -> Phase:
+    """A phase of a task: `function` is a step of its own, training `params` with `optimizer`;
+    without one it has no gradient and updates what it says itself.
+
+    `params` are layers or name patterns (None: all parameters that it uses). Raises DlcError for a
+    bad name or schedule.
+    """
+    if not name.isidentifier():
+        raise DlcError(f"dlc.phase: {name!r} is no name", here(), "letters, digits and _")
+    _positive("phase", every=every)
+    if start < 0 or (stop is not None and stop <= start):
+        raise DlcError(f"dlc.phase {name!r}: epochs {start} to {stop} are none", here(),
+                       "0 <= start < stop")
+    _need_optimizer(optimizer, none_fits=True)
+    return Phase(name, function, optimizer, params, every, start, stop, loc=here())
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What `dlc train` takes: phases of training, an evaluation, data, and lengths.
+
+    A Task is immutable; `with_options` gives a changed one.
+    """
+
+    name: str
+    phases: tuple[Phase, ...]
+    evaluate: Function
+    data: Any
+    batch: int
+    epochs: int
+    augment: Augment = None
+    patience: int | None = None
+    monitor: str = "loss"
+    frozen: Selection = None
+    dims: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    loc: Loc | None = None
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        """The task's function, as if it had not been decorated."""
+        return self.evaluate(*args, **settings)
+
+    # --- graphs
+
+    def graphs(self, batch: int | None = None,
+               kinds: Sequence[str] = ("train", "eval")) -> dict[str, Graph]:
+        """The steps as graphs: "train" (or "train.PHASE" for several phases), "eval" and, where
+        `kinds` names it, "predict".
+
+        Inputs have the roles data, param and state; updates name what they replace.
+        """
+        dims = self.bound_dims(self.batch if batch is None else batch)
+        phases = self.phases if "train" in kinds else ()
+        found = {self.entry_name(p): train_graph(self, p, dims) for p in phases}
+        if "eval" in kinds:
+            found["eval"] = eval_graph(self, self.eval_phase(), dims)
+        if "predict" in kinds:
+            found["predict"] = predict_graph(self, self.eval_phase(), dims)
+        if phases:
+            self._check_patterns(found)
+        return found
+
+    def _check_patterns(self, graphs: Mapping[str, Graph]) -> None:
+        """Raise DlcError for a name pattern that no parameter fits: it is mistyped."""
+        names = [v.name for v in self.variables(graphs) if v.role == "param"]
+        for what, selection, loc in (("frozen", self.frozen, self.loc),
+                                     *(("params", p.params, p.loc) for p in self.phases)):
+            listed = [selection] if isinstance(selection, (str, Layer)) else list(selection or ())
+            for part in (p for p in listed if isinstance(p, str)):
+                if not any(fnmatch.fnmatchcase(n, part) for n in names):
+                    raise DlcError(f"{self.name}: {what}: no parameter is called {part!r}"
+                                   f"{nearest(part, names)}", loc,
+                                   f"parameters are {', '.join(names) or 'none'}")
+
+    def entry_name(self, phase: Phase) -> str:
+        """The name of a phase's graph."""
+        return "train" if phase.solo else f"train.{phase.name}"
+
+    def eval_phase(self) -> Phase:
+        """The evaluation, as a phase that trains nothing."""
+        return replace(self.phases[-1], function=self.evaluate, optimizer=None)
+
+    def bound_dims(self, batch: int) -> dict[str, int]:
+        """Dimension names to sizes: the batch's name is the first axis of the first input."""
+        dims = dict(self.dims)
+        for function in (*(p.function for p in self.phases), self.evaluate):
+            first = next((t for t in signature(function).values() if isinstance(t, Type)), None)
+            if first is None or not first.shape:
+                continue
+            if isinstance(first.shape[0], str):
+                dims.setdefault(first.shape[0], batch)
+            elif first.shape[0] != batch:
+                raise DlcError(f"{self.name} takes batches of {first.shape[0]} alone ({first}), "
+                               f"not of {batch}", definition(function),
+                               'name the first dimension: f32["batch", ...]')
+        return dims
+
+    def variables(self, graphs: Mapping[str, Graph]) -> tuple[Variable, ...]:
+        """The parameters and state of all graphs, each once. Raises DlcError where one of them is
+        not the same in all graphs: they share its memory."""
+        found: dict[str, tuple[str, Variable]] = {}
+        for entry, graph in graphs.items():
+            for v in graph_variables(graph):
+                first, known = found.setdefault(v.name, (entry, v))
+                if _kind(known) != _kind(v):
+                    raise DlcError(
+                        f"{v.name} is {_described(known)} in {first} and {_described(v)} in "
+                        f"{entry}", v.loc, "a parameter or state has one type in all steps, the "
+                        "smaller last batch's included: its shape can't depend on the batch")
+        return tuple(v for _, v in found.values())
+
+    def initial_values(self, graphs: Mapping[str, Graph], seed: int = 0) -> dict[str, Any]:
+        """First values of all parameters and state as arrays, by checkpoint key."""
+        return initial_values(self.variables(graphs), seed)
+
+    # --- what steps ask
+
+    def freezes(self, variable: Variable) -> bool:
+        """Whether `variable` keeps its first value."""
+        return self.frozen is not None and chosen(variable, self.frozen)
+
+    def settings_of(self, function: Function) -> dict[str, Any]:
+        """The settings that `function` takes (its arguments with default values)."""
+        known = inspect.signature(function).parameters
+        return {k: v for k, v in self.settings.items() if k in known}
+
+    def augmentations(self, inputs: Mapping[str, Node]) -> Mapping[str, Callable[[Node], Node]]:
+        """Input name -> augmentation; a function alone augments the first input."""
+        if self.augment is None:
+            return {}
+        if not isinstance(self.augment, Mapping):
+            return {next(iter(inputs)): self.augment}
+        unknown = sorted(set(self.augment) - set(inputs))
+        if unknown:
+            raise DlcError(f"augment names {unknown[0]!r}, which is no input", self.loc,
+                           f"inputs are {', '.join(inputs)}{nearest(unknown[0], list(inputs))}")
+        return self.augment
+
+    def with_options(self, **options: Any) -> Task:
+        """This task with options given as text (`--set key=value`); see dlc/task/options.py."""
+        from dlc.task.options import changed
+
+        return changed(self, options)
+
+    def meta(self, graphs: Mapping[str, Graph]) -> dict[str, Any]:
+        """What the runtime and reports need, as plain data that JSON can hold; see TaskMeta."""
+        from dlc.task.meta import describe_task
+
+        return describe_task(self, graphs)
+
+    # --- training
+
+    def train(self, data: Any = None, *, seed: int = 0, folder: str | Path | None = None,
+              resume: bool = False, init: Any = None, rename: Mapping[str, str] | None = None,
+              threads: int | None = None, on_step: Hook | None = None,
+              on_epoch: Hook | None = None, show: bool = False, **options: Any) -> Trained:
+        """Train, and give the network and what the run came to (docs/using.md).
+
+        `data` are what `load_dataset` takes (default: the task's own), `options` those of
+        `with_options`: epochs, batch, lr, ... With a `folder` checkpoints are written into it, and
+        `resume` goes on from its last. `init` are weights to start from: a checkpoint, a network or
+        arrays by name, under other names with `rename` (dlc/starting.py). The hooks are called with
+        a Moment after each step and each epoch; one that returns True ends the training. `show`
+        prints a line an epoch. Raises DlcError for what does not fit, TrainingFault for a loss that
+        is not finite and an index out of range.
+        """
+        from dlc.training import train
+
+        return train(self, data, seed=seed, folder=folder, resume=resume, init=init, rename=rename,
+                     threads=threads, on_step=on_step, on_epoch=on_epoch, show=show, **options)
+
+
+def _kind(variable: Variable) -> tuple[Any, ...]:
+    """What all steps must agree on."""
+    return variable.role, variable.type.dtype, tuple(variable.type.shape)
+
+
+def _described(variable: Variable) -> str:
+    word = "a parameter" if variable.role == "param" else "a state"
+    return f"{word} {variable.type.describe()}"
+
+
+# --- the decorator --------------------------------------------------------------------------------
+
+
+@overload
+def task(*, optimizer: Optimizer, data: Any = "", batch: int = 32, epochs: int = 1,
+         augment: Augment = None, patience: int | None = None, monitor: str = "loss",
+         frozen: Selection = None, dims: Mapping[str, int] | None = None,
+         evaluate: Function | None = None, name: str = "") -> Callable[[Function], Task]: ...
+
+
+@overload
+def task(*, phases: Sequence[Phase], name: str, data: Any = "", batch: int = 32, epochs: int = 1,
+         augment: Augment = None, patience: int | None = None, monitor: str = "loss",
+         frozen: Selection = None, dims: Mapping[str, int] | None = None,
+         evaluate: Function | None = None) -> Task: ...
+
+
+def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
+         evaluate: Function | None = None, **given: Any) -> Any:
+    """Make a task of a function returning dlc.loss(...), or of several phases.
+
+    As a decorator: `@dlc.task(data="digits", optimizer=optim.adam(1e-3), batch=128, epochs=30)`.
+    With `phases=[dlc.phase(...), ...]` it is called, and `evaluate` (default: the last phase's
+    function) is what is measured. `augment` changes the first input (or those it names) in
+    training; `patience` stops after so many epochs in which `monitor` did not improve; `frozen`
+    parameters (layers or name patterns) keep their first values. Raises DlcError for an option that
+    does not fit.
+    """
+    loc = here()
+    options = {**_checked(given), "loc": loc}
+    if phases:
+        return _of_phases(phases, evaluate, name, options)
+    _need_optimizer(optimizer, none_fits=False)
+
+    def decorate(f: Function) -> Task:
+        if not callable(f):
+            raise DlcError(f"dlc.task: {f!r} is no function", loc)
+        one = Phase("train", f, optimizer, solo=True, loc=definition(f))
+        return Task(name or f.__name__, (one,), evaluate or f, **options)
+
+    return decorate
+
+
+DEFAULTS: dict[str, Any] = {
+    "data": "", "batch": 32, "epochs": 1, "augment": None, "patience": None, "monitor": "loss",
+    "frozen": None, "dims": {}}
+
+
+def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a task, complete. Raises DlcError for an unknown one and a bad value."""
+    for key in given:
+        if key not in DEFAULTS:
+            known = ["optimizer", "phases", "name", "evaluate", *DEFAULTS]
+            raise DlcError(f"dlc.task has no option {key!r}{nearest(key, known)}", here(),
+                           f"options are {', '.join(known)}")
+    options = {**DEFAULTS, **given}
+    _positive("task", batch=options["batch"], epochs=options["epochs"])
+    if options["patience"] is not None:
+        _positive("task", patience=options["patience"])
+    options["dims"] = dict(options["dims"] or {})
+    return options
+
+
+def _of_phases(phases: Sequence[Phase], evaluate: Function | None, name: str,
+               options: dict[str, Any]) -> Task:
+    names = [p.name for p in phases]
+    if len(set(names)) != len(names):
+        raise DlcError(f"dlc.task: two phases of one name in {', '.join(names)}", options["loc"])
+    if not name:
+        raise DlcError("dlc.task of phases needs a name", options["loc"], 'e.g. name="gan"')
+    return Task(name, tuple(phases), evaluate or phases[-1].function, **options)
+
+
+def _need_optimizer(value: Any, none_fits: bool) -> None:
+    if isinstance(value, Optimizer) or (value is None and none_fits):
+        return
+    raise DlcError(f"optimizer={value!r} is no optimizer", here(),
+                   "e.g. optim.adam(1e-3); there are sgd, momentum, nesterov, adam, adamw")
+
+
+def _positive(what: str, **values: Any) -> None:
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise DlcError(f"dlc.{what}: {name}={value!r} does not fit", here(),
+                           f"{name} is a whole number from 1")

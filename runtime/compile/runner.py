@@ -1,0 +1,254 @@
+"""The runner: native code that runs a launch table for many steps without Python.
+
+It is itself a Kernel, compiled by the workers and cached like any other. Every thread calls it
+with its own number as `chunk`. Rows and control words are int64 arrays made by table.py.
+"""
+
+from __future__ import annotations
+
+from dlc.program import Kernel, Parameter
+from dlc.runtime.steps import Reason
+
+# Words of the control block, in units of 8 bytes; what threads write lies on lines of its own.
+ROWS, CODE, THREADS, SPINS, STEPS, FAULTS, FAULT_COUNT = range(7)
+CURRENT, POSITION, STOP, STEP, DONE, FINISHED, REASON = 16, 17, 24, 32, 33, 34, 35
+CONTROL_WORDS = 40
+LINE = 64  # bytes between counters of different threads
+
+# Words of a row: `counters` is one line for every thread. The first row has no function.
+FUNCTION, ARGUMENTS, CHUNKS, COUNTERS = range(4)
+ROW_WORDS = 8
+
+# An instruction is eight words, the first its kind; TARGET is the instruction to go on with.
+WORK, LOOP, AGAIN, BRANCH, JUMP, WHEN, END = range(7)
+KIND, TARGET = 0, 1
+# WORK: the rows first..end-1, which no barrier parts. OPENED counts how often it was begun,
+# CHUNKS_DONE its finished chunks over all times. INLINE: whoever comes to it runs it alone.
+FIRST, STOP_ROW, CHUNKS_IN_ALL, OPENED, CHUNKS_DONE, INLINE = 1, 2, 3, 4, 5, 6
+COUNT, ITERATION, MOVES, MOVE_COUNT = 2, 3, 4, 5  # LOOP, and AGAIN at the loop's end
+FLAG = 2  # BRANCH: the address of the word that holds the address of the flag's byte
+EVERY, OFFSET = 2, 3  # WHEN: go to the target unless step % every == offset
+CODE_WORDS = 8
+
+REASONS: tuple[Reason, ...] = ("done", "fault", "stopped")
+
+_RUNNER = '''
+def dlc_wait(control, current, spins):
+    """Wait until the run has left its phase number `current`; how many looks that took."""
+    waited = 0
+    while atomic_load(control + 128) == current:
+        waited += 1
+        if waited < spins:
+            pause()
+        elif waited < spins + 200:
+            give_way()
+        else:
+            sleep_ns(5000)
+    return waited
+
+
+def dlc_claim(counter, limit):
+    """The next number below `limit`, or -1. Never takes a number of a later time: counters only
+    grow, and a thread that fell behind finds its limit passed."""
+    number = atomic_load(counter)
+    while number < limit:
+        found = atomic_claim(counter, number, number + 1)
+        if found == number:
+            return number
+        number = found
+    return -1
+
+
+def dlc_work(row, thread, threads, run):
+    """Run chunks of one row, first this thread's, then those that others have left; how many."""
+    function = load_word(row)
+    arguments = load_word(row + 8)
+    chunks = load_word(row + 16)
+    done = i64(0)
+    for k in range(threads):
+        owner = thread + k
+        if owner >= threads:
+            owner -= threads
+        low = idiv(owner * chunks, threads)
+        count = idiv((owner + 1) * chunks, threads) - low
+        counter = load_word(row + 24) + owner * 64
+        number = dlc_claim(counter, run * count)
+        while number >= 0:
+            if function != 0:
+                call_kernel(function, arguments, low + number - (run - 1) * count)
+            done += 1
+            number = dlc_claim(counter, run * count)
+    return done
+
+
+def dlc_alone(rows, phase):
+    """Run a whole phase on this thread: it is not worth waking others for."""
+    for r in range(load_word(phase + 8), load_word(phase + 16)):
+        row = rows + r * 64
+        function = load_word(row)
+        arguments = load_word(row + 8)
+        for chunk in range(load_word(row + 16)):
+            call_kernel(function, arguments, chunk)
+    return 0
+
+
+def dlc_move(again, times, swaps):
+    """Move every pointer of a loop by its stride `times` times and by its swap `swaps` times."""
+    move = load_word(again + 32)
+    for k in range(load_word(again + 40)):
+        word = load_word(move)
+        by = load_word(move + 8) * times + load_word(move + 16) * swaps
+        store_word(word, load_word(word) + by)
+        move += 24
+    return 0
+
+
+def dlc_again(again, here):
+    """The end of an iteration: move the pointers on and begin the next, or put them back."""
+    count = load_word(again + 16)
+    iteration = load_word(again + 24)
+    if iteration + 1 < count:
+        dlc_move(again, i64(1), i64(1) - 2 * imod(iteration, 2))
+        store_word(again + 24, iteration + 1)
+        return load_word(again + 8)
+    dlc_move(again, 1 - count, -imod(count - 1, 2))
+    store_word(again + 24, i64(0))
+    return here + 1
+
+
+def dlc_end_step(control):
+    """Count the step and decide whether the run goes on."""
+    done = load_word(control + 264) + 1
+    reason = -1
+    if done >= load_word(control + 32):
+        reason = 0
+    if atomic_load(control + 192) != 0:
+        reason = 2
+    faults = load_word(control + 40)
+    for k in range(load_word(control + 48)):
+        if load_word(faults + k * 8) != 0:
+            reason = 1
+    store_word(control + 256, load_word(control + 256) + 1)
+    store_word(control + 280, reason)
+    if reason >= 0:
+        store_word(control + 272, 1)
+    return atomic_store(control + 264, done)
+
+
+def dlc_advance(control, current):
+    """Leave phase number `current`, whose chunks are all done: follow the instructions to the next
+    phase that is worth sharing, and open it. One thread at a time is here."""
+    rows = load_word(control)
+    code = load_word(control + 8)
+    at = load_word(control + 136) + 1
+    searching = True
+    while searching:
+        here = code + at * 64
+        kind = load_word(here)
+        if kind == 0:
+            if load_word(here + 48) == 0:
+                searching = False
+            else:
+                dlc_alone(rows, here)
+                at += 1
+        elif kind == 1:
+            at = select(load_word(here + 16) > 0, at + 1, load_word(here + 8))
+        elif kind == 2:
+            at = dlc_again(here, at)
+        elif kind == 3:
+            flag = load_byte(load_word(load_word(here + 16)))
+            at = select(flag != 0, at + 1, load_word(here + 8))
+        elif kind == 4:
+            at = load_word(here + 8)
+        elif kind == 5:
+            turn = imod(load_word(control + 256), load_word(here + 16)) == load_word(here + 24)
+            at = select(turn, at + 1, load_word(here + 8))
+        else:
+            dlc_end_step(control)
+            at = i64(1)
+            searching = load_word(control + 272) == 0
+    following = current + 1
+    if load_word(control + 272) == 0:
+        phase = code + at * 64
+        store_word(control + 136, at)
+        atomic_store(phase + 32, load_word(phase + 32) + 1)
+    else:
+        following = i64(-1)
+    return atomic_store(control + 128, following)
+
+
+def dlc_runner(control, chunk):
+    """Run the phases of a step, step after step, until steps, stop word or a fault end the run.
+
+    A phase is over when its chunks are done, whoever did them: a thread that the system has put
+    aside between two chunks is not waited for, and joins in wherever the others are. It may look at
+    a phase that is over, or that was opened again since: what it claims is compared with the times
+    the phase was opened, so it can take nothing that is not there to be done."""
+    rows = load_word(control)
+    code = load_word(control + 8)
+    threads = load_word(control + 16)
+    spins = load_word(control + 24)
+    impatient = i64(0)
+    current = atomic_load(control + 128)
+    while current >= 0:
+        phase = code + load_word(control + 136) * 64
+        run = atomic_load(phase + 32)
+        done = i64(0)
+        for r in range(load_word(phase + 8), load_word(phase + 16)):
+            done += dlc_work(rows + r * 64, chunk, threads, run)
+        over = False
+        if done > 0:
+            whole = run * load_word(phase + 24)
+            over = atomic_add(phase + 40, done) + done == whole
+        if over:
+            dlc_advance(control, current)
+        else:
+            waited = dlc_wait(control, current, select(impatient > 0, i64(0), spins))
+            # spinning is for when all threads run: two that share a core lose by it
+            if waited > spins:
+                impatient = i64(64)
+            else:
+                impatient = max(impatient - 1, i64(0))
+        current = atomic_load(control + 128)
+'''
+
+_COPY = '''
+def dlc_copy_rows(target, source, index, control, every, offset, base, row_bytes, rows,
+                  rows_per_chunk, target_stride, index_stride, chunk):
+    """Copy rows index[k * index_stride + i] of source, i < rows, where this is run k of the phase:
+    to target + k * target_stride bytes."""
+    run = idiv(load_word(control + 256) - offset, every) - base
+    for i in range(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, rows)):
+        start = index[run * index_stride + i] * row_bytes
+        place = run * target_stride + i * row_bytes
+        for j in range(row_bytes):
+            target[place + j] = source[start + j]
+'''
+
+_STAMP = '''
+def dlc_stamp(times, control, slots, slot, chunk):
+    """Add the time since the last stamp to times[step, slot], so that a launch in a loop adds up;
+    times[step, 0] is the last stamp."""
+    at = load_word(control + 264) * slots
+    now = clock_ns()
+    if slot > 0:
+        times[at + slot] += now - times[at]
+    times[at] = now
+'''
+
+
+def _scalars(names: str) -> tuple[Parameter, ...]:
+    return tuple(Parameter(name, "i64", "scalar") for name in names.split())
+
+
+def _pointers(**dtypes: str) -> tuple[Parameter, ...]:
+    return tuple(Parameter(name, dtype, "pointer") for name, dtype in dtypes.items())
+
+
+RUNNER = Kernel("dlc_runner", _scalars("control"), _RUNNER)
+COPY_ROWS = Kernel(
+    "dlc_copy_rows",
+    (*_pointers(target="u8", source="u8", index="i64"),
+     *_scalars("control every offset base row_bytes rows rows_per_chunk target_stride "
+               "index_stride")), _COPY)
+STAMP = Kernel("dlc_stamp", (*_pointers(times="i64"), *_scalars("control slots slot")), _STAMP)

@@ -1,0 +1,1 @@
+"""A Program on the CPU: arena, launch tables, threads."""

@@ -1,0 +1,1 @@
+"""Devices that check a Program, or run it in plain Python."""

@@ -1,0 +1,99 @@
+"""The batches of an epoch: which rows, in which order, through which entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dlc.program import Program
+from dlc.runtime.data import DataError, Dataset, Stream, epoch_order
+from dlc.runtime.data.dataset import Arrays
+from dlc.runtime.train.schedule import BoundPhase, TrainPhase, batch_size
+from dlc.runtime.train.training import TrainConfig
+
+Rows = np.ndarray[Any, Any]
+
+
+class Feed:
+    """The training data of a run, bound to its phases.
+
+    Raises DataError when the program was not compiled for the smaller last batch of the data.
+    """
+
+    def __init__(self, program: Program, config: TrainConfig, dataset: Dataset,
+                 phases: tuple[TrainPhase, ...]) -> None:
+        self.program, self.config, self.dataset, self.phases = program, config, dataset, phases
+        self.bound_phases: dict[bool, list[BoundPhase]] = {}
+        self.stream = None if dataset.in_memory else Stream(dataset.stream, dataset.name)
+        if dataset.in_memory:
+            self.check_tail(dataset.samples % config.batch)
+
+    def check_tail(self, count: int) -> None:
+        """Raise DataError unless there are entries for a last batch of `count` samples."""
+        for phase in self.phases if count else ():
+            size = batch_size(self.program.entries[phase.tail]) if phase.tail else 0
+            if size != count:
+                raise DataError(
+                    self.dataset.name, "", f"the last batch of an epoch has {count} of the "
+                    f"{self.dataset.samples} samples, and {phase.entry} was compiled for batches "
+                    f"of {self.config.batch}" + (f" and {size}" if size else " alone"),
+                    f"dlc.compile(task, tails=dataset.tails({self.config.batch})), or a batch that "
+                    "divides the samples")
+
+    def batches(self) -> int | None:
+        """Batches an epoch of data in memory; None for a stream."""
+        return -(-self.dataset.samples // self.config.batch) if self.dataset.in_memory else None
+
+    def epoch(self, epoch: int, done: int) -> Iterator[tuple[list[BoundPhase], Rows]]:
+        """What is left of an epoch of which `done` batches are done: (the phases that run, rows as
+        i64[batches, samples])."""
+        if self.stream is not None:
+            yield from self.streamed(self.stream, epoch, done)
+            return
+        count, batch = self.dataset.samples, self.config.batch
+        order = epoch_order(self.config.seed, epoch, count)
+        full = count // batch
+        rows = order[:full * batch].reshape(full, batch)
+        if done < full:
+            yield self.bound(epoch, False), rows[done:]
+        if count > full * batch and done <= full:
+            yield self.bound(epoch, True), order[full * batch:][None]
+
+    def streamed(self, stream: Stream, epoch: int,
+                 done: int) -> Iterator[tuple[list[BoundPhase], Rows]]:
+        """An epoch of a stream; the batches that were done before a resume are passed over."""
+        ports = self.program.entries[self.phases[0].entry].inputs
+        index = -1
+        for index, (count, arrays) in enumerate(stream.epoch(epoch, ports)):
+            if index >= done:
+                rows = np.arange(count, dtype=np.int64)[None]
+                yield self.bind(arrays, epoch, self.is_tail(epoch, index, count)), rows
+        if index < 0:
+            raise DataError(self.dataset.name, f"epoch {epoch + 1}", "the stream gives no batch",
+                            "at least one batch an epoch")
+
+    def is_tail(self, epoch: int, index: int, count: int) -> bool:
+        """Whether a streamed batch of `count` samples takes the tail entries; DataError if none."""
+        first = self.phases[0]
+        sizes = {batch_size(self.program.entries[e]): e for e in (first.tail, first.entry) if e}
+        if count not in sizes:
+            raise DataError(self.dataset.name, f"epoch {epoch + 1}, batch {index + 1}",
+                            f"a batch of {count} samples",
+                            f"batches of {' or '.join(map(str, sorted(sizes)))}, for which the "
+                            "program was compiled")
+        return sizes[count] == first.tail
+
+    def bound(self, epoch: int, tail: bool) -> list[BoundPhase]:
+        """The phases of an epoch over the data in memory, bound once for all epochs."""
+        if tail not in self.bound_phases:
+            self.bound_phases[tail] = self.bind(self.dataset.train, None, tail)
+        return [b for b in self.bound_phases[tail] if b.phase.runs_in(epoch)]
+
+    def bind(self, arrays: Arrays, epoch: int | None, tail: bool) -> list[BoundPhase]:
+        """The phases that run in `epoch` (None: all) over these arrays."""
+        entries = self.program.entries
+        return [BoundPhase(entries[p.tail if tail else p.entry], p, arrays, self.dataset.name,
+                           self.config.fixed, self.config.seed)
+                for p in self.phases if epoch is None or p.runs_in(epoch)]
