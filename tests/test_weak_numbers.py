@@ -168,7 +168,7 @@ def outcome(call: Callable[..., Any], arrays: list[np.ndarray], place: int, give
         return leaves(call(*others[:place], given, *others[place:]))
 
     strong = [a for i, a in enumerate(arrays) if i != place]
-    types = [dlc.Type(dlc.types.dtype(a.dtype), a.shape) for a in strong]
+    types = [dlc.Type(dlc.ir.types.dtype(a.dtype), a.shape) for a in strong]
     try:
         graph = dlc.trace(function, *types)
     except DlcError:

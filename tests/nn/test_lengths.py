@@ -17,7 +17,7 @@ LENGTHS = np.array([3, 5, 0, 1], np.int32)
 
 def evaluated(function: Any, *arrays: Any, **values: Any) -> Any:
     """`function` of arrays, its variables at first values or `values`; and the fault."""
-    types = [dlc.Type(dlc.types.dtype(a.dtype), a.shape) for a in arrays]
+    types = [dlc.Type(dlc.ir.types.dtype(a.dtype), a.shape) for a in arrays]
     graph = dlc.trace(function, *types)
     known = {**initial_values(graph.notes["variables"], 0), **values}
     found = dlc.evaluate(graph, *arrays, **known)

@@ -86,7 +86,7 @@ INTEGERS = ["set", "add", "subtract", "multiply", "max", "min"]
 def test_integers_and_bools(name: str, kind: str, mode: str) -> None:
     """Products and sums wrap around; max and min of bools are any and all."""
     shape, key = KEYS[name]
-    type_ = Type(dlc.types.dtype(kind), shape)
+    type_ = Type(dlc.ir.types.dtype(kind), shape)
     rng = np.random.default_rng(5)
     x = rng.integers(0, 2 if kind == "bool" else 200, shape).astype(type_.dtype.numpy)
     v = rng.integers(0, 2 if kind == "bool" else 200, x[key].shape).astype(type_.dtype.numpy)

@@ -27,7 +27,7 @@ def test_differences(n: int, axis: int) -> None:
 
 @pytest.mark.parametrize("kind", ["i32", "u8", "bool"])
 def test_differences_of_integers_with_ends(kind: str) -> None:
-    type_ = Type(dlc.types.dtype(kind), (2, 6))
+    type_ = Type(dlc.ir.types.dtype(kind), (2, 6))
     x = RNG.integers(0, 2 if kind == "bool" else 200, (2, 6)).astype(type_.dtype.numpy)
     one = True if kind == "bool" else 1  # an int beside bools makes i32
     graph = dlc.trace(lambda x: dlc.diff(x, 2, 1, prepend=x[:, :2], append=one), type_)

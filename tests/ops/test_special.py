@@ -23,7 +23,7 @@ INF, NAN = math.inf, math.nan
 def value(function: Callable[..., Any], *arrays: Any) -> Any:
     """What `function` gives of f64 arrays (others as they are) in the evaluator."""
     held = [np.asarray(a, np.float64) if isinstance(a, (float, int, list)) else a for a in arrays]
-    types = [dlc.Type(dlc.types.dtype(a.dtype), a.shape) for a in held]
+    types = [dlc.Type(dlc.ir.types.dtype(a.dtype), a.shape) for a in held]
     return dlc.evaluate(dlc.trace(function, *types), *held)
 
 

@@ -43,7 +43,7 @@ def small(*shape: int) -> Array:
 
 def exact(device: str, function: Any, *arrays: Array) -> None:
     """The compiled function gives what `evaluate` does, bit for bit."""
-    types = [Type(dlc.types.dtype(a.dtype), a.shape) for a in arrays]
+    types = [Type(dlc.ir.types.dtype(a.dtype), a.shape) for a in arrays]
     graph = dlc.trace(function, *types)
     want = dlc.evaluate(graph, *arrays)
     with dlc.compile(graph).load(device=device) as program:
