@@ -6,11 +6,28 @@ operators only, so the same map serves kernels and tests on plain ints.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Index = tuple[Any, ...]
+
+
+def unravel(flat: Any, shape: Sequence[int]) -> Index:
+    """The index into `shape` of the element at row-major position `flat`."""
+    index: list[Any] = []
+    for axis in reversed(range(len(shape))):
+        index.append(flat if axis == 0 else flat % int(shape[axis]))
+        flat = flat // int(shape[axis])
+    return tuple(reversed(index))
+
+
+def ravel(index: Index, shape: Sequence[int]) -> Any:
+    """The row-major position of `index` in `shape`."""
+    flat: Any = 0
+    for i, d in zip(index, shape, strict=True):
+        flat = flat * int(d) + i
+    return flat
 
 
 @dataclass(frozen=True)

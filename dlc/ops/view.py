@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, here
-from dlc.ir.access import Access, Condition, Divides, Index, Piece, Within
+from dlc.ir.access import Access, Condition, Divides, Index, Piece, Within, ravel, unravel
 from dlc.ir.graph import Kind, Node, Op, OpError, check_shape, describe, make
 from dlc.ir.registry import register
 from dlc.ir.types import Type
@@ -42,23 +42,6 @@ def _infer_reshape(x: Type, *, shape: tuple[int, ...]) -> Type:
     if math.prod(check_shape(shape)) != x.size:
         raise OpError(f"{x.size} elements do not make shape {tuple(map(int, shape))}")
     return x.with_(shape=tuple(shape), layout=None)
-
-
-def unravel(flat: Any, shape: Sequence[int]) -> Index:
-    """The index into `shape` of the element at row-major position `flat`."""
-    index: list[Any] = []
-    for axis in reversed(range(len(shape))):
-        index.append(flat if axis == 0 else flat % int(shape[axis]))
-        flat = flat // int(shape[axis])
-    return tuple(reversed(index))
-
-
-def ravel(index: Index, shape: Sequence[int]) -> Any:
-    """The row-major position of `index` in `shape`."""
-    flat: Any = 0
-    for i, d in zip(index, shape, strict=True):
-        flat = flat * int(d) + i
-    return flat
 
 
 def reshape_pairs(new: Sequence[Any], old: Sequence[Any]) -> list[tuple[int, int]]:

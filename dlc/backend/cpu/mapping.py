@@ -28,8 +28,8 @@ from dlc.backend.ir.index import Sum, Var, least, sum_of
 from dlc.backend.ir.names import Names
 from dlc.backend.ir.substitute import substituted
 from dlc.backend.ir.walks import names_of
+from dlc.ir.access import unravel
 from dlc.ir.types import i64
-from dlc.ops.view import unravel
 
 LEAST_PANELS = 8  # of a chunk of large products: each packs its columns of B for itself
 

@@ -13,9 +13,9 @@ from dlc.backend.cpu.mapping import Cuts, rows_per_chunk
 from dlc.backend.emit.emitter import Emitter, flat
 from dlc.backend.ir import Expression, Load, Store, computing
 from dlc.backend.ir.index import Sum, Var, least, sum_of
+from dlc.ir.access import unravel
 from dlc.ir.graph import Node
 from dlc.ir.types import Type
-from dlc.ops.view import unravel
 
 FOLDS = {"scatter_add": "add", "scatter_max": "maximum", "scatter_min": "minimum"}
 
