@@ -9,6 +9,7 @@ from dlc.backend.emit.fold import folded
 from dlc.backend.ir.printer import kernel_of
 from dlc.backend.lower import Work
 from dlc.checks.kernels.axes import check_positions, check_structure, one_by_one
+from dlc.checks.kernels.kinds import check_kinds
 from dlc.checks.kernels.program import judged
 from dlc.checks.kernels.segment import case_of
 from dlc.checks.places import HINT
@@ -39,7 +40,7 @@ def _in_work(program: Program, work: Work) -> tuple[list[str], list[str]]:
     if work.whole is None or work.kernel.raises:
         return [], []
     whole = folded(work.whole)
-    wrong = [*check_structure(whole), *(line for line in [other(whole)] if line)]
+    wrong = [w for w in (*check_structure(whole), *check_kinds(whole), other(whole)) if w]
     if wrong:
         return wrong, []
     single, positions = one_by_one(whole)

@@ -91,8 +91,14 @@ def _view(kind: Any, readonly: bool) -> Callable[..., Any]:
 CASTS = {name: _cast(kind) for name, kind in _NUMPY.items()}
 BITCASTS = {name: _bitcast(kind) for name, kind in _NUMPY.items()}
 LOCALS = {name: _local(kind) for name, kind in _NUMPY.items()}
-# Of kernels over parallel axes, before they are cut: all positions one after the other.
-UNCUT = {"parallel": range, "shared_bool": LOCALS["u8"],
+
+
+def _reduce(*bounds: int, into: object) -> range:
+    return range(*bounds)
+
+
+# Of kernels over parallel axes, before they are cut: all rounds one after the other.
+UNCUT = {"parallel": range, "vector": range, "reduce": _reduce, "shared_bool": LOCALS["u8"],
          **{f"shared_{name}": local for name, local in LOCALS.items()}}
 VIEWS = {f"{word}view_{name}": _view(kind, bool(word)) for word in ("", "const_")
          for name, kind in {**_NUMPY, "bool": np.bool_}.items()}

@@ -24,7 +24,7 @@ from dlc.ir.types import Type
 from dlc.passes import run_pipeline
 from dlc.passes.schedule.lives import Scratch
 from dlc.program import Program
-from dlc.runtime.compile.plain import Pointer
+from dlc.runtime.compile.plain import UNCUT, Pointer
 from dlc.runtime.reference.interpret import kernel_function
 from tests.fuzzing.building import SMALL
 
@@ -102,3 +102,27 @@ def test_kernels_over_their_axes_are_read_as_they_print(name: str) -> None:
         assert ("in parallel(" in text) is (work.chunks > 1 or bool(finest(whole)))
         assert "chunk" not in text.partition("):")[0]
         assert parse(text, whole.params) == whole
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_positions_and_vectors_run_in_any_order(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a kernel says of its loops is so: in another order they leave the same bits."""
+    program, found = works(name)
+    texts = [function_text(w.whole) for w in found if w.whole is not None]
+    assert any("in vector(" in t or "in parallel(" in t for t in texts)
+    want = [run(w.whole, None, program, w) for w in found if w.whole is not None]
+
+    def shuffled(*bounds: int) -> list[int]:
+        return [int(i) for i in rng.permutation(range(*bounds))]
+
+    rng = np.random.default_rng(5)
+    for word in ("parallel", "vector"):
+        monkeypatch.setitem(UNCUT, word, shuffled)
+    assert [run(w.whole, None, program, w) for w in found if w.whole is not None] == want
+
+
+@pytest.mark.parametrize("name, into", [("rows", "max"), ("parts", "total"), ("images", "")])
+def test_reductions_name_what_they_fold_into(name: str, into: str) -> None:
+    texts = "".join(function_text(folded(w.whole)) for w in works(name)[1] if w.whole)
+    assert (f", into=[{into}" if into else "range(") in texts
+    assert ("in reduce(" in texts) is bool(into)

@@ -58,7 +58,8 @@ def chunked(function: Function, cuts: Cuts) -> tuple[Function, int]:
     """The kernel that does one chunk of `function`, and how many chunks there are.
 
     The part of each axis that chunk `chunk` takes is a digit of its number. Buffers that positions
-    share are the chunk's own, and those of one position serve it for all that it walks.
+    share are the chunk's own, and those of one position serve it for all that it walks. All other
+    loops run as they are written: their kinds were for who cuts otherwise.
     """
     axes = {axis.var: axis for axis in axes_of(function.body)}
     cuts = {var: grain for var, grain in cuts.items() if var in axes}
@@ -93,8 +94,10 @@ def _block(statements: Sequence[Statement], cuts: Cuts,
     for s in statements:
         if isinstance(s, Alloc):
             found.append(replace(s, space="stack"))
-        elif not (isinstance(s, For) and s.kind == "parallel"):
+        elif not isinstance(s, For):
             found.append(s)
+        elif s.kind != "parallel":
+            found.append(replace(s, body=_block(s.body, cuts, places), kind="serial", into=()))
         elif cuts.get(s.var) == 1:
             place = places[s.var]
             moved = place.variables() != {s.var}

@@ -23,6 +23,7 @@ from dlc.backend.ir import (
     Statement,
     tile_call,
 )
+from dlc.backend.ir.carried import folded_into, is_vector
 from dlc.backend.ir.index import Sum, Var, sum_of
 from dlc.backend.ir.names import Names
 from dlc.ir.access import Condition as Guarded
@@ -91,12 +92,16 @@ class Blocks:
     def close(self, var: Var, low: Sum | None = None, high: Sum | None = None,
               step: int = 1, kind: Kind = "serial") -> None:
         """Close the innermost loop, which `var` runs over, and write it into the block around it,
-        unless there is nothing in it."""
+        unless there is nothing in it. One in which a reduction folds says so (`kind`)."""
         body = self.stack.pop().statements
-        if body:
-            first = sum_of(var.low) if low is None else low
-            end = sum_of(var.high + 1) if high is None else high
-            self.write(For(var.name, first, end, body, step, kind))
+        if not body:
+            return
+        first = sum_of(var.low) if low is None else low
+        end = sum_of(var.high + 1) if high is None else high
+        into = folded_into(var.name, body) if kind == "reduce" else ()
+        if kind != "parallel" and not into:
+            kind = "vector" if is_vector(var.name, body) else "serial"
+        self.write(For(var.name, first, end, body, step, kind, into or ()))
 
     def level_of(self, index: Iterable[Sum]) -> int:
         """The innermost loop that `index` depends on."""

@@ -66,7 +66,7 @@ def merge(e: Emitter, combine: Combine, totals: Sequence[Ref], states: Sequence[
     """Take all lanes into the totals, one after the other."""
     lane = e.open("l", 0, width)
     e.assign(totals, combine.merge(e.k, e.here(totals), loaded(e, states, sum_of(lane))))
-    e.close(lane)
+    e.close(lane, kind="reduce")
 
 
 class Fold:

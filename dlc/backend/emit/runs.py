@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlc.backend.cpu.limits import Limits
+from dlc.backend.ir import Kind
 from dlc.backend.ir.index import Sum, least, sum_of
 from dlc.ir.access import Combine
 from dlc.ir.types import DType
@@ -94,7 +95,8 @@ At = tuple[Sum, Sum | None]  # where a loop stands, and in which lane
 
 
 def walk(e: Emitter, hint: str, size: int, runs: Runs | None, begin: Callable[[], None],
-         end: Callable[[], None], bounds: Bounds | None = None) -> Iterator[At]:
+         end: Callable[[], None], bounds: Bounds | None = None,
+         kind: Kind = "reduce") -> Iterator[At]:
     """Loops over `size`, or over what lies between `bounds`, cut into runs; `begin` writes how each
     starts and `end` what becomes of it. The caller writes a body for each place that this yields.
     """
@@ -105,16 +107,16 @@ def walk(e: Emitter, hint: str, size: int, runs: Runs | None, begin: Callable[[]
     block = e.open(hint, 0, size)
     if runs is None:
         yield sum_of(block), None
-        e.close(block, low, high)
+        e.close(block, low, high, kind=kind)
         return
     begin()
     var = block if runs.step == 1 else e.open(hint, 0, size)
     yield sum_of(var), None
     if var is not block:
         first = sum_of(block)
-        e.close(var, first, least(first + runs.step, high))
+        e.close(var, first, least(first + runs.step, high), kind=kind)
     end()
-    e.close(block, low, high, runs.step)
+    e.close(block, low, high, runs.step, kind)
 
 
 def _in_lanes(e: Emitter, hint: str, size: int, width: int, begin: Callable[[], None],
@@ -129,4 +131,4 @@ def _in_lanes(e: Emitter, hint: str, size: int, width: int, begin: Callable[[], 
     yield at, sum_of(lane)
     e.close(lane, Sum(), least(high - block, width))
     end()
-    e.close(block, low, high, width)
+    e.close(block, low, high, width, "reduce")

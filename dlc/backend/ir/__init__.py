@@ -25,7 +25,7 @@ from dlc.ir.types import DType, bool_, f32
 from dlc.program import Parameter
 
 START = Sum()  # the first element
-Kind: TypeAlias = Literal["serial", "parallel"]
+Kind: TypeAlias = Literal["serial", "parallel", "vector", "reduce"]
 Space: TypeAlias = Literal["stack", "shared"]
 
 # ---- expressions ---------------------------------------------------------------------------------
@@ -243,7 +243,10 @@ class UserCall:
 class For:
     """for var in range(low, high, step): body. The positions of a "parallel" one may run in any
     order and at one time: it stands around all that its kernel does, behind what its positions
-    read, and runs from 0 on by 1."""
+    read, and runs from 0 on by 1. Rounds of a "vector" one may run side by side. Those of a
+    "reduce" one leave nothing to each other but the names and local buffers of `into`, which begin
+    with the identity of a combination: they may be folded in several runs of rounds, the results
+    of which are combined in their order. A "serial" one runs as it is written."""
 
     var: str
     low: Sum
@@ -251,6 +254,7 @@ class For:
     body: Sequence[Statement] = ()
     step: int = 1
     kind: Kind = "serial"
+    into: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "body", tuple(self.body))

@@ -173,12 +173,21 @@ def loop(node: ast.For, scope: Scope) -> For:
             and isinstance(call.func, ast.Name) and call.func.id in KINDS and not node.orelse):
         raise refused(node)
     kind = KINDS[call.func.id]
+    into = states(call) if kind == "reduce" else ()
     bounds = [index(a, scope) for a in call.args]
     low, high = bounds[:2] if len(bounds) > 1 else (Sum(), bounds[0])
     step = bounds[2] if len(bounds) > 2 else Sum(1)
     if step.terms or step.const < 1 or (kind == "parallel" and len(bounds) > 1):
         raise refused(node)
-    return For(node.target.id, low, high, block(node.body, scope), step.const, kind)
+    return For(node.target.id, low, high, block(node.body, scope), step.const, kind, into)
+
+
+def states(call: ast.Call) -> tuple[str, ...]:
+    """What a loop folds into: reduce(10, into=[total])."""
+    match call.keywords:
+        case [ast.keyword(arg="into", value=ast.List(elts=names))]:
+            return tuple(n.id for n in names if isinstance(n, ast.Name))
+    raise refused(call)
 
 
 def repeated(node: ast.While, scope: Scope) -> While:

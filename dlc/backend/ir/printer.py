@@ -56,7 +56,8 @@ RANKS = {**dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARED),
          **dict.fromkeys("*/", MULTIPLIED)}
 CALLED = ("idiv", "imod")
 """Functions whose second operand stays a number: the code is made for it."""
-KINDS: Mapping[Kind, str] = {"serial": "range", "parallel": "parallel"}
+KINDS: Mapping[Kind, str] = {"serial": "range", "parallel": "parallel", "vector": "vector",
+                             "reduce": "reduce"}
 SPACES: Mapping[Space, str] = {"stack": "local", "shared": "shared"}
 
 
@@ -252,6 +253,14 @@ def branch(statement: If, pad: str) -> list[list[Word]]:
 
 
 def bounds(loop: For) -> list[Word]:
+    """What stands between the brackets of a loop."""
+    if loop.kind == "reduce":
+        into = separated([Name(n)] for n in loop.into)
+        return [*rounds(loop), ", into=[", *into, "]"]
+    return rounds(loop)
+
+
+def rounds(loop: For) -> list[Word]:
     low, high = loop.low.words(), loop.high.words()
     if loop.low != Sum() or loop.step != 1:
         word = [*low, ", ", *high]

@@ -172,8 +172,9 @@ class LoopWriter:
             for item in cut:
                 self._merge(item)
 
+        folds = any(item.reduces for item, _ in members)
         for at, lane in walk(self.emitter, hint, self.nest.sizes[c], runs, begin, end,
-                             self.bounds.get(c)):
+                             self.bounds.get(c), "reduce" if folds else "serial"):
             self.at[c] = at
             for item in cut:
                 if item.fold is not None and item.runs and item.runs.lanes:

@@ -203,7 +203,7 @@ class MergeWriter(LoopWriter):
             self._merge_part(item, sum_of(var))
             del self.at[column]
             self._close_column(j)
-        self.emitter.close(var)
+        self.emitter.close(var, kind="reduce")
 
     def _merge_part(self, item: Item, part: Sum) -> None:
         """Take a part's states into those of the whole."""
