@@ -17,8 +17,8 @@ NEWEST := 3.14
 # Tests start hundreds of processes, which import dlc in half the time where bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help train test lint types conformance conformance-full faults instruction-sets fuzz bench \
-	bench-compile clean
+.PHONY: help train test lint types conformance conformance-full faults instruction-sets fuzz wheel \
+	bench bench-compile clean
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
@@ -30,6 +30,7 @@ help:
 	@echo "                  must catch each (FAULTS=all: all of them)"
 	@echo "make instruction-sets  the backend tests on the other instruction sets, native or interpreted"
 	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
+	@echo "make wheel        build the wheel, install it into an empty environment and train xor there"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make bench-compile  processor time of compiling by stage, without kernels, as programs grow"
 	@echo "make clean        remove .venv and .venv-3.*, caches and build results"
@@ -74,6 +75,9 @@ faults: $(VENV)/.test
 # FUZZ_SEED=17 make fuzz repeats a run.
 fuzz: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m fuzz -rP -n auto --dist worksteal
+
+wheel: $(VENV)/.test
+	$(BIN)/python -m tests.wheel
 
 bench: $(VENV)/.conformance
 	$(BIN)/dlc bench lenet mlp --against torch,jax

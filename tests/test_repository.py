@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dlc import env
+from tests.wheel import built
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("dlc", "runtime", "models", "tests")
@@ -160,16 +161,8 @@ def test_ci_script_runs_and_is_executable() -> None:
 @pytest.mark.slow
 def test_wheel_holds_dlc_and_nothing_beside_it(tmp_path: Path) -> None:
     """The wheel carries all files under dlc/, nothing else, and imports from where it lies."""
-    tree = tmp_path / "tree"
-    copy = ["cp", "-a", *(str(ROOT / n) for n in ("dlc", "runtime", "models"))]
-    copy += [str(ROOT / n) for n in ("pyproject.toml", "README.md", "LICENSE", "NOTICE")]
-    tree.mkdir()
-    subprocess.run([*copy, str(tree)], check=True)
-    build = "import setuptools.build_meta as b; print(b.build_{}('../out'))"
-    for kind in ("sdist", "wheel"):
-        command = [sys.executable, "-W", "ignore", "-c", build.format(kind)]
-        subprocess.run(command, cwd=tree, check=True, capture_output=True)
-    wheel = next((tmp_path / "out").glob("*.whl"))
+    built("sdist", tmp_path)
+    wheel = built("wheel", tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split("/")[0] for n in names} == {"dlc", "dlc-0.1.0.dist-info"}
     expected = {f"dlc/{name(p).removeprefix('dlc/')}" for p in SHIPPED} | {"dlc/runtime/digits.npz"}
