@@ -253,7 +253,7 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
     user's line, and warns there when one function is compiled for many shapes.
     """
     env.check()
-    if target not in TARGETS:
+    if not isinstance(target, str) or target not in TARGETS:
         raise DlcError(f"unknown target {target!r}{nearest(target, list(TARGETS))}", here(),
                        f"targets are {', '.join(TARGETS)}")
     source = _source(thing, batch, tails or {}, name, dims)

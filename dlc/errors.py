@@ -179,9 +179,9 @@ def source_excerpt(loc: Loc) -> list[str]:
     return shown
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """' (did you mean a, b?)' for the names in `known` close to `name`, or ''."""
-    if len(name) > LONGEST_NAME:
+def nearest(name: object, known: list[str]) -> str:
+    """' (did you mean a, b?)' for the names in `known` close to `name`, or ''; '' for no string."""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME:
         return ""
     import difflib
 

@@ -41,7 +41,7 @@ from dlc.backend.ir.reading import (
     read,
     refused,
 )
-from dlc.backend.ir.whole import settled
+from dlc.backend.ir.whole import settled, with_scalars
 from dlc.ir.types import DTYPES, DType, bool_, dtype
 from dlc.program import Parameter
 
@@ -65,7 +65,8 @@ def parse(text: str, params: tuple[Parameter, ...]) -> Function:
     scope = Scope({p.name: dtype(p.dtype) for p in params if p.kind == "pointer"},
                   {p.name: dtype(p.dtype) for p in params if p.kind == "scalar"},
                   indices_of(body, params), defined(helpers))
-    statements = block(body, scope)
+    # a text may hold an index times 0, which is gone in what it means: settled as lowering does
+    statements = tuple(with_scalars(block(body, scope)))
     raises = any(isinstance(s, UserCall) for s in statements)
     return Function(first.name, tuple(params), doc_lines(doc), statements,
                     helpers, raises, chunked)

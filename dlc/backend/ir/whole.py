@@ -20,6 +20,7 @@ from dlc.backend.ir import (
     Compare,
     Expression,
     For,
+    If,
     Let,
     Load,
     Logical,
@@ -29,6 +30,7 @@ from dlc.backend.ir import (
     Statement,
     Store,
     Truth,
+    While,
 )
 from dlc.backend.ir.index import Atom, Minimum, Quotient, Remainder, Sum, Var, least
 from dlc.backend.ir.walks import expressions, flattened, indices, with_operands
@@ -157,6 +159,13 @@ def _scalars(statements: Sequence[Statement], plain: set[str]) -> Iterator[State
                 yield replace(s, body=tuple(_scalars(s.body, plain)))
             case Let() | Store():
                 yield replace(s, value=_scalar(s.value, plain))
+            case While():
+                yield replace(s, condition=_scalar(s.condition, plain),
+                              body=tuple(_scalars(s.body, plain)))
+            case If():
+                yield replace(s, condition=_scalar(s.condition, plain),
+                              then=tuple(_scalars(s.then, plain)),
+                              otherwise=tuple(_scalars(s.otherwise, plain)))
             case _:
                 yield s
 
