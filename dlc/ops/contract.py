@@ -322,20 +322,3 @@ CONV = register(Op(
     "conv", Kind.CONTRACT, _infer_conv, _eval_conv, _grad_conv, _conv_contraction, _sample_conv,
     (0, 1), "cross-correlation of [N, C, S...] with [O, C, K...]; with a group axis: "
     "[N, G, C, S...] with [G, O, C, K...]", defaults=_usual_conv, batch=batch_rules.conv))
-
-
-def exclusive_products(x: Node, axes: tuple[int, ...]) -> Node:
-    """For each element, the product of all others over `axes`."""
-    from dlc.ops.elementwise import where
-    from dlc.ops.leaf import iota
-    from dlc.ops.reduce import kept_axes, prod
-
-    kept = kept_axes(x.ndim, axes)
-    flat = reshape(transpose(x, (*kept, *axes)), (*(x.shape[a] for a in kept), -1))
-    n = int(flat.shape[-1])
-    square = (*flat.shape[:-1], n, n)
-    same = iota(square, flat.ndim - 1) == iota(square, flat.ndim)
-    wide = broadcast_to(reshape(flat, (*flat.shape[:-1], 1, n)), square)
-    others = prod(where(same, 1.0, wide), -1)
-    back = reshape(others, tuple(x.shape[a] for a in (*kept, *axes)))
-    return transpose(back, tuple(int(i) for i in np.argsort((*kept, *axes))))

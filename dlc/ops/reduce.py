@@ -97,10 +97,23 @@ SUM = _reduce("sum", "sum over axes; f16 and bf16 accumulate in f32, bool and u8
               lambda g, y, x: (cast(expand(g, x, y.attrs["axes"]), x.dtype),), linear=(0,))
 
 
+def exclusive_products(x: Node, axes: tuple[int, ...]) -> Node:
+    """For each element, the product of all others over `axes`: of those before it times those
+    behind it. Nothing is divided, so it is exact at zeros."""
+    from dlc.ops.cumulative import cumprod
+    from dlc.ops.view import reshape, transpose
+
+    order = (*kept_axes(x.ndim, axes), *axes)
+    sizes = tuple(x.shape[a] for a in order)
+    last = len(order) - len(axes)
+    flat = reshape(transpose(x, order), (*sizes[:last], math.prod(map(int, sizes[last:]))))
+    before, behind = (cumprod(flat, -1, reverse, exclusive=True) for reverse in (False, True))
+    others = cast(reshape(before * behind, sizes), x.dtype)
+    return transpose(others, tuple(order.index(a) for a in range(x.ndim)))
+
+
 def _grad_prod(g: Node, y: Node, x: Node) -> tuple[Node]:
     """Product of the others, without dividing: a zero in x must not poison it."""
-    from dlc.ops.contract import exclusive_products
-
     return (expand(g, x, y.attrs["axes"]) * exclusive_products(x, y.attrs["axes"]),)
 
 

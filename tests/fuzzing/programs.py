@@ -34,7 +34,7 @@ SIZES = {(True, "cpu"): (300, 300, 600, 2000), (True, "interpret"): (200, 400, 8
 
 
 # made by passes only, or by no function of the language
-MADE = {"fused", "scatter_onto", "barrier", "item", "exclusive_products"}
+MADE = {"fused", "scatter_onto", "barrier", "item"}
 DRAWN = sorted(n for n, op in REGISTRY.items() if op.kind is not Kind.LEAF and n not in MADE)
 
 
