@@ -6,6 +6,8 @@ with its own number as `chunk`. Rows and control words are int64 arrays made by 
 
 from __future__ import annotations
 
+from string import Template
+
 from dlc.program import Kernel, Parameter
 from dlc.runtime.steps import Reason
 
@@ -32,11 +34,27 @@ CODE_WORDS = 8
 
 REASONS: tuple[Reason, ...] = ("done", "fault", "stopped")
 
+# What a text names with a dollar: words as offsets in bytes, kinds of instructions as they are.
+_NAMES: dict[str, int] = {
+    "LINE": LINE, "ROW": 8 * ROW_WORDS, "INSTRUCTION": 8 * CODE_WORDS,
+    "WORK": WORK, "LOOP": LOOP, "AGAIN": AGAIN, "BRANCH": BRANCH, "JUMP": JUMP, "WHEN": WHEN,
+    **{f"BY_{name}": REASONS.index(reason) for name, reason in (
+        ("DONE", "done"), ("FAULT", "fault"), ("STOP", "stopped"))},
+    **{name: 8 * word for name, word in (
+        ("ROWS", ROWS), ("CODE", CODE), ("THREADS", THREADS), ("SPINS", SPINS), ("STEPS", STEPS),
+        ("FAULTS", FAULTS), ("FAULT_COUNT", FAULT_COUNT), ("CURRENT", CURRENT),
+        ("POSITION", POSITION), ("STOP", STOP), ("STEP", STEP), ("DONE", DONE),
+        ("FINISHED", FINISHED), ("REASON", REASON), ("ARGUMENTS", ARGUMENTS), ("CHUNKS", CHUNKS),
+        ("COUNTERS", COUNTERS), ("TARGET", TARGET), ("FIRST", FIRST), ("STOP_ROW", STOP_ROW),
+        ("CHUNKS_IN_ALL", CHUNKS_IN_ALL), ("OPENED", OPENED), ("CHUNKS_DONE", CHUNKS_DONE),
+        ("INLINE", INLINE), ("COUNT", COUNT), ("ITERATION", ITERATION), ("MOVES", MOVES),
+        ("MOVE_COUNT", MOVE_COUNT), ("FLAG", FLAG), ("EVERY", EVERY), ("OFFSET", OFFSET))}}
+
 _RUNNER = '''
 def dlc_wait(control, current, spins):
     """Wait until the run has left its phase number `current`; how many looks that took."""
     waited = 0
-    while atomic_load(control + 128) == current:
+    while atomic_load(control + $CURRENT) == current:
         waited += 1
         if waited < spins:
             pause()
@@ -62,8 +80,8 @@ def dlc_claim(counter, limit):
 def dlc_work(row, thread, threads, run):
     """Run chunks of one row, first this thread's, then those that others have left; how many."""
     function = load_word(row)
-    arguments = load_word(row + 8)
-    chunks = load_word(row + 16)
+    arguments = load_word(row + $ARGUMENTS)
+    chunks = load_word(row + $CHUNKS)
     done = i64(0)
     for k in range(threads):
         owner = thread + k
@@ -71,7 +89,7 @@ def dlc_work(row, thread, threads, run):
             owner -= threads
         low = idiv(owner * chunks, threads)
         count = idiv((owner + 1) * chunks, threads) - low
-        counter = load_word(row + 24) + owner * 64
+        counter = load_word(row + $COUNTERS) + owner * $ROW
         number = dlc_claim(counter, run * count)
         while number >= 0:
             if function != 0:
@@ -83,19 +101,19 @@ def dlc_work(row, thread, threads, run):
 
 def dlc_alone(rows, phase):
     """Run a whole phase on this thread: it is not worth waking others for."""
-    for r in range(load_word(phase + 8), load_word(phase + 16)):
-        row = rows + r * 64
+    for r in range(load_word(phase + $FIRST), load_word(phase + $STOP_ROW)):
+        row = rows + r * $ROW
         function = load_word(row)
-        arguments = load_word(row + 8)
-        for chunk in range(load_word(row + 16)):
+        arguments = load_word(row + $ARGUMENTS)
+        for chunk in range(load_word(row + $CHUNKS)):
             call_kernel(function, arguments, chunk)
     return 0
 
 
 def dlc_move(again, times, swaps):
     """Move every pointer of a loop by its stride `times` times and by its swap `swaps` times."""
-    move = load_word(again + 32)
-    for k in range(load_word(again + 40)):
+    move = load_word(again + $MOVES)
+    for k in range(load_word(again + $MOVE_COUNT)):
         word = load_word(move)
         by = load_word(move + 8) * times + load_word(move + 16) * swaps
         store_word(word, load_word(word) + by)
@@ -105,76 +123,76 @@ def dlc_move(again, times, swaps):
 
 def dlc_again(again, here):
     """The end of an iteration: move the pointers on and begin the next, or put them back."""
-    count = load_word(again + 16)
-    iteration = load_word(again + 24)
+    count = load_word(again + $COUNT)
+    iteration = load_word(again + $ITERATION)
     if iteration + 1 < count:
         dlc_move(again, i64(1), i64(1) - 2 * imod(iteration, 2))
-        store_word(again + 24, iteration + 1)
-        return load_word(again + 8)
+        store_word(again + $ITERATION, iteration + 1)
+        return load_word(again + $TARGET)
     dlc_move(again, 1 - count, -imod(count - 1, 2))
-    store_word(again + 24, i64(0))
+    store_word(again + $ITERATION, i64(0))
     return here + 1
 
 
 def dlc_end_step(control):
     """Count the step and decide whether the run goes on."""
-    done = load_word(control + 264) + 1
+    done = load_word(control + $DONE) + 1
     reason = -1
-    if done >= load_word(control + 32):
-        reason = 0
-    if atomic_load(control + 192) != 0:
-        reason = 2
-    faults = load_word(control + 40)
-    for k in range(load_word(control + 48)):
+    if done >= load_word(control + $STEPS):
+        reason = $BY_DONE
+    if atomic_load(control + $STOP) != 0:
+        reason = $BY_STOP
+    faults = load_word(control + $FAULTS)
+    for k in range(load_word(control + $FAULT_COUNT)):
         if load_word(faults + k * 8) != 0:
-            reason = 1
-    store_word(control + 256, load_word(control + 256) + 1)
-    store_word(control + 280, reason)
+            reason = $BY_FAULT
+    store_word(control + $STEP, load_word(control + $STEP) + 1)
+    store_word(control + $REASON, reason)
     if reason >= 0:
-        store_word(control + 272, 1)
-    return atomic_store(control + 264, done)
+        store_word(control + $FINISHED, 1)
+    return atomic_store(control + $DONE, done)
 
 
 def dlc_advance(control, current):
     """Leave phase number `current`, whose chunks are all done: follow the instructions to the next
     phase that is worth sharing, and open it. One thread at a time is here."""
     rows = load_word(control)
-    code = load_word(control + 8)
-    at = load_word(control + 136) + 1
+    code = load_word(control + $CODE)
+    at = load_word(control + $POSITION) + 1
     searching = True
     while searching:
-        here = code + at * 64
+        here = code + at * $INSTRUCTION
         kind = load_word(here)
-        if kind == 0:
-            if load_word(here + 48) == 0:
+        if kind == $WORK:
+            if load_word(here + $INLINE) == 0:
                 searching = False
             else:
                 dlc_alone(rows, here)
                 at += 1
-        elif kind == 1:
-            at = select(load_word(here + 16) > 0, at + 1, load_word(here + 8))
-        elif kind == 2:
+        elif kind == $LOOP:
+            at = select(load_word(here + $COUNT) > 0, at + 1, load_word(here + $TARGET))
+        elif kind == $AGAIN:
             at = dlc_again(here, at)
-        elif kind == 3:
-            flag = load_byte(load_word(load_word(here + 16)))
-            at = select(flag != 0, at + 1, load_word(here + 8))
-        elif kind == 4:
-            at = load_word(here + 8)
-        elif kind == 5:
-            turn = imod(load_word(control + 256), load_word(here + 16)) == load_word(here + 24)
-            at = select(turn, at + 1, load_word(here + 8))
+        elif kind == $BRANCH:
+            flag = load_byte(load_word(load_word(here + $FLAG)))
+            at = select(flag != 0, at + 1, load_word(here + $TARGET))
+        elif kind == $JUMP:
+            at = load_word(here + $TARGET)
+        elif kind == $WHEN:
+            turn = imod(load_word(control + $STEP), load_word(here + $EVERY))
+            at = select(turn == load_word(here + $OFFSET), at + 1, load_word(here + $TARGET))
         else:
             dlc_end_step(control)
             at = i64(1)
-            searching = load_word(control + 272) == 0
+            searching = load_word(control + $FINISHED) == 0
     following = current + 1
-    if load_word(control + 272) == 0:
-        phase = code + at * 64
-        store_word(control + 136, at)
-        atomic_store(phase + 32, load_word(phase + 32) + 1)
+    if load_word(control + $FINISHED) == 0:
+        phase = code + at * $INSTRUCTION
+        store_word(control + $POSITION, at)
+        atomic_store(phase + $OPENED, load_word(phase + $OPENED) + 1)
     else:
         following = i64(-1)
-    return atomic_store(control + 128, following)
+    return atomic_store(control + $CURRENT, following)
 
 
 def dlc_runner(control, chunk):
@@ -185,21 +203,21 @@ def dlc_runner(control, chunk):
     a phase that is over, or that was opened again since: what it claims is compared with the times
     the phase was opened, so it can take nothing that is not there to be done."""
     rows = load_word(control)
-    code = load_word(control + 8)
-    threads = load_word(control + 16)
-    spins = load_word(control + 24)
+    code = load_word(control + $CODE)
+    threads = load_word(control + $THREADS)
+    spins = load_word(control + $SPINS)
     impatient = i64(0)
-    current = atomic_load(control + 128)
+    current = atomic_load(control + $CURRENT)
     while current >= 0:
-        phase = code + load_word(control + 136) * 64
-        run = atomic_load(phase + 32)
+        phase = code + load_word(control + $POSITION) * $INSTRUCTION
+        run = atomic_load(phase + $OPENED)
         done = i64(0)
-        for r in range(load_word(phase + 8), load_word(phase + 16)):
-            done += dlc_work(rows + r * 64, chunk, threads, run)
+        for r in range(load_word(phase + $FIRST), load_word(phase + $STOP_ROW)):
+            done += dlc_work(rows + r * $ROW, chunk, threads, run)
         over = False
         if done > 0:
-            whole = run * load_word(phase + 24)
-            over = atomic_add(phase + 40, done) + done == whole
+            whole = run * load_word(phase + $CHUNKS_IN_ALL)
+            over = atomic_add(phase + $CHUNKS_DONE, done) + done == whole
         if over:
             dlc_advance(control, current)
         else:
@@ -209,7 +227,7 @@ def dlc_runner(control, chunk):
                 impatient = i64(64)
             else:
                 impatient = max(impatient - 1, i64(0))
-        current = atomic_load(control + 128)
+        current = atomic_load(control + $CURRENT)
 '''
 
 _COPY = '''
@@ -217,7 +235,7 @@ def dlc_copy_rows(target, source, index, control, every, offset, base, row_bytes
                   rows_per_chunk, target_stride, index_stride, chunk):
     """Copy rows index[k * index_stride + i] of source, i < rows, where this is run k of the phase:
     to target + k * target_stride bytes."""
-    run = idiv(load_word(control + 256) - offset, every) - base
+    run = idiv(load_word(control + $STEP) - offset, every) - base
     for i in range(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, rows)):
         start = index[run * index_stride + i] * row_bytes
         place = run * target_stride + i * row_bytes
@@ -229,12 +247,17 @@ _STAMP = '''
 def dlc_stamp(times, control, slots, slot, chunk):
     """Add the time since the last stamp to times[step, slot], so that a launch in a loop adds up;
     times[step, 0] is the last stamp."""
-    at = load_word(control + 264) * slots
+    at = load_word(control + $DONE) * slots
     now = clock_ns()
     if slot > 0:
         times[at + slot] += now - times[at]
     times[at] = now
 '''
+
+
+def _named(text: str) -> str:
+    """The text with numbers for the words that it names."""
+    return Template(text).substitute(_NAMES)
 
 
 def _scalars(names: str) -> tuple[Parameter, ...]:
@@ -245,10 +268,11 @@ def _pointers(**dtypes: str) -> tuple[Parameter, ...]:
     return tuple(Parameter(name, dtype, "pointer") for name, dtype in dtypes.items())
 
 
-RUNNER = Kernel("dlc_runner", _scalars("control"), _RUNNER)
+RUNNER = Kernel("dlc_runner", _scalars("control"), _named(_RUNNER))
 COPY_ROWS = Kernel(
     "dlc_copy_rows",
     (*_pointers(target="u8", source="u8", index="i64"),
      *_scalars("control every offset base row_bytes rows rows_per_chunk target_stride "
-               "index_stride")), _COPY)
-STAMP = Kernel("dlc_stamp", (*_pointers(times="i64"), *_scalars("control slots slot")), _STAMP)
+               "index_stride")), _named(_COPY))
+STAMP = Kernel("dlc_stamp", (*_pointers(times="i64"), *_scalars("control slots slot")),
+               _named(_STAMP))
