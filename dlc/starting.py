@@ -17,7 +17,7 @@ from dlc.task.task import Task
 
 Values = Mapping[str, np.ndarray[Any, Any]]
 # states that a run sets itself
-OWN = ("seed", "step", "steps_per_epoch")
+OWN = ("seed", "step", "steps_per_epoch", "plateau")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def is_weight(name: str) -> bool:
     """Whether an array is part of a network: no counter, no moment of an optimizer."""
     head, slash, _ = name.partition("/")
     counter = name.rpartition(".")[2] in OWN
-    return not counter and not (slash and "." in head)
+    # an optimizer's states stand before its parameter: adam.m/conv1.weight
+    return not counter and not (slash and ("." in head or head in ("gradient", "average")))
 
 
 def read_values(init: Any) -> tuple[str, Values]:

@@ -275,6 +275,11 @@ def steps_per_epoch() -> Node:
     return _reserved("steps_per_epoch", Type(i32), _one)
 
 
+def plateaus() -> Node:
+    """i32[()]: how often the monitored metric has stood still, counted by the training loop."""
+    return _reserved("plateau", Type(i32), _zero)
+
+
 def _zero(key: Any, shape: Any, dtype: Any) -> Node:
     return leaf.constant(0, Type(dtype, shape))
 

@@ -48,18 +48,31 @@ def _span(what: str, steps: int | None, epochs: float | None) -> Span:
     return Span(steps, epochs)
 
 
+@dataclass(frozen=True)
+class Plateau:
+    """When the training loop counts one more plateau: after `patience` epochs without a monitored
+    metric better by the share `threshold`; the next `cooldown` epochs don't count."""
+
+    patience: int
+    threshold: float
+    cooldown: int
+
+
 @dataclass(frozen=True, eq=False)
 class Schedule:
     """A learning rate over time; `at(clock)` is its value at a step, of the clock's dtype."""
 
     at: Callable[[Clock], Node]
     text: str
+    plateau: Plateau | None = None
+
     def __str__(self) -> str:
         return self.text
 
     def scaled(self, factor: float) -> Schedule:
         """This schedule times `factor`."""
-        return Schedule(lambda clock: self.at(clock) * factor, f"{factor} * {self.text}")
+        return Schedule(lambda clock: self.at(clock) * factor, f"{factor} * {self.text}",
+                        self.plateau)
 
 
 Rate = float | Schedule | Callable[[Node], Any]
@@ -146,7 +159,61 @@ def warmup(rate: Rate, steps: int | None = None, epochs: float | None = None) ->
     def at(clock: Clock) -> Node:
         return then.at(clock) * elementwise.minimum((clock.step + 1.0) / clock.steps(span), 1.0)
 
-    return Schedule(at, f"warmup({then})")
+    return Schedule(at, f"warmup({then})", then.plateau)
+
+
+def one_cycle(rate: float, rise: float = 0.3, divide: float = 25.0, final: float = 1e4,
+              steps: int | None = None, epochs: float | None = None) -> Schedule:
+    """From rate / divide to `rate` on half a cosine over the share `rise` of the time, then to
+    rate / divide / final (Smith and Topin 2018; PyTorch's OneCycleLR).
+
+    Over `steps` or `epochs`; over the whole training when neither is given.
+    """
+    value, span = _rate(rate), _span("one_cycle", steps, epochs)
+    if not 0 < rise < 1 or not divide > 0 or not final > 0:
+        raise DlcError(f"one_cycle: rise={rise!r}, divide={divide!r}, final={final!r}", here(),
+                       "0 < rise < 1, and divisors above 0")
+    low, last = value / divide, value / divide / final
+
+    def at(clock: Clock) -> Node:
+        end = clock.steps(span)
+        top = end * rise - 1.0
+        up = _half_cosine(low, value, clock.step / top)
+        down = _half_cosine(value, last, (clock.step - top) / (end - 1.0 - top))
+        return elementwise.where(clock.step <= top, up, down)
+
+    return Schedule(at, f"one_cycle({value:g})")
+
+
+def _half_cosine(start: float, end: float, share: Node) -> Node:
+    """From `start` to `end` as the share goes from 0 to 1, then `end`."""
+    angle = elementwise.minimum(share, 1.0) * math.pi
+    return (elementwise.cos(angle) + 1.0) * ((start - end) / 2) + end
+
+
+def plateau(rate: Rate, factor: float = 0.1, patience: int = 10, threshold: float = 1e-4,
+            cooldown: int = 0, least: float = 0.0) -> Schedule:
+    """`rate` times `factor` for each time that the monitored metric was no better for more than
+    `patience` epochs, at least `least` (PyTorch's ReduceLROnPlateau).
+
+    Better is by the share `threshold`; after a reduction `cooldown` epochs do not count. The
+    training loop counts the plateaus in the state `plateau`.
+    """
+    then, lowest = as_schedule(rate), _rate(least)
+    for name, number in (("patience", patience), ("cooldown", cooldown)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise DlcError(f"plateau: {name}={number!r} does not fit", here(),
+                           f"{name} is a whole number of epochs")
+    if not 0 < factor < 1 or not 0 <= threshold < 1:
+        raise DlcError(f"plateau: factor={factor!r}, threshold={threshold!r}", here(),
+                       "0 < factor < 1 and 0 <= threshold < 1")
+
+    def at(clock: Clock) -> Node:
+        count = cast(scope.plateaus(), clock.step.dtype)
+        return elementwise.maximum(then.at(clock) * elementwise.power(float(factor), count), lowest)
+
+    return Schedule(at, f"plateau({then}, {factor:g})",
+                    Plateau(patience, float(threshold), cooldown))
 
 
 def piecewise(rates: Mapping[int, float]) -> Schedule:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dlc.errors import DlcError
 from dlc.ir.graph import Graph
 from dlc.lang.scope import Variable
+from dlc.optim.learning_rate import Plateau
 from dlc.task.task import Phase, Task
 
 
@@ -18,7 +20,8 @@ class TaskMeta:
     `checks[entry][k - 1]` explains fault k of that entry; fault -1 is a loss that is not finite.
     `target` names the data input that `prediction` should equal ("" when neither is known),
     `classes` how many there are when it holds class numbers. A state named `steps_per_epoch` is to
-    be set by the loop before the first step (`sets_steps_per_epoch`).
+    be set by the loop before the first step (`sets_steps_per_epoch`); `plateau` says when it counts
+    one more in the state of that name.
     """
 
     name: str
@@ -38,6 +41,7 @@ class TaskMeta:
     augmented: bool
     optimizer: str
     learning_rate: str
+    plateau: dict[str, Any] | None
 
 
 def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
@@ -57,8 +61,18 @@ def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
         target, int(predicted.shape[-1]) if is_class and predicted is not None else 0,
         any(v.name == "steps_per_epoch" for v in variables), task.augment is not None,
         ", ".join(dict.fromkeys(map(str, optimizers))),
-        ", ".join(dict.fromkeys(str(o.learning_rate) for o in optimizers)))
+        ", ".join(dict.fromkeys(str(s) for o in optimizers for s in o.schedules())),
+        plateau_data(task, [s.plateau for o in optimizers for s in o.schedules()]))
     return asdict(meta)
+
+
+def plateau_data(task: Task, rules: list[Plateau | None]) -> dict[str, Any] | None:
+    """What counts as a plateau. Raises DlcError for two rules: there is one count."""
+    found = list(dict.fromkeys(rule for rule in rules if rule is not None))
+    if len(found) > 1:
+        raise DlcError(f"{task.name}: two schedules wait for plateaus, by {found[0]} and by "
+                       f"{found[1]}", task.loc, "one patience, threshold and cooldown for all")
+    return asdict(found[0]) if found else None
 
 
 def data_name(data: Any) -> str:

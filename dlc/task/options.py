@@ -21,7 +21,8 @@ def changed(task: Task, options: Mapping[str, Any]) -> Task:
 
     Raises DlcError for an unknown key, with the nearest ones, and for a value that does not fit.
     """
-    for key, value in options.items():
+    order = [*(k for k in FIELDS if k in options), *(k for k in options if k not in FIELDS)]
+    for key, value in ((key, options[key]) for key in order):
         if key in FIELDS:
             task = FIELDS[key](task, key, value)
         elif key in settings(task):
@@ -102,6 +103,16 @@ def _rate(task: Task, key: str, value: Any) -> Task:
     return replace(task, phases=phases)
 
 
+def _optimizer(task: Task, key: str, value: Any) -> Task:
+    """Another optimizer for every phase that has one."""
+    from dlc.optim import Optimizer
+    from dlc.optim.reading import from_text
+
+    chosen = value if isinstance(value, Optimizer) else from_text(str(value))
+    phases = tuple(p if p.optimizer is None else replace(p, optimizer=chosen) for p in task.phases)
+    return replace(task, phases=phases)
+
+
 def _augment(task: Task, key: str, value: Any) -> Task:
     if not switch(key, value):
         return replace(task, augment=None)
@@ -133,7 +144,8 @@ def _integer(key: str, value: Any) -> int:
         raise DlcError(f"{key}={value} does not fit", None, f"{key} is a whole number") from None
 
 
+# in the order in which they change a task: a rate is that of the optimizer beside it
 FIELDS: dict[str, Callable[[Task, str, Any], Task]] = {
-    "batch": _batch, "epochs": _epochs, "patience": _patience, "lr": _rate, "augment": _augment,
-    "data": _data, "monitor": _monitor,
+    "optimizer": _optimizer, "batch": _batch, "epochs": _epochs, "patience": _patience,
+    "lr": _rate, "augment": _augment, "data": _data, "monitor": _monitor,
 }

@@ -23,14 +23,15 @@ from dlc.lang.trace import (
     closed,
     distinct_checks,
     fault_code,
+    graph_variables,
     make_inputs,
     new_names,
     tracing,
 )
 from dlc.ops import elementwise, leaf, tuples
-from dlc.ops.convert import as_node, cast
+from dlc.ops.convert import as_node, cast, widened
 from dlc.ops.gather import Check
-from dlc.optim import update
+from dlc.optim.optimizer import AVERAGE, begun_as, update
 
 if TYPE_CHECKING:
     from dlc.task.task import Phase, Task
@@ -256,7 +257,7 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         prediction, _ = shown(forward)
         if prediction is not None:
             outputs["prediction"] = prediction
-    return close_graph("eval", forward, outputs, ())
+    return averaged(task, close_graph("eval", forward, outputs, ()))
 
 
 def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
@@ -283,7 +284,28 @@ def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
                 outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)
     alive = set(toposort(outputs.values()))
     scope.variables = {k: v for k, v in scope.variables.items() if v.node in alive}
-    return close_graph("predict", forward, outputs, ())
+    return averaged(task, close_graph("predict", forward, outputs, ()))
+
+
+def averaged(task: Task, graph: Graph) -> Graph:
+    """`graph` with the moving average of each parameter that an optimizer averages in its place."""
+    means: dict[Node, Variable] = {}
+    for v in graph_variables(graph):
+        if v.role == "param" and task.averages(v):
+            type_ = widened(v.node).type
+            node = leaf.input_(f"{AVERAGE}/{v.name}", type_, "state")
+            node.locs = v.node.locs
+            means[v.node] = replace(v, name=node.attrs["label"], node=node, role="state",
+                                    init=begun_as(v))
+    if not means:
+        return graph
+    with building(Build()):
+        swapped = {old: cast(new.node, old.dtype) for old, new in means.items()}
+        outputs = substitute(graph.outputs, swapped)
+    variables = tuple(means.get(v.node, v) for v in graph_variables(graph))
+    return replace(
+        graph, inputs=tuple(means[n].node if n in means else n for n in graph.inputs),
+        outputs=tuple(outputs), notes={**graph.notes, "variables": variables})
 
 
 def data_read(node: Node) -> set[Node]:

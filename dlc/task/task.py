@@ -17,7 +17,7 @@ from dlc.lang.layer import Layer
 from dlc.lang.scope import Variable
 from dlc.lang.source import definition
 from dlc.lang.trace import graph_variables, signature
-from dlc.optim import Optimizer
+from dlc.optim import NAMES, Optimizer
 from dlc.task.step import eval_graph, predict_graph, train_graph
 
 if TYPE_CHECKING:
@@ -185,6 +185,12 @@ class Task:
         """Whether `variable` keeps its first value."""
         return self.frozen is not None and chosen(variable, self.frozen)
 
+    def averages(self, variable: Variable) -> bool:
+        """Whether evaluation uses the moving average of `variable`."""
+        return not self.freezes(variable) and any(
+            p.optimizer is not None and p.optimizer.average is not None and p.selects(variable)
+            for p in self.phases)
+
     def settings_of(self, function: Function) -> dict[str, Any]:
         """The settings that `function` takes (its arguments with default values)."""
         known = inspect.signature(function).parameters
@@ -323,7 +329,7 @@ def _need_optimizer(value: Any, none_fits: bool) -> None:
     if isinstance(value, Optimizer) or (value is None and none_fits):
         return
     raise DlcError(f"optimizer={value!r} is no optimizer", here(),
-                   "e.g. optim.adam(1e-3); there are sgd, momentum, nesterov, adam, adamw")
+                   f"e.g. optim.adam(1e-3); there are {', '.join(NAMES)}")
 
 
 def _positive(what: str, **values: Any) -> None:

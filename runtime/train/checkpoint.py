@@ -20,7 +20,7 @@ from dlc.runtime.train.tensorfile import CheckpointError, Tensors, read_tensors
 
 FORMAT = 2
 # set by the training loop at every start: another schedule may need others
-OF_SCHEDULES = ("steps_per_epoch",)
+OF_SCHEDULES = ("steps_per_epoch", "plateau")
 ANOTHER = "the same settings to resume exactly, or train without --resume, from its weights: --init"
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 

@@ -14,10 +14,11 @@ import numpy as np
 from dlc.ir.types import f64
 from dlc.runtime.data import DataError, Dataset
 from dlc.runtime.train.autosave import Autosave
-from dlc.runtime.train.checkpoint import Checkpoint, check_belongs
+from dlc.runtime.train.checkpoint import OF_SCHEDULES, Checkpoint, check_belongs
 from dlc.runtime.train.feeding import Feed
 from dlc.runtime.train.interrupt import StopRequest
 from dlc.runtime.train.measure import HeldOutRun, Sums, evaluate, held_out_runs, metric_names
+from dlc.runtime.train.plateau import STATE as PLATEAUS
 from dlc.runtime.train.position import Identity, Position
 from dlc.runtime.train.schedule import BoundPhase, find_phases
 from dlc.runtime.train.training import (
@@ -144,13 +145,23 @@ class Trainer:
             values: Mapping[str, np.ndarray[Any, Any]] = found.arrays
         else:
             values = initial() if callable(initial) else initial
-        missing = [name for name in ports if name not in values and name != EPOCH_LENGTH]
+        missing = [name for name in ports if name not in values and name not in OF_SCHEDULES]
         if missing:
             raise ValueError(f"no initial value for {', '.join(missing)}")
         for name in ports:
             if name in values:
                 self.loaded.write(name, values[name])
         self.set_epoch_length()
+        self.count_plateaus()
+
+    def count_plateaus(self) -> None:
+        """Tell schedules how often the monitored metric has stood still."""
+        port = next((p for p in self.program.persistent if p.name == PLATEAUS), None)
+        if port is None or self.config.plateau is None:
+            return
+        found = ((r["test"] or r["train"]).get(self.config.monitor) for r in self.position.history)
+        count = self.config.plateau.count([v for v in found if v is not None], self.config.rises)
+        self.loaded.write(port.name, port.type.dtype.numpy.type(count))
 
     def note_schedule(self, before: Identity) -> None:
         """Tell of a schedule that goes on another than it began."""
@@ -294,6 +305,7 @@ class Trainer:
         self.step_ms += self.epoch_ms
         self.epoch_ms = []
         self.judge(test_means or train_means)
+        self.count_plateaus()
         if self.callbacks.progress:
             self.callbacks.progress.epoch(record)
         if self.callbacks.on_epoch:

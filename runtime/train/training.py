@@ -12,6 +12,7 @@ import numpy as np
 
 from dlc.program import Program
 from dlc.runtime.data.dataset import Arrays
+from dlc.runtime.train.plateau import PlateauRule
 from dlc.runtime.train.schedule import TrainPhase
 
 # A metric whose name holds one of these is the better the higher it is; all others the lower.
@@ -26,9 +27,9 @@ class TrainConfig:
     data, a line each, against which a resume is checked; `learning_rate` is the schedule's name.
     `monitor` is the metric that decides on the best checkpoint and early stopping, of the test data
     where there is any; `higher_is_better` None asks its name. `patience` epochs without a better
-    one end the run (None: never). A checkpoint is written at the end of an epoch or, in long
-    epochs, within it, once `save_seconds` have passed since the last, and at every multiple of
-    `save_steps` steps (None: by time alone).
+    one end the run (None: never); `plateau` says when the metric stands still. A checkpoint is
+    written at the end of an epoch or, in long epochs, within it, once `save_seconds` have passed
+    since the last, and at every multiple of `save_steps` steps (None: by time alone).
     `fixed` gives values to inputs that are not data. `checks[entry][k - 1]` has "text" and "loc"
     of what fault k of an entry means. `resume_hint` is the command that a note about an
     interrupted run names. `network` gives what checkpoints hold beside the weights, so that they
@@ -46,6 +47,7 @@ class TrainConfig:
     monitor: str = "loss"
     higher_is_better: bool | None = None
     patience: int | None = None
+    plateau: PlateauRule | None = None
     resume: bool = False
     save_seconds: float = 5.0
     save_steps: int | None = None
@@ -65,14 +67,18 @@ class TrainConfig:
             raise ValueError(f"save_seconds={self.save_seconds!r} does not fit; 0 or more")
 
 
+    @property
+    def rises(self) -> bool:
+        """Whether the monitored metric is the better the higher it is."""
+        if self.higher_is_better is not None:
+            return self.higher_is_better
+        return any(word in self.monitor for word in RISING)
+
     def is_better(self, value: float, than: float | None) -> bool:
         """Whether the monitored metric has improved."""
-        higher = self.higher_is_better
-        if higher is None:
-            higher = any(word in self.monitor for word in RISING)
         if than is None or math.isnan(than):
             return True
-        return value > than if higher else value < than
+        return value > than if self.rises else value < than
 
     def meaning(self, fault: Fault) -> str:
         """What a fault word says: a run-time check of the program, or a loss that is not finite."""
@@ -229,6 +235,8 @@ def config_from_meta(meta: Mapping[str, Any], program: Program, **changes: Any) 
         "patience": meta["patience"], "monitor": meta["monitor"], "phases": tuple(phases),
         "checks": meta["checks"], "target": program.target,
         "learning_rate": meta.get("learning_rate", "")}
+    if meta.get("plateau"):
+        given["plateau"] = PlateauRule(**meta["plateau"])
     return TrainConfig(**{**given, **changes})
 
 

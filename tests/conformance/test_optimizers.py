@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch.testing._internal.common_optimizers import optim_db
 
 import dlc
 from dlc import f32, nn, optim
+from dlc.runtime.train.plateau import PlateauRule
 
 pytestmark = pytest.mark.conformance
 STEPS, BATCH, SEED = 20, 8, 20261
@@ -21,9 +23,16 @@ RELATIVE, ABSOLUTE = 2e-5, 2e-6
 NAMES = ("dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias")
 TORCH: dict[str, Any] = {"sgd": torch.optim.SGD, "momentum": torch.optim.SGD,
                          "nesterov": torch.optim.SGD, "adam": torch.optim.Adam,
-                         "adamw": torch.optim.AdamW}
+                         "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad,
+                         "adadelta": torch.optim.Adadelta, "rmsprop": torch.optim.RMSprop,
+                         "adamax": torch.optim.Adamax, "nadam": torch.optim.NAdam,
+                         "radam": torch.optim.RAdam}
 # settings of torch.optim that dlc has no word for
-UNSAID = {"maximize", "amsgrad", "dampening"}
+UNSAID = {"maximize", "dampening"}
+# torch's words for what dlc calls otherwise
+WORDS = {"initial_accumulator_value": "initial", "centered": "centred",
+         "decoupled_weight_decay": "decoupled"}
+RATES = {"adagrad": 1e-2, "adadelta": 1.0, "rmsprop": 1e-2, "adamax": 2e-3, "nadam": 2e-3}
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Setting:
 def settled(name: str, clip: Any = None, their_clip: Any = None, **settings: Any) -> Setting:
     """dlc.optim's `name` with torch's settings, in torch's words."""
     words = dict(settings)
-    ours = dict(settings)
+    ours = {WORDS.get(k, k): v for k, v in settings.items()}
     if name in ("momentum", "nesterov"):
         words.setdefault("momentum", 0.9)
         ours["momentum"] = words["momentum"]
@@ -52,8 +61,8 @@ def settled(name: str, clip: Any = None, their_clip: Any = None, **settings: Any
         ours["b1"], ours["b2"] = ours.pop("betas")
     if isinstance(ours.get("lr"), torch.Tensor):
         ours["lr"] = words["lr"] = float(ours["lr"])
-    ours.setdefault("lr", 1e-3)
-    words.setdefault("lr", 1e-3)
+    ours.setdefault("lr", RATES.get(name, 1e-3))
+    words.setdefault("lr", RATES.get(name, 1e-3))
     text = ", ".join(f"{k}={v}" for k, v in settings.items())
     return Setting(f"{name}({text}){' clipped' if clip else ''}",
                    getattr(optim, name)(**ours, clip=clip),
@@ -61,15 +70,17 @@ def settled(name: str, clip: Any = None, their_clip: Any = None, **settings: Any
 
 
 def from_torch() -> Iterator[Setting]:
-    """The configurations that torch tests its own SGD, Adam and AdamW with."""
+    """The configurations that torch tests its own optimizers with."""
+    known = {theirs.__name__: name for name, theirs in TORCH.items()}
     for info in optim_db:
-        name = {"SGD": "sgd", "Adam": "adam", "AdamW": "adamw"}.get(info.optim_cls.__name__)
+        name = {**known, "SGD": "sgd"}.get(info.optim_cls.__name__)
         for given in info.optim_inputs_func(device="cpu") if name else ():
             settings = dict(given.kwargs)
             if UNSAID & set(settings):
                 continue
             lookahead = settings.pop("nesterov", False)
-            which = "nesterov" if lookahead else "momentum" if "momentum" in settings else name
+            heavy = name == "sgd" and "momentum" in settings
+            which = "nesterov" if lookahead else "momentum" if heavy else name
             yield settled(str(which), **settings)
 
 
@@ -88,7 +99,78 @@ def own() -> Iterator[Setting]:
                   torch.nn.utils.clip_grad_value_(p, 0.02), lr=0.02)
 
 
-SETTINGS = [*from_torch(), *own()]
+def second_order() -> Iterator[Setting]:
+    """torch's L-BFGS, an iteration a step."""
+    for lr, history in ((1.0, 10), (0.3, 3), (0.5, 1)):
+        yield Setting(f"lbfgs(lr={lr}, history={history})", optim.lbfgs(lr, history),
+                      lambda p, lr=lr, most=history: torch.optim.LBFGS(
+                          p, lr, max_iter=1, history_size=most))
+
+
+def muons() -> Iterator[Setting]:
+    """torch's configurations of Muon for the matrices, AdamW for the biases."""
+    info = next(i for i in optim_db if i.optim_cls.__name__ == "Muon")
+    words = {"ns_steps": "steps", "ns_coefficients": "coefficients"}
+    for given in info.optim_inputs_func(device="cpu"):
+        settings = {k: float(v) if isinstance(v, torch.Tensor) else v
+                    for k, v in given.kwargs.items()}
+        settings.setdefault("lr", 0.02)
+        rule = optim.muon(**{words.get(k, k): v for k, v in settings.items()})
+        told = ", ".join(f"{k}={v}" for k, v in settings.items())
+        yield Setting(f"muon({told})", optim.by_name({"*.weight": rule, "*": optim.adamw(0.01)}),
+                      lambda p, settings=settings: Muon(list(p), settings))
+
+
+class Muon:
+    """torch.optim.Muon in f32 throughout (it casts to bf16, whose eps is 65,536 times f32's)."""
+
+    def __init__(self, params: list[torch.nn.Parameter], settings: dict[str, Any]) -> None:
+        self.parts = [torch.optim.Muon([p for p in params if p.ndim == 2], **settings),
+                      torch.optim.AdamW([p for p in params if p.ndim != 2], 0.01)]
+        self.param_groups = self.parts[0].param_groups
+
+    def zero_grad(self) -> None:
+        for part in self.parts:
+            part.zero_grad()
+
+    def step(self, closure: Any) -> None:
+        with mock.patch.object(torch.Tensor, "bfloat16", lambda x: x.clone()):
+            for part in self.parts:
+                part.step()
+
+
+def from_optax() -> Iterator[Setting]:
+    """What PyTorch has not."""
+    optax = pytest.importorskip("optax", reason="it comes with the extra `conformance`")
+    yield Setting("lion", optim.lion(0.01), lambda p: Optax(p, optax.lion(0.01, weight_decay=0.0)))
+    yield Setting("lion(weight_decay=0.3)", optim.lion(0.003, 0.8, 0.95, 0.3),
+                  lambda p: Optax(p, optax.lion(0.003, 0.8, 0.95, weight_decay=0.3)))
+    yield Setting("lamb", optim.lamb(0.02), lambda p: Optax(p, optax.lamb(0.02)))
+    yield Setting("lamb(weight_decay=0.1)", optim.lamb(0.02, 0.8, 0.99, 1e-3, 0.1), lambda p: Optax(
+        p, optax.lamb(0.02, 0.8, 0.99, 1e-3, weight_decay=0.1)))
+
+
+class Optax:
+    """A transformation of optax as an optimizer of torch's parameters."""
+
+    def __init__(self, params: Any, rule: Any) -> None:
+        self.params, self.rule = list(params), rule
+        self.state = rule.init([p.detach().numpy() for p in self.params])
+
+    def zero_grad(self) -> None:
+        for p in self.params:
+            p.grad = None
+
+    def step(self, closure: Any) -> None:
+        values = [p.detach().numpy() for p in self.params]
+        grads = [p.grad.numpy() for p in self.params]
+        changes, self.state = self.rule.update(grads, self.state, values)
+        with torch.no_grad():
+            for p, change in zip(self.params, changes, strict=True):
+                p += torch.from_numpy(np.array(change))
+
+
+SETTINGS = [*from_torch(), *own(), *second_order(), *muons()]
 
 
 def problem(optimizer: optim.Optimizer) -> dlc.Task:
@@ -142,8 +224,8 @@ def theirs(setting: Setting, first: dict[str, Any]) -> tuple[list[dict[str, Any]
         loss.backward()
         if setting.clip is not None:
             setting.clip(list(net.parameters()))
-        rates.append(float(optimizer.param_groups[0]["lr"]))
-        optimizer.step()
+        rates += [float(g["lr"]) for g in getattr(optimizer, "param_groups", ())[:1]]
+        optimizer.step(lambda loss=loss: loss)
         if schedule is not None:
             schedule.step()
         history.append({n: p.detach().numpy().T.copy() for n, p in
@@ -155,7 +237,8 @@ def follows(setting: Setting) -> float:
     """Compare both trajectories; the largest difference, relative to the parameter's size."""
     first, found, rates = ours(setting)
     expected, their_rates = theirs(setting, first)
-    np.testing.assert_allclose(rates, their_rates, rtol=2e-6, atol=1e-9)
+    if their_rates:
+        np.testing.assert_allclose(rates, their_rates, rtol=2e-6, atol=1e-9)
     worst = 0.0
     for step, (got, want) in enumerate(zip(found, expected, strict=True)):
         for name in NAMES:
@@ -171,6 +254,11 @@ def follows(setting: Setting) -> float:
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_trajectory(setting: Setting) -> None:
     print(f"{setting}: {follows(setting):.1e} from torch.optim after {STEPS} steps, seed {SEED}")
+
+
+def test_trajectories_of_optax() -> None:
+    for setting in from_optax():
+        print(f"{setting}: {follows(setting):.1e} from optax after {STEPS} steps, seed {SEED}")
 
 
 def schedules() -> Iterator[Setting]:
@@ -194,6 +282,11 @@ def schedules() -> Iterator[Setting]:
     yield pair("warmup of cosine", optim.warmup(optim.cosine(0.1, steps=STEPS), steps=5),
                lambda o: of.ChainedScheduler([of.LinearLR(o, 1 / 5, 1.0, 4),
                                               of.CosineAnnealingLR(o, STEPS)]), 0.1)
+    yield pair("one_cycle", optim.one_cycle(0.1, steps=STEPS),
+               lambda o: of.OneCycleLR(o, 0.1, STEPS, cycle_momentum=False), 0.1)
+    yield pair("one_cycle(rise, divide, final)", optim.one_cycle(0.3, 0.5, 10, 100, steps=STEPS),
+               lambda o: of.OneCycleLR(o, 0.3, STEPS, pct_start=0.5, div_factor=10,
+                                       final_div_factor=100, cycle_momentum=False), 0.1)
     yield pair("a function", lambda step: 0.1 / (1.0 + step / 4),
                lambda o: of.LambdaLR(o, lambda step: 1 / (1 + step / 4)), 0.1)
 
@@ -201,3 +294,20 @@ def schedules() -> Iterator[Setting]:
 @pytest.mark.parametrize("setting", list(schedules()), ids=str)
 def test_schedule(setting: Setting) -> None:
     print(f"{setting}: {follows(setting):.1e} from torch.optim.lr_scheduler, seed {SEED}")
+
+
+def test_plateaus() -> None:
+    """The count of reductions along 200 random walks is that of torch's ReduceLROnPlateau."""
+    rng = np.random.default_rng(SEED)
+    for _ in range(200):
+        higher = bool(rng.integers(2))
+        rule = PlateauRule(int(rng.integers(4)), float(rng.choice([0.0, 1e-2, 0.1])),
+                           int(rng.integers(4)))
+        values = np.abs(np.cumsum(rng.normal(size=40)) + 3).tolist()
+        optimizer = torch.optim.SGD([torch.zeros(1)], 1.0)
+        theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, "max" if higher else "min", 0.5, rule.patience, rule.threshold,
+            cooldown=rule.cooldown, eps=0.0)
+        for number, value in enumerate(values):
+            theirs.step(value)
+            assert optimizer.param_groups[0]["lr"] == 0.5 ** rule.count(values[:number + 1], higher)
