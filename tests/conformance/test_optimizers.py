@@ -141,7 +141,8 @@ class Muon:
 
 def from_optax() -> Iterator[Setting]:
     """What PyTorch has not."""
-    optax = pytest.importorskip("optax", reason="it comes with the extra `conformance`")
+    import optax
+
     yield Setting("lion", optim.lion(0.01), lambda p: Optax(p, optax.lion(0.01, weight_decay=0.0)))
     yield Setting("lion(weight_decay=0.3)", optim.lion(0.003, 0.8, 0.95, 0.3),
                   lambda p: Optax(p, optax.lion(0.003, 0.8, 0.95, weight_decay=0.3)))
