@@ -43,7 +43,8 @@ Operand: TypeAlias = Node | Scratch | int | float
 @dataclass(frozen=True, eq=False)
 class Work:
     """`chunks` calls of a kernel; operands in parameter order: body nodes, workspaces, numbers.
-    `whole` is the kernel over its parallel axes, before it was cut; routines have none."""
+    `whole` is the kernel over its parallel axes, before it was cut, which takes the first of the
+    operands; routines have none."""
 
     kernel: Function
     operands: tuple[Operand, ...]

@@ -46,9 +46,10 @@ def _in_work(program: Program, work: Work) -> tuple[list[str], list[str]]:
     single, positions = one_by_one(whole)
     if positions < 2 or positions == work.chunks:  # then its chunks are looked at
         return [], []
+    operands = work.operands[:len(whole.params)]
     extents = [o.size if isinstance(o, Scratch) else int(o.type.size) if isinstance(o, Node)
-               else None for o in work.operands]
-    numbers = [o if isinstance(o, (int, float)) else 0 for o in work.operands]
+               else None for o in operands]
+    numbers = [o if isinstance(o, (int, float)) else 0 for o in operands]
     verdict = judged(check_positions, case_of(kernel_of(folded(single)), program.tiles, extents,
                                               numbers, positions))
     return verdict.wrong, verdict.undecided

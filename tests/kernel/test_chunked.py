@@ -59,7 +59,7 @@ def run(function: Function, chunks: int | None, program: Program, work: Work,
         backwards: bool = False) -> list[Any]:
     """The buffers after all chunks of a kernel, or after its axes where `chunks` is None."""
     rng, arguments = np.random.default_rng(7), []
-    for parameter, operand in zip(function.params, work.operands, strict=True):
+    for parameter, operand in zip(function.params, work.operands, strict=False):
         if isinstance(operand, (int, float)):
             arguments.append(operand)
             continue

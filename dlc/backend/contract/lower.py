@@ -22,7 +22,6 @@ from dlc.backend.emit.emitter import Emitter
 from dlc.backend.emit.fold import mapped
 from dlc.backend.ir import Expression, Function, Number, computing
 from dlc.backend.ir.index import Sum, Var, sum_of
-from dlc.backend.ir.parser import parse
 from dlc.backend.ir.walks import buffers_of
 from dlc.ir.access import Contraction, Phase
 from dlc.ir.graph import Graph, Kind, Node
@@ -126,8 +125,9 @@ def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Map
     else:
         space = Scratch("packed", kind, writer.packed)
         suffix, first, second = "pack", writer.write_pack, writer.write_multiply
-    before = None if writer.cuts.splits else pack_part(writer, space)
-    before = before or kernel_part(f"{name}_{suffix}", doc, job, space, first, True)
+    title = f"{name}_{suffix}"
+    before = None if writer.cuts.splits else pack_part(title, doc, writer, space)
+    before = before or kernel_part(title, doc, job, space, first, True)
     after = kernel_part(name, doc, job, space, second, False)
     return Lowered(((before,), (after,)), (space,), shape.flops)
 
@@ -160,23 +160,29 @@ def write_zeros(e: Emitter, job: Job, finish: Finish) -> Cuts:
     return dict.fromkeys(e.axes, 1)
 
 
-def pack_part(writer: GemmWriter, space: Scratch) -> Part | None:
-    """Packing A by a kernel that all contractions share, where A lies in memory as a matrix."""
+def pack_part(name: str, doc: Sequence[str], writer: GemmWriter, space: Scratch) -> Part | None:
+    """Packing A by a kernel that all contractions share, where A lies in memory as a matrix; its
+    numbers follow the buffers of what is computed."""
     found = packing(writer)
     if found is None:
         return None
-    owner = {label: node for node, label in writer.job.loads.items()}
-    params = (Parameter("a", space.dtype.name, "pointer"),
-              Parameter("packed", space.dtype.name, "pointer", True),
-              *(Parameter(n, "i64", "scalar") for n in found.numbers))
-    kernel = parse(found.text, params)
-    return Part(kernel, (owner[found.buffer], space, *found.numbers.values()), found.chunks)
+    whole, places, _ = emitted(name, doc, writer.job, space, writer.write_pack, True)
+    return Part(found.kernel, (*places, *found.numbers), found.chunks, whole)
 
 
 def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch | None,
                 write: Callable[[Emitter, str], Cuts], fills: bool) -> Part:
-    """The kernel that `write` emits and says how to cut, with the buffers that it uses and the
-    workspace, which it fills or reads."""
+    """The kernel that `write` emits and says how to cut."""
+    whole, places, cuts = emitted(name, doc, job, space, write, fills)
+    kernel, chunks = mapped(whole, cuts)
+    return Part(kernel, places, chunks, whole)
+
+
+def emitted(name: str, doc: Sequence[str], job: Job, space: Scratch | None,
+            write: Callable[[Emitter, str], Cuts], fills: bool,
+            ) -> tuple[Function, tuple[Node | Scratch, ...], Cuts]:
+    """What `write` emits, over its parallel axes, with the buffers that it uses and the workspace,
+    which it fills or reads; and how it is to be cut."""
     e = job.emitter()
     label = e.names.new(space.name) if space else ""
     cuts = write(e, label)
@@ -191,8 +197,7 @@ def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch | None,
     spaces = (space,) if space else ()
     params += [Parameter(label, s.dtype.name, "pointer", fills) for s in spaces]
     whole = Function(name, tuple(params), tuple(doc), statements, chunked=False)
-    kernel, chunks = mapped(whole, cuts)
-    return Part(kernel, (*(n for _, n in used), *spaces), chunks, whole)
+    return whole, (*(n for _, n in used), *spaces), cuts
 
 
 def finisher(y: Node, outputs: Sequence[Node]) -> Finish:

@@ -1,50 +1,95 @@
 """Packing of a matrix as it lies in memory: one kernel for all shapes, which are its arguments.
 
 Kernels whose texts differ only in numbers would each be compiled; this one is compiled once for
-the operands that are contiguous along the rows of a contraction, once for those along the sum.
+the operands that are contiguous along the rows of a contraction, once for those along the sum. How
+it is cut is an argument, too: `each` panels a chunk.
+
+    b = idiv(chunk, groups)
+    g = imod(chunk, groups)
+    for p in range(g * each, min(g * each + each, panels)):
+        rows = min(14, m - p * 14)
+        copy_f32(at(packed, (b * panels + p) * k * 14), 14,
+                 at(a, first + b * leap + p * 14), step, k, rows)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dlc.backend.contract.gemm import GemmWriter
 from dlc.backend.contract.pack import ZERO, Lanes, Run, probe
 from dlc.backend.contract.plan import Box, unravel
 from dlc.backend.cpu.mapping import panels_per_packing
-from dlc.backend.ir.index import Var, sum_of
+from dlc.backend.ir import (
+    Binary,
+    Call,
+    Expression,
+    For,
+    Function,
+    Let,
+    Place,
+    Position,
+    Statement,
+    tile_call,
+)
+from dlc.backend.ir.index import LEAST, MOST, Sum, Var, least, sum_of
+from dlc.backend.ir.reading import sum_in_order
+from dlc.ir.types import DTYPES, i64
+from dlc.program import Parameter
 
-_TEXT = '''\
-def {name}(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
-    """A as panels of {height} rows, k by k, for the gemm tiles
-
-    m rows, k columns; {layout}.
-    leap: elements between matrices; each: panels a chunk; groups: chunks a matrix."""
-    b = idiv(chunk, groups)
-    g = imod(chunk, groups)
-    for p in range(g * each, min(g * each + each, panels)):
-        rows = min({height}, m - p * {height})
-        {call}
-'''
-
-_CALLS = {
-    "copy": "copy_{kind}(at(packed, (b * panels + p) * k * {height}), {height}, "
-            "at(a, first + b * leap + p * {height}), step, k, rows)",
-    "transpose": "transpose_{kind}(at(packed, (b * panels + p) * k * {height}), {height}, "
-                 "at(a, first + b * leap + p * {height} * step), step, rows, k)",
-}
+NUMBERS = ("m", "k", "step", "leap", "first", "panels", "each", "groups")
 _LAYOUTS = {"copy": "rows side by side in memory, step elements from one k to the next",
             "transpose": "k side by side in memory, step elements from one row to the next"}
 
 
+@lru_cache(maxsize=64)
+def pack_kernel(tile: str, kind: str, height: int) -> Function:
+    """Packing by tile "copy" (rows lie side by side) or "transpose" (k does) into panels of
+    `height` rows."""
+    params = (Parameter("a", kind, "pointer"), Parameter("packed", kind, "pointer", True),
+              *(Parameter(n, "i64", "scalar") for n in NUMBERS))
+    doc = (f"A as panels of {height} rows, k by k, for the gemm tiles", "",
+           f"m rows, k columns; {_LAYOUTS[tile]}.",
+           "leap: elements between matrices; each: panels a chunk; groups: chunks a matrix.")
+    first = times(index("g"), index("each"))
+    last = Call("min", (Binary("+", first, index("each"), i64), index("panels")), i64)
+    return Function(f"pack_{tile}_{kind}_{height}", params, doc, (
+        Let("b", Call("idiv", (index("chunk"), index("groups")), i64)),
+        Let("g", Call("imod", (index("chunk"), index("groups")), i64)),
+        For("p", sum_in_order(first), sum_in_order(last), _panel(tile, kind, height))))
+
+
+def _panel(tile: str, kind: str, height: int) -> tuple[Statement, ...]:
+    """Panel p of matrix b, by one call of the tile."""
+    p, m, k, step, rows = (sum_in_order(index(n)) for n in ("p", "m", "k", "step", "rows"))
+    number = Binary("+", times(index("b"), index("panels")), index("p"), i64)
+    row = Position(p * height, i64)
+    skipped = row if tile == "copy" else times(row, index("step"))
+    start = Binary("+", Binary("+", index("first"), times(index("b"), index("leap")), i64),
+                   skipped, i64)
+    extents = (k, rows) if tile == "copy" else (rows, k)
+    return (Let("rows", Position(least(height, m - p * height), i64)),
+            tile_call(f"{tile}_{DTYPES[kind]}",
+                      Place("packed", sum_in_order(times(number, index("k"))) * height), height,
+                      Place("a", sum_in_order(start)), step, *extents))
+
+
+def index(name: str) -> Position:
+    """A whole number of which nothing is known but its name."""
+    return Position(Sum(0, ((Var(name, LEAST, MOST), 1),)), i64)
+
+
+def times(a: Expression, b: Expression) -> Binary:
+    return Binary("*", a, b, i64)
+
+
 @dataclass(frozen=True)
 class Packing:
-    """A call of the shared kernel: its text, the buffer it reads, its numbers by name."""
+    """A call of the shared kernel: its numbers, and how many chunks."""
 
-    name: str
-    text: str
-    buffer: str
-    numbers: dict[str, int]
+    kernel: Function
+    numbers: tuple[int, ...]
     chunks: int
 
 
@@ -69,9 +114,7 @@ def packing(writer: GemmWriter) -> Packing | None:
     kind = job.kind.name
     each = panels_per_packing(writer.panels, shape.b, writer.packed, job.limits)
     groups = -(-writer.panels // each)
-    name = f"pack_{tile}_{kind}_{height}"
-    text = _TEXT.format(name=name, height=height, layout=_LAYOUTS[tile],
-                        call=_CALLS[tile].format(kind=kind, height=height))
     numbers = {"m": shape.m, "k": shape.k, "step": step, "leap": leap, "first": load.index.const,
                "panels": writer.panels, "each": each, "groups": groups}
-    return Packing(name, text, load.buffer, numbers, shape.b * groups)
+    return Packing(pack_kernel(tile, kind, height), tuple(numbers[n] for n in NUMBERS),
+                   shape.b * groups)
