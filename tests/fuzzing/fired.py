@@ -16,7 +16,7 @@ from functools import lru_cache
 from dlc.ir.graph import Kind
 from dlc.ir.registry import REGISTRY
 from dlc.passes import Record
-from dlc.program import Kernel, Launch, Loop, Program, Segment, Step, walk
+from dlc.program import Kernel, Launch, Loop, Program, Segment, Slot, Step, walk
 from dlc.reference.text import print_graph
 
 SCHEMES = ("gemm", "split", "taps", "dots", "phases", "empty phase", "plain contraction")
@@ -32,7 +32,9 @@ CONTRACTIONS = (*SCHEMES, *PACKINGS, *BOXES)
 LOOPS = ("one chunk", "several chunks", "tail of chunks", "columns", "blocks of columns",
          "tail of blocks")
 REDUCTIONS = ("reduction in parts", "tail of parts", "runs of a sum", "lanes of a sum")
-OTHERS = ("scatter", "routine", "loop", "branch", "packed before a loop")
+OTHERS = ("scatter", "routine", "loop", "branch")
+APART = ("packed before a loop", "packed for launches", "packed for chunks",
+         "packed by copying", "packed by transposing", "packed by loops")
 MEMORY = ("written in place", "kernel shared", "kernel shared with numbers", "no barrier")
 
 # the locals and workspaces by which the lowering's texts name what they fill
@@ -72,7 +74,7 @@ def lacking(found: Mapping[str, int], names: Iterable[str], least: int = 20) -> 
 
 def table(found: Mapping[str, int]) -> str:
     """The histogram, a line per fact: the known names in their order, then any others."""
-    known = (*CONTRACTIONS, *LOOPS, *REDUCTIONS, *OTHERS, *MEMORY)
+    known = (*CONTRACTIONS, *LOOPS, *REDUCTIONS, *OTHERS, *APART, *MEMORY)
     names = [*known, *sorted(set(found) - set(known))]
     return "\n".join(f"  {found.get(n, 0):7}  {n}" for n in names)
 
@@ -95,7 +97,7 @@ def facts_of_launch(program: Program, launch: Launch) -> set[str]:
     words = {w for k in kernels for w in what_of(k).split()}
     facts |= {"routine"} if words & ROUTINES else set()
     facts |= {"scatter"} if any(w.startswith("scatter") for w in words) else set()
-    facts |= {"packed before a loop"} if launch.name == "pack" else set()
+    facts |= {how_packed(kernels[0])} if launch.name == "pack" else set()
     return facts | (set() if launch.barrier else {"no barrier"})
 
 
@@ -111,9 +113,35 @@ def what_of(kernel: Kernel) -> str:
     return match[1] if match else ""
 
 
-def facts_of_control(steps: Sequence[Step]) -> Counter[str]:
-    """Loops and branches, at any depth."""
+def how_packed(kernel: Kernel) -> str:
+    """What lays an array out for tiles."""
+    shared = re.match(r"blocks_(copy|transpos)", kernel.name)
+    return f"packed by {shared[1]}ing" if shared else "packed by loops"
+
+
+def facts_of_packs(steps: Sequence[Step]) -> Counter[str]:
+    """For whom launches pack: for loops behind them, for several launches, or for one of several
+    chunks."""
     found: Counter[str] = Counter()
+    for at, step in enumerate(steps):
+        if not isinstance(step, Launch) or step.name != "pack":
+            continue
+        packed = [a for a in step.stages[0][0].args if isinstance(a, Slot)][-1]
+        readers = [s for s in steps[at + 1:] if any(packed in arguments(x) for x, _ in walk([s]))]
+        if any(isinstance(s, Loop) for s in readers):
+            found["packed before a loop"] += 1
+        elif readers:
+            found[f"packed for {'launches' if len(readers) > 1 else 'chunks'}"] += 1
+    return found
+
+
+def arguments(launch: Launch) -> list[Slot | int | float]:
+    return [a for stage in launch.stages for s in stage for a in s.args]
+
+
+def facts_of_control(steps: Sequence[Step]) -> Counter[str]:
+    """Loops, branches and for whom launches pack, at any depth."""
+    found = facts_of_packs(steps)
     for step in steps:
         if isinstance(step, Loop):
             found["loop"] += 1

@@ -44,7 +44,7 @@ def finished(rng: Rng) -> Made:
     return product(rng, *sizes(rng), after=worked(rng))
 
 
-@aims("block copied out", "A by the shared transpose", "B copied")
+@aims("block copied out", "A by the shared transpose", "B copied", apart=1 << 20)
 def plain(rng: Rng) -> Made:
     return product(rng, *sizes(rng))
 
@@ -75,7 +75,7 @@ def evaluated_in_boxes(rng: Rng) -> Made:
                    a=scaled(rng))
 
 
-@aims("B transposed")
+@aims("B transposed", apart=1 << 20)
 def rows_of_b(rng: Rng) -> Made:
     return product(rng, *sizes(rng), b_turned=True)
 

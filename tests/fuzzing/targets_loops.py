@@ -157,6 +157,58 @@ def weights_of_a_loop(rng: Rng) -> Made:
     return function, [(*stack, m, n), (*stack, n, n), (steps, *stack, m, n)]
 
 
+def odd_product(rng: Rng) -> tuple[int, int, int]:
+    """Rows, sums and columns of a product of several panels, whose columns fill no panel."""
+    return between(rng, 45, 80), between(rng, 8, 20), 2 * between(rng, 9, 15) + 1
+
+
+@aims("packed for chunks", "packed by copying", apart=8)
+def panels_of_one_matrix(rng: Rng) -> Made:
+    """Each run of panels would pack the matrix for itself; in a loop that changes it, too."""
+    m, k, n = odd_product(rng)
+    work = elementwise(rng)
+    if rng.random() < 0.5:
+        return (lambda x, w: (work(x @ w),)), [(m, k), (k, n)]
+
+    def changing(x: Any, ws: Any) -> tuple[Any, ...]:
+        first = x @ ws[0]
+        return (dlc.scan(lambda y, w: (work(x @ w) + y, None), first, ws)[0],)
+    return changing, [(m, k), (between(rng, 2, 3), k, n)]
+
+
+@aims("packed by transposing", apart=8)
+def panels_of_a_turned_matrix(rng: Rng) -> Made:
+    m, k, n = odd_product(rng)
+    work = elementwise(rng)
+    return (lambda x, w: (work(x @ dlc.transpose(w, (1, 0))),)), [(m, k), (n, k)]
+
+
+@aims("packed for launches", apart=8)
+def products_with_one_matrix(rng: Rng) -> Made:
+    """Two launches read the matrix in one form, as columns or as rows of A."""
+    m, n, rows = between(rng, 20, 80), 2 * between(rng, 9, 15) + 1, rng.random() < 0.5
+
+    def times(x: Any, w: Any) -> Any:
+        return w @ x if rows else x @ w
+
+    def function(x: Any, w: Any) -> tuple[Any, ...]:
+        return (times(dlc.sort(times(x, w), 0), w),)
+    return function, [(n, m) if rows else (m, n), (n, n)]
+
+
+@aims("packed by loops")
+def thinned_weights_of_a_loop(rng: Rng) -> Made:
+    """Every second column or so: neither these nor rows lie side by side, no tile copies them."""
+    steps, m, n = between(rng, 2, 4), between(rng, 2, 24), 2 * between(rng, 9, 18) + 1
+    step = between(rng, 2, 3)
+
+    def function(h0: Any, w: Any, xs: Any) -> tuple[Any, ...]:
+        def advance(h: Any, x: Any) -> tuple[Any, None]:
+            return dlc.tanh(h @ w[:, ::step]) + x, None
+        return (dlc.scan(advance, h0, xs)[0],)
+    return function, [(m, n), (n, step * n), (steps, m, n)]
+
+
 # ---- memory --------------------------------------------------------------------------------------
 
 
@@ -167,11 +219,11 @@ def over_an_operand(rng: Rng) -> Made:
     return (lambda m: (work(dlc.sort(m, 0)) - m,)), [(between(rng, 3, 12), between(rng, 3, 12))]
 
 
-@aims("kernel shared", "kernel shared with numbers")
+@aims("kernel shared", "kernel shared with numbers", apart=1 << 20)
 def layers(rng: Rng) -> Made:
-    """Two layers, whose operands the shared kernel packs, and of other sizes."""
+    """Two layers, whose operands the shared kernel packs, and of other sizes. Odd: see above."""
     work, m = elementwise(rng), between(rng, 5, 20)
-    a, b, c = (between(rng, 17 + 6 * i, 22 + 6 * i) for i in range(3))
+    a, b, c = (between(rng, 17 + 6 * i, 22 + 6 * i) | 1 for i in range(3))
     return (lambda x, w, v: (work(x @ w) @ v,)), [(m, a), (a, b), (b, c)]
 
 

@@ -21,7 +21,7 @@ from tests.instruction_sets import NATIVE
 GENERATORS = (targets_contract, targets_loops)  # importing them fills the table
 PASSES = tuple(step.__name__ for step in PIPELINE)
 KNOWN = (*PASSES, *fired.CONTRACTIONS, *fired.LOOPS, *fired.REDUCTIONS, *fired.OTHERS,
-         *fired.MEMORY)
+         *fired.APART, *fired.MEMORY)
 LEAST = 0.9  # of the draws have to fire
 
 

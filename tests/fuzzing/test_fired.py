@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import dlc
 from dlc import f32
 from tests.fuzzing import fired
-from tests.fuzzing.building import build
+from tests.fuzzing.building import SMALL, build
 
 
 def both_gradients(x: Any, w: Any, **how: Any) -> Any:
@@ -33,7 +34,9 @@ PROGRAMS = {
     "plain": (lambda x, w: x @ w, f32[3, 3], f32[3, 3]),
     "columns": (lambda x: (x.sum(0), x - x.sum(1)[:, None]), f32[30, 22]),
     "place": (over_an_operand, f32[8, 9]),
+    "apart": (lambda x, w: dlc.tanh(x @ w), f32[50, 61], f32[61, 70]),
 }
+LIMITS = {"turned": replace(SMALL, apart=1 << 20)}  # each chunk packs B
 SHOWN = {
     "turned": ("gemm", "A turned", "A turned in boxes", "B copied", "boxes of sums",
                "tail of columns", "tail of sums", "tail of rows", "rows finished"),
@@ -45,13 +48,15 @@ SHOWN = {
     "plain": ("plain contraction", "one chunk"),
     "columns": ("columns", "blocks of columns", "tail of blocks", "several chunks"),
     "place": ("written in place",),
+    "apart": ("gemm", "packed for chunks", "packed by copying", "boxes of columns"),
 }
 
 
 @cache
 def counted(name: str) -> Counter[str]:
     function, *types = PROGRAMS[name]
-    return fired.fired(build({"main": dlc.trace(function, *types)}, "avx2").program)
+    graph = dlc.trace(function, *types)
+    return fired.fired(build({"main": graph}, "avx2", LIMITS.get(name, SMALL)).program)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

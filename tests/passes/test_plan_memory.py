@@ -18,9 +18,9 @@ from dlc.ir.graph import Graph, Node
 from dlc.passes import run_pipeline
 from dlc.passes.schedule.lives import ALIGN, Scratch, Span, aligned
 from dlc.passes.schedule.phases import Phases
+from dlc.passes.schedule.placing import arranged
 from dlc.passes.schedule.plan_memory import (
     Plan,
-    arranged,
     most_live,
     persistent_offsets,
     plan_memory,

@@ -18,7 +18,7 @@ from dlc.passes import run_pipeline
 from dlc.passes.fuse.components import components
 from dlc.passes.schedule.lives import Span
 from dlc.passes.schedule.order import Scheduler, is_launch, launch_of, result_types, schedule
-from dlc.passes.schedule.plan_memory import ORDERS, arrangement, times_of
+from dlc.passes.schedule.placing import ORDERS, arrangement, times_of
 from dlc.passes.schedule.precedence import Precedence
 from tests.passes.test_group_order import random_graph
 

@@ -66,6 +66,12 @@ class GemmWriter:
         return self.ready["a"] is None and (
             self.ready["b"] is None or self.shape.m > self.job.limits.columns)
 
+    def times(self, side: str) -> int:
+        """How often an operand that has a form, and does not lie in it, is packed whole."""
+        if side == "a":
+            return 1 if self.packs_first else self.cuts.cols.count
+        return -(-self.panels // self.cuts.panels)
+
     @property
     def packed(self) -> int:
         """Elements of A packed whole."""
@@ -90,7 +96,8 @@ class GemmWriter:
         var = e.open_axis("p", self.panels)
         whole = Run(Box(self.shape.inner, 0, self.shape.inner[0]), (), ZERO,
                     sum_of(self.shape.inner[0]))
-        self.pack_panel(e, batch, sum_of(var), whole, self.packed_panel(space, batch, sum_of(var)))
+        p = sum_of(var)
+        self.pack_panel(e, batch, p, self.rows(e, p), whole, self.packed_panel(space, batch, p))
         e.close_axis(var, self.panels)
         return {**lead, var.name: each}
 
@@ -119,10 +126,11 @@ class GemmWriter:
             return sum_of(min(height, m - height * p.const))
         return e.named("rows", least(height, m - p * height), 1, height)
 
-    def pack_panel(self, e: Emitter, batch: list[Sum], p: Sum, inner: Run, to: Place) -> None:
+    def pack_panel(self, e: Emitter, batch: list[Sum], p: Sum, rows: Sum, inner: Run,
+                   to: Place) -> None:
+        """Pack columns `inner` of panel p, which has so many `rows`."""
         height = self.cuts.height
-        lanes = Lanes("a", tuple(batch), self.shape.rows, p * height, self.rows(e, p),
-                      height, height)
+        lanes = Lanes("a", tuple(batch), self.shape.rows, p * height, rows, height, height)
         pack(e, self.job, lanes, inner, to)
 
     # ---- B ---------------------------------------------------------------------------------------
@@ -147,7 +155,7 @@ class GemmWriter:
         var = e.open_axis("p", self.panels)
         ap, acc = self.room(e, 1)
         rows = self.rows(e, sum_of(var))
-        panel = self.panel_of(e, space, batch, sum_of(var), inner, ap)
+        panel = self.panel_of(e, space, batch, sum_of(var), rows, inner, ap)
         self.multiply(e, panel, box, cols, inner, acc, rows, ZERO)
         self.finish_panel(e, batch, sum_of(var), rows, cols, acc)
         e.close_axis(var, self.panels)
@@ -172,7 +180,7 @@ class GemmWriter:
         box = self.box_of(e, batch, cols, inner, bp)
         p, close = self.panel_loop(e, group, cuts.panels)
         rows, mine = self.rows(e, p), self.own_block(acc, p, group)
-        panel = self.panel_of(e, space, batch, p, inner, ap)
+        panel = self.panel_of(e, space, batch, p, rows, inner, ap)
         self.multiply(e, panel, box, cols, inner, mine, rows, kb)
         close()
         done()
@@ -198,13 +206,13 @@ class GemmWriter:
         self.pack_box(e, batch, cols, inner, bp)
         return bp
 
-    def panel_of(self, e: Emitter, space: str, batch: list[Sum], p: Sum, inner: Run,
+    def panel_of(self, e: Emitter, space: str, batch: list[Sum], p: Sum, rows: Sum, inner: Run,
                  ap: Place | None) -> Place:
         """Columns `inner` of panel p of A, packed; `ap` is the room of a chunk that packs it."""
         if ap is None:
             return self.packed_panel(self.ready["a"] or space, batch, p) + (
                 inner.flat * self.cuts.height)
-        self.pack_panel(e, batch, p, inner, ap)
+        self.pack_panel(e, batch, p, rows, inner, ap)
         return ap
 
     def own_block(self, acc: Place, p: Sum, group: Sum) -> Place:
@@ -316,10 +324,10 @@ class GemmWriter:
         self.pack_box(e, batch, cols, inner, bp)
         p, close = loop(e, "p", self.panels)
         panel = ap + p * (cuts.height * cuts.inner.width)
-        self.pack_panel(e, batch, p, inner, panel)
+        rows = self.rows(e, p)
+        self.pack_panel(e, batch, p, rows, inner, panel)
         mine = self.part_place(space, batch, number) + p * (cuts.height * cuts.stride)
-        self.multiply(e, panel, bp, cols, inner, mine, self.rows(e, p),
-                      kb - number * cuts.splits)
+        self.multiply(e, panel, bp, cols, inner, mine, rows, kb - number * cuts.splits)
         close()
         done()
         return dict.fromkeys(e.axes, 1)

@@ -1,4 +1,4 @@
-"""Packing before a loop: an operand that stands still is laid out for the tiles once.
+"""Packing as a launch: an operand that several launches, chunks or iterations pack is packed once.
 
     def body(h, x, w):                          def body(h, x, packed):
         return tanh(x + matmul(h, w))    ->         return tanh(x + matmul(h, w seen in packed))
@@ -6,8 +6,9 @@
     scan(h0, xs, w)                             scan(h0, xs, fused_pack(w))
 
 The packing is a launch like any other, before the outermost loop in which its operand does not
-change; two products that need one operand in one form share it. Runs on fused graphs, since the
-form depends on the instruction set.
+change; products that need one operand in one form share it. Outside of loops, and where the loop
+changes the operand, it has to pay (packable.py). Runs on fused graphs, since the form depends on
+the instruction set.
 """
 
 from __future__ import annotations
@@ -15,10 +16,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
-from dlc.backend.contract import lower as contract
-from dlc.backend.contract.ready import Form, pack, roles, unpack
+from dlc.backend.contract.packable import Known, Packing, packings_of, pays
 from dlc.backend.cpu.isa import Isa
-from dlc.backend.lower import structure
 from dlc.derive import higher
 from dlc.derive.control import SCAN
 from dlc.ir.graph import (
@@ -41,20 +40,18 @@ from dlc.reference.rewrite import Grade, keeps
 
 @keeps(Grade.EXACT)
 def prepack(graph: Graph, isa: Isa) -> Graph:
-    """Pack operands that stand still before the loops around them (see the module)."""
-    if not any(is_control(n) for n in graph.nodes()):
-        return graph
+    """Pack operands by launches of their own (see the module)."""
     with building(Build()):
-        return Level(graph, isa, frozenset()).run()
+        return Level(graph, isa, frozenset(), {}).run()
 
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """An operand packed outside of a loop: `input` of the loop's body stands for what `pack` makes
-    of `sources`, values of that body which stand still in it."""
+    """An operand packed outside of a loop: `input` of the loop's body stands for what `packing`
+    makes of `sources`, values of that body which stand still in it."""
 
     input: Node
-    pack: Graph
+    packing: Packing
     sources: tuple[Node, ...]
 
 
@@ -65,21 +62,25 @@ class Level:
     graph: Graph
     isa: Isa
     still: frozenset[Node]
+    known: Known
     wanted: dict[Hashable, Wanted] = field(default_factory=dict)
     made: dict[Hashable, Node] = field(default_factory=dict)
+    packings: dict[Graph, list[Packing]] = field(default_factory=dict)
+    apart: set[Packing] = field(default_factory=set)
 
     def run(self) -> Graph:
         """The graph with what it wants as further inputs."""
+        self.choose()
         done: dict[Node, Node] = {}
         for node in self.graph.nodes():
             args = tuple(done[a] for a in node.args)
-            if node.op is higher.FUSED and self.still:
+            if node.op is higher.FUSED:
                 done[node] = self._launch(node, args)
             elif node.op is SCAN:
                 done[node] = self._scan(node, args)
             elif is_control(node):
-                done[node] = with_bodies(node, args, lambda g: Level(g, self.isa,
-                                                                     frozenset()).run())
+                done[node] = with_bodies(node, args, lambda g: Level(
+                    g, self.isa, frozenset(), self.known).run())
             else:
                 done[node] = rebuild(node, args)
         more = tuple(w.input for w in self.wanted.values())
@@ -93,48 +94,64 @@ class Level:
     def _scan(self, node: Node, args: Sequence[Node]) -> Node:
         (body,) = bodies_of(node)
         fixed = node.attrs["carries"] + node.attrs["sequences"]
-        inner = Level(body, self.isa, frozenset(body.inputs[fixed:]))
+        inner = Level(body, self.isa, frozenset(body.inputs[fixed:]), self.known)
         new = inner.run()
         outer = dict(zip(body.inputs, args, strict=True))
-        more = [self.packed(w.pack, [outer.get(s, s) for s in w.sources])
+        more = [self.packed(w.packing, [outer.get(s, s) for s in w.sources])
                 for w in inner.wanted.values()]
         with serving(node.locs):
             return intern(SCAN, (*args, *more), {**node.attrs, "body": new}, node.type, node.name)
 
-    def packed(self, pack: Graph, sources: Sequence[Node]) -> Node:
-        """What `pack` makes of `sources`: an input where they stand still here, too, else a
+    def packed(self, packing: Packing, sources: Sequence[Node]) -> Node:
+        """What `packing` makes of `sources`: an input where they stand still here, too, else a
         launch."""
-        key = (structure(pack, {}), tuple(map(id, sources)))
+        key = (packing.key, tuple(map(id, sources)))
         if all(map(self.stands_still, sources)) and self.still:
             if key not in self.wanted:
-                (out,) = pack.outputs
+                (out,) = packing.pack.outputs
                 given = input_(out.name, out.type)
                 given.locs = out.locs
-                self.wanted[key] = Wanted(given, pack, tuple(sources))
+                self.wanted[key] = Wanted(given, packing, tuple(sources))
             return self.wanted[key].input
         if key not in self.made:
-            (out,) = pack.outputs
+            (out,) = packing.pack.outputs
             with serving(out.locs):
-                self.made[key] = intern(higher.FUSED, tuple(sources), {"body": pack}, out.type,
-                                        out.name)
+                self.made[key] = intern(higher.FUSED, tuple(sources), {"body": packing.pack},
+                                        out.type, out.name)
         return self.made[key]
 
     # ---- a launch ----------------------------------------------------------------------------
 
+    def choose(self) -> None:
+        """Which operands of launches are packed apart, though the loop around changes them."""
+        asked: dict[Hashable, list[tuple[Node, Packing]]] = {}
+        for node in self.graph.nodes():
+            body = node.attrs["body"] if node.op is higher.FUSED else None
+            outer = dict(zip(body.inputs, node.args, strict=True)) if body else {}
+            for part in components(body) if body else ():
+                self.packings[part] = packings_of(part, self.isa, self.known)
+                for p in self.packings[part]:
+                    key = (p.key, tuple(id(outer[i]) for i in p.inputs))
+                    asked.setdefault(key, []).append((node, p))
+        for found in asked.values():
+            if pays(found[0][1], times_of(found), self.isa.limits):
+                self.apart.update(p for _, p in found)
+
     def _launch(self, node: Node, args: Sequence[Node]) -> Node:
-        """The launch with the operands that stand still given as they are packed."""
+        """The launch with operands given as they are packed."""
         body: Graph = node.attrs["body"]
         outer = dict(zip(body.inputs, args, strict=True))
-        still = {i for i, a in outer.items() if self.stands_still(a)}
         twins: dict[Node, Node] = {}
-        for part in components(body) if still else ():
-            found = packing_of(part, still, self.isa)
-            if found is not None:
-                given = self.packed(found.pack, [outer[i] for i in found.inputs])
-                seen = input_(given.name, given.type)
-                seen.locs = given.locs
-                outer[seen] = given
-                twins[found.product] = found.reading(seen)
+        for part in components(body):
+            given: dict[Node, Node] = {}
+            for found in self.packings[part]:
+                sources = [outer[i] for i in found.inputs]
+                if found in self.apart or (self.still and all(map(self.stands_still, sources))):
+                    given[found.operand] = found.seen_in(self.seen(outer, found, sources))
+                    product = found.product
+            if given:
+                with serving(product.locs):
+                    twins[product] = rebuild(product, [given.get(a, a) for a in product.args])
         if not twins:
             return rebuild(node, args)
         outputs = tuple(substitute(body.outputs, twins))
@@ -144,65 +161,22 @@ class Level:
             return intern(node.op, tuple(outer[i] for i in inputs),
                           {"body": Graph(body.name, inputs, outputs)}, node.type, node.name)
 
-
-@dataclass(frozen=True, eq=False)
-class Packing:
-    """An operand of a contraction that can be packed apart, by `pack` from `inputs` of the body."""
-
-    product: Node
-    operand: Node
-    order: tuple[int, ...]
-    form: Form
-    pack: Graph
-    inputs: tuple[Node, ...]
-
-    def reading(self, packed: Node) -> Node:
-        """The product with its operand seen in `packed`."""
-        with serving(self.product.locs):
-            view = unpack(packed, self.operand, self.order, self.form)
-            return rebuild(self.product,
-                           [view if a is self.operand else a for a in self.product.args])
+    def seen(self, outer: dict[Node, Node], packing: Packing, sources: Sequence[Node]) -> Node:
+        """An input of a launch's body that is what `packing` makes of `sources`; `outer` gets it.
+        """
+        packed = self.packed(packing, sources)
+        for inside, outside in outer.items():
+            if outside is packed:
+                return inside
+        inside = input_(packed.name, packed.type)
+        inside.locs = packed.locs
+        outer[inside] = packed
+        return inside
 
 
-def packing_of(part: Graph, still: set[Node], isa: Isa) -> Packing | None:
-    """The operand of a component's contraction that stands still, where tiles want it packed whole;
-    None where there is none."""
-    if not part.outputs or not contract.uses_tiles(part, isa.limits):
-        return None
-    y = contract.contraction_of(part)
-    phases = contract.phases_of(y) if y is not None else []
-    if y is None or len(phases) != 1 or not contract.shape_of(y).k:
-        return None
-    loads = {i: f"x{at}" for at, i in enumerate(part.inputs)}
-    writer = contract.writer_of(contract.job_of(phases[0], y, loads, {}, isa), lambda *_: None, isa)
-    for side in ("a", "b"):
-        form, found = writer.form(side), roles(writer.job, side)
-        if form is None or found is None or writer.ready[side] is not None:
-            continue
-        operand, order = found
-        inputs = tuple(n for n in toposort([operand]) if n.op is leaf.INPUT)
-        if inputs and still.issuperset(inputs) and operand.type.dtype is writer.job.kind and (
-                sum(a is operand for a in y.args) == 1 and is_worth(operand, inputs, form)):
-            return Packing(y, operand, order, form, packing_graph(operand, inputs, order, form),
-                           inputs)
-    return None
-
-
-def is_worth(operand: Node, inputs: Sequence[Node], form: Form) -> bool:
-    """Whether the packed form has not many times the elements of what it is made of: broadcasts
-    and windows repeat theirs, and a few rows would be filled up to a whole panel."""
-    size = max(int(operand.type.size), form.size)
-    return size <= 2 * sum(int(i.type.size) for i in inputs)
-
-
-def packing_graph(operand: Node, inputs: Sequence[Node], order: tuple[int, ...],
-                  form: Form) -> Graph:
-    """The body of the launch that packs."""
-    fresh = {i: input_(i.name, i.type) for i in inputs}
-    for old, new in fresh.items():
-        new.locs = old.locs
-    with serving(operand.locs):
-        (twin,) = substitute([operand], fresh)
-        made = pack(twin, order, form)
-    made.name = f"{inputs[0].name or 'operand'}_packed"
-    return Graph("fused_pack", tuple(fresh.values()), (made,))
+def times_of(found: Sequence[tuple[Node, Packing]]) -> int:
+    """How often launches pack an operand that all of them want in one form: rows of A once in each,
+    for all of its products."""
+    if found[0][1].form.side == "a":
+        return len({node for node, _ in found})
+    return sum(p.times for _, p in found)

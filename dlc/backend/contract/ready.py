@@ -1,6 +1,6 @@
 """Operands that lie packed in memory: the layouts that tiles read, as views of an ordinary array.
 
-    packed: f32[2, 128, 64] = fused_pack(w)       # w [128, 120]: two boxes of 64 columns, k by k
+    packed: f32[1, 2, 128, 64] = fused_pack(w)    # w [128, 120]: two boxes of 64 columns, k by k
     y = matmul(x, w seen in packed)               # its tiles read `packed` as it lies
 
 A packed operand is a value like any other, which a launch makes and others read. What reads it says
@@ -68,13 +68,13 @@ def pack(operand: Node, order: tuple[int, ...], form: Form) -> Node:
     x = view.reshape(x, (form.batch, form.lanes, form.k))
     more = form.blocks * form.width - form.lanes
     x = view.pad(x, (0, 0, 0), (0, more, 0))
-    x = view.reshape(x, (form.batch * form.blocks, form.width, form.k))
-    return view.transpose(x, (0, 2, 1))
+    x = view.reshape(x, (form.batch, form.blocks, form.width, form.k))
+    return view.transpose(x, (0, 1, 3, 2))
 
 
 def unpack(packed: Node, like: Node, order: tuple[int, ...], form: Form) -> Node:
     """The operand, of the type of `like`, seen in its packed form."""
-    x = view.transpose(packed, (0, 2, 1))
+    x = view.transpose(packed, (0, 1, 3, 2))
     x = view.reshape(x, (form.batch, form.blocks * form.width, form.k))
     x = view.narrow(x, 1, 0, form.lanes) if form.lanes < form.blocks * form.width else x
     x = view.reshape(x, tuple(int(like.shape[a]) for a in order))
@@ -86,17 +86,30 @@ def ready_buffer(job: Job, form: Form) -> str | None:
     found = roles(job, form.side)
     if found is None or not _may_hold(found[0], form, job.kind):
         return None
-    b, block = Var("b_probe", 0, form.batch - 1), Var("block_probe", 0, form.blocks - 1)
-    lane, k = Var("lane_probe", 0, form.width - 1), Var("k_probe", 0, form.k - 1)
+    lanes = [lane_of(job, form, block, width) for block, width in whole_and_rest(form)]
+    return lanes[0] if lanes and all(x == lanes[0] for x in lanes) else None
+
+
+def whole_and_rest(form: Form) -> list[tuple[Sum, int]]:
+    """The blocks whose lanes are all the operand's, and the last one where it has some of it: the
+    number of the block, and how many."""
+    whole, rest = divmod(form.lanes, form.width)
+    found = [(sum_of(Var("block_probe", 0, whole - 1)), form.width)] if whole else []
+    return found + ([(sum_of(whole), rest)] if rest else [])
+
+
+def lane_of(job: Job, form: Form, block: Sum, width: int) -> str | None:
+    """The buffer in which `width` lanes of a block lie in this form, if there is one."""
+    b = Var("b_probe", 0, form.batch - 1)
+    lane, k = Var("lane_probe", 0, width - 1), Var("k_probe", 0, form.k - 1)
     shape, e = job.shape, job.emitter()
     batch = unravel(sum_of(b), shape.batch) if shape.batch else []
-    lanes = unravel(sum_of(block) * form.width + lane, shape.rows if form.side == "a"
-                    else shape.cols)
+    lanes = unravel(block * form.width + lane, shape.rows if form.side == "a" else shape.cols)
     e.levels.update(dict.fromkeys(("b_probe", "block_probe", "lane_probe", "k_probe"), 0))
     e.access(job.read(form.side, batch, lanes, unravel(sum_of(k), shape.inner)), job.y, ())
     wanted = ((sum_of(b) * form.blocks + block) * form.k + k) * form.width + lane
     match e.stack[0].statements:
-        case [Let(value=Load() as load)] if not load.guard and _same(load.index, wanted):
+        case [Let(value=Load() as load)] if not load.guard and same(load.index, wanted):
             return load.buffer
     return None
 
@@ -109,7 +122,7 @@ def _may_hold(operand: Node, form: Form, kind: DType) -> bool:
         operand.type.dtype is kind)
 
 
-def _same(index: Sum, wanted: Sum) -> bool:
+def same(index: Sum, wanted: Sum) -> bool:
     """Whether two indices are equal; variables of a single value count for nothing."""
     def varying(value: Sum) -> Sum:
         return Sum(value.const, tuple((a, c) for a, c in value.terms if a.high > 0))

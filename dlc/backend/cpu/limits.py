@@ -37,6 +37,8 @@ class Limits:
     wide: int = 640
     """rows and columns of outputs whose sum is cut for the cores of a large machine: of 640 a part
     packs 102 products at a time"""
+    apart: int = 16384
+    """elements whose packing a launch that packs must spare others: some 5 us of copying"""
     turned: int = 4096
     """elements of a row that is evaluated before it is transposed: 16 rows fill 256 KiB"""
     turned_rows: int = 16

@@ -154,6 +154,61 @@ def fused_sum_2(tanh2, avg_pool2, chunk):
             avg_pool2[i * 5 + r] = sum * f32(0.25)
 
 
+def blocks_copy_f32(x, packed, k, width, lanes, blocks, step, leap, first, each, groups, deep,
+                    parts, chunk):
+    """Blocks of `width` lanes, k by k, zeros where lanes are missing, for the tiles of products
+
+    lanes side by side in memory, step elements from one k to the next.
+    lanes, blocks: of a matrix; leap: elements between matrices; each: blocks a chunk;
+    groups: chunks a matrix; deep: k a chunk; parts: chunks of that."""
+    part = imod(chunk, parts)
+    g = imod(idiv(chunk, parts), groups)
+    b = idiv(idiv(chunk, parts), groups)
+    low = part * deep
+    many = min(deep, k - low)
+    for p in range(g * each, min(g * each + each, blocks)):
+        live = min(width, lanes - p * width)
+        copy_f32(at(packed, ((b * blocks + p) * k + low) * width), width, at(x, first + b * leap + p * width + low * step), step, many, live)
+        for i in range(low, low + many):
+            for j in range(live, width):
+                packed[((b * blocks + p) * k + i) * width + j] = f32(0.0)
+
+
+def fused_matmul_tanh(avg_pool2, dense1_weight_packed, dense1_bias, tanh3, chunk):
+    """matmul add tanh
+    models/lenet.py:11  models/lenet.py:12"""
+    g = idiv(chunk, 2)
+    box = imod(chunk, 2)
+    n0 = box * 64
+    ns = min(64, 120 - n0)
+    ap = local_f32(5600)
+    acc = local_f32(896)
+    for p in range(g * 2, min(g * 2 + 2, 5)):
+        rows = min(14, 64 - p * 14)
+        transpose_f32(ap, 14, at(avg_pool2, p * 5600), 400, rows, 400)
+        for s in range(0, ns, 32):
+            for k in range(0, 400, 128):
+                gemm_f32_14x32(at(ap, k * 14), at(dense1_weight_packed, box * 25600 + k * 64 + s), 64, min(128, 400 - k), at(acc, s), 64, rows, k)
+        for i in range(rows):
+            for n in range(ns):
+                tanh3[p * 1680 + i * 120 + n + n0] = tanh_f32(acc[i * 64 + n] + dense1_bias[n + n0])
+
+
+def fused_matmul_tanh_2(tanh3, dense2_weight_packed, dense2_bias, tanh4, chunk):
+    """matmul add tanh
+    models/lenet.py:13"""
+    ap = local_f32(1680)
+    acc = local_f32(1344)
+    for p in range(chunk * 2, min(chunk * 2 + 2, 5)):
+        rows = min(14, 64 - p * 14)
+        transpose_f32(ap, 14, at(tanh3, p * 1680), 120, rows, 120)
+        for s in range(0, 84, 32):
+            gemm_f32_14x32(ap, at(dense2_weight_packed, s), 96, 120, at(acc, s), 96, rows, 0)
+        for i in range(rows):
+            for n in range(84):
+                tanh4[p * 1176 + i * 84 + n] = tanh_f32(acc[i * 96 + n] + dense2_bias[n])
+
+
 def pack_transpose_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
     """A as panels of 14 rows, k by k, for the gemm tiles
 
@@ -164,41 +219,6 @@ def pack_transpose_f32_14(a, packed, m, k, step, leap, first, panels, each, grou
     for p in range(g * each, min(g * each + each, panels)):
         rows = min(14, m - p * 14)
         transpose_f32(at(packed, (b * panels + p) * k * 14), 14, at(a, first + b * leap + p * 14 * step), step, rows, k)
-
-
-def fused_matmul_tanh(dense1_weight, dense1_bias, tanh3, packed, chunk):
-    """matmul add tanh
-    models/lenet.py:11  models/lenet.py:12"""
-    g = idiv(chunk, 2)
-    box = imod(chunk, 2)
-    n0 = box * 64
-    ns = min(64, 120 - n0)
-    bp = local_f32(65536)
-    acc = local_f32(896)
-    copy_f32(bp, 64, at(dense1_weight, n0), 120, 400, ns)
-    for p in range(g * 2, min(g * 2 + 2, 5)):
-        rows = min(14, 64 - p * 14)
-        for s in range(0, ns, 32):
-            for k in range(0, 400, 128):
-                gemm_f32_14x32(at(packed, p * 5600 + k * 14), at(bp, k * 64 + s), 64, min(128, 400 - k), at(acc, s), 64, rows, k)
-        for i in range(rows):
-            for n in range(ns):
-                tanh3[p * 1680 + i * 120 + n + n0] = tanh_f32(acc[i * 64 + n] + dense1_bias[n + n0])
-
-
-def fused_matmul_tanh_2(dense2_weight, dense2_bias, tanh4, packed, chunk):
-    """matmul add tanh
-    models/lenet.py:13"""
-    bp = local_f32(65536)
-    acc = local_f32(1344)
-    copy_f32(bp, 96, dense2_weight, 84, 120, 84)
-    for p in range(chunk * 2, min(chunk * 2 + 2, 5)):
-        rows = min(14, 64 - p * 14)
-        for s in range(0, 84, 32):
-            gemm_f32_14x32(at(packed, p * 1680), at(bp, s), 96, 120, at(acc, s), 96, rows, 0)
-        for i in range(rows):
-            for n in range(84):
-                tanh4[p * 1176 + i * 84 + n] = tanh_f32(acc[i * 96 + n] + dense2_bias[n])
 
 
 def fused_matmul(dense3_weight, dense3_bias, logits, packed, chunk):
@@ -347,53 +367,44 @@ def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_w
                 dense3_weight[p * 140 + i * 10 + n] = select(ok, sub, dense3_weight2)
 
 
-def fused_matmul_3(dense2_weight, tanh3, d_dense1, packed, chunk):
+def blocks_transpose_f32(x, packed, k, width, lanes, blocks, step, leap, first, each, groups, deep,
+                         parts, chunk):
+    """Blocks of `width` lanes, k by k, zeros where lanes are missing, for the tiles of products
+
+    k side by side in memory, step elements from one lane to the next.
+    lanes, blocks: of a matrix; leap: elements between matrices; each: blocks a chunk;
+    groups: chunks a matrix; deep: k a chunk; parts: chunks of that."""
+    part = imod(chunk, parts)
+    g = imod(idiv(chunk, parts), groups)
+    b = idiv(idiv(chunk, parts), groups)
+    low = part * deep
+    many = min(deep, k - low)
+    for p in range(g * each, min(g * each + each, blocks)):
+        live = min(width, lanes - p * width)
+        transpose_f32(at(packed, ((b * blocks + p) * k + low) * width), width, at(x, first + b * leap + p * width * step + low), step, live, many)
+        for i in range(low, low + many):
+            for j in range(live, width):
+                packed[((b * blocks + p) * k + i) * width + j] = f32(0.0)
+
+
+def fused_matmul_3(d_dense2, dense2_weight_packed, tanh3, d_dense1, chunk):
     """matmul mul sub
     models/lenet.py:13  models/lenet.py:12"""
     g = idiv(chunk, 2)
     box = imod(chunk, 2)
     n0 = box * 64
     ns = min(64, 120 - n0)
-    bp = local_f32(65536)
+    ap = local_f32(1176)
     acc = local_f32(896)
-    transpose_f32(bp, 64, at(dense2_weight, n0 * 84), 84, ns, 84)
     for p in range(g * 2, min(g * 2 + 2, 5)):
         rows = min(14, 64 - p * 14)
+        transpose_f32(ap, 14, at(d_dense2, p * 1176), 84, rows, 84)
         for s in range(0, ns, 32):
-            gemm_f32_14x32(at(packed, p * 1176), at(bp, s), 64, 84, at(acc, s), 64, rows, 0)
+            gemm_f32_14x32(ap, at(dense2_weight_packed, box * 5376 + s), 64, 84, at(acc, s), 64, rows, 0)
         for i in range(rows):
             for n in range(ns):
                 tanh3_2 = tanh3[p * 1680 + i * 120 + n + n0]
                 d_dense1[p * 1680 + i * 120 + n + n0] = acc[i * 64 + n] * (f32(1.0) - tanh3_2 * tanh3_2)
-
-
-def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
-                            dense2_weight, lr, step, packed, chunk):
-    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
-    bp = local_f32(65536)
-    acc = local_f32(1344)
-    copy_f32(bp, 96, d_dense2, 84, 64, 84)
-    ok = fault[0] == i32(0)
-    add3 = f32(step[0]) + f32(1.0)
-    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
-    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
-    for p in range(chunk * 2, min(chunk * 2 + 2, 9)):
-        rows = min(14, 120 - p * 14)
-        for s in range(0, 84, 32):
-            gemm_f32_14x32(at(packed, p * 896), at(bp, s), 96, 64, at(acc, s), 96, rows, 0)
-        for i in range(rows):
-            for n in range(84):
-                adam_m_dense2_weight2 = adam_m_dense2_weight[p * 1176 + i * 84 + n]
-                d_dense2_weight = acc[i * 96 + n]
-                add = adam_m_dense2_weight2 * f32(0.9) + d_dense2_weight * f32(0.1)
-                adam_v_dense2_weight2 = adam_v_dense2_weight[p * 1176 + i * 84 + n]
-                add2 = adam_v_dense2_weight2 * f32(0.999) + d_dense2_weight * d_dense2_weight * f32(0.001)
-                dense2_weight2 = dense2_weight[p * 1176 + i * 84 + n]
-                sub = dense2_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-                adam_m_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add, adam_m_dense2_weight2)
-                adam_v_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add2, adam_v_dense2_weight2)
-                dense2_weight[p * 1176 + i * 84 + n] = select(ok, sub, dense2_weight2)
 
 
 def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, lr,
@@ -495,6 +506,33 @@ def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
         dense3_bias[j5] = select(ok, sub, dense3_bias2)
 
 
+def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2_packed, adam_v_dense2_weight,
+                            dense2_weight, lr, step, packed, chunk):
+    """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
+    models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
+    ok = fault[0] == i32(0)
+    add3 = f32(step[0]) + f32(1.0)
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
+    rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
+    acc = local_f32(1344)
+    for p in range(chunk * 2, min(chunk * 2 + 2, 9)):
+        rows = min(14, 120 - p * 14)
+        for s in range(0, 84, 32):
+            gemm_f32_14x32(at(packed, p * 896), at(d_dense2_packed, s), 96, 64, at(acc, s), 96, rows, 0)
+        for i in range(rows):
+            for n in range(84):
+                adam_m_dense2_weight2 = adam_m_dense2_weight[p * 1176 + i * 84 + n]
+                d_dense2_weight = acc[i * 96 + n]
+                add = adam_m_dense2_weight2 * f32(0.9) + d_dense2_weight * f32(0.1)
+                adam_v_dense2_weight2 = adam_v_dense2_weight[p * 1176 + i * 84 + n]
+                add2 = adam_v_dense2_weight2 * f32(0.999) + d_dense2_weight * d_dense2_weight * f32(0.001)
+                dense2_weight2 = dense2_weight[p * 1176 + i * 84 + n]
+                sub = dense2_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
+                adam_m_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add, adam_m_dense2_weight2)
+                adam_v_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add2, adam_v_dense2_weight2)
+                dense2_weight[p * 1176 + i * 84 + n] = select(ok, sub, dense2_weight2)
+
+
 def fused_matmul_4(dense1_weight, d_flatten1, packed, chunk):
     """matmul
     models/lenet.py:12"""
@@ -512,7 +550,7 @@ def fused_matmul_4(dense1_weight, d_flatten1, packed, chunk):
         copy_f32(at(d_flatten1, p * 5600 + n0), 400, acc, 96, rows, ns)
 
 
-def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,
+def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1_packed, adam_v_dense1_weight,
                             dense1_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:22  models/lenet.py:12  models/lenet.py:18  models/lenet.py:11"""
@@ -520,17 +558,15 @@ def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1
     box = imod(chunk, 2)
     n0 = box * 64
     ns = min(64, 120 - n0)
-    bp = local_f32(65536)
-    acc = local_f32(896)
-    copy_f32(bp, 64, at(d_dense1, n0), 120, 64, ns)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
+    acc = local_f32(896)
     for p in range(g * 8, min(g * 8 + 8, 29)):
         rows = min(14, 400 - p * 14)
         for s in range(0, ns, 32):
-            gemm_f32_14x32(at(packed, p * 896), at(bp, s), 64, 64, at(acc, s), 64, rows, 0)
+            gemm_f32_14x32(at(packed, p * 896), at(d_dense1_packed, box * 4096 + s), 64, 64, at(acc, s), 64, rows, 0)
         for i in range(rows):
             for n in range(ns):
                 adam_m_dense1_weight2 = adam_m_dense1_weight[p * 1680 + i * 120 + n + n0]

@@ -1,0 +1,213 @@
+"""Placing: offsets for spans, so that the arena is as low as it gets and few barriers follow.
+
+Two spans share bytes where neither lives while the other does. Where the values of both are used
+within one phase, the later use has to wait for the earlier one: that is a barrier more, which a
+place of its own spares. Each way to place gives an arrangement no higher than the lowest that is
+known without that rule; the one with the fewest barriers is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from dlc.passes.schedule.lives import Span
+from dlc.passes.schedule.phases import Clashes, Phases
+
+Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+TRIES = 3  # of one order of spans
+Numbered: TypeAlias = Callable[[Clashes, frozenset[int]], Phases]
+
+
+def arranged(spans: Sequence[Span], numbered: Numbered) -> Arrangement:
+    """The arrangement with the fewest barriers of those tried, no higher than the lowest.
+
+    All values of one phase should lie apart. Where a phase holds too many bytes for that, it is
+    cut in two by a barrier that has to be: what is dead by then leaves room.
+    """
+    sizes, now = [s.bytes for s in spans], numbered({}, frozenset())
+    apart = times_of(spans, now.numbers)
+    best = tightest(spans, apart)
+    most, fewest = best.top, numbered(clashes_of(spans, best, apart), frozenset()).waits
+    if now.waits >= fewest:
+        return best
+    cut = numbered({}, cut_phases(spans, numbered, most))
+    times = times_of(spans, cut.numbers)
+    tried = chain((moved_apart(sizes, times, best),),
+                  *(repaired(sizes, times, order, most) for order in orders_of(spans)))
+    for found in tried:
+        waits = numbered(clashes_of(spans, found, apart), frozenset()).waits
+        best, fewest = (found, waits) if waits < fewest else (best, fewest)
+        if fewest <= cut.waits:
+            break
+    return best
+
+
+def orders_of(spans: Sequence[Span]) -> list[list[int]]:
+    """The orders in which spans are given their offsets."""
+    return [sorted(range(len(spans)), key=lambda i, key=key: key(spans[i]))  # type: ignore
+            for key in ORDERS]
+
+
+def tightest(spans: Sequence[Span], times: Times) -> Arrangement:
+    """The lowest arrangement of the orders, whatever lies beside what in a phase."""
+    sizes = [s.bytes for s in spans]
+    return min((arrangement(sizes, times, order, 0) for order in orders_of(spans)),
+               key=lambda a: a.top)
+
+
+def cut_phases(spans: Sequence[Span], numbered: Numbered, most: int) -> frozenset[int]:
+    """Launches that wait, so that the values of each phase take no more than `most` bytes."""
+    sizes, waiting = [s.bytes for s in spans], frozenset[int]()
+
+    def excess(tried: frozenset[int]) -> tuple[int, list[int]]:
+        numbers = numbered({}, tried).numbers
+        held = held_in(sizes, times_of(spans, numbers)) - most
+        full = int(held.argmax()) - 1
+        inside = [at for at, (first, _) in enumerate(numbers) if first == full]
+        return int(held[held > 0].sum()), inside[1:]
+
+    over, inside = excess(waiting)
+    while over and inside:
+        found = min(((excess(waiting | {at}), at) for at in inside), key=lambda f: f[0][0])
+        (less, behind), at = found
+        if less >= over:
+            break
+        waiting, over, inside = waiting | {at}, less, behind
+    return waiting
+
+
+def moved_apart(sizes: Sequence[int], times: Times, start: Arrangement) -> Arrangement:
+    """The arrangement in which spans that share bytes within a phase have moved, one by one, to
+    where they share none, as long as there is room for one below the top."""
+    low, bytes_ = np.array(start.offsets, np.int64), np.array(sizes, np.int64)
+    left = sorted(range(len(sizes)), key=lambda i: sizes[i])
+    moved = True
+    while moved:
+        moved = False
+        for i in left:
+            near = (times[2] <= times[3, i]) & (times[3] >= times[2, i])
+            near[i] = False
+            high = low + bytes_
+            if not (near & (low < high[i]) & (high > low[i])).any():
+                continue
+            order = np.argsort(low[near], kind="stable")
+            offset = lowest(low[near][order], high[near][order], sizes[i])
+            if offset + sizes[i] <= start.top:
+                low[i], moved = offset, True
+    return Arrangement(start.top, [], low.tolist())
+
+
+def repaired(sizes: Sequence[int], times: Times, order: Sequence[int],
+             most: int) -> Iterator[Arrangement]:
+    """Arrangements no higher than `most`, the first in `order`; then what found no place of its own
+    comes first."""
+    seen: set[tuple[int, int]] = set()
+    for _ in range(TRIES):
+        found = arrangement(sizes, times, order, most)
+        if (found.top, len(found.crowded)) in seen:
+            return
+        seen.add((found.top, len(found.crowded)))
+        late = {i for i, low in enumerate(found.offsets) if low + sizes[i] > most}
+        if not late:
+            yield found
+        late.update(found.crowded)
+        if not late:
+            return
+        order = [*(i for i in order if i in late), *(i for i in order if i not in late)]
+
+
+def held_in(sizes: Sequence[int], times: Times) -> Bytes:
+    """How many bytes the values of each phase take, from the one before the first launch on."""
+    held = np.zeros(int(times[3].max(initial=0)) + 3, np.int64)
+    np.add.at(held, times[2] + 1, sizes)
+    np.add.at(held, times[3] + 2, -np.array(sizes, np.int64))
+    return np.cumsum(held)
+
+
+def clashes_of(spans: Sequence[Span], found: Arrangement, times: Times) -> Clashes:
+    """Which spans share bytes with others in a phase of both, by `times`."""
+    low = np.array(found.offsets, np.int64)
+    high = low + np.array([s.bytes for s in spans], np.int64)
+    clashes: dict[object, frozenset[object]] = {}
+    for i, span in enumerate(spans):
+        near = (low < high[i]) & (high > low[i]) & (times[2] <= times[3, i]) & (
+            times[3] >= times[2, i])
+        near[i] = False
+        if near.any():
+            clashes[span] = frozenset(spans[int(j)] for j in np.flatnonzero(near))
+    return clashes
+
+
+def times_of(spans: Sequence[Span], numbers: Sequence[tuple[int, int]]) -> Times:
+    """First and last launch, first and last phase of each span."""
+    end = numbers[-1][1] + 1 if numbers else 0
+    # before the first launch, each launch, and after the last one
+    first = np.array([-1, *(low for low, _ in numbers), end])
+    last = np.array([-1, *(high for _, high in numbers), end])
+    at = np.array([(s.first, s.last) for s in spans], np.int64).reshape(-1, 2)
+    inside = np.clip(at + 1, 0, len(numbers) + 1)
+    return np.stack([at[:, 0], at[:, 1], first[inside[:, 0]], last[inside[:, 1]]])
+
+
+ORDERS = (
+    lambda s: (-s.bytes, s.first),
+    lambda s: (s.first - s.last, -s.bytes),
+    lambda s: (s.first, -s.bytes),
+    lambda s: (-s.bytes * (s.last - s.first + 1), s.first),
+)
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Offsets; the spans `crowded` took bytes that others have in a phase of theirs."""
+
+    top: int
+    crowded: list[int]
+    offsets: list[int]
+
+
+def arrangement(sizes: Sequence[int], times: Times, order: Sequence[int],
+                most: int) -> Arrangement:
+    """Give each span, in this order, the lowest offset free in its phases, or only while it lives
+    where that ends above `most`.
+
+    Spans that have their offsets stand in the order of these in the columns of one array: lowest
+    byte, first byte behind, first and last launch, first and last phase. A network's activations
+    all live at one time, and each is compared with all.
+    """
+    offsets, crowded, top = [0] * len(sizes), [], 0
+    table = np.empty((6, len(sizes)), np.int64)
+    for count, i in enumerate(order):
+        low, high, *lives = table[:, :count]
+        apart = -1
+        for first, last in ((4, 5), (2, 3)) if most else ((2, 3),):
+            meet = (lives[first - 2] <= times[last - 2, i]) & (lives[last - 2] >= times[
+                first - 2, i])
+            offset = lowest(low[meet], high[meet], sizes[i])
+            apart = offset if apart < 0 else apart
+            if offset + sizes[i] <= most:
+                break
+        if apart != offset:
+            crowded.append(i)
+        offsets[i], top = offset, max(top, offset + sizes[i])
+        at = int(low.searchsorted(offset))
+        table[:, at + 1:count + 1] = table[:, at:count]
+        table[:, at] = offset, offset + sizes[i], *times[:, i]
+    return Arrangement(top, crowded, offsets)
+
+
+def lowest(low: Bytes, high: Bytes, size: int) -> int:
+    """The lowest offset at which `size` bytes meet none of the ranges, which are sorted by their
+    lowest bytes."""
+    if not low.size or low[0] >= size:
+        return 0
+    behind = np.maximum.accumulate(high)  # what all up to here leave free
+    free = (low[1:] - behind[:-1] >= size).nonzero()[0]
+    return int(behind[free[0]] if free.size else behind[-1])
