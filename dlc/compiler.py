@@ -276,7 +276,7 @@ def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
     if isinstance(thing, Task):
         return task_source(thing, batch, tails, name, dims)
     if tails:
-        raise DlcError("dlc.compile: tails of what is no task", here(),
+        raise DlcError("dlc.compile: tails of what is not a task", here(),
                        "a function is compiled for each size that it is to take")
     if batch is not None:
         dims = {"batch": batch, **dims}
@@ -287,7 +287,7 @@ def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
     elif callable(thing):
         graph = trace(thing, dims=dims)
     else:
-        raise DlcError(f"dlc.compile: {thing!r} is no task, function or graph", here())
+        raise DlcError(f"dlc.compile: {thing!r} is not a task, function or graph", here())
     variables = graph_variables(graph)
     return Source(name or graph.name, {"main": graph},
                   lambda seed: initial_values(variables, seed) if variables else {})

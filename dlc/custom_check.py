@@ -31,7 +31,7 @@ def check_op(operator: CustomOperator, device: str = "cpu") -> None:
     Raises DlcError naming the sample and what differs.
     """
     if not isinstance(operator, CustomOperator):
-        raise DlcError(f"check_op: {operator!r} is no custom operator", None,
+        raise DlcError(f"check_op: {operator!r} is not a custom operator", None,
                        "give what dlc.custom_op made")
     assert operator.op.samples is not None
     for number, (arrays, attrs) in enumerate(operator.op.samples()):

@@ -56,7 +56,7 @@ def text(name: str) -> str:
 
 
 def number(name: str) -> int:
-    """The value of a numeric switch; raises EnvError when it is no number or out of range."""
+    """The value of a numeric switch; raises EnvError when it is not a number or out of range."""
     value = text(name)
     switch = next(s for s in SWITCHES if s.name == name)
     low, high = (int(part) for part in switch.values.split(".."))

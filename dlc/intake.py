@@ -52,10 +52,10 @@ def user_path(text: object, error: type[FileError] = FileError) -> Path:
 @contextmanager
 def regular_file(path: Path, error: type[FileError] = FileError,
                  flags: int = 0, folder: int | None = None) -> Iterator[IO[bytes]]:
-    """`path`, open for reading. Nothing is waited for: a FIFO or a device is no regular file.
+    """`path`, open for reading. Nothing is waited for: a FIFO or a device is not a regular file.
 
     `flags` are further ones of os.open, `folder` an open one that the path begins in. Raises
-    `error` for what is no regular file or cannot be read, now or in the body.
+    `error` for what is not a regular file or cannot be read, now or in the body.
     """
     try:
         handle = open_at_once(str(path), os.O_RDONLY | flags, folder)
@@ -63,7 +63,7 @@ def regular_file(path: Path, error: type[FileError] = FileError,
         raise unreadable(path, problem, error) from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise error(path, "", "is no regular file", "a file on disk: no pipe, device or folder")
+        raise error(path, "", "is not a regular file", "a file on disk: no pipe, device or folder")
     with os.fdopen(handle, "rb") as file:
         try:
             yield file
@@ -145,7 +145,7 @@ class Intake:
 
     def take_array(self, dims: Sequence[int], itemsize: int, where: str = "",
                    source: object = None, grows: int = 2) -> int:
-        """The bytes of an array with `dims`, about to be read; `dims` that are no shape of NumPy
+        """The bytes of an array with `dims`, about to be read; `dims` that are not a shape of NumPy
         are refused, too."""
         of = self.source if source is None else source
         if len(dims) > MOST_AXES:

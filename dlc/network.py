@@ -34,7 +34,7 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 @dataclass(frozen=True)
 class Definition:
     """What a network computes: its prediction as a graph, for each of `blocks`; `classes` are the
-    names of what its last axis tells apart, empty for what is no classification."""
+    names of what its last axis tells apart, empty for what is not a classification."""
 
     name: str
     blocks: tuple[int, ...]
@@ -214,7 +214,7 @@ def load(path: str | Path, task: Task | None = None) -> Network:
 
     A checkpoint holds its network beside the weights, so no code of the user's runs; `task` is the
     definition to use instead, as for a network with functions of the user's (dlc.custom_op). Raises
-    DlcError for what is no sound checkpoint, holds no network, or does not fit `task`.
+    DlcError for what is not a valid checkpoint, holds no network, or does not fit `task`.
     """
     from dlc.intake import user_path
     from dlc.runtime.train.checkpoint import checkpoint_at
@@ -234,7 +234,7 @@ def outputs(network: Network, *names: str) -> Network:
     without a row for each row of the input.
     """
     if not isinstance(network, Network):
-        raise DlcError(f"dlc.outputs: {network!r} is no network", here(),
+        raise DlcError(f"dlc.outputs: {network!r} is not a network", here(),
                        'dlc.outputs(dlc.load("runs/NAME"), "code")')
     if not names:
         raise DlcError("dlc.outputs: no name is given", here(), 'e.g. dlc.outputs(net, "code")')

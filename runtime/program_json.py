@@ -18,7 +18,7 @@ _FIELDS = {c: dataclasses.fields(c) for c in _CLASSES.values()}
 
 
 class ProgramFormatError(ValueError):
-    """A text that is no saved Program of a format this version reads."""
+    """A text that is not a saved Program of a format this version reads."""
 
 
 def program_to_json(program: p.Program) -> str:
@@ -43,7 +43,7 @@ def program_from_json(text: str) -> p.Program:
     except (KeyError, TypeError, ValueError, AttributeError, DTypeError, RecursionError) as error:
         raise ProgramFormatError(f"damaged program: {type(error).__name__}: {error}") from None
     if not isinstance(program, p.Program):
-        raise ProgramFormatError("the saved object is no Program")
+        raise ProgramFormatError("the saved object is not a Program")
     return program
 
 

@@ -126,7 +126,7 @@ def scaled_only_by_name(x: Any, *, k: float) -> Any:
     (lambda x: dlc.vmap(power)(x, n=3), "n=3 has no axis of examples"),
     (lambda x: dlc.grad(power)(x, m=3), "unexpected keyword argument 'm'"),
     (lambda x: dlc.checkpoint(power)(x, m=3), "unexpected keyword argument 'm'"),
-    (lambda x: dlc.grad(power, wrt=1)(x, "three"), "'three' is no array"),
+    (lambda x: dlc.grad(power, wrt=1)(x, "three"), "'three' is not an array"),
     (lambda x: dlc.custom_gradient(scaled_only_by_name)(x, k=2.0), "can only be given by name"),
     (lambda x: dlc.custom_gradient(scaled_only_by_name)(x, z=2.0), "missing a required argument"),
 ])

@@ -153,8 +153,8 @@ def test_values_that_are_not_there(names: tuple[str, ...], message: str, tmp_pat
     (lambda net: net.predict(y=np.zeros((2, 4))), "takes x"),
     (lambda net: net.predict(np.float32(1)), "the first axis counts rows"),
     (lambda net: net.predict(np.zeros((2, 5))), "5 values a sample"),
-    (lambda net: net.predict([[1, 2], [3]]), "is no array"),
-    (lambda net: dlc.outputs(3, "code"), "3 is no network"),
+    (lambda net: net.predict([[1, 2], [3]]), "is not an array"),
+    (lambda net: dlc.outputs(3, "code"), "3 is not a network"),
 ])
 def test_what_does_not_fit(ask: Callable[[Any], Any], message: str, tmp_path: Path) -> None:
     saved(points, tmp_path)

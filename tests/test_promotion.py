@@ -166,7 +166,7 @@ def test_sums_and_means(kind: DType) -> None:
     assert total.dtype is (i32 if narrow else kind)
     assert average.dtype is (kind if kind.is_float else f32)
     assert values["total"].dtype == sum_dtype(kind).numpy
-    if kind is not bf16:  # 300 is no bf16
+    if kind is not bf16:  # 300 is not a bf16
         assert float(values["total"]) == 300
     assert float(values["mean"]) == 1
 

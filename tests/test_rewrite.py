@@ -243,7 +243,7 @@ def test_a_wrong_rule_is_caught(wrong: Rule, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ("neg(neg(x))", "no ->"),
-    ("x -> neg(x)", "no operator's call"),
+    ("x -> neg(x)", "not an operator's call"),
     ("frob(x) -> x", "no operator frob"),
     ("sub(x, y) -> neg(x)", "y is the node replaced"),
 ])

@@ -307,9 +307,9 @@ def test_a_list_of_graph_values_is_refused_where_an_array_is_wanted() -> None:
     def ragged(x: f32[3]) -> Any:
         return x * [[1.0], [2.0, 3.0]]
 
-    with pytest.raises(DlcError, match=r"graph values in it is no array(.|\n)*dlc.concat"):
+    with pytest.raises(DlcError, match=r"graph values in it is not an array(.|\n)*dlc.concat"):
         dlc.trace(f)
-    with pytest.raises(DlcError, match="several lengths"):
+    with pytest.raises(DlcError, match="different lengths"):
         dlc.trace(ragged)
 
 

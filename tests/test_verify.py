@@ -74,7 +74,7 @@ BROKEN: list[tuple[str, str, Callable[[], Graph]]] = [
     ("acyclic", "depends on itself", cyclic),
     ("operator", "neg is not the registered", lambda: one(lambda x: raw(
         Op("neg", NEG.kind, NEG.infer, NEG.eval), x))),
-    ("operands", "operand 3 is no node", lambda: one(lambda x: raw(MUL, x, 3))),
+    ("operands", "operand 3 is not a node", lambda: one(lambda x: raw(MUL, x, 3))),
     ("operands", "mul takes 2 operands, not 1", lambda: one(lambda x: raw(MUL, x))),
     ("operands", "is a tuple", lambda: one(lambda x: raw(NEG, pair(x)))),
     ("attributes", "unhashable", lambda: one(lambda x: raw(SUM, x, type_=f32[()], axes=[0]))),
@@ -88,7 +88,7 @@ BROKEN: list[tuple[str, str, Callable[[], Graph]]] = [
      lambda: one(lambda x: raw(NEG, x, type_=f16[3]))),
     ("type", "operands do not fit: operands differ",
      lambda: one(lambda x: raw(MUL, x, leaf.constant(1.0, f32[4])))),
-    ("type", "'f32[3]' is no type", lambda: one(lambda x: raw(NEG, x, type_="f32[3]"))),
+    ("type", "'f32[3]' is not a type", lambda: one(lambda x: raw(NEG, x, type_="f32[3]"))),
     ("type", "f31", lambda: one(lambda x: raw(NEG, x, type_=Type(STRANGE, (3,))))),
     ("type", "item 2 of", lambda: one(lambda x: raw(ITEM, pair(x), index=2))),
     ("dimensions", "dimension 'batch'", lambda: one(lambda x: raw(
@@ -96,19 +96,19 @@ BROKEN: list[tuple[str, str, Callable[[], Graph]]] = [
     ("dimensions", "dimension -1", lambda: one(lambda x: raw(NEG, x, type_=Type(x.dtype, (-1,))))),
     ("dimensions", "layout (0, 0)", lambda: one(lambda x: raw(
         NEG, x, type_=f32[3].with_(layout=(0, 0))))),
-    ("constant", "0 is no f32", lambda: constant(0, f32[3])),
-    ("constant", "0.1 is no f32", lambda: constant(0.1, f32[3])),
-    ("constant", "256 is no u8", lambda: constant(256, u8[3])),
-    ("constant", "True is no i32", lambda: constant(True, i32[3])),
-    ("constant", "no array of f32[3]", lambda: graph(raw(
+    ("constant", "0 is not of dtype f32", lambda: constant(0, f32[3])),
+    ("constant", "0.1 is not of dtype f32", lambda: constant(0.1, f32[3])),
+    ("constant", "256 is not of dtype u8", lambda: constant(256, u8[3])),
+    ("constant", "True is not of dtype i32", lambda: constant(True, i32[3])),
+    ("constant", "not an array of f32[3]", lambda: graph(raw(
         leaf.ARRAY, type=f32[3], value=Literal.of([1, 2, 3])))),
     ("inputs", "without declaring", lambda: graph(raw(NEG, given_input()))),
     ("inputs", "two inputs named 'x'", lambda: graph(
         raw(NEG, given_input()), given_input(), given_input())),
-    ("inputs", "it is no input", lambda: graph(
+    ("inputs", "it is not an input", lambda: graph(
         leaf.constant(1.0, f32[3]), leaf.constant(1.0, f32[3]))),
     ("outputs", "returns a tuple", lambda: one(pair)),
-    ("outputs", "returns 3, which is no node", lambda: Graph("f", (), (3,))),  # type: ignore
+    ("outputs", "returns 3, which is not a node", lambda: Graph("f", (), (3,))),  # type: ignore
     ("outputs", "2 outputs and 1 names", lambda: updated(("a",), {})),
     ("outputs", "two outputs named 'a'", lambda: updated(("a", "a"), {})),
     ("updates", "there is no output 'b'", lambda: updated(("a", "y"), {"b": "x"})),

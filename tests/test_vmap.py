@@ -292,7 +292,7 @@ def counted(x: Any) -> Any:
     (lambda x, y: dlc.vmap(lambda a: a, in_axes=2)(x), r"axis 2 of .*f32\[4, 3\]"),
     (lambda x, y: dlc.vmap(lambda a: a)(x[0, 0]), "axis 0 of"),
     (lambda x, y: dlc.vmap(lambda a: a, in_axes=(0, 0))(x), "in_axes: .*for 1 values"),
-    (lambda x, y: dlc.vmap(lambda a: a, in_axes="0")(x), "is no axis"),
+    (lambda x, y: dlc.vmap(lambda a: a, in_axes="0")(x), "is not an axis"),
     (lambda x, y: dlc.vmap(lambda a: a, out_axes=None)(x), "differs from example to example"),
     (lambda x, y: dlc.vmap(lambda a: a, out_axes=3)(x), "out_axes 3"),
     (lambda x, y: dlc.vmap(counted)(x), "state 'seen' is updated inside"),

@@ -112,12 +112,12 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 TRANSFORMS = {f"dlc.{name}" for name in (
     "jvp", "hvp", "vjp", "grad", "vmap", "checkpoint", "custom_gradient")}
 
-# functions whose other parameters of any type are no arrays: sizes, structures, functions
+# functions whose other parameters of any type are not arrays: sizes, structures, functions
 OTHERS = {
     "dlc": {"adaptive_avg_pool", "adaptive_max_pool", "adaptive_max_pool_with_indices", "avg_pool",
             "bitcast", "cast", "cond", "custom_op", "dynamic_slice", "evaluate", "fori", "loss",
-            "lp_pool", "map", "max_pool", "max_pool_with_indices", "one_hot", "reshape", "resize",
-            "scan", "task", "trace", "transpose", "while_loop"},
+            "lp_pool", "map", "max_pool", "max_pool_with_indices", "one_hot", "outputs", "reshape",
+            "resize", "scan", "task", "trace", "transpose", "while_loop"},
     "nn": {"chain", "parallel", "reshape", "residual", "rotary"},
     "linalg": set(), "random": set(),
 }
@@ -213,7 +213,7 @@ def weak_forms(array: np.ndarray, kind: DType | None, whole: bool) -> Iterator[t
         yield array.flat[0].item(), own
 
 
-# --- what is no function of several arrays --------------------------------------------------------
+# --- what is not a function of several arrays -----------------------------------------------------
 
 X = np.array([0.5, 0.25])
 

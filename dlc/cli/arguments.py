@@ -203,7 +203,7 @@ class Sizes(argparse.Action):
                  option_string: str | None = None) -> None:
         name, _, size = str(values).partition("=")
         if not name or not size.isascii() or not size.isdigit():
-            raise argparse.ArgumentError(self, f"{values!r} is no NAME=N, e.g. batch=8")
+            raise argparse.ArgumentError(self, f"{values!r} is not NAME=N, e.g. batch=8")
         namespace.dims = {**namespace.dims, name: int(size)}
 
 

@@ -296,7 +296,7 @@ def operand_error(op: Op, args: Sequence[Node], problem: Exception) -> DlcError:
 
 
 def check_shape(shape: Sequence[Any]) -> tuple[int, ...]:
-    """`shape` as an attribute of an operator. Raises OpError for what is no size."""
+    """`shape` as an attribute of an operator. Raises OpError for what is not a size."""
     for dim in shape:
         if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool) or dim < 0:
             raise OpError(f"dimension {dim!r} of shape {tuple(shape)}", "sizes are 0, 1, 2, ...")

@@ -88,7 +88,7 @@ def iteration_count(what: str, count: Any) -> int:
     """A number of iterations. Raises DlcError for what is none."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         shown = describe(count) if isinstance(count, Node) else repr(count)
-        raise DlcError(f"{what}: {shown} is no number of iterations", here(),
+        raise DlcError(f"{what}: {shown} is not a number of iterations", here(),
                        "it is 0, 1, 2, ..., known when the graph is built; "
                        "dlc.while_loop stops earlier on a condition")
     return count

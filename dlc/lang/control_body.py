@@ -95,7 +95,7 @@ def check_arguments(what: str, function: Callable[..., Any], names: str, count: 
     """Raise DlcError unless `function` can be called with `count` arguments, called `names`, and
     with `keywords`."""
     if not callable(function):
-        raise DlcError(f"{what}: it is called with {names}: {function!r} is no function", here())
+        raise DlcError(f"{what}: it is called with {names}: {function!r} is not a function", here())
     try:
         # as it is called: a derivative that wraps a function takes what it takes itself
         signature(function, follow_wrapped=False).bind(
@@ -110,7 +110,7 @@ def check_arguments(what: str, function: Callable[..., Any], names: str, count: 
 
 @contextmanager
 def _inside_loop(scope: Scope | None, iteration: IterationNumber | None) -> Iterator[None]:
-    """Random numbers made inside are the iteration's; a loss inside is no result of the step."""
+    """Random numbers made inside are the iteration's; a loss inside is not a result of the step."""
     if scope is None:
         yield
         return

@@ -53,7 +53,7 @@ def _number_type(value: Any) -> DType:
     for kind, found in ((bool, bool_), (int, i64), (float, f64)):
         if isinstance(value, kind):
             return found
-    raise OpError(f"attribute {value!r} is no number", "attributes are bool, int or float")
+    raise OpError(f"attribute {value!r} is not a number", "attributes are bool, int or float")
 
 
 def _ruled(rule: Rule, types: Sequence[Type], attrs: Mapping[str, Any]) -> tuple[Type, ...]:

@@ -212,7 +212,7 @@ def _definition(operator: str, function: Any) -> tuple[ast.FunctionDef, int]:
         raise DlcError(f"custom operator {operator}: the source of {function.__name__} can't be "
                        "read", here(), "define it with def in a file") from None
     if not isinstance(tree, ast.FunctionDef) or inspect.isgeneratorfunction(function):
-        raise DlcError(f"custom operator {operator}: {function.__name__} is no plain function",
+        raise DlcError(f"custom operator {operator}: {function.__name__} is not a plain function",
                        definition(function), "define it with def; it may not yield")
     tree.decorator_list = []
     tree.returns = None

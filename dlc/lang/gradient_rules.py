@@ -74,7 +74,7 @@ class _Rule:
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.name = getattr(function, "__name__", "function")
-        # what is no array and no number (the name of a mode, a function) has no cotangent
+        # what is not an array and no number (the name of a mode, a function) has no cotangent
         node_of = as_argument(leaves(args))
         flat = [v if callable(v) or isinstance(v, str) else node_of(v) for v in leaves(args)]
         operands = [x for x in flat if isinstance(x, Node)]

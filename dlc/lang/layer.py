@@ -148,7 +148,7 @@ def chain(*elements: Layer | Function, name: str = "") -> Layer:
     places = call_arguments(loc, len(elements))
     for element, place in zip(elements, places, strict=True):
         if not callable(element) or isinstance(element, (type, Node)):
-            raise DlcError(f"chain: {element!r} is no layer", place,
+            raise DlcError(f"chain: {element!r} is not a layer", place,
                            "members are layers, e.g. nn.dense(10), and functions, e.g. dlc.tanh")
     parts = part_names(elements, places)
 

@@ -143,10 +143,10 @@ def _declare(name: str, type_: Type, init: Initializer | None, role: Literal["pa
              what: str) -> Variable:
     scope = current_scope(what)
     if not isinstance(type_, Type) or any(isinstance(d, str) for d in type_.shape):
-        raise DlcError(f"{what}({name!r}): {type_} is no type with known dimensions", here(),
+        raise DlcError(f"{what}({name!r}): {type_} is not a type with known dimensions", here(),
                        "e.g. f32[784, 10]")
     if init is not None and not callable(init):
-        raise DlcError(f"{what}({name!r}): {init!r} is no initializer", here(),
+        raise DlcError(f"{what}({name!r}): {init!r} is not an initializer", here(),
                        "dlc.init has them: init.zeros, init.constant(0.1), init.he_normal, ...; "
                        "or give a function of (key, shape, dtype)")
     if role == "param" and not type_.dtype.is_float:

@@ -50,7 +50,7 @@ def spread_axes(axes: Axes, value: Any, what: str) -> list[int | None]:
         return [axes] * len(leaves(value))
     parts, wanted = children(value), children(axes)
     if wanted is None:
-        raise DlcError(f"{what}: {axes!r} is no axis", here(), "an axis is an int or None")
+        raise DlcError(f"{what}: {axes!r} is not an axis", here(), "an axis is an int or None")
     if parts is None or {step for step, _ in parts} != {step for step, _ in wanted}:
         shown = f"{len(parts)} values" if parts is not None else "one value"
         raise DlcError(f"{what}: {axes!r} for {shown}", here(),

@@ -14,7 +14,7 @@ def at_least(layer: str, low: int, **values: Any) -> None:
     """Each value is an int of at least `low`; raises DlcError at the user's line."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int):
-            raise DlcError(f"nn.{layer}: {name}={value!r} is no whole number", here(),
+            raise DlcError(f"nn.{layer}: {name}={value!r} is not a whole number", here(),
                            f"{name} is an int of at least {low}")
         if value < low:
             raise DlcError(f"nn.{layer}: {name}={value} is too small", here(),

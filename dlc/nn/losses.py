@@ -155,7 +155,7 @@ def cross_entropy(logits: Any, label: Any, smoothing: float = 0.0, weight: Any =
     is 1 - s on the label plus s / classes everywhere (Szegedy et al. 2016). `weight` [classes]
     counts classes more or less, rows labelled `ignore` do not count; the mean is over the weights.
     A label outside 0 .. classes-1 stops the run after the step. Raises DlcError for labels that
-    are no integers or do not fit the logits.
+    are not integers or do not fit the logits.
     """
     checks.fraction("cross_entropy", smoothing=smoothing)
     checks.one_of("cross_entropy", "reduction", reduction, REDUCTIONS)

@@ -251,7 +251,7 @@ def rnn(units: int, layers: int = 1, bidirectional: bool = False, returns: str =
 
 def _callable(kind: str, activation: object) -> None:
     if not callable(activation):
-        raise DlcError(f"nn.{kind}: activation={activation!r} is no function", here(),
+        raise DlcError(f"nn.{kind}: activation={activation!r} is not a function", here(),
                        "e.g. dlc.tanh or dlc.relu")
 
 

@@ -67,7 +67,7 @@ def distinct(names: Iterable[str], what: str, where: Source) -> set[str]:
 
 
 def check_value(value: Any, where: Source) -> None:
-    """Raise DlcError for declared dimensions that are no sizes."""
+    """Raise DlcError for declared dimensions that are not sizes."""
     if value.type.WhichOneof("value") == "tensor_type":
         dims = [d.dim_value for d in value.type.tensor_type.shape.dim if d.HasField("dim_value")]
         checked_dims(dims, f"{where.name}: {value.name!r}")

@@ -31,7 +31,7 @@ def gemm(call: Call) -> Results:
     """alpha * A' B' + beta * C."""
     a, b = call.x(0), call.x(1)
     if a.ndim != 2 or b.ndim != 2:
-        raise DlcError(f"{a.type} and {b.type} are no matrices")
+        raise DlcError(f"{a.type} and {b.type} are not matrices")
     y = product(a.T if call.flag("transA") else a, b.T if call.flag("transB") else b)
     alpha, beta = call.number("alpha", 1.0), call.number("beta", 1.0)
     y = y if alpha == 1.0 else dlc.cast(y * alpha, a.dtype)

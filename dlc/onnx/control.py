@@ -1,4 +1,4 @@
-"""ONNX's control flow and values that are no arrays: If, Loop, Scan, sequences, optionals."""
+"""ONNX's control flow and values that are not arrays: If, Loop, Scan, sequences, optionals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def arrays(values: Sequence[Value]) -> list[Node]:
     """`values`, which must be arrays. Raises DlcError."""
     for value in values:
         if not isinstance(value, Node):
-            raise DlcError("a sequence is no array, and a loop at run time carries arrays only")
+            raise DlcError("a sequence is not an array, and a loop at run time carries arrays only")
     return [v for v in values if isinstance(v, Node)]
 
 
@@ -249,7 +249,7 @@ def sequence(call: Call, position: int = 0) -> list[Any]:
     """An operand of sequence type. Raises DlcError."""
     value = call.operands[position] if position < len(call) else None
     if not isinstance(value, list):
-        raise DlcError(f"operand {position} is no sequence")
+        raise DlcError(f"operand {position} is not a sequence")
     return value
 
 

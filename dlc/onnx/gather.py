@@ -198,7 +198,7 @@ def eye_like(call: Call) -> Results:
 
     x = call.x()
     if x.ndim != 2:
-        raise DlcError(f"{x.type} is no matrix")
+        raise DlcError(f"{x.type} is not a matrix")
     kind = dtype_of(call.integer("dtype"), "dtype") if call.get("dtype") else x.dtype
     row, col = (dlc.iota(tuple(x.shape), a, i64) for a in (0, 1))
     same = col - row == call.integer("k")

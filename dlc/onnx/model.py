@@ -166,7 +166,7 @@ class Model:
         kinds = [v.type.tensor_type.elem_type for v in self.proto.graph.output]
         for (name, type_), value, kind in zip(self.outputs.items(), results, kinds, strict=True):
             if not isinstance(value, Node):
-                raise DlcError(f"{self.name}: the output {name!r} is no array")
+                raise DlcError(f"{self.name}: the output {name!r} is not an array")
             if DTYPES[kind] is not value.dtype or not (type_ is None or agrees(type_, value)):
                 raise DlcError(f"{self.name}: the output {name!r} is declared as "
                                f"{type_ or DTYPES[kind]}, and comes out as {value.type}")
@@ -228,10 +228,10 @@ def is_weight(data: np.ndarray) -> bool:
 
 def check_names(what: str, given: Mapping[str, Any], known: Mapping[str, Any],
                 where: Source) -> None:
-    """Raise DlcError for a name that is no input of the model."""
+    """Raise DlcError for a name that is not an input of the model."""
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise DlcError(f"{where.name}: {what} for {unknown[0]!r}, which is no input", None,
+        raise DlcError(f"{where.name}: {what} for {unknown[0]!r}, which is not an input", None,
                        f"inputs are {', '.join(known)}")
 
 
@@ -250,7 +250,7 @@ def fitting(name: str, value: Any, declared: Any, initial: np.ndarray | None,
 
 
 def input_type(value: Any, shape: tuple[int | str, ...] | None, where: Source) -> Type:
-    """The Type of an input. Raises DlcError for what is no tensor, and for an unknown rank."""
+    """The Type of an input. Raises DlcError for what is not a tensor, and for an unknown rank."""
     found = declared_type(value, where, shape)
     if found is None:
         raise DlcError(f"{where.name}: the shape of the input {value.name!r} is not declared", None,

@@ -45,7 +45,7 @@ def windows(call: Call, x: Node) -> Windows:
     """The windows of a pooling operator. Raises DlcError where none fits."""
     n = x.ndim - 2
     if n < 1:
-        raise DlcError(f"{x.type} is no [N, C, S...]")
+        raise DlcError(f"{x.type} is not [N, C, S...]")
     size, stride = per_axis(call, "kernel_shape", n), per_axis(call, "strides", n)
     dilation = per_axis(call, "dilations", n)
     sizes = list(map(int, x.shape[2:]))

@@ -51,7 +51,7 @@ def onnx_package() -> ModuleType:
 
 
 def read_proto(source: str | Path | bytes) -> tuple[Any, Source]:
-    """(ModelProto, where it came from). Raises DlcError for what is no sound ONNX message."""
+    """(ModelProto, where it came from). Raises DlcError for what is not a valid ONNX message."""
     onnx = onnx_package()
     if isinstance(source, (str, os.PathLike)):
         path, intake = Path(source), Intake(source, times=PLAIN)
@@ -67,14 +67,14 @@ def read_proto(source: str | Path | bytes) -> tuple[Any, Source]:
     try:
         model.ParseFromString(data)
     except (DecodeError, ValueError, RecursionError) as problem:
-        raise DlcError(f"{where.name} is no ONNX model, or a damaged one: {problem}") from None
+        raise DlcError(f"{where.name} is not an ONNX model, or a damaged one: {problem}") from None
     check_text(model, where)
     check_header(model, where)
     return model, where
 
 
 def check_text(message: Any, where: Source) -> None:
-    """Raise DlcError for names that are no UTF-8, which the parser lets through as bytes, or no
+    """Raise DlcError for names that are not UTF-8, which the parser lets through as bytes, or no
     single line, which could pass for a message of dlc's."""
     waiting = [message]
     while waiting:
@@ -104,7 +104,7 @@ def read_file(path: Path, intake: Intake) -> bytes:
 def check_header(model: Any, where: Source) -> None:
     """Raise DlcError for a model without graph, of an unknown version, or with unknown fields."""
     if not model.HasField("graph"):
-        raise DlcError(f"{where.name} holds no graph: it is no ONNX model, or a damaged one")
+        raise DlcError(f"{where.name} holds no graph: it is not an ONNX model, or a damaged one")
     if model.ir_version not in IR_VERSIONS:
         raise DlcError(f"{where.name}: IR version {model.ir_version} is not known", None,
                        f"dlc reads {IR_VERSIONS.start} to {IR_VERSIONS.stop - 1}")
@@ -125,7 +125,7 @@ def opsets(imported: Any, where: Source) -> dict[str, int]:
             raise DlcError(f"{where.name}: opset {entry.version} of {domain!r}")
         found[domain] = entry.version
     if not found:
-        raise DlcError(f"{where.name} names no opset: it is no ONNX model, or a damaged one")
+        raise DlcError(f"{where.name} names no opset: it is not an ONNX model, or a damaged one")
     return found
 
 

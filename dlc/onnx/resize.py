@@ -78,7 +78,7 @@ def by_scales(call: Call, x: Node, scales: Sequence[float], places: str, nearest
 
 
 def out_size(size: int, scale: float) -> int:
-    """floor(size * scale). Raises DlcError for a scale that is no size."""
+    """floor(size * scale). Raises DlcError for a scale that is not a size."""
     if not (math.isfinite(scale) and scale > 0):
         raise DlcError(f"scale {scale}")
     return checked_dims([math.floor(size * scale)], "resize")[0]

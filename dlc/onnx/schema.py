@@ -124,7 +124,8 @@ def check_kinds(schema: Any, node: Any) -> None:
     for attribute in node.attribute:
         wanted = schema.attributes[attribute.name].type
         if attribute.type != wanted.value and not attribute.ref_attr_name:
-            raise DlcError(f"the attribute {attribute.name!r} is no {wanted.name.lower()}")
+            raise DlcError(f"the attribute {attribute.name!r} is not of type "
+                           f"{wanted.name.lower()}")
 
 
 def check_operands(schema: Any, operands: Sequence[Any]) -> None:

@@ -248,7 +248,7 @@ def space_to_depth(call: Call) -> Results:
 
 def image(x: Node) -> Node:
     if x.ndim != 4:
-        raise DlcError(f"{x.type} is no [batch, channels, height, width]")
+        raise DlcError(f"{x.type} is not [batch, channels, height, width]")
     return x
 
 

@@ -32,14 +32,14 @@ def as_node(value: Any, like: DType | None = None) -> Node:
     """`value` as a node. Python numbers, and lists of them, are weak: they take the dtype `like`
     if it holds them.
 
-    Raises DlcError for what is no number or array.
+    Raises DlcError for what is not a number or array.
     """
     if isinstance(value, Node):
         return value
     if isinstance(value, (bool, int, float)):
         return number(value, like)
     if holds_node(value):
-        raise DlcError(f"a {type(value).__name__} with graph values in it is no array", here(),
+        raise DlcError(f"a {type(value).__name__} with graph values in it is not an array", here(),
                        "dlc.concat joins graph values")
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         data = array_of(value)
@@ -49,7 +49,7 @@ def as_node(value: Any, like: DType | None = None) -> Node:
             return leaf.array(data, Type(dtype(data.dtype), data.shape))
         except DTypeError as problem:
             raise DlcError(str(problem), here()) from None
-    raise DlcError(f"{type(value).__name__} {value!r} is no array or number", here(),
+    raise DlcError(f"{type(value).__name__} {value!r} is not an array or number", here(),
                    "operands are graph values, NumPy arrays and Python numbers")
 
 
@@ -102,15 +102,16 @@ def holds_node(value: Any) -> bool:
 def array_of(value: Any) -> np.ndarray:
     """What NumPy makes of `value`, in the machine's byte order.
 
-    Raises DlcError for rows of several lengths, and for masked elements: they are no numbers.
+    Raises DlcError for rows of several lengths, and for masked elements: they are not numbers.
     """
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise DlcError("a masked array is no array", here(), "x.filled(0.0) has numbers everywhere")
+        raise DlcError("a masked array is not an array", here(),
+                       "x.filled(0.0) has numbers everywhere")
     try:
         data = np.asarray(value)
     except ValueError as problem:
-        raise DlcError(f"a {type(value).__name__} of rows of several lengths is no array", here(),
-                       str(problem).split(".")[0]) from None
+        raise DlcError(f"a {type(value).__name__} of rows of different lengths is not an array",
+                       here(), str(problem).split(".")[0]) from None
     return data.astype(data.dtype.newbyteorder("="), copy=False)
 
 

@@ -265,9 +265,9 @@ def _eval_shift(f: Callable[..., Any]) -> Callable[..., Any]:
     return eval_
 
 
-SHL = _op("shl", "x << y; 0 when y is no bit position", _eval_shift(np.left_shift),
+SHL = _op("shl", "x << y; 0 if y is negative or at least the width", _eval_shift(np.left_shift),
           shift_type, integers(shift=True))
-SHR = _op("shr", "x >> y, arithmetic for signed; 0 when y is no bit position",
+SHR = _op("shr", "x >> y, arithmetic if signed; 0 if y is negative or at least the width",
           _eval_shift(np.right_shift), shift_type, integers(shift=True))
 
 # --- conversion ---------------------------------------------------------------------------------

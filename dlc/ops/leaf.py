@@ -47,9 +47,9 @@ CONSTANT = register(Op(
 def check_whole(value: float, kind: DType) -> None:
     """Raise OpError for a number that the integer dtype `kind` does not hold."""
     if value != value or abs(value) == math.inf:
-        raise OpError(f"{value!r} is no {kind}", "cast the array to a float")
+        raise OpError(f"{value!r} is not of dtype {kind}", "cast the array to a float")
     if int(value) != value:
-        raise OpError(f"{value!r} is no {kind}", f"write {int(value)}, or cast the array")
+        raise OpError(f"{value!r} is not of dtype {kind}", f"write {int(value)}, or cast the array")
     info = np.iinfo(kind.numpy)
     if not info.min <= int(value) <= info.max:
         raise OpError(f"{value!r} is outside {kind} ({info.min} .. {info.max})")

@@ -117,7 +117,7 @@ def _infer_triangle(a: Type, b: Type, *, lower: bool, trans: bool, unit: bool) -
     floating(a, b)
     for word in (lower, trans, unit):
         if not isinstance(word, bool):
-            raise OpError(f"{word!r} is no bool", "lower, trans and unit are True or False")
+            raise OpError(f"{word!r} is not a bool", "lower, trans and unit are True or False")
     same_lead(a, b)
     if int(b.shape[-2]) != n:
         raise OpError(f"{b.describe()} as right sides of {a.describe()}", f"they need {n} rows")

@@ -17,7 +17,7 @@ def square(a: Type, what: str = "matrix") -> int:
     """The size of the square matrices in the last two axes. Raises OpError for anything else."""
     floating(a)
     if a.ndim < 2 or int(a.shape[-1]) != int(a.shape[-2]):
-        raise OpError(f"{a.describe()} is no square {what}", "the last two axes must be equal")
+        raise OpError(f"{a.describe()} is not a square {what}", "the last two axes must be equal")
     return int(a.shape[-1])
 
 

@@ -97,7 +97,7 @@ def reshape(x: Any, *shape: Any) -> Node:
 
 def _infer_transpose(x: Type, *, axes: tuple[int, ...]) -> Type:
     if sorted(axes) != list(range(x.ndim)):
-        raise OpError(f"axes {axes} are no permutation of 0 .. {x.ndim - 1}")
+        raise OpError(f"axes {axes} are not a permutation of 0 .. {x.ndim - 1}")
     return x.with_(shape=tuple(x.shape[a] for a in axes), layout=None)
 
 
@@ -305,7 +305,7 @@ def pad(x: Any, low: Sequence[int], high: Sequence[int], value: float = 0.0,
     inner = (0,) * node.ndim if interior is None else tuple(interior)
     if not any((*low, *high, *inner)):
         return node
-    # the largest i64 is no float
+    # the largest i64 is not a float
     kept = float(value) if float(value) == value or not node.dtype.is_integer else value
     return make(PAD, (node,), low=tuple(low), high=tuple(high), interior=inner, value=kept)
 

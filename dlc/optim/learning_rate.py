@@ -90,7 +90,7 @@ def as_schedule(rate: Rate) -> Schedule:
         return Schedule(lambda clock: cast(function(clock.step), clock.step.dtype),
                         getattr(rate, "__name__", "schedule"))
     if isinstance(rate, bool) or not isinstance(rate, (int, float)):
-        raise DlcError(f"learning rate {rate!r} is no number or schedule", here(),
+        raise DlcError(f"learning rate {rate!r} is not a number or schedule", here(),
                        "e.g. 1e-3, or optim.cosine(1e-3)")
     return constant(rate)
 

@@ -173,7 +173,7 @@ def bits(shape: Shape = (), name: str = "") -> Node:
 def bernoulli(shape: Shape | None = (), p: Any = 0.5, name: str = "") -> Node:
     """bool of `shape`, true with probability p (to a multiple of 2^-24)."""
     if isinstance(p, (int, float)) and not 0.0 <= p <= 1.0:
-        raise DlcError(f"bernoulli: p={p} is no probability", here(), "0 <= p <= 1")
+        raise DlcError(f"bernoulli: p={p} is not a probability", here(), "0 <= p <= 1")
     dims = drawn_shape("bernoulli", shape, p)
     site = new_site(name)
     return elementwise.lt(uniform_at(seed(), step(), dims, site), p)

@@ -72,11 +72,11 @@ def fit(value: Any, node: Node) -> Any:
         with np.errstate(all="ignore"):
             found = data.astype(want.dtype.numpy, copy=False)
     except OverflowError as problem:
-        raise DlcError(f"input {node.name}: a number is no {want.dtype}: {problem}",
+        raise DlcError(f"input {node.name}: a number is not of dtype {want.dtype}: {problem}",
                        node.loc) from None
     if weak and not want.dtype.is_float and not np.array_equal(found, data):
-        raise DlcError(f"input {node.name}: {np.asarray(data)[found != data].flat[0]} is no "
-                       f"{want.dtype}", node.loc)
+        wrong = np.asarray(data)[found != data].flat[0]
+        raise DlcError(f"input {node.name}: {wrong} is not of dtype {want.dtype}", node.loc)
     return found
 
 

@@ -142,7 +142,7 @@ AnyRule = Rule | FunctionRule
 
 def rule(text: str, where: str = "", grade: Grade = Grade.EXACT, examples: Sequence[str] = (),
          names: Mapping[str, Any] | None = None) -> Rule:
-    """The rule `text`. Raises ValueError at once when it is no equation over known operators."""
+    """The rule `text`. Raises ValueError if it is not an equation over known operators."""
     made = Rule(text, where, grade, tuple(examples), names or {})
     assert made.roots is not None
     if any(isinstance(n, ast.Name) and n.id == "y" for n in ast.walk(made.sides[0])):
@@ -160,7 +160,7 @@ def served_lines(nodes: Sequence[Node]) -> tuple[Loc, ...]:
 
 def _operator_name(tree: ast.expr, owner: Rule) -> str:
     if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
-        raise ValueError(f"rule {owner.text!r}: {ast.unparse(tree)} is no operator's call")
+        raise ValueError(f"rule {owner.text!r}: {ast.unparse(tree)} is not an operator's call")
     if tree.func.id not in REGISTRY:
         raise ValueError(f"rule {owner.text!r}: there is no operator {tree.func.id}")
     return tree.func.id

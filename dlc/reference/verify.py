@@ -85,7 +85,7 @@ def _verify_operands(graph: Graph) -> None:
         node = stack.pop()
         for arg in node.args:
             if not isinstance(arg, Node):
-                raise VerifyError("operands", f"operand {arg!r} is no node", node)
+                raise VerifyError("operands", f"operand {arg!r} is not a node", node)
             if id(arg) not in seen:
                 seen.add(id(arg))
                 stack.append(arg)
@@ -105,7 +105,7 @@ def _verify_order(graph: Graph) -> list[Node]:
 def _verify_outputs(graph: Graph) -> None:
     for output in graph.outputs:
         if not isinstance(output, Node):
-            raise VerifyError("outputs", f"{graph.name} returns {output!r}, which is no node")
+            raise VerifyError("outputs", f"{graph.name} returns {output!r}, which is not a node")
         if isinstance(output.type, TupleType):
             raise VerifyError("outputs", f"{graph.name} returns a tuple", output)
     names = graph.output_names
@@ -121,7 +121,7 @@ def _verify_inputs(graph: Graph, nodes: list[Node], around: Mapping[Node, Graph]
     labels: set[str] = set()
     for node in graph.inputs:
         if node.op is not leaf.INPUT:
-            raise VerifyError("inputs", f"{graph.name} declares it, but it is no input", node)
+            raise VerifyError("inputs", f"{graph.name} declares it, but it is not an input", node)
         label = node.attrs["label"]
         if label in labels:
             raise VerifyError("inputs", f"{graph.name} has two inputs named {label!r}", node)
@@ -183,7 +183,7 @@ def _verify_attributes(node: Node) -> None:
 
 def _verify_type(node: Node, type_: Any) -> None:
     if not isinstance(type_, Type) or DTYPES.get(type_.dtype.name) is not type_.dtype:
-        raise VerifyError("type", f"{type_!r} is no type", node)
+        raise VerifyError("type", f"{type_!r} is not a type", node)
     for dim in type_.shape:
         if not isinstance(dim, int) or isinstance(dim, bool) or dim < 0:
             raise VerifyError("dimensions", f"dimension {dim!r} of {type_}", node)
@@ -219,11 +219,11 @@ def _verify_value(node: Node) -> None:
     if node.op is leaf.ARRAY:
         data = value.array if isinstance(value, Literal) else None
         if data is None or data.dtype != type_.dtype.numpy or data.shape != tuple(type_.shape):
-            raise VerifyError("constant", f"its value is no array of {type_}", node)
+            raise VerifyError("constant", f"its value is not an array of {type_}", node)
         return
     kind = bool if type_.dtype.category == "bool" else int if type_.dtype.is_integer else float
     if type(value) is not kind or not _holds(type_, value):
-        raise VerifyError("constant", f"its value {value!r} is no {type_.dtype}", node)
+        raise VerifyError("constant", f"its value {value!r} is not of dtype {type_.dtype}", node)
 
 
 def _holds(type_: Type, value: Any) -> bool:

@@ -54,7 +54,7 @@ def loss(value: Any, *, prediction: Any = None, **metrics: Any) -> Loss:
     """The result of a task: `value` is minimized, `metrics` are reported beside it.
 
     `prediction` is what reports show (default: what the first loss function was given). Raises
-    DlcError for a value that is no float scalar, and for a metric that is no scalar.
+    DlcError for a value that is not a float scalar, and for a metric that is not a scalar.
     """
     found = scalar("loss", value)
     if not found.dtype.is_float:
@@ -263,7 +263,7 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
 def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
     """The prediction alone: (the data it reads, params, state) -> prediction, fault; no updates.
 
-    Labels are no input, and of the run-time checks those stay that ask for none. Raises DlcError
+    Labels are not input, and of the run-time checks those stay that ask for none. Raises DlcError
     for a task that says nothing of what it predicts.
     """
     inputs = make_inputs(phase.function, (), dims, "data")

@@ -72,7 +72,7 @@ def phase(name: str, function: Function, optimizer: Optimizer | None = None,
     bad name or schedule.
     """
     if not name.isidentifier():
-        raise DlcError(f"dlc.phase: {name!r} is no name", here(), "letters, digits and _")
+        raise DlcError(f"dlc.phase: {name!r} is not a name", here(), "letters, digits and _")
     _positive("phase", every=every)
     if start < 0 or (stop is not None and stop <= start):
         raise DlcError(f"dlc.phase {name!r}: epochs {start} to {stop} are none", here(),
@@ -204,7 +204,7 @@ class Task:
             return {next(iter(inputs)): self.augment}
         unknown = sorted(set(self.augment) - set(inputs))
         if unknown:
-            raise DlcError(f"augment names {unknown[0]!r}, which is no input", self.loc,
+            raise DlcError(f"augment names {unknown[0]!r}, which is not an input", self.loc,
                            f"inputs are {', '.join(inputs)}{nearest(unknown[0], list(inputs))}")
         return self.augment
 
@@ -288,7 +288,7 @@ def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
 
     def decorate(f: Function) -> Task:
         if not callable(f):
-            raise DlcError(f"dlc.task: {f!r} is no function", loc)
+            raise DlcError(f"dlc.task: {f!r} is not a function", loc)
         one = Phase("train", f, optimizer, solo=True, loc=definition(f))
         return Task(name or f.__name__, (one,), evaluate or f, **options)
 
@@ -328,7 +328,7 @@ def _of_phases(phases: Sequence[Phase], evaluate: Function | None, name: str,
 def _need_optimizer(value: Any, none_fits: bool) -> None:
     if isinstance(value, Optimizer) or (value is None and none_fits):
         return
-    raise DlcError(f"optimizer={value!r} is no optimizer", here(),
+    raise DlcError(f"optimizer={value!r} is not an optimizer", here(),
                    f"e.g. optim.adam(1e-3); there are {', '.join(NAMES)}")
 
 

@@ -91,7 +91,7 @@ def select(
 ) -> tuple[list[System], dict[str, str]]:
     """The systems to run, dlc first, and why each other one that was asked for is missing.
 
-    Raises BenchError for a name in `against` that is no family of peers.
+    Raises BenchError for a name in `against` that is not a family of peers.
     """
     families = sorted({system.family for system in systems} - {"dlc"})
     for name in against:

@@ -214,7 +214,7 @@ class Walk(Expressions):
             raise OutsideError("range of floats")
         step = values.pop().literal if len(values) == 3 else 1
         if not step:
-            raise OutsideError("a step that is no number")
+            raise OutsideError("a step that is not a number")
         bounds = [converted(self.builder, v, "i64").llvm for v in values]
         return (bounds[0] if len(bounds) > 1 else number(0).llvm), bounds[-1], int(step)
 

@@ -77,9 +77,9 @@ def _check_port(program: Program, where: str, port: Port) -> None:
         raise ProgramError(f"{program.name}: {what} at {port.offset} is not aligned to its "
                            f"{port.type.dtype.bytes} bytes")
     if port.role == "step" and (port.type.size != 1 or not port.type.dtype.is_integer):
-        raise ProgramError(f"{program.name}: {what} of role step is no integer scalar")
+        raise ProgramError(f"{program.name}: {what} of role step is not an integer scalar")
     if port.role == "fault" and (port.type.size != 1 or port.type.dtype.name != "i32"):
-        raise ProgramError(f"{program.name}: {what} of role fault is no i32 scalar")
+        raise ProgramError(f"{program.name}: {what} of role fault is not an i32 scalar")
 
 
 def _check_steps(program: Program, entry: Entry, steps: Sequence[Step],
@@ -138,7 +138,7 @@ def _check_arguments(program: Program, where: str, segment: Segment, extents: di
         elif isinstance(value, Slot) or (isinstance(value, float) and parameter.dtype == "i64"):
             raise ProgramError(f"{what} is an {parameter.dtype}, got {value!r}")
         elif parameter.dtype == "i64" and not -2**63 <= value < 2**63:
-            raise ProgramError(f"{what}: {value} is no i64")
+            raise ProgramError(f"{what}: {value} is not an i64")
 
 
 def _check_pointer(what: str, slot: Slot, size: int, extents: dict[Slot, int],
@@ -157,7 +157,7 @@ def _check_pointer(what: str, slot: Slot, size: int, extents: dict[Slot, int],
         end = high + extents[slot]
         if not any(still.offset <= low and end <= still.offset + count
                    for still, count in extents.items() if not still.moves):
-            raise ProgramError(f"{what} moves over bytes {low} to {end}, which is no buffer")
+            raise ProgramError(f"{what} moves over bytes {low} to {end}, which is not a buffer")
 
 
 def _check_stage(program: Program, where: str, stage: tuple[Segment, ...],

@@ -18,7 +18,7 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 def read_cifar(path: Path, intake: Intake) -> Arrays:
     """Fields image (f32[n, 3, 32, 32], 0 to 1) and label (i32[n]) of one batch file.
 
-    Raises DataError for a size that is no whole number of records and for a label above 9, with
+    Raises DataError for a size that is not a whole number of records and for a label above 9, with
     the byte offset.
     """
     content = read_all(path, intake, GROWS)

@@ -87,7 +87,7 @@ def as_array(value: Any, source: object, where: str) -> np.ndarray[Any, Any]:
     try:
         return np.asarray(value)
     except (ValueError, TypeError, OverflowError) as problem:
-        raise DataError(source, where, f"is no array ({problem})",
+        raise DataError(source, where, f"is not an array ({problem})",
                         "numbers in rows of one length") from None
 
 

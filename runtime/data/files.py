@@ -22,7 +22,7 @@ PART = 1 << 20
 def open_data(path: Path, intake: Intake) -> Iterator[IO[bytes]]:
     """The bytes of `path`, unpacked when it begins with gzip's magic; `intake` knows its size.
 
-    Raises DataError for a missing file, what is no regular file, and damaged gzip.
+    Raises DataError for a missing file, what is not a regular file, and damaged gzip.
     """
     with regular_file(path, DataError) as raw:
         intake.hold(raw)

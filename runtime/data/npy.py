@@ -57,7 +57,7 @@ def read_header(file: IO[bytes],
             raise ValueError(f"version {version} of the format")
         shape, fortran, dtype = HEADERS[version](head)
         if not all(type(dim) is int for dim in shape):
-            raise ValueError("a dimension is no integer")
+            raise ValueError("a dimension is not an integer")
     except MALFORMED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(source, "the header", f"is not NumPy's ({reason[:120]})",
@@ -78,7 +78,7 @@ def load_npy(path: Path, intake: Intake) -> np.ndarray[Any, Any]:
 def read_npz(path: Path, intake: Intake) -> Arrays:
     """Every array of a .npz file by its name, all of them weighed before the first is read.
 
-    Raises DataError for a damaged or encrypted archive, members that are no arrays, a member twice
+    Raises DataError for a damaged or encrypted archive, members that are not arrays, a member twice
     and contents that are not what their headers say.
     """
     arrays: Arrays = {}
@@ -92,7 +92,7 @@ def read_npz(path: Path, intake: Intake) -> Arrays:
                 with archive.open(info) as member:
                     arrays[name] = read_npy(member, f"{path}, member {name!r}", intake)
     except UNSOUND as error:
-        raise DataError(path, "", f"is no sound .npz archive ({error})",
+        raise DataError(path, "", f"is not a valid .npz archive ({error})",
                         "a file written by numpy.savez") from None
     return arrays
 

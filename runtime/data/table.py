@@ -67,7 +67,7 @@ def read_table(path: Path, intake: Intake) -> Table:
     """The cells of a CSV or TSV file.
 
     The delimiter is the one of comma, tab, semicolon that the first line holds most of. The first
-    row is a header when a cell of it is no number and the same column's cell below is one, or
+    row is a header when a cell of it is not a number and the same column's cell below is one, or
     when none of its cells is a number. Raises DataError for an empty file, ragged rows and
     column names that occur twice.
     """
@@ -116,7 +116,7 @@ def column_index(table: Table, target: str) -> int:
 
 
 def parse_columns(table: Table, columns: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """f32[n, columns]; DataError with line and column for a cell that is no number of f32."""
+    """f32[n, columns]; DataError with line and column for a cell that is not a number of f32."""
     values = np.empty((len(table.rows), len(columns)), np.float64)
     for i, row in enumerate(table.rows):
         for j, column in enumerate(columns):

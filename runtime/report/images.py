@@ -73,7 +73,7 @@ def diverging(values: np.ndarray[Any, Any]) -> Image:
 
 def first_filters(ports: Sequence[Port], read: Any,
                   sample: np.ndarray[Any, Any] | None) -> tuple[str, list[Image]]:
-    """(name, pictures) of the first layer's weights; ("", []) when they are no pictures.
+    """(name, pictures) of the first layer's weights; ("", []) when they are not pictures.
 
     A convolution's [out, in, kh, kw] shows its filters; a dense layer over all pixels of `sample`
     ([c, h, w]) shows each unit's weights in the shape of the picture.

@@ -48,7 +48,7 @@ def parse_tensors(content: bytes, intake: Intake) -> tuple[Tensors, dict[str, st
     try:
         entries = deserialize(content)  # type: ignore[no-untyped-call]
     except SafetensorError as problem:
-        raise CheckpointError(intake.source, "", f"is no sound safetensors file ({problem})",
+        raise CheckpointError(intake.source, "", f"is not a valid safetensors file ({problem})",
                               "a whole file as it was written") from None
     header = json.loads(content[8:8 + int.from_bytes(content[:8], "little")])
     return {name: tensor(name, entry, intake) for name, entry in entries}, dict(

@@ -70,7 +70,7 @@ class Case:
         return several(self.proto, {n: self._stored[f"i_{n}"] for n in names})
 
     def compared(self, found: list[np.ndarray]) -> tuple[str, str]:
-        """(what is wrong, why PyTorch is no oracle here): both "" where dlc and PyTorch agree."""
+        """(what is wrong, why PyTorch cannot judge here): both "" where dlc and PyTorch agree."""
         reason = ""
         for place, (name, a, b) in enumerate(
                 zip(self.model.outputs, found, self.expected, strict=True)):

@@ -92,7 +92,7 @@ def loaded() -> tuple[Any, ...]:
 
 
 def kinds(model: Any) -> set[int]:
-    """The element types of a model's inputs and outputs; 0 for what is no tensor."""
+    """The element types of a model's inputs and outputs; 0 for what is not a tensor."""
     return {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)}
 
 

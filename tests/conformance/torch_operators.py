@@ -60,7 +60,7 @@ def hypot(node: Node, x: Tensor, y: Tensor) -> Tensor:
 
 
 def shifted(function: Callable[..., Tensor]) -> Callable[[Node, Tensor, Tensor], Tensor]:
-    """0 where y is no position of a bit."""
+    """0 where y is negative or at least the width."""
     def rule(node: Node, x: Tensor, y: Tensor) -> Tensor:
         fits = (y >= 0) & (y < 8 * node.dtype.bytes)
         return torch.where(fits, function(x, torch.where(fits, y, 0)), 0)

@@ -68,7 +68,7 @@ def long_sums(rng: Rng, most: int) -> Product:
     """Few outputs of long sums."""
     m, k, n = drawn_within(rng, (FEW, LONGER if most > 100_000 else LONG, FEW), most)
     made = pick(rng, (matmul, across, across, einsum, tensordot))(rng, m, k, n, most)
-    # the gradients of a long sum are no long sums
+    # the gradients of a long sum are not long sums
     return replace(made, depths=(0, 0, 1, 1, 2), role=pick(rng, ("forward", "forward", "")))
 
 

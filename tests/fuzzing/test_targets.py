@@ -29,6 +29,6 @@ def test_it_fires(name: str) -> None:
 
 
 def test_a_generator_that_no_longer_fires_is_told() -> None:
-    """Programs of a few elements are no product: the counter of a scheme stays at 0."""
+    """Programs of a few elements are not a product: the counter of a scheme stays at 0."""
     found = shoot("gemm", "avx2", range(4), 0, Target(little))
     assert (found.drawn, found.hits, found.enough) == (4, 0, False)

@@ -1,4 +1,4 @@
-"""Kernel texts read as the IR: what was printed comes back equal, what is no kernel is refused."""
+"""Kernel texts read as the IR: what was printed comes back equal, anything else is refused."""
 
 from __future__ import annotations
 

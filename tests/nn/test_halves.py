@@ -136,7 +136,7 @@ def test_norms_round_once(name: str, kind: DType) -> None:
 
 
 def test_moments_of_halves_are_f32() -> None:
-    """1e-4 squared is no f16: Adam's first step is the learning rate, whatever the gradient."""
+    """1e-4 squared is not an f16: Adam's first step is the learning rate, whatever the gradient."""
     @dlc.task(optimizer=optim.adam(0.25, clip=optim.clip_by_norm(1e3)), batch=1)
     def slope(x: f32["batch"]) -> Any:
         w = dlc.parameter("w", f16[3], init.ones)

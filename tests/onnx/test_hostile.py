@@ -70,13 +70,13 @@ def test_what_is_no_model(data: bytes) -> None:
 
 def test_no_such_file(tmp_path: Path) -> None:
     refused(tmp_path / "none.onnx", "No such file")
-    refused(tmp_path, "no regular file")
+    refused(tmp_path, "not a regular file")
     refused(tmp_path / "a\0b.onnx", "null")
 
 
 def test_fifo_as_a_model(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
-    refused(tmp_path / "pipe.onnx", "no regular file")
+    refused(tmp_path / "pipe.onnx", "not a regular file")
 
 
 # --- header ---------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def structures() -> Iterator[tuple[str, Any, str]]:
     yield "initializers", model([node("Add", ["x", "w"], ["y"])], [x], [y], [w, w]), (
         "two initializers")
     yield "attribute", one("Neg", [x], axis=1), "no attribute 'axis'"
-    yield "attribute kind", one("Softmax", [x], axis=1.5), "is no int"
+    yield "attribute kind", one("Softmax", [x], axis=1.5), "is not of type int"
     yield "missing attribute", one("Concat", [x]), "attribute 'axis' is missing"
     yield "operands", model([node("Add", ["x"], ["y"])], [x], [y]), "1 operands"
     yield "left out", model([node("Add", ["x", ""], ["y"])], [x], [y]), "missing"

@@ -114,7 +114,7 @@ def test_a_shape_that_comes_at_run_time() -> None:
 
 
 def test_constants_and_shapes_that_do_not_fit() -> None:
-    with pytest.raises(dlc.DlcError, match="constants for 'shap', which is no input"):
+    with pytest.raises(dlc.DlcError, match="constants for 'shap', which is not an input"):
         dlc.onnx.load(reshaping(), constants={"shap": [3, 2]})
     with pytest.raises(dlc.DlcError, match="is float32"):
         dlc.onnx.load(reshaping(), constants={"shape": np.ones(2, np.float32)})

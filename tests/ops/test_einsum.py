@@ -135,7 +135,7 @@ def test_halves_add_up_in_f32() -> None:
     ("ij,kj->iz", "label 'z' of the result stands in no operand"),
     ("ij,kj->ii", "label 'i' stands twice in the result"),
     ("ij,jk,kl", "3 terms for 2 operands"),
-    ("i1,jk", "'1' is no label"),
+    ("i1,jk", "'1' is not a label"),
     ("ijk,jk", "the labels 'ijk' of operand 0 do not fit"),
     ("i...,jk->ik", "the result lacks the ellipsis"),
     ("i......,jk->ik", "do not fit"),

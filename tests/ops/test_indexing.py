@@ -186,7 +186,7 @@ def test_gradients_of_dynamic_slices() -> None:
     (lambda x: x[True], "dlc.where"),
     (lambda x: x[np.array([True, False, True, True, False])], "a mask of shape"),
     (lambda x: x[[0.5]], "an index is i32 or i64"),
-    (lambda x: x["name"], "is no array or number"),
+    (lambda x: x["name"], "is not an array or number"),
     (lambda x: x[[0, 3]], "index 3 is out of range"),
     (lambda x: x[[0, -4]], "index -4 is out of range"),
     (lambda x: x[[0, 1], [0, 1, 2]], "do not broadcast"),

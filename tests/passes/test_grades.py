@@ -62,7 +62,7 @@ def test_exact_passes_change_no_value_of_a_loop(seed: int) -> None:
 
 
 def test_a_pass_that_regroups_is_seen() -> None:
-    """add(add(a, b), c) -> add(a, add(b, c)) is no exact pass."""
+    """add(add(a, b), c) -> add(a, add(b, c)) is not an exact pass."""
     @keeps(Grade.EXACT)
     def cse(graph: Graph) -> Graph:
         def change(node: Node, args: tuple[Node, ...]) -> Node:

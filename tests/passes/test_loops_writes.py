@@ -202,7 +202,7 @@ def test_gradients() -> None:
 
 
 def test_what_stays_as_it_is() -> None:
-    """Half precisions, updates as large as the table, and writes to what is no carry."""
+    """Half precisions, updates as large as the table, and writes to what is not a carry."""
     def f(table: Any, rows: Any, at: Any) -> Any:
         return dlc.scan(lambda t, e: (t.at[e[1]].set(e[0]), None), table, (rows, at))[0]
 

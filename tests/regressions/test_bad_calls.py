@@ -40,7 +40,7 @@ def test_numbers_and_arrays_that_do_not_fit(run: Any) -> None:
     masked = np.ma.array(X, mask=X > 2)
     np.testing.assert_array_equal(run(np.ma.array(X)), 2 * X)
     for given, message in (
-            ([[1, 2], [3]], "rows of several lengths"), (masked, "a masked array"),
+            ([[1, 2], [3]], "rows of different lengths"), (masked, "a masked array"),
             (X.astype(object), "dtype object given"), ("text", "shape")):
         with pytest.raises(dlc.DlcError, match=message):
             run(given)
@@ -52,9 +52,10 @@ def test_numbers_and_arrays_that_do_not_fit(run: Any) -> None:
     (i32, [1.5, 2]), (i32, [2**40, 0]), (u8, [300, 0]), (u8, [-1, 0]), (i32, [float("nan"), 0])])
 def test_python_numbers_that_the_dtype_does_not_hold(kind: Any, value: list[float]) -> None:
     graph = dlc.trace(lambda x: x + 1, kind[2])
-    with pytest.raises(dlc.DlcError, match=f"is no {kind}"):
+    told = f"is not of dtype {kind}"
+    with pytest.raises(dlc.DlcError, match=told):
         dlc.evaluate(graph, value)
-    with dlc.compile(graph).load() as step, pytest.raises(dlc.DlcError, match=f"is no {kind}"):
+    with dlc.compile(graph).load() as step, pytest.raises(dlc.DlcError, match=told):
         step(value)
 
 

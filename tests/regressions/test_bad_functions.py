@@ -26,7 +26,7 @@ def test_a_function_that_cannot_be_called_so(call: Any) -> None:
 @pytest.mark.parametrize("text", ["ij->ji->", "ij->i,j", "ij->->ij"])
 def test_einsum_of_two_results(text: str) -> None:
     """ "-" and ">" of a second arrow were labels, whose axes had size 1."""
-    with pytest.raises(dlc.DlcError, match="is no label"):
+    with pytest.raises(dlc.DlcError, match="is not a label"):
         dlc.trace(lambda x: dlc.einsum(text, x), f32[2, 3])
 
 

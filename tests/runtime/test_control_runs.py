@@ -260,7 +260,7 @@ def move_slots(loop: Loop, change: Callable[[Slot], Slot]) -> Loop:
 
 @pytest.mark.parametrize("change,message", [
     (lambda loop: replace(loop, count=-1), "runs -1 times"),
-    (lambda loop: replace(loop, count=16), "which is no buffer"),
+    (lambda loop: replace(loop, count=16), "which is not a buffer"),
     (lambda loop: replace(loop, count=10**6), "of an arena of"),
     (lambda loop: move_slots(loop, lambda s: replace(s, strides=(8, 0), swaps=())),
      "are around it"),

@@ -267,7 +267,7 @@ def part_of_axis(at: Index, dims: Sequence[int], step: int, extent: int) -> Sum 
 
 
 def _reads(y: Node, node: Node, at: Index, found: set[Index]) -> bool:
-    """Collect the indices at which `node` at `at` reads `y`; False where a path is no chain."""
+    """Collect the indices at which `node` at `at` reads `y`; False where a path is not a chain."""
     if node is y:
         found.add(at)
         return True

@@ -32,7 +32,7 @@ from dlc.program import TileText
 
 
 class TileError(KeyError):
-    """A name that is no tile's."""
+    """A name that is not a tile's."""
 
 
 _NAME = re.compile(r"(gemm|taps|dots|transpose|copy)_(f32|f64)(?:_([1-9]\d*)x([1-9]\d*))?")
@@ -42,17 +42,17 @@ _NAME = re.compile(r"(gemm|taps|dots|transpose|copy)_(f32|f64)(?:_([1-9]\d*)x([1
 def tile(name: str, isa: str) -> TileText:
     """The tile called `name` for the instruction set `isa`: LLVM IR, signature, Python body.
 
-    Raises TileError when the name is no tile's or the block does not divide into vectors.
+    Raises TileError when the name is not a tile's or the block does not divide into vectors.
     """
     match = _NAME.fullmatch(name)
     if match is None or (match[3] is None) != (match[1] in ("transpose", "copy")):
-        raise TileError(f"{name!r} is no tile: names are like gemm_f32_14x32 or transpose_f32")
+        raise TileError(f"{name!r} is not a tile: names are like gemm_f32_14x32 or transpose_f32")
     if isa not in ISAS:
-        raise TileError(f"{isa!r} is no instruction set of dlc; there are {', '.join(ISAS)}")
+        raise TileError(f"{isa!r} is not an instruction set of dlc; there are {', '.join(ISAS)}")
     kind, lanes = dtype(match[2]), ISAS[isa].lanes(dtype(match[2]))
     block = (int(match[3] or 0), int(match[4] or 0))
     if match[1] in ("gemm", "taps") and block[1] % lanes:
-        raise TileError(f"{name}: {block[1]} columns are no whole number of {lanes}-lane vectors")
+        raise TileError(f"{name}: {block[1]} columns are not a multiple of {lanes} lanes")
     make, params, plain = _FAMILIES[match[1]]
     text = make(TileWriter(name, params, kind, lanes), *block)
     pointer = f"{kind.name}*"

@@ -121,8 +121,8 @@ def walk(e: Emitter, hint: str, size: int, runs: Runs | None, begin: Callable[[]
 
 def _in_lanes(e: Emitter, hint: str, size: int, width: int, begin: Callable[[], None],
               end: Callable[[], None], bounds: Bounds | None) -> Iterator[At]:
-    """A loop over runs of `width`, and one over the lanes of each. The last run is shorter: its
-    length is no constant, for then LLVM would unroll the lanes before it makes vectors of them."""
+    """A loop over runs of `width`, and one over the lanes of each. The last run is shorter; its
+    length is not a constant, or LLVM would unroll the lanes before vectorizing them."""
     low, high = bounds or (Sum(), Sum(size))
     block = e.open(hint, 0, size)
     begin()

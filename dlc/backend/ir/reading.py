@@ -47,7 +47,7 @@ Node = TypeVar("Node", bound=ast.AST)
 
 
 class KernelSyntaxError(ValueError):
-    """A text that is no kernel: the message has its line and what it says there."""
+    """A text that is not a kernel: the message has its line and what it says there."""
 
 
 @dataclass(eq=False)
@@ -62,7 +62,7 @@ class Scope:
 
 
 def refused(node: ast.AST) -> KernelSyntaxError:
-    return KernelSyntaxError(f"line {getattr(node, 'lineno', 0)}: {ast.unparse(node)} is no part "
+    return KernelSyntaxError(f"line {getattr(node, 'lineno', 0)}: {ast.unparse(node)} is not part "
                              "of a kernel (docs/ir.md has the grammar)")
 
 

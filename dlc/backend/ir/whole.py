@@ -5,7 +5,7 @@
     Binary("<", Position(i), Number(5))  ->  Truth(i < 5)
 
 Whoever makes an expression (scalar.py), puts one into another (fold.py) or reads a text (parser.py)
-asks for it here: then no two forms print alike. A local that is no part of any index is a scalar
+asks for it here: then no two forms print alike. A local that is not part of any index is a scalar
 like others, whatever it was made for.
 """
 
@@ -107,11 +107,11 @@ def called(value: Call, args: tuple[Expression, ...]) -> Expression:
     return Number(number, to, value.level) if fits else value
 
 
-# ---- locals that are no indices ------------------------------------------------------------------
+# ---- locals that are not indices -----------------------------------------------------------------
 
 
 def with_scalars(statements: Sequence[Statement]) -> list[Statement]:
-    """The statements with a Ref for every local that is no part of an index."""
+    """The statements with a Ref for every local that is not part of an index."""
     known = index_names(statements)
     plain = {s.name for s in flattened(statements) if isinstance(s, Let)} - known
     used = {n for s in flattened(statements) for e in expressions(s) for i in indices(e)

@@ -52,7 +52,7 @@ class Form:
     @property
     def fixed(self) -> tuple[int | float, ...]:
         """What stays a literal within one entry: on tiles everything, else the lengths of inner
-        loops, by which LLVM chooses vectors and unrolling (14 pixels are no vector of 16)."""
+        loops, by which LLVM chooses vectors and unrolling (14 pixels are not a vector of 16)."""
         return tuple(n.value for n in self.numbers if self.tiles or n.length)
 
     @property

@@ -33,7 +33,7 @@ def whole_numbers(what: str, n: int, low: int, **values: Any) -> list[tuple[int,
     for name, value in values.items():
         parts = value if isinstance(value, (tuple, list)) else (value,) * n
         if not all(isinstance(p, WHOLE) and not isinstance(p, bool) for p in parts):
-            raise DlcError(f"{what}: {name}={value!r} is no whole number", here(),
+            raise DlcError(f"{what}: {name}={value!r} is not a whole number", here(),
                            f"{name} is an int, or one for each of {n} spatial axes")
         if len(parts) != n:
             raise DlcError(f"{what}: {name}={value!r} has {len(parts)} entries", here(),
@@ -88,7 +88,7 @@ def reach(size: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
 
 def _operands(what: str, x: Any, w: Any, groups: Any) -> tuple[Node, Node, int]:
     """Input and kernel in one dtype, and the number of spatial axes; raises DlcError for ranks
-    that differ and for groups that are no positive int."""
+    that differ and for groups that are not positive int."""
     a, b = as_nodes(x, w)
     if a.ndim < 3 or b.ndim != a.ndim:
         raise DlcError(f"{what}({describe(a)}, {describe(b)}): ranks {a.ndim} and {b.ndim}",

@@ -96,7 +96,8 @@ def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[tuple[str, ...]
     bad = next((c for c in (left.replace(",", "") + right).replace("...", "")
                 if c not in LETTERS), None)
     if bad is not None:
-        raise _refuse(subscripts, f"{bad!r} is no label", "labels are letters; ... stands for axes")
+        raise _refuse(subscripts, f"{bad!r} is not a label",
+                      "labels are letters; ... stands for axes")
     if len(words) != len(nodes) or not nodes:
         raise _refuse(subscripts, f"{len(words)} terms for {len(nodes)} operands",
                       "a comma stands between the operands' labels")
@@ -198,7 +199,7 @@ def _summed(term: Term, kept: set[str] | frozenset[str]) -> Term:
 
 def contract_pair(a: Term, b: Term, kept: set[str], sizes: Mapping[str, int]) -> Term:
     """The product of two terms, summed over the labels that nobody wants afterwards."""
-    # an axis that broadcasts is no axis of that operand
+    # an axis that broadcasts is not an axis of that operand
     a, b = _without_ones(a, sizes), _without_ones(b, sizes)
     a, b = _summed(a, kept | set(b.labels)), _summed(b, kept | set(a.labels))
     shared = [s for s in a.labels if s in b.labels]

@@ -23,7 +23,7 @@ from dlc.ops.convert import as_node, cast, operands
 
 
 def isnan(x: Any) -> Node:
-    """bool: x is no number."""
+    """bool: x is not a number."""
     node = as_node(x)
     return e.ne(node, node)
 

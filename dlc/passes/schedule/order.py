@@ -204,7 +204,7 @@ def twin_graph(graph: Graph) -> Graph:
 def with_copies(graph: Graph, replaces: Replaces, level: Level) -> Graph:
     """Give each update a value of its own: a new value that is another input, or that replaces two
     inputs, is copied. So is an input that is given out as it was before its update, and every
-    result of a body that is no launch's or is given out twice: each has a place of its own."""
+    result of a body that is not a launch's or is given out twice: each has a place of its own."""
     seen: set[Node] = set()
     outputs = list(graph.outputs)
     old = {i for at, i in replaces.items() if graph.outputs[at] is not i}

@@ -120,7 +120,7 @@ def read_type(node: ast.AST) -> Type:
             raise TextError(f"a type has no .{node.func.attr}", node, "only .layout(axes...)")
         return read_type(node.func.value).with_(layout=tuple(map(read_int, node.args)))
     if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
-        raise TextError(f"{ast.unparse(node)} is no type", node, "write it like f32[64, 10]")
+        raise TextError(f"{ast.unparse(node)} is not a type", node, "write it like f32[64, 10]")
     dims = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     shape = tuple(map(read_int, dims))
     if any(d < 0 for d in shape):
@@ -131,7 +131,7 @@ def read_type(node: ast.AST) -> Type:
 def read_dtype(node: ast.Name) -> DType:
     """A dtype's name. Raises TextError."""
     if node.id not in DTYPES:
-        raise TextError(f"{node.id} is no dtype", node, f"there are {', '.join(DTYPES)}")
+        raise TextError(f"{node.id} is not a dtype", node, f"there are {', '.join(DTYPES)}")
     return DTYPES[node.id]
 
 
@@ -139,7 +139,7 @@ def read_int(node: ast.AST) -> int:
     """An int. Raises TextError."""
     value = read_number(node)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TextError(f"{ast.unparse(node)} is no integer", node)
+        raise TextError(f"{ast.unparse(node)} is not an integer", node)
     return value
 
 
@@ -192,5 +192,5 @@ def _flatten(node: ast.AST, into: list[Any]) -> None:
         return
     number = read_number(node)
     if number is None:
-        raise TextError(f"{ast.unparse(node)} is no number", node)
+        raise TextError(f"{ast.unparse(node)} is not a number", node)
     into.append(number)

@@ -202,7 +202,7 @@ class _Reader:
             return self.node(tuples.ITEM, (source,), {"index": read_int(tree.slice)}, type_, name,
                              locs or source.locs, tree, self.base(source))
         if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
-            raise TextError(f"{ast.unparse(tree)} is no call of an operator", tree)
+            raise TextError(f"{ast.unparse(tree)} is not a call of an operator", tree)
         callee = tree.func.id
         if callee in self.functions:
             attrs: dict[str, Any] = {"body": self.functions[callee]}
@@ -292,7 +292,7 @@ class _Reader:
 
     def variable(self, tree: ast.AST) -> Node:
         if not isinstance(tree, ast.Name):
-            raise TextError(f"{ast.unparse(tree)} is no operand", tree,
+            raise TextError(f"{ast.unparse(tree)} is not an operand", tree,
                             "operands are names and numbers")
         if tree.id not in self.values:
             known = nearest(tree.id, list(self.values))

@@ -25,7 +25,7 @@ TEXTS = [
     ("t = x[0]\nfor j in vector(60):\n    y[j] = t\n    t = x[j]", "leaves t to its next round"),
     (SUM, ""),
     (SUM.replace("[total]", "[]"), "does not name it"),
-    (SUM.replace("f32(0.0)", "x[9]"), "begins with a total that is no number"),
+    (SUM.replace("f32(0.0)", "x[9]"), "begins with a total that is not a number"),
     ("total = f32(0.0)\nfor r in reduce(9, into=[total]):\n"
      "    for s in reduce(4, into=[total]): total = total + x[r * 4 + s]\ny[0] = total", ""),
     ("a = f32(0.0)\nb = f32(1.0)\nfor r in reduce(9, into=[a]):\n    a = a + b * x[r]\n"

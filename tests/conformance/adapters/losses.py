@@ -78,7 +78,7 @@ def nll_loss(x: Node, target: Node, weight: Any = None, ignore_index: int = -100
 @covers("nn.functional.cross_entropy")
 def cross_entropy(x: Node, target: Node, weight: Any = None, ignore_index: int = -100,
                   reduction: str = "mean", label_smoothing: float = 0.0) -> Node:
-    """torch's default ignores -100, which is no class: labels are classes unless told."""
+    """torch's default ignores -100, which is not a class: labels are classes unless told."""
     if target.dtype.is_float:
         rows = class_axis(target)
         values = nn.cross_entropy(class_axis(x), rows, label_smoothing, weight, None, "none")

@@ -48,7 +48,7 @@ class Recorder:
 
 
 def test_network_reports_parameters_batch_and_launches() -> None:
-    """Optimizer state is no parameter, and every launch counts for the floor."""
+    """Optimizer state is not a parameter, and every launch counts for the floor."""
     loaded: Any = Recorder()
     initial = {"w": np.ones((3, 2), np.float32)}
     found = own.network(loaded, initial)
