@@ -22,7 +22,7 @@ PASSES = {"passes", "passes.rules", "passes.fuse", "passes.loops", "passes.sched
 BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.emit", "backend.nest",
            "backend.contract", "backend.share"}
 LOWERING = MEANING | PASSES | {"program", "backend.ir", "backend.cpu", "backend.emit"}
-FACADE = {"", "__main__", "compiler", "evaluate_function", "network", "starting", "training",
+FACADE = {"", "__main__", "compiler", "evaluate_function", "network", "starting", "task_training",
           "faults", "checks", "checks.kernels"}
 # The command line: nothing imports it, and it may import every part.
 TOP = {"cli"}
@@ -79,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Only inside a function, so that loading the lower part does not load the higher one.
 LAZY = {
     ("ir", "reference.text"): "print(graph) shows its text",
-    ("task", "training"): "task.train() is the facade's",
+    ("task", "task_training"): "task.train() is the facade's",
     ("lang", "init"): "a parameter without a first value of its own",
     ("init", "linalg"): "orthogonal first values",
     ("init", "reference"): "first values are computed",

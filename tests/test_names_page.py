@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -100,6 +103,17 @@ def test_every_public_name_is_on_the_page(request: pytest.FixtureRequest) -> Non
 
 def test_every_name_says_what_it_does() -> None:
     assert not [name for name, *_ in rows() if not summary(attribute(dict(MODULES), name))]
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """A module of dlc that is imported later becomes an attribute of dlc, over a function of its
+    name; one that `import dlc` loads itself does not, as its functions are bound after it."""
+    loaded = "import sys, dlc; print(*(m[4:] for m in sys.modules if m.startswith('dlc.')))"
+    done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=True,
+                          capture_output=True, text=True)
+    modules = {module.name for module in pkgutil.iter_modules(dlc.__path__)}
+    functions = {name for name in dlc.__all__ if not inspect.ismodule(getattr(dlc, name))}
+    assert modules & functions <= set(done.stdout.split())
 
 
 def test_names_of_numpy_exist() -> None:

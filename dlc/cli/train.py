@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dlc.runtime.data import Dataset
     from dlc.runtime.train.training import Progress, TrainConfig, TrainResult
     from dlc.task.task import Task
-    from dlc.training import Prepared
+    from dlc.task_training import Prepared
 
 SAVE_SECONDS = 5.0  # between checkpoints; a run that is killed loses at most this
 
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 def begin(task: Task, options: argparse.Namespace, out: TextIO) -> Session:
     """Load the task's data, compile, and load the program."""
     from dlc.runtime.train.progress import CompileLine
-    from dlc.training import dataset_of, prepare
+    from dlc.task_training import dataset_of, prepare
 
     if task.data == "":
         raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
@@ -127,7 +127,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 def settings_of(session: Session) -> TrainConfig:
     """The settings of the run, from the task and the command line."""
-    from dlc.training import configure
+    from dlc.task_training import configure
 
     options = session.options
     again = ["dlc", *(a for a in options.given if a != "--resume"), "--resume"]
@@ -140,7 +140,7 @@ def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
     from dlc.faults import explainer
     from dlc.runtime.train.loop import train as train_loop
     from dlc.runtime.train.training import Callbacks
-    from dlc.training import first_values
+    from dlc.task_training import first_values
 
     run, options = session.run, session.options
     values, start = first_values(run, config.seed, options.init, renames(options.rename))

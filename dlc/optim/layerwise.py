@@ -73,7 +73,7 @@ def muon(lr: Rate = 1e-3, momentum: float = 0.95, weight_decay: float = 0.1, ste
     `steps` of Newton and Schulz' iteration, and lr is times sqrt(max(1, columns / rows)), where
     rows are a layer's inputs.
 
-    Raises DlcError for a parameter that is no matrix: by_name gives those to another optimizer.
+    Raises DlcError for a parameter that is not a matrix: by_name gives those to another optimizer.
     """
     checked("muon", momentum=momentum, weight_decay=weight_decay, eps=eps)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 0 < steps < 100:

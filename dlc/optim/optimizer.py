@@ -252,7 +252,7 @@ def by_name(groups: Mapping[str, Optimizer], clip: Clips = None) -> Optimizer:
         raise DlcError("optim.by_name: there is no group", loc, 'e.g. {"*": optim.adam(1e-3)}')
     for pattern, part in groups.items():
         if not isinstance(pattern, str) or not isinstance(part, Optimizer):
-            raise DlcError(f"optim.by_name: {pattern!r}: {part!r} is no group", loc,
+            raise DlcError(f"optim.by_name: {pattern!r}: {part!r} is not a group", loc,
                            'a name pattern and an optimizer, e.g. "*.bias": optim.sgd(0.1)')
         if part.groups or part.every != 1 or part.average is not None or part.clip:
             raise DlcError(f"optim.by_name: {pattern}: {part} can't be one of several", loc,
@@ -306,7 +306,7 @@ BELOW_ONE = ("b1", "b2", "b3", "momentum", "rho", "alpha", "decay")
 
 
 def checked(what: str, **values: float) -> None:
-    """Raise DlcError for a setting that is no number of its range."""
+    """Raise DlcError for a setting that is not a number of its range."""
     for name, value in values.items():
         low_one = name in BELOW_ONE
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not (

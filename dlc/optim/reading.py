@@ -18,14 +18,14 @@ def from_text(text: str) -> Optimizer:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as problem:
-        raise DlcError(f"optimizer={text} is no Python ({problem.msg})", None,
+        raise DlcError(f"optimizer={text} is not a Python ({problem.msg})", None,
                        "e.g. optimizer=adam, or 'optimizer=lion(cosine(1e-4))'") from None
     try:
         found = value(tree if isinstance(tree, ast.Call) else ast.Call(tree, [], []))
     except (TypeError, ValueError) as problem:
         raise DlcError(f"optimizer={text}: {problem}", None, "as in Python") from None
     if not isinstance(found, Optimizer):
-        raise DlcError(f"optimizer={text} is no optimizer", None,
+        raise DlcError(f"optimizer={text} is not an optimizer", None,
                        f"there are {', '.join(optim.NAMES)}")
     return found
 

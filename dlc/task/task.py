@@ -21,7 +21,7 @@ from dlc.optim import NAMES, Optimizer
 from dlc.task.step import eval_graph, predict_graph, train_graph
 
 if TYPE_CHECKING:
-    from dlc.training import Hook, Trained
+    from dlc.task_training import Hook, Trained
 
 Function = Callable[..., Any]
 Selection = str | Layer | Sequence[str | Layer] | None
@@ -236,7 +236,7 @@ class Task:
         prints a line an epoch. Raises DlcError for what does not fit, TrainingFault for a loss that
         is not finite and an index out of range.
         """
-        from dlc.training import train
+        from dlc.task_training import train
 
         return train(self, data, seed=seed, folder=folder, resume=resume, init=init, rename=rename,
                      threads=threads, on_step=on_step, on_epoch=on_epoch, show=show, **options)

@@ -239,7 +239,7 @@ def check_belongs(path: Path | None, checkpoint: Checkpoint, identity: Identity,
 
 
 def first_difference(had: Identity, has: Identity) -> str:
-    """What differs first between two trainings (`what_is_trained` in dlc/training.py)."""
+    """What differs first between two trainings (`what_is_trained` in dlc/task_training.py)."""
     before, now = had.task.splitlines(), has.task.splitlines()
     if len(before) < 2 < len(now):
         return "was made by a version of dlc that did not say what it trained"

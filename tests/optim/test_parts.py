@@ -109,7 +109,7 @@ def test_groups_have_their_own_rates_and_decay() -> None:
     (lambda: optim.by_name({"*": optim.sgd(0.1), "*.bia": optim.sgd(0.1)}),
      r"no parameter is left for '\*\.bia'"),
     (lambda: optim.by_name({}), "there is no group"),
-    (lambda: optim.by_name({"*": 0.1}), "is no group"),
+    (lambda: optim.by_name({"*": 0.1}), "is not a group"),
     (lambda: optim.by_name({"*": optim.accumulate(optim.sgd(0.1), 2)}), "can't be one of several"),
     (lambda: optim.accumulate(optim.sgd(0.1), 0), "0 steps of sgd"),
     (lambda: optim.average(optim.sgd(0.1), 1.0), "out of range"),
@@ -164,8 +164,8 @@ def test_optimizers_are_read_from_text() -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("adm", "there is no 'adm' \\(did you mean adam"), ("adam(", "is no Python"),
-    ("adam(rate=1)", "unexpected keyword"), ("cosine(0.1)", "is no optimizer"),
+    ("adm", "there is no 'adm' \\(did you mean adam"), ("adam(", "is not a Python"),
+    ("adam(rate=1)", "unexpected keyword"), ("cosine(0.1)", "is not an optimizer"),
     ("adam(__import__('os'))", "there is no '__import__'"), ("adam(x)", "optimizer=adam"),
     ("os.system('x')", "there is no 'os.system'"), ("3", "there is no '3'"),
 ])
