@@ -140,12 +140,12 @@ from dlc.lang.array.statistics import (
     ptp,
     std,
 )
-from dlc.lang.branch import cond, while_loop
-from dlc.lang.control import fori, scan
-from dlc.lang.control import map_ as map
+from dlc.lang.branches import cond, while_loop
 from dlc.lang.custom import custom_op
 from dlc.lang.gradient_rules import checkpoint, custom_gradient
 from dlc.lang.jacobian import hessian, jacobian
+from dlc.lang.loops import fori, scan
+from dlc.lang.loops import map_ as map
 from dlc.lang.scope import latest_state, parameter, state, training, update_state
 from dlc.lang.trace import trace
 from dlc.lang.transform import grad, hvp, jvp, value_and_grad, vjp

@@ -11,7 +11,7 @@ from dlc.derive.autodiff import zeros
 from dlc.derive.gradient_rules import CHECKPOINT, CUSTOM_GRADIENT
 from dlc.errors import DlcError, Loc, here
 from dlc.ir.graph import Graph, Node, describe, make
-from dlc.lang.control_body import check_arguments
+from dlc.lang.bodies import check_arguments
 from dlc.lang.nesting import children, filled, leaves, rebuilt
 from dlc.lang.source import definition
 from dlc.lang.transform import Body, Effects, close, fresh_inputs, lift, results_of

@@ -10,7 +10,7 @@ from typing import Any
 
 from dlc.errors import DlcError, Loc, here, is_user_file
 from dlc.ir.graph import Node, current_build, describe
-from dlc.lang.control_body import check_arguments
+from dlc.lang.bodies import check_arguments
 from dlc.lang.scope import Placed, Scope, current_scope
 from dlc.lang.source import call_arguments
 from dlc.ops.convert import as_node

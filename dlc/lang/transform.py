@@ -20,7 +20,7 @@ from dlc.derive.autodiff import depends_on
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Graph, Node, current_build, describe, make, substitute, toposort
 from dlc.ir.types import Type, f32
-from dlc.lang.control_body import check_arguments
+from dlc.lang.bodies import check_arguments
 from dlc.lang.nesting import children, filled, leaves, rebuilt
 from dlc.lang.source import definition
 from dlc.ops import leaf, reduce, tuples

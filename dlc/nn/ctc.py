@@ -7,7 +7,7 @@ from typing import Any
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
 from dlc.lang.array import rearrange
-from dlc.lang.control import scan
+from dlc.lang.loops import scan
 from dlc.nn import checks
 from dlc.nn.functions import log_softmax
 from dlc.nn.losses import REDUCTIONS, reduced

@@ -13,8 +13,8 @@ from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
 from dlc.ir.types import Type, i32, i64
 from dlc.lang.array import rearrange
-from dlc.lang.control import scan
 from dlc.lang.layer import Layer
+from dlc.lang.loops import scan
 from dlc.lang.scope import Initializer, parameter
 from dlc.nn import checks
 from dlc.nn.convolution import like_weight

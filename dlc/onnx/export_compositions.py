@@ -115,7 +115,7 @@ def atan2(y: Node, x: Node) -> Node:
 def folded(x: Sequence[Node], axis: int, reverse: bool, start: float,
            fold: Callable[..., Node]) -> Node:
     """y[i] = fold(y[i - 1], x[i]...) along an axis, from `start`."""
-    from dlc.lang.control import scan
+    from dlc.lang.loops import scan
 
     rows = tuple(moveaxis(each, axis, 0) for each in x)
     first = leaf.constant(start, rows[0].type.with_(shape=rows[0].shape[1:], layout=None))
@@ -140,7 +140,7 @@ def linear_recurrence(a: Node, b: Node, axis: int, reverse: bool) -> Node:
 
 
 def cumargmax(x: Node, axis: int, reverse: bool, largest: bool) -> Node:
-    from dlc.lang.control import scan
+    from dlc.lang.loops import scan
 
     rows = moveaxis(x, axis, 0)
     kind = rows.type.with_(shape=rows.shape[1:], layout=None)

@@ -40,14 +40,14 @@ def row(a: Node, i: Node) -> Node:
 
 def each(n: int, step: Callable[[Any, Node], Any], carry: Any, backwards: bool = False) -> Any:
     """`carry` after step(carry, i) for i = 0 .. n - 1."""
-    from dlc.lang.control import scan
+    from dlc.lang.loops import scan
 
     return scan(lambda c, i: (step(c, i), None), carry, numbers(n), reverse=backwards)[0]
 
 
 def cholesky(a: Node) -> Node:
     """Column by column: what is left of a loses the column's outer product."""
-    from dlc.lang.control import scan
+    from dlc.lang.loops import scan
 
     n = int(a.shape[-1])
     below = numbers(n)[:, None]

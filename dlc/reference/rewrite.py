@@ -43,7 +43,6 @@ class Grade(Enum):
 
     EXACT = "exact"  # every value, NaN and infinities too; only the sign of a zero may change
     ROUNDING = "rounding"  # last bits that the operator leaves open: the order of a sum, a power
-    REASSOCIATING = "reassociating"  # changes rounding or overflow: off unless asked for
 
 
 def keeps(grade: Grade) -> Callable[[Change], Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,12 +45,6 @@ INVARIANTS = {
 def verify(graph: Graph) -> None:
     """Check every invariant of `graph` and of the graphs inside it. Raises VerifyError."""
     _verify(graph, {}, set())
-
-
-def verify_nodes(nodes: Iterable[Node]) -> None:
-    """Check the invariants of single nodes only: what a pass has just made. Raises VerifyError."""
-    for node in nodes:
-        _verify_node(node)
 
 
 def _verify(graph: Graph, around: Mapping[Node, Graph], done: set[int]) -> None:

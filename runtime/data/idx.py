@@ -108,10 +108,3 @@ def load_idx(path: Path, test: float, intake: Intake) -> Dataset:
     count = max(int(a["label"].max()) for a in (train, held) if a is not None) + 1
     classes = tuple(str(i) for i in range(max(count, 10)))
     return Dataset(path.name, train, held, classes, source=str(path))
-
-
-def idx_bytes(array: np.ndarray[Any, Any]) -> bytes:
-    """The IDX file of `array`; the inverse of read_idx, for exporting data."""
-    code = next(c for c, e in ELEMENTS.items() if e.newbyteorder("=") == array.dtype)
-    head = bytes([0, 0, code, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    return head + array.astype(ELEMENTS[code]).tobytes()

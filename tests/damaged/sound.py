@@ -19,7 +19,6 @@ from dlc.ir.types import f32, i32
 from dlc.runtime.compile.cache import Cache, key_of, pack
 from dlc.runtime.data import load_dataset
 from dlc.runtime.data.cifar import RECORD
-from dlc.runtime.data.idx import idx_bytes
 from dlc.runtime.report.page import curves
 from dlc.runtime.train.checkpoint import (
     Checkpoint,
@@ -31,6 +30,7 @@ from dlc.runtime.train.measure import Sums
 from dlc.runtime.train.position import Identity, Position
 from dlc.runtime.train.progress import PlainProgress
 from dlc.runtime.train.training import TrainConfig
+from tests.idx_files import idx_bytes
 from tests.onnx import models
 
 KEY = key_of("damaged")

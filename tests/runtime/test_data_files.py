@@ -13,7 +13,7 @@ import pytest
 from dlc.intake import Intake
 from dlc.runtime.data import DataError, idx, load_dataset
 from dlc.runtime.data.cifar import RECORD
-from dlc.runtime.data.idx import idx_bytes
+from tests.idx_files import idx_bytes
 
 
 def refuse(load: Callable[[], object], *words: str) -> None:

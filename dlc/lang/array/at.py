@@ -16,11 +16,11 @@ class At:
     def __init__(self, x: Node) -> None:
         self.x = x
 
-    def __getitem__(self, key: Any) -> Place:
-        return Place(self.x, key)
+    def __getitem__(self, key: Any) -> Elements:
+        return Elements(self.x, key)
 
 
-class Place:
+class Elements:
     """x.at[key]: what to do there. Each gives a new array; `value` broadcasts to x[key].
 
     Of several values for one element set keeps the last; the others fold all of them.

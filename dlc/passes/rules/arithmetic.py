@@ -77,14 +77,3 @@ ARITHMETIC: tuple[Rule, ...] = (
     rule("pow(x, 2) -> mul(x, x)", grade=Grade.ROUNDING),
     rule("pow(x, -1) -> div(1, x)", "x.dtype.is_float", grade=Grade.ROUNDING),
 )
-
-REASSOCIATING: tuple[Rule, ...] = (
-    rule("mul(mul(x, A), B) -> mul(x, constant(A * B))", "x.dtype.is_float", Grade.REASSOCIATING,
-         ("x: f32[9]; A = 0.3; B = 0.7",)),
-    rule("add(add(x, A), B) -> add(x, constant(A + B))", "x.dtype.is_float", Grade.REASSOCIATING,
-         ("x: f32[9]; A = 0.3; B = 0.7",)),
-    rule("div(x, C) -> mul(x, constant(1 / C))", "C != 0", Grade.REASSOCIATING,
-         ("x: f32[9]; C = 3",)),
-    rule("sum(mul(x, C), axes=p) -> mul(sum(x, axes=p), constant(C))", "x.dtype is y.dtype",
-         Grade.REASSOCIATING, ("x: f32[4, 9]; C = 0.3; p = (1,)",)),
-)

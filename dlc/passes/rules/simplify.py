@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from dlc.ir.graph import Build, Graph, building
-from dlc.passes.rules.arithmetic import ARITHMETIC, REASSOCIATING
+from dlc.passes.rules.arithmetic import ARITHMETIC
 from dlc.passes.rules.constant_fold import FOLD
 from dlc.passes.rules.logic import LOGIC
 from dlc.passes.rules.reduce import REDUCTIONS
@@ -14,20 +14,17 @@ from dlc.reference.rewrite import AnyRule, Grade, RuleSet, keeps, rewrite
 
 RULES: tuple[AnyRule, ...] = (FOLD, *ARITHMETIC, *LOGIC, *VIEWS, *REDUCTIONS, *VIEW_FUNCTIONS)
 DEFAULT = RuleSet(RULES)
-FAST_MATH = RuleSet((*RULES, *REASSOCIATING))
 
 
 # its rules regroup sums and write powers as products
 @keeps(Grade.ROUNDING)
-def simplify(graph: Graph, counts: Counter[str] | None = None,
-             reassociate: bool = False) -> Graph:
+def simplify(graph: Graph, counts: Counter[str] | None = None) -> Graph:
     """Apply the rules of RULES until none matches; equal nodes become one.
 
-    `counts` adds up how often each rule fired. `reassociate` also takes the rules that change
-    rounding (off by default). Bodies of nodes that hold a graph stay as they are.
+    `counts` adds up how often each rule fired. Bodies of nodes that hold a graph stay as they are.
 
     before:  a: f32[3] = add(x, 0.0);  b: f32[3] = neg(g);  y: f32[3] = add(a, b)
     after:   y: f32[3] = sub(x, g)
     """
     with building(Build()):
-        return rewrite(graph, FAST_MATH if reassociate else DEFAULT, counts)
+        return rewrite(graph, DEFAULT, counts)

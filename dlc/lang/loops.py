@@ -15,7 +15,7 @@ from dlc.derive.control import Bound, Fresh, Parts, make_scan, reached_from
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
 from dlc.ir.types import DType, DTypeError, Type, bool_, promote
-from dlc.lang.control_body import (
+from dlc.lang.bodies import (
     IterationNumber,
     Ran,
     as_leaf,

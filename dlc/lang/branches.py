@@ -10,8 +10,7 @@ from dlc.derive.control import COND, Fresh, is_constant, reached_from, results, 
 from dlc.errors import DlcError, Loc, here
 from dlc.ir.graph import Graph, Node, current_build, describe, make, substitute, toposort
 from dlc.ir.types import Type, bool_, i32
-from dlc.lang.control import LoopBody, iteration_count, scan_body, settled_carry
-from dlc.lang.control_body import (
+from dlc.lang.bodies import (
     Ran,
     as_leaf,
     check_arguments,
@@ -23,6 +22,7 @@ from dlc.lang.control_body import (
     run_body,
     same_carry,
 )
+from dlc.lang.loops import LoopBody, iteration_count, scan_body, settled_carry
 from dlc.lang.nesting import Mismatch, leaves, matched, rebuilt, with_paths
 from dlc.lang.source import definition
 from dlc.ops import leaf
