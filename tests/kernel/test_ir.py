@@ -39,6 +39,7 @@ from dlc.ir.types import DType, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 from dlc.program import Kernel, Parameter
 from dlc.runtime.compile.primitives import CONSTANTS
 from dlc.runtime.reference.interpret import kernel_function
+from tests.documents import ROOT
 
 PARAMS = (Parameter("x", "f32", "pointer", True), Parameter("y", "f32", "pointer", True))
 INDEX = sum_of(Var("i", 0, 9))
@@ -221,3 +222,30 @@ def test_a_long_signature_is_wrapped() -> None:
 def test_an_index_is_written_with_its_signs() -> None:
     assert (INDEX * -2 + 3).text() == "3 - i * 2"
     assert Sum().text() == "0" and Sum(-4).text() == "-4"
+
+
+READERS = {  # of dlc/backend: what may take a text apart, and which
+    "ir/parser.py": "kernels", "ir/reading.py": "kernels", "ir/names.py": "hints of names",
+    "cpu/tiles.py": "names of tiles", "cpu/prelude/__init__.py": "the prelude"}
+
+
+def test_only_the_parser_reads_kernel_texts() -> None:
+    """Every stage works on the IR: none has the means to read a text."""
+    folder = ROOT / "dlc" / "backend"
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else (
+                [node.module] if isinstance(node, ast.ImportFrom) else [])
+            if {"ast", "re", "tokenize"} & set(names):
+                found.add(str(path.relative_to(folder)))
+    assert found == set(READERS)
+
+
+def test_the_ir_and_its_writers_are_typed() -> None:
+    """At most ten names of unknown type in all that emits, maps and prints kernels."""
+    found = [(path.name, node.lineno) for part in ("ir", "emit", "nest", "contract")
+             for path in (ROOT / "dlc" / "backend" / part).rglob("*.py")
+             for node in ast.walk(ast.parse(path.read_text()))
+             if isinstance(node, ast.Name) and node.id == "Any"]
+    assert len(found) <= 10, found
