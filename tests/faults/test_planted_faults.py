@@ -83,6 +83,9 @@ def test_there_are_dozens_of_faults_and_each_still_applies() -> None:
         run = subprocess.run(["git", "apply", "--check", str(fault.path)], cwd=ROOT,
                              capture_output=True, text=True)
         assert run.returncode == 0, f"{fault.path.name} no longer applies:\n{run.stderr}"
+        for test in fault.tests:
+            file, _, function = test.partition("[")[0].partition("::")
+            assert f"def {function}" in (ROOT / file).read_text(), f"{fault.path.name}: {test}"
 
 
 def test_four_turns_take_every_fault_and_each_takes_what_changed() -> None:
