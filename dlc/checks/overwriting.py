@@ -9,52 +9,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dlc.backend.draft import Draft
-from dlc.backend.ir.printer import kernel_of
 from dlc.backend.lower import Lowered, Work
 from dlc.checks.kernels.overwriting import check_apart
 from dlc.checks.kernels.overwriting import check_overwriting as overwritten
 from dlc.checks.kernels.program import judged
-from dlc.checks.kernels.segment import Case, case_of
 from dlc.checks.places import HINT
+from dlc.checks.works import Works
 from dlc.errors import DlcError
 from dlc.ir.graph import Graph, Kind, Node
-from dlc.passes.schedule.lives import Scratch
-from dlc.program import Program
 
 
-def check_overwriting(program: Program, drafts: Sequence[Draft]) -> list[str]:
+def check_overwriting(works: Works) -> list[str]:
     """Every launch that writes in place; what stays undecided. Raises DlcError at the user's line
     where an element is read after it was replaced."""
     undecided: list[str] = []
-    for draft in drafts:
+    for draft in works.drafts:
         for launch, parts in draft.lowered.items():
-            wrong = list(_in_launch(program, launch.attrs["body"], parts, undecided))
+            wrong = list(_in_launch(works, launch.attrs["body"], parts, undecided))
             if wrong:
                 raise DlcError(f"{draft.name}: {wrong[0]}", launch.loc,
                                HINT)
     return undecided
 
 
-def _in_launch(program: Program, body: Graph, parts: Sequence[Lowered],
+def _in_launch(works: Works, body: Graph, parts: Sequence[Lowered],
                undecided: list[str]) -> Iterator[str]:
     for stage, work, name, operand in _taken_over(body, parts):
-        case = _case(program, work)
+        case = works.case(work)
         verdicts = [judged(overwritten, case, name)]
         for other_stage, other in _works(parts):
             if other is not work and other_stage >= stage and _is_among(operand, other.operands):
-                verdicts.append(judged(check_apart, case, name, _case(program, other),
+                verdicts.append(judged(check_apart, case, name, works.case(other),
                                        _parameter(other, operand)))
         for verdict in verdicts:
             yield from verdict.wrong
             undecided += verdict.undecided
-
-
-def _case(program: Program, work: Work) -> Case:
-    """The work as the checkers of kernels take it."""
-    extents = [_extent(o) for o in work.operands]
-    numbers = [o if isinstance(o, (int, float)) else 0 for o in work.operands]
-    return case_of(kernel_of(work.kernel), program.tiles, extents, numbers, work.chunks)
 
 
 def _parameter(work: Work, operand: Node) -> str:
@@ -65,8 +54,8 @@ def _parameter(work: Work, operand: Node) -> str:
 
 def _works(parts: Sequence[Lowered]) -> Iterator[tuple[int, Work]]:
     for part in parts:
-        for stage, works in enumerate(part.stages):
-            for work in works:
+        for stage, at_once in enumerate(part.stages):
+            for work in at_once:
                 yield stage, work
 
 
@@ -89,9 +78,3 @@ def _is_base(body: Graph, operand: Node) -> bool:
     readers = [n for n in body.nodes() if _is_among(operand, n.args)]
     places = [at for n in readers for at, a in enumerate(n.args) if a is operand]
     return places == [2] and readers[0].op.kind is Kind.SCATTER
-
-
-def _extent(operand: Node | Scratch | int | float) -> int | None:
-    if isinstance(operand, Node):
-        return int(operand.type.size)
-    return operand.size if isinstance(operand, Scratch) else None

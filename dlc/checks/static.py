@@ -12,6 +12,7 @@ from dlc.checks.kernels.program import check_static
 from dlc.checks.overwriting import check_overwriting
 from dlc.checks.places import HINT, check_places
 from dlc.checks.texts import check_texts
+from dlc.checks.works import Works
 from dlc.checks.written import check_written
 from dlc.errors import DlcError, here
 from dlc.program import Program
@@ -25,11 +26,11 @@ def check_assembled(program: Program, drafts: Sequence[Draft]) -> list[str]:
     """
     check_agreement(program, drafts)
     check_places(drafts)
-    check_texts(program, drafts)
+    works = Works(program, drafts)
+    check_texts(works)
     try:
         findings = check_static(program)
     except ValueError as problem:
         raise DlcError(str(problem), here(), HINT) from None
-    check_written(program, drafts)
-    return [*findings.undecided, *check_axes(program, drafts),
-            *check_overwriting(program, drafts)]
+    check_written(works)
+    return [*findings.undecided, *check_axes(works), *check_overwriting(works)]

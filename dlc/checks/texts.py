@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from dlc.backend.draft import Draft
 from dlc.backend.ir import Function
 from dlc.backend.ir.parser import parse
 from dlc.backend.ir.printer import function_text
 from dlc.backend.ir.reading import KernelSyntaxError
 from dlc.checks.places import HINT
+from dlc.checks.works import Works
 from dlc.errors import DlcError
-from dlc.program import Kernel, Program
+from dlc.program import Kernel
 
 
-def check_texts(program: Program, drafts: Sequence[Draft]) -> None:
+def check_texts(works: Works) -> None:
     """Raises DlcError at the user's line where a lowered kernel is another one when it is printed
     and read, or where a kernel of the Program does not print as it is written."""
-    for draft in drafts:
-        for launch, parts in draft.lowered.items():
-            for work in (w for part in parts for stage in part.stages for w in stage):
-                reason = other(work.kernel)
-                if reason:
-                    raise DlcError(f"{draft.name}: {reason}", launch.loc, HINT)
-    for kernel in program.kernels:
-        read(kernel)
+    good = set()
+    for draft, launch, work in works.all():
+        kernel = works.kernel(work.kernel)
+        reason = other(work.kernel, kernel)
+        if reason:
+            raise DlcError(f"{draft.name}: {reason}", launch.loc, HINT)
+        good.add((kernel.text, kernel.params))
+    for kernel in works.program.kernels:
+        if (kernel.text, kernel.params) not in good:  # what is read there prints as it was printed
+            read(kernel)
 
 
 def read(kernel: Kernel) -> Function:
@@ -35,10 +35,10 @@ def read(kernel: Kernel) -> Function:
     return function
 
 
-def other(function: Function) -> str:
-    """How the kernel is another one when it is printed and read."""
+def other(function: Function, kernel: Kernel) -> str:
+    """How the function is another one when it is printed, as `kernel`, and read."""
     try:
-        found = parse(function_text(function), function.params)
+        found = parse(kernel.text, function.params)
     except KernelSyntaxError as problem:
         return f"kernel {function.name} can't be read: {problem}"
     if found == function:

