@@ -6,6 +6,8 @@ import linecache
 import os
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from types import FrameType, TracebackType
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -43,6 +45,7 @@ def short_path(path: str) -> str:
     return printable(relative if shorter else path)
 
 
+@lru_cache(maxsize=4096)
 def is_user_file(path: str) -> bool:
     """Whether code in `path` is the user's: everything but dlc itself; dlc.models counts as
     user's."""
@@ -65,15 +68,14 @@ def here() -> Loc | None:
 
 def frame_location(frame: FrameType) -> Loc:
     """Where `frame` stands, with the columns of the running call (PEP 657)."""
-    for index, place in enumerate(frame.f_code.co_positions()):
-        if index * 2 == frame.f_lasti:
-            line, end_line, column, end_column = place
-            if line is None:
-                break
-            same = line == end_line and column is not None and end_column is not None
-            columns = (column, end_column) if same else (-1, -1)
-            return Loc(frame.f_code.co_filename, line, columns[0] or 0, columns[1] or 0)
-    return Loc(frame.f_code.co_filename, frame.f_lineno)
+    code = frame.f_code
+    line, end_line, column, end_column = next(
+        islice(code.co_positions(), frame.f_lasti // 2, None), (None,) * 4)
+    if line is None:
+        return Loc(code.co_filename, frame.f_lineno)
+    if line != end_line or column is None or end_column is None:
+        return Loc(code.co_filename, line)
+    return Loc(code.co_filename, line, column, end_column)
 
 
 # --- text from outside ----------------------------------------------------------------------------

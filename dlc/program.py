@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -285,6 +285,22 @@ class Program:
     isa: str = ""
     format: int = FORMAT
     meta: dict[str, object] = field(default_factory=dict)
+
+    @cached_property
+    def lives(self) -> Mapping[str, Sequence[tuple[Slot, Buffer]]]:
+        """The buffers of each entry with the slots that point to them; under "" those of all."""
+        found: dict[str, list[tuple[Slot, Buffer]]] = {}
+        for buffer in self.buffers:
+            slot = Slot(buffer.offset, buffer.strides, buffer.swaps)
+            found.setdefault(buffer.entry, []).append((slot, buffer))
+        return found
+
+    def alive(self, entry: str, index: int) -> Iterator[tuple[Slot, Buffer]]:
+        """The buffers that hold something while launch `index` of an entry's `flat` runs."""
+        for name in (entry, ""):
+            for slot, buffer in self.lives.get(name, ()):
+                if buffer.first <= index <= buffer.last:
+                    yield slot, buffer
 
     @property
     def peak_bytes(self) -> int:

@@ -47,16 +47,17 @@ class Pointer:
 
 
 def _cast(kind: Any) -> Callable[[Any], Any]:
-    def to_float(x: Any) -> Any:
-        return kind(x)
+    if issubclass(kind, np.floating):
+        return kind  # type: ignore[no-any-return]
+    low, high = int(np.iinfo(kind).min), int(np.iinfo(kind).max)
+    words = high - low + 1
 
     def to_int(x: Any) -> Any:
-        info = np.iinfo(kind)
         if isinstance(x, (float, np.floating)):
-            return kind(0 if math.isnan(x) else _saturate(x, int(info.min), int(info.max)))
-        wrapped = int(x) & ((1 << info.bits) - 1)
-        return kind(wrapped - (1 << info.bits) if wrapped > info.max else wrapped)
-    return to_float if issubclass(kind, np.floating) else to_int
+            return kind(0 if math.isnan(x) else _saturate(x, low, high))
+        wrapped = int(x) & (words - 1)
+        return kind(wrapped - words if wrapped > high else wrapped)
+    return to_int
 
 
 def _saturate(x: Any, low: int, high: int) -> int:
@@ -106,11 +107,18 @@ VIEWS = {f"{word}view_{name}": _view(kind, bool(word)) for word in ("", "const_"
 
 def fma(a: Any, b: Any, c: Any) -> Any:
     """a * b + c rounded once, in the operands' type."""
-    if not all(map(math.isfinite, (a, b, c))):
+    x, y, z = float(a), float(b), float(c)
+    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
         return a * b + c if math.isinf(a) or math.isinf(b) or math.isnan(a + b) else type(a)(c)
     if isinstance(a, np.float32):
-        return _fma_f32(float(a), float(b), float(c))
-    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+        # f64 holds the product; rounding the sum to odd leaves the second rounding as the only one
+        return np.float32(_to_odd(x * y, z))
+    if x == 0 or y == 0:
+        return a * b + c
+    if FAR < abs(x) < 1 / FAR and FAR < abs(y) < 1 / FAR and (
+            FAR * FAR < abs(z) < 1 / FAR / FAR or z == 0):
+        return np.float64(_fma_f64(x, y, z))
+    exact = Fraction(x) * Fraction(y) + Fraction(z)
     if exact == 0:
         return a * b + c  # the sign of a zero result follows the rounded operations
     try:
@@ -119,16 +127,39 @@ def fma(a: Any, b: Any, c: Any) -> Any:
         return np.float64(math.inf if exact > 0 else -math.inf)
 
 
-def _fma_f32(a: float, b: float, c: float) -> Any:
-    """The f32 nearest to a * b + c of three f32: f64 holds the product, and the sum is rounded to
-    odd, so that the second rounding is the only one that counts (Boldo and Melquiond 2008)."""
-    product = a * b
-    total = product + c
-    part = total - product
-    lost = (product - (total - part)) + (c - part)  # Knuth's sum of two numbers is exact
+FAR = 2.0**-450  # between it and its inverse no part of a * b + c overflows or gets lost below
+
+
+def _fma_f64(a: float, b: float, c: float) -> float:
+    """The f64 nearest to a * b + c: a product and two sums without error, of which the low parts
+    are rounded to odd (Boldo and Melquiond 2008)."""
+    product, low = _exact_product(a, b)
+    upper, lower = _exact_sum(c, low)
+    total, rest = _exact_sum(product, upper)
+    return total + _to_odd(rest, lower)
+
+
+def _exact_sum(a: float, b: float) -> tuple[float, float]:
+    """a + b rounded, and what that lost (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _exact_product(a: float, b: float) -> tuple[float, float]:
+    """a * b rounded, and what that lost (Dekker 1971, of halves by Veltkamp)."""
+    product, far_a, far_b = a * b, a * 134217729.0, b * 134217729.0  # 2^27 + 1
+    a1, b1 = far_a - (far_a - a), far_b - (far_b - b)
+    a2, b2 = a - a1, b - b1
+    return product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+def _to_odd(a: float, b: float) -> float:
+    """a + b rounded to odd: where it is not exact, to the neighbour whose last bit is 1."""
+    total, lost = _exact_sum(a, b)
     if lost and not np.float64(total).view(np.int64) & 1:
         total = math.nextafter(total, math.inf if lost > 0 else -math.inf)
-    return np.float32(total)
+    return total
 
 
 def add(a: Any, b: Any) -> Any:

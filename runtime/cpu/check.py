@@ -196,10 +196,8 @@ def _reach(slot: Slot, extents: dict[Slot, int], counts: Sequence[int]) -> tuple
 def extents_of(program: Program, entry: Entry, index: int) -> dict[Slot, int]:
     """Bytes of the buffer that starts at a slot while launch `index` of `entry.flat` runs."""
     found: dict[Slot, int] = {}
-    for buffer in program.buffers:
-        if buffer.entry in (entry.name, "") and buffer.first <= index <= buffer.last:
-            slot = Slot(buffer.offset, buffer.strides, buffer.swaps)
-            found[slot] = max(buffer.bytes, found.get(slot, 0))
+    for slot, buffer in program.alive(entry.name, index):
+        found[slot] = max(buffer.bytes, found.get(slot, 0))
     for port in (*program.persistent, *entry.inputs, *entry.outputs):
         found.setdefault(Slot(port.offset), port.type.bytes)
     return found

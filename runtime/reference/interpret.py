@@ -10,7 +10,7 @@ from __future__ import annotations
 import linecache
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -50,14 +50,21 @@ def kernel_function(kernel: Kernel, prelude: str = "",
     It takes a Pointer or a number for each parameter, in order, then `chunk`; one over parallel
     axes takes no chunk, and runs their positions one after the other.
     """
-    scope: dict[str, Any] = {p.name: p.plain for p in (*PRIMITIVES.values(), *CONTROL.values())}
-    scope.update({**CONSTANTS, **VIEWS, **UNCUT})
+    scope = dict(prelude_scope(prelude))
     for name in kernel.tiles:
         _execute((tiles or {})[name].plain, f"<tile {name}>", scope)
-    _execute(prelude, "<prelude>", scope)
     _execute(kernel.text, f"<kernel {kernel.name}>", scope)
     found: Callable[..., Any] = scope[kernel.name]
     return _reporting(kernel, found) if kernel.raises else found
+
+
+@lru_cache(maxsize=16)
+def prelude_scope(prelude: str) -> Mapping[str, Any]:
+    """The primitives, and the functions of a prelude, made once: they keep nothing."""
+    scope: dict[str, Any] = {p.name: p.plain for p in (*PRIMITIVES.values(), *CONTROL.values())}
+    scope.update({**CONSTANTS, **VIEWS, **UNCUT})
+    _execute(prelude, "<prelude>", scope)
+    return scope
 
 
 def _reporting(kernel: Kernel, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,7 +92,7 @@ def _execute(text: str, filename: str, scope: dict[str, Any]) -> None:
 
 @lru_cache(maxsize=128)
 def code_of(text: str, filename: str) -> Any:
-    """The text compiled once: every kernel has the whole prelude in its scope."""
+    """The text compiled once: tiles are shared by kernels."""
     return compile(text, filename, "exec")
 
 
@@ -96,6 +103,7 @@ class InterpretedProgram(ArenaProgram):
         super().__init__(program)
         self._functions = [kernel_function(k, program.prelude, program.tiles)
                            for k in program.kernels]
+        self._extents: dict[tuple[str, int], dict[Slot, int]] = {}
         self._done = 0
 
     @property
@@ -138,7 +146,10 @@ class InterpretedProgram(ArenaProgram):
         return index
 
     def _run_launch(self, entry: Entry, index: int, launch: Launch, at: tuple[int, ...]) -> None:
-        extents = extents_of(self.program, entry, index)
+        key = entry.name, index
+        if key not in self._extents:  # a loop comes here again and again
+            self._extents[key] = extents_of(self.program, entry, index)
+        extents = self._extents[key]
         for stage in launch.stages:
             for segment in reversed(stage):
                 arguments = self._arguments(segment, extents, at)

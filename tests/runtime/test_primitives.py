@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
 from dlc.program import Kernel
-from dlc.runtime.compile import isa
+from dlc.runtime.compile import isa, plain
 from dlc.runtime.compile.lower import LowerError, Toolchain
 from dlc.runtime.compile.primitives import PRIMITIVES
 from tests.runtime.programs import pointer, run_kernel, scalar
@@ -117,6 +119,20 @@ def test_fma_rounds_once(dtype: str, rng: np.random.Generator) -> None:
         near = -(a * b) * (1 + rng.integers(-2, 3, len(a)).astype(a.dtype) * np.finfo(a.dtype).eps)
     check("fma", [a, b, near], dtype)
     check("fma", [a, b, rng.permutation(a)], dtype)
+
+
+def test_fma_in_plain_python_is_exact(rng: np.random.Generator) -> None:
+    """Beside fractions: products that cancel to their last bits, addends far away, edges of f64."""
+    for number in range(6000):
+        near, far = (-8, 8), (-1070, 1020)
+        low, high = far if number % 4 == 0 else near
+        a, b, c = (float(rng.uniform(-1, 1) * 2.0**int(e)) for e in rng.integers(low, high, 3))
+        if number % 3 == 0 and math.isfinite(a * b * 4):
+            c = math.nextafter(-(a * b) * 2.0**int(rng.integers(-1, 1) * 53), math.inf)
+        exact = Fraction(a) * Fraction(b) + Fraction(c)
+        expected = math.inf * (1 if exact > 0 else -1) if abs(exact) >= 2**1024 - 2**970 else (
+            float(exact))
+        assert plain.fma(np.float64(a), np.float64(b), np.float64(c)) == expected, (a, b, c)
 
 
 @pytest.mark.parametrize("isa", ["", "scalar"])

@@ -84,13 +84,16 @@ class Expressions(ABC):
 
     def index(self, index: Sum, frame: Frame) -> Range:
         """What an index may be."""
-        found = number(index.const)
+        lo: Any = index.const
+        hi, exact, space = lo, True, frame.space
         for atom, count in index.terms:
-            value = self.atom(atom, frame).within(frame.space)
+            value = self.atom(atom, frame).within(space)
             if count != 1:
-                value = ranges.multiply(value, number(count), frame.space)
-            found = ranges.add(found, value, frame.space)
-        return found
+                value = ranges.scaled(value, count, space)
+            lo = lo + value.lo
+            exact = exact and value.exact
+            hi = lo if exact else hi + value.hi
+        return between(lo, hi, space)
 
     def atom(self, atom: Atom, frame: Frame) -> Range:
         """What a part of an index may be."""

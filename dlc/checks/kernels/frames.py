@@ -48,13 +48,13 @@ class Memory:
         return UNKNOWN if self.written else self.holds or word(self.dtype)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Pointer:
     memory: Memory
     offset: Range
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Event:
     """A load or a store at `offset` and `sides` beyond it (footprints.Box), in the rows of `space`.
 
@@ -84,7 +84,7 @@ class Event:
         return f"{self.node.buffer}[{self.node.index.text()}]"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Frame:
     """Where the walk is: values by name, what conditions taught, the rows, the statements around.
     """

@@ -103,10 +103,8 @@ def segments_of(program: Program) -> Iterator[
 def sizes_of(program: Program, entry: Entry, index: int) -> dict[Slot, int]:
     """Bytes of the value at a slot while launch `index` runs, its alignment left out."""
     found: dict[Slot, int] = {}
-    for buffer in program.buffers:
-        if buffer.entry in (entry.name, "") and buffer.first <= index <= buffer.last:
-            slot = Slot(buffer.offset, buffer.strides, buffer.swaps)
-            found[slot] = max(buffer.type.bytes, found.get(slot, 0))
+    for slot, buffer in program.alive(entry.name, index):
+        found[slot] = max(buffer.type.bytes, found.get(slot, 0))
     for port in (*program.persistent, *entry.inputs, *entry.outputs):
         found.setdefault(Slot(port.offset), port.type.bytes)
     return found

@@ -50,7 +50,7 @@ class Space:
         return self if mask else Space(0, self, np.zeros(0, np.int64))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Range:
     """lo .. hi in each row of `space`; one known number where both are the same object."""
 
@@ -136,19 +136,27 @@ def subtract(a: Range, b: Range, space: Space) -> Range:
 
 
 def multiply(a: Range, b: Range, space: Space) -> Range:
-    if a.exact and b.exact:
-        lo = a.lo * b.lo
-        return between(lo, lo, space)
     if not b.exact:
         a, b = b, a
     if b.exact and not isinstance(b.lo, np.ndarray):
-        ends = (times(a.lo, b.lo), times(a.hi, b.lo))
-        return between(*(ends if b.lo >= 0 else ends[::-1]), space)
+        return scaled(a, b.lo, space)
+    if a.exact and b.exact:
+        lo = a.lo * b.lo
+        return between(lo, lo, space)
     ends4 = [times(x, y) for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
     lo, hi = ends4[0], ends4[0]
     for end in ends4[1:]:
         lo, hi = least(lo, end), most(hi, end)
     return between(lo, hi, space)
+
+
+def scaled(a: Range, by: float, space: Space) -> Range:
+    """a times a number."""
+    if a.exact:
+        lo = a.lo * by
+        return between(lo, lo, space)
+    ends = (times(a.lo, by), times(a.hi, by))
+    return between(*(ends if by >= 0 else ends[::-1]), space)
 
 
 def quotient(a: Range, b: Range, space: Space) -> Range:
