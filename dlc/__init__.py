@@ -249,6 +249,7 @@ from dlc.ops.searchsorted import searchsorted
 from dlc.ops.view import concat, flip, reshape, transpose
 from dlc.ops.window import window
 from dlc.reference.text import parse_graph, print_graph
+from dlc.task.over_set import over_set
 from dlc.task.step import Loss, loss
 from dlc.task.task import Phase, Task, phase, task
 
@@ -276,11 +277,11 @@ __all__ = [
     "max_unpool", "max_with_indices", "maximum", "mean", "median", "meshgrid", "min",
     "min_with_indices", "minimum", "mode", "moveaxis", "multi_dot", "multigammaln", "nan_to_num",
     "nanmax", "nanmean", "nanmin", "nansum", "ndtr", "ndtri", "negative", "nextafter", "nn", "norm",
-    "one_hot", "ones", "ones_like", "onnx", "optim", "outer", "outputs", "pad", "parameter",
-    "parse_graph", "phase", "polygamma", "popcount", "power", "print_graph", "prod", "ptp",
-    "put_along_axis", "quantile", "rad2deg", "random", "ravel", "reciprocal", "relu", "remainder",
-    "repeat", "reshape", "resize", "right_shift", "roll", "rot90", "round", "rsqrt", "scan",
-    "scatter", "searchsorted", "segment_max", "segment_mean", "segment_min", "segment_prod",
+    "one_hot", "ones", "ones_like", "onnx", "optim", "outer", "outputs", "over_set", "pad",
+    "parameter", "parse_graph", "phase", "polygamma", "popcount", "power", "print_graph", "prod",
+    "ptp", "put_along_axis", "quantile", "rad2deg", "random", "ravel", "reciprocal", "relu",
+    "remainder", "repeat", "reshape", "resize", "right_shift", "roll", "rot90", "round", "rsqrt",
+    "scan", "scatter", "searchsorted", "segment_max", "segment_mean", "segment_min", "segment_prod",
     "segment_sum", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "softplus", "sort", "split",
     "sqrt", "square", "squeeze", "stack", "state", "std", "stop_gradient", "sum", "swapaxes",
     "take", "take_along_axis", "tan", "tanh", "task", "tensordot", "tile", "top_k", "trace",

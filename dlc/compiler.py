@@ -21,6 +21,7 @@ from dlc.lang.trace import graph_variables, trace
 from dlc.program import Kernel, Program
 from dlc.recompiles import note_specialization
 from dlc.reference.evaluate import Specialized, fit
+from dlc.task.over_set import set_graph
 from dlc.task.task import Task
 
 if TYPE_CHECKING:
@@ -248,9 +249,10 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
 
     `batch` and `dims` bind dimension names; a task takes `batch` alone. `tails` gives sizes of a
     smaller last batch per entry kind ("train", "eval"), which become entries that share
-    parameters, memory and kernels. `verify` evaluates before and after every pass, then runs every
-    launch and compares what it leaves in memory (dlc/checks/launches.py). Raises DlcError at the
-    user's line, and warns there when one function is compiled for many shapes.
+    parameters, memory and kernels, and as "set" the size of the whole test set for `dlc.over_set`:
+    what a Dataset's `tails(batch)` says. `verify` evaluates before and after every pass, then runs
+    every launch and compares what it leaves in memory (dlc/checks/launches.py). Raises DlcError at
+    the user's line, and warns there when one function is compiled for many shapes.
     """
     env.check()
     if not isinstance(target, str) or target not in TARGETS:
@@ -304,7 +306,10 @@ def task_source(task: Task, batch: int | None, tails: Mapping[str, int], name: s
     _check_tails(task.name, tails)
     graphs = task.graphs(batch, kinds)
     whole = dict(graphs)
-    for kind, size in tails.items():
+    count = tails.get("set", 0)
+    if count and "eval" in graphs and graphs["eval"].notes["whole"]:
+        whole["eval_set"] = set_graph(graphs["eval"].notes["whole"], count)
+    for kind, size in ((k, n) for k, n in tails.items() if k != "set"):
         for entry, graph in (task.graphs(size, (kind,)) if size else {}).items():
             _, _, phase = entry.partition(".")
             whole[f"{kind}_tail.{phase}" if phase else f"{kind}_tail"] = graph
@@ -317,10 +322,10 @@ def _check_tails(name: str, tails: Mapping[str, int]) -> None:
     """Raise DlcError for a tail of no step, or of no size."""
     for kind, size in tails.items():
         whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 0
-        if kind not in ("train", "eval") or not whole:
+        if kind not in ("train", "eval", "set") or not whole:
             raise DlcError(f"task {name}: tails={{{kind!r}: {size!r}}}", here(),
                            'sizes of the smaller last batch, e.g. tails={"train": 3, "eval": 5}; '
-                           "0 is none")
+                           '0 is none; "set" is the number of all samples that are evaluated')
 
 
 def tell(compiled: Compiled, level: int) -> None:

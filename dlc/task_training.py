@@ -125,8 +125,8 @@ def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | No
     began = time.perf_counter()
     source = task_source(task, task.batch, dataset.tails(task.batch))
     identity = what_is_trained(source, dataset)
+    check_monitor(task, source.meta)
     compiled = Compiled(source, target, env.number("DLC_CHECK"))
-    check_monitor(task, compiled.program.meta)
     with listening(progress or (lambda done, total: None)):
         loaded = CpuProgram(compiled.program, threads)
     return Prepared(task, dataset, compiled, loaded, identity, time.perf_counter() - began)

@@ -194,4 +194,4 @@ def test_a_program_without_the_smaller_last_batch_is_refused_at_once() -> None:
     with compiled.load() as loaded, pytest.raises(DlcError, match=(
             r"the last batch of an epoch has 4 of the 20 samples.*tails=dataset\.tails\(8\)")):
         run_loop(loaded.running, config, data, None, compiled.initial_values())
-    assert data.tails(8) == {"train": 4, "eval": 5}
+    assert data.tails(8) == {"train": 4, "eval": 5, "set": 5}

@@ -60,7 +60,7 @@ def compile_evaluation(task: Task, dataset: Dataset) -> Compiled:
     from dlc import env
     from dlc.compiler import Compiled, task_source
 
-    tail = {"eval": dataset.tails(task.batch)["eval"]}
+    tail = {kind: size for kind, size in dataset.tails(task.batch).items() if kind != "train"}
     with user_code():
         source = task_source(task, task.batch, tail, kinds=("eval",))
         return Compiled(source, "cpu", env.number("DLC_CHECK"))

@@ -84,6 +84,8 @@ class Scope:
     step_name: str = "step"
     # inside a loop: what tells its iterations apart
     iteration: Iteration | None = None
+    # metrics of the whole data set, by their value for a batch (dlc/task/over_set.py)
+    whole: dict[Node, Any] = field(default_factory=dict)
 
     def full_name(self, name: str) -> str:
         """The checkpoint key of `name` at the present path: conv1.weight, block2/conv1.weight."""

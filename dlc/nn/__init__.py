@@ -82,6 +82,7 @@ from dlc.nn.margins import (
 )
 from dlc.nn.metrics import (
     accuracy,
+    auc,
     binary_accuracy,
     confusion_matrix,
     f1,
@@ -111,8 +112,8 @@ from dlc.nn.resizing import resize, upsample
 from dlc.nn.tables import embedding, embedding_bag, unembedding
 
 __all__ = [
-    "Layer", "accuracy", "adaptive_avg_pool", "adaptive_max_pool", "alpha_dropout", "avg_pool",
-    "batch_norm", "bilinear", "binary_accuracy", "binary_cross_entropy",
+    "Layer", "accuracy", "adaptive_avg_pool", "adaptive_max_pool", "alpha_dropout", "auc",
+    "avg_pool", "batch_norm", "bilinear", "binary_accuracy", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "celu", "chain", "confusion_matrix", "contrastive", "conv",
     "conv_transpose", "cosine_embedding", "cosine_similarity", "cross_entropy", "ctc_loss", "dense",
     "depthwise_conv", "dropout", "elu", "embedding", "embedding_bag", "f1", "flatten", "focal",

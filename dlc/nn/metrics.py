@@ -6,13 +6,14 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
-from dlc.ir.types import f32
+from dlc.ir.types import f32, f64
 from dlc.lang.array import order, rearrange
 from dlc.lang.array.diagonals import diagonal
 from dlc.nn import checks
 from dlc.ops import elementwise, gather, reduce
 from dlc.ops.contract import matmul
 from dlc.ops.convert import as_node, as_nodes, cast
+from dlc.ops.searchsorted import searchsorted
 
 
 def accuracy(logits: Any, label: Any) -> Node:
@@ -72,6 +73,26 @@ def f1(logits: Any, label: Any) -> Node:
     """
     counts = confusion_matrix(logits, label)
     return _share(2.0 * diagonal(counts), reduce.sum_(counts, 0) + reduce.sum_(counts, 1))
+
+
+def auc(scores: Any, target: Any) -> Node:
+    """The area under the ROC curve: the share of pairs of a positive and a negative row in which
+    the positive scores higher, equal scores counting half (Mann and Whitney 1947; Fawcett 2006).
+
+    scores [n] or [n, 1], target of that shape: 0 or 1 (or False, True). NaN where one of the two
+    kinds is missing. Of a data set: dlc.over_set(nn.auc, scores, target).
+    """
+    x, t = as_node(scores), as_node(target)
+    checks.same_shape("auc", x, t)
+    x, positive = rearrange.ravel(x), cast(rearrange.ravel(t), f64) > 0.5
+    edges = order.sort(x)
+    # the mean place of equal scores; counts are whole numbers, which f64 adds exactly
+    below, upto = (cast(searchsorted(edges, x, side), f64) for side in ("left", "right"))
+    ours = cast(positive, f64)
+    place = (below + upto + 1.0) * 0.5
+    count, other = reduce.sum_(ours), reduce.sum_(1.0 - ours)
+    wins = reduce.sum_(place * ours) - count * (count + 1.0) * 0.5
+    return cast(wins / (count * other), f32)
 
 
 def _share(part: Node, whole: Node) -> Node:

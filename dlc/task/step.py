@@ -32,6 +32,7 @@ from dlc.ops import elementwise, leaf, tuples
 from dlc.ops.convert import as_node, cast, widened
 from dlc.ops.gather import Check
 from dlc.optim.optimizer import AVERAGE, begun_as, update
+from dlc.task.over_set import row_outputs
 
 if TYPE_CHECKING:
     from dlc.task.task import Phase, Task
@@ -257,7 +258,11 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         prediction, _ = shown(forward)
         if prediction is not None:
             outputs["prediction"] = prediction
-    return averaged(task, close_graph("eval", forward, outputs, ()))
+        batch = next(iter(inputs.values())).shape[0]
+        rows, whole = row_outputs(result.metrics, scope.whole, int(batch))
+        outputs.update(rows)
+    graph = averaged(task, close_graph("eval", forward, outputs, ()))
+    return replace(graph, notes={**graph.notes, "whole": whole})
 
 
 def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:

@@ -53,13 +53,14 @@ class Dataset:
         return next(iter(self.test.values())).shape[0] if self.test else 0
 
     def tails(self, batch: int) -> dict[str, int]:
-        """The sizes of the smaller last batch of an epoch by kind of entry, 0 for none: what
-        `dlc.compile(task, tails=...)` takes. Of a stream, where it says how long it is."""
+        """What `dlc.compile(task, tails=...)` takes: the sizes of an epoch's smaller last batch by
+        kind of entry (0: none; of a stream, where it says how long it is), and of the set that is
+        evaluated."""
         counts = {"train": self.samples, "eval": self.test_samples}
         if not self.in_memory:
             counts = {"train": stream_samples(self.stream),
                       "eval": stream_samples(self.test_stream)}
-        return {kind: count % batch for kind, count in counts.items()}
+        return {**{kind: count % batch for kind, count in counts.items()}, "set": counts["eval"]}
 
     def describe(self) -> str:
         """One line: name, counts, fields with shape and dtype."""

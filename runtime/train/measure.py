@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # Reported as they last were, not as means: they do not depend on the batch.
 LAST_VALUES = ("lr", "learning_rate")
+WHOLE = "eval_set"  # the entry for metrics of the whole set
 
 
 def metric_names(program: Program, entry: Entry) -> list[str]:
@@ -79,8 +81,8 @@ def evaluate(loaded: ArenaProgram, runs: Iterable[HeldOutRun], config: TrainConf
 
     The means are None when `go_on` became False on the way.
     """
-    sums = Sums(loaded.program)
-    for run in runs:
+    sums, whole = Sums(loaded.program), WholeSet(loaded)
+    for run in itertools.chain.from_iterable(map(whole.parts, runs)):
         phase = Phase(run.entry.name, feeds=run.arrays, index=run.rows,
                       fixed=fixed_inputs(run.entry, config.fixed, config.seed))
         report = loaded.run_steps([phase], len(run.rows), watch=lambda done, log: go_on())
@@ -91,7 +93,39 @@ def evaluate(loaded: ArenaProgram, runs: Iterable[HeldOutRun], config: TrainConf
         if report.reason != "done" or not go_on():
             return None, None
         sums.add(run.entry, report.log, len(run.rows), run.rows.shape[1])
-    return sums.means(), None
+        whole.take(run)
+    return {**sums.means(), **whole.metrics()}, None
+
+
+class WholeSet:
+    """The rows that metrics of the whole set are made of, joined over the batches: the entry
+    `eval_set`, where the program has one, takes them all (dlc/task/over_set.py)."""
+
+    def __init__(self, loaded: ArenaProgram) -> None:
+        self.loaded, self.entry = loaded, loaded.program.entries.get(WHOLE)
+        ports = self.entry.inputs if self.entry is not None else ()
+        self.count = int(ports[0].type.shape[0]) if ports else 0
+        self.found: dict[str, list[np.ndarray[Any, Any]]] = {port.name: [] for port in ports}
+
+    def parts(self, run: HeldOutRun) -> Iterator[HeldOutRun]:
+        """`run` as it is, or batch by batch where the rows of each are read."""
+        if not self.found:
+            yield run
+            return
+        for row in run.rows:
+            yield HeldOutRun(run.entry, run.arrays, row[None])
+
+    def take(self, run: HeldOutRun) -> None:
+        """Read the rows of the batch that has just run."""
+        for name, parts in self.found.items():
+            parts.append(self.loaded.read(name, run.entry.name).copy())
+
+    def metrics(self) -> dict[str, float]:
+        """Each metric of all rows; none where the set has another size than the entry takes."""
+        joined = {name: np.concatenate(parts) for name, parts in self.found.items() if parts}
+        if not joined or any(len(rows) != self.count for rows in joined.values()):
+            return {}
+        return {name: float(value) for name, value in self.loaded.call(WHOLE, **joined).items()}
 
 
 def held_out_runs(loaded: ArenaProgram, dataset: Dataset) -> list[HeldOutRun]:
