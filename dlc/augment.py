@@ -18,11 +18,11 @@ __all__ = ["affine"]
 
 
 def affine(shift: float = 0.0, rotate: float = 0.0, scale: float = 0.0) -> Callable[[Node], Node]:
-    """A function that moves each image of [N, C, H, W] by its own random amount.
+    """A function that shifts, rotates and scales each image of [N, C, H, W] at random.
 
-    `shift` is the largest move along each axis in pixels, `rotate` the largest turn in degrees
+    `shift` is the largest shift along each axis in pixels, `rotate` the largest rotation in degrees
     either way, `scale` the largest relative change of size; all uniform. Pixels are interpolated
-    bilinearly, outside the image lie zeros. Raises DlcError for a negative or non-finite amount.
+    bilinearly, zero outside the image. Raises DlcError for a negative or non-finite amount.
     """
     for name, value in (("shift", shift), ("rotate", rotate), ("scale", scale)):
         if not math.isfinite(value) or value < 0:

@@ -85,8 +85,8 @@ def custom_operators(graph: Graph) -> set[Op]:
 class Compiled:
     """A compiled program: the graph after every pass, the kernels, the memory plan, and `load`.
 
-    A Program that was found on disk is not compiled again: its passes run when `records` or
-    `graph` are asked for (`was_kept`). `texts` are the graphs as they were written, by entry.
+    A Program loaded from the cache is not compiled again (`was_kept`): its passes run when
+    `records` or `graph` are first read. `texts` are the graphs as traced, by entry.
     """
 
     def __init__(self, source: Source, target: str, level: int = 0) -> None:
@@ -174,8 +174,8 @@ def running_on(program: Program, device: str, threads: int | None = None) -> Any
 
 
 class Loaded:
-    """A loaded program. Calling it runs its first entry on NumPy arrays; calls of several threads
-    follow one another."""
+    """A loaded program. Calling it runs its first entry on NumPy arrays; calls from several threads
+    are serialized."""
 
     def __init__(self, compiled: Compiled, running: Any) -> None:
         self.compiled, self.running = compiled, running
@@ -250,9 +250,9 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
     `batch` and `dims` bind dimension names; a task takes `batch` alone. `tails` gives sizes of a
     smaller last batch per entry kind ("train", "eval"), which become entries that share
     parameters, memory and kernels, and as "set" the size of the whole test set for `dlc.over_set`:
-    what a Dataset's `tails(batch)` says. `verify` evaluates before and after every pass, then runs
-    every launch and compares what it leaves in memory (dlc/checks/launches.py). Raises DlcError at
-    the user's line, and warns there when one function is compiled for many shapes.
+    see a Dataset's `tails(batch)`. `verify` evaluates the graph before and after every pass, then
+    runs every launch and compares its results (dlc/checks/launches.py). Raises DlcError at the
+    user's line, and warns there when one function is compiled for many shapes.
     """
     env.check()
     if not isinstance(target, str) or target not in TARGETS:

@@ -24,11 +24,11 @@ Arrays = Sequence[np.ndarray[Any, Any]]
 
 
 def check_op(operator: CustomOperator, device: str = "cpu") -> None:
-    """Hold a custom operator to its own record, on every sample.
+    """Check a custom operator against its own record, on every sample.
 
-    Compiled for `device` it gives what its NumPy meaning gives, of the types that its rule says;
-    its gradient rule agrees with differences of the meaning (in f64), and compiled with evaluated.
-    Raises DlcError naming the sample and what differs.
+    Compiled for `device`, it must match its NumPy meaning, with the types of its type rule. Its
+    gradient rule must match finite differences of the meaning (in f64), compiled and evaluated.
+    Raises DlcError naming the sample and the difference.
     """
     if not isinstance(operator, CustomOperator):
         raise DlcError(f"check_op: {operator!r} is not a custom operator", None,

@@ -112,9 +112,9 @@ def printable_lines(text: object) -> str:
 
 
 class DlcError(Exception):
-    """A mistake in the user's program or input, told once, at the user's line.
+    """An error in the user's program or input, reported once, at the user's line.
 
-    `message` says what was wrong, `hint` what would fit, `loc` where. Names and texts of files
+    `message` says what is wrong, `hint` what would be valid, `loc` where. Names and texts of files
     come into all three: they are kept as `printable_lines`.
     """
 

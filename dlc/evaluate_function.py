@@ -18,13 +18,13 @@ from dlc.task.task import Task
 
 
 def evaluate(thing: Any, *args: Any, **named: Any) -> Any:
-    """What `thing` means in NumPy, for arrays given in the order of its inputs or by name.
+    """Evaluate `thing` in NumPy, on arrays given in the order of its inputs or by name.
 
     `thing` is a Graph, a loaded ONNX model, or a function, which is traced with the types of the
-    arrays; annotations of its arguments have to fit, and their dimension names are bound by the
-    arrays. Python numbers become f32, i32 or bool. Parameters that it makes have their first
-    values, of seed 0. Returns a dict by name, or the array where there is one result. Raises
-    DlcError when an array does not fit and, for a function, when a run-time check failed.
+    arrays; annotations of its arguments must match, and their dimension names are bound by the
+    arrays. Python numbers become f32, i32 or bool. Parameters it creates have their initial values
+    for seed 0. Returns a dict by name, or the array if there is a single result. Raises DlcError
+    for an array of the wrong type and, for a function, when a run-time check failed.
     """
     if isinstance(thing, Task):
         raise DlcError(f"dlc.evaluate: {thing.name} is a task", here(),

@@ -25,7 +25,7 @@ __all__ = ["Key", "constant", "fan_in_uniform", "glorot_normal", "glorot_uniform
 
 @dataclass(frozen=True)
 class Key:
-    """What a first value may depend on: the run's seed, and the variable's checkpoint key."""
+    """The randomness of an initial value: it depends on the run's seed and the variable's name."""
 
     seed: Node
     name: str
@@ -94,7 +94,7 @@ def normal(std: float = 1.0, mean: float = 0.0) -> Initializer:
 
 def truncated_normal(std: float = 1.0, mean: float = 0.0, low: float = -2.0,
                      high: float = 2.0) -> Initializer:
-    """mean + std z, z standard normal within low .. high: its own deviation is less than `std`.
+    """mean + std z, z standard normal within low .. high; the result's deviation is below `std`.
 
     Raises DlcError for an interval that is empty or beyond 8 deviations.
     """

@@ -45,10 +45,10 @@ class Definition:
 class Network:
     """A network with weights. `predict` runs it on any number of rows.
 
-    Rows are divided into blocks of the sizes in `blocks`; a program is compiled for a size when it
-    is first needed, never again, and `compiled` names the sizes that were. `inputs` are the arrays
-    it takes by name, with the size of a block left out: {"image": f32[1, 28, 28]}. Calls of several
-    threads follow one another.
+    Rows are split into blocks of the sizes in `blocks`; the program for a size is compiled once,
+    when it is first needed, and `compiled` lists these sizes. `inputs` are the types of the arrays
+    it takes by name, without the row axis: {"image": f32[1, 28, 28]}. Calls from several threads
+    are serialized.
     """
 
     def __init__(self, definition: Definition, values: Arrays, source: object,
@@ -212,9 +212,9 @@ def load(path: str | Path, task: Task | None = None) -> Network:
     """The trained network of a checkpoint, or of a run's folder (its best checkpoint, else the
     last).
 
-    A checkpoint holds its network beside the weights, so no code of the user's runs; `task` is the
-    definition to use instead, as for a network with functions of the user's (dlc.custom_op). Raises
-    DlcError for what is not a valid checkpoint, holds no network, or does not fit `task`.
+    A checkpoint contains its network as well as the weights, so no user code runs; `task` is the
+    definition to use instead, as needed for a network with custom operators. Raises DlcError for an
+    invalid checkpoint, one without a network, and one that does not match `task`.
     """
     from dlc.intake import user_path
     from dlc.runtime.train.checkpoint import checkpoint_at
@@ -227,11 +227,11 @@ def load(path: str | Path, task: Task | None = None) -> Network:
 
 
 def outputs(network: Network, *names: str) -> Network:
-    """The same network, giving the values called `names` on the way to its prediction.
+    """The same network with intermediate values as its outputs, selected by name.
 
     Names are those of your variables and of layers, as `print(network.graph(8))` shows them, not
-    those that operators give (mul_3). Raises DlcError for a name that no value has, and for a value
-    without a row for each row of the input.
+    generated ones (mul_3). Raises DlcError for an unknown name, and for a value that does not have
+    a row for each row of the input.
     """
     if not isinstance(network, Network):
         raise DlcError(f"dlc.outputs: {network!r} is not a network", here(),

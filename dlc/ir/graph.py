@@ -319,8 +319,8 @@ def describe(node: Node) -> str:
 class Graph:
     """A named function: input nodes, and named outputs.
 
-    `updates` maps an output's name to the input that it replaces (parameters and state); `notes`
-    is what the tracer knows beside the nodes (variables' first values, texts of run-time checks).
+    `updates` maps an output's name to the input it replaces (parameters and state); `notes` is the
+    tracer's additional information (initial values of variables, texts of run-time checks).
     """
 
     name: str

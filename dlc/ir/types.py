@@ -111,7 +111,7 @@ def check_dimension(dim: Any) -> int | str:
 class Type:
     """dtype, shape and memory layout of one array value.
 
-    `layout` is the order in which the axes lie in memory, outermost first; None is row-major.
+    `layout` is the order of the axes in memory, outermost first; None is row-major.
     Dimensions are ints; in a signature they may still be names, which `bind` replaces.
     """
 

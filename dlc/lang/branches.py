@@ -34,9 +34,9 @@ def cond(predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any]
          *operands: Any) -> Any:
     """`then(*operands)` where `predicate` (bool[()]) holds, else `otherwise(*operands)`.
 
-    Only one of the two runs. Operands and results are arrays or nestings of them; both give the
-    same structure and types. What a branch reads from outside need be no operand. Raises DlcError
-    for a predicate that is not one bool, and for branches whose results differ.
+    Only one of the two runs. Operands and results are arrays or nestings of them; both branches
+    return the same structure and types. They may also read values from outside. Raises DlcError for
+    a predicate that is not a single bool, and for branches whose results differ.
     """
     what = f"cond of {function_name(then)} and {function_name(otherwise)}"
     for function in (then, otherwise):
@@ -157,9 +157,9 @@ def while_loop(predicate: Callable[[Any], Any], body: Callable[[Any], Any], carr
                bound: int) -> tuple[Any, Node]:
     """Run `carry = body(carry)` while `predicate(carry)` (bool[()]): (final carry, count i32[()]).
 
-    At most `bound` times; the step fails when the predicate still holds then. It is a scan whose
-    finished iterations do nothing, so every derivative exists; reverse mode keeps what `bound`
-    iterations need. Raises DlcError when the carry changes its structure or types.
+    At most `bound` times; the step fails if the predicate still holds then. It is a scan whose
+    iterations do nothing once the predicate fails, so every derivative exists; reverse mode stores
+    residuals for `bound` iterations. Raises DlcError if the carry changes structure or types.
     """
     what = f"while_loop of {function_name(body)}"
     limit = iteration_count(what, bound)

@@ -93,7 +93,7 @@ def custom_op(function: Callable[..., Any] | None = None, /, *, meaning: Callabl
               samples: Sequence[Sample], gradient: Callable[..., Any] | str,
               result: Callable[..., Any] | None = None, elementwise: bool = False,
               parallel: int = 0, name: str = "", doc: str = "") -> Any:
-    """Make `function`, which Numba can compile, an operator. Use it as a decorator.
+    """Make an operator of `function`, which Numba can compile. Use it as a decorator.
 
     With `elementwise` the function takes a scalar of each operand and returns one; it is fused like
     any other operator. Else it takes an array of each operand (read only), then one of each result,

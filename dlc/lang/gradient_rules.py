@@ -20,11 +20,11 @@ from dlc.ops.convert import as_argument, as_node
 
 
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, whose inner values reverse mode computes again instead of keeping them.
+    """`function`, recomputed in reverse mode instead of storing its intermediate values.
 
-    The function runs once more, after the cotangents of its results are known. The gradient has the
-    same bits, but for the order in which cotangents of one value are added that is read in several
-    places. Keyword arguments and Python's values reach the function as they are. Chen et al. 2016,
+    The function runs again once the cotangents of its results are known. The gradient has the same
+    bits, except for the order in which the cotangents of a value with several readers are added.
+    Keyword arguments and Python values are passed to the function unchanged. Chen et al. 2016,
     "Training deep nets with sublinear memory cost".
     """
     @functools.wraps(function)
@@ -37,17 +37,17 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, which returns (y, pullback), as a function that returns y.
+    """`function`, which returns (y, pullback), as a function that returns y, with that gradient.
 
-    `pullback(g)` gets the cotangent of y, in the nesting of y, and gives the cotangent of each
-    argument, in the nesting of the arguments: one alone, several as a tuple, None where it is zero
-    or the argument is a string or a function.
-    It may use what `function` computed. Reverse mode uses it; forward mode transposes it, so it
-    should be linear in g; a second derivative differentiates it. An argument given by its name,
-    or left to its default, counts where it stands in the signature of `function`.
+    `pullback(g)` takes the cotangent of y, nested like y, and returns the cotangent of each
+    argument, nested like the arguments: a single one as it is, several as a tuple, None where it is
+    zero or the argument is a string or a function. It may use values that `function` computed.
+    Reverse mode calls it; forward mode transposes it, so it should be linear in g; a second
+    derivative differentiates it. An argument passed by name, or left to its default, counts at its
+    position in the signature of `function`.
 
-    Raises DlcError at the user's line when the cotangents do not fit, and where a derivative by a
-    value is asked for that `function` takes from outside.
+    Raises DlcError at the user's line for cotangents of the wrong type, and for a derivative with
+    respect to a value that `function` captures from outside.
     """
     @functools.wraps(function)
     def wrapped(*args: Any, **more: Any) -> Any:

@@ -23,13 +23,13 @@ MODES = ("auto", "forward", "reverse")
 
 def jacobian(function: Callable[..., Any], wrt: int | Sequence[int] = 0,
              mode: str = "auto") -> Callable[..., Any]:
-    """A function giving the derivative of every result element by every argument element.
+    """A function that returns the derivative of every result element by every argument element.
 
-    For a result of shape S and an argument of shape T it is an array of shape S + T. `wrt` is the
-    number of an argument or several; the nesting is that of the results, in each place that of the
-    arguments. Mode "forward" costs one jvp for each argument element, "reverse" one vjp for each
-    result element, "auto" is the cheaper of the two. `function` is traced once; keyword arguments,
-    and Python's values in other arguments, reach it as they are.
+    For a result of shape S and an argument of shape T it is an array of shape S + T. `wrt` selects
+    one or several arguments by number; the result is nested like `function`'s results, each part
+    like the arguments. Mode "forward" costs one jvp per argument element, "reverse" one vjp per
+    result element; "auto" picks the cheaper one. `function` is traced once; keyword arguments and
+    Python values in other arguments are passed to it unchanged.
 
     Raises DlcError at the user's line for results or arguments that are not floats.
     """
@@ -44,9 +44,9 @@ def jacobian(function: Callable[..., Any], wrt: int | Sequence[int] = 0,
 
 
 def hessian(function: Callable[..., Any], wrt: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """A function giving the second derivatives of `function`'s results: forward over reverse.
+    """A function that returns the second derivatives of `function`'s results: forward over reverse.
 
-    For a scalar result and an argument of shape T an array of shape T + T; nestings as `jacobian`.
+    For a scalar result and an argument of shape T: an array of shape T + T, nested as `jacobian`.
     """
     return jacobian(jacobian(function, wrt, "reverse"), wrt, "forward")
 

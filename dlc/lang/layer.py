@@ -24,9 +24,9 @@ class LayerError(DlcError):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A piece of a network; the same value used twice shares its parameters.
+    """A part of a network; using the same layer twice shares its parameters.
 
-    `kind` names it where nothing else does (conv1), `apply` is its meaning, `text` how it prints.
+    `kind` is its default name (conv1), `apply` its function, `text` how it prints.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Layer:
 
 
 def layer(function: Function, name: str = "") -> Layer:
-    """A layer from a function of arrays that makes parameters with dlc.parameter.
+    """A layer from a function of arrays that creates parameters with dlc.parameter.
 
         def scale(x):
             return x * dlc.parameter("gain", f32[x.shape[-1]], init.ones)
@@ -138,11 +138,11 @@ def _differ(types: Sequence[Any], args: Sequence[Node]) -> bool:
 
 
 def chain(*elements: Layer | Function, name: str = "") -> Layer:
-    """Layers and functions one after the other: chain(f, g)(x) is g(f(x)).
+    """Layers and functions applied in order: chain(f, g)(x) is g(f(x)).
 
-    Members are named by kind and rank (conv1, conv2, dense1), or by the name they were given; a
-    chain inside a chain is block1, block2, ... Raises DlcError for what is neither layer nor
-    function, and for two members of one name.
+    Members are named by kind and number (conv1, conv2, dense1), or by the name they were given; a
+    chain inside a chain is block1, block2, ... Raises DlcError for a member that is neither a layer
+    nor a function, and for two members with the same name.
     """
     loc = here()
     places = call_arguments(loc, len(elements))

@@ -39,12 +39,12 @@ def scan(function: Callable[[Any, Any], Any], carry: Any, sequences: Any = None,
     """Run `function(carry, element) -> (carry, y)` along sequences: (final carry, ys stacked).
 
     `carry`, `sequences` and what the function returns are arrays or nestings of tuples, lists and
-    dicts of them. A sequence [length, ...] gives its elements [...] in order, from the last one if
-    `reverse`; a y [...] is stacked to [length, ...], at the place of its element. Without
-    sequences `length` says how often. A state that the function updates is carried: each
-    iteration reads what the one before it wrote.
+    dicts of them. A sequence [length, ...] is iterated in order, or from the end with `reverse`; a
+    y [...] is stacked to [length, ...], at the position of its element. Without sequences, `length`
+    is the number of iterations. A state that the function updates is carried: each iteration reads
+    what the previous one wrote.
 
-    Raises DlcError for sequences of several lengths, and when the carry changes its structure or
+    Raises DlcError for sequences of different lengths, and if the carry changes its structure or
     types. Source: the fold of functional languages; Bradbury et al., JAX, 2018.
     """
     body = LoopBody(f"scan of {function_name(function)}", function, function)
@@ -63,9 +63,9 @@ def fori(count: int, function: Callable[[Any, Any], Any], carry: Any) -> Any:
 
 
 def map_(function: Callable[[Any], Any], sequences: Any) -> Any:
-    """What `function` gives for each element of `sequences`, one after the other, stacked.
+    """The stacked results of `function` for each element of `sequences`, one after another.
 
-    dlc.vmap does all at once; this needs the memory of one.
+    dlc.vmap does all at once; this needs the memory of only one.
     """
     def step(carry: None, element: Any) -> tuple[None, Any]:
         return None, function(element)

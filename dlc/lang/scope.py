@@ -193,26 +193,26 @@ def _another_name(scope: Scope) -> str:
 
 
 def parameter(name: str, type: Type, init: Initializer | None = None) -> Node:
-    """A trained parameter of `type`, named by where the running layer stands: conv1.weight.
+    """A trained parameter of `type`, named after the layer being applied: conv1.weight.
 
-    `init` gives its first value (dlc.init; default: uniform over the fan-in, zeros for vectors).
-    Raises DlcError when the name is taken.
+    `init` is its initializer (dlc.init; default: uniform over the fan-in, zeros for vectors).
+    Raises DlcError if the name is taken.
     """
     return _declare(name, type, init, "param", "parameter").node
 
 
 def state(name: str, type: Type, init: Initializer | None = None) -> Node:
-    """A value kept from step to step, not trained: the read handle of this step's value.
+    """A value kept from step to step but not trained: a handle that reads this step's value.
 
-    `init` gives its first value (default zeros). `update_state` sets what the next step reads.
+    `init` is its initializer (default zeros). `update_state` sets the value the next step reads.
     """
     return _declare(name, type, init, "state", "state").node
 
 
 def update_state(handle: Node, new: Any) -> None:
-    """Let the next step read `new` where this one read `handle` (a state or a parameter).
+    """Set the value that the next step reads from `handle`, a state or a parameter.
 
-    Raises DlcError when `handle` is neither, or the types differ.
+    Raises DlcError if `handle` is neither, or the types differ.
     """
     scope = current_scope("update_state")
     name = handle.attrs.get("label", "") if isinstance(handle, Node) else ""
@@ -235,7 +235,7 @@ def latest_state(handle: Node) -> Node:
 
 
 def training() -> bool:
-    """Whether the program being built is one that trains (dropout, batch norm, noise ask this)."""
+    """Whether the program being built is for training, as dropout, batch norm and noise ask."""
     build = current_build()
     if build is None:
         raise DlcError("dlc.training() is only known while a function is traced", here(),

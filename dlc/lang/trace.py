@@ -46,9 +46,9 @@ def trace(function: Callable[..., Any], *types: Type, name: str | None = None,
 
     The inputs' types come from `types` or from the annotations (`x: f32["batch", 10]`); `dims`
     binds dimension names. Outputs are what it returns (one value, a tuple, or a dict of them), the
-    state it updates, and `fault` when it has run-time checks: 0, or the number of the first check
+    state it updates, and `fault` if it has run-time checks: 0, or the number of the first check
     that failed (notes["checks"]). Parameters and state follow the arguments (notes["variables"]).
-    Raises DlcError at the user's line for whatever does not fit.
+    Raises DlcError at the user's line for invalid arguments and results.
     """
     inputs = make_inputs(function, types, dims or {}, "arg")
     with tracing(function, training) as (build, scope):

@@ -169,12 +169,12 @@ def results_of(body: Body, node: Node) -> list[Node]:
 
 
 def value_and_grad(function: Callable[..., Any], wrt: Wrt = 0) -> Callable[..., tuple[Any, Any]]:
-    """A function giving (what `function` gives, the gradient of its (first) result).
+    """A function that returns (`function`'s results, the gradient of the first of them).
 
-    `wrt` is the number of an argument, several, or nodes from outside that `function` reads; the
+    `wrt` selects an argument by number, several, or nodes from outside that `function` reads; the
     gradient has the same nesting. The result must be a float scalar; further results are passed
-    through. Keyword arguments, and Python's values in arguments that `wrt` does not name, reach
-    `function` as they are. Raises DlcError at the user's line where no gradient exists.
+    through. Keyword arguments, and Python values in arguments that `wrt` does not select, are
+    passed to `function` unchanged. Raises DlcError at the user's line if no gradient exists.
     """
     @functools.wraps(function)
     def derived(*args: Any, **more: Any) -> tuple[Any, Any]:
@@ -209,8 +209,9 @@ def vjp(function: Callable[..., Any], *args: Any,
         **more: Any) -> tuple[Any, Callable[[Any], Any]]:
     """(function(*args, **more), pullback): pullback(g) is the cotangent of each of args for g.
 
-    g has the type of what `function` gives, or its nesting (None where nothing flows back). One
-    argument's cotangent comes alone, several as a tuple. Raises DlcError when g does not fit.
+    g has the type and nesting of `function`'s result (None where no gradient flows back). The
+    cotangent of a single argument is returned as it is, several as a tuple. Raises DlcError if g
+    does not match.
     """
     body = close(function, args, keywords=more)
     outputs = substitute(body.graph.outputs, dict(zip(body.graph.inputs, body.operands,
@@ -336,9 +337,9 @@ def _nested(wrt: Any, args: Sequence[Any], places: Sequence[int], grads: list[No
 
 def jvp(function: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any],
         **more: Any) -> Any:
-    """(function(*args, **more), its derivative in the direction `tangents`), one per argument.
+    """(function(*args, **more), its derivative along `tangents`), one tangent per argument.
 
-    Raises DlcError when tangents and arguments differ in number or shape.
+    Raises DlcError if tangents and arguments differ in number or shape.
     """
     moved, count = leaves(list(tangents)), len(leaves(list(args)))
     body = close(function, list(args), keywords=more, beside=moved)

@@ -25,14 +25,14 @@ def vmap(function: Callable[..., Any], in_axes: Axes = 0,
          out_axes: Axes = 0) -> Callable[..., Any]:
     """A function that applies `function` to every example along an axis of its arguments.
 
-    `in_axes` is the examples' axis in each argument: one number for all arguments, or a tuple with
-    an entry for each, None where an argument is the same for all examples; an entry for a nesting
-    of arrays may be such a nesting. `out_axes` says the same of the results: None for one that
-    no example changes. Axes may be negative. What is given by keyword has its examples along axis
-    0. Each example draws random numbers of its own.
+    `in_axes` is the example axis of each argument: one number for all arguments, or a tuple with an
+    entry for each, None if an argument is the same for all examples; the entry for nested arrays
+    may be nested too. `out_axes` is the same for the results: None for one that is the same for all
+    examples. Axes may be negative. Keyword arguments have their examples along axis 0. Each example
+    draws its own random numbers.
 
-    Types in the signature of `function` are those of one example: to trace the mapped function pass
-    its own. Raises DlcError at the user's line when sizes disagree, an axis does not exist, or
+    Types in the signature of `function` are those of one example; to trace the mapped function,
+    pass its types. Raises DlcError at the user's line if sizes disagree, an axis does not exist, or
     `function` updates state.
     """
     @functools.wraps(function)

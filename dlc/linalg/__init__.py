@@ -218,7 +218,7 @@ def pinv(a: Any, rcond: Any = None) -> Node:
 
 
 def lstsq(a: Any, b: Any) -> Node:
-    """x that minimizes |a x - b|, by QR; where that leaves a choice, the x of least norm.
+    """x that minimizes |a x - b|, by QR; if there are several, the one of least norm.
 
     a [..., m, n] of full rank, b [m] or [..., m, k]. Stops the step when the columns of a (the rows
     where m < n) are linearly dependent; pinv(a) @ b is the solution then.

@@ -30,12 +30,12 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, mask: Any = N
                                  dropout: float = 0.0) -> Node:
     """softmax(query key^T scale + mask) value: [..., L, E], [..., S, E], [..., S, V] to [..., L, V]
 
-    `mask` broadcasts to [..., L, S]: bool (True takes part) or floats that are added. `causal` lets
-    place i see places 0 .. i. `scale` is 1/sqrt(E) unless told. A row that sees nothing gives
-    zeros. Keys and values may have fewer heads (axis -3), of which query's are a multiple.
-    `dropout` is the rate for the weights, in training. Source: Vaswani et al. 2017, eq. 1.
+    `mask` broadcasts to [..., L, S]: bool (True takes part) or floats to add. With `causal`,
+    position i attends to positions 0 .. i. `scale` defaults to 1/sqrt(E). A fully masked row gives
+    zeros. Keys and values may have fewer heads (axis -3) if they divide the query's. `dropout` is
+    the rate for the weights, in training. Source: Vaswani et al. 2017, eq. 1.
 
-    Raises DlcError for shapes that do not fit.
+    Raises DlcError for shapes that do not match.
     """
     checks.fraction("scaled_dot_product_attention", dropout=dropout)
     q, k, v = as_nodes(query, key, value)
@@ -106,9 +106,10 @@ def positional_encoding(base: float = 10000.0, name: str = "") -> Layer:
 
 
 def rotary(x: Any, base: float = 10000.0, start: Any = 0) -> Node:
-    """Each pair (i, i + size/2) of x [..., time, size] turned by its place times base^(-2i/size).
+    """Rotary embedding: pair (i, i + size/2) of x [..., time, size] is rotated by its position
+    times base^(-2i/size).
 
-    Products of turned queries and keys depend on distances only. `start` is the first place, a
+    Products of rotated queries and keys depend on distances only. `start` is the first position, a
     number or an integer scalar. Raises DlcError for an odd size. Source: Su et al. 2021, eq. 34,
     with halves instead of neighbours as pairs.
     """
@@ -135,12 +136,12 @@ def multi_head_attention(heads: int, size: int | None = None, causal: bool = Fal
                          dropout: float = 0.0, bias: bool = True, key_heads: int | None = None,
                          rotary_base: float | None = None,
                          weight_init: Initializer | None = None, name: str = "") -> Layer:
-    """layer(x) attends to itself, layer(x, memory) to another sequence, layer(query, key, value)
-    and layer(query, key, value, mask) to what is given: [batch, L, features] -> the same shape.
+    """Self-attention layer(x), cross-attention layer(x, memory), or explicit layer(query, key,
+    value) and layer(query, key, value, mask): [batch, L, features] -> the same shape.
 
-    Each of `heads` heads has `size` features (features / heads unless told); `key_heads` of keys
-    and values may be fewer (Ainslie et al. 2023). `mask` broadcasts to [batch, heads, L, S], as in
-    scaled_dot_product_attention. `rotary_base` turns queries and keys by their places. Parameters
+    Each of `heads` heads has `size` features (default features / heads); keys and values may have
+    fewer heads, `key_heads` (Ainslie et al. 2023). `mask` broadcasts to [batch, heads, L, S], as in
+    scaled_dot_product_attention. `rotary_base` applies rotary embeddings. Parameters
     query, key, value [features, heads * size], output [heads * size, features], each with .._bias.
 
     Raises DlcError for heads that do not divide the features. Source: Vaswani et al. 2017, 3.2.2.
@@ -233,8 +234,8 @@ def transformer_encoder(heads: int, hidden: int, dropout: float = 0.1, causal: b
     """One encoder block: attention and two dense layers of `hidden` units between, each with a
     residual and layer_norm: x [batch, time, features] -> the same shape.
 
-    layer(x, mask) restricts attention. The norm stands behind the sum (Vaswani et al. 2017, 3.1),
-    or with norm_first before the parts (Xiong et al. 2020).
+    layer(x, mask) restricts attention. Normalization comes after each sum (Vaswani et al. 2017,
+    3.1), or with norm_first before each part (Xiong et al. 2020).
     """
     checks.at_least("transformer_encoder", 1, heads=heads, hidden=hidden)
     attend = multi_head_attention(heads, causal=causal, dropout=dropout, name="attention")

@@ -34,9 +34,9 @@ def residual(*elements: Layer | Function, shortcut: Layer | Function | None = No
 
 def parallel(*elements: Layer | Function, combine: str = "concat", axis: int = 1,
              name: str = "") -> Layer:
-    """Each element on the same x, the results joined along `axis`: branches (Szegedy et al. 2015).
+    """Applies each element to the same x and joins the results along `axis` (Szegedy et al. 2015).
 
-    `combine` is "concat", "sum", or "none", which gives a tuple. Raises DlcError for no elements.
+    `combine` is "concat", "sum", or "none", which returns a tuple. Raises DlcError for no elements.
     """
     checks.one_of("parallel", "combine", combine, ("concat", "sum", "none"))
     if not elements:

@@ -29,9 +29,9 @@ def conv(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
          name: str = "") -> Layer:
     """Cross-correlation: x [N, C, S...] -> [N, channels, S'...]; weight [channels, C/groups, K...].
 
-    `kernel`, `stride` and `dilation` are an int or one a spatial axis, of which there may be any
-    number; `padding` too, or pairs (low, high), "same", "same_lower" or "valid". First values are
-    uniform within 1/sqrt(C/groups * K...). Sizes: Dumoulin and Visin 2016.
+    `kernel`, `stride` and `dilation` are an int or one per spatial axis, of which there may be any
+    number; so is `padding`, or pairs (low, high), "same", "same_lower" or "valid". Initial values
+    are uniform within 1/sqrt(C/groups * K...). Sizes: Dumoulin and Visin 2016.
     """
     checks.at_least("conv", 1, channels=channels, groups=groups)
     size, step, holes = _window("conv", kernel, stride, dilation, padding)
@@ -73,8 +73,8 @@ def depthwise_conv(kernel: PerAxis, multiplier: int = 1, stride: PerAxis = 1, pa
                    dilation: PerAxis = 1, bias: bool = True,
                    weight_init: Initializer | None = None, bias_init: Initializer | None = None,
                    name: str = "") -> Layer:
-    """`multiplier` kernels for each channel alone: x [N, C, S...] -> [N, C * multiplier, S'...];
-    weight [C*multiplier, 1, K...], channel c makes results c*multiplier ... (Chollet 2017).
+    """`multiplier` kernels per channel: x [N, C, S...] -> [N, C * multiplier, S'...]; weight
+    [C*multiplier, 1, K...], channel c gives results c*multiplier ... (Chollet 2017).
     """
     checks.at_least("depthwise_conv", 1, multiplier=multiplier)
     size, step, holes = _window("depthwise_conv", kernel, stride, dilation, padding)

@@ -22,9 +22,9 @@ def ctc_loss(logits: Any, labels: Any, times: Any = None, lengths: Any = None, b
              zero_infinity: bool = False, reduction: str = "mean") -> Node:
     """-log of the probability that the network spells the labels, over all alignments.
 
-    logits [batch, time, classes], labels [batch, most] of class numbers (not `blank`); `times`
-    [batch] says how many steps of a sample count, `lengths` [batch] how many labels: integers, all
-    unless told. A sample too short for its labels costs infinity, or 0 with `zero_infinity`.
+    logits [batch, time, classes], labels [batch, most] of class numbers (not `blank`); integers
+    `times` [batch] and `lengths` [batch] give the number of steps and labels of each sample
+    (default: all). A sample too short for its labels costs infinity, or 0 with `zero_infinity`.
     "mean" divides each loss by its length (at least 1) first, as PyTorch does.
 
     Raises DlcError for shapes and dtypes that do not fit. Source: Graves et al. 2006, eqs. 5 to 8,

@@ -14,7 +14,7 @@ from dlc.ops import elementwise
 def dropout(rate: float = 0.5, name: str = "") -> Layer:
     """In training zero each element with probability `rate` and scale the rest by 1/(1 - rate).
 
-    In evaluation the input itself (Srivastava et al. 2014, inverted). Of rate 1 nothing is left.
+    In evaluation, the input itself (Srivastava et al. 2014, inverted). Rate 1 gives zeros.
     """
     checks.share("dropout", rate=rate)
 
@@ -48,9 +48,9 @@ def spatial_dropout(rate: float = 0.5, name: str = "") -> Layer:
 
 
 def alpha_dropout(rate: float = 0.5, name: str = "") -> Layer:
-    """dropout that keeps mean 0 and variance 1 of what selu gives (Klambauer et al. 2017).
+    """Dropout that keeps the mean 0 and variance 1 of selu's results (Klambauer et al. 2017).
 
-    Elements dropped become selu's lower limit; then a x + b restores mean and variance.
+    Dropped elements become selu's lower limit; then a x + b restores mean and variance.
     """
     checks.share("alpha_dropout", rate=rate)
     low = -1.0507009873554805 * 1.6732632423543772

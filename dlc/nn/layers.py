@@ -59,7 +59,7 @@ def maxout(units: int, pieces: int = 2, weight_init: Initializer | None = None,
            bias_init: Initializer | None = None, name: str = "") -> Layer:
     """The largest of `pieces` dense layers: x [..., n] -> [..., units] (Goodfellow et al. 2013).
 
-    weight [n, units * pieces], bias [units * pieces]; the pieces of a unit are neighbours.
+    weight [n, units * pieces], bias [units * pieces]; the pieces of a unit are adjacent.
     """
     checks.at_least("maxout", 1, units=units, pieces=pieces)
 
@@ -79,7 +79,7 @@ def maxout(units: int, pieces: int = 2, weight_init: Initializer | None = None,
 def prelu(axis: int | None = 1, slope: float = 0.25, name: str = "") -> Layer:
     """x where it is positive, weight * x elsewhere (He et al. 2015, eq. 1).
 
-    weight [size of `axis`] starts as `slope`; axis=None has one slope for all, weight [].
+    weight [size of `axis`] is initialized to `slope`; axis=None has a single slope, weight [].
     """
     checks.number("prelu", slope=slope)
 

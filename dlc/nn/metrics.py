@@ -17,14 +17,14 @@ from dlc.ops.searchsorted import searchsorted
 
 
 def accuracy(logits: Any, label: Any) -> Node:
-    """The share of rows whose largest logit is the label: [..., classes] and [...]."""
+    """The fraction of rows whose largest logit is the label: [..., classes] and [...]."""
     x, y = as_node(logits), as_node(label)
     checks.labels("accuracy", y, x)
     return reduce.mean(cast(elementwise.eq(cast(reduce.argmax(x, -1), y.dtype), y), f32))
 
 
 def top_k_accuracy(logits: Any, label: Any, k: int = 5) -> Node:
-    """The share of rows whose label is among the k largest logits; of equal ones the first."""
+    """The fraction of rows whose label is among the k largest logits (the first at ties)."""
     x, y = as_node(logits), as_node(label)
     checks.labels("top_k_accuracy", y, x)
     checks.at_least("top_k_accuracy", 1, k=k)
@@ -34,7 +34,7 @@ def top_k_accuracy(logits: Any, label: Any, k: int = 5) -> Node:
 
 
 def binary_accuracy(logits: Any, target: Any, threshold: float = 0.0) -> Node:
-    """The share of elements on the target's side: logit > threshold against target > 0.5."""
+    """The fraction of elements where logit > threshold agrees with target > 0.5."""
     x, t = as_nodes(logits, target)
     checks.same_shape("binary_accuracy", x, t)
     if not t.dtype.is_float:
@@ -44,7 +44,7 @@ def binary_accuracy(logits: Any, target: Any, threshold: float = 0.0) -> Node:
 
 
 def confusion_matrix(logits: Any, label: Any) -> Node:
-    """f32[classes, classes]: how many rows of each label (row) the network takes for which class
+    """f32[classes, classes]: how many examples with each label (row) are predicted as each class
     (column). logits [..., classes], label [...]."""
     x, y = as_node(logits), as_node(label)
     checks.labels("confusion_matrix", y, x)
@@ -55,19 +55,19 @@ def confusion_matrix(logits: Any, label: Any) -> Node:
 
 
 def precision(logits: Any, label: Any) -> Node:
-    """For each class the share of its predictions that are right, f32[classes]; 0 of none."""
+    """The fraction of predictions of each class that are correct, f32[classes]; 0 for none."""
     counts = confusion_matrix(logits, label)
     return _share(diagonal(counts), reduce.sum_(counts, 0))
 
 
 def recall(logits: Any, label: Any) -> Node:
-    """For each class the share of its examples that are found, f32[classes]; 0 of none."""
+    """The fraction of examples of each class that are found, f32[classes]; 0 for none."""
     counts = confusion_matrix(logits, label)
     return _share(diagonal(counts), reduce.sum_(counts, 1))
 
 
 def f1(logits: Any, label: Any) -> Node:
-    """For each class the harmonic mean of precision and recall, f32[classes]; 0 without any.
+    """The harmonic mean of precision and recall per class, f32[classes]; 0 for an absent class.
 
     Its mean over classes is the macro average (van Rijsbergen 1979).
     """

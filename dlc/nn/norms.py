@@ -133,9 +133,9 @@ def group_norm(groups: int, eps: float = 1e-5, affine: bool = True, name: str = 
 
 
 def instance_norm(eps: float = 1e-5, affine: bool = False, name: str = "") -> Layer:
-    """Normalize each channel of each sample over its places: x [N, C, S...] (Ulyanov et al. 2016).
+    """Normalize each channel of each sample over space: x [N, C, S...] (Ulyanov et al. 2016).
 
-    With `affine` weight and bias [C].
+    With `affine`, weight and bias [C].
     """
     def apply(x: Node) -> Node:
         checks.rank(x, 3, "[batch, channels, size, ...]")
@@ -167,8 +167,8 @@ def _over_groups(x: Node, groups: int, eps: float, weight: Node | None = None,
 
 def local_response_norm(size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0,
                         name: str = "") -> Layer:
-    """x / (k + alpha m)^beta, m the mean square over `size` neighbouring channels, beyond the ends
-    0: x [N, C, ...] (Krizhevsky et al. 2012, section 3.3, whose sum is alpha / size of this).
+    """x / (k + alpha m)^beta, m the mean square over `size` adjacent channels, 0 beyond the ends: x
+    [N, C, ...] (Krizhevsky et al. 2012, section 3.3, with alpha / size for the sum).
     """
     checks.at_least("local_response_norm", 1, size=size)
     checks.number("local_response_norm", alpha=alpha, beta=beta, k=k)

@@ -213,9 +213,9 @@ def lstm(units: int, layers: int = 1, bidirectional: bool = False, returns: str 
     `returns` is "sequence", "last" (the final hidden state of the top layer, [batch, units *
     directions]) or "both": (sequence, h, c), the final states [layers * directions, batch, units].
     layer(x, h, c) starts from such states, else from zeros. layer(x, lengths=n) takes sequences of
-    n [batch] steps (i32 or i64): beyond its length a sequence's state stays and its outputs are 0,
-    the reverse direction starts at its last step, as with PyTorch's packed sequences. `layers`
-    stand on each other, each in both directions if `bidirectional`. Parameters weight_input
+    n [batch] steps (i32 or i64): past its length a sequence's state is frozen and its outputs are
+    0, and the reverse direction starts at its last step, as with PyTorch's packed sequences.
+    `layers` are stacked, each in both directions if `bidirectional`. Parameters weight_input
     [features, 4 units], weight_hidden [units, 4 units], bias [4 units] in the order of gates
     i f g o; those of layer k > 1 end in k, of the reverse direction in _reverse. Uniform within
     1/sqrt(units).

@@ -30,9 +30,9 @@ def embedding(count: int, size: int, weight_init: Initializer | None = None, nam
               padding: int | None = None) -> Table:
     """Rows of a table: index [...] (i32 or i64) -> [..., size]; weight [count, size], normal.
 
-    The row `padding` (-1 is the last) starts as zeros and gets no gradient. An index outside
-    0 .. count-1 stops the run after the step, at this line. nn.unembedding reads
-    the table once more.
+    The row `padding` (-1 is the last) is initialized to zeros and gets no gradient. An index
+    outside 0 .. count-1 stops the run after the step, at this line. nn.unembedding shares its
+    weight.
     """
     checks.at_least("embedding", 1, count=count, size=size)
     empty = _row("embedding", count, padding)
@@ -54,10 +54,10 @@ def embedding(count: int, size: int, weight_init: Initializer | None = None, nam
 
 
 def unembedding(table: Table, name: str = "") -> Layer:
-    """How alike x is to each row of an embedding's table: x [..., size] -> [..., count].
+    """The product of x with each row of an embedding's table: x [..., size] -> [..., count].
 
-    The product with the rows of `table`, which is nn.embedding(count, size): a language model whose
-    last layer has no weight of its own. Raises DlcError for another layer and another size.
+    `table` is nn.embedding(count, size): a language model whose last layer has no weight of its
+    own. Raises DlcError for another kind of layer or another size.
     Source: Press and Wolf 2017, Using the Output Embedding to Improve Language Models.
     """
     if not isinstance(table, Table):
@@ -84,10 +84,10 @@ def embedding_bag(count: int, size: int, mode: str = "mean",
     """A sum, mean or maximum of rows of a table: index [..., bag] -> [..., size].
 
     weight [count, size], normal. layer(index, weights) sums rows times weights [..., bag], mode
-    "sum" only. layer(index [n], offsets=first [bags]) has bags of several lengths, of which `first`
-    (i32 or i64, ascending from 0) says where each starts -> [bags, size]. The row `padding` (-1 is
-    the last) belongs to no bag; what is made of no rows is 0. Offsets that do not ascend from 0,
-    and an index outside 0 .. count-1, stop the step. Source: torch.nn.EmbeddingBag.
+    "sum" only. layer(index [n], offsets=first [bags]) takes bags of different lengths; `first` (i32
+    or i64, ascending from 0) is where each starts -> [bags, size]. The row `padding` (-1 is the
+    last) is skipped; an empty bag gives 0. Offsets that do not ascend from 0, and an index outside
+    0 .. count-1, stop the step. Source: torch.nn.EmbeddingBag.
     """
     checks.at_least("embedding_bag", 1, count=count, size=size)
     checks.one_of("embedding_bag", "mode", mode, ("sum", "mean", "max"))

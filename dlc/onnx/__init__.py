@@ -1,4 +1,4 @@
-"""ONNX in and out: `load` makes a model a function of the DSL, `export` writes one.
+"""ONNX import and export: `load` turns a model into a function of the DSL, `export` writes one.
 
 Both need the `onnx` package: pip install dlc[onnx].
 """
@@ -20,11 +20,11 @@ def load(source: str | Path | bytes, *, constants: Mapping[str, Any] | None = No
          frozen: bool = False, name: str = "") -> Model:
     """The model in an .onnx file (or in its bytes) as a function of the DSL.
 
-    `constants` gives inputs fixed values (shapes, axes and pads that a file takes at run time),
-    `shapes` replaces the declared shapes of inputs. Float initializers become parameters under
-    their names, to be trained further; `frozen` makes them constants. `name` is what the model is
-    called as a layer (default: the graph's name with its rank). Raises DlcError for a file that is
-    damaged, hostile, or asks for what dlc has not.
+    `constants` fixes the values of inputs (shapes, axes and pads that a file takes at run time),
+    `shapes` replaces the declared shapes of inputs. Float initializers become parameters with their
+    names, to be trained further; `frozen` makes them constants. `name` is the model's name as a
+    layer (default: the graph's name with a number). Raises DlcError for a file that is damaged,
+    malicious, or uses unsupported features.
     """
     from dlc.onnx.model import read_model
 
@@ -36,9 +36,9 @@ def export(thing: Any, path: str | Path, *, entry: str = "eval", opset: int = 17
            **dims: int) -> None:
     """Write a task's predictions, or a function, Graph or loaded model, as an ONNX file.
 
-    Of a task the graph `entry` is written, pruned to its predictions. The batch stays open unless
-    `batch` fixes it, or the graph needs its own. `parameters` are the weights by name (default:
-    first values). Raises DlcError for an operator that ONNX has no form of.
+    For a task, the graph `entry` is written, pruned to its predictions. The batch stays dynamic
+    unless `batch` fixes it or the graph requires a number. `parameters` are the weights by name
+    (default: initial values). Raises DlcError for an operator that ONNX cannot express.
     """
     from dlc.onnx.write import write_model
 

@@ -72,8 +72,8 @@ MATMUL: Op = register(Op(
 def matmul(a: Any, b: Any) -> Node:
     """NumPy's matmul: 1-d operands are row and column vectors, batch dimensions broadcast.
 
-    Of bool and integers of 8 and 16 bits it is i32. Raises DlcError for scalars, and inner
-    dimensions that differ.
+    For bool and integers of 8 and 16 bits the result is i32. Raises DlcError for scalars, and for
+    inner dimensions that differ.
     """
     x, y = as_nodes(a, b)
     if x.ndim == 0 or y.ndim == 0:

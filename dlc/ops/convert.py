@@ -223,7 +223,7 @@ def whole_numbers(value: Any, what: str) -> tuple[int, ...]:
 
 
 def broadcast_to(x: Any, shape: int | Sequence[int]) -> Node:
-    """`x` repeated to `shape` by NumPy's rule; constants change shape in place."""
+    """`x` broadcast to `shape` by NumPy's rule; a constant becomes a constant of that shape."""
     from dlc.ops.view import BROADCAST
 
     node = as_node(x)

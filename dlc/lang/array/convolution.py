@@ -138,7 +138,7 @@ def _grouped_conv(x: Node, w: Node, groups: int, **attrs: Any) -> Node:
 
 def conv_transpose(x: Any, w: Any, stride: PerAxis = 1, padding: Any = 0,
                    output_padding: PerAxis = 0, dilation: PerAxis = 1, groups: int = 1) -> Node:
-    """The gradient of `conv` by its input: x [N, C, S...] with w [C, O/groups, K...] to
+    """The transpose of `conv` in its input: x [N, C, S...] with w [C, O/groups, K...] to
     [N, O, S'...], S' = (S - 1) * stride - low - high + dilation * (K - 1) + output_padding + 1.
 
     `padding` is what `conv` would have: an int, one int or (low, high) per axis, "valid", or

@@ -65,7 +65,7 @@ def arange(start: float, stop: float | None = None, step: float = 1,
            dtype: DType | None = None) -> Node:
     """start, start + step, ... before stop; with one number 0, 1, ... before it.
 
-    i32 where all are whole, else f32. The numbers are Python's: the length is a shape.
+    i32 if all are integers, else f32. They must be Python numbers, since the length is a shape.
     """
     low, high = (0, start) if stop is None else (start, stop)
     if step == 0 or not all(isinstance(v, (int, float, np.integer, np.floating)) and
@@ -84,8 +84,7 @@ def arange(start: float, stop: float | None = None, step: float = 1,
 
 def linspace(start: float, stop: float, count: int = 50, endpoint: bool = True,
              dtype: DType = f32) -> Node:
-    """`count` numbers from start to stop at equal distances; stop itself is the last, or left out.
-    """
+    """`count` evenly spaced numbers from start to stop, without stop if `endpoint` is False."""
     if not isinstance(count, int) or count < 0:
         raise DlcError(f"linspace: {count!r} numbers", here(), "a count is 0, 1, 2, ...")
     if not all(isinstance(v, (int, float, np.integer, np.floating)) for v in (start, stop)):

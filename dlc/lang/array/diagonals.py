@@ -18,7 +18,7 @@ from dlc.ops.view import narrow, pad, reshape
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:
     """The elements x[i, i + offset] of the two axes, in a new last axis (numpy.diagonal).
 
-    A view: in the flat matrix they stand at equal distances.
+    A view: in the flat matrix the elements are evenly spaced.
     """
     node = as_node(x)
     axes = axes_in(node, (axis1, axis2), node.ndim, "diagonal")

@@ -60,7 +60,7 @@ def dynamic_slice(x: Any, starts: Sequence[Any], sizes: Sequence[int]) -> Node:
 
 
 def dynamic_update_slice(x: Any, value: Any, starts: Sequence[Any]) -> Node:
-    """x with `value` written from `starts` on, clamped as in dynamic_slice; of x's rank and dtype.
+    """x with `value` written at `starts`, clamped as in dynamic_slice; it has x's rank and dtype.
     """
     node, new = as_nodes(x, value)
     if new.ndim != node.ndim or new.dtype is not node.dtype:

@@ -38,11 +38,11 @@ def einsum(subscripts: Any, *operands: Any) -> Node:
 
     einsum("ij,jk->ik", a, b), or with numbers for labels: einsum(a, [0, 1], b, [1, 2], [0, 2]).
 
-    Repeated labels of one operand take its diagonal; labels that the result lacks are summed; "..."
-    stands for axes that broadcast. Without "->" the result has the labels that occur once, in
+    A label repeated within an operand takes its diagonal; labels missing in the result are summed;
+    "..." stands for axes that broadcast. Without "->" the result has the labels that occur once, in
     alphabetical order, after the broadcast axes. Axes of size 1 broadcast. Several operands are
-    contracted two by two in the order of fewest products. Of bool and u8 it is i32. Raises DlcError
-    naming the label that does not fit.
+    contracted in pairs, in the cheapest order. For bool and small integers the result is i32.
+    Raises DlcError naming the invalid label.
     """
     if not isinstance(subscripts, str):
         subscripts, operands = _as_text((subscripts, *operands))

@@ -102,7 +102,7 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None,
 
 
 def heaviside(x: Any, at_zero: Any) -> Node:
-    """0 below 0, 1 above, `at_zero` at 0, NaN of NaN."""
+    """0 below 0, 1 above, `at_zero` at 0, NaN for NaN."""
     node, middle = operands("heaviside", x, at_zero)
     step = e.where(e.lt(node, 0), e.const_like(node, 0), e.const_like(node, 1))
     y = e.where(e.eq(node, 0), middle, step)
@@ -142,7 +142,7 @@ def rad2deg(x: Any) -> Node:
 
 
 def gcd(x: Any, y: Any) -> Node:
-    """Greatest common divisor of integers, not negative: Euclid's steps, as many as can be needed.
+    """Greatest common divisor of integers, never negative, by Euclid's algorithm.
 
     A pair of w bits takes at most 1.44 w + 1 steps (Lame 1844). Raises DlcError for floats.
     """
@@ -209,13 +209,13 @@ def xlog1py(x: Any, y: Any) -> Node:
 
 
 def entr(x: Any) -> Node:
-    """-x log(x): 0 at 0, where the derivative counts as 0 too; -inf below."""
+    """-x log(x): 0 at 0, where the derivative is 0 too; -inf below."""
     node, = _floats("entr", x)
     return e.where(node < 0, e.const_like(node, -math.inf), -xlogy(node, node))
 
 
 def sinc(x: Any) -> Node:
-    """sin(pi x) / (pi x), 1 at 0: there a polynomial, so that derivatives are right at 0 too."""
+    """sin(pi x) / (pi x), 1 at 0; near 0 a polynomial, so that derivatives are correct there."""
     node, = _floats("sinc", x)
     z = (node * math.pi) ** 2
     near = e.const_like(z, 0.0)

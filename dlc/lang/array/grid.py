@@ -25,11 +25,11 @@ def grid_sample(x: Any, grid: Any, mode: str = "linear", padding: str = "zeros",
                 align_corners: bool = False) -> Node:
     """x [N, C, S...] read at grid [N, S'..., n]: [N, C, S'...], for n spatial axes.
 
-    A place holds n coordinates in -1 .. 1, that of the last axis (x) first; -1 and 1 are the
-    centres of the outer elements with `align_corners`, their outer edges without. `mode` is
-    "linear", "nearest" (halves to even) or "cubic" (Keys 1981); outside lie "zeros", the "border"
-    element, or the "reflection". Gradients flow to x and, but for "nearest", to the grid. Meaning
-    as PyTorch's grid_sample. Raises DlcError for shapes that do not fit and unknown words.
+    A grid position has n coordinates in -1 .. 1, the one of the last axis (x) first; -1 and 1 are
+    the centres of the outer elements with `align_corners`, their outer edges without. `mode` is
+    "linear", "nearest" (halves to even) or "cubic" (Keys 1981); positions outside read "zeros", the
+    "border" element, or the "reflection". Differentiable in x and, except for "nearest", the grid.
+    Same meaning as PyTorch's grid_sample. Raises DlcError for wrong shapes and unknown options.
     """
     a, b = _operands(x, grid)
     for name, word, known in (("mode", mode, MODES), ("padding", padding, PADDINGS)):
@@ -145,9 +145,9 @@ def _corner(flat: Node, chosen: Sequence[tuple[Node, Node | None]],
 
 def affine_grid(theta: Any, size: Sequence[int], align_corners: bool = False) -> Node:
     """The grid [N, S..., n] of the affine maps theta [N, n, n + 1] over an image of `size`
-    (N, C, S...): where each result's centre comes from, for `grid_sample`.
+    (N, C, S...): the position that each result is sampled from, for `grid_sample`.
 
-    Meaning as PyTorch's affine_grid. Raises DlcError for shapes that do not fit.
+    Same meaning as PyTorch's affine_grid. Raises DlcError for wrong shapes.
     """
     maps, n = as_node(theta), len(size) - 2
     if n < 1 or not maps.dtype.is_float or tuple(maps.shape) != (size[0], n, n + 1):

@@ -37,8 +37,8 @@ def sort(x: Any, axis: int = -1, descending: bool = False) -> Node:
 def top_k(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Node, Node]:
     """(values, i32 indices) of the k largest (or smallest) along `axis`, in order.
 
-    x [..., N, ...] gives two [..., k, ...]. Of equal elements the first come first. Raises DlcError
-    for k outside 0 .. N.
+    For x [..., N, ...] both are [..., k, ...]. Equal elements keep their order. Raises DlcError for
+    k outside 0 .. N.
     """
     node = as_node(x)
     axis = axis_of(node, axis, "top_k")
@@ -57,9 +57,9 @@ def quantile(x: Any, q: Any, axis: Axes = None, keepdims: bool = False,
              method: str = "linear") -> Node:
     """The q-th quantiles of x over `axis` (None: all), interpolated as numpy.quantile does.
 
-    q in 0 .. 1; several, or a graph value [k], give a new first axis. A computed q outside stops
-    the step. method: "linear", "lower", "higher", "midpoint", "nearest". Where an element is NaN
-    the result is NaN.
+    q is in 0 .. 1; several, or a graph value [k], add a leading axis. A computed q outside stops
+    the step. method: "linear", "lower", "higher", "midpoint", "nearest". If an element is NaN, so
+    is the result.
     """
     node, *computed = as_nodes(x, q) if isinstance(q, Node) else [as_node(x)]
     node = node if node.dtype.is_float else cast(node, f32)
@@ -95,12 +95,12 @@ def _computed(x: Node, q: Node, axis: Axes, keepdims: bool, method: str) -> Node
 
 
 def median(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
-    """The middle of x over `axis` (None: all): of an even number the mean of the two."""
+    """The median of x over `axis` (None: all); for an even count the mean of the middle two."""
     return quantile(x, 0.5, axis, keepdims)
 
 
 def mode(x: Any, axis: int = -1) -> Node:
-    """The most frequent element of x along `axis`; of several the smallest."""
+    """The most frequent element of x along `axis`; the smallest of them if there are several."""
     node = as_node(x)
     ordered = sort(moveaxis(node, axis_of(node, axis, "mode"), -1))
     count = searchsorted(ordered, ordered, "right") - searchsorted(ordered, ordered)

@@ -31,12 +31,12 @@ Widths = int | Sequence[Any]
 
 def pad(x: Any, low: Widths, high: Sequence[int] | None = None, value: float = 0.0,
         interior: Sequence[int] | None = None, mode: str = "constant") -> Node:
-    """x with elements added around each axis; negative numbers cut instead.
+    """x with elements added around each axis; negative widths crop.
 
     Either `low` and `high` list a count for each axis, or `low` alone is NumPy's pad width: a
     count, a pair (before, after), or a pair for each axis. mode: "constant" (of `value`; `interior`
-    counts go between the elements), "reflect" (without the edge), "symmetric" (with it), "edge" or
-    "replicate", "wrap" or "circular". Pads may be larger than x. Raises DlcError where there is
+    inserts elements in between), "reflect" (without the edge), "symmetric" (with it), "edge" or
+    "replicate", "wrap" or "circular". Pads may be larger than x. Raises DlcError if there is
     nothing to repeat.
     """
     node = as_node(x)

@@ -115,8 +115,8 @@ def max_pool(x: Any, size: PerAxis, stride: PerAxis | None = None, padding: Any 
     """Maxima over windows of the last axes: [..., S...] -> [..., S'...].
 
     `stride` defaults to `size`; `padding` (which is never the maximum) as in `conv`. `ceil_mode`
-    rounds the number of windows up, as PyTorch does. NaN wins. The gradient goes to the first of
-    equal elements in a window, in row-major order. Raises DlcError where no window fits.
+    rounds the number of windows up, as PyTorch does. NaN wins. At ties the gradient goes to the
+    first element of the window in row-major order. Raises DlcError if no window fits.
     """
     pool = Pool("max_pool", x, size, stride, padding, dilation, ceil_mode).none_hidden()
     return max_(pool.windows(pool.x, lowest(pool.x.dtype)), pool.axes, ties="first")
@@ -124,8 +124,8 @@ def max_pool(x: Any, size: PerAxis, stride: PerAxis | None = None, padding: Any 
 
 def max_pool_with_indices(x: Any, size: PerAxis, stride: PerAxis | None = None, padding: Any = 0,
                           dilation: PerAxis = 1, ceil_mode: bool = False) -> tuple[Node, Node]:
-    """(`max_pool`, where its maxima stand): i32 positions in the flat input plane [S...], the first
-    of equals, as PyTorch's return_indices. `max_unpool` takes them."""
+    """(`max_pool`, the i32 positions of its maxima in the flat input plane [S...]); the first at
+    ties, like PyTorch's return_indices. `max_unpool` takes them."""
     pool = Pool("max_pool", x, size, stride, padding, dilation, ceil_mode).none_hidden()
     windows = pool.windows(pool.x, lowest(pool.x.dtype))
     return max_(windows, pool.axes, ties="first"), _flat_positions(pool, argmax(windows, pool.axes))
@@ -153,7 +153,7 @@ def avg_pool(x: Any, size: PerAxis, stride: PerAxis | None = None, padding: Any 
     """Means over windows of the last axes: [..., S...] -> [..., S'...].
 
     Padding counts as zeros, or with count_include_pad=False not at all; what `ceil_mode` adds
-    after it never counts. `divisor` stands for the number of elements. Integers give f32.
+    beyond it never counts. `divisor` replaces the number of elements. Integers give f32.
     """
     pool = Pool("avg_pool", x, size, stride, padding, 1, ceil_mode).none_hidden()
     if divisor == 0:
@@ -219,8 +219,8 @@ def _adaptive(what: str, x: Any, size: Any) -> tuple[Node, tuple[int, ...]]:
 def adaptive_avg_pool(x: Any, size: Any) -> Node:
     """Means over bins that cover each of the last axes: [..., S...] -> [..., size...].
 
-    `size` is an int or one an axis, None keeps an axis. Bin i is floor(i S / size) .. ceil((i + 1)
-    S / size), so bins of a size that does not divide S overlap. Meaning as in PyTorch.
+    `size` is an int or one per axis, None keeps an axis. Bin i is floor(i S / size) .. ceil((i + 1)
+    S / size), so bins overlap if `size` does not divide S. Same meaning as in PyTorch.
     """
     node, sizes = _adaptive("adaptive_avg_pool", x, size)
     own = tuple(map(int, node.shape[node.ndim - len(sizes):]))
@@ -237,7 +237,7 @@ def adaptive_avg_pool(x: Any, size: Any) -> Node:
 
 
 def adaptive_max_pool(x: Any, size: Any) -> Node:
-    """Maxima over the bins of `adaptive_avg_pool`; the gradient goes to the first of equals."""
+    """Maxima over the bins of `adaptive_avg_pool`; at ties the gradient goes to the first."""
     return adaptive_max_pool_with_indices(x, size)[0]
 
 
@@ -285,8 +285,8 @@ def global_avg_pool(x: Any, keepdims: bool = True) -> Node:
 
 
 def global_max_pool(x: Any, keepdims: bool = True) -> Node:
-    """Maxima over all spatial axes: [N, C, S...] -> [N, C, 1...] (or [N, C]); the gradient goes to
-    the first of equals."""
+    """Maxima over all spatial axes: [N, C, S...] -> [N, C, 1...] (or [N, C]); at ties the gradient
+    goes to the first."""
     node = _images("global_max_pool", x)
     return max_(node, tuple(range(2, node.ndim)), keepdims, ties="first")
 
@@ -306,9 +306,9 @@ def max_unpool(x: Any, indices: Any, size: PerAxis, stride: PerAxis | None = Non
     """The inverse of `max_pool_with_indices`: x [..., S'...] at `indices` of a plane [..., S...] of
     zeros (Zeiler and Fergus 2014).
 
-    S is `output_size`, or (S' - 1) * stride - 2 * padding + size. Where windows overlapped, several
-    x name one place: it gets their mean, which is their common value after a `max_pool`. An index
-    out of the plane stops the run after the step.
+    S is `output_size`, or (S' - 1) * stride - 2 * padding + size. If windows overlap, several x may
+    have the same index: that element gets their mean, which is their common value after a
+    `max_pool`. An index outside the plane stops the run after the step.
     """
     what = "max_unpool"
     node, at = as_node(x), as_node(indices)

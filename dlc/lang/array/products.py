@@ -48,7 +48,7 @@ def vdot(a: Any, b: Any) -> Node:
 def tensordot(a: Any, b: Any, axes: Any = 2, what: str = "tensordot") -> Node:
     """Sums of products over pairs of axes: the other axes of a, then those of b.
 
-    `axes` is how many (the last of a with the first of b, in order), or (axes of a, axes of b).
+    `axes` is their number (the last of a with the first of b, in order), or (axes of a, axes of b).
     Raises DlcError for axes that do not exist or differ in size.
     """
     x, y = factors(what, a, b)
@@ -139,8 +139,8 @@ def bilinear(a: Any, b: Any, weight: Any, bias: Any = None) -> Node:
 
 
 def multi_dot(arrays: Sequence[Any]) -> Node:
-    """The product of matrices in the order of fewest products (Cormen et al., chapter 14.2); the
-    first may be a row, the last a column vector."""
+    """The product of matrices in the cheapest order (Cormen et al., chapter 14.2); the first may be
+    a row vector, the last a column vector."""
     nodes = as_nodes(*arrays)
     if len(nodes) < 2 or any(n.ndim != 2 for n in nodes[1:-1]) or any(
             n.ndim not in (1, 2) for n in (nodes[0], nodes[-1])):

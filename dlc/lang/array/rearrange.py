@@ -91,7 +91,7 @@ def ravel(x: Any) -> Node:
 
 
 def rot90(x: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Node:
-    """x turned by k quarters in the plane of two axes, from the first towards the second."""
+    """x rotated by k quarter turns in the plane of two axes, from the first towards the second."""
     node = as_node(x)
     found = axes_in(node, axes, node.ndim, "rot90")
     if len(found) != 2:
@@ -111,7 +111,7 @@ def atleast_nd(x: Any, rank: int) -> Node:
 
 
 def broadcast_arrays(*xs: Any) -> list[Node]:
-    """All arrays repeated to one shape by NumPy's rule; their dtypes stay."""
+    """All arrays broadcast to a common shape by NumPy's rule; dtypes are unchanged."""
     nodes = as_nodes(*xs)
     shape = broadcast_shape("broadcast_arrays", nodes)
     return [broadcast_to(n, shape) for n in nodes]
@@ -134,16 +134,16 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Node:
 
 
 def unstack(x: Any, axis: int = 0) -> list[Node]:
-    """The slices of x along `axis`, each without it."""
+    """The slices of x along `axis`, with that axis removed."""
     node = as_node(x)
     axis = axis_of(node, axis, "unstack")
     return [squeeze(narrow(node, axis, i, 1), axis) for i in range(int(node.shape[axis]))]
 
 
 def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Node]:
-    """x cut along `axis`: into `sections` equal parts, or into parts of the listed sizes.
+    """x split along `axis`: into `sections` equal parts, or into parts of the listed sizes.
 
-    Raises DlcError when the parts do not make the whole (array_split takes any count).
+    Raises DlcError if the parts do not add up to the axis (array_split takes any count).
     """
     node = as_node(x)
     axis = axis_of(node, axis, "split")
@@ -163,7 +163,7 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Node]:
 
 
 def array_split(x: Any, count: int, axis: int = 0) -> list[Node]:
-    """x cut along `axis` into `count` parts, the first ones longer by one if need be."""
+    """x split along `axis` into `count` parts; the first ones are longer by one if necessary."""
     node = as_node(x)
     axis = axis_of(node, axis, "array_split")
     if count < 1:
@@ -178,7 +178,7 @@ def _cut(x: Node, axis: int, sizes: Sequence[int]) -> list[Node]:
 
 
 def roll(x: Any, shift: int | Sequence[int], axis: Axes = None) -> Node:
-    """x with its elements moved by `shift` along `axis`, round the end (None: as one flat row)."""
+    """x with its elements moved cyclically by `shift` along `axis` (None: as a flat array)."""
     node = as_node(x)
     shifts = whole_numbers(shift, f"roll({describe(node)}): shift")
     if axis is None:
@@ -218,9 +218,9 @@ def tile(x: Any, reps: int | Sequence[int]) -> Node:
 
 
 def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Node:
-    """Each element of x `repeats` times in a row along `axis` (None: of x as one flat row).
+    """Each element of x repeated `repeats` times along `axis` (None: x is flattened first).
 
-    `repeats` may be a count for each element; counts are Python numbers, as shapes depend on them.
+    `repeats` may be one count per element; counts are Python numbers, since shapes depend on them.
     """
     from dlc.ops.gather import take
 
@@ -258,7 +258,7 @@ def im2col(x: Any, size: Sequence[int], stride: int | Sequence[int] = 1,
            padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1) -> Node:
     """Windows of an image batch as columns: [N, C, S...] -> [N, C * prod(size), windows].
 
-    torch.nn.functional.unfold; Chellapilla et al. 2006.
+    As torch.nn.functional.unfold; Chellapilla et al. 2006.
     """
     from dlc.ops.view import pad
     from dlc.ops.window import window
@@ -278,7 +278,7 @@ def col2im(columns: Any, extent: Sequence[int], size: Sequence[int],
            dilation: int | Sequence[int] = 1) -> Node:
     """The transpose of im2col: columns [N, C * prod(size), windows] add up to [N, C, extent...].
 
-    torch.nn.functional.fold. Raises DlcError when the columns are not those of such windows.
+    As torch.nn.functional.fold. Raises DlcError if the columns do not match the windows.
     """
     from dlc.ir.graph import make
     from dlc.ops.view import slice_

@@ -82,18 +82,18 @@ def resize(x: Any, size: Any = None, scale: Any = None, mode: str = "linear",
            roi: Sequence[tuple[float, float]] | None = None, extrapolation: float = 0.0) -> Node:
     """x [..., S...] resampled to [..., size...], or to sizes floor(S * scale).
 
-    `size` or `scale` is a number for all axes but two (batch and channels), or one for each of the
-    last axes; None in it keeps an axis. `mode` is "nearest", "linear" (in each axis: bilinear,
+    `size` or `scale` is a number for all axes except the first two (batch, channels), or one for
+    each of the last axes; None keeps one. `mode` is "nearest", "linear" (in each axis: bilinear,
     trilinear), "cubic" (Keys 1981 with coefficient `cubic`), or "area" (means over bins).
 
-    `coordinates` says where results stand: "half_pixel" (pixels are areas; PyTorch's
+    `coordinates` maps results to positions in x: "half_pixel" (pixels are areas; PyTorch's
     align_corners=False), "align_corners", "asymmetric", "half_pixel_symmetric",
     "pytorch_half_pixel", or "tf_crop_and_resize" with `roi` (start, end) per axis and
     `extrapolation` outside of x. PyTorch's "nearest" is asymmetric with rounding="floor", its
     "nearest-exact" half_pixel with "round_prefer_ceil". `antialias` widens the filter when
     shrinking; `exclude_outside` leaves out neighbours beyond the border instead of repeating the
-    border. Meaning as ONNX's Resize. Integers give f32, but for "nearest". Raises DlcError for
-    unknown words and sizes below 1.
+    border. Same meaning as ONNX's Resize. Integers give f32, except for "nearest". Raises DlcError
+    for unknown options and sizes below 1.
     """
     node = as_node(x)
     _check_word("mode", mode, MODES)

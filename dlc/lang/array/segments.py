@@ -40,17 +40,17 @@ def _summable(x: Any) -> Node:
 
 
 def segment_max(x: Any, ids: Any, count: int) -> Node:
-    """Largest of the rows of x with the same id; the dtype's least value where there is none."""
+    """Maxima of the rows of x with the same id; the dtype's lowest value for an unused id."""
     return _segments(x, ids, count, "max", lowest(as_node(x).dtype))
 
 
 def segment_min(x: Any, ids: Any, count: int) -> Node:
-    """Smallest of the rows of x with the same id; the dtype's largest value where there is none."""
+    """Minima of the rows of x with the same id; the dtype's highest value for an unused id."""
     return _segments(x, ids, count, "min", highest(as_node(x).dtype))
 
 
 def segment_mean(x: Any, ids: Any, count: int) -> Node:
-    """Means of the rows of x with the same id; 0 where there is none. Of integers and bool f32."""
+    """Means of the rows of x with the same id; 0 for an id without rows. f32 for integers, bool."""
     node = as_node(x)
     wide = accumulator(node.dtype) if node.dtype.is_float else f32
     sizes = cast(maximum(bincount(ids, count), 1), wide)
@@ -60,9 +60,9 @@ def segment_mean(x: Any, ids: Any, count: int) -> Node:
 
 
 def bincount(x: Any, length: int, weights: Any = None) -> Node:
-    """How often each of 0 .. length-1 stands in x (i32), or the sums of the weights there.
+    """How often each of 0 .. length-1 occurs in x (i32), or the sums of their weights.
 
-    An element outside is an error: at once for constants, after the step for data.
+    An element outside is an error: immediately for constants, after the step for data.
     """
     at = reshape(as_node(x), (-1,)) if as_node(x).type.size else reshape(as_node(x), (0,))
     ones = leaf.constant(1, Type(i32, at.shape)) if weights is None else (
@@ -71,8 +71,8 @@ def bincount(x: Any, length: int, weights: Any = None) -> Node:
 
 
 def histogram(x: Any, bins: int, low: float, high: float) -> Node:
-    """i32 counts of x in `bins` equal bins of low .. high, the last one closed; what lies outside,
-    and NaN, counts nowhere (numpy.histogram with a range)."""
+    """i32 counts of x in `bins` equal bins of low .. high, the last one closed; NaN and elements
+    outside are not counted (numpy.histogram with a range)."""
     node = as_node(x)
     node = node if node.dtype.is_float else cast(node, f32)
     if not isinstance(bins, int) or bins < 1 or not low < high:

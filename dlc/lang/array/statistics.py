@@ -42,20 +42,20 @@ def ptp(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
 
 
 def count_nonzero(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
-    """How many elements over `axis` are not 0 (NaN is not), as i32."""
+    """The number of nonzero elements over `axis` (NaN counts), as i32."""
     return sum_(cast(as_node(x) != 0, i32), axis, keepdims)
 
 
 def max_with_indices(x: Any, axis: int = -1, keepdims: bool = False) -> tuple[Node, Node]:
-    """(largest of x along `axis`, i32 where the first of them stands); the gradient goes there.
+    """(maxima of x along `axis`, i32 index of the first of each), which gets the gradient.
 
-    NaN wins. Several axes at once: argmax gives one linear index.
+    NaN wins. For several axes at once, argmax returns a linear index.
     """
     return _with_indices(x, axis, keepdims, argmax)
 
 
 def min_with_indices(x: Any, axis: int = -1, keepdims: bool = False) -> tuple[Node, Node]:
-    """(smallest of x along `axis`, i32 where the first of them stands); as max_with_indices."""
+    """(minima of x along `axis`, i32 index of the first of each); as max_with_indices."""
     return _with_indices(x, axis, keepdims, argmin)
 
 
@@ -114,14 +114,14 @@ def _scaled_norm(x: Node, size: Node, p: float, axis: Axes, keepdims: bool) -> N
 
 
 def nansum(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
-    """Sum of what is not NaN over `axis`; of none 0."""
+    """Sum over `axis`, ignoring NaN."""
     node = as_node(x)
     return sum_(where(node != node, 0, node), axis, keepdims)
 
 
 @in_accumulator
 def nanmean(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
-    """Mean of what is not NaN over `axis`; of none NaN."""
+    """Mean over `axis`, ignoring NaN; NaN if there is nothing else."""
     node = as_node(x)
     if not node.dtype.is_float:
         return mean(node, axis, keepdims)
@@ -130,12 +130,12 @@ def nanmean(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
 
 
 def nanmax(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
-    """Largest of what is not NaN over `axis`; of none NaN."""
+    """Maximum over `axis`, ignoring NaN; NaN if there is nothing else."""
     return _nan_extreme(x, axis, keepdims, largest=True)
 
 
 def nanmin(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
-    """Smallest of what is not NaN over `axis`; of none NaN."""
+    """Minimum over `axis`, ignoring NaN; NaN if there is nothing else."""
     return _nan_extreme(x, axis, keepdims, largest=False)
 
 
@@ -149,10 +149,10 @@ def _nan_extreme(x: Any, axis: Axes, keepdims: bool, largest: bool) -> Node:
 
 
 def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Node:
-    """Differences of neighbours along `axis`, `n` times over: x[1:] - x[:-1] (numpy.diff).
+    """Differences of neighbours along `axis`, taken `n` times: x[1:] - x[:-1] (numpy.diff).
 
-    `prepend` and `append` stand before and behind x first: arrays, or numbers for one element.
-    bools differ where they are not equal. Raises DlcError for n < 0 and for a scalar.
+    `prepend` and `append`, arrays or numbers, are joined to x first. For bools the difference is
+    "not equal". Raises DlcError for n < 0 and for a scalar.
     """
     node, *ends = as_nodes(x, *(end for end in (prepend, append) if end is not None))
     if node.ndim == 0 or not isinstance(n, int) or isinstance(n, bool) or n < 0:
