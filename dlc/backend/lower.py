@@ -33,7 +33,6 @@ from dlc.ir.graph import (
 )
 from dlc.ops import leaf, view
 from dlc.ops.leaf import input_
-from dlc.ops.tuples import ITEM
 from dlc.passes.fuse.components import components
 from dlc.passes.schedule.lives import Scratch
 from dlc.program import Parameter
@@ -199,7 +198,7 @@ def buffers(part: Graph, aliases: Mapping[Node, Node]) -> Buffers:
 def doc_lines(part: Graph) -> list[str]:
     """The kernel's docstring: what it computes, and the user's lines that it serves."""
     ops = [n.op.name for n in part.nodes()
-           if n.op.kind not in (Kind.LEAF, Kind.VIEW) and n.op is not ITEM]
+           if n.op.kind not in (Kind.LEAF, Kind.VIEW, Kind.ITEM)]
     what = " ".join(dict.fromkeys(ops)) or "copy"
     locs = dict.fromkeys(printable(str(loc)) for n in part.nodes()
                          if n.op not in (leaf.INPUT, leaf.CONSTANT)  # all share a constant

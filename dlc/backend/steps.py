@@ -128,6 +128,6 @@ def flops_of(body: Graph) -> int:
             total += node.op.emit(node).flops
         elif node.op.kind is Kind.ELEMENTWISE:
             total += node.type.size
-        elif node.op.kind is Kind.REDUCE:
+        elif node.op.kind in (Kind.REDUCE, Kind.FOLD):
             total += node.args[0].type.size
     return total

@@ -24,13 +24,15 @@ class Kind(Enum):
 
     LEAF = "leaf"  # no array operands: input, constant, iota, random bits
     ELEMENTWISE = "elementwise"  # one scalar expression per element
-    REDUCE = "reduce"  # an identity and a combine over some axes
+    REDUCE = "reduce"  # an identity and a combine over whole axes, which disappear
+    FOLD = "fold"  # an identity and a combine over windows that overlap: the transpose of a window
     VIEW = "view"  # an index map: no arithmetic
     CONTRACT = "contract"  # a sum of products of two operands: matmul, convolution
     GATHER = "gather"  # an index that is itself data
     SCATTER = "scatter"  # the transpose of a gather
     ROUTINE = "routine"  # a kernel text of its own: sorts, factorizations, a user's function
-    HIGHER = "higher"  # holds a graph, or projects from a tuple
+    ITEM = "item"  # one result of an operator with several
+    HIGHER = "higher"  # holds a graph
 
 
 class OpError(ValueError):

@@ -18,7 +18,7 @@ def register(op: Op) -> Op:
     missing = [f for f in ("infer", "eval", "samples") if getattr(op, f) is None]
     if op.gradient == "smooth" and op.grad is None and op.pull is None and op.expand is None:
         missing.append("grad")
-    if op.emit is None and op.kind not in (Kind.LEAF, Kind.HIGHER):
+    if op.emit is None and op.kind not in (Kind.LEAF, Kind.ITEM, Kind.HIGHER):
         missing.append("emit")
     if not op.doc:
         missing.append("doc")

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-from dlc.ir.graph import Graph, Kind, Node, Op, OpError, make
+from dlc.ir.graph import Kind, Node, Op, OpError, make
 from dlc.ir.registry import register
 from dlc.ir.types import TupleType, Type
-
-Run = Callable[[Graph, Sequence[Any]], list[Any]]
 
 
 def _infer_item(x: TupleType, *, index: int) -> Type:
@@ -18,12 +13,8 @@ def _infer_item(x: TupleType, *, index: int) -> Type:
     return x.items[index]
 
 
-def _eval_item(_run: Run, x: Any, *, index: int) -> Any:
-    return x[index]
-
-
-ITEM = register(Op("item", Kind.HIGHER, _infer_item, _eval_item, None, None, list, gradient="none",
-                   doc="one result of an operator with several"))
+ITEM = register(Op("item", Kind.ITEM, _infer_item, lambda x, *, index: x[index], None, None, list,
+                   doc="one result of an operator with several", gradient="none"))
 
 
 def item(node: Node, index: int) -> Node:

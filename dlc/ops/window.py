@@ -165,7 +165,7 @@ def _sample_fold() -> Iterator[Any]:
 
 
 FOLD: Op = register(Op(
-    "fold", Kind.REDUCE, _infer_fold, _eval_fold,
+    "fold", Kind.FOLD, _infer_fold, _eval_fold,
     lambda g, y, x: (make(WINDOW, (g,), size=y.attrs["size"], stride=y.attrs["stride"],
                           dilation=y.attrs["dilation"]),),
     _fold_reduction, _sample_fold, (0,), "the transpose of window: overlapping elements add up",

@@ -49,7 +49,7 @@ def layout(graph: Graph) -> Graph:
 def wanted_order(node: Node, readers: Sequence[Node]) -> tuple[int, ...] | None:
     """The axis order in which every reader takes `node`, if it is one and not row-major."""
     if not isinstance(node.type, Type) or node.op.kind in (
-            Kind.LEAF, Kind.VIEW, Kind.HIGHER, Kind.ROUTINE):
+            Kind.LEAF, Kind.VIEW, Kind.ITEM, Kind.HIGHER, Kind.ROUTINE):
         return None
     orders = {r.attrs["axes"] if r.op is view.TRANSPOSE else None for r in readers}
     return orders.pop() if len(orders) == 1 else None

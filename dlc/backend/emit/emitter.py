@@ -110,7 +110,7 @@ class Emitter(Blocks):
             return self._leaf(node, index, guard)
         if node.op.kind is Kind.VIEW:
             return self.access(node.op.emit(index, node), node, guard)
-        if node.op.kind is Kind.REDUCE:
+        if node.op.kind in (Kind.REDUCE, Kind.FOLD):
             return self._reduce(node, index, guard)
         if node.op.kind is Kind.CONTRACT:
             return self._contract(node, index, guard)

@@ -18,7 +18,6 @@ from dlc.backend.ir import Ref
 from dlc.backend.ir.index import Sum
 from dlc.ir.graph import Graph, Kind, Node
 from dlc.ops import leaf, view
-from dlc.ops.window import FOLD
 from dlc.passes.fuse.axes import AxisClasses, carried, classes_of
 
 Class: TypeAlias = Hashable  # of axes that are the same loop
@@ -52,8 +51,8 @@ class Nest:
 
 
 def is_plain_reduce(node: Node) -> bool:
-    """A reduction over whole axes (fold reads windows, so it is emitted where it is needed)."""
-    return node.op.kind is Kind.REDUCE and node.op is not FOLD
+    """A reduction over whole axes (a fold is emitted where its elements are needed)."""
+    return node.op.kind is Kind.REDUCE
 
 
 def analyse(body: Graph, limits: Limits) -> Nest:
@@ -145,7 +144,7 @@ def broken_classes(nodes: Sequence[Node], classes: AxisClasses) -> set[Class]:
             if node.op.kind in (Kind.ELEMENTWISE, Kind.LEAF) or node.op is view.BROADCAST:
                 continue  # a broadcast drops an index or passes it on whole
             broken |= set(classes.of(node)) - {classes.of(node)[i] for i, _ in pairs}
-            if node.op.kind is Kind.VIEW or node.op is FOLD:
+            if node.op.kind in (Kind.VIEW, Kind.FOLD):
                 broken |= set(classes.of(arg)) - {classes.of(arg)[j] for _, j in pairs}
     return broken
 

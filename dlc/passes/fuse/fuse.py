@@ -128,7 +128,7 @@ class Labels:
 def name_of(group: Group) -> str:
     """A name from the operators that do the work: matmul_tanh, softmax's max_exp_sum ..."""
     working = [n for n in group.members if n.op is leaf.RANDOM_BITS
-               or (n.op.kind not in (Kind.VIEW, Kind.LEAF) and n.op is not tuples.ITEM)]
+               or n.op.kind not in (Kind.VIEW, Kind.LEAF, Kind.ITEM)]
     words = [n.op.name for n in working or group.members]
     telling = [w for w in words if w not in CHEAP] or words
     short = list(dict.fromkeys(telling))

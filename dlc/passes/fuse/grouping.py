@@ -13,12 +13,12 @@ from dlc.ir.types import Type
 from dlc.ops import leaf, view
 from dlc.ops.routine import result_types
 from dlc.ops.tuples import ITEM
-from dlc.ops.window import FOLD
 from dlc.passes.fuse.axes import Axis, AxisClasses, carried, classes_of
 from dlc.passes.fuse.group_order import GroupOrder
 from dlc.passes.fuse.limits import DEFAULT, FusionLimits
 from dlc.passes.fuse.recompute import recomputed_nodes
 
+REDUCING = frozenset({Kind.REDUCE, Kind.FOLD})
 ALONE = frozenset({Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER})  # launches of their own
 WITHOUT_LOOPS = ALONE | {Kind.CONTRACT}
 
@@ -41,7 +41,7 @@ class Group:
 
     @property
     def has_reduction(self) -> bool:
-        return Kind.REDUCE in self.kinds
+        return not self.kinds.isdisjoint(REDUCING)
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ def is_scalar_work(node: Node) -> bool:
 
 def control_operands(graph: Graph) -> set[Node]:
     """What loops and branches read: values that have to lie in memory before they begin."""
-    return {a for n in graph.nodes() if n.op.kind is Kind.HIGHER and n.op is not ITEM
+    return {a for n in graph.nodes() if n.op.kind is Kind.HIGHER
             for a in n.args if a.op not in (leaf.INPUT, leaf.ARRAY, ITEM)}
 
 
 def reads_own(reader: Node, node: Node) -> bool:
     """Whether each element of `reader` reads `node` at its own index; a reduction or contraction
     may read more axes than it has."""
-    if reader.op.kind in (Kind.REDUCE, Kind.CONTRACT) and reader.op is not FOLD:
+    if reader.op.kind in (Kind.REDUCE, Kind.CONTRACT):
         return True
     whole = {j for _, j in carried(reader, node)}
     return all(int(d) == 1 or j in whole for j, d in enumerate(node.type.shape))
@@ -83,7 +83,7 @@ def work_of(node: Node) -> int:
     """Elements that a node walks."""
     operand = max((a.type.size for a in node.args if isinstance(a.type, Type)), default=1)
     own = sum(int(t.size) for t in result_types(node))
-    return max(own, operand) if node.op.kind is Kind.REDUCE else own
+    return max(own, operand) if node.op.kind in REDUCING else own
 
 
 class Fuser:
@@ -257,7 +257,7 @@ class Fuser:
             return False
         readers, size = self.readers.get(node, ()), node.type.size
         return bool(readers) and all(
-            r.args[0].type.size == size if r.op is FOLD else
+            r.args[0].type.size == size if r.op.kind is Kind.FOLD else
             self._folded(r) and r.type.size == size for r in readers)
 
     def _epilogue(self, first: Group, second: Group, edge: Edge) -> bool:
@@ -278,7 +278,7 @@ class Fuser:
         members = {*first.members, *second.members}
         stored = any(self.readers.get(n, set()) - members for n in first.members)
         readers = {r for n in second.members for r in self.readers.get(n, set()) - members}
-        loops = all(r.op.kind is Kind.REDUCE for r in readers)
+        loops = all(r.op.kind in REDUCING for r in readers)
         cheap = all(n.op.name in CHEAP and n not in self.roots for n in second.members)
         return stored and cheap and loops and bool(readers)
 
@@ -312,7 +312,7 @@ class Fuser:
         common: set[Axis] | None = None
         for node in members:
             mine = {c for c in self.classes.of(node) if c is not None}
-            if node.op.kind is Kind.REDUCE and node.op is not FOLD:
+            if node.op.kind is Kind.REDUCE:
                 reduced |= {c for c in self.classes.of(node.args[0]) if c and c not in mine}
                 kept |= mine
             if node in self.roots or self.readers.get(node, set()) - members:

@@ -28,7 +28,7 @@ from dlc.ir.types import Type
 
 FEW = 4
 # What may be computed for all steps at once beside the products.
-MOVABLE = (Kind.ELEMENTWISE, Kind.VIEW, Kind.REDUCE, Kind.CONTRACT, Kind.GATHER)
+MOVABLE = (Kind.ELEMENTWISE, Kind.VIEW, Kind.REDUCE, Kind.FOLD, Kind.CONTRACT, Kind.GATHER)
 
 
 def products_outside(loop: Loop) -> Sequence[Node] | None:

@@ -14,7 +14,7 @@ from dlc.reference.rewrite import FunctionRule
 
 # Arrays are folded up to this many elements: beyond, a kernel fills memory faster than a file.
 FOLD_ELEMENTS = 4096
-_FOLDED_KINDS = (Kind.ELEMENTWISE, Kind.REDUCE, Kind.VIEW, Kind.CONTRACT, Kind.GATHER)
+_FOLDED_KINDS = (Kind.ELEMENTWISE, Kind.REDUCE, Kind.FOLD, Kind.VIEW, Kind.CONTRACT, Kind.GATHER)
 
 
 def fold(node: Node) -> Node | None:

@@ -35,7 +35,7 @@ class Body:
         """The reductions that each node depends on."""
         found: dict[Node, frozenset[Node]] = {}
         for node in self.nodes:
-            own = {node} if node.op.kind is Kind.REDUCE else set()
+            own = {node} if node.op.kind in (Kind.REDUCE, Kind.FOLD) else set()
             found[node] = frozenset(own).union(*(found[a] for a in node.args))
         return found
 

@@ -183,6 +183,6 @@ def by_kind(node: Node) -> Any:
     named = {"argsort": argsort, "searchsorted": searchsorted, "cumargmax": position_so_far,
              "cumsum": cumulative, "cumprod": cumulative,
              "logcumsumexp": cumulative, "linear_recurrence": cumulative}
-    kinds = {Kind.VIEW: view, Kind.REDUCE: reduce, Kind.CONTRACT: contract, Kind.GATHER: gather,
-             Kind.SCATTER: scatter}
+    kinds = {Kind.VIEW: view, Kind.REDUCE: reduce, Kind.FOLD: reduce, Kind.CONTRACT: contract,
+             Kind.GATHER: gather, Kind.SCATTER: scatter}
     return named.get(node.op.name) or kinds.get(node.op.kind)
