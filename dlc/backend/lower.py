@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from dlc.backend.contract import lower as contract
-from dlc.backend.contract.pack_launch import PackLaunch, pack_launch
+from dlc.backend.contract.pack_launch import PackLaunch, blocks_kernel, pack_launch
 from dlc.backend.cpu.isa import Isa
 from dlc.backend.emit.emitter import Emitter
 from dlc.backend.emit.fold import mapped
 from dlc.backend.ir import Function, Store, computing
 from dlc.backend.ir.names import Names
-from dlc.backend.ir.parser import defined, parse
+from dlc.backend.ir.parser import defined
 from dlc.backend.ir.walks import buffers_of, flattened, functions_of
 from dlc.backend.nest.analysis import analyse
 from dlc.backend.nest.loops import LoopWriter
@@ -162,7 +162,7 @@ def _lower_component(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Low
     if any(n.op.kind is Kind.ROUTINE for n in nodes):
         return _lower_routine(part, isa)
     packing = pack_launch(part, isa.limits)
-    return _lower_packing(part, packing) if packing else _lower_loops(part, isa, aliases)
+    return _lower_packing(part, packing, isa) if packing else _lower_loops(part, isa, aliases)
 
 
 @dataclass(eq=False)
@@ -295,14 +295,16 @@ def _lower_tiles(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered
                          for stage in done.stages))
 
 
-def _lower_packing(part: Graph, packing: PackLaunch) -> Lowered:
-    """An array laid out in blocks by tiles: a kernel whose numbers are operands."""
-    (x,), (out,) = part.inputs, part.outputs
-    kind = x.type.dtype.name
-    params = (Parameter("x", kind, "pointer"), Parameter("packed", kind, "pointer", True),
-              *(Parameter(n, "i64", "scalar") for n in packing.numbers))
-    work = Work(parse(packing.text, params), (x, out, *packing.numbers.values()), packing.chunks)
-    return Lowered(((work,),))
+def _lower_packing(part: Graph, packing: PackLaunch, isa: Isa) -> Lowered:
+    """An array laid out in blocks by tiles: a kernel whose numbers follow the buffers."""
+    table = buffers(part, {})
+    emitter = Emitter(table.loads, table.stores, isa.limits)
+    (x,), (packed,) = table.loads.values(), table.stores.values()
+    packing.write(emitter, x, packed)
+    whole = Function(part.name, tuple(table.params), tuple(doc_lines(part)), emitter.body(),
+                     chunked=False)
+    kernel = blocks_kernel(packing.tile, packing.kind)
+    return Lowered(((Work(kernel, (*table.operands, *packing.numbers), packing.chunks, whole),),))
 
 
 def _lower_scatter(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:

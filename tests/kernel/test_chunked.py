@@ -34,6 +34,7 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Type, ...]]] = {
     "parts": (dlc.sum, (f32[500],)),
     "scatter": (lambda x, at: dlc.segment_sum(x, at, 4), (f32[9, 21], i32[9])),
     "gemm": (lambda a, b: dlc.tanh(a @ b), (f32[40, 12], f32[12, 40])),
+    "packed apart": (lambda a, b: dlc.tanh(a @ b), (f32[90, 30], f32[30, 15])),
     "gemm in boxes": (lambda a, b: a @ b, (f32[2, 40, 35], f32[2, 35, 20])),
     "sums in parts": (lambda a, b: a @ b, (f32[3, 90], f32[90, 4])),
     "images": (dlc.conv, (f32[5, 2, 6, 6], f32[3, 2, 3, 3])),

@@ -15,7 +15,7 @@ from dlc.ir.graph import Graph, Kind, Node
 from dlc.passes import run_pipeline
 from dlc.passes.check import same_meaning
 from dlc.passes.loops.loops import loops
-from dlc.passes.rules import simplify
+from dlc.passes.rules.simplify import simplify
 from dlc.reference.text import print_graph
 from tests.fuzzing.bounds import labelled, mistakes
 

@@ -10,76 +10,148 @@ which an element is read the lowering finds that (`pack_launch`), else the launc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+from dlc.backend.contract.matrix import index, times
 from dlc.backend.contract.ready import same
 from dlc.backend.cpu.limits import Limits
 from dlc.backend.emit.emitter import Emitter
-from dlc.backend.ir import Expression, Let, Load, Number, Ref
-from dlc.backend.ir.index import Sum, Term, Var, sum_of
+from dlc.backend.ir import (
+    Binary,
+    Call,
+    Expression,
+    For,
+    Function,
+    Let,
+    Load,
+    Number,
+    Place,
+    Position,
+    Ref,
+    Statement,
+    Store,
+    tile_call,
+)
+from dlc.backend.ir.index import Sum, Term, Var, least, sum_of
+from dlc.backend.ir.reading import sum_in_order
 from dlc.ir.graph import Graph, Kind
+from dlc.ir.types import DTYPES, i64
 from dlc.ops import view
+from dlc.program import Parameter
 
-_TEXT = '''\
-def {name}(x, packed, k, width, lanes, blocks, step, leap, first, each, groups, deep, parts, chunk):
-    """Blocks of `width` lanes, k by k, zeros where lanes are missing, for the tiles of products
-
-    {layout}.
-    lanes, blocks: of a matrix; leap: elements between matrices; each: blocks a chunk;
-    groups: chunks a matrix; deep: k a chunk; parts: chunks of that."""
-    part = imod(chunk, parts)
-    g = imod(idiv(chunk, parts), groups)
-    b = idiv(idiv(chunk, parts), groups)
-    low = part * deep
-    many = min(deep, k - low)
-    for p in range(g * each, min(g * each + each, blocks)):
-        live = min(width, lanes - p * width)
-        {call}
-        for i in range(low, low + many):
-            for j in range(live, width):
-                packed[((b * blocks + p) * k + i) * width + j] = {kind}(0.0)
-'''
-_TO = "at(packed, ((b * blocks + p) * k + low) * width), width"
-_CALLS = {
-    "copy": "copy_{kind}({to}, at(x, first + b * leap + p * width + low * step), step, many, live)",
-    "transpose": "transpose_{kind}({to}, at(x, first + b * leap + p * width * step + low), step, "
-                 "live, many)",
-}
+NUMBERS = ("k", "width", "lanes", "blocks", "step", "leap", "first", "each", "groups", "deep",
+           "parts")
 _LAYOUTS = {"copy": "lanes side by side in memory, step elements from one k to the next",
             "transpose": "k side by side in memory, step elements from one lane to the next"}
 
 
+@lru_cache(maxsize=4)
+def blocks_kernel(tile: str, kind: str) -> Function:
+    """Packing by tile "copy" (lanes lie side by side) or "transpose" (k does)."""
+    params = (Parameter("x", kind, "pointer"), Parameter("packed", kind, "pointer", True),
+              *(Parameter(n, "i64", "scalar") for n in NUMBERS))
+    doc = ("Blocks of `width` lanes, k by k, zeros where lanes are missing, for the tiles of "
+           "products", "", f"{_LAYOUTS[tile]}.",
+           "lanes, blocks: of a matrix; leap: elements between matrices; each: blocks a chunk;",
+           "groups: chunks a matrix; deep: k a chunk; parts: chunks of that.")
+    rest, first = Call("idiv", (index("chunk"), index("parts")), i64), times(
+        index("g"), index("each"))
+    part = Call("imod", (index("chunk"), index("parts")), i64)
+    many = least(sum_in_order(index("deep")), sum_in_order(minus(index("k"), index("low"))))
+    last = Call("min", (plus(first, index("each")), index("blocks")), i64)
+    return Function(f"blocks_{tile}_{kind}", params, doc, (
+        Let("g", Call("imod", (rest, index("groups")), i64)),
+        Let("b", Call("idiv", (rest, index("groups")), i64)),
+        Let("low", times(part, index("deep"))),
+        Let("many", Position(many, i64)),
+        For("p", sum_in_order(first), sum_in_order(last), _block(tile, kind))))
+
+
+def _block(tile: str, kind: str) -> tuple[Statement, ...]:
+    """Rows low, low + 1, ... of block p of matrix b."""
+    low, width, step, live, many = (index(n) for n in ("low", "width", "step", "live", "many"))
+    lane, block = times(index("p"), width), times(
+        plus(times(index("b"), index("blocks")), index("p")), index("k"))
+    if tile == "copy":
+        start, rows = plus(lane, times(low, step)), (many, live)
+    else:
+        start, rows = plus(times(lane, step), low), (live, many)
+    source = plus(plus(index("first"), times(index("b"), index("leap"))), start)
+    zero = Store("packed", sum_in_order(plus(times(plus(block, index("i")), width), index("j"))),
+                 Number(0, DTYPES[kind]), DTYPES[kind])
+    return (Let("live", Call("min", (width, minus(index("lanes"), lane)), i64)),
+            tile_call(f"{tile}_{kind}",
+                      Place("packed", sum_in_order(times(plus(block, low), width))),
+                      sum_in_order(width), Place("x", sum_in_order(source)), sum_in_order(step),
+                      *map(sum_in_order, rows)),
+            For("i", sum_in_order(low), sum_in_order(plus(low, many)), (
+                For("j", sum_in_order(live), sum_in_order(width), (zero,)),)))
+
+
+def plus(a: Expression, b: Expression) -> Binary:
+    return Binary("+", a, b, i64)
+
+
+def minus(a: Expression, b: Expression) -> Binary:
+    return Binary("-", a, b, i64)
+
+
 @dataclass(frozen=True)
 class PackLaunch:
-    """A call of a shared kernel: its text, its numbers by name, and how many chunks it has."""
+    """How a component is packed: what it lays out, and how that is cut."""
 
-    text: str
-    numbers: dict[str, int]
-    chunks: int
+    source: Matrices
+    kind: str
+    extents: tuple[int, int, int, int]  # of the result
+    each: int  # blocks a chunk
+    deep: int  # k a chunk
+
+    @property
+    def tile(self) -> str:
+        return "copy" if self.source.lane == 1 else "transpose"
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The arguments of the shared kernel."""
+        (_, blocks, k, width), source = self.extents, self.source
+        step = source.k if self.tile == "copy" else source.lane
+        return (k, width, source.lanes, blocks, step, source.leap, source.first, self.each,
+                -(-blocks // self.each), self.deep, -(-k // self.deep))
+
+    @property
+    def chunks(self) -> int:
+        batch, blocks, k, _ = self.extents
+        return batch * -(-blocks // self.each) * -(-k // self.deep)
+
+    def write(self, e: Emitter, x: str, packed: str) -> None:
+        """The same over parallel axes: matrices, blocks and parts of k."""
+        (batch, blocks, k, width), source = self.extents, self.source
+        b, p = e.axis("b", batch, leads=True), e.axis("p", blocks)
+        low = e.axis("part", -(-k // self.deep)) * self.deep
+        many, live = least(self.deep, k - low), least(width, source.lanes - p * width)
+        start = b * source.leap + p * (width * source.lane) + low * source.k + source.first
+        step, rows = (source.k, (many, live)) if self.tile == "copy" else (
+            source.lane, (live, many))
+        block = (b * blocks + p) * k
+        e.tile(f"{self.tile}_{self.kind}", Place(packed, (block + low) * width), width,
+               Place(x, start), step, *rows)
+        i, j = e.open("i", 0, k), e.open("j", 0, width)
+        zero = Number(0, DTYPES[self.kind])
+        e.write(Store(packed, (block + i) * width + j, zero, zero.dtype))
+        e.close(j, live, sum_of(width))
+        e.close(i, low, low + many)
 
 
 def pack_launch(part: Graph, limits: Limits) -> PackLaunch | None:
     """How a component that lays out an array in blocks is run by tiles; None for any other."""
-    if not lays_out_blocks(part):
+    source = matrices_of(part, limits) if lays_out_blocks(part) else None
+    if source is None:
         return None
     (out,) = part.outputs
     batch, blocks, k, width = map(int, out.type.shape)
-    source = matrices_of(part, limits)
-    if source is None:
-        return None
-    tile, step = ("copy", source.k) if source.lane == 1 else ("transpose", source.lane)
     each = min(blocks, max(1, limits.chunk_elements // (k * width)))
     deep = min(k, max(1, limits.chunk_elements // width))
-    groups, parts = -(-blocks // each), -(-k // deep)
-    numbers = {"k": k, "width": width, "lanes": source.lanes, "blocks": blocks, "step": step,
-               "leap": source.leap, "first": source.first, "each": each, "groups": groups,
-               "deep": deep, "parts": parts}
-    return PackLaunch(text_of(tile, out.type.dtype.name), numbers, batch * groups * parts)
-
-
-def text_of(tile: str, kind: str) -> str:
-    """The shared kernel around the tile "copy" or "transpose"."""
-    call = _CALLS[tile].format(kind=kind, to=_TO)
-    return _TEXT.format(name=f"blocks_{tile}_{kind}", layout=_LAYOUTS[tile], kind=kind, call=call)
+    return PackLaunch(source, out.type.dtype.name, (batch, blocks, k, width), each, deep)
 
 
 def lays_out_blocks(part: Graph) -> bool:

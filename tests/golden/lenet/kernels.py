@@ -161,10 +161,9 @@ def blocks_copy_f32(x, packed, k, width, lanes, blocks, step, leap, first, each,
     lanes side by side in memory, step elements from one k to the next.
     lanes, blocks: of a matrix; leap: elements between matrices; each: blocks a chunk;
     groups: chunks a matrix; deep: k a chunk; parts: chunks of that."""
-    part = imod(chunk, parts)
     g = imod(idiv(chunk, parts), groups)
     b = idiv(idiv(chunk, parts), groups)
-    low = part * deep
+    low = imod(chunk, parts) * deep
     many = min(deep, k - low)
     for p in range(g * each, min(g * each + each, blocks)):
         live = min(width, lanes - p * width)
@@ -374,10 +373,9 @@ def blocks_transpose_f32(x, packed, k, width, lanes, blocks, step, leap, first, 
     k side by side in memory, step elements from one lane to the next.
     lanes, blocks: of a matrix; leap: elements between matrices; each: blocks a chunk;
     groups: chunks a matrix; deep: k a chunk; parts: chunks of that."""
-    part = imod(chunk, parts)
     g = imod(idiv(chunk, parts), groups)
     b = idiv(idiv(chunk, parts), groups)
-    low = part * deep
+    low = imod(chunk, parts) * deep
     many = min(deep, k - low)
     for p in range(g * each, min(g * each + each, blocks)):
         live = min(width, lanes - p * width)
