@@ -94,7 +94,7 @@ BITCASTS = {name: _bitcast(kind) for name, kind in _NUMPY.items()}
 LOCALS = {name: _local(kind) for name, kind in _NUMPY.items()}
 
 
-def _reduce(*bounds: int, into: object) -> range:
+def _reduce(*bounds: int, into: object, by: object = None) -> range:
     return range(*bounds)
 
 

@@ -362,7 +362,7 @@ class GemmWriter:
         value = e.k.binary("+", Load(total, j, kind, level), more)
         e.stack[-1].statements.append(Store(total, j, value, kind))
         close()
-        e.close(s, None, sum_of(self.parts), kind="reduce")
+        e.close(s, None, sum_of(self.parts))
         self.finish_rows(e, batch, (i, sum_of(1), 1), cols, Place(total))
         return dict.fromkeys(e.axes, 1)
 

@@ -97,7 +97,8 @@ def _block(statements: Sequence[Statement], cuts: Cuts,
         elif not isinstance(s, For):
             found.append(s)
         elif s.kind != "parallel":
-            found.append(replace(s, body=_block(s.body, cuts, places), kind="serial", into=()))
+            body = _block(s.body, cuts, places)
+            found.append(replace(s, body=body, kind="serial", into=(), by=()))
         elif cuts.get(s.var) == 1:
             place = places[s.var]
             moved = place.variables() != {s.var}

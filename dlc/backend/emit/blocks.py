@@ -6,9 +6,11 @@ placement, not a pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
+from dlc.backend.emit.scalar import ScalarBuilder
 from dlc.backend.ir import (
     Alloc,
     Expression,
@@ -21,11 +23,13 @@ from dlc.backend.ir import (
     Ref,
     Space,
     Statement,
+    later,
     tile_call,
 )
 from dlc.backend.ir.carried import folded_into, is_vector
 from dlc.backend.ir.index import Sum, Var, sum_of
 from dlc.backend.ir.names import Names
+from dlc.ir.access import Combine
 from dlc.ir.access import Condition as Guarded
 from dlc.ir.graph import Node
 from dlc.ir.types import DType, i64
@@ -42,6 +46,14 @@ class Block:
         self.known: dict[tuple[Node, Index, Guard], Expression] = {}
 
 
+@dataclass(frozen=True)
+class States:
+    """The states of a reduction, and what each becomes when two results are combined."""
+
+    names: tuple[str, ...]
+    by: tuple[Expression, ...]
+
+
 class Blocks:
     """A stack of open loop bodies. `axes`: the extents of the parallel axes around all of them, by
     variable; `home`: the block that each position of all parallel axes runs."""
@@ -52,6 +64,24 @@ class Blocks:
         self.levels: dict[str, int] = {}
         self.axes: dict[str, int] = {}
         self.home = 0
+        self.states: dict[str, States] = {}
+
+    def states_of(self, states: Sequence[Ref], combine: Combine) -> None:
+        """Remember how two results are combined that a reduction leaves in these states."""
+        k = ScalarBuilder(lambda _, value: value)
+        a, b = ([Ref(word(s.name), s.dtype) for s in states] for word in (str, later))
+        found = States(tuple(s.name for s in states), tuple(combine.merge(k, a, b)))
+        self.states.update(dict.fromkeys(found.names, found))
+
+    def folded(self, var: Var, body: Sequence[Statement]) -> States | None:
+        """The states into which a loop folds, if it leaves nothing else to its next round."""
+        into = folded_into(var.name, body)
+        groups = list(dict.fromkeys(self.states.get(n) for n in into or ()))
+        known = [g for g in groups if g is not None]
+        names = tuple(n for g in known for n in g.names)
+        if not into or len(known) < len(groups) or set(names) != set(into):
+            return None
+        return States(names, tuple(value for g in known for value in g.by))
 
     def axis(self, hint: str, extent: int, leads: bool = False) -> Sum:
         """Where a parallel axis around the whole kernel stands; 0 for one of a single position,
@@ -98,10 +128,13 @@ class Blocks:
             return
         first = sum_of(var.low) if low is None else low
         end = sum_of(var.high + 1) if high is None else high
-        into = folded_into(var.name, body) if kind == "reduce" else ()
-        if kind != "parallel" and not into:
+        states = self.folded(var, body) if kind == "reduce" else None
+        if states is not None:
+            self.write(For(var.name, first, end, body, step, kind, states.names, states.by))
+            return
+        if kind != "parallel":
             kind = "vector" if is_vector(var.name, body) else "serial"
-        self.write(For(var.name, first, end, body, step, kind, into or ()))
+        self.write(For(var.name, first, end, body, step, kind))
 
     def level_of(self, index: Iterable[Sum]) -> int:
         """The innermost loop that `index` depends on."""

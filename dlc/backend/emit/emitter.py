@@ -253,6 +253,7 @@ class Emitter(Blocks):
             name = self.names.new((hint or node.name or node.op.name) + (f"_s{i}" if i else ""))
             self.stack[-1].statements.append(Let(name, Number(value, computing(kind))))
             states.append(Ref(name, computing(kind), len(self.stack) - 1))
+        self.states_of(states, combine)
         return states
 
     def here(self, states: Sequence[Ref]) -> list[Ref]:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 def allocate(e: Emitter, hint: str, combine: Combine, dtype: DType, width: int) -> list[Ref]:
     """The states of `combine` as stack buffers of `width`, in the current block."""
     kinds = [computing(kind) for kind in combine.state_dtypes(dtype)]
-    return [Ref(e.allocate(hint, kind, width), kind, 0) for kind in kinds]
+    states = [Ref(e.allocate(hint, kind, width), kind, 0) for kind in kinds]
+    e.states_of(states, combine)
+    return states
 
 
 def loaded(e: Emitter, states: Sequence[Ref], at: Sum) -> list[Expression]:

@@ -246,7 +246,9 @@ class For:
     read, and runs from 0 on by 1. Rounds of a "vector" one may run side by side. Those of a
     "reduce" one leave nothing to each other but the names and local buffers of `into`, which begin
     with the identity of a combination: they may be folded in several runs of rounds, the results
-    of which are combined in their order. A "serial" one runs as it is written."""
+    of which are combined in their order, two at a time: `by` is what each of `into` becomes, made
+    of these names for the earlier rounds and of those that `later` gives for the later ones. A
+    "serial" one runs as it is written."""
 
     var: str
     low: Sum
@@ -255,6 +257,7 @@ class For:
     step: int = 1
     kind: Kind = "serial"
     into: tuple[str, ...] = ()
+    by: tuple[Expression, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "body", tuple(self.body))
@@ -299,6 +302,11 @@ class Function:
     helpers: str = ""
     raises: bool = False
     chunked: bool = True
+
+
+def later(name: str) -> str:
+    """What a combination calls that which later rounds have left in `name`."""
+    return f"{name}_"
 
 
 def tile_call(tile: str, *args: Place | Sum | int) -> TileCall:

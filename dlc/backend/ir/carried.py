@@ -1,7 +1,7 @@
 """What the rounds of a loop leave to each other, and so which kind of loop it is.
 
-    for r in reduce(10, into=[total]):          rounds leave `total` to the next one, else nothing
-        total = total + x[r]
+    for r in reduce(10, into=[total], by=lambda total, total_: total + total_):
+        total = total + x[r]                    rounds leave `total` to the next one, else nothing
     for j in vector(64):                        no round leaves anything to another
         y[j] = total * x[j]
 """
@@ -29,7 +29,7 @@ def folded_into(var: str, body: Sequence[Statement]) -> tuple[str, ...] | None:
         if any(place.variables() & {var, *names} for place in places):
             if len(places) > 1:
                 return None
-        else:
+        elif not is_cleared(name, body):
             buffers.append(name)
     return (*(n for n in names if n in read), *buffers)
 
@@ -45,6 +45,16 @@ def is_vector(var: str, body: Sequence[Statement]) -> bool:
     return into == () and all(
         s.index.coefficient(var) and not s.index.variables() & names for s in stores) and all(
         len({s.index for s in stores if s.buffer == b}) == 1 for b in {s.buffer for s in stores})
+
+
+def is_cleared(buffer: str, body: Sequence[Statement]) -> bool:
+    """Whether a round begins with storing to a buffer what is not made of it."""
+    for s in flattened(body):
+        if any(isinstance(e, Load) and e.buffer == buffer for e in expressions(s)):
+            return False
+        if isinstance(s, Store) and s.buffer == buffer:
+            return True
+    return False
 
 
 def assigned(body: Sequence[Statement]) -> list[str]:

@@ -28,6 +28,7 @@ from dlc.backend.ir import (
     View,
     While,
     computing,
+    later,
     printer,
 )
 from dlc.backend.ir.index import Sum
@@ -198,21 +199,33 @@ def loop(node: ast.For, scope: Scope) -> For:
             and isinstance(call.func, ast.Name) and call.func.id in KINDS and not node.orelse):
         raise refused(node)
     kind = KINDS[call.func.id]
-    into = states(call) if kind == "reduce" else ()
+    into, by = combination(call, scope) if kind == "reduce" else ((), ())
     bounds = [index(a, scope) for a in call.args]
     low, high = bounds[:2] if len(bounds) > 1 else (Sum(), bounds[0])
     step = bounds[2] if len(bounds) > 2 else Sum(1)
     if step.terms or step.const < 1 or (kind == "parallel" and len(bounds) > 1):
         raise refused(node)
-    return For(node.target.id, low, high, block(node.body, scope), step.const, kind, into)
+    return For(node.target.id, low, high, block(node.body, scope), step.const, kind, into, by)
 
 
-def states(call: ast.Call) -> tuple[str, ...]:
-    """What a loop folds into: reduce(10, into=[total])."""
-    match call.keywords:
-        case [ast.keyword(arg="into", value=ast.List(elts=names))]:
-            return tuple(n.id for n in names if isinstance(n, ast.Name))
-    raise refused(call)
+def combination(call: ast.Call, scope: Scope) -> tuple[tuple[str, ...], tuple[Expression, ...]]:
+    """What a loop folds into, and by what: into=[total], by=lambda total, total_: total + total_.
+    """
+    given = {k.arg: k.value for k in call.keywords}
+    names, by = given.get("into"), given.get("by")
+    if not isinstance(names, ast.List) or not given.keys() <= {"into", "by"}:
+        raise refused(call)
+    into = tuple(n.id for n in names.elts if isinstance(n, ast.Name))
+    if by is None:
+        return into, ()
+    if not isinstance(by, ast.Lambda) or [a.arg for a in by.args.args] != [
+            *into, *map(later, into)]:
+        raise refused(call)
+    known = {**scope.buffers, **scope.locals}
+    inner = Scope({}, {word: known[n] for n in into for word in (n, later(n)) if n in known},
+                  set(), scope.helpers)
+    parts = by.body.elts if isinstance(by.body, ast.Tuple) else [by.body]
+    return into, tuple(read(part, inner) for part in parts)
 
 
 def repeated(node: ast.While, scope: Scope) -> While:

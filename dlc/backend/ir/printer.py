@@ -40,6 +40,7 @@ from dlc.backend.ir import (
     View,
     While,
     computing,
+    later,
 )
 from dlc.backend.ir.index import Sum
 from dlc.backend.ir.walks import tiles_of
@@ -255,9 +256,18 @@ def branch(statement: If, pad: str) -> list[list[Word]]:
 def bounds(loop: For) -> list[Word]:
     """What stands between the brackets of a loop."""
     if loop.kind == "reduce":
-        into = separated([Name(n)] for n in loop.into)
-        return [*rounds(loop), ", into=[", *into, "]"]
+        return [*rounds(loop), *combination(loop)]
     return rounds(loop)
+
+
+def combination(loop: For) -> list[Word]:
+    """What a reduction folds into, and how two results are combined."""
+    into = separated([Name(n)] for n in loop.into)
+    given = separated([Name(n)] for n in (*loop.into, *map(later, loop.into)))
+    by = separated(operand(value, CHOICE, True) for value in loop.by)
+    by = ["(", *by, ")"] if len(loop.by) > 1 else by
+    return [", into=[", *into, "], by=lambda ", *given, ": ", *by] if by else [
+        ", into=[", *into, "]"]
 
 
 def rounds(loop: For) -> list[Word]:

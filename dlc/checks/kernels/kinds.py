@@ -32,6 +32,8 @@ def _block(spots: Sequence[Spot], begun: set[str]) -> Iterator[str]:
             names = [n for n in spot.carried if n != s.var]
             yield from (f"the reduction over {s.var} leaves {n} to its next round, and does not "
                         "name it" for n in names if n not in s.into)
+            if len(s.by) != len(s.into):
+                yield f"the reduction over {s.var} does not say how results are combined"
             yield from (f"the reduction over {s.var} begins with a {n} that is not a number"
                         for n in names if n in s.into and n not in begun)
         for inner in spot.blocks:

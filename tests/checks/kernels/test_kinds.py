@@ -12,7 +12,8 @@ from dlc.checks.kernels.kinds import check_kinds
 from dlc.program import Parameter
 
 PARAMS = (Parameter("x", "f32", "pointer"), Parameter("y", "f32", "pointer", True))
-SUM = "total = f32(0.0)\nfor r in reduce(9, into=[total]): total = total + x[r]\ny[0] = total"
+INTO = "into=[total], by=lambda total, total_: total + total_"
+SUM = f"total = f32(0.0)\nfor r in reduce(9, {INTO}): total = total + x[r]\ny[0] = total"
 # statements of a kernel k(x, y); what is found of them, "" if nothing
 TEXTS = [
     ("for j in vector(60): y[j] = y[j] + x[j]", ""),
@@ -24,12 +25,13 @@ TEXTS = [
     ("for j in vector(6):\n    for i in range(9): y[j * 9 + i] = x[j]", "more than values"),
     ("t = x[0]\nfor j in vector(60):\n    y[j] = t\n    t = x[j]", "leaves t to its next round"),
     (SUM, ""),
-    (SUM.replace("[total]", "[]"), "does not name it"),
+    (SUM.replace(INTO, "into=[total]"), "does not say how"),
+    (SUM.replace(INTO, "into=[]"), "does not name it"),
     (SUM.replace("f32(0.0)", "x[9]"), "begins with a total that is not a number"),
-    ("total = f32(0.0)\nfor r in reduce(9, into=[total]):\n"
-     "    for s in reduce(4, into=[total]): total = total + x[r * 4 + s]\ny[0] = total", ""),
-    ("a = f32(0.0)\nb = f32(1.0)\nfor r in reduce(9, into=[a]):\n    a = a + b * x[r]\n"
-     "    b = b * x[r]\ny[0] = a", "leaves b to its next round"),
+    (f"total = f32(0.0)\nfor r in reduce(9, {INTO}):\n"
+     f"    for s in reduce(4, {INTO}): total = total + x[r * 4 + s]\ny[0] = total", ""),
+    ("a = f32(0.0)\nb = f32(1.0)\nfor r in reduce(9, into=[a], by=lambda a, a_: a + a_):\n"
+     "    a = a + b * x[r]\n    b = b * x[r]\ny[0] = a", "leaves b to its next round"),
 ]
 
 
@@ -60,17 +62,22 @@ def test_a_loop_is_called_a_vector_where_it_is_one(text: str, expected: str) -> 
     ("for r in range(9):\n    u = x[r]\n    t = t + u", ("t",)),
     ("b = local_f32(4)\nfor r in range(9):\n"
      "    for j in vector(4): b[j] = b[j] + x[r * 4 + j]", ("b",)),
+    ("b = local_f32(4)\nfor r in range(9):\n    for j in vector(4): b[j] = x[r * 4 + j]\n"
+     "    for j in vector(4): t = t + b[j]", ("t",)),
     ("for r in range(9):\n    t = t + x[r]\n    y[r] = y[r] + t", ("t",)),
     ("for r in range(9):\n    t = t + x[r]\n    y[r] = y[r + 1] + t", None),
     ("for r in range(9):\n    t = t + x[r]\n    copy_f32(y, 4, x, 4, 1, 4)", None),
     ("for r in range(9): y[r] = x[r]", ()),
-], ids=["name", "let", "buffer", "in place", "neighbours", "tile", "nothing"])
+], ids=["name", "let", "buffer", "cleared", "in place", "neighbours", "tile", "nothing"])
 def test_what_rounds_fold_into(text: str, into: tuple[str, ...] | None) -> None:
     loop = kernel(f"t = f32(0.0)\n{text}").body[-1]
     assert isinstance(loop, For)
     assert folded_into(loop.var, loop.body) == into
 
 
-def test_a_reduction_without_states_is_refused() -> None:
-    with pytest.raises(ValueError, match="line 2"):
-        kernel("for r in reduce(9): y[0] = x[r]")
+@pytest.mark.parametrize("rounds", [
+    "9", "9, into=total", "9, into=[total], by=3", "9, into=[total], by=lambda a, b: a + b",
+    "9, into=[total], to=[total]"])
+def test_reductions_that_do_not_say_how_are_refused(rounds: str) -> None:
+    with pytest.raises(ValueError, match="line 3"):
+        kernel(f"total = f32(0.0)\nfor r in reduce({rounds}): total = total + x[r]")
