@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+
+from tests.cli import forked
 
 ROOT = Path(__file__).resolve().parents[2]
 NOISY = '''import dlc
@@ -27,9 +30,19 @@ EAGER = ("import sys; from dlc.cli import main, train; train.SAVE_SECONDS = 0.05
 
 
 def dlc(*arguments: str, at: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python -m dlc ARGUMENTS` in the folder `at`, its output captured."""
-    return subprocess.run([sys.executable, "-m", "dlc", *arguments], cwd=at, capture_output=True,
-                          text=True, check=False, timeout=120, env=variables(environment))
+    """`dlc ARGUMENTS` in the folder `at`, its output captured: in a fork of a process that has
+    imported dlc, or in an interpreter of its own where the environment says something to that."""
+    if any(name.startswith(("PYTHON", "LC_")) for name in environment):
+        return subprocess.run([sys.executable, "-m", "dlc", *arguments], cwd=at,
+                              capture_output=True, text=True, check=False, timeout=120,
+                              env=variables(environment))
+    with TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        output.touch()
+        errors.touch()
+        status = forked.run(arguments, at, variables(environment), (str(output), str(errors)))
+        return subprocess.CompletedProcess(arguments, status, output.read_text(),
+                                           errors.read_text())
 
 
 def eager(*arguments: str, at: Path) -> subprocess.Popen[str]:

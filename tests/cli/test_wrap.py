@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import fcntl
 import os
-import pty
 import re
 import struct
-import sys
 import termios
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ import pytest
 import dlc as language
 from dlc.cli.source import load_task
 from dlc.cli.wrap import fit_python, hang, hang_lines
+from tests.cli import forked
 from tests.cli.command import variables
 
 MODELS = ("lenet", "xor")
@@ -24,21 +25,26 @@ MODELS = ("lenet", "xor")
 
 def in_terminal(columns: int, *arguments: str) -> str:
     """What `dlc ARGUMENTS` shows in a terminal of so many columns, without colours."""
-    child, screen = pty.fork()
-    if child == 0:
-        os.execve(sys.executable, [sys.executable, "-m", "dlc", *arguments],
-                  variables({"TERM": "xterm-256color", "COLUMNS": str(columns)}))
+    screen, terminal = os.openpty()
     fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    said = b""
-    while True:
-        try:
-            piece = os.read(screen, 65536)
-        except OSError:  # the other end is closed
-            break
-        said += piece
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, said.decode()
+    said: list[bytes] = []
+    reader = threading.Thread(target=read_all, args=(screen, said))
+    reader.start()
+    environment = variables({"TERM": "xterm-256color", "COLUMNS": str(columns)})
+    status = forked.run(arguments, Path.cwd(), environment, (os.ttyname(terminal),))
+    os.close(terminal)  # the last one that could write: the reader ends
+    reader.join()
     os.close(screen)
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode().replace("\r\n", "\n"))
+    text = b"".join(said).decode()
+    assert status == 0, text
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.replace("\r\n", "\n"))
+
+
+def read_all(screen: int, said: list[bytes]) -> None:
+    """What is written to the other end of `screen`, until all have closed it."""
+    with suppress(OSError):
+        while piece := os.read(screen, 65536):
+            said.append(piece)
 
 
 def meaning(text: str) -> str:
