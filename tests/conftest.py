@@ -6,6 +6,7 @@ import difflib
 import functools
 import os
 import secrets
+import signal
 import time
 import zlib
 from collections.abc import Callable
@@ -40,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # a shell's `command &` ignores it, and so would every process that a test means to stop
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     check_what_is_compiled()
     if "PYTEST_XDIST_WORKER" in os.environ:  # the cores have a process each already
         os.environ.setdefault("DLC_WORKERS", "1")

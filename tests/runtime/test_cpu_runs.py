@@ -63,16 +63,18 @@ def test_ctrl_c_stops_after_the_step() -> None:
         pid, sent = os.getpid(), [0.0]
 
         def send() -> None:
-            sent[0] = time.monotonic()
+            while not loaded.progress:
+                time.sleep(0.01)
+            sent[0] = time.process_time()
             os.kill(pid, signal.SIGINT)
-        timer = threading.Timer(0.15, send)
-        timer.start()
+        sender = threading.Thread(target=send)
+        sender.start()
         report = endless(loaded)
-        late = time.monotonic() - sent[0]
-        timer.join()
+        late = time.process_time() - sent[0]  # of this process, whatever else the machine does
+        sender.join()
         assert report.reason == "interrupt"
         assert 0 < report.steps < 20_000_000
-        assert late < 0.5
+        assert late < 1.0  # two threads compute
         loaded.call("scale", rate=1.0)
 
 
@@ -215,9 +217,9 @@ def test_a_run_in_progress_does_not_keep_the_interpreter() -> None:
             "from tests.runtime.test_cpu_runs import endless, train_program\n"
             "loaded = CpuProgram(train_program(), 2)\n"
             "threading.Thread(target=endless, args=(loaded,), daemon=True).start()\n"
-            "time.sleep(0.3)\nprint(loaded.progress > 0)\n")
+            "while not loaded.progress:\n    time.sleep(0.01)\nprint('runs')\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
                           cwd=ROOT)
-    assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == ("runs\n", "", 0)
 
 

@@ -37,7 +37,7 @@ def start(out: Path, *more: str) -> subprocess.Popen[str]:
 
 def wait_for_step(out: Path, step: int, process: subprocess.Popen[str]) -> None:
     """Until the checkpoint in `out` is at `step` or later."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         if (out / "last.safetensors").exists() and (
                 read_checkpoint(out / "last.safetensors").position.step >= step):
@@ -77,7 +77,7 @@ def test_interrupted_process_saves_and_says_how_to_go_on(tmp_path: Path, expecte
     process = start(tmp_path)
     wait_for_step(tmp_path, 1400, process)
     process.send_signal(number)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors == ""
     assert "stopped at step" in output and "resume with: --resume" in output
     assert finish(tmp_path, "--resume")[0] == expected

@@ -143,7 +143,7 @@ def test_workers_that_end_as_a_job_is_on_its_way_are_replaced(
         if len(calls) == 1:
             for worker in workers._pool.workers:
                 worker.process.stdin.close()  # type: ignore[union-attr]
-                assert worker.process.wait(20) == 0
+                assert worker.process.wait(60) == 0
                 worker.process.stdin = open(os.devnull, "wb")  # noqa: SIM115  stop closes it
 
     workers.stop()
@@ -244,7 +244,7 @@ def test_ctrl_c_while_compiling_prints_one_traceback(tmp_path: Path) -> None:
         import sys
         sys.path.insert(0, {str(ROOT)!r})
         from dataclasses import replace
-        from dlc.runtime import workers
+        from dlc.runtime.compile import workers
         from tests.runtime.test_workers import job
         from tests.runtime.programs import AXPY
         workers.start()
@@ -259,11 +259,11 @@ def test_ctrl_c_while_compiling_prints_one_traceback(tmp_path: Path) -> None:
     pids = [int(p) for p in child.stdout.readline().strip(" []\n").split(",")]
     time.sleep(0.7)
     os.killpg(child.pid, signal.SIGINT)
-    _, errors = child.communicate(timeout=20)
+    _, errors = child.communicate(timeout=60)
     assert errors.count("Traceback") == 1
     assert "KeyboardInterrupt" in errors
     assert "worker.py" not in errors
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while any(map(is_running, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_running, pids))
