@@ -303,9 +303,12 @@ def _of_checkpoint(file: Path, checkpoint: Checkpoint) -> Definition:
     checks = tuple(CheckText(f"{c['text']}  {c['loc']}".rstrip(), None) for c in held["checks"])
 
     def graph(block: int) -> Graph:
-        text = held["blocks"][str(block)]
-        return replace(parse_graph(text, f"{file}, block {block}"),
-                              notes={"checks": checks})
+        try:
+            found = parse_graph(held["blocks"][str(block)], f"{file}, block {block}")
+        except DlcError as problem:
+            raise DlcError(problem.message, problem.loc, "a network with operators of yours is read"
+                           " with its task: dlc.load(path, task)") from None
+        return replace(found, notes={"checks": checks})
 
     blocks = tuple(sorted(map(int, held["blocks"])))
     return Definition(checkpoint.identity.model, blocks, graph, tuple(held["classes"]))

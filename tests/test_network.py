@@ -190,6 +190,16 @@ def test_a_checkpoint_without_a_network(tmp_path: Path) -> None:
     assert dlc.load(tmp_path, tokens).predict(np.zeros((2, 3), np.int32)).shape == (2,)
 
 
+def test_a_network_of_the_users_own_functions_needs_its_task(tmp_path: Path) -> None:
+    """Its text names an operator that is there only where it was defined."""
+    path = saved(points, tmp_path)
+    text = as_data(points)["blocks"]["8"].replace("tanh(", "hyperbolic(")
+    saved(points, tmp_path, {"blocks": {"8": text}, "checks": [], "classes": []})
+    with pytest.raises(DlcError, match=r"(?s)block 8.*hyperbolic.*dlc\.load\(path, task\)"):
+        dlc.load(path)
+    assert dlc.load(path, points).predict(np.zeros((2, 4), np.float32)).shape == (2, 3)
+
+
 def test_a_task_that_predicts_nothing(tmp_path: Path) -> None:
     assert as_data(silent) == {}
     path = saved(silent, tmp_path)

@@ -1,4 +1,4 @@
-"""The wheel, as a user gets it: built, installed into an empty environment, and training there.
+"""The wheel, as a user gets it: built, installed into an empty environment, and used there.
 
 `make wheel` runs this. Packages come through pip, from its cache where it has them.
 """
@@ -57,19 +57,36 @@ def environment(**more: str) -> dict[str, str]:
     return {**found, **more}
 
 
-def trained(programs: Path, folder: Path) -> dict[str, Any]:
-    """What `dlc train xor --json` prints, run in `folder` with nothing compiled before."""
-    done = subprocess.run([programs / "dlc", "train", "xor", "--json"], cwd=folder, check=False,
+def said(programs: Path, folder: Path, *arguments: str) -> str:
+    """What `dlc ARGUMENTS` prints, run in `folder`, whose cache is empty at first."""
+    done = subprocess.run([programs / "dlc", *arguments], cwd=folder, check=False,
                           capture_output=True, text=True,
                           env=environment(DLC_CACHE=str(folder / "cache")))
     if done.returncode:
-        raise SystemExit(f"dlc train xor: exit status {done.returncode}\n{done.stderr}")
-    result: dict[str, Any] = json.loads(done.stdout)
+        raise SystemExit(f"dlc {' '.join(arguments)}: exit status {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def used(programs: Path, folder: Path) -> dict[str, Any]:
+    """The object of `dlc train xor --json`, once what it left is asked, trained further and written
+    as docs/using.md does."""
+    result: dict[str, Any] = json.loads(said(programs, folder, "train", "xor", "--json"))
+    weights = ("xor", "--weights", "runs/xor")
+    table = said(programs, folder, "predict", *weights, "--data", "xor").splitlines()
+    signs = [float(row) > 0 for row in table[1:]]
+    measured = json.loads(said(programs, folder, "evaluate", *weights, "--json"))
+    more = json.loads(said(programs, folder, "train", "xor", "--json", "--resume", "--epochs",
+                           str(result["epochs"] + 3)))
+    told = said(programs, folder, "train", "xor", "--epochs", "1", "--init", "runs/xor", "--out",
+                "tuned")
+    if (signs != [False, True, True, False] or measured["metrics"]["accuracy"] != 1.0
+            or more["epochs"] != result["epochs"] + 3 or "4 of 4 values taken" not in told):
+        raise SystemExit(f"what xor learnt is not used: {table}, {measured}, {more}, {told}")
     return result
 
 
 def main() -> int:
-    """Build, install and train; 1 unless the network has learnt its four cases."""
+    """Build, install, train and ask; 1 unless the network has learnt its four cases."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         work = folder / "work"
@@ -79,11 +96,11 @@ def main() -> int:
         times.append(time.monotonic())
         programs = installed(wheel, folder / "environment")
         times.append(time.monotonic())
-        accuracy = trained(programs, work)["metrics"]["accuracy"]
+        accuracy = used(programs, work)["metrics"]["accuracy"]
         times.append(time.monotonic())
         took = [f"{b - a:.1f} s" for a, b in pairwise(times)]
-        print(f"{wheel.name}: built in {took[0]}, installed in {took[1]}, xor trained in "
-              f"{took[2]}: accuracy {accuracy}")
+        print(f"{wheel.name}: built in {took[0]}, installed in {took[1]}, xor trained and "
+              f"asked in {took[2]}: accuracy {accuracy}")
         return 0 if accuracy == 1.0 and (work / "runs" / "xor" / "report.html").is_file() else 1
 
 

@@ -302,7 +302,7 @@ def clips(clip: Clips) -> tuple[Clip, ...]:
     return (clip,) if callable(clip) else tuple(clip)
 
 
-BELOW_ONE = ("b1", "b2", "b3", "momentum", "rho", "alpha", "decay")
+BELOW_ONE = ("b1", "b2", "momentum", "rho", "alpha", "dampening")
 
 
 def checked(what: str, **values: float) -> None:

@@ -28,7 +28,7 @@ TORCH: dict[str, Any] = {"sgd": torch.optim.SGD, "momentum": torch.optim.SGD,
                          "adamax": torch.optim.Adamax, "nadam": torch.optim.NAdam,
                          "radam": torch.optim.RAdam}
 # settings of torch.optim that dlc has no word for
-UNSAID = {"maximize", "dampening"}
+UNSAID = {"maximize"}
 # torch's words for what dlc calls otherwise
 WORDS = {"initial_accumulator_value": "initial", "centered": "centred",
          "decoupled_weight_decay": "decoupled"}

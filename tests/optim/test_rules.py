@@ -21,6 +21,11 @@ CURVATURE = np.array([[0.1, 1.0, 3.0], [0.5, 0.02, 2.0]])
 DECAY = 0.1
 
 
+def damped(w: Array, g: Array, s: dict[str, Any], t: int) -> Array:
+    s["v"] = g if t == 1 else 0.8 * s["v"] + 0.6 * g
+    return w - 0.02 * s["v"]
+
+
 def adagrad(lr: float, lr_decay: float = 0.0, first: float = 0.0, decay: float = 0.0) -> Update:
     def update(w: Array, g: Array, s: dict[str, Any], t: int) -> Array:
         g = g + decay * w
@@ -133,6 +138,7 @@ def muon(lookahead: bool) -> Update:
 
 
 RULES: dict[str, tuple[optim.Optimizer, Update]] = {
+    "damped": (optim.momentum(0.02, 0.8, dampening=0.4), damped),
     "adagrad": (optim.adagrad(0.1), adagrad(0.1)),
     "adagrad_decayed": (optim.adagrad(0.1, 0.5, 0.1, weight_decay=DECAY),
                         adagrad(0.1, 0.5, 0.1, DECAY)),
