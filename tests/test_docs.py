@@ -176,12 +176,22 @@ def test_make_targets_exist() -> None:
     assert {"train", "test", "conformance"} <= named <= known
 
 
-def test_pages_that_code_names_exist() -> None:
-    """A docs/*.md in a docstring or a comment is there, and the index has every page."""
-    sources = [*(ROOT / "dlc").rglob("*.py"), *(ROOT / "runtime").rglob("*.py")]
-    for source in sources:
-        for page in re.findall(r"docs/[\w/-]+(?:\.md)?", source.read_text()):
-            assert (ROOT / page).exists(), f"{source} names {page}"
+def test_paths_that_code_and_pages_name_exist() -> None:
+    """What begins with a folder of the repository, or is FOLDER/NAME.py, in a docstring, a comment
+    or a page. Examples of users' files are in models/, or are made on the page itself."""
+    files = [p.relative_to(ROOT).as_posix() for f in ("dlc", "runtime", "tests")
+             for p in (ROOT / f).rglob("*.py")]
+    pattern = (r"(?<![\w/.])(?:(?:dlc|runtime|tests|docs)/[\w/.*-]*[\w*]"
+               r"|(?!models/)\w+/[\w/]*\.py\b)")
+    for source in [*PAGES, *(ROOT / f for f in files if not f.startswith("tests/"))]:
+        text = source.read_text()
+        for path in set(re.findall(pattern, text)):
+            there = (list(ROOT.glob(path)) or any(f.endswith(f"/{path}") for f in files)
+                     or f"<!-- new file: {path} -->" in text)
+            assert there, f"{source} names {path}"
+
+
+def test_index_has_every_page() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     for path in (ROOT / "docs").rglob("*.md"):
         short = str(path.relative_to(ROOT / "docs"))

@@ -1,1 +1,1 @@
-"""The loop-level IR: from fused groups to kernels (grammar in docs/ir.md)."""
+"""From fused groups to a Program: the kernel IR, its lowering, and the kernels' text."""

@@ -2,11 +2,11 @@
 graph says.
 
 Values are told by the graph and looked for in the arena: what a launch leaves there must lie within
-the rounding of its fused body (dlc/rounding), and what is read later must not change meanwhile. So
-a wrong order, a wrong place, a wrong loop and a wrongly shared kernel all show at the launch that
-first goes wrong. Loops run all iterations; the first three and the last are compared. Of a branch
-both sides run. At last the entry runs as a whole and must leave the same bits: pointers that loops
-move, barriers and threads are in no launch alone.
+the rounding of its fused body (dlc/reference/rounding), and what is read later must not change
+meanwhile. So a wrong order, a wrong place, a wrong loop and a wrongly shared kernel all show at the
+launch that first goes wrong. Loops run all iterations; the first three and the last are compared.
+Of a branch both sides run. At last the entry runs as a whole and must leave the same bits: pointers
+that loops move, barriers and threads are in no launch alone.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ class EntryCheck:
             self.index, self.comparing = first, outer and (step < FIRST or step == loop.count - 1)
             row = loop.count - 1 - step if node.attrs["reverse"] else step
             given = [*state, *(a[row] for a in rest[:sequences]), *rest[sequences:]]
-            body = self._body(frame, inner, given, (*frame.at, step), f"loop {loop.name}, "
+            body = self._body(inner, given, (*frame.at, step), f"loop {loop.name}, "
                               f"iteration {step}", loop.launches)
             state = [body.held[o] for o in outputs[:carries]]
             for kept, out in zip(rows, outputs[carries:], strict=True):
@@ -283,7 +283,7 @@ class EntryCheck:
             saved = self.running.save() if side is not taken else None
             inner, steps, self.index = sides[side]
             what = f"branch {branch.name} ({'then' if side else 'otherwise'})"
-            body = self._body(frame, inner, given, frame.at, what, steps)
+            body = self._body(inner, given, frame.at, what, steps)
             self._gives(frame, node, [body.held[o] for o in inner.graph.outputs], what)
             if saved is not None:
                 self.running.restore(saved)
@@ -292,8 +292,8 @@ class EntryCheck:
         self.seen.add(id(branch))
         self.index = end
 
-    def _body(self, around: Frame, inner: Schedule, given: Sequence[Array], at: tuple[int, ...],
-              what: str, steps: Sequence[Step]) -> Frame:
+    def _body(self, inner: Schedule, given: Sequence[Array], at: tuple[int, ...], what: str,
+              steps: Sequence[Step]) -> Frame:
         """The frame of one run of a body whose inputs must hold `given`."""
         body = Frame(inner, at, dict(zip(inner.graph.inputs, given, strict=True)))
         self._holds(body, inner.graph.inputs, what)

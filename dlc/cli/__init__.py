@@ -1,4 +1,4 @@
-"""The command line: `dlc train | show | bench | models | ops | passes`."""
+"""The command line: runs one command (arguments.py lists them) and tells what went wrong."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def launches(program: Program) -> None:
 
     for entry in steps(program):
         print()
-        step_table(program, entry)
+        step_table(entry)
 
 
 def graphs_after(compiled: Compiled, name: str, body: str | None = None) -> None:

@@ -31,7 +31,7 @@ def kernels(program: Program, entries: Sequence[Entry], body: str | None = None)
         listing.steps(entry.launches, 0)
     print()
     for entry in entries:
-        print(f"{entry.name}: {totals(program, entry)}")
+        print(f"{entry.name}: {totals(entry)}")
 
 
 def one_body(program: Program, entries: Sequence[Entry], body: str) -> None:

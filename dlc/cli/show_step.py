@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dlc.cli.paper import flops, lines_of, paint, plural, size, width
 from dlc.cli.wrap import HANG, hang
-from dlc.program import Branch, Entry, Launch, Loop, Program, Step
+from dlc.program import Branch, Entry, Launch, Loop, Step
 
 FUSED = "fused_"
 INDENT = "  "
@@ -74,7 +74,7 @@ def rows(entry: Entry) -> list[Row]:
     return reader.rows
 
 
-def step_table(program: Program, entry: Entry) -> None:
+def step_table(entry: Entry) -> None:
     """Print a line for each launch (name, your line, flops, bytes, barriers), then the totals."""
     table = rows(entry)
     edge = len(str(len(entry.flat))) + 1
@@ -90,7 +90,7 @@ def step_table(program: Program, entry: Entry) -> None:
         left = f"{row.number:>{edge}} {paint(f'{text:{name}}', 'bold')} "
         print(f"{left}{paint(f'{place:{beside}}', 'cyan')}{numbers(row.launch)}".rstrip())
     print()
-    print(hang(f"{entry.name}: {totals(program, entry)}", width(), "", HANG))
+    print(hang(f"{entry.name}: {totals(entry)}", width(), "", HANG))
 
 
 def numbers(launch: Launch) -> str:
@@ -118,7 +118,7 @@ def fitted(lines: tuple[str, ...], room: int) -> str:
     return f"…{lines_of(lines[:1])[1 - room:]}" if lines else ""
 
 
-def totals(program: Program, entry: Entry) -> str:
+def totals(entry: Entry) -> str:
     """Launches, kernels, barriers, arithmetic and traffic of one step."""
     used = {s.kernel for launch in entry.flat for stage in launch.stages for s in stage}
     runs = list(zip(entry.flat, entry.runs, strict=True))

@@ -59,9 +59,9 @@ def compare_type(*types: Type) -> Type:
 
 def _op(name: str, doc: str, eval_: Callable[..., Any], infer: Callable[..., Type],
         samples: Callable[[], Iterable[Any]], grad: Callable[..., Any] | None = None,
-        call: str = "", gradient: str = "", **more: Any) -> Op:
+        gradient: str = "", **more: Any) -> Op:
     """A record whose kernel form is a call of the same name."""
-    emit = more.pop("emit", None) or (lambda k, *xs: k.call(call or name, *xs))
+    emit = more.pop("emit", None) or (lambda k, *xs: k.call(name, *xs))
     return register(Op(name, Kind.ELEMENTWISE, infer, eval_, grad, emit, samples, doc=doc,
                        gradient=gradient or ("smooth" if grad else "zero"), **more))
 

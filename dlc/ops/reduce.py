@@ -76,12 +76,12 @@ def expand(g: Node, x: Node, axes: tuple[int, ...]) -> Node:
 
 def _reduce(name: str, doc: str, eval_: Callable[..., Any], infer: Callable[..., Type],
             combine: Combine | Callable[[Node], Combine], grad: Callable[..., Any] | None,
-            samples: Callable[[], Iterable[Any]] | None = None, gradient: str = "",
-            linear: tuple[int, ...] = (), defaults: Any = None) -> Op:
+            samples: Callable[[], Iterable[Any]] | None = None, linear: tuple[int, ...] = (),
+            defaults: Any = None) -> Op:
     return register(Op(
         name, Kind.REDUCE, infer, eval_, grad, lambda y: over_axes_access(
             y, combine if isinstance(combine, Combine) else combine(y)),
-        samples or over_axes(), linear, doc, gradient or ("smooth" if grad else "none"),
+        samples or over_axes(), linear, doc, "smooth" if grad else "none",
         defaults))
 
 

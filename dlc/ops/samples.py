@@ -89,12 +89,12 @@ def predicates() -> Samples:
     return samples
 
 
-def over_axes(low: float = -2.0, high: float = 2.0, **attrs: Any) -> Samples:
+def over_axes(**attrs: Any) -> Samples:
     """One operand and every kind of `axes`: last, first, middle, several, all."""
     def samples() -> Iterator[Sample]:
         rng = np.random.default_rng(6)
         for shape, axes in (((7,), (0,)), ((3, 5), (1,)), ((3, 5), (0,)), ((2, 3, 17), (1,)),
                             ((2, 3, 17), (0, 2)), ((4, 33), (0, 1))):
-            yield (spread(rng, shape, low, high),), {"axes": axes, **attrs}
+            yield (spread(rng, shape, -2.0, 2.0),), {"axes": axes, **attrs}
 
     return samples

@@ -223,7 +223,7 @@ def shortest(value: float) -> float:
 
 
 def config_from_meta(meta: Mapping[str, Any], program: Program, **changes: Any) -> TrainConfig:
-    """The settings that a task's meta data give (TaskMeta in dlc/task_meta.py), and `changes`."""
+    """The settings that a task's meta data give (TaskMeta in dlc/task/meta.py), and `changes`."""
     phases = []
     for phase in meta["phases"]:
         head, _, name = str(phase["entry"]).partition(".")

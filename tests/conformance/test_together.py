@@ -8,11 +8,12 @@ import numpy as np
 
 import dlc
 from dlc import f32
+from dlc.ir.graph import Graph
 from dlc.lang.scope import parameter
 from tests.conformance.together import Entry, computed, given, loaded
 
 
-def scaled(size: int) -> dlc.graph.Graph:
+def scaled(size: int) -> Graph:
     """x -> tanh(x) * w with a parameter of the same name for every size."""
     def function(x: Any) -> Any:
         return {"y": dlc.tanh(x) * parameter("w", f32[size])}

@@ -11,6 +11,7 @@ import pytest
 
 import dlc
 from dlc import bf16, f16, f32, f64, i32
+from dlc.ir.types import DType
 
 
 def test_uniform_between_ends_never_gives_the_upper_one() -> None:
@@ -21,7 +22,7 @@ def test_uniform_between_ends_never_gives_the_upper_one() -> None:
 
 @pytest.mark.parametrize(("kind", "value"), [
     (bf16, 1 + 2.0**-8 + 2.0**-40), (f16, 1 + 2.0**-11 + 2.0**-40)])
-def test_f64_to_a_half_rounds_once(kind: dlc.types.DType, value: float) -> None:
+def test_f64_to_a_half_rounds_once(kind: DType, value: float) -> None:
     """By way of f32, a value just above a tie became the tie and fell to the even side."""
     graph = dlc.trace(lambda x: x.cast(kind), f64[1])
     above = 1 + float(ml_dtypes.finfo(kind.numpy).eps)

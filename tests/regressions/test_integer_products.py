@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import bool_, i32, u8
-from dlc.ir.types import DType
+from dlc.ir.types import DTYPES, DType
 from tests.instruction_sets import RUNS, on_every_instruction_set
 
 Array = np.ndarray[Any, Any]
@@ -79,7 +79,7 @@ def test_one_meaning_on_every_instruction_set(kind: DType) -> None:
 def test_the_dtype_is_that_of_a_sum_of_the_promoted_dtype() -> None:
     for first, second, result in (("u8", "bool", "i32"), ("u8", "i64", "i64"), ("u8", "f16", "f16"),
                                   ("bool", "u32", "u32"), ("bool", "bf16", "bf16")):
-        x, y = (dlc.types.DTYPES[k] for k in (first, second))
+        x, y = (DTYPES[k] for k in (first, second))
         graph = dlc.trace(lambda a, b: (a @ b, dlc.dot(a, b), dlc.inner(a, b.T), dlc.outer(a, b),
                                         dlc.einsum("ij,jk->ik", a, b), dlc.kron(a, b)),
                           x[2, 3], y[3, 2])

@@ -202,7 +202,7 @@ class Emitter(Blocks):
         in more precision than their own are not rounded before."""
         source = node.args[0]
         if node.op is not SUM or not are_squares(node):
-            return self.access(access, _Reader(node, source), guard)
+            return self.access(access, _Reader(source), guard)
         (piece,) = access.pieces
         root = self.let("root", self._unrounded(source.args[0], piece.index, guard))
         return self.k.binary("*", root, root)
@@ -304,6 +304,6 @@ class Emitter(Blocks):
 class _Reader:
     """Lets a reduction's access read its operand like a view does."""
 
-    def __init__(self, node: Node, source: Node) -> None:
+    def __init__(self, source: Node) -> None:
         self.args = (source,)
         self.type = source.type

@@ -1,7 +1,7 @@
 """A kernel's text read as the IR: the inverse of printer.py, and the way in for routines.
 
-A routine's text is written by hand (dlc/ops/sort.py, ...) in the same language; what is printed of
-it is the IR's own form. Nothing else reads a kernel's text.
+A routine's text is written by hand (dlc/ops/argsort.py, ...) in the same language; what is printed
+of it is the IR's own form. Nothing else reads a kernel's text.
 """
 
 from __future__ import annotations

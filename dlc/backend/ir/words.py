@@ -1,7 +1,7 @@
 """The words of a kernel's text: its own names and its numbers apart from what else stands there.
 
 Kernels that differ in names only are one, and so are those that differ in some numbers, which
-become arguments (codegen/parametrize.py): who asks for these reads words, never a text.
+become arguments (backend/share/parametrize.py): who asks for these reads words, never a text.
 """
 
 from __future__ import annotations

@@ -27,7 +27,6 @@ from dlc.checks.kernels.ranges import (
     UNKNOWN,
     WORDS,
     Range,
-    Space,
     between,
     join,
     number,
@@ -40,10 +39,6 @@ ZERO = number(0)
 _ARITHMETIC = {"+": ranges.add, "-": ranges.subtract, "*": ranges.multiply, "&": ranges.masked}
 _CALLS = {"idiv": ranges.quotient, "imod": ranges.remainder, "min": ranges.smaller,
           "max": ranges.larger, "minimum": ranges.smaller, "maximum": ranges.larger}
-
-
-def add_one(value: Range, space: Space) -> Range:
-    return ranges.add(value, number(1), space)
 
 
 class Expressions(ABC):

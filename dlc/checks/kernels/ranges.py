@@ -193,15 +193,6 @@ def remainder(a: Range, b: Range, space: Space) -> Range:
     return Range(a.lo - first * by, a.hi - last * by) if first == last else Range(0, by - 1)
 
 
-def floor_quotient(a: Range, b: Range, space: Space) -> Range:
-    """a // b as Python means it; known where neither is negative."""
-    return quotient(a, b, space) if lowest(a.lo) >= 0 and lowest(b.lo) > 0 else UNKNOWN
-
-
-def floor_remainder(a: Range, b: Range, space: Space) -> Range:
-    return remainder(a, b, space) if lowest(a.lo) >= 0 and lowest(b.lo) > 0 else UNKNOWN
-
-
 def smaller(a: Range, b: Range, space: Space) -> Range:
     lo = least(a.lo, b.lo)
     return between(lo, lo if a.exact and b.exact else least(a.hi, b.hi), space)
