@@ -93,7 +93,7 @@ def test_one_body(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_kernels_of_one_body(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "lenet", "--kernels", "--body", "conv_tanh2")
-    assert re.findall(r"^── (\S+ \S+)", text, re.M) == ["5/26 conv_tanh2"]
+    assert re.findall(r"^── 5/\d+ (\S+)", text, re.M) == ["conv_tanh2"]
     assert "def fused_conv_tanh" in text
 
 
