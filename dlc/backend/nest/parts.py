@@ -6,7 +6,7 @@
             end = min(first + 16384, 1000000)
             for r in range(first, end): ...
             partial[part] = total
-    def sum(out, partial, chunk):                   what the group makes of the merged parts
+    def sum(out, partial):                          what the group makes of the merged parts
         for p in range(62): total = total + partial[p]
 
 How many parts there are depends on shapes, never on the number of threads: the same bits on any.
