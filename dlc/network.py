@@ -177,18 +177,19 @@ class Network:
 
     def _refuse_mixing(self, size: int, loaded: Loaded, arrays: Arrays) -> None:
         """Raise DlcError when the answer to a row depends on the rows beside it: run once with
-        these and once with others, the first row's answer has the same bits."""
+        these, and with small and with large ones, the first row's answer has the same bits."""
         if size == 1:
             return
         before = loaded.running.call("main", **arrays)
-        after = loaded.running.call("main", **{k: _other_rows(a) for k, a in arrays.items()})
-        for name in self.wanted:
-            if before[name][0].tobytes() != after[name][0].tobytes():
+        for change in (_small_rows, _large_rows):
+            after = loaded.running.call("main", **{k: change(a) for k, a in arrays.items()})
+            mixed = [n for n in self.wanted if before[n][0].tobytes() != after[n][0].tobytes()]
+            if mixed:
                 loaded.close()
                 raise DlcError(
-                    f"{self.name}: {name} of a row depends on the other rows of its batch",
-                    _loc(self.graph(size), name), "reduce over axes behind the first, or train with"
-                    " running statistics, as nn.batch_norm has them")
+                    f"{self.name}: {mixed[0]} of a row depends on the other rows of its batch",
+                    _loc(self.graph(size), mixed[0]), "reduce over axes behind the first, or train "
+                    "with running statistics, as nn.batch_norm has them")
 
     def _joined(self, name: str, parts: list[Any]) -> Any:
         if parts:
@@ -356,11 +357,20 @@ def _row(node: Node) -> Type:
     return Type(node.dtype, tuple(map(int, node.shape[1:])))
 
 
-def _other_rows(array: Any) -> Any:
-    """Another block with the same first row."""
+def _small_rows(array: Any) -> Any:
+    """Another block with the same first row: zeros behind it, or ones where it has zeros."""
     other = np.zeros_like(array)
     if not array[1:].any():
         other[:] = 1
+    other[0] = array[0]
+    return other
+
+
+def _large_rows(array: Any) -> Any:
+    """Another block with the same first row: larger floats behind it, of integers the largest."""
+    other = np.empty_like(array)
+    top = array.max(initial=0)
+    other[:] = top if array.dtype.kind in "iub" else 3 * abs(top) + 1
     other[0] = array[0]
     return other
 

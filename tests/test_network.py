@@ -42,6 +42,12 @@ def centred(x: f32["batch", 4], y: f32["batch"]) -> Any:
     return dlc.loss(nn.mse((middle * dlc.parameter("w", f32[4])).sum(1), y))
 
 
+@dlc.task(**OPTIONS)
+def ranked(x: f32["batch", 4], y: f32["batch"]) -> Any:
+    share = x / x.max(0)
+    return dlc.loss(nn.mse((share * dlc.parameter("w", f32[4])).sum(1), y))
+
+
 @dlc.task(optimizer=optim.sgd(0.1), batch=5)
 def five(x: f32[5, 4], y: f32[5]) -> Any:
     return dlc.loss(nn.mse((x * dlc.parameter("w", f32[4])).sum(1), y))
@@ -108,11 +114,13 @@ def test_blocks_hold_the_rows_and_are_half_full() -> None:
                 assert 2 * (sizes[-1] - spare) >= sizes[-1]
 
 
-def test_rows_that_depend_on_one_another_are_refused(tmp_path: Path) -> None:
-    saved(centred, tmp_path)
+@pytest.mark.parametrize("task", [centred, ranked], ids=lambda task: task.name)
+def test_rows_that_depend_on_one_another_are_refused(task: Any, tmp_path: Path) -> None:
+    """Also where the first row is the largest, so that zeros beside it change nothing."""
+    saved(task, tmp_path)
     net = dlc.load(tmp_path)
     with pytest.raises(DlcError, match="prediction of a row depends on the other rows") as found:
-        net.predict(np.arange(32, dtype=np.float32).reshape(8, 4))
+        net.predict(np.arange(32, 0, -1, dtype=np.float32).reshape(8, 4))
     assert "test_network.py" in str(found.value) and net.compiled == ()
 
 
