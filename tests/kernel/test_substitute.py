@@ -32,8 +32,9 @@ from dlc.ir.types import bool_, f32, i64
 ROW, COLUMN = sum_of(Var("i", 0, 99)), sum_of(Var("j", 0, 9))
 TO = sum_of(Var("chunk", 0, 9)) * 10 + 3
 PRODUCT = Binary("*", Position(ROW + 1, i64), Position(COLUMN, i64), i64)
-FORMS = [ROW, ROW * 3 + COLUMN, ROW // 7, (ROW * 4 + COLUMN) % 6, (ROW // 3) % 5 * 2 + COLUMN, least(ROW + 4, 40), 50 - ROW,
-         Sum(0, ((Computed(PRODUCT, frozenset("ij")), 2),)) + ROW, COLUMN + 5]
+FORMS = [ROW, ROW * 3 + COLUMN, ROW // 7, (ROW * 4 + COLUMN) % 6, (ROW // 3) % 5 * 2 + COLUMN,
+         least(ROW + 4, 40), 50 - ROW, Sum(0, ((Computed(PRODUCT, frozenset("ij")), 2),)) + ROW,
+         COLUMN + 5]
 
 
 @pytest.mark.parametrize("index", FORMS, ids=[f.text() for f in FORMS])
