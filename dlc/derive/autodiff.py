@@ -11,6 +11,7 @@ from typing import Any
 
 from dlc.derive.control_tidy import tidy
 from dlc.errors import DlcError
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import (
     Given,
     Graph,
@@ -60,15 +61,6 @@ def _name(g: Node, node: Node) -> None:
     """The cotangent of what the user called h reads as d_h in a graph's text."""
     if node.name and not g.name and g.op not in (leaf.INPUT, leaf.CONSTANT):
         g.name = f"d_{node.name}"
-
-
-def depends_on(outputs: Sequence[Node], wrt: Sequence[Node]) -> set[Node]:
-    """The nodes below `outputs` that depend on `wrt`."""
-    reach = set(wrt)
-    for node in toposort(outputs):
-        if any(a in reach for a in node.args):
-            reach.add(node)
-    return reach
 
 
 def _accumulate(cotangents: dict[Node, Node], node: Node, g: Node) -> None:

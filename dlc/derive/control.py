@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlc.derive.higher import check_body
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import (
     Given,
     Graph,
@@ -232,7 +233,7 @@ def make_scan(parts: Parts, name: str = "") -> tuple[list[Node], list[Node]]:
     steady = {**dict(parts.invariants), **dict(fixed)}
     varying = [*(x for x, _, _ in moving), *(x for x, _ in parts.sequences)]
     outputs = [*(new for _, _, new in moving), *parts.ys]
-    inside = reached_from(outputs, varying)
+    inside = depends_on(outputs, varying)
     stacked = distinct(y for y in parts.ys if y in inside)
     fresh = Fresh([x for x, _ in (*parts.carries, *parts.sequences, *parts.invariants)])
     outputs, held = _hoisted([*(new for _, _, new in moving), *stacked], inside, steady, fresh)
@@ -289,15 +290,6 @@ def results(node: Node) -> list[Node]:
 def distinct(nodes: Any) -> list[Node]:
     """`nodes`, each once, in order."""
     return list(dict.fromkeys(nodes))
-
-
-def reached_from(outputs: Sequence[Node], sources: Sequence[Node]) -> set[Node]:
-    """The nodes below `outputs` that depend on `sources`, these included."""
-    reach = set(sources)
-    for node in toposort(outputs):
-        if any(a in reach for a in node.args):
-            reach.add(node)
-    return reach
 
 
 def is_constant(node: Node) -> bool:

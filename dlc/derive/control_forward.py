@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlc.derive.autodiff import forward
-from dlc.derive.control import COND, Bound, Fresh, Loop, Parts, make_scan, reached_from, results
+from dlc.derive.control import COND, Bound, Fresh, Loop, Parts, make_scan, results
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Graph, Node, make
 from dlc.ops import leaf
 
@@ -42,7 +43,7 @@ def _moving(loop: Loop, given: Sequence[Node]) -> list[Node]:
     """The inputs of the carries that have a tangent in some step."""
     sources = list(given)
     while True:
-        reach = reached_from(loop.new, sources)
+        reach = depends_on(loop.new, sources)
         more = [x for (x, _), new in zip(loop.carries, loop.new, strict=True)
                 if new in reach and x.dtype.is_float and x not in set(sources)]
         if not more:

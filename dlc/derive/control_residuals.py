@@ -12,9 +12,10 @@ from typing import Any
 
 import networkx
 
-from dlc.derive.control import Loop, reached_from
+from dlc.derive.control import Loop
 from dlc.derive.gradient_rules import BARRIER
 from dlc.ir.cost import CHEAP
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Graph, Kind, Node, toposort
 from dlc.ir.types import Type
 
@@ -25,14 +26,14 @@ def kept_values(loop: Loop, read: Sequence[Node], stacked: Sequence[Node]) -> li
     `stacked` must be kept themselves. Inputs that are elements of a sequence are kept as they are.
     """
     elements = {x for x, _ in loop.sequences}
-    inside = reached_from([*read, *stacked], [*(x for x, _ in loop.carries), *elements])
+    inside = depends_on([*read, *stacked], [*(x for x, _ in loop.carries), *elements])
     return _cut(inside, elements, elements | set(loop.ys), read, stacked)
 
 
 def kept_of_branch(branch: Graph, read: Sequence[Node]) -> list[Node]:
     """The values of a branch to keep, so that all of `read` can be had from them and operands."""
     operands = set(branch.inputs)
-    inside = reached_from(read, branch.inputs)
+    inside = depends_on(read, branch.inputs)
     return _cut(inside, operands, operands | set(branch.outputs), read, ())
 
 
@@ -85,6 +86,6 @@ def _again(node: Node) -> bool:
 
 def read_by(later: Sequence[Node], sources: Sequence[Node]) -> list[Node]:
     """The values not made from `sources` that something below `later` made from them reads."""
-    after = reached_from(later, sources)
+    after = depends_on(later, sources)
     edges = (a for node in toposort(later) if node in after for a in node.args)
     return list(dict.fromkeys(v for v in (*edges, *later) if v not in after))

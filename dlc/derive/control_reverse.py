@@ -20,11 +20,11 @@ from dlc.derive.control import (
     Loop,
     Parts,
     make_scan,
-    reached_from,
     results,
 )
 from dlc.derive.control_residuals import kept_of_branch, kept_values, read_by
 from dlc.derive.control_sums import factors, summed
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Given, Graph, Node, make, substitute, toposort
 from dlc.ir.types import accumulator
 from dlc.ops import elementwise, leaf
@@ -59,7 +59,7 @@ def pull_scan(node: Node, given: Given) -> list[Node | None]:
     loop = Loop.of(node)
     step = _step_backwards(loop, given)
     _sums_after(step)
-    made = reached_from(list(step.pulled.values()), step.sources) - set(step.arriving.values())
+    made = depends_on(list(step.pulled.values()), step.sources) - set(step.arriving.values())
     emitted = _in_order(step.stacked & made, step)
     kept = _kept(step, emitted)
     forward = _keeping(loop, kept)
@@ -102,7 +102,7 @@ def _step_backwards(loop: Loop, given: Given) -> _Backward:
     finally:
         _in_a_loop.reset(inside)
     pulled = dict(zip([*moving, *others], gradients, strict=True))
-    touched = reached_from(list(pulled.values()), [*carried.values(), *arriving.values()])
+    touched = depends_on(list(pulled.values()), [*carried.values(), *arriving.values()])
     return _Backward(loop, carried, arriving,
                      {x: g for x, g in pulled.items() if x in carried or g in touched})
 
@@ -114,7 +114,7 @@ def _moving(loop: Loop, wanted: Sequence[Node], finals: Sequence[int],
                if x.dtype.is_float]
     active = set(wanted)
     while True:
-        reach = reached_from(loop.new, list(active))
+        reach = depends_on(loop.new, list(active))
         more = {x for x, new in carries if new in reach} - active
         if not more:
             break
@@ -136,7 +136,7 @@ def _sums_after(step: _Backward) -> None:
     if loop.length == 0:
         return
     varying = [*(x for x, _ in loop.carries), *(x for x, _ in loop.sequences), *step.sources]
-    inside = reached_from(list(step.pulled.values()), varying)
+    inside = depends_on(list(step.pulled.values()), varying)
     # twice: what one sum needs stacked may let another be taken after the loop too
     for _ in range(2):
         for x, _ in loop.invariants:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.derive.control import COND, Fresh, is_constant, reached_from, results, shared
+from dlc.derive.control import COND, Fresh, is_constant, results, shared
 from dlc.errors import DlcError, Loc, here
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Graph, Node, current_build, describe, make, substitute, toposort
 from dlc.ir.types import Type, bool_, i32
 from dlc.lang.bodies import (
@@ -132,7 +133,7 @@ def _made(ran: Ran, outputs: Sequence[Node], inputs: Sequence[Node],
         return ran.made
     element = getattr(iteration_around(), "element", None)
     varying = [*inputs, *invariant] if element is None else [*inputs, *invariant, element]
-    return ran.made & reached_from(outputs, varying)
+    return ran.made & depends_on(outputs, varying)
 
 
 def _outside(outputs: Sequence[Node], made: set[Node], inputs: Sequence[Node]) -> list[Node]:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dlc.derive.control import Bound, Fresh, Parts, make_scan, reached_from
+from dlc.derive.control import Bound, Fresh, Parts, make_scan
 from dlc.errors import DlcError, here
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Node, describe
 from dlc.ir.types import DType, DTypeError, Type, bool_, promote
 from dlc.lang.bodies import (
@@ -229,7 +230,7 @@ def _looped(body: LoopBody, ran: Ran, carries: list[Bound], new: list[Node], ele
         new.append(value)
     inner = ran.over([*new, *ys, *(c.bad for c in ran.checks)], mapping)
     new, ys, bad = inner[:len(new)], inner[len(new):len(new) + len(ys)], inner[len(new) + len(ys):]
-    varying = reached_from(bad, [x for x, _ in (*carries, *elements)])
+    varying = depends_on(bad, [x for x, _ in (*carries, *elements)])
     for flag in dict.fromkeys(b for b in bad if b in varying):
         x = fresh.input("bad", "", Type(bool_))
         mapping[flag] = x

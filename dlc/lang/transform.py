@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from dlc.derive import higher
-from dlc.derive.autodiff import depends_on
+from dlc.derive.control import Fresh
 from dlc.errors import DlcError, here
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Graph, Node, current_build, describe, make, substitute, toposort
 from dlc.ir.types import Type, f32
 from dlc.lang.bodies import check_arguments
@@ -106,15 +107,9 @@ def lift(outputs: Sequence[Node], fresh: Sequence[Node]) -> tuple[list[Node], di
 def fresh_inputs(values: Sequence[Node], beside: Sequence[Node] | None = None) -> list[Node]:
     """An input in the place of each of `values`, called like it: arguments, or what is captured
     `beside` them. No name comes twice."""
-    taken = {n.attrs["label"] for n in beside or ()}
-    found = []
-    for i, value in enumerate(values):
-        stem = value.name or (f"x{i}" if beside is None else "captured")
-        numbered = (f"{stem}_{k}" for k in itertools.count(2))
-        label = next(n for n in itertools.chain([stem], numbered) if n not in taken)
-        taken.add(label)
-        found.append(leaf.input_(label, value.type))
-    return found
+    fresh = Fresh(beside or ())
+    return [fresh.input("", v.name or (f"x{i}" if beside is None else "captured"), v.type)
+            for i, v in enumerate(values)]
 
 
 def _constant(node: Node) -> bool:

@@ -7,9 +7,10 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dlc.derive.autodiff import depends_on, expand_higher
+from dlc.derive.autodiff import expand_higher
 from dlc.derive.batching import VMAP, batch, draws
 from dlc.errors import DlcError, here
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Node, current_build, describe, make, substitute
 from dlc.lang.nesting import children, leaves, rebuilt
 from dlc.lang.transform import close, is_array, publish

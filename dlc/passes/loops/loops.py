@@ -10,10 +10,10 @@ on a constant is that branch.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 
-from dlc.derive.control import COND, SCAN, Loop, reached_from, results
+from dlc.derive.control import COND, SCAN, Fresh, Loop, results
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import (
     Build,
     Graph,
@@ -161,7 +161,7 @@ def _close(loop: Loop, live: Sequence[int], outer: Sequence[Node],
     """The loop over `outer`, values of the body in terms of moving inputs and values outside; None
     where it is as before."""
     count = sum(i < len(loop.carries) for i in live)
-    inside = reached_from(outer, moving)
+    inside = depends_on(outer, moving)
     held = held_values(outer, inside)
     carries = [loop.carries[i] for i in live if i < len(loop.carries)]
     read = set(toposort(outer))
@@ -181,15 +181,10 @@ def _close(loop: Loop, live: Sequence[int], outer: Sequence[Node],
 
 def fresh_inputs(values: Sequence[Node]) -> dict[Node, Node]:
     """An input for each value, under a label of its own."""
-    taken: set[str] = set()
-    found: dict[Node, Node] = {}
-    for value in values:
-        base = value.name or value.op.name
-        label = next(w for w in itertools.chain([base], (f"{base}_{i}" for i in itertools.count(2)))
-                     if w not in taken)
-        taken.add(label)
-        found[value] = leaf.input_(label, value.type.with_(layout=None))
-        found[value].locs = value.locs
+    fresh = Fresh(())
+    found = {v: fresh.input("", v.name or v.op.name, v.type) for v in values}
+    for value, x in found.items():
+        x.locs = value.locs
     return found
 
 

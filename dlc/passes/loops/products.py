@@ -21,8 +21,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from dlc.derive.batching import Batched, batch
-from dlc.derive.control import SCAN, Fresh, Loop, distinct, reached_from, results
+from dlc.derive.control import SCAN, Fresh, Loop, distinct, results
 from dlc.derive.gradient_rules import BARRIER
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Graph, Kind, Node, make, substitute, toposort
 from dlc.ir.types import Type
 
@@ -80,7 +81,7 @@ def before_the_loop(loop: Loop) -> Sequence[Node] | None:
 def values_ahead(loop: Loop) -> list[Node]:
     """The values to have stacked before the loop: results of products of elements."""
     outputs, elements = (*loop.new, *loop.ys), [x for x, _ in loop.sequences]
-    varying = reached_from(outputs, [*(x for x, _ in loop.carries), *elements])
+    varying = depends_on(outputs, [*(x for x, _ in loop.carries), *elements])
     order, ahead = toposort(outputs), set(elements)
     for node in order:
         if node in varying and movable(node) and all(
@@ -138,9 +139,9 @@ def after_the_loop(loop: Loop) -> Sequence[Node] | None:
     """The loop with stacks of what products that only results need are made from."""
     outputs, count = (*loop.new, *loop.ys), len(loop.carries)
     elements = {x for x, _ in loop.sequences}
-    varying = reached_from(outputs, [*(x for x, _ in loop.carries), *elements])
+    varying = depends_on(outputs, [*(x for x, _ in loop.carries), *elements])
     products = products_behind(loop, varying)
-    moved = reached_from(outputs, products) if products else set()
+    moved = depends_on(outputs, products) if products else set()
     needed = distinct(a for n in toposort(outputs) if n in moved
                       for a in n.args if a in varying and a not in moved)
     later = [y for y in distinct(loop.ys) if y in moved]
@@ -162,7 +163,7 @@ def products_behind(loop: Loop, varying: set[Node]) -> list[Node]:
     for node in toposort(loop.ys):
         if node in varying and node not in needed and is_product(
                 node, varying) and pays(node, varying):
-            above = reached_from(outputs, [node])
+            above = depends_on(outputs, [node])
             if all(movable(n) and n not in needed for n in above):
                 found.append(node)
     return found
