@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dlc import env
 from dlc.custom_errors import users_error
 from dlc.errors import DlcError, here, nearest
 from dlc.evaluate_function import raise_fault
 from dlc.init import initial_values
 from dlc.ir.graph import Graph, Node, Op
+from dlc.ir.types import is_size
 from dlc.lang.trace import graph_variables, trace
 from dlc.program import Kernel, Program
 from dlc.recompiles import note_specialization
@@ -320,12 +319,11 @@ def task_source(task: Task, batch: int | None, tails: Mapping[str, int], name: s
 
 def _check_tails(name: str, tails: Mapping[str, int]) -> None:
     """Raise DlcError for a tail of no step, or of no size."""
-    for kind, size in tails.items():
-        whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 0
-        if kind not in ("train", "eval", "set") or not whole:
-            raise DlcError(f"task {name}: tails={{{kind!r}: {size!r}}}", here(),
-                           'sizes of the smaller last batch, e.g. tails={"train": 3, "eval": 5}; '
-                           '0 is none; "set" is the number of all samples that are evaluated')
+    if not isinstance(tails, Mapping) or not all(
+            kind in ("train", "eval", "set") and is_size(size) for kind, size in tails.items()):
+        raise DlcError(f"task {name}: tails={tails!r} does not fit", here(),
+                       'sizes of the smaller last batch, e.g. tails={"train": 3, "eval": 5}; '
+                       '0 is none; "set" is the number of all samples that are evaluated')
 
 
 def tell(compiled: Compiled, level: int) -> None:

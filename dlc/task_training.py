@@ -17,6 +17,7 @@ from dlc.faults import explainer
 from dlc.network import Network, as_data, of_task
 from dlc.reference.text import print_graph
 from dlc.starting import Start, Values, start_from
+from dlc.task.arguments import training_arguments
 from dlc.task.task import Task
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
     from dlc.runtime.train.loop import train as run
     from dlc.runtime.train.training import Callbacks
 
+    training_arguments(seed, threads, folder, rename, on_step=on_step, on_epoch=on_epoch)
     task = task.with_options(**options) if options else task
     prepared = prepare(task, dataset_of(task, data), threads=threads)
     try:

@@ -107,6 +107,11 @@ def check_dimension(dim: Any) -> int | str:
     return dim if isinstance(dim, Dim) else int(dim)
 
 
+def is_size(value: Any) -> bool:
+    """Whether a named dimension may have this value: a whole number from 0."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 0
+
+
 @dataclass(frozen=True)
 class Type:
     """dtype, shape and memory layout of one array value.

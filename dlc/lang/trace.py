@@ -11,7 +11,7 @@ from typing import Any
 
 from dlc.errors import DlcError, Loc, here
 from dlc.ir.graph import Build, Graph, Node, building, describe
-from dlc.ir.types import DTypeError, Type, i32
+from dlc.ir.types import DTypeError, Type, i32, is_size
 from dlc.lang.layer import Layer
 from dlc.lang.names import naming
 from dlc.lang.scope import Scope, Variable, variable_names
@@ -157,9 +157,15 @@ def make_inputs(function: Callable[..., Any], types: Sequence[Type], dims: Mappi
 
 def bound(function: Callable[..., Any], label: str, type_: Type, dims: Mapping[str, int],
           place: Loc | None) -> Type:
-    """`type_` with dimension names replaced. Raises DlcError for a name without a value."""
-    missing = [d for d in type_.shape if isinstance(d, str) and d not in dims]
+    """`type_` with dimension names replaced. Raises DlcError for a name without a value, and for a
+    value that is no size."""
+    named = [d for d in type_.shape if isinstance(d, str)]
+    missing = [d for d in named if d not in dims]
     if not missing:
+        for name in named:
+            if not is_size(dims[name]):
+                raise DlcError(f"{_name(function)}: dimension {name!r} of {label}: {type_} can't "
+                               f"be {dims[name]!r}", place, "a size is a whole number from 0")
         return type_.bind(dict(dims))
     known = ", ".join(f"{k}={v}" for k, v in dims.items()) or "none"
     raise DlcError(f"{_name(function)}: dimension {missing[0]!r} of {label}: {type_} has no value",

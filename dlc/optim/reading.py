@@ -18,7 +18,7 @@ def from_text(text: str) -> Optimizer:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as problem:
-        raise DlcError(f"optimizer={text} is not a Python ({problem.msg})", None,
+        raise DlcError(f"optimizer={text} is not an expression of Python ({problem.msg})", None,
                        "e.g. optimizer=adam, or 'optimizer=lion(cosine(1e-4))'") from None
     try:
         found = value(tree if isinstance(tree, ast.Call) else ast.Call(tree, [], []))

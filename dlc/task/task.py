@@ -17,12 +17,14 @@ from dlc.lang.layer import Layer
 from dlc.lang.scope import Variable
 from dlc.lang.source import definition
 from dlc.lang.trace import graph_variables, signature
-from dlc.optim import NAMES, Optimizer
+from dlc.optim import Optimizer
+from dlc.task.arguments import need_optimizer, phase_arguments, task_functions, task_options
 from dlc.task.step import eval_graph, predict_graph, train_graph
 
 if TYPE_CHECKING:
     from dlc.task_training import Hook, Trained
 
+KINDS = ("train", "eval", "predict")  # of graphs
 Function = Callable[..., Any]
 Selection = str | Layer | Sequence[str | Layer] | None
 Augment = Callable[[Node], Node] | Mapping[str, Callable[[Node], Node]] | None
@@ -68,16 +70,10 @@ def phase(name: str, function: Function, optimizer: Optimizer | None = None,
     """A phase of a task: `function` is a step of its own, training `params` with `optimizer`;
     without one it has no gradient and updates what it says itself.
 
-    `params` are layers or name patterns (None: all parameters that it uses). Raises DlcError for a
-    bad name or schedule.
+    `params` are layers or name patterns (None: all parameters that it uses). Raises DlcError for an
+    argument that does not fit.
     """
-    if not name.isidentifier():
-        raise DlcError(f"dlc.phase: {name!r} is not a name", here(), "letters, digits and _")
-    _positive("phase", every=every)
-    if start < 0 or (stop is not None and stop <= start):
-        raise DlcError(f"dlc.phase {name!r}: epochs {start} to {stop} are none", here(),
-                       "0 <= start < stop")
-    _need_optimizer(optimizer, none_fits=True)
+    phase_arguments(name, function, optimizer, params, every, start, stop)
     return Phase(name, function, optimizer, params, every, start, stop, loc=here())
 
 
@@ -113,8 +109,13 @@ class Task:
         """The steps as graphs: "train" (or "train.PHASE" for several phases), "eval" and, where
         `kinds` names it, "predict".
 
-        Inputs have the roles data, param and state; updates name what they replace.
+        Inputs have the roles data, param and state; updates name what they replace. Raises DlcError
+        for a kind that there is not.
         """
+        unknown = [kind for kind in kinds if kind not in KINDS]
+        if unknown:
+            raise DlcError(f"{self.name} has no graph {unknown[0]!r}", here(),
+                           f"kinds are {', '.join(KINDS)}")
         dims = self.bound_dims(self.batch if batch is None else batch)
         phases = self.phases if "train" in kinds else ()
         found = {self.entry_name(p): train_graph(self, p, dims) for p in phases}
@@ -281,10 +282,11 @@ def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
     does not fit.
     """
     loc = here()
-    options = {**_checked(given), "loc": loc}
+    options = {**task_options(given), "loc": loc}
+    task_functions(name, evaluate, loc)
     if phases:
         return _of_phases(phases, evaluate, name, options)
-    _need_optimizer(optimizer, none_fits=False)
+    need_optimizer(optimizer, none_fits=False)
 
     def decorate(f: Function) -> Task:
         if not callable(f):
@@ -295,45 +297,15 @@ def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
     return decorate
 
 
-DEFAULTS: dict[str, Any] = {
-    "data": "", "batch": 32, "epochs": 1, "augment": None, "patience": None, "monitor": "loss",
-    "frozen": None, "dims": {}}
-
-
-def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a task, complete. Raises DlcError for an unknown one and a bad value."""
-    for key in given:
-        if key not in DEFAULTS:
-            known = ["optimizer", "phases", "name", "evaluate", *DEFAULTS]
-            raise DlcError(f"dlc.task has no option {key!r}{nearest(key, known)}", here(),
-                           f"options are {', '.join(known)}")
-    options = {**DEFAULTS, **given}
-    _positive("task", batch=options["batch"], epochs=options["epochs"])
-    if options["patience"] is not None:
-        _positive("task", patience=options["patience"])
-    options["dims"] = dict(options["dims"] or {})
-    return options
-
-
 def _of_phases(phases: Sequence[Phase], evaluate: Function | None, name: str,
                options: dict[str, Any]) -> Task:
+    for each in phases:
+        if not isinstance(each, Phase):
+            raise DlcError(f"dlc.task: {each!r} is not a phase", options["loc"],
+                           "make it by dlc.phase(name, function, optimizer)")
     names = [p.name for p in phases]
     if len(set(names)) != len(names):
         raise DlcError(f"dlc.task: two phases of one name in {', '.join(names)}", options["loc"])
     if not name:
         raise DlcError("dlc.task of phases needs a name", options["loc"], 'e.g. name="gan"')
     return Task(name, tuple(phases), evaluate or phases[-1].function, **options)
-
-
-def _need_optimizer(value: Any, none_fits: bool) -> None:
-    if isinstance(value, Optimizer) or (value is None and none_fits):
-        return
-    raise DlcError(f"optimizer={value!r} is not an optimizer", here(),
-                   f"e.g. optim.adam(1e-3); there are {', '.join(NAMES)}")
-
-
-def _positive(what: str, **values: Any) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise DlcError(f"dlc.{what}: {name}={value!r} does not fit", here(),
-                           f"{name} is a whole number from 1")

@@ -83,7 +83,7 @@ class Toolchain:
         return bytes(self.machine.emit_object(self.optimized(kernel, symbol)))
 
     def assembly(self, kernel: Kernel) -> str:
-        """The assembly of `kernel`, for tests and for `dlc show --asm`."""
+        """The assembly of `kernel`, for tests that look for an instruction."""
         return str(self.machine.emit_assembly(self.optimized(kernel, "entry")))
 
     def optimized(self, kernel: Kernel, symbol: str) -> Any:

@@ -139,21 +139,21 @@ class NumbaRoute:
 
             def generic(self, args: Any, kws: Any) -> Any:
                 return typing.signature(rule(args), *args)
-        key = _marker(name)  # an object of its own: toolchains of one process share contexts
+        key = _marker(name)  # an object of its own: all NumbaRoutes of a process share contexts
         Template.key = key
         self.target.insert_func_defn([(lower, key, (nb.VarArg(nb.Any),))])
         return Template
 
     def function_template(self, name: str, function: Any) -> Any:
         """A template that compiles a prelude function for the operand types it meets."""
-        toolchain = self
+        route = self
 
         class Template(AbstractTemplate):  # type: ignore[misc]
             key = function
 
             def generic(self, args: Any, kws: Any) -> Any:
                 kinds = tuple(nb.unliteral(a) for a in args)
-                return toolchain.compile_function(name, function, kinds).signature
+                return route.compile_function(name, function, kinds).signature
         return Template
 
     def view_template(self, name: str, readonly: bool) -> Any:

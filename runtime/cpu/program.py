@@ -49,8 +49,8 @@ class CpuProgram(ArenaProgram):
                  cache: Cache | None = None) -> None:
         super().__init__(program)
         count = default_threads() if threads is None else threads
-        if not 1 <= count <= 256:
-            raise ValueError(f"threads={count}; it takes a number from 1 to 256")
+        if not isinstance(count, int) or not 1 <= count <= 256:
+            raise ValueError(f"threads={count!r}; it takes a number from 1 to 256")
         jobs = workers.program_jobs(program)
         support = [workers.runtime_job(kernel) for kernel in (RUNNER, COPY_ROWS)]
         self._cache = cache or Cache()

@@ -80,7 +80,7 @@ def open_spec(spec: Any, options: Options) -> Dataset:
         return Dataset("stream", {}, stream=spec[0], test_stream=spec[1])
     if is_stream(spec):
         return Dataset("stream", {}, stream=spec)
-    raise DataError(repr(spec)[:80], "", f"a {type(spec).__name__} is not data",
+    raise DataError(repr(spec)[:80], "", f"an object of type {type(spec).__name__} is not data",
                     f"a bundled name ({', '.join(BUNDLED)}), a path, arrays by name, or an "
                     "iterable of batches")
 

@@ -1,0 +1,108 @@
+"""The arguments of dlc.task, dlc.phase and Task.train, checked where they are given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from dlc.errors import DlcError, Loc, here, nearest
+from dlc.lang.layer import Layer
+from dlc.optim import NAMES, Optimizer
+
+DEFAULTS: dict[str, Any] = {
+    "data": "", "batch": 32, "epochs": 1, "augment": None, "patience": None, "monitor": "loss",
+    "frozen": None, "dims": {}}
+
+
+def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a task, complete. Raises DlcError for an unknown one and a bad value."""
+    for key in given:
+        if key not in DEFAULTS:
+            known = ["optimizer", "phases", "name", "evaluate", *DEFAULTS]
+            raise DlcError(f"dlc.task has no option {key!r}{nearest(key, known)}", here(),
+                           f"options are {', '.join(known)}")
+    options = {**DEFAULTS, **given}
+    whole("task", 1, batch=options["batch"], epochs=options["epochs"])
+    if options["patience"] is not None:
+        whole("task", 1, patience=options["patience"])
+    if not isinstance(options["monitor"], str):
+        raise unfit("task", "monitor", options["monitor"], "the name of a metric, e.g. 'loss'")
+    selection("task", "frozen", options["frozen"])
+    augment = options["augment"]
+    functions = augment.values() if isinstance(augment, Mapping) else [augment]
+    if augment is not None and not all(map(callable, functions)):
+        raise unfit("task", "augment", augment, "a function of the first input, or functions by "
+                    "the inputs' names, e.g. augment.affine(shift=2)")
+    if not isinstance(options["dims"] or {}, Mapping):
+        raise unfit("task", "dims", options["dims"], "sizes by name, e.g. {'time': 20}")
+    options["dims"] = dict(options["dims"] or {})
+    return options
+
+
+def phase_arguments(name: Any, function: Any, optimizer: Any, params: Any, every: Any, start: Any,
+                    stop: Any) -> None:
+    """Raise DlcError for what no phase can have."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise DlcError(f"dlc.phase: {name!r} is not a name", here(), "letters, digits and _")
+    if not callable(function):
+        raise DlcError(f"dlc.phase {name!r}: {function!r} is not a function", here())
+    whole("phase", 1, every=every)
+    whole("phase", 0, start=start)
+    if stop is not None:
+        whole("phase", 1, stop=stop)
+        if stop <= start:
+            raise DlcError(f"dlc.phase {name!r}: epochs {start} to {stop} are none", here(),
+                           "0 <= start < stop")
+    selection("phase", "params", params)
+    need_optimizer(optimizer, none_fits=True)
+
+
+def task_functions(name: Any, evaluate: Any, loc: Loc | None) -> None:
+    """Raise DlcError for what no task is called, and for an evaluation that can't be called."""
+    if not isinstance(name, str):
+        raise DlcError(f"dlc.task: name={name!r} is not a name", loc, 'e.g. name="gan"')
+    if evaluate is not None and not callable(evaluate):
+        raise DlcError(f"dlc.task: evaluate={evaluate!r} is not a function", loc)
+
+
+def training_arguments(seed: Any, threads: Any, folder: Any, rename: Any, **hooks: Any) -> None:
+    """Raise DlcError for what no training can have."""
+    for name, hook in hooks.items():
+        if hook is not None and not callable(hook):
+            raise unfit("train", name, hook, "a function of a Moment")
+    whole("train", 0, seed=seed)
+    if threads is not None:
+        whole("train", 1, threads=threads)
+    if folder is not None and not isinstance(folder, (str, os.PathLike)):
+        raise unfit("train", "folder", folder, "a path, e.g. 'runs/mine'")
+    if rename is not None and not (isinstance(rename, Mapping) and all(
+            isinstance(part, str) for rule in rename.items() for part in rule)):
+        raise unfit("train", "rename", rename, "new names by old ones, e.g. "
+                    "{'encoder/*': 'body/*'}")
+
+
+def need_optimizer(value: Any, none_fits: bool) -> None:
+    """Raise DlcError for what is no optimizer."""
+    if isinstance(value, Optimizer) or (value is None and none_fits):
+        return
+    raise DlcError(f"optimizer={value!r} is not an optimizer", here(),
+                   f"e.g. optim.adam(1e-3); there are {', '.join(NAMES)}")
+
+
+def selection(what: str, name: str, value: Any) -> None:
+    """Raise DlcError for what selects no parameters."""
+    parts = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
+    if value is not None and not all(isinstance(part, (str, Layer)) for part in parts):
+        raise unfit(what, name, value, "layers, or patterns of names such as 'conv1.*'")
+
+
+def whole(what: str, low: int, **values: Any) -> None:
+    """Raise DlcError for a value that is not a whole number from `low`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise unfit(what, name, value, f"a whole number from {low}")
+
+
+def unfit(what: str, name: str, value: Any, fits: str) -> DlcError:
+    return DlcError(f"dlc.{what}: {name}={value!r} does not fit", here(), f"{name} is {fits}")
