@@ -277,8 +277,8 @@ def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
     if isinstance(thing, Task):
         return task_source(thing, batch, tails, name, dims)
     if tails:
-        raise DlcError("dlc.compile: tails of what is not a task", here(),
-                       "a function is compiled for each size that it is to take")
+        raise DlcError("dlc.compile: only a task has tails", here(),
+                       "compile a function once for each size it takes")
     if batch is not None:
         dims = {"batch": batch, **dims}
     if isinstance(thing, Graph):

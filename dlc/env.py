@@ -51,7 +51,7 @@ def text(name: str) -> str:
     value = os.environ.get(name, switch.default)
     words = switch.values.split(" | ")
     if len(words) > 1 and value not in (switch.default, *words):
-        raise EnvError(f"{name}={value!r} does not fit; it takes {', '.join(words)}")
+        raise EnvError(f"{name}={value!r} is invalid; it takes {', '.join(words)}")
     return value
 
 
@@ -61,5 +61,5 @@ def number(name: str) -> int:
     switch = next(s for s in SWITCHES if s.name == name)
     low, high = (int(part) for part in switch.values.split(".."))
     if not value.isdecimal() or not low <= int(value) <= high:
-        raise EnvError(f"{name}={value!r} does not fit; it takes a number {switch.values}")
+        raise EnvError(f"{name}={value!r} is invalid; it takes a number {switch.values}")
     return int(value)

@@ -221,7 +221,7 @@ def test_str_of_a_graph_is_its_text() -> None:
 @pytest.mark.parametrize(("line", "message"), [
     ("y: f32[3] = mull(x, x)", r"there is no operator mull \(did you mean mul"),
     ("y: f32[3] = mul(x, z)", "z is not bound above"),
-    ("y: f32[4] = mul(x, x)", r"y is said to be f32\[4\]\n.*\n.*\n  mul gives f32\[3\] here"),
+    ("y: f32[4] = mul(x, x)", r"y is declared as f32\[4\]\n.*\n.*\n  mul gives f32\[3\] here"),
     ("y: f32[3] = mul(x)", "mul takes 2 operands, not 1"),
     ("y: f32[3] = sum(x, axes=(1,))", "axis 1 of f32"),
     ("y: f32[3] = sum(x, axis=(1,))", "sum has no attribute axis\n(.*\n)*.*it has axes"),
@@ -257,7 +257,7 @@ def test_parser_errors_name_file_line_and_what_fits(line: str, message: str | No
 @pytest.mark.parametrize(("text", "message"), [
     ("", "no function"),
     ("x = 1", "only functions"),
-    ("def f(x):\n    return x", "no type stands here"),
+    ("def f(x):\n    return x", "a type is missing here"),
     ("def f(x: f32[3]):\n    y: f32[3] = neg(x)", "does not end in a return"),
     ("def f(x: f32[3]):\n    return z", "z is not bound"),
     ("def f(x: f32[3] = 3):\n    return x", "default is its role"),

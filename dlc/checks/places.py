@@ -95,7 +95,7 @@ class _Walk:
             self.find(value, value, (), f"output {name!r}")
             old = updated.get(graph.updates.get(name, ""))
             if old is not None and self.range(old, ()) != self.range(value, ()):
-                raise PlaceError(f"{self.draft.name}: {name!r} is not where {old.name!r} lies",
+                raise PlaceError(f"{self.draft.name}: {name!r} is not stored where {old.name!r} is",
                                  value.loc, HINT)
 
     def steps(self, schedule: Schedule, at: tuple[int, ...], given: Mapping[Node, Owner]) -> None:
@@ -173,7 +173,7 @@ class _Walk:
                 self.find(out, outer.get(out, out), at, f"the end of {inner.graph.name}")
                 if self.range(out, at) != self.range(item, at):
                     raise PlaceError(f"{self.draft.name}: a result of {inner.graph.name} is not "
-                                     "where the branch gives it", item.loc, HINT)
+                                     "stored where the branch expects it", item.loc, HINT)
             after.append(self.owners)
         for start, end, owner in zip(after[1].starts, after[1].ends, after[1].who, strict=True):
             if after[0].other(start, end, owner) is not False:
@@ -205,8 +205,8 @@ class _Walk:
         if other is not False:
             there = "nothing" if not isinstance(other, Owner) else other.name or "another value"
             raise PlaceError(
-                f"{self.draft.name}: {reader} finds {there} where {value.name or 'a value'} should "
-                f"lie, bytes {where[0]} to {where[1]}",
+                f"{self.draft.name}: {reader} finds {there} in place of {value.name or 'a value'}, "
+                f"bytes {where[0]} to {where[1]}",
                 value.loc if isinstance(value, Node) else None, HINT)
 
 

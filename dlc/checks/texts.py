@@ -31,7 +31,7 @@ def read(kernel: Kernel) -> Function:
     """The kernel's text as the IR; raises DlcError where it prints otherwise."""
     function = parse(kernel.text, kernel.params)
     if function_text(function) != kernel.text:
-        raise DlcError(f"kernel {kernel.name} is printed otherwise after it was read", None, HINT)
+        raise DlcError(f"kernel {kernel.name} prints differently after parsing", None, HINT)
     return function
 
 

@@ -254,7 +254,7 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
     def convert(text: str) -> int:
         number = int(text) if text.isascii() and text.isdigit() else -1
         if number < low or (high is not None and number > high):
-            raise argparse.ArgumentTypeError(f"{text} does not fit; {fits}")
+            raise argparse.ArgumentTypeError(f"{text} is invalid; it takes {fits}")
         return number
 
     return convert
@@ -267,5 +267,5 @@ def positive(text: str) -> float:
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
-        raise argparse.ArgumentTypeError(f"{text} does not fit; a number, 0 or larger")
+        raise argparse.ArgumentTypeError(f"{text} is invalid; it takes a number, 0 or larger")
     return number

@@ -47,7 +47,7 @@ def evaluation_data(task: Task, data: str | None) -> Dataset:
     from dlc.runtime.data import load_dataset
 
     if data is None and task.data == "":
-        raise UsageError(f"{task.name} names no data of its own\n  give it some: --data PATH")
+        raise UsageError(f"{task.name} has no data of its own\n  give it some: --data PATH")
     dataset = load_dataset(task.data) if data is None else load_dataset(data, test=0)
     if not dataset.in_memory:
         stream = dataset.stream if dataset.test_stream is None else dataset.test_stream

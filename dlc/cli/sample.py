@@ -40,9 +40,9 @@ def text_window(net: Network) -> int:
     if len(types) != 1 or types[0].ndim != 1 or not types[0].dtype.is_integer or not letters or (
             tuple(map(int, said.shape[1:])) != (int(types[0].shape[0]), len(net.classes))):
         takes = ", ".join(f"{k}: {t}" for k, t in net.inputs.items())
-        raise UsageError(f"{net.name} writes no text: it takes {takes} and says {said.type}\n  a "
-                         "network of text takes i32[length] and says a number for each of its "
-                         "characters at each place: f32[length, characters]")
+        raise UsageError(f"{net.name} is not a text model: it takes {takes} and returns "
+                         f"{said.type}\n  a text model takes i32[length] and returns a score for "
+                         "each of its characters at each position: f32[length, characters]")
     return int(types[0].shape[0])
 
 
@@ -52,7 +52,7 @@ def encoded(net: Network, prompt: str) -> list[int]:
     places = {letter: number for number, letter in enumerate(net.classes)}
     unknown = sorted({letter for letter in prompt if letter not in places})
     if unknown:
-        raise UsageError(f"--prompt: {net.name} knows no {unknown[0]!r}\n  its characters are "
+        raise UsageError(f"--prompt: {net.name} does not know {unknown[0]!r}\n  its characters are "
                          f"{''.join(net.classes)!r}")
     return [places[letter] for letter in prompt] or [places.get("\n", 0)]
 
@@ -67,9 +67,9 @@ def refuse_lookahead(net: Network, codes: list[int], window: int) -> None:
     ends = [np.array([seen + [code] * (window - len(seen))]) for code in (0, len(net.classes) - 1)]
     said = [net.predict(end)[0, len(seen) - 1] for end in ends]
     if said[0].tobytes() != said[1].tobytes():
-        raise UsageError(f"{net.name} looks ahead: what it says at a place depends on the "
-                         "characters behind it\n  a network of text looks back alone: a causal "
-                         "mask, or a recurrent layer")
+        raise UsageError(f"{net.name} looks ahead: its prediction at a position depends on later "
+                         "characters\n  a text model must only look back: use a causal mask or a "
+                         "recurrent layer")
 
 
 def continued(net: Network, codes: list[int], window: int,

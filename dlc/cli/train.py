@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result.to_json()))
     if result.history and result.checkpoint is None:
-        raise UsageError(f"--out {folder}: what was trained could not be written")
+        raise UsageError(f"--out {folder}: the result could not be written")
     return 128 + result.interrupted if result.interrupted else 0
 
 
@@ -84,7 +84,7 @@ def changed_task(task: Task, options: argparse.Namespace) -> Task:
     for setting in options.settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
-            raise UsageError(f"--set {setting} does not fit; it takes KEY=VALUE, e.g. lr=0.01")
+            raise UsageError(f"--set {setting} is invalid; it takes KEY=VALUE, e.g. lr=0.01")
         if settings.get(key, value) != value:
             raise UsageError(f"--set {setting}: {key} is {settings[key]} already")
         settings[key] = value
@@ -157,7 +157,7 @@ def renames(given: list[str]) -> dict[str, str]:
     for text in given:
         old, equals, new = text.partition("=")
         if not (old and equals and new):
-            raise UsageError(f"--rename {text} does not fit; it takes OLD=NEW, e.g. "
+            raise UsageError(f"--rename {text} is invalid; it takes OLD=NEW, e.g. "
                              "'encoder/*=body/*'")
         rules[old] = new
     return rules

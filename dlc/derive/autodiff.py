@@ -130,7 +130,7 @@ def _require_gradient(node: Node) -> None:
         source = source.args[0]  # integers beside floats, such as a loop's counter
     if source.op.grad is None and source.op.pull is None and source.op.gradient == "none":
         raise DlcError(f"{source.op.name}({', '.join(map(describe, source.args))}) has no gradient",
-                       source.loc, "stop_gradient(x) cuts it off where none is wanted")
+                       source.loc, "use stop_gradient(x) where no gradient is wanted")
 
 
 def pull_body(body: Graph, args: Sequence[Node],

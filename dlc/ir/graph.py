@@ -308,7 +308,8 @@ def check_shape(shape: Sequence[Any]) -> tuple[int, ...]:
 def check_size(type_: Any) -> None:
     """Raise OpError for a result that no memory holds: index arithmetic stays within 64 bits."""
     if isinstance(type_, Type) and math.prod(map(int, type_.shape)) >= 1 << 48:
-        raise OpError(f"a result of shape {tuple(map(int, type_.shape))}", "no memory holds it")
+        raise OpError(f"a result of shape {tuple(map(int, type_.shape))}",
+                      "it is larger than any memory")
 
 
 def describe(node: Node) -> str:

@@ -51,8 +51,8 @@ class CustomOperator:
         Raises DlcError where the operands do not fit, or when another operator has its name now.
         """
         if OPERATORS.get(self.op.name) is not self:
-            raise DlcError(f"custom operator {self.op.name} was defined again, and this is the one "
-                           "before", here(), "to have both give each a name with name=")
+            raise DlcError(f"custom operator {self.op.name} was redefined, and this is the old one",
+                           here(), "to keep both, give each its own name=")
         attrs = self._attributes(attrs)
         if self.elementwise:
             return make(self.op, operands(self.op.name, *values), **attrs)

@@ -190,8 +190,8 @@ def _length(what: str, rows: Sequence[Node], length: int | None) -> int:
     for row in rows:
         if row.ndim == 0:
             raise DlcError(f"{what}: the sequence {describe(row)} has no axis", here(),
-                           "a loop runs along the first axis; what is the same in every iteration "
-                           "is read from outside")
+                           "a loop runs along the first axis; capture values that are the same in "
+                           "every iteration from outside")
     sizes = {int(row.shape[0]) for row in rows}
     if length is not None:
         sizes.add(iteration_count(what, length))
@@ -199,7 +199,7 @@ def _length(what: str, rows: Sequence[Node], length: int | None) -> int:
         # a named dimension keeps its name
         return rows[0].shape[0] if rows else sizes.pop()
     if not sizes:
-        raise DlcError(f"{what}: nothing says how often", here(),
+        raise DlcError(f"{what}: the number of iterations is unknown", here(),
                        "give sequences, or length=10")
     shown = ", ".join(describe(row) for row in rows)
     given = "" if length is None else f" and length={length}"

@@ -173,11 +173,11 @@ def _again(scope: Scope, known: Variable, type_: Type, what: str) -> Variable:
     """The variable of a layer that is used once more; anything else of that name is a clash."""
     shared = scope.owners[-1:] and known.owners[-1:] == scope.owners[-1:]
     if not shared or known.application == scope.application:
-        raise DlcError(f"{what} {known.name!r} is already there, made at {known.loc}", here(),
+        raise DlcError(f"{what} {known.name!r} already exists, created at {known.loc}", here(),
                        _another_name(scope))
     if (known.type.dtype, known.type.shape) != (type_.dtype, type_.shape):
-        raise DlcError(f"{known.name} was made as {known.type} ({known.loc}), "
-                       f"here {type_} is asked for", here())
+        raise DlcError(f"{known.name} was created as {known.type} ({known.loc}), "
+                       f"but {type_} is requested here", here())
     return known
 
 

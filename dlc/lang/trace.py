@@ -113,7 +113,7 @@ def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
         plain = function.apply if isinstance(function, Layer) else function
         return list(inspect.signature(plain).parameters.values())
     except ValueError:
-        raise DlcError(f"nothing tells what {_name(function)} takes", here(),
+        raise DlcError(f"the argument types of {_name(function)} are unknown", here(),
                        "give a function of your own, e.g. lambda x: x.max()") from None
 
 

@@ -312,8 +312,8 @@ def _order(body: Body, places: Sequence[int], watched: Sequence[Node]) -> tuple[
     first += range(starts[-1], starts[-1] + len(watched))
     for i in first:
         if not body.graph.inputs[i].dtype.is_float:
-            raise DlcError(f"no gradient by {describe(body.graph.inputs[i])}", here(),
-                           "a gradient exists by floats only")
+            raise DlcError(f"no gradient with respect to {describe(body.graph.inputs[i])}", here(),
+                           "only floats have gradients")
     rest = [i for i in range(len(body.graph.inputs)) if i not in first]
     return [*first, *rest], len(first)
 

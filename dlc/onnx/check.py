@@ -51,7 +51,7 @@ def check_graph(graph: Any, outer: Scopes, where: Source, depth: int) -> None:
     made = check_nodes(graph.node, outer, inputs | given, where, depth)
     for value in graph.output:
         if value.name not in made and not sees(outer, value.name):
-            raise DlcError(f"{where.name}: the output {value.name!r} is never made")
+            raise DlcError(f"{where.name}: the output {value.name!r} is never produced")
 
 
 def distinct(names: Iterable[str], what: str, where: Source) -> set[str]:
@@ -85,13 +85,14 @@ def check_nodes(nodes: Any, outer: Scopes, seen: set[str], where: Source, depth:
         for name in node.input:
             if name and name not in made and not sees(outer, name):
                 reason = ("before it is made: the nodes form a cycle or are out of order"
-                          if name in later else "which is never made")
+                          if name in later else "which is never produced")
                 raise DlcError(f"{where.name}: {title(node)} reads {name!r} {reason}")
         for graph in subgraphs(node):
             check_graph(graph, (*outer, made), where, depth + 1)
         for name in filter(None, node.output):
             if name in made:
-                raise DlcError(f"{where.name}: {title(node)} makes {name!r}, which is already made")
+                raise DlcError(f"{where.name}: {title(node)} produces {name!r}, which is already "
+                               "defined")
             made.add(name)
     return made
 
@@ -119,7 +120,7 @@ def check_function(function: Any, where: Source) -> None:
     for name in distinct(function.output, "output", where):
         if name not in made:
             raise DlcError(f"{where.name}: the output {name!r} of the function "
-                           f"{function.name!r} is never made")
+                           f"{function.name!r} is never produced")
 
 
 def check_recursion(functions: dict[FunctionKey, Any], where: Source) -> None:

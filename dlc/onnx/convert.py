@@ -52,7 +52,7 @@ class Frame:
             if name in frame.values:
                 return frame.values[name]
             frame = frame.outer
-        raise DlcError(f"the value {name!r} is never made")
+        raise DlcError(f"the value {name!r} is never produced")
 
 
 @dataclass

@@ -34,7 +34,7 @@ def reshape(call: Call) -> Results:
     assert wanted is not None
     if not call.flag("allowzero"):
         if any(d == 0 and i >= x.ndim for i, d in enumerate(wanted)):
-            raise DlcError(f"shape {wanted} keeps an axis that {x.type} has not")
+            raise DlcError(f"shape {wanted} keeps an axis that {x.type} does not have")
         wanted = [int(x.shape[i]) if d == 0 else d for i, d in enumerate(wanted)]
     rest = [d for d in wanted if d != -1]
     if len(rest) < len(wanted) - 1 or any(d < -1 for d in wanted):

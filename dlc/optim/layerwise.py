@@ -77,7 +77,7 @@ def muon(lr: Rate = 1e-3, momentum: float = 0.95, weight_decay: float = 0.1, ste
     """
     checked("muon", momentum=momentum, weight_decay=weight_decay, eps=eps)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 0 < steps < 100:
-        raise DlcError(f"optim.muon: steps={steps!r} does not fit", here(), "1 to 99")
+        raise DlcError(f"optim.muon: steps={steps!r} is invalid", here(), "1 to 99")
 
     def rule(slot: Slot, lr: Node, shrink: Node) -> Node:
         if slot.param.ndim != 2:

@@ -32,7 +32,7 @@ def lbfgs(lr: Rate = 1.0, history: int = 10, tolerance: float = 1e-9,
     """
     checked("lbfgs", tolerance=tolerance)
     if isinstance(history, bool) or not isinstance(history, int) or history < 1:
-        raise DlcError(f"optim.lbfgs: history={history!r} does not fit", here(),
+        raise DlcError(f"optim.lbfgs: history={history!r} is invalid", here(),
                        "a whole number from 1")
 
     def joint(slots: Sequence[Slot], lr: Node, t: Node) -> list[Node]:

@@ -98,7 +98,7 @@ def as_schedule(rate: Rate) -> Schedule:
 def _rate(value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
             math.isfinite(value) and value >= 0):
-        raise DlcError(f"learning rate {value!r} does not fit", here(),
+        raise DlcError(f"learning rate {value!r} is invalid", here(),
                        "it is a number, 0 or larger")
     return float(value)
 
@@ -202,7 +202,7 @@ def plateau(rate: Rate, factor: float = 0.1, patience: int = 10, threshold: floa
     then, lowest = as_schedule(rate), _rate(least)
     for name, number in (("patience", patience), ("cooldown", cooldown)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise DlcError(f"plateau: {name}={number!r} does not fit", here(),
+            raise DlcError(f"plateau: {name}={number!r} is invalid", here(),
                            f"{name} is a whole number of epochs")
     if not 0 < factor < 1 or not 0 <= threshold < 1:
         raise DlcError(f"plateau: factor={factor!r}, threshold={threshold!r}", here(),

@@ -51,7 +51,7 @@ def whole(key: str, value: Any) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise DlcError(f"{key}={value} does not fit", None, f"{key} is a whole number from 1")
+        raise DlcError(f"{key}={value} is invalid", None, f"{key} is a whole number from 1")
     return number
 
 
@@ -62,7 +62,7 @@ def real(key: str, value: Any) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
-        raise DlcError(f"{key}={value} does not fit", None, f"{key} is a number, 0 or larger")
+        raise DlcError(f"{key}={value} is invalid", None, f"{key} is a number, 0 or larger")
     return number
 
 
@@ -70,7 +70,7 @@ def switch(key: str, value: Any) -> bool:
     """true or false, in any of the usual words."""
     word = str(value).lower()
     if word not in (*TRUE, *FALSE):
-        raise DlcError(f"{key}={value} does not fit", None, f"{key} is true or false")
+        raise DlcError(f"{key}={value} is invalid", None, f"{key} is true or false")
     return word in TRUE
 
 
@@ -134,14 +134,14 @@ def _signed(key: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise DlcError(f"{key}={value} does not fit", None, f"{key} is a number") from None
+        raise DlcError(f"{key}={value} is invalid", None, f"{key} is a number") from None
 
 
 def _integer(key: str, value: Any) -> int:
     try:
         return int(str(value))
     except ValueError:
-        raise DlcError(f"{key}={value} does not fit", None, f"{key} is a whole number") from None
+        raise DlcError(f"{key}={value} is invalid", None, f"{key} is a whole number") from None
 
 
 # in the order in which they change a task: a rate is that of the optimizer beside it

@@ -52,7 +52,7 @@ def read_options(spec: Any, options: dict[str, Any]) -> tuple[Options, dict[str,
         try:
             setattr(known, key, convert(value))
         except (ValueError, TypeError, OverflowError):
-            raise DataError(spec, f"option {key}", f"{value!r} does not fit",
+            raise DataError(spec, f"option {key}", f"{value!r} is invalid",
                             f"{key}={getattr(known, key)!r} is the default") from None
     if known.kind and known.kind not in KINDS:
         raise DataError(spec, "option kind", f"{known.kind!r} is not a kind of file",

@@ -62,9 +62,9 @@ class TrainConfig:
                           ("save_steps", 1)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < low):
-                raise ValueError(f"{name}={value!r} does not fit; an integer from {low} on")
+                raise ValueError(f"{name}={value!r} is invalid; it is an integer, {low} or larger")
         if not self.save_seconds >= 0:
-            raise ValueError(f"save_seconds={self.save_seconds!r} does not fit; 0 or more")
+            raise ValueError(f"save_seconds={self.save_seconds!r} is invalid; it is 0 or more")
 
 
     @property

@@ -53,18 +53,18 @@ def test_a_life_that_ends_with_its_first_reader(monkeypatch: pytest.MonkeyPatch)
         return {**first, **dict.fromkeys(schedule.graph.outputs, until)}
 
     monkeypatch.setattr(lives.Lives, "_last_uses", shorter)
-    lost(chain, r"test_places\.py:\d+: main: launch fused_add finds .* where .* should lie")
+    lost(chain, r"test_places\.py:\d+: main: launch fused_add finds .* in place of")
 
 
 def test_an_update_before_the_last_reader_of_the_old_value(
         monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order.Precedence, "add", lambda self, later, sources: None)
-    lost(averages, "where seen should lie")
+    lost(averages, "in place of seen")
 
 
 def test_places_that_loops_do_not_move(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lives.Place, "moved", lambda self, *_, **__: self)
-    lost(rows, "should lie")
+    lost(rows, "in place of")
 
 
 def test_everything_at_one_place(monkeypatch: pytest.MonkeyPatch) -> None:

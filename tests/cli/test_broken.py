@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_hold_the_result(tmp_path: Path, monkeypatch: pytes
     assert main(["train", "xor", "--epochs", "2", "--out", "run"]) == 2
     said = capsys.readouterr()
     assert "was not written (No space left on device)" in said.out
-    assert told(said.err) == "dlc: --out run: what was trained could not be written"
+    assert told(said.err) == "dlc: --out run: the result could not be written"
 
 
 FILES = {

@@ -123,7 +123,7 @@ def test_layers(name: str) -> None:
     (lambda x, w: dlc.conv(x, w, groups=2), "the kernel takes 4 each"),
     (lambda x, w: dlc.conv(x, w, stride=(1, 2, 3)), "has 3 entries"),
     (lambda x, w: dlc.conv(x, w, stride=1.5), "no whole number"),
-    (lambda x, w: dlc.conv(x, w, padding="full"), "padding='full' fits no 2 spatial axes"),
+    (lambda x, w: dlc.conv(x, w, padding="full"), "padding='full' does not match 2 spatial axes"),
     (lambda x, w: dlc.conv(x, w, padding=(1,)), "fits no 2 spatial axes"),
     (lambda x, w: dlc.conv(x, w, dilation=4), "a kernel of 9 does not fit into 5"),
     (lambda x, w: dlc.conv(x[0], w), "ranks 3 and 4"),

@@ -171,7 +171,7 @@ def test_a_max_pool_is_one_launch() -> None:
     (lambda x: dlc.max_pool(x, 9), "a window of 9 does not fit into 7"),
     (lambda x: dlc.max_pool(x, 2, padding=2), "hides a whole window of 2"),
     (lambda x: dlc.max_pool(x, 2, padding=-1), "is negative"),
-    (lambda x: dlc.max_pool(x, 2, padding="full"), "padding='full' fits no 2 spatial axes"),
+    (lambda x: dlc.max_pool(x, 2, padding="full"), "padding='full' does not match 2 spatial axes"),
     (lambda x: dlc.avg_pool(x, (2, 2.5)), "no whole number"),
     (lambda x: dlc.avg_pool(x, 2, divisor=0), "divisor=0"),
     (lambda x: dlc.lp_pool(x, 0.5, 2), "p=0.5"),

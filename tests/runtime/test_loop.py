@@ -330,7 +330,7 @@ def test_unknown_monitor_names_the_metrics(loaded: Any) -> None:
     {"save_seconds": float("nan")}, {"epochs": 1.5}, {"seed": True},
 ])
 def test_settings_that_do_not_fit(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(changes))}=.*does not fit"):
+    with pytest.raises(ValueError, match=f"{next(iter(changes))}=.*is invalid"):
         replace(CONFIG, **changes)
 
 

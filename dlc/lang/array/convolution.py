@@ -55,7 +55,7 @@ def pads_of(what: str, padding: Any, n: int) -> Pads:
         pairs = ()
     if isinstance(padding, str) or len(pairs) != n:
         words = ", ".join(f'"{w}"' for w in WORDS)
-        raise DlcError(f"{what}: padding={padding!r} fits no {n} spatial axes", here(),
+        raise DlcError(f"{what}: padding={padding!r} does not match {n} spatial axes", here(),
                        f"an int, {n} ints, {n} pairs (low, high), or one of {words}")
     return pairs
 

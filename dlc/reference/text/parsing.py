@@ -140,7 +140,7 @@ class _Reader:
     def annotation(self, tree: ast.AST | None, at: ast.AST) -> tuple[Type, int | None]:
         """The type at a binder, and the arena offset behind `@`."""
         if tree is None:
-            raise TextError("no type stands here", at, "write name: f32[64, 10]")
+            raise TextError("a type is missing here", at, "write name: f32[64, 10]")
         if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.MatMult):
             return read_type(tree.left), read_int(tree.right)
         return read_type(tree), None
@@ -320,10 +320,10 @@ class _Reader:
         result = inferred if type_ is None else type_
         if isinstance(inferred, Type) and isinstance(result, Type):
             if (result.dtype, result.shape) != (inferred.dtype, tuple(inferred.shape)):
-                raise TextError(f"{name} is said to be {result}", at,
+                raise TextError(f"{name} is declared as {result}", at,
                                 f"{op.name} gives {inferred} here")
         elif result is not inferred:
-            raise TextError(f"{name} is said to be {result}", at, f"{op.name} gives {inferred}")
+            raise TextError(f"{name} is declared as {result}", at, f"{op.name} gives {inferred}")
         hint = "" if is_automatic(name, base) else name
         return Node(op, args, attrs, result, locs, hint)
 
