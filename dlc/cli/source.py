@@ -60,7 +60,7 @@ def run_file(path: Path) -> types.ModuleType:
         raise DlcError(f"there is no file {str(path)!r}{nearest(path.name, beside)}")
     if not path.is_file():
         what = "a folder" if path.is_dir() else (
-            "a link that leads nowhere" if path.is_symlink() else "no regular file")
+            "a broken link" if path.is_symlink() else "a pipe or a device")
         raise DlcError(f"{path} is {what}, not a Python file", None,
                        f"bundled models are {', '.join(bundled_models())}")
     place = str(path.resolve())

@@ -131,7 +131,7 @@ def test_weights_that_do_not_fit(here: Path, capsys: pytest.CaptureFixture[str])
     assert main(["evaluate", "noisy.py", "--weights", "."]) == 2
     assert "has no checkpoint" in capsys.readouterr().err
     assert main(["sample", "noisy.py", "--weights", "runs/noisy"]) == 2
-    assert "noisy writes no text: it takes x: f32[8]" in capsys.readouterr().err
+    assert "noisy is not a text model: it takes x: f32[8]" in capsys.readouterr().err
 
 
 def test_sample_goes_on_as_the_text_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -150,7 +150,7 @@ def test_sample_goes_on_as_the_text_does(tmp_path: Path, monkeypatch: pytest.Mon
     one, two, other = capsys.readouterr().out.split()
     assert one == two != other and set(one) == set("abc")
     assert main([*asked, "--prompt", "xyz"]) == 2
-    assert "knows no 'x'" in capsys.readouterr().err
+    assert "does not know 'x'" in capsys.readouterr().err
     assert main(["train", "text.py:ahead", "--out", "two"]) == 0
     assert main(["sample", "text.py:ahead", "--weights", "two", "--prompt", "ab"]) == 2
     assert "looks ahead" in capsys.readouterr().err

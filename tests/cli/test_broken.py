@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_hold_the_result(tmp_path: Path, monkeypatch: pytes
 
 
 FILES = {
-    "link.py": "link.py is a link that leads nowhere", "pipe.py": "pipe.py is not a regular file",
+    "link.py": "link.py is a broken link", "pipe.py": "pipe.py is a pipe or a device",
     "": "FILE is empty", "folder": "folder is a folder"}
 
 

@@ -71,9 +71,9 @@ def test_links(tmp_path: Path) -> None:
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    refused(written(tmp_path, location="pipe"), "no regular file")
+    refused(written(tmp_path, location="pipe"), "not a regular file")
     (tmp_path / "folder").mkdir()
-    refused(written(tmp_path, location="folder"), "no regular file|cannot be read")
+    refused(written(tmp_path, location="folder"), "not a regular file|cannot be read")
     refused(written(tmp_path, location="missing"), "cannot be read")
     refused(written(tmp_path, location="model.onnx/w"), "cannot be read")
 

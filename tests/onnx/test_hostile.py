@@ -133,11 +133,11 @@ def structures() -> Iterator[tuple[str, Any, str]]:
                          [value("b")]), "cycle"
     yield "self", model([node("Add", ["x", "y"], ["y"])], [x], [y]), "cycle"
     yield "order", model([node("Neg", ["a"], ["y"]), node("Neg", ["x"], ["a"])], [x], [y]), "order"
-    yield "undefined", model([node("Add", ["x", "z"], ["y"])], [x], [y]), "never made"
-    yield "output", model([node("Neg", ["x"], ["z"])], [x], [y]), "never made"
+    yield "undefined", model([node("Add", ["x", "z"], ["y"])], [x], [y]), "never produced"
+    yield "output", model([node("Neg", ["x"], ["z"])], [x], [y]), "never produced"
     yield "twice", model([node("Neg", ["x"], ["y"]), node("Abs", ["x"], ["y"])], [x], [y]), (
-        "already made")
-    yield "input again", model([node("Neg", ["x"], ["x"])], [x], [x]), "already made"
+        "already defined")
+    yield "input again", model([node("Neg", ["x"], ["x"])], [x], [x]), "already defined"
     yield "inputs", model([node("Neg", ["x"], ["y"])], [x, x], [y]), "two inputs"
     yield "outputs", model([node("Neg", ["x"], ["y"])], [x], [y, y]), "two outputs"
     yield "nameless", model([node("Neg", ["x"], ["y"])], [x, value("")], [y]), "without a name"

@@ -151,9 +151,9 @@ HOSTILE: list[tuple[bytes, str]] = [
     (header({"a": entry("F32", [1], 4, 0)}, bytes(4)), "offset"),
     (header({"a": entry("F32", [1], -4, 0)}, bytes(4)), "JSON"),
     (header({"a": entry("F32", [1], 0, 2**70)}, bytes(4)), "JSON"),
-    (header({"a": entry("F32", [1], 0, 4)}, bytes(3)), "sound"),
-    (header({"a": entry("F32", [1], 0, 4)}, bytes(5)), "sound"),
-    (header({}, b"x"), "sound"),
+    (header({"a": entry("F32", [1], 0, 4)}, bytes(3)), "not a valid safetensors file"),
+    (header({"a": entry("F32", [1], 0, 4)}, bytes(5)), "not a valid safetensors file"),
+    (header({}, b"x"), "not a valid safetensors file"),
     (header({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 2, 6)}, bytes(6)), "offset"),
     (header({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 0, 4)}, bytes(4)), "offset"),
     (header({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 5, 9)}, bytes(9)), "offset"),
@@ -252,9 +252,9 @@ def test_records_that_are_taken(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "last.safetensors")
     for path in (tmp_path / "last.safetensors", Path("/dev/zero"), tmp_path, tmp_path / "none"):
-        with pytest.raises(CheckpointError, match=r"no regular file|No such file"):
+        with pytest.raises(CheckpointError, match=r"not a regular file|No such file"):
             read_tensors(path)
-    with pytest.raises(CheckpointError, match="no regular file"):
+    with pytest.raises(CheckpointError, match="not a regular file"):
         CheckpointFolder(tmp_path).latest()
 
 
