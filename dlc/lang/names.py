@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
@@ -28,28 +28,20 @@ def naming() -> Iterator[None]:
     if sys.getprofile() is not None:
         yield
         return
-    known: dict[CodeType, bool] = {}
-    sys.setprofile(_profiler(known))
+    sys.setprofile(_on_event)
     try:
         yield
     finally:
         sys.setprofile(None)
 
 
-def _is_users(code: CodeType) -> bool:
-    """Whether `code` is a named function of the user's, not a dataclass's generated __init__."""
-    return is_user_file(code.co_filename) and not code.co_name.startswith(("<lambda", "__"))
+def _is_named(code: CodeType) -> bool:
+    """Whether `code` is a named function, not a dataclass's generated __init__."""
+    return not code.co_name.startswith(("<lambda", "__"))
 
 
-def _profiler(known: dict[CodeType, bool]) -> Callable[[FrameType, str, Any], None]:
-    def on_event(frame: FrameType, event: str, arg: Any) -> None:
-        if event != "return":
-            return
-        code = frame.f_code
-        users = known.get(code)
-        if users is None:
-            users = known[code] = _is_users(code)
-        if users:
-            name_locals(frame.f_locals)
-
-    return on_event
+def _on_event(frame: FrameType, event: str, arg: Any) -> None:
+    """Called at every call and return while a function is traced: what is not the user's leaves at
+    once."""
+    if event == "return" and is_user_file(frame.f_code.co_filename) and _is_named(frame.f_code):
+        name_locals(frame.f_locals)

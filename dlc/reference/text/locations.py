@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import tokenize
 from collections.abc import Sequence
 from functools import lru_cache
 
 from dlc.errors import Loc, short_path
 
+# A string, in which # begins no comment, or a comment.
+_COMMENT = re.compile(r'''"""(?:[^\\]|\\.)*?"""|\'{3}(?:[^\\]|\\.)*?\'{3}'''
+                      r'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|(?P<comment>#[^\n]*)''', re.S)
 _PLACE = re.compile(r"(?P<file>.+):(?P<lines>\d+(, \d+)*)")
 
 
@@ -49,9 +50,13 @@ def comments_by_line(text: str) -> tuple[dict[int, str], set[int]]:
     """Comments by line number, and the numbers of those that stand alone on their line."""
     comments: dict[int, str] = {}
     alone: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            comments[token.start[0]] = token.string
-            if token.line[:token.start[1]].strip() == "":
-                alone.add(token.start[0])
+    line, counted = 1, 0
+    for found in _COMMENT.finditer(text):
+        if found["comment"] is None:
+            continue
+        line += text.count("\n", counted, found.start())
+        counted = found.start()
+        comments[line] = found["comment"]
+        if not text[text.rfind("\n", 0, counted) + 1:counted].strip():
+            alone.add(line)
     return comments, alone
