@@ -18,6 +18,7 @@ from dlc.backend.ir.walks import buffers_of, flattened, functions_of
 from dlc.backend.nest.analysis import analyse
 from dlc.backend.nest.loops import LoopWriter
 from dlc.backend.nest.parts import MergeWriter, PartWriter, SpaceNames, find_parts, is_short
+from dlc.backend.work import Lowered, Operand, Work
 from dlc.errors import printable
 from dlc.ir.graph import (
     Build,
@@ -36,28 +37,6 @@ from dlc.ops.leaf import input_
 from dlc.passes.fuse.components import components
 from dlc.passes.schedule.lives import Scratch
 from dlc.program import Parameter
-
-Operand: TypeAlias = Node | Scratch | int | float
-
-
-@dataclass(frozen=True, eq=False)
-class Work:
-    """`chunks` calls of a kernel; operands in parameter order: body nodes, workspaces, numbers.
-    `whole` is the kernel over its parallel axes, before it was cut, which takes the first of the
-    operands; routines have none."""
-
-    kernel: Function
-    operands: tuple[Operand, ...]
-    chunks: int
-    whole: Function | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Lowered:
-    """A component made executable: stages with a barrier between, each of independent works."""
-
-    stages: tuple[tuple[Work, ...], ...]
-
 
 Known: TypeAlias = dict[Hashable, tuple[Graph, Lowered]]  # components, by what they compute
 
@@ -289,10 +268,7 @@ def _written(part: Graph, isa: Isa, aliases: Mapping[Node, Node], name: str,
 
 def _lower_tiles(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
     table = buffers(part, aliases)
-    done = contract.lower_contract(part.name, doc_lines(part), part,
-                                   table.loads, table.stores, isa)
-    return Lowered(tuple(tuple(Work(p.kernel, p.args, p.chunks, p.whole) for p in stage)
-                         for stage in done.stages))
+    return contract.lower_contract(part.name, doc_lines(part), part, table.loads, table.stores, isa)
 
 
 def _lower_packing(part: Graph, packing: PackLaunch, isa: Isa) -> Lowered:

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from dlc.backend.ir import computing
 from dlc.backend.ir.parser import parameter_names, parse
-from dlc.backend.lower import Lowered, Operand, Work, doc_lines
+from dlc.backend.lower import doc_lines
+from dlc.backend.work import Lowered, Operand, Work
 from dlc.ir.graph import Build, Graph, Kind, Node, building, make, serving, toposort
 from dlc.ir.types import DType, Type
 from dlc.ops import elementwise, leaf, tuples, view

@@ -16,8 +16,8 @@ from dlc.backend import assemble
 from dlc.backend.ir import Function
 from dlc.backend.ir.parser import parse
 from dlc.backend.ir.printer import function_text
-from dlc.backend.lower import Lowered
 from dlc.backend.share.parametrize import Form, Use
+from dlc.backend.work import Lowered
 from dlc.checks import static
 from dlc.checks.launches import EntryCheck, LaunchError
 from dlc.ir.graph import Node

@@ -19,7 +19,7 @@ from dlc.backend.emit.fold import folded
 from dlc.backend.ir import Function
 from dlc.backend.ir.parser import parse
 from dlc.backend.ir.printer import function_text, kernel_of
-from dlc.backend.lower import Work
+from dlc.backend.work import Work
 from dlc.ir.types import Type
 from dlc.passes import run_pipeline
 from dlc.passes.schedule.lives import Scratch

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlc.backend.contract.lower import Lowered, lower_contract, output_index, uses_tiles
+from dlc.backend.contract.lower import lower_contract, output_index, uses_tiles
 from dlc.backend.cpu.isa import ISAS
 from dlc.backend.cpu.limits import DEFAULT, Limits
 from dlc.backend.cpu.prelude import prelude_text
@@ -21,6 +21,7 @@ from dlc.backend.ir.index import sum_of
 from dlc.backend.ir.printer import kernel_of
 from dlc.backend.ir.walks import tiles_of
 from dlc.backend.share.parametrize import share
+from dlc.backend.work import Lowered
 from dlc.ir.graph import Build, Graph, Kind, Node, Op, building, make
 from dlc.ir.registry import REGISTRY
 from dlc.ir.types import bf16, f32, f64
@@ -107,7 +108,7 @@ def run(lowered: Lowered, body: Graph, arrays: Sequence[np.ndarray], isa: str,
             call = how(kernel_of(part.kernel), isa)
             order = range(part.chunks)
             for chunk in reversed(order) if backwards else order:
-                call(*(a if isinstance(a, int) else memory[a] for a in part.args), chunk)
+                call(*(a if isinstance(a, int) else memory[a] for a in part.operands), chunk)
     return [memory[o].view(o.type.dtype.numpy).reshape(o.type.shape) for o in body.outputs]
 
 

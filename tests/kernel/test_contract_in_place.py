@@ -34,7 +34,7 @@ def test_output_over_an_operand_of_another() -> None:
             for part in stage:
                 call = native(kernel_of(part.kernel), "avx512")
                 for chunk in range(part.chunks):
-                    call(*(a if isinstance(a, int) else memory[a] for a in part.args), chunk)
+                    call(*(a if isinstance(a, int) else memory[a] for a in part.operands), chunk)
         want = evaluate_nodes(body, arrays)
         np.testing.assert_allclose(memory[p], want[0], rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(memory[second], want[1], rtol=1e-4, atol=1e-4)

@@ -15,8 +15,9 @@ from dlc.backend.cpu.limits import DEFAULT
 from dlc.backend.cpu.prelude import prelude_text
 from dlc.backend.ir.printer import kernel_of
 from dlc.backend.ir.walks import tiles_of
-from dlc.backend.lower import Work, lower
+from dlc.backend.lower import lower
 from dlc.backend.nest.analysis import analyse
+from dlc.backend.work import Work
 from dlc.compiler import instruction_set
 from dlc.derive import higher
 from dlc.ir.graph import Graph, Kind, Node

@@ -8,7 +8,6 @@ in cache (epilogue). docs/design/contractions.md says which scheme runs when, an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from dlc.backend.contract.conv import dots_writer, taps_writer
 from dlc.backend.contract.gemm import Finish, GemmWriter
@@ -23,31 +22,12 @@ from dlc.backend.emit.fold import mapped
 from dlc.backend.ir import Expression, Function, Number, computing
 from dlc.backend.ir.index import Sum, Var, sum_of
 from dlc.backend.ir.walks import buffers_of
+from dlc.backend.work import Lowered, Work
 from dlc.ir.access import Contraction, Phase
 from dlc.ir.graph import Graph, Kind, Node
 from dlc.ir.types import accumulator
 from dlc.passes.schedule.lives import Scratch
 from dlc.program import Parameter
-
-
-@dataclass(frozen=True)
-class Part:
-    """One kernel of a launch; `args` are its parameters: group buffers, workspace, numbers. `whole`
-    is the kernel over its parallel axes."""
-
-    kernel: Function
-    args: tuple[Node | Scratch | int, ...]
-    chunks: int
-    whole: Function | None = None
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A launch: stages with a barrier between them, the workspace they share, and its cost."""
-
-    stages: tuple[tuple[Part, ...], ...]
-    scratch: tuple[Scratch, ...]
-    flops: int
 
 
 def contraction_of(body: Graph) -> Node | None:
@@ -92,9 +72,7 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
         found.append(lower_phase(title, doc, phase, y, loads, stores, finish, isa))
     # phases write between each other's elements: one after the other, or no check could tell
     packs = tuple(part for phase in found for part in phase.stages[0] if len(phase.stages) == 2)
-    return Lowered(((packs,) if packs else ()) + tuple(phase.stages[-1] for phase in found),
-                   tuple(space for phase in found for space in phase.scratch),
-                   sum(phase.flops for phase in found))
+    return Lowered(((packs,) if packs else ()) + tuple(phase.stages[-1] for phase in found))
 
 
 def phases_of(y: Node) -> list[Phase]:
@@ -114,11 +92,11 @@ def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Map
     kind, shape = job.kind, job.shape
     if shape.k == 0:
         part = kernel_part(name, doc, job, None, lambda e, _: write_zeros(e, job, placed), False)
-        return Lowered(((part,),), (), 0)
+        return Lowered(((part,),))
     writer = writer_of(job, placed, isa)
     if not writer.cuts.splits and not writer.packs_first:
         part = kernel_part(name, doc, job, None, writer.write_multiply, False)
-        return Lowered(((part,),), (), shape.flops)
+        return Lowered(((part,),))
     if writer.cuts.splits:
         space = Scratch("parts", kind, shape.b * writer.parts * writer.partial)
         suffix, first, second = "sums", writer.write_partial, writer.write_sum
@@ -129,7 +107,7 @@ def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Map
     before = None if writer.cuts.splits else pack_part(title, doc, writer, space)
     before = before or kernel_part(title, doc, job, space, first, True)
     after = kernel_part(name, doc, job, space, second, False)
-    return Lowered(((before,), (after,)), (space,), shape.flops)
+    return Lowered(((before,), (after,)))
 
 
 def job_of(phase: Phase, y: Node, loads: Mapping[Node, str], stores: Mapping[Node, str],
@@ -160,22 +138,22 @@ def write_zeros(e: Emitter, job: Job, finish: Finish) -> Cuts:
     return dict.fromkeys(e.axes, 1)
 
 
-def pack_part(name: str, doc: Sequence[str], writer: GemmWriter, space: Scratch) -> Part | None:
+def pack_part(name: str, doc: Sequence[str], writer: GemmWriter, space: Scratch) -> Work | None:
     """Packing A by a kernel that all contractions share, where A lies in memory as a matrix; its
     numbers follow the buffers of what is computed."""
     found = packing(writer)
     if found is None:
         return None
     whole, places, _ = emitted(name, doc, writer.job, space, writer.write_pack, True)
-    return Part(found.kernel, (*places, *found.numbers), found.chunks, whole)
+    return Work(found.kernel, (*places, *found.numbers), found.chunks, whole)
 
 
 def kernel_part(name: str, doc: Sequence[str], job: Job, space: Scratch | None,
-                write: Callable[[Emitter, str], Cuts], fills: bool) -> Part:
+                write: Callable[[Emitter, str], Cuts], fills: bool) -> Work:
     """The kernel that `write` emits and says how to cut."""
     whole, places, cuts = emitted(name, doc, job, space, write, fills)
     kernel, chunks = mapped(whole, cuts)
-    return Part(kernel, places, chunks, whole)
+    return Work(kernel, places, chunks, whole)
 
 
 def emitted(name: str, doc: Sequence[str], job: Job, space: Scratch | None,

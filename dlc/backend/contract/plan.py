@@ -126,11 +126,6 @@ class Shape:
         return math.prod(self.inner)
 
     @property
-    def flops(self) -> int:
-        """Multiplications and additions."""
-        return 2 * self.products
-
-    @property
     def products(self) -> int:
         """Multiplications."""
         return self.b * self.m * self.n * self.k

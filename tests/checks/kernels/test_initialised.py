@@ -14,7 +14,7 @@ from dlc.backend import assemble
 from dlc.backend.cpu.tiles import tile
 from dlc.backend.ir.parser import parse
 from dlc.backend.ir.printer import function_text
-from dlc.backend.lower import Lowered, Work
+from dlc.backend.work import Lowered, Work
 from dlc.checks.kernels.initialised import check_locals, touched
 from dlc.checks.kernels.segment import case_of
 from dlc.errors import DlcError
