@@ -9,6 +9,7 @@ import shlex
 import textwrap
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,17 @@ def test_paths_that_code_and_pages_name_exist() -> None:
             there = (list(ROOT.glob(path)) or any(f.endswith(f"/{path}") for f in files)
                      or f"<!-- new file: {path} -->" in text)
             assert there, f"{source} names {path}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_imports_that_pages_show_exist(page: Path) -> None:
+    """Of indented blocks too, which nothing runs."""
+    pattern = r"^ *from (dlc[\w.]*) import ([\w, ]+)"
+    for module, names in re.findall(pattern, page.read_text(), re.M):
+        for each in names.split(","):
+            imported = import_module(module)
+            wanted = each.split(" as ")[0].strip()
+            assert hasattr(imported, wanted) or import_module(f"{module}.{wanted}"), each
 
 
 def test_index_has_every_page() -> None:

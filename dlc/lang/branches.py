@@ -56,6 +56,26 @@ def _predicate(what: str, value: Any, loc: Loc | None) -> Node:
 def _cond(what: str, predicate: Node, functions: tuple[Callable[..., Any], Callable[..., Any]],
           operands: tuple[Any, ...], invariant: Sequence[Node] | None) -> Any:
     """cond; with `invariant` what depends on no operand and on none of it is computed outside."""
+    given, inputs, runs = _run_branches(what, functions, operands)
+    values = _branch_results(what, functions, runs)
+    states = list(dict.fromkeys(name for ran in runs for name in ran.states))
+    outputs = [_branch_outputs(runs, k, values[k], states) for k in (0, 1)]
+    made = [_made(r, o, x, invariant) for r, o, x in zip(runs, outputs, inputs, strict=True)]
+    captured = list(dict.fromkeys(v for k in (0, 1) for v in _outside(
+        outputs[k], made[k], inputs[k])))
+    then, otherwise = (_branch(function_name(f), x, o, captured) for f, x, o in zip(
+        functions, inputs, outputs, strict=True))
+    found = results(make(COND, (predicate, *given, *captured), then=then, otherwise=otherwise))
+    count, checks = len(values[0]), [c for ran in runs for c in ran.checks]
+    failed = found[count + len(states):]
+    publish_effects(dict(zip(states, found[count:], strict=False)),
+                    [replace(c, bad=b) for c, b in zip(checks, failed, strict=True)])
+    return rebuilt(runs[0].result, found[:count])
+
+
+def _run_branches(what: str, functions: Sequence[Callable[..., Any]], operands: tuple[Any, ...],
+                  ) -> tuple[list[Node], list[list[Node]], list[Ran]]:
+    """(the leaves of the operands, the inputs that stand for them in each branch, both runs)."""
     flat = list(with_paths(operands))
     like = float_dtype(v for _, v in flat)
     given = [as_leaf(v, f"{what}: operand{path}", like if isinstance(v, float) else None)
@@ -66,25 +86,16 @@ def _cond(what: str, predicate: Node, functions: tuple[Callable[..., Any], Calla
         fresh = Fresh(())
         inputs.append([fresh.input("", n, x.type) for n, x in zip(names, given, strict=True)])
         runs.append(run_body(function, rebuilt(operands, inputs[-1])))
-    values_ = _branch_results(what, functions, runs)
-    states = list(dict.fromkeys(name for ran in runs for name in ran.states))
-    outputs = []
-    for k, ran in enumerate(runs):
-        held = {r: init for reads, init, _ in ran.states.values() for r in reads[1:]}
-        states_ = [ran.states[n][2] if n in ran.states else _present(n) for n in states]
-        outputs.append(ran.over([*values_[k], *states_, *_flags(runs, k)], held))
-    made = [_made(r, o, x, invariant) for r, o, x in zip(runs, outputs, inputs, strict=True)]
-    captured = list(dict.fromkeys(v for k in (0, 1) for v in _outside(
-        outputs[k], made[k], inputs[k])))
-    graphs = [_branch(function_name(f), x, o, captured) for f, x, o in zip(
-        functions, inputs, outputs, strict=True)]
-    node = make(COND, (predicate, *given, *captured), then=graphs[0], otherwise=graphs[1])
-    found = results(node)
-    at = len(values_[0])
-    checks = [c for ran in runs for c in ran.checks]
-    publish_effects(dict(zip(states, found[at:], strict=False)),
-             [replace(c, bad=b) for c, b in zip(checks, found[at + len(states):], strict=True)])
-    return rebuilt(runs[0].result, found[:at])
+    return given, inputs, runs
+
+
+def _branch_outputs(runs: Sequence[Ran], k: int, values: Sequence[Node],
+                    states: Sequence[str]) -> list[Node]:
+    """What branch `k` gives: its result, every state that either branch updates, every check."""
+    own = runs[k].states
+    before = {read: init for reads, init, _ in own.values() for read in reads[1:]}
+    updated = [own[name][2] if name in own else _present(name) for name in states]
+    return runs[k].over([*values, *updated, *_flags(runs, k)], before)
 
 
 def _present(name: str) -> Node:
@@ -174,9 +185,7 @@ def while_loop(predicate: Callable[[Any], Any], body: Callable[[Any], Any], carr
         return _predicate(what, predicate(carry), definition(predicate) or loc)
 
     def advance(carry: Any, count: Node) -> Any:
-        new = body(carry)
-        leaves_ = same_carry(what, body, names, carry, leaves(carry), new)
-        new = rebuilt(carry, leaves_)
+        new = rebuilt(carry, same_carry(what, body, names, carry, leaves(carry), body(carry)))
         return holds(new), new, count + 1
 
     def rest(carry: Any, count: Node) -> Any:
