@@ -125,6 +125,30 @@ def test_what_does_not_fit(make: Any, message: str) -> None:
         dlc.compile(task(make()))
 
 
+def test_phases_have_parts_of_their_own() -> None:
+    """Two phases, one on every second step, with gradients summed over two of its own steps: the
+    average of one phase's parameters is kept apart from the other's moments."""
+    left, right = nn.dense(1, name="left"), nn.dense(1, name="right")
+
+    def one(x: f32["batch", 3], y: f32["batch"]) -> Any:
+        return dlc.loss(nn.mse(left(x)[:, 0], y))
+
+    def two(x: f32["batch", 3], y: f32["batch"]) -> Any:
+        said = left(x)[:, 0] + right(x)[:, 0]
+        return dlc.loss(nn.mse(said, y), prediction=said)
+
+    both = dlc.task(name="both", batch=16, epochs=4, phases=[
+        dlc.phase("one", one, optim.average(optim.adam(0.05), 0.5), params=left),
+        dlc.phase("two", two, optim.accumulate(optim.momentum(0.05), 2), params=right, every=2)])
+    done = both.train(DATA)
+    names = set(done.values)
+    assert {"one.adam.m/left.weight", "average/left.weight", "two.momentum.v/right.weight",
+            "two.gradient/right.bias"} <= names and "average/right.weight" not in names
+    w, b = (done.values[f"average/left.{k}"] + done.values[f"right.{k}"]
+            for k in ("weight", "bias"))
+    np.testing.assert_allclose(done.network.predict(X), (X @ w + b)[:, 0], rtol=1e-5, atol=1e-6)
+
+
 # --- plateaus -------------------------------------------------------------------------------------
 
 
@@ -164,7 +188,7 @@ def test_optimizers_are_read_from_text() -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("adm", "there is no 'adm' \\(did you mean adam"), ("adam(", "is not a Python"),
+    ("adm", "there is no 'adm' \\(did you mean adam"), ("adam(", "is not an expression of Python"),
     ("adam(rate=1)", "unexpected keyword"), ("cosine(0.1)", "is not an optimizer"),
     ("adam(__import__('os'))", "there is no '__import__'"), ("adam(x)", "optimizer=adam"),
     ("os.system('x')", "there is no 'os.system'"), ("3", "there is no '3'"),
