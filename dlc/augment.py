@@ -1,4 +1,4 @@
-"""Augmentation inside the compiled step: shifted, turned and scaled images, new ones every step."""
+"""Augmentation inside the compiled step: random shifts, rotations and scalings of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dlc.compile: from a task, a function or a graph to a Program, and what one can ask of it."""
+"""dlc.compile: from a task, a function or a graph to a compiled, inspectable Program."""
 
 from __future__ import annotations
 

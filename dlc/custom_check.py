@@ -1,4 +1,4 @@
-"""check_op: the tests that a custom operator's record makes, run on its samples."""
+"""check_op: the tests generated from a custom operator's record, run on its samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a compile worker said about a kernel, as an error at the line of the user's function."""
+"""Errors of a compile worker about a kernel, as errors at the line of the user's function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors at the user's line: source locations, and the one exception that every mistake becomes."""
+"""Errors at the user's line: source locations, and the one exception for all user errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a training step failed: replayed in NumPy on the graph as it was written, node by node."""
+"""Diagnosis of a failed training step: replayed in NumPy on the graph as traced, node by node."""
 
 from __future__ import annotations
 

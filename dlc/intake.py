@@ -1,5 +1,4 @@
-"""Files from outside: regular ones alone are opened, and what they claim is weighed before it is
-read."""
+"""Untrusted files: only regular ones are opened; claimed sizes are checked before reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained network that is asked: dlc.load, Network.predict, dlc.outputs."""
+"""Trained networks: dlc.load, Network.predict, dlc.outputs."""
 
 from __future__ import annotations
 

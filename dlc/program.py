@@ -1,4 +1,4 @@
-"""Program: what the compiler hands to the runtime. Plain data, no behaviour beyond sums."""
+"""Program: the compiler's output and the runtime's input. Plain data."""
 
 from __future__ import annotations
 

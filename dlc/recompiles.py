@@ -1,4 +1,4 @@
-"""A warning for what is compiled again and again: which dimension varies, and how to bind it."""
+"""A warning for functions that are recompiled often: which dimension varies, how to bind it."""
 
 from __future__ import annotations
 

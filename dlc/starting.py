@@ -1,4 +1,4 @@
-"""Weights to start from: which arrays of a checkpoint a task takes, under which names."""
+"""Initial weights: which arrays of a checkpoint a task loads, and under which names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runtime: what runs a Program (docs/design/runtime.md)."""
+"""The runtime, which runs a Program (docs/design/runtime.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What run_steps takes and gives: phases of steps, and the report of a run."""
+"""Arguments and results of run_steps: phases of steps, and the report of a run."""
 
 from __future__ import annotations
 

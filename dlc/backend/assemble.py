@@ -1,4 +1,4 @@
-"""From scheduled graphs to a Program: kernels, launches, arena, ports. The last step of compiling.
+"""Assembly, the last step of compiling: from scheduled graphs to a Program.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An entry on its way to a Program: ordered, lowered, and what each launch touches."""
+"""Draft: an entry during compilation, with its schedule, its lowered launches and their buffers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a fused node to kernels: components, their buffers, and the lowering that each one takes."""
+"""From a fused node to kernels: components, their buffers, and the lowering of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A routine as kernels: operands brought into flat buffers, its own text, results rounded.
+"""A routine as kernels: operands copied to flat buffers, its own text, results rounded.
 
     stage 0   views and half-precision operands into workspaces (loops, as for any other group)
     stage 1   the routine's text

@@ -1,4 +1,4 @@
-"""From a planned draft to steps: launches, with barriers where memory demands them; loops."""
+"""From a planned draft to steps: launches with barriers where memory requires them, and loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said twice is said alike: the types of ports, carries, rows and buffers of a Program.
+"""Types that occur twice in a Program agree: those of ports, carries, rows and buffers.
 
 Entries share parameters and state, tails included, so what one entry reads as another type than the
 Program keeps is read as another shape. A carry of a loop has one type from its start to its end,

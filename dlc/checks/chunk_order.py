@@ -1,4 +1,4 @@
-"""Chunks in other orders, on other threads: whatever runs first must not change a bit.
+"""Chunks in other orders, on other threads, must give the same bits.
 
 The last of DLC_CHECK=2: each entry runs launch by launch in its usual order, then a few times with
 the chunks between two barriers in random order on random threads (runtime/reference/shuffled.py).

@@ -1,12 +1,11 @@
-"""verify=True to the end: every launch of a Program runs alone, and the arena must hold what the
-graph says.
+"""verify=True after the last pass: every launch of a Program runs alone, and must match the graph.
 
-Values are told by the graph and looked for in the arena: what a launch leaves there must lie within
-the rounding of its fused body (dlc/reference/rounding), and what is read later must not change
-meanwhile. So a wrong order, a wrong place, a wrong loop and a wrongly shared kernel all show at the
-launch that first goes wrong. Loops run all iterations; the first three and the last are compared.
-Of a branch both sides run. At last the entry runs as a whole and must leave the same bits: pointers
-that loops move, barriers and threads are in no launch alone.
+Expected values come from the graph and are compared with the arena: a launch's results must be
+within the rounding of its fused body (dlc/reference/rounding), and values that are read later must
+not change. So errors in order, placement, loops or kernel sharing all show up at the first launch
+that goes wrong. Loops run all iterations; the first three and the last are compared. Both sides of
+a branch run. Finally the entry runs as a whole and must give the same bits, since moving pointers,
+barriers and threads are not part of any single launch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is written in place, looked at in the kernels that were lowered for it.
+"""In-place writes, checked in the kernels that were lowered for them.
 
 Where a result takes over an operand's place, both are one parameter. Whoever reads it wants the
 operand: so no element may be read after the result's was stored, by this kernel or by another one

@@ -1,4 +1,4 @@
-"""Who lies where: every value is read from the place where it was left, walked launch by launch.
+"""Memory placement: every value is intact when it is read, checked launch by launch.
 
 The walk knows the order of the launches, which nodes each reads and gives, and where these lie. It
 does not know how long the plan took a value to live: each launch becomes the owner of the bytes

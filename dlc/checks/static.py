@@ -1,4 +1,4 @@
-"""All checkers of what was assembled that need no run: DLC_CHECK=1, and every program of the tests.
+"""The static checkers of assembled programs: DLC_CHECK=1, and every program of the tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every kernel's text is read back as the IR that it was printed from, and prints alike again."""
+"""Every kernel's text parses to the IR that it was printed from, and prints identically."""
 
 from __future__ import annotations
 

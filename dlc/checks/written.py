@@ -1,4 +1,4 @@
-"""What a launch gives is written, all of it, and its workspaces before they are read.
+"""A launch writes all of its results, and its workspaces before they are read.
 
 Every element of every output is stored by some kernel of the launch (one that is written over its
 operand has the others' from there), and what a later stage loads from a workspace an earlier one

@@ -1,4 +1,4 @@
-"""The arguments of every command, and one message for those that do not fit."""
+"""The arguments of every command, and one message for invalid ones."""
 
 from __future__ import annotations
 

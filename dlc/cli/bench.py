@@ -1,4 +1,4 @@
-"""`dlc bench`: dlc beside the peers that are installed, and the worker that stands for dlc."""
+"""`dlc bench`: dlc beside the installed peers, and the worker process that runs dlc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlc models`, `dlc ops`, `dlc passes`: what there is, a line each."""
+"""`dlc models`, `dlc ops`, `dlc passes`: lists, one line per entry."""
 
 from __future__ import annotations
 

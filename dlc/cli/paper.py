@@ -1,4 +1,4 @@
-"""What the command line prints on: colours in a terminal only, units, columns."""
+"""Output of the command line: colours in a terminal only, units, columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlc predict FILE --weights CHECKPOINT --data NEW`: what a trained network says of new data."""
+"""`dlc predict FILE --weights CHECKPOINT --data NEW`: a trained network applied to new data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlc show --memory`: where every value lies and lives, what it comes to, and a map."""
+"""`dlc show --memory`: offset and live range of every value, totals, and a map of the arena."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard output and error as they come: closed, full, or in an encoding without our rules."""
+"""Standard output and error in every condition: closed, full, or with a limited encoding."""
 
 from __future__ import annotations
 

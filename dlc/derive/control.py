@@ -1,4 +1,4 @@
-"""Loops and branches as operators: scan and cond, nodes that hold the graphs they run."""
+"""Loops and branches as operators: scan and cond, nodes that contain the graphs they run."""
 
 from __future__ import annotations
 

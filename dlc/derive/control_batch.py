@@ -1,4 +1,4 @@
-"""vmap of loops and branches: one loop over all examples, or both branches and a choice."""
+"""vmap of loops and branches: one loop over all examples, or both branches and a select."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loop or branch must keep for its derivative: a minimum cut between it and what reads it.
+"""Residuals of a loop or branch for its derivative: a minimum cut of its body.
 
 What the backward body reads of the forward one is either kept, or computed again from something
 that is. The cut finds the fewest bytes; only cheap operators may be computed again, and what lies

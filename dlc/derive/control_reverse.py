@@ -1,4 +1,4 @@
-"""Reverse mode of loops and branches: the loop backwards over what the forward one kept.
+"""Reverse mode of loops and branches: the reversed loop over residuals of the forward one.
 
 The derivative of a loop is two loops: the same one, which also stacks what the other reads, and
 one that runs backwards and carries the cotangents of the carries. Gradients by invariants are sums

@@ -1,4 +1,4 @@
-"""Loops and branches after differentiation: equal ones become one, what nobody reads goes.
+"""Cleanup of loops and branches after differentiation: merging equal ones, pruning unread results.
 
     f = scan(c, xs); g = scan(c, xs) with more results   ->   g alone
     scan(...)[1] that nobody reads                       ->   a loop that does not compute it

@@ -1,4 +1,4 @@
-"""Operators that hold a graph and stand for it, or for its derivative: fused groups, grad, jvp."""
+"""Operators that contain a graph and stand for it or its derivative: fused groups, grad, jvp."""
 
 from __future__ import annotations
 

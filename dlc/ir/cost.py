@@ -1,4 +1,4 @@
-"""What computing a value again costs: less than keeping it, for some operators."""
+"""The cost of recomputing a value: for some operators, less than storing it."""
 
 from __future__ import annotations
 

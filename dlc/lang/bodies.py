@@ -1,4 +1,4 @@
-"""Bodies of loops and branches: run once, on symbols, apart from the build around them.
+"""Bodies of loops and branches: traced once, on symbolic inputs, in a build of their own.
 
 What a body reads from outside is told from what it makes itself; its state updates, run-time checks
 and random numbers are handed to the loop or branch that runs it.

@@ -1,4 +1,4 @@
-"""custom_gradient and checkpoint: functions whose derivative is taken in another way."""
+"""custom_gradient and checkpoint: functions with a custom way of differentiation."""
 
 from __future__ import annotations
 

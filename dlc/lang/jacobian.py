@@ -1,4 +1,4 @@
-"""jacobian and hessian: one jvp or vjp for each direction, all at once by vmap."""
+"""jacobian and hessian: one jvp or vjp per direction, batched with vmap."""
 
 from __future__ import annotations
 

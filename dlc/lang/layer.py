@@ -1,4 +1,4 @@
-"""Layer: a plain immutable value that makes its parameters where it is first applied."""
+"""Layer: a plain immutable value that creates its parameters when first applied."""
 
 from __future__ import annotations
 

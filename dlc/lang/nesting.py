@@ -1,4 +1,4 @@
-"""Nestings of tuples, lists and dicts: their leaves, the paths to them, and what holds them."""
+"""Nestings of tuples, lists and dicts: their leaves, the paths to them, and their structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one trace collects beside nodes: parameters, state and its updates, layer paths, seeds."""
+"""What a trace collects besides nodes: parameters, state and its updates, layer paths, seeds."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def make_inputs(function: Callable[..., Any], types: Sequence[Type], dims: Mappi
 def bound(function: Callable[..., Any], label: str, type_: Type, dims: Mapping[str, int],
           place: Loc | None) -> Type:
     """`type_` with dimension names replaced. Raises DlcError for a name without a value, and for a
-    value that is no size."""
+    value that is not a size."""
     named = [d for d in type_.shape if isinstance(d, str)]
     missing = [d for d in named if d not in dims]
     if not missing:

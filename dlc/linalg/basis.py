@@ -1,4 +1,4 @@
-"""Orthonormal columns made a whole basis, for the full forms of QR and SVD."""
+"""Orthonormal columns completed to a basis, for the full forms of QR and SVD."""
 
 from __future__ import annotations
 

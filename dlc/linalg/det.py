@@ -1,4 +1,4 @@
-"""The determinant as the polynomial that it is: differentiable at singular matrices too.
+"""The determinant as a polynomial: differentiable at singular matrices too.
 
 Its gradient is the matrix of cofactors. With a = u diag(s) v^T that is
 |u| |v| u diag(p) v^T, where p_i is the product of the other singular values: nothing is divided by

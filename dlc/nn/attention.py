@@ -1,4 +1,4 @@
-"""Attention and what stands around it: positions, heads, blocks of transformers.
+"""Attention, positional encodings and transformer blocks.
 
 Arrays are [batch, time, features]; inside of attention [batch, heads, time, size].
 """

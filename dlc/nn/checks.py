@@ -1,4 +1,4 @@
-"""Guards of layers: what an argument or an input must be, and the message when it is not."""
+"""Argument and input checks of layers, with their messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers made of layers: a sum around them, several beside each other; and reshape."""
+"""Layers made of layers: residual sums and parallel branches; and reshape."""
 
 from __future__ import annotations
 

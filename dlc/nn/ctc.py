@@ -1,4 +1,4 @@
-"""Connectionist temporal classification: labels without their places in time."""
+"""Connectionist temporal classification: a loss for unaligned labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that read rows of a table: embedding, bags of rows, products with all of them."""
+"""Layers that read rows of a table: embedding, embedding bags, unembedding."""
 
 from __future__ import annotations
 

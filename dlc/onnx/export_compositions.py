@@ -1,4 +1,4 @@
-"""Operators that ONNX has not, as functions of the DSL whose operators it has.
+"""Operators that ONNX lacks, composed in the DSL from operators that it has.
 
 They are built in place of the node before the graph is written: a factorization becomes a loop
 over its columns. Linear algebra works in f64 within, as dlc's own kernels do.

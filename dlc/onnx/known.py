@@ -1,4 +1,4 @@
-"""Values known before a model runs: what follows from constants alone, and what that may cost."""
+"""Values known before a model runs, computed from constants, within limits on their cost."""
 
 from __future__ import annotations
 

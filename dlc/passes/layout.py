@@ -1,4 +1,4 @@
-"""Layout: a value that is read in one transposed order only is written in that order.
+"""Layout: a value that is only read in one transposed order is stored in that order.
 
     h: f32[2, 4, 3] = tanh(x)                  h: f32[2, 4, 3].layout(0, 2, 1) = tanh(x)
     t = transpose(h, axes=(0, 2, 1))     ->    t = transpose(h, axes=(0, 2, 1))

@@ -1,4 +1,4 @@
-"""The gamma distribution and what is made of it; differentiable in its parameters.
+"""The gamma distribution and those derived from it; differentiable in their parameters.
 
 Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS 26(3), 2000. A
 number has eight proposals of its own, of which the first that fits is taken: each fits with

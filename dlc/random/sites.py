@@ -1,4 +1,4 @@
-"""Call sites of random numbers, and the draws at a site that every distribution is made of."""
+"""Call sites of random numbers, and the basic draws that distributions are built from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The NumPy evaluator: what a graph means. Every pass and backend is held against it."""
+"""The NumPy evaluator defines what a graph means. Every pass and backend is tested against it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tasks: a loss with what trains it, and the steps made of it."""
+"""Tasks: a loss with its data and optimizer, and the steps built from it."""

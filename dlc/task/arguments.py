@@ -83,7 +83,7 @@ def training_arguments(seed: Any, threads: Any, folder: Any, rename: Any, **hook
 
 
 def need_optimizer(value: Any, none_fits: bool) -> None:
-    """Raise DlcError for what is no optimizer."""
+    """Raise DlcError for what is not an optimizer."""
     if isinstance(value, Optimizer) or (value is None and none_fits):
         return
     raise DlcError(f"optimizer={value!r} is not an optimizer", here(),

@@ -1,4 +1,4 @@
-"""The plain-data side of a task: what the runtime and reports need of it."""
+"""The plain data of a task that the runtime and reports need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of a whole data set, which are no means over its batches: AUC, F1 over classes."""
+"""Metrics of a whole data set, which are not means over its batches: AUC, F1 over classes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def over_set(function: Callable[..., Any], *rows: Any) -> Node:
     `rows` are values of a batch with a row for each sample: dlc.over_set(nn.auc, scores, label).
     Evaluation joins them over all batches and calls `function` once on the whole, compiled. In
     training, and where the number of samples is not known (a stream), it is the mean over batches
-    of what `function` makes of each. Raises DlcError for a result that is no single number.
+    of what `function` makes of each. Raises DlcError for a result that is not a single number.
     """
     scope = current_scope("over_set")
     values = tuple(as_node(row) for row in rows)

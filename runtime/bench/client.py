@@ -1,4 +1,4 @@
-"""The parent's end of a worker: start it, time its first step, ask for steps, hold it still."""
+"""The parent's end of a worker: start it, time its first step, run steps, pause it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The systems that `dlc bench` can compare, how each is started, and why one can't be here."""
+"""The systems that `dlc bench` compares, how each is started, and why one may be missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One system in a process of its own: builds a network, then runs as many steps as it is asked for.
+"""One system in its own process: builds a network, then runs steps on request.
 
 Run by its path, `python -P worker.py SYSTEM MODEL --threads N --batch B`, so that a peer's process
 imports nothing of dlc; dlc's own process calls `serve` itself. Requests are lines on standard

@@ -1,4 +1,4 @@
-"""The cache on disk: compiled objects and whole Programs, in a directory only its owner may write.
+"""The disk cache: compiled objects and Programs, in a directory only its owner can write.
 
 An entry is a file named by its key: a header (magic, SHA-256 of the payload, the key), then the
 payload. Entries are written to a temporary file and renamed, so processes never see half of one;

@@ -1,4 +1,4 @@
-"""The expressions of a function of a kernel text: typed, and as LLVM instructions."""
+"""Expressions of a kernel text: typing and LLVM instructions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The front end of kernel texts: which functions they define, each lowered once for its types.
+"""The front end of kernel texts: lowers each function once for its types.
 
     text of a function, types of its arguments  ->  its LLVM text, what it calls, its result's type
 

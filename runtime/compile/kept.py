@@ -1,4 +1,4 @@
-"""Whole Programs kept on disk, found again by the text of the graphs that they were made from."""
+"""Whole Programs cached on disk, keyed by the text of the graphs they were compiled from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numba for users' functions: texts with what the front end does not know, arrays and raises.
+"""Numba for custom operators: texts that the front end does not support (arrays, raises).
 
 Imported by a compile worker when the first such kernel comes. Arrays are bounds-checked: an index
 out of range and a raise end the call with the line of the kernel's text; nothing is read or written

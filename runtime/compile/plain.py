@@ -1,4 +1,4 @@
-"""Plain-Python bodies of the primitives: what each means, on NumPy scalars and flat arrays."""
+"""Plain-Python bodies of the primitives, on NumPy scalars and flat arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a function's text says of its names: which of them need a place in memory."""
+"""Names in a function's text: which of them need a stack slot."""
 
 from __future__ import annotations
 

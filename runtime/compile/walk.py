@@ -1,4 +1,4 @@
-"""One function of a kernel text to LLVM IR, in one walk of its statements."""
+"""Lowering of one function of a kernel text to LLVM IR, in one walk over its statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A compile worker: a process that reads kernels on stdin and answers objects on stdout.
+"""A compile worker: a process that reads kernels on stdin and writes objects to stdout.
 
 Started by path (`python -P worker.py PACKAGE_FOLDER SYS_PATH_JSON`), so that it neither runs the
 user's main module nor imports more of dlc than it needs. Messages are frames (frames.py).

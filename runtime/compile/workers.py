@@ -1,4 +1,4 @@
-"""Compile workers: processes that turn kernels into objects while this process goes on.
+"""Compile workers: processes that compile kernels to objects in the background.
 
 They are started by their script's path and talk over pipes, so that it does not matter what
 `__main__` is (a script without a guard, a REPL, pytest, `python -c`), and they live in their own

@@ -1,4 +1,4 @@
-"""What must hold of a Program before it runs: everything that could touch wrong memory."""
+"""Checks of a Program before it runs: everything that could access wrong memory."""
 
 from __future__ import annotations
 

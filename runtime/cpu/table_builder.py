@@ -1,4 +1,4 @@
-"""Programs and phases to launch tables: which rows run in a step, in which order."""
+"""From Programs and phases to launch tables: the rows of a step, in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a Dataset to what the ports of an entry take: fields by name, shapes, dtypes, batches."""
+"""From a Dataset to the inputs of an entry: fields by name, shapes, dtypes, batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a file that may be gzipped, never more of it than its own header calls for."""
+"""Reading a file that may be gzipped, at most as much as its header declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NumPy's .npy and .npz files, never unpickled, never larger than what the file really holds."""
+"""NumPy's .npy and .npz files, never unpickled, never larger than the file's contents."""
 
 from __future__ import annotations
 

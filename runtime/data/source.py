@@ -1,4 +1,4 @@
-"""load_dataset: from what a task or a user names as data to a Dataset."""
+"""load_dataset: from a name, path or arrays to a Dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a trained, loaded program to what its report shows."""
+"""Collects the data of a report from a trained, loaded program."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""How often a metric has stood still: what a schedule `plateau` counts (torch's ReduceLROnPlateau).
-"""
+"""How often a metric has stagnated, as counted by the schedule `plateau` (ReduceLROnPlateau)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where training stands and what it belongs to: a checkpoint's record, checked when it is read."""
+"""The position in training and its identity: a checkpoint's record, checked when it is read."""
 
 from __future__ import annotations
 

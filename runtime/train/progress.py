@@ -1,4 +1,4 @@
-"""How a run is shown: a live bar and table in a terminal, one plain line an epoch elsewhere."""
+"""Progress display: a live bar and table in a terminal, one plain line per epoch elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training run takes and gives: settings, callbacks, result, fault."""
+"""Arguments and results of a training run: settings, callbacks, result, fault."""
 
 from __future__ import annotations
 

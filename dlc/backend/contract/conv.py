@@ -1,4 +1,4 @@
-"""Convolutions without im2col: kernels that read a padded image in place, by a table of offsets.
+"""Convolutions without im2col: kernels that read a padded image through a table of offsets.
 
 `TapsWriter`, the convolution: lanes run along the flat image, also over the few columns at the end
 of each line that belong to no output; `taps` tiles multiply, then whole lines are cut out.

@@ -1,4 +1,4 @@
-"""Contractions around the gemm tile: pack A once, then multiply and finish block by block.
+"""Contractions with the gemm tile: pack A once, then multiply and run the epilogue per block.
 
 Two schemes. `write_multiply`: boxes of columns of C and panels of its rows are parallel axes, each
 block summed whole. `write_partial` and `write_sum`: few outputs and a long sum, so parts of the sum

@@ -1,4 +1,4 @@
-"""Fused groups around a matmul or convolution: to kernels and stages.
+"""Lowering of fused groups around a matmul or convolution to kernels and stages.
 
 `lower_contract` is the entry. A group holds one contraction; what its operands are made of is
 evaluated while they are packed (prologue), what is made of its result while a block of it is still

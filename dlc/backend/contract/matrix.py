@@ -1,4 +1,4 @@
-"""Packing of a matrix as it lies in memory: one kernel for all shapes, which are its arguments.
+"""Packing of a matrix in memory: one kernel for all shapes, which are its arguments.
 
 Kernels whose texts differ only in numbers would each be compiled; this one is compiled once for
 the operands that are contiguous along the rows of a contraction, once for those along the sum. How

@@ -1,4 +1,4 @@
-"""Packing: the operands of a contraction laid out as the gemm tile reads them.
+"""Packing: operands of a contraction are copied into the layout that the gemm tile reads.
 
 A packed block holds its lanes (rows of a panel of A, columns of a box of B) side by side, one k
 after the other. Operands come through the contraction's index maps, so any

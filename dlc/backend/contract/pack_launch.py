@@ -1,4 +1,4 @@
-"""The launch that packs: an array laid out in blocks for tiles, by the tiles that copy.
+"""The packing launch: copy tiles lay an array out in blocks for gemm tiles.
 
     packed: f32[1, 2, 128, 64] = fused_pack(w)      # [batch, blocks, k, lanes]; w [128, 120]
 
@@ -219,7 +219,7 @@ def place_of(found: Matrices, b: Var, lane: Sum, i: Var) -> Sum:
 
 
 def lanes_of(part: Graph) -> int:
-    """The lanes of a matrix that are no padding."""
+    """The lanes of a matrix that are not padding."""
     (out,) = part.outputs
     padded = [n.args[0] for n in part.nodes() if n.op is view.PAD and n.ndim == 3]
     return int(padded[0].shape[1]) if len(padded) == 1 else int(out.shape[1] * out.shape[3])

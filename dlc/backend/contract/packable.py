@@ -1,4 +1,4 @@
-"""Which operands of a launch's products could be packed by another launch, and what it saves.
+"""Which operands of a launch's products another launch could pack, and what that saves.
 
 A product packs A in a stage of its own, once; of B each run of panels packs the columns that it
 reads, so that several chunks pack the same ones. What they pack, and in which form, the writer of

@@ -1,4 +1,4 @@
-"""How a contraction is cut: blocks of columns, rows and the summed axis, and which scheme runs it.
+"""How a contraction is blocked over columns, rows and the summed axis, and which scheme runs it.
 
 Everything here is arithmetic on extents: no text, no graph. The cuts depend on shapes and on the
 instruction set only, never on the number of threads, so results are the same on any number.

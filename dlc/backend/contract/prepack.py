@@ -1,4 +1,4 @@
-"""Packing as a launch: an operand that several launches, chunks or iterations pack is packed once.
+"""Prepacking: an operand that several launches, chunks or iterations would pack is packed once.
 
     def body(h, x, w):                          def body(h, x, packed):
         return tanh(x + matmul(h, w))    ->         return tanh(x + matmul(h, w seen in packed))

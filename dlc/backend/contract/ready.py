@@ -1,4 +1,4 @@
-"""Operands that lie packed in memory: the layouts that tiles read, as views of an ordinary array.
+"""Operands already packed in memory: the layouts that tiles read, as views of an ordinary array.
 
     packed: f32[1, 2, 128, 64] = fused_pack(w)    # w [128, 120]: two boxes of 64 columns, k by k
     y = matmul(x, w seen in packed)               # its tiles read `packed` as it lies

@@ -1,4 +1,4 @@
-"""Windows that slide over an operand of a contraction, and padded images to read them from.
+"""Sliding windows over an operand of a contraction, and the padded images they read.
 
 A window slides where a coordinate is column axis + inner axis, as in x[n, c, oy + ky - pad,
 ox + kx - pad]. In an image padded to lines of `pitch` elements, one tap (c, ky, kx) is a constant

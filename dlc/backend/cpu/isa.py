@@ -1,4 +1,4 @@
-"""Instruction sets, as far as kernels are written for one: register width, count, tile blocks."""
+"""Instruction sets as kernels see them: register width and count, tile block sizes."""
 
 from __future__ import annotations
 

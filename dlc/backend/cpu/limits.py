@@ -1,4 +1,4 @@
-"""The sizes at which lowering takes another scheme, opens another box or cuts another chunk.
+"""The size thresholds of lowering: schemes, boxes and chunks.
 
 A number here decides speed and roundings, never a result: kernels are right at any value. They
 travel with the instruction set (`Isa.limits`), so that tests can make them small and have small

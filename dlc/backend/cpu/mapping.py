@@ -1,4 +1,4 @@
-"""From parallel axes to chunks: how a kernel is cut for the threads of a CPU.
+"""From parallel axes to chunks: how a kernel is divided among the threads of a CPU.
 
 What a kernel computes is emitted over parallel axes, whose positions may run in any order and at
 one time; `chunked` puts the number of a chunk in their place:

@@ -1,4 +1,4 @@
-"""A writer of one LLVM function over vectors: what the tiles are made with."""
+"""A builder for an LLVM function over vectors, with which the tiles are written."""
 
 from __future__ import annotations
 

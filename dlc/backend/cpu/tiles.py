@@ -1,4 +1,4 @@
-"""SIMD tiles as LLVM IR: the micro-kernels that kernel texts call by name like any function.
+"""SIMD tiles as LLVM IR: the micro-kernels that kernel texts call by name.
 
 A tile's name says everything: kind, element type, and the block of C that it computes, as in
 `gemm_f32_14x32`. The instruction set chooses block and vector width (`gemm_block`), so kernel

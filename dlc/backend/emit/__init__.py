@@ -1,1 +1,1 @@
-"""Emission: scalar values of nodes at indices, states of reductions, tidied lets."""
+"""Emission: scalar values of nodes at indices, accumulators of reductions, folding of lets."""

@@ -1,4 +1,4 @@
-"""The open loops of a kernel that is written, and its parallel axes around them.
+"""The open loops of a kernel being written, and its parallel axes around them.
 
 A statement goes into the outermost block in which what it is made of is known: hoisting is
 placement, not a pass.

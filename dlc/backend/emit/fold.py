@@ -1,4 +1,4 @@
-"""Lets that are used once go into their use: the names that are left are those a reader needs.
+"""Inlining of lets that are used once; the names that remain are those a reader needs.
 
     t = x[i] * y[i]                 ->      out[i] = x[i] * y[i] + z[i]
     out[i] = t + z[i]

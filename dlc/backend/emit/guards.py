@@ -1,4 +1,4 @@
-"""Conditions on indices: less than what the ranges of their variables say already."""
+"""Guards on indices: only the bounds that the ranges of their variables do not already imply."""
 
 from __future__ import annotations
 

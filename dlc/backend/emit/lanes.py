@@ -1,4 +1,4 @@
-"""States of a reduction as arrays: one for each lane of a long loop, or each place of a column.
+"""Accumulators of a reduction as arrays: one per lane of a long loop, or per column position.
 
     lanes, lanes2 = local_f64(16), local_f64(16)  begin
     for r in range(0, 100, 16):

@@ -1,4 +1,4 @@
-"""Long reductions in runs: what a run of elements gives is merged into totals of more precision.
+"""Long reductions in runs: the result of each run is merged into totals of higher precision.
 
     total = f64(0.0)
     for r in range(0, 100000, 512):

@@ -1,4 +1,4 @@
-"""What the rounds of a loop leave to each other, and so which kind of loop it is.
+"""Loop-carried dependences, and the kind of loop that follows from them.
 
     for r in reduce(10, into=[total], by=lambda total, total_: total + total_):
         total = total + x[r]                    rounds leave `total` to the next one, else nothing

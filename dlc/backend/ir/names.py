@@ -1,4 +1,4 @@
-"""Names of a kernel's own: unique identifiers, none of which is a word that kernels call."""
+"""Names within a kernel: unique identifiers that do not clash with the functions kernels call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kernel's text read as the IR: the inverse of printer.py, and the way in for routines.
+"""Parsing a kernel's text to the IR: the inverse of printer.py, and the entry point of routines.
 
 A routine's text is written by hand (dlc/ops/argsort.py, ...) in the same language; what is printed
 of it is the IR's own form. Nothing else reads a kernel's text.

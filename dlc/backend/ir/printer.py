@@ -1,4 +1,4 @@
-"""The kernel IR as the Python function that is compiled and that users read.
+"""Printing the kernel IR as the Python function that is compiled and that users read.
 
 Every expression has a rank, how tightly Python binds it: only operands that bind less than what is
 around them stand in brackets. Types are written out: casts are calls, integers narrower than i64

@@ -1,4 +1,4 @@
-"""Expressions of a kernel's text as the IR: types follow from buffers, literals and functions.
+"""Parsing expressions of a kernel's text: types follow from buffers, literals and functions.
 
 A name of an index (a loop's variable, `chunk`, a number of the kernel, a local that is used as an
 index) makes `Sum`s, every other local a `Ref`.

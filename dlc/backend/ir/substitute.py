@@ -1,4 +1,4 @@
-"""Statements with other indices in the places of some variables, in the one form of indices."""
+"""Substitution of indices for variables in statements, in normal form."""
 
 from __future__ import annotations
 

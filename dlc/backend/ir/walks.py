@@ -1,4 +1,4 @@
-"""Walks over the kernel IR: what statements and expressions are made of, and what they name."""
+"""Traversals of the kernel IR: parts of statements and expressions, and the names in them."""
 
 from __future__ import annotations
 

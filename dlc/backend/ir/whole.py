@@ -1,4 +1,4 @@
-"""One form for whole numbers: what is made of indices by `+ - *` and min is an index again.
+"""The normal form of integers: `+ - *` and min of indices are again indices.
 
     Binary("+", Position(i), Number(1))  ->  Position(i + 1)
     Call("f32", Position(i))             ->  Position(i, f32)

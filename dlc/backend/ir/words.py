@@ -1,4 +1,4 @@
-"""The words of a kernel's text: its own names and its numbers apart from what else stands there.
+"""The tokens of a kernel's text, which tell its own names and numbers from everything else.
 
 Kernels that differ in names only are one, and so are those that differ in some numbers, which
 become arguments (backend/share/parametrize.py): who asks for these reads words, never a text.

@@ -1,4 +1,4 @@
-"""Long reductions to few elements in parts: threads fold parts, a later stage merges them in order.
+"""Split reductions: threads reduce parts of a long sum, and a later stage merges them in order.
 
     def sum_parts(x, partial):                      a position folds one part of the reduced axis
         for part in parallel(62):

@@ -1,4 +1,4 @@
-"""Scatters as kernels: a place of the result belongs to one position of the parallel axes.
+"""Scatters as kernels: each element of the result belongs to one position of the parallel axes.
 
 These are the axes before the scattered one, and blocks of the columns behind it: each position
 reads every index and folds its own part of the updates, in the order of the index array.

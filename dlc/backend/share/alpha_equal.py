@@ -1,4 +1,4 @@
-"""Kernels that are equal but for names: one text is compiled for all of them.
+"""Kernels that are equal up to names share one text, compiled once.
 
     def k(where, w1, out, chunk):           def k(where_2, w2, out, chunk):
         for i in range(8): ... w1[i]            for i in range(8): ... w2[i]     ->   the first

@@ -1,4 +1,4 @@
-"""One kernel for many sizes: those that differ in numbers only become one, with arguments.
+"""One kernel for many sizes: kernels that differ only in numbers become one with arguments.
 
     def k(x, y, chunk):                                 def k(x, y, n0, chunk):
         for i in range(chunk, 784): y[i] = -x[i]   ->       for i in range(chunk, n0): y[i] = -x[i]

@@ -1,1 +1,1 @@
-"""Checkers of a Program that share nothing with the compiler's reasoning."""
+"""Checkers of a Program that share no code with the compiler's analyses."""

@@ -1,4 +1,4 @@
-"""Parallel axes of a kernel before it is cut: positions that may run in any order, at one time.
+"""Parallel axes of a kernel before chunking: positions that may run concurrently, in any order.
 
 What can be seen at once: where axes stand, which names and local buffers their positions share.
 What they store is followed as that of chunks is: the kernel is cut into one position a chunk, and

@@ -1,4 +1,4 @@
-"""What a condition tells of the values in it: rows where it can't hold, and narrower ranges."""
+"""What a condition implies: rows where it is false, and narrower ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a walk over a kernel holds: buffers, pointers, frames of values, events."""
+"""The state of a walk over a kernel: buffers, pointers, frames of values, events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A buffer that a kernel reads and writes over: no element is read after it was replaced.
+"""Buffers written in place: no element is read after it was overwritten.
 
 Loops are expanded around all accesses of the buffer, so that rows stand in the order in which they
 run. Of a load and a store the rows of the innermost loop around both tell which comes first, and

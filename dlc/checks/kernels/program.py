@@ -1,4 +1,4 @@
-"""The checkers over a whole Program: each segment once, whatever repeats it."""
+"""The checkers applied to a whole Program, each distinct segment once."""
 
 from __future__ import annotations
 

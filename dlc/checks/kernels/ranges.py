@@ -1,4 +1,4 @@
-"""Ranges of whole numbers, one for each row of an iteration space: the values of the checkers.
+"""Integer ranges, one for each row of an iteration space: the values of the checkers.
 
 A row is one combination of loop values that a checker tells apart. Bounds are Python numbers where
 all rows agree, else arrays with an entry for each row; they are f64, exact below 2**53, so that an

@@ -1,4 +1,4 @@
-"""Rounds of loops as rows of a space, and values brought together behind loops and branches."""
+"""Loop iterations as rows of a space, and merging of values after loops and branches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A segment as the checkers take it: its arguments, walks of growing budgets, and verdicts."""
+"""A segment as the checkers see it: its arguments, walks with growing budgets, and verdicts."""
 
 from __future__ import annotations
 

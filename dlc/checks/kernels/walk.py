@@ -1,4 +1,4 @@
-"""A kernel run on ranges: every load and store that a segment makes, and where.
+"""Abstract interpretation of a kernel on ranges: every load and store of a segment, and where.
 
 The IR is read from the kernel's text, the launch's arguments are as they are: buffers with their
 extents, numbers, how many chunks. Loops are expanded, outermost first, into rows of a `Space` as

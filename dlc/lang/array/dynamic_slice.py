@@ -1,4 +1,4 @@
-"""Slices at computed places, as jax.lax has them: starts are clamped, so that slices lie inside."""
+"""Slices at computed positions, as in jax.lax: starts are clamped to keep slices in bounds."""
 
 from __future__ import annotations
 

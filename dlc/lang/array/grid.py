@@ -1,4 +1,4 @@
-"""Sampling an image at computed places: grid_sample and affine_grid (Jaderberg et al. 2015)."""
+"""Sampling an image at computed positions: grid_sample and affine_grid (Jaderberg et al. 2015)."""
 
 from __future__ import annotations
 

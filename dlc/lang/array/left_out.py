@@ -1,4 +1,4 @@
-"""What NumPy, JAX or PyTorch have and dlc does not, each with the reason; shown by `dlc ops`."""
+"""What NumPy, JAX or PyTorch have and dlc does not, with the reason; shown by `dlc ops`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linear maps along one axis by a constant matrix: what resizing and adaptive means are made of."""
+"""Linear maps along one axis by a constant matrix, as used by resizing and adaptive means."""
 
 from __future__ import annotations
 

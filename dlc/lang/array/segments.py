@@ -1,4 +1,4 @@
-"""Folds of rows by their segment's number, and counts: segment_sum, bincount, histogram."""
+"""Reductions of rows by segment id, and counts: segment_sum, bincount, histogram."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sizes at which fusion groups otherwise. They decide speed, never a result.
+"""The size thresholds of fusion. They affect speed, never a result.
 
 `fuse` takes them as an argument, so that tests can make them small and have small programs meet
 both sides of each.

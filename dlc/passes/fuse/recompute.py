@@ -1,4 +1,4 @@
-"""What fusion recomputes: cheap functions of a value that lies in memory anyway, by each reader.
+"""Recomputation in fusion: cheap functions of a stored value are recomputed by each reader.
 
     y = tanh(h); s = sub(1, mul(y, y))      s is never stored: whoever reads it reads y
 """

@@ -1,4 +1,4 @@
-"""Bodies of loops and branches: every pass treats them as it treats the graph around them.
+"""Bodies of loops and branches: every pass runs on them as on the enclosing graph.
 
     c, ys = scan(c0, xs, body=step)   ->   c, ys = scan(c0, xs, body=simplify(step))
 """

@@ -1,4 +1,4 @@
-"""Loops and branches, seen from outside: what need not be in them leaves, what is unused goes.
+"""Loops and branches: invariants are hoisted, unused carries and results removed.
 
     c = scan(c0, xs, w, body=c + x * exp(w))   ->   e = exp(w); c = scan(c0, xs, e, body=c + x * e)
 

@@ -1,4 +1,4 @@
-"""Products of a loop that wait for no carry: all steps' at once, outside.
+"""Products of a loop that depend on no carry are computed outside, for all steps at once.
 
     h = scan(h0, xs, w, u, body=tanh(x @ w + h @ u))    # x: an element of xs [T, B, K]
     ->

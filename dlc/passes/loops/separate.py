@@ -1,4 +1,4 @@
-"""Separation: every result of a loop's body gets a value of its own, for it has a place of its own.
+"""Separation: every result of a loop's body becomes a value of its own, stored separately.
 
     return (h, h)   ->   same = reshape(h); return (h, same)      the next carry, and a row of ys
     return (y, x)   ->   same = reshape(x); return (y, same)      x is an element: it lies elsewhere

@@ -1,4 +1,4 @@
-"""Writes to a few places of a loop's carry, told as such, so that only those are written.
+"""Writes to a few elements of a loop's carry become scatters, so that only those are written.
 
     x' = where(written(i), gather(u, winner(i)), x)    ->   x' = scatter_onto(i, u, x, fold="set")
     x' = add(x, scatter_add(i, u))                     ->   x' = scatter_onto(i, u, x, fold="add")

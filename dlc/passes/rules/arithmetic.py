@@ -1,4 +1,4 @@
-"""Rules of arithmetic: those that hold for every float, NaN and infinities included."""
+"""Rules of arithmetic that hold for every float, including NaN and infinities."""
 
 from __future__ import annotations
 

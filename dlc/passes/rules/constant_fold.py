@@ -1,4 +1,4 @@
-"""Constant folding, a rule of simplify: what depends on nothing is computed now."""
+"""Constant folding, a rule of simplify: values that depend on no input are computed."""
 
 from __future__ import annotations
 

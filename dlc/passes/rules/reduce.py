@@ -1,4 +1,4 @@
-"""Rules of reductions: over nothing, over what was repeated, of reductions."""
+"""Rules of reductions: over no axes, over broadcasts, of reductions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of views: neighbours merge, views that move nothing go."""
+"""Rules of views: adjacent views merge, identities are removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be written in place: a result of a launch over one of the launch's operands."""
+"""In-place writes: which result of a launch may overwrite one of its operands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Launches that only take memory run late: right before the first launch that needs them.
+"""Launches that only allocate memory run late, just before their first reader.
 
     p = pack(w); h = loop1(x); y = loop2(h, p)   ->   h = loop1(x); p = pack(w); y = loop2(h, p)
 

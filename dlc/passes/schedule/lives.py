@@ -1,4 +1,4 @@
-"""Lives: from which launch to which each value needs its place, and which values share one.
+"""Live ranges: the launches during which each value needs its bytes, and which values share them.
 
 Positions count the launches in the order of the text, those in loops and branches once. What a loop
 reads lives until the loop's last launch; its own values live within one iteration. Values of a body

@@ -1,4 +1,4 @@
-"""Order: the launches of a fused graph in the order that holds the fewest bytes at once.
+"""Order: list scheduling of the launches of a fused graph for the fewest live bytes.
 
     a = fused_0(x); b = fused_1(x); c = fused_2(a)   ->   fused_0, fused_2, fused_1
 

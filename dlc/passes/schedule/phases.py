@@ -1,4 +1,4 @@
-"""Phases: what runs between two places where all threads wait for one another.
+"""Phases: the launches between two barriers.
 
     p = pack(x)             phase 0        p and q could lie on the same bytes, since p is dead when
     a = multiply(p)         phase 1        q is made. Then making q would have to wait for `a`, and

@@ -1,4 +1,4 @@
-"""Placing: offsets for spans, so that the arena is as low as it gets and few barriers follow.
+"""Placement: offsets for spans that keep the arena small and need few barriers.
 
 Two spans share bytes where neither lives while the other does. Where the values of both are used
 within one phase, the later use has to wait for the earlier one: that is a barrier more, which a

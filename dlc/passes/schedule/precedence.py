@@ -1,4 +1,4 @@
-"""Which launches run before which, while updates in place add more of it.
+"""Precedence of launches, to which in-place updates add further edges.
 
 The launches stand in an order that agrees with all that is known, so a question looks only at what
 stands between the two. A new fact repairs the order between its two places, as in the dynamic

@@ -1,4 +1,4 @@
-"""Rounding: for each element of a graph's values, the interval in which a kernel's result may lie.
+"""Rounding: intervals that a kernel's result must be in, for each element of a graph's values.
 
 `enclose(graph, arrays)` evaluates a graph in f64 and carries intervals along: an operator's result
 lies between what it gives at the ends of its operands' intervals, widened by what its own rounding

@@ -1,4 +1,4 @@
-"""Elementwise operators on intervals: what they give at the ends, and the rounding of their own."""
+"""Elementwise operators on intervals: their values at the ends, and their own rounding."""
 
 from __future__ import annotations
 

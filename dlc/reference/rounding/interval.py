@@ -1,4 +1,4 @@
-"""Intervals over arrays: the value in f64, and the ends between which a kernel's result may lie."""
+"""Intervals over arrays: the value in f64, and the bounds of a kernel's result."""
 
 from __future__ import annotations
 

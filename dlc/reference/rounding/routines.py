@@ -1,4 +1,4 @@
-"""Factorizations and users' functions on intervals: by perturbing what they take.
+"""Factorizations and custom operators on intervals, by perturbing their inputs.
 
 A backward stable algorithm gives the exact result for an operand that is off by p(n) u of its norm
 (Higham, chapters 9, 10, 19 and 20). What such perturbations do is measured with random signs;

@@ -1,4 +1,4 @@
-"""Names in a text: every node and body gets one, the user's own wherever it can be kept."""
+"""Names in a text: every node and body gets one, the user's own where possible."""
 
 from __future__ import annotations
 
