@@ -49,17 +49,18 @@ def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
     known: Known = {}
     drafts = [draft(entry, graph, machine, known) for entry, graph in graphs.items()]
     kept, literals, base = persistent(drafts)
+    total = 64
     for d in drafts:
         d.plan = plan_memory(d.schedule, {**_kept_nodes(d, kept), **_literal_nodes(d, literals)},
-                             base, _scratch(d), d.shared, d.stages)
+                             base, _scratch(d), d.shared, d.stages, total)
+        total = max(total, d.plan.total)
     works = [(d.name, w) for d in drafts for parts in d.lowered.values() for p in parts
              for stage in p.stages for w in stage]
     kernels, uses = merge_equal(*share([w.kernel for _, w in works], [n for n, _ in works]))
     table = dict(zip((id(w) for _, w in works), uses, strict=True))
     entries = {d.name: entry_of(d, table) for d in drafts}
-    total = max(d.plan.total for d in drafts if d.plan is not None)
     program = Program(
-        name, target, entries, tuple(kernels), max(total, 64), _ports(drafts, kept),
+        name, target, entries, tuple(kernels), total, _ports(drafts, kept),
         tuple(b for d in drafts for b in buffers_of(d)), prelude.prelude_text(),
         {t: tiles.tile(t, isa) for t in sorted({t for k in kernels for t in k.tiles})},
         tuple(Constant(literals[key], data) for key, data in _literal_data(drafts).items()),

@@ -16,6 +16,7 @@ from dlc.cli.source import bundled_models, load_task
 from dlc.ir.registry import REGISTRY
 from dlc.lang.array.left_out import LEFT_OUT
 from dlc.passes import PIPELINE
+from dlc.passes.schedule.placing import WORTH
 from tests.cli.command import dlc, variables
 
 
@@ -48,6 +49,7 @@ def test_every_launch_with_its_kernels_once(capsys: pytest.CaptureFixture[str]) 
     entry = program.entries["train"]
     text = shown(capsys, "show", "lenet", "--kernels")
     assert len(re.findall(r"^── \d+/\d+ ", text, re.M)) == len(entry.launches)
+    assert sum(launch.name != "pack" for launch in entry.flat) <= 30
     used = {s.kernel for launch in entry.launches for stage in launch.stages for s in stage}
     for index in used:
         assert text.count(program.kernels[index].text.strip("\n")) == 1
@@ -65,7 +67,7 @@ def test_memory_plan_is_whole_and_near_its_bound(model: str,
     assert len(rows) == sum(b.entry == "train" for b in program.buffers)
     assert max(map(len, text.splitlines())) <= 80
     bound = max(lower_bound(program, entry) for entry in program.entries.values())
-    assert bound <= program.peak_bytes <= bound * 1.05
+    assert bound <= program.peak_bytes <= max(bound * 1.05, bound + WORTH)  # for a barrier less
     assert f"peak {program.peak_bytes:,} bytes" in text
 
 

@@ -16,9 +16,10 @@ from dlc.backend.draft import Draft
 from dlc.compiler import Compiled, instruction_set
 from dlc.ir.graph import Graph, Node
 from dlc.passes import run_pipeline
+from dlc.passes.schedule import plan_memory as planning
 from dlc.passes.schedule.lives import ALIGN, Scratch, Span, aligned
 from dlc.passes.schedule.phases import Phases
-from dlc.passes.schedule.placing import arranged
+from dlc.passes.schedule.placing import Arrangement, Numbered, arranged, tightest, times_of
 from dlc.passes.schedule.plan_memory import (
     Plan,
     most_live,
@@ -38,6 +39,11 @@ def compiled(name: str) -> Compiled:
     module = importlib.import_module(f"dlc.models.{name}")
     (task,) = (v for v in vars(module).values() if isinstance(v, dlc.Task))
     return dlc.compile(task)
+
+
+def lowest(spans: list[Span], numbered: Numbered, _room: int) -> Arrangement:
+    """A placement that pays nothing for a barrier."""
+    return tightest(spans, times_of(spans, numbered({}, frozenset()).numbers))
 
 
 def plan_of(graph: Graph) -> tuple[Draft, Plan]:
@@ -88,11 +94,15 @@ def test_values_that_live_at_one_time_lie_apart(seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_plan_of_every_model_is_near_the_lower_bound(name: str) -> None:
-    model = compiled(name)
-    for records in model.records.values():
-        _, plan = plan_of(records[-1].graph)
-        check_apart(plan)
+def test_the_plan_of_every_model_is_near_the_lower_bound(
+        name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within 5 percent, beside what is paid for barriers (test_phases.py)."""
+    graphs = [records[-1].graph for records in compiled(name).records.values()]
+    for graph in graphs:
+        check_apart(plan_of(graph)[1])
+    monkeypatch.setattr(planning, "arranged", lowest)
+    for graph in graphs:
+        plan = plan_of(graph)[1]
         assert plan.total <= 1.05 * plan.lower_bound
 
 

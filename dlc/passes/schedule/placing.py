@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,31 +21,43 @@ Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 TRIES = 3  # of one order of spans
+WORTH = 64 * 1024  # bytes that are streamed while threads wait at a barrier, some 2 us
 Numbered: TypeAlias = Callable[[Clashes, frozenset[int]], Phases]
 
 
-def arranged(spans: Sequence[Span], numbered: Numbered) -> Arrangement:
-    """The arrangement with the fewest barriers of those tried, no higher than the lowest.
+def arranged(spans: Sequence[Span], numbered: Numbered, room: int = 0) -> Arrangement:
+    """The cheapest arrangement of those tried: bytes above `room`, which the arena has anyway, and
+    barriers at WORTH bytes each.
 
     All values of one phase should lie apart. Where a phase holds too many bytes for that, it is
     cut in two by a barrier that has to be: what is dead by then leaves room.
     """
-    sizes, now = [s.bytes for s in spans], numbered({}, frozenset())
+    now = numbered({}, frozenset())
     apart = times_of(spans, now.numbers)
     best = tightest(spans, apart)
-    most, fewest = best.top, numbered(clashes_of(spans, best, apart), frozenset()).waits
-    if now.waits >= fewest:
-        return best
-    cut = numbered({}, cut_phases(spans, numbered, most))
-    times = times_of(spans, cut.numbers)
-    tried = chain((moved_apart(sizes, times, best),),
-                  *(repaired(sizes, times, order, most) for order in orders_of(spans)))
-    for found in tried:
-        waits = numbered(clashes_of(spans, found, apart), frozenset()).waits
-        best, fewest = (found, waits) if waits < fewest else (best, fewest)
-        if fewest <= cut.waits:
+    most = max(best.top, room)
+    fewest = numbered(clashes_of(spans, best, apart), frozenset()).waits
+    for limit in (most, most + WORTH * (fewest - now.waits)):
+        if fewest <= now.waits:
             break
+        for found in tried(spans, numbered, best, limit):
+            waits = numbered(clashes_of(spans, found, apart), frozenset()).waits
+            if max(found.top, most) + WORTH * waits < max(best.top, most) + WORTH * fewest:
+                best, fewest = found, waits
+            if fewest <= now.waits:
+                break
     return best
+
+
+def tried(spans: Sequence[Span], numbered: Numbered, best: Arrangement,
+          most: int) -> Iterator[Arrangement]:
+    """Arrangements no higher than `most`, which have few barriers; the first one is made of `best`.
+    """
+    sizes = [s.bytes for s in spans]
+    times = times_of(spans, numbered({}, cut_phases(spans, numbered, most)).numbers)
+    yield moved_apart(sizes, times, best, most)
+    for order in orders_of(spans):
+        yield from repaired(sizes, times, order, most)
 
 
 def orders_of(spans: Sequence[Span]) -> list[list[int]]:
@@ -83,9 +94,10 @@ def cut_phases(spans: Sequence[Span], numbered: Numbered, most: int) -> frozense
     return waiting
 
 
-def moved_apart(sizes: Sequence[int], times: Times, start: Arrangement) -> Arrangement:
+def moved_apart(sizes: Sequence[int], times: Times, start: Arrangement,
+                most: int) -> Arrangement:
     """The arrangement in which spans that share bytes within a phase have moved, one by one, to
-    where they share none, as long as there is room for one below the top."""
+    where they share none, as long as there is room for one below `most`."""
     low, bytes_ = np.array(start.offsets, np.int64), np.array(sizes, np.int64)
     left = sorted(range(len(sizes)), key=lambda i: sizes[i])
     moved = True
@@ -99,9 +111,9 @@ def moved_apart(sizes: Sequence[int], times: Times, start: Arrangement) -> Arran
                 continue
             order = np.argsort(low[near], kind="stable")
             offset = lowest(low[near][order], high[near][order], sizes[i])
-            if offset + sizes[i] <= start.top:
+            if offset + sizes[i] <= most:
                 low[i], moved = offset, True
-    return Arrangement(start.top, [], low.tolist())
+    return Arrangement(int((low + bytes_).max(initial=0)), [], low.tolist())
 
 
 def repaired(sizes: Sequence[int], times: Times, order: Sequence[int],
