@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc import env
-from dlc.compiler import Compiled, Source, task_source
+from dlc.compiler import Compiled, Source, running_on, task_source
 from dlc.errors import DlcError, here, nearest
 from dlc.faults import explainer
 from dlc.network import Network, as_data, of_task
@@ -122,7 +122,6 @@ def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | No
     """Compile a task for its data and load the program; `progress` hears how many kernels are
     compiled of how many."""
     from dlc.runtime.compile.workers import listening
-    from dlc.runtime.cpu.program import CpuProgram
 
     began = time.perf_counter()
     source = task_source(task, task.batch, dataset.tails(task.batch))
@@ -130,7 +129,7 @@ def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | No
     check_monitor(task, source.meta)
     compiled = Compiled(source, target, env.number("DLC_CHECK"))
     with listening(progress or (lambda done, total: None)):
-        loaded = CpuProgram(compiled.program, threads)
+        loaded: CpuProgram = running_on(compiled.program, "cpu", threads)
     return Prepared(task, dataset, compiled, loaded, identity, time.perf_counter() - began)
 
 

@@ -185,6 +185,9 @@ def test_without_data_and_with_a_wrong_monitor() -> None:
         fitted.train()
     with pytest.raises(DlcError, match="has no metric 'accuracy' to monitor"):
         fitted.train(DATA, monitor="accuracy")
+    for option in ({"threads": 0}, {"seed": -1}, {"epochs": 0}, {"optimizer": "adm"}, {"rate": 1}):
+        with pytest.raises(DlcError):
+            fitted.train(DATA, **option)
 
 
 def test_a_program_without_the_smaller_last_batch_is_refused_at_once() -> None:

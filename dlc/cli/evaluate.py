@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Run the task's evaluation over all rows and tell the means of its metrics."""
-    from dlc.runtime.cpu.program import CpuProgram
+    from dlc.compiler import running_on
     from dlc.runtime.train.checkpoint import check_fits, checkpoint_at
     from dlc.runtime.train.tensorfile import CheckpointError
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     compiled = compile_evaluation(task, dataset)
     expected = {p.name: p.type for p in compiled.program.persistent}
     check_fits(file, checkpoint.arrays, expected)
-    loaded = CpuProgram(compiled.program)
+    loaded = running_on(compiled.program, "cpu")
     for name in expected:
         loaded.write(name, checkpoint.arrays[name])
     means = measured(compiled, loaded, dataset, checkpoint.identity.seed)

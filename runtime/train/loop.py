@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.errors import DlcError
 from dlc.ir.types import f64
 from dlc.runtime.data import DataError, Dataset
 from dlc.runtime.train.autosave import Autosave
@@ -122,15 +123,16 @@ class Trainer:
         return self.result()
 
     def check_monitor(self) -> None:
-        """Raise ValueError, before anything runs, when no entry gives the monitored metric."""
+        """Raise DlcError, before anything runs, when no entry gives the monitored metric."""
         if self.tests():
             names = metric_names(self.program, self.program.entries["eval"])
         else:
             names = ["loss"] + [phase.key(name) for phase in self.phases for name in
                                 metric_names(self.program, self.program.entries[phase.entry])]
         if self.config.monitor not in names:
-            raise ValueError(f"monitor={self.config.monitor!r} is not a metric of "
-                             f"{self.config.model}; there are {', '.join(dict.fromkeys(names))}")
+            raise DlcError(f"monitor={self.config.monitor!r} is not a metric of "
+                           f"{self.config.model}", None,
+                           f"there are {', '.join(dict.fromkeys(names))}")
 
     def start(self, initial: Initial) -> None:
         """Write the persistent values: those of the checkpoint to resume from, or the initial."""
@@ -147,7 +149,8 @@ class Trainer:
             values = initial() if callable(initial) else initial
         missing = [name for name in ports if name not in values and name not in OF_SCHEDULES]
         if missing:
-            raise ValueError(f"no initial value for {', '.join(missing)}")
+            raise DlcError(f"no initial value for {', '.join(missing)}", None,
+                           "a value for each parameter and state: compiled.initial_values(seed)")
         for name in ports:
             if name in values:
                 self.loaded.write(name, values[name])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dlc.errors import DlcError
 from dlc.program import Entry, Program
 from dlc.runtime.data import DataError, bind_arrays
 from dlc.runtime.data.dataset import Arrays
@@ -34,11 +35,11 @@ class TrainPhase:
 
     def __post_init__(self) -> None:
         if self.every < 1 or not 0 <= self.offset < self.every:
-            raise ValueError(f"phase {self.name or self.entry}: every={self.every} with offset="
-                             f"{self.offset} never runs; 0 <= offset < every")
+            raise DlcError(f"phase {self.name or self.entry}: every={self.every} with offset="
+                           f"{self.offset} never runs", None, "0 <= offset < every")
         if self.last_epoch is not None and self.last_epoch <= self.first_epoch:
-            raise ValueError(f"phase {self.name or self.entry}: epochs {self.first_epoch} to "
-                             f"{self.last_epoch} hold none")
+            raise DlcError(f"phase {self.name or self.entry}: epochs {self.first_epoch} to "
+                           f"{self.last_epoch} hold none", None, "first_epoch < last_epoch")
 
     def runs_in(self, epoch: int) -> bool:
         return epoch >= self.first_epoch and (self.last_epoch is None or epoch < self.last_epoch)
@@ -57,7 +58,7 @@ def find_phases(program: Program) -> tuple[TrainPhase, ...]:
     """The phases of a program by its entries' names: train, or train.NAME each.
 
     An entry train_tail (train_tail.NAME) is the specialization for the last, smaller batch.
-    Raises ValueError when there is nothing to train.
+    Raises DlcError when there is nothing to train.
     """
     phases = []
     for entry in program.entries:
@@ -66,8 +67,8 @@ def find_phases(program: Program) -> tuple[TrainPhase, ...]:
             tail = f"train_tail.{name}" if name else "train_tail"
             phases.append(TrainPhase(entry, tail if tail in program.entries else "", name))
     if not phases:
-        raise ValueError(f"{program.name} has no entry to train; it has "
-                         f"{', '.join(program.entries)}")
+        raise DlcError(f"{program.name} has no entry to train", None,
+                       f"it has {', '.join(program.entries)}; a task gives one")
     return tuple(phases)
 
 
@@ -75,8 +76,8 @@ def batch_size(entry: Entry) -> int:
     """Samples that one run of `entry` takes: the first dimension of its data ports."""
     sizes = {int(p.type.shape[0]) for p in entry.inputs if p.role == "data" and p.type.shape}
     if len(sizes) != 1:
-        raise ValueError(f"entry {entry.name}: its data inputs have the batch sizes "
-                         f"{sorted(sizes)}; one is needed")
+        raise DlcError(f"entry {entry.name}: its data inputs have the batch sizes "
+                       f"{sorted(sizes)}", None, "one size, as the first axis of each")
     return sizes.pop()
 
 

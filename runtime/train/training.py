@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dlc.errors import DlcError
 from dlc.program import Program
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.train.plateau import PlateauRule
@@ -62,9 +63,9 @@ class TrainConfig:
                           ("save_steps", 1)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < low):
-                raise ValueError(f"{name}={value!r} is invalid; it is an integer, {low} or larger")
+                raise DlcError(f"{name}={value!r} is invalid", None, f"an integer, {low} or larger")
         if not self.save_seconds >= 0:
-            raise ValueError(f"save_seconds={self.save_seconds!r} is invalid; it is 0 or more")
+            raise DlcError(f"save_seconds={self.save_seconds!r} is invalid", None, "0 or more")
 
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.errors import DlcError
 from dlc.runtime import load
 from dlc.runtime.data import Dataset, epoch_order
 from dlc.runtime.train import checkpoint as checkpoint_module
@@ -319,9 +320,9 @@ def test_settings_from_a_tasks_meta_data() -> None:
 
 
 def test_unknown_monitor_names_the_metrics(loaded: Any) -> None:
-    with pytest.raises(ValueError, match=r"monitor='accuracy'.*there are loss, gap$"):
+    with pytest.raises(DlcError, match=r"(?s)monitor='accuracy'.*there are loss, gap$"):
         run(loaded, None, monitor="accuracy")
-    with pytest.raises(ValueError, match=r"there are loss, gap, lr$"):
+    with pytest.raises(DlcError, match=r"there are loss, gap, lr$"):
         run(loaded, None, monitor="accuracy", data=replace(make_data(), test=None))
 
 
@@ -330,7 +331,7 @@ def test_unknown_monitor_names_the_metrics(loaded: Any) -> None:
     {"save_seconds": float("nan")}, {"epochs": 1.5}, {"seed": True},
 ])
 def test_settings_that_do_not_fit(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(changes))}=.*is invalid"):
+    with pytest.raises(DlcError, match=f"{next(iter(changes))}=.*is invalid"):
         replace(CONFIG, **changes)
 
 
@@ -342,7 +343,7 @@ def test_zero_epochs(loaded: Any, tmp_path: Path) -> None:
 
 
 def test_missing_initial_value(loaded: Any) -> None:
-    with pytest.raises(ValueError, match="no initial value for b, seen"):
+    with pytest.raises(DlcError, match="no initial value for b, seen"):
         train(loaded, CONFIG, make_data(), None, {"w": np.zeros(3, np.float32)})
 
 
