@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,10 +60,15 @@ def output_path(output: str | None, names: list[str]) -> Path | None:
 
 def new_rows(data: str, net: Network) -> Results:
     """The fields of `data` that the network takes: of data that divide themselves the test part,
-    of others all. A single field serves a single input, whatever it is called."""
+    of others all. A single field serves a single input, whatever it is called. A table of as many
+    columns as the network takes values has no target column."""
     from dlc.runtime.data import load_dataset
+    from dlc.runtime.data.table import NO_TARGET
 
     rows = all_rows(load_dataset(data, test=0))
+    wanted = {math.prod(t.shape) for t in net.inputs.values()}
+    if "y" in rows and len(rows) == 2 and wanted == {rows["x"][0].size + 1}:
+        rows = all_rows(load_dataset(data, test=0, target=NO_TARGET))
     if len(rows) == 1 and len(net.inputs) == 1:
         return {next(iter(net.inputs)): next(iter(rows.values()))}
     return {name: rows[name] for name in net.inputs if name in rows}

@@ -110,17 +110,26 @@ def test_data_that_divide_themselves_give_their_test_part(
     assert head == "prediction" and [np.float32(r) for r in rows] == found[:, 0].tolist()
 
 
+def test_a_table_without_a_target_is_all_features(here: Path) -> None:
+    x, asked = np.load("points.npz")["x"], ["predict", "noisy.py", "--weights", "runs/noisy"]
+    for name, table in (("features", x), ("target", np.c_[x, x[:, :1]])):
+        np.savetxt(f"{name}.csv", table, delimiter=",")
+        assert main([*asked, "--data", f"{name}.csv", "-o", f"{name}.npy"]) == 0
+    np.testing.assert_array_equal(np.load("features.npy"), np.load("target.npy"))
+    np.testing.assert_array_equal(np.load("features.npy"), dlc.load("runs/noisy").predict(x))
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--data", "points.npz", "-o", "a.txt"], "the kind of file is not known"),
     (["--data", "points.npz", "--outputs", "a,b"], "2 values need a .npz file"),
     (["--data", "points.npz", "--outputs", ","], "names no value"),
     (["--data", "points.npz", "--outputs", "logit"], "did you mean logits?"),
     (["--data", "nowhere.npz"], "nowhere.npz"),
-    (["--data", "new.csv"], "7 values a sample"),
+    (["--data", "new.csv"], "6 values a sample"),
 ])
 def test_what_does_not_fit(arguments: list[str], message: str, here: Path,
                            capsys: pytest.CaptureFixture[str]) -> None:
-    np.savetxt("new.csv", np.load("points.npz")["x"], delimiter=",")
+    np.savetxt("new.csv", np.load("points.npz")["x"][:, :7], delimiter=",")
     assert main(["predict", "noisy.py", "--weights", "runs/noisy", *arguments]) == 2
     assert message in capsys.readouterr().err
 
