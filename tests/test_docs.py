@@ -218,7 +218,7 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
                              "labels": np.zeros(64, np.int32)}
     exec(compile(textwrap.dedent(block), "README.md", "exec"), space)
     assert "fused_matmul_tanh" in capsys.readouterr().out
-    assert 2.0 < space["results"]["loss"] < 2.7
+    assert 2.0 < space["results"]["loss"] < 2.7 and space["scores"].shape == (5, 10)
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "design").glob("*.md")), ids=name)
