@@ -25,8 +25,9 @@ def affine(shift: float = 0.0, rotate: float = 0.0, scale: float = 0.0) -> Calla
     bilinearly, zero outside the image. Raises DlcError for a negative or non-finite amount.
     """
     for name, value in (("shift", shift), ("rotate", rotate), ("scale", scale)):
-        if not math.isfinite(value) or value < 0:
-            raise DlcError(f"augment.affine: {name}={value}", here(), f"{name} is 0 or larger")
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+            raise DlcError(f"augment.affine: {name}={value!r}", here(),
+                           f"{name} is a number, 0 or larger")
     if scale >= 1:
         raise DlcError(f"augment.affine: scale={scale}", here(), "0 <= scale < 1")
 

@@ -98,7 +98,8 @@ def truncated_normal(std: float = 1.0, mean: float = 0.0, low: float = -2.0,
 
     Raises DlcError for an interval that is empty or beyond 8 deviations.
     """
-    if not low < high or low > 8 or high < -8:
+    if not all(isinstance(end, (int, float)) for end in (low, high)) or (
+            not low < high or low > 8 or high < -8):
         raise DlcError(f"truncated_normal: from {low} to {high}", here(),
                        "low below high, and within 8 standard deviations")
 
@@ -129,10 +130,10 @@ def variance_scaling(scale: float = 1.0, mode: str = "fan_in",
     truncated_normal (within two deviations). Raises DlcError for other words.
     """
     for what, word, known in (("mode", mode, FANS), ("distribution", distribution, DRAWS)):
-        if word not in known:
+        if not isinstance(word, str) or word not in known:
             raise DlcError(f"variance_scaling: {what} {word!r}", here(), ", ".join(known))
-    if not scale > 0:
-        raise DlcError(f"variance_scaling: scale {scale}", here(), "a positive number")
+    if not isinstance(scale, (int, float)) or not scale > 0:
+        raise DlcError(f"variance_scaling: scale {scale!r}", here(), "a positive number")
 
     def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
         fan = max(FANS[mode](*fans(shape)), 1.0)

@@ -116,8 +116,8 @@ TRANSFORMS = {f"dlc.{name}" for name in (
 OTHERS = {
     "dlc": {"adaptive_avg_pool", "adaptive_max_pool", "adaptive_max_pool_with_indices", "avg_pool",
             "bitcast", "cast", "cond", "custom_op", "dynamic_slice", "evaluate", "fori", "loss",
-            "lp_pool", "map", "max_pool", "max_pool_with_indices", "one_hot", "outputs", "reshape",
-            "resize", "scan", "task", "trace", "transpose", "while_loop"},
+            "lp_pool", "map", "max_pool", "max_pool_with_indices", "one_hot", "outputs", "over_set",
+            "reshape", "resize", "scan", "task", "trace", "transpose", "while_loop"},
     "nn": {"chain", "parallel", "reshape", "residual", "rotary"},
     "linalg": set(), "random": set(),
 }

@@ -31,7 +31,7 @@ def vector_norm(x: Any, ord: float = 2, axis: Axis = None, keepdims: bool = Fals
     """The `ord`-norm of x over `axis` (all axes): (sum |x|^ord)^(1/ord); inf, -inf and 0 as in
     NumPy. The gradient of the 2-norm at 0 is 0."""
     node = _float(x)
-    axes = axes_of(node, None if axis is None else axis if isinstance(axis, int) else tuple(axis))
+    axes = axes_of(node, axis, "vector_norm")
     size = abs_(node)
     if ord == 2:
         return root(sum_(node * node, axes, keepdims))
@@ -75,9 +75,9 @@ def matrix_norm(x: Any, ord: float | str = "fro", axis: Sequence[int] = (-2, -1)
 
 
 def _two_axes(node: Node, axis: Sequence[int]) -> tuple[int, int]:
-    axes = tuple(axis)
-    if len(axes) != 2 or len(set(axes_of(node, axes))) != 2:
-        raise DlcError(f"matrix_norm({describe(node)}): axis {axes}", here(),
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else ()
+    if len(axes) != 2 or len(set(axes_of(node, axes, "matrix_norm"))) != 2:
+        raise DlcError(f"matrix_norm({describe(node)}): axis {axis!r}", here(),
                        "a matrix has two different axes")
     return axes
 
@@ -97,7 +97,7 @@ def norm(x: Any, ord: float | str | None = None, axis: Axis = None,
     node = _float(x)
     if ord is None:
         return vector_norm(node, 2, axis, keepdims)
-    axes = axes_of(node, axis if axis is None or isinstance(axis, int) else tuple(axis))
+    axes = axes_of(node, axis, "norm")
     if len(axes) == 1:
         if isinstance(ord, str):
             raise DlcError(f"norm({describe(node)}): order {ord!r} of a vector", here(),

@@ -11,6 +11,7 @@ from typing import Any
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
 from dlc.lang.array.elementwise_functions import log_sigmoid
+from dlc.nn import checks
 from dlc.nn.functions import softplus
 from dlc.ops import elementwise as e
 from dlc.ops.convert import as_node
@@ -34,6 +35,9 @@ def elu(x: Any, alpha: float = 1.0) -> Node:
 def celu(x: Any, alpha: float = 1.0) -> Node:
     """x above 0, alpha (e ** (x / alpha) - 1) below: smooth for every alpha (Barron 2017)."""
     node = as_node(x)
+    checks.number("celu", alpha=alpha)
+    if alpha == 0:
+        raise DlcError(f"nn.celu({describe(node)}): alpha=0", here(), "it is any other number")
     return e.where(node > 0, node, _below(node * (1 / alpha)) * alpha)
 
 
@@ -75,6 +79,7 @@ def relu_squared(x: Any) -> Node:
 def hard_tanh(x: Any, low: float = -1.0, high: float = 1.0) -> Node:
     """x limited to low .. high; the gradient at both ends is 0. Raises DlcError for low > high."""
     node = as_node(x)
+    checks.number("hard_tanh", low=low, high=high)
     if not low <= high:
         raise DlcError(f"nn.hard_tanh({describe(node)}): from {low} to {high}", here(),
                        "low is at most high")
@@ -110,6 +115,7 @@ def soft_shrink(x: Any, width: float = 0.5) -> Node:
     """x moved `width` towards 0, 0 within it: the proximal step of the L1 norm. Raises DlcError
     for a negative width."""
     node = as_node(x)
+    checks.number("soft_shrink", width=width)
     if not width >= 0:
         raise DlcError(f"nn.soft_shrink({describe(node)}): width={width}", here(),
                        "the width is 0 or more")
@@ -127,4 +133,5 @@ def hard_shrink(x: Any, width: float = 0.5) -> Node:
 def threshold(x: Any, limit: float, value: float) -> Node:
     """x where it is above `limit`, else `value`."""
     node = as_node(x)
+    checks.number("threshold", value=value)
     return e.where(node <= limit, e.const_like(node, value), node)

@@ -86,7 +86,7 @@ def same_shape(name: str, a: Node, b: Node) -> None:
                        "both must have one shape; use reshape or x[:, None]")
 
 
-def number(layer: str, low: float | None = None, **values: Any) -> None:
+def number(layer: str, low: float | None = None, /, **values: Any) -> None:
     """Each value is a finite number, above `low` if that is given."""
     for name, value in values.items():
         told = isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -67,6 +67,7 @@ def rrelu(x: Any, low: float = 1 / 8, high: float = 1 / 3) -> Node:
     Raises DlcError for low above high.
     """
     node = as_node(x)
+    checks.number("rrelu", low=low, high=high)
     if not low <= high:
         raise DlcError(f"nn.rrelu: slopes {low} .. {high}", here(), "low is at most high")
     if not training() or low == high:

@@ -217,6 +217,9 @@ def triplet_margin(anchor: Any, positive: Any, negative: Any, margin: float = 1.
     """
     checks.number("triplet_margin", 0, margin=margin)
     checks.one_of("triplet_margin", "reduction", reduction, REDUCTIONS)
+    if distance is not None and not callable(distance):
+        raise DlcError(f"nn.triplet_margin: distance={distance!r} is not a function", here(),
+                       "a function of two arrays [..., features]")
     a, good, bad = as_nodes(anchor, positive, negative)
 
     def measure(x: Node, y: Node) -> Node:

@@ -67,10 +67,13 @@ def _op(name: str, doc: str, eval_: Callable[..., Any], infer: Callable[..., Typ
 
 
 def const_like(x: Node, value: float) -> Node:
-    """A constant of x's type."""
+    """A constant of x's type. Raises DlcError for a number that its dtype does not hold."""
     from dlc.ops.leaf import constant
 
-    return constant(value, x.type)
+    try:
+        return constant(value, x.type)
+    except OpError as problem:
+        raise DlcError(f"beside {x.type.describe()}: {problem}", here(), problem.hint) from None
 
 
 # --- arithmetic -----------------------------------------------------------------------------

@@ -228,23 +228,29 @@ def _floats(result: Type, x: Type) -> Type:
 Axes = int | Sequence[int] | None
 
 
-def axes_of(x: Node, axis: Axes) -> tuple[int, ...]:
-    """`axis` as sorted non-negative axes of x; None is all. Bad axes are refused by the op."""
+def axes_of(x: Node, axis: Axes, what: str) -> tuple[int, ...]:
+    """`axis` as sorted non-negative axes of x; None is all. Raises DlcError for any other axis."""
     if axis is None:
         return tuple(range(x.ndim))
     listed = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     if bad := [a for a in listed if isinstance(a, bool) or not isinstance(a, (int, np.integer))]:
-        raise DlcError(f"axis {bad[0]!r} of {describe(x)}", here(),
+        raise DlcError(f"{what}({describe(x)}): axis {bad[0]!r}", here(),
                        "an axis is an int, several are a tuple of ints, all are None")
-    return tuple(sorted(a + x.ndim if -x.ndim <= a < 0 else a for a in listed))
+    if lacking := [a for a in listed if not -x.ndim <= a < x.ndim]:
+        raise DlcError(f"{what}({describe(x)}): axis {lacking[0]}", here(), axes_text(x))
+    return tuple(sorted(int(a) % x.ndim for a in listed))
+
+
+def axes_text(x: Node) -> str:
+    """Which axes x has."""
+    return f"axes are {-x.ndim} .. {x.ndim - 1}" if x.ndim else "it has no axes"
 
 
 def axis_of(x: Node, axis: int, what: str) -> int:
     """`axis` as a non-negative axis of x. Raises DlcError when x has no such axis."""
     whole = isinstance(axis, (int, np.integer)) and not isinstance(axis, bool)
     if not whole or not -x.ndim <= axis < x.ndim:
-        axes = f"axes are {-x.ndim} .. {x.ndim - 1}" if x.ndim else "it has no axes"
-        raise DlcError(f"{what}({describe(x)}): axis {axis!r}", here(), axes)
+        raise DlcError(f"{what}({describe(x)}): axis {axis!r}", here(), axes_text(x))
     return int(axis) % x.ndim
 
 
@@ -253,7 +259,7 @@ def reduction(op: Op, x: Any, axis: Axes = None, keepdims: bool = False, **attrs
     from dlc.ops.view import reshape
 
     node = as_node(x)
-    axes = axes_of(node, axis)
+    axes = axes_of(node, axis, op.name)
     y = make(op, (node,), axes=axes, **attrs)
     if not keepdims:
         return y
@@ -287,7 +293,7 @@ def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
     """Arithmetic mean over `axis`; of integers and bool an f32."""
     node = as_node(x)
     node = node if node.dtype.is_float else cast(node, f32)
-    count = math.prod(int(node.shape[a]) for a in axes_of(node, axis) if a < node.ndim)
+    count = math.prod(int(node.shape[a]) for a in axes_of(node, axis, "mean"))
     total = reduction(SUM, cast(node, accumulator(node.dtype)), axis, keepdims)
     return cast(_divided(total, count), node.dtype)
 
@@ -306,9 +312,10 @@ def variance(x: Any, axis: Axes = None, keepdims: bool = False, correction: floa
     correction 1 divides the sum by one less than the count (Bessel), as NumPy's ddof.
     """
     node = as_node(x)
-    centred = node - mean(node, axis, keepdims=True)
-    total = sum_(centred * centred, axis, keepdims)
-    left = math.prod(int(node.shape[a]) for a in axes_of(node, axis)) - correction
+    axes = axes_of(node, axis, "variance")
+    centred = node - mean(node, axes, keepdims=True)
+    total = sum_(centred * centred, axes, keepdims)
+    left = math.prod(int(node.shape[a]) for a in axes) - correction
     return _divided(total, left) if left > 0 else total * math.inf
 
 
@@ -327,11 +334,12 @@ def _quantified(op: Op, x: Any, axis: Axes, keepdims: bool) -> Node:
     from dlc.ops.leaf import constant
 
     node = as_node(x)
+    what = "any" if op is MAX else "all"
     if node.dtype is not bool_:
-        raise DlcError(f"{'any' if op is MAX else 'all'}({describe(node)}): needs bool", here(),
+        raise DlcError(f"{what}({describe(node)}): needs bool", here(),
                        "compare first, e.g. x != 0")
-    axes = axes_of(node, axis)
-    if not any(a < node.ndim and node.shape[a] == 0 for a in axes):
+    axes = axes_of(node, axis, what)
+    if not any(node.shape[a] == 0 for a in axes):
         return reduction(op, node, axis, keepdims, ties="even")
     kept = tuple(1 if a in axes else d for a, d in enumerate(node.shape) if keepdims or
                  a not in axes)

@@ -16,7 +16,7 @@ from dlc.ir.types import Type
 from dlc.ops import batch_rules
 from dlc.ops.convert import as_node, as_nodes, common_type, whole_numbers
 from dlc.ops.leaf import check_whole
-from dlc.ops.reduce import Axes, axes_of, check_axes
+from dlc.ops.reduce import Axes, axes_of, axis_of, check_axes
 from dlc.ops.samples import spread
 
 
@@ -177,7 +177,7 @@ FLIP = _view(
 def flip(x: Any, axis: Axes = None) -> Node:
     """x reversed along `axis` (None: all axes)."""
     node = as_node(x)
-    axes = axes_of(node, axis)
+    axes = axes_of(node, axis, "flip")
     return make(FLIP, (node,), axes=axes) if axes else node
 
 
@@ -367,7 +367,7 @@ def concat(xs: Sequence[Any], axis: int = 0) -> Node:
     nodes = common_type("concat", *as_nodes(*xs))
     if not nodes:
         raise DlcError("concat of no arrays", here(), "give at least one")
-    axis = axis + nodes[0].ndim if axis < 0 else axis
+    axis = axis_of(nodes[0], axis, "concat")
     while len(nodes) > WIDE:
         nodes = [joined(nodes[i:i + WIDE], axis) for i in range(0, len(nodes), WIDE)]
     return joined(nodes, axis)

@@ -110,7 +110,7 @@ def mode(x: Any, axis: int = -1) -> Node:
 
 def _sorted_last(x: Node, axis: Axes, keepdims: bool) -> tuple[Node, Node, tuple[int, ...]]:
     """x sorted over `axis` in one last axis; where it holds a NaN; the result's shape."""
-    axes = axes_of(x, axis)
+    axes = axes_of(x, axis, "quantile")
     kept = tuple(a for a in range(x.ndim) if a not in axes)
     size = math.prod(int(x.shape[a]) for a in axes)
     if size == 0:

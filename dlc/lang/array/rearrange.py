@@ -129,8 +129,10 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Node:
         if tuple(other.shape) != tuple(nodes[0].shape):
             raise DlcError(f"stack of {describe(nodes[0])} and {describe(other)}", here(),
                            "shapes must be equal; concat joins along an axis that exists")
-    at = axes_in(nodes[0], axis, nodes[0].ndim + 1, "stack")[0]
-    return concat([expand_dims(n, at) for n in common_type("stack", *nodes)], at)
+    at = axes_in(nodes[0], axis, nodes[0].ndim + 1, "stack")
+    if len(at) != 1:
+        raise DlcError(f"stack({describe(nodes[0])}): axis {axis}", here(), "one new axis")
+    return concat([expand_dims(n, at) for n in common_type("stack", *nodes)], at[0])
 
 
 def unstack(x: Any, axis: int = 0) -> list[Node]:
@@ -309,7 +311,7 @@ def _each(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
 def pixel_shuffle(x: Any, factor: int) -> Node:
     """[..., C * r * r, H, W] -> [..., C, H * r, W * r] (Shi et al. 2016, eq. 4)."""
     node = as_node(x)
-    channels = _channels(node, factor, "pixel_shuffle", factor * factor)
+    channels = _channels(node, factor, "pixel_shuffle", 2)
     *lead, _, high, wide = map(int, node.shape)
     apart = reshape(node, (*lead, channels, factor, factor, high, wide))
     n = len(lead)
@@ -320,7 +322,7 @@ def pixel_shuffle(x: Any, factor: int) -> Node:
 def pixel_unshuffle(x: Any, factor: int) -> Node:
     """[..., C, H * r, W * r] -> [..., C * r * r, H, W]: the inverse of pixel_shuffle."""
     node = as_node(x)
-    channels = _channels(node, factor, "pixel_unshuffle", 1)
+    channels = _channels(node, factor, "pixel_unshuffle", 0)
     *lead, _, high, wide = map(int, node.shape)
     if high % factor or wide % factor:
         raise DlcError(f"pixel_unshuffle({describe(node)}): blocks of {factor}", here(),
@@ -331,10 +333,13 @@ def pixel_unshuffle(x: Any, factor: int) -> Node:
     return reshape(transpose(apart, order), (*lead, channels * factor * factor, high, wide))
 
 
-def _channels(x: Node, factor: int, what: str, block: int) -> int:
-    if factor < 1 or x.ndim < 3 or int(x.shape[-3]) % block:
-        raise DlcError(f"{what}({describe(x)}): factor {factor}", here(),
-                       f"takes [..., C, H, W] with C a multiple of {block}")
-    return int(x.shape[-3]) // block
+def _channels(x: Node, factor: int, what: str, power: int) -> int:
+    """The channels of x over factor ** power."""
+    whole = isinstance(factor, (int, np.integer)) and not isinstance(factor, bool)
+    if not whole or factor < 1 or x.ndim < 3 or int(x.shape[-3]) % factor ** power:
+        multiple = " with C a multiple of the factor's square" if power else ""
+        raise DlcError(f"{what}({describe(x)}): factor {factor!r}", here(),
+                       f"takes [..., C, H, W]{multiple}, and a whole number from 1")
+    return int(int(x.shape[-3]) // int(factor) ** power)
 
 

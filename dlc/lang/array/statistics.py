@@ -93,8 +93,8 @@ def norm(x: Any, p: float = 2, axis: Axes = None, keepdims: bool = False) -> Nod
 def _scaled_norm(x: Node, size: Node, p: float, axis: Axes, keepdims: bool) -> Node:
     """top * (sum (|x| / top)^p)^(1/p): no power leaves the range. `top` is a constant of the
     derivative, as the norm does not depend on it."""
-    axes = axes_of(x, axis)
-    if any(x.shape[a] == 0 for a in axes if a < x.ndim):
+    axes = axes_of(x, axis, "norm")
+    if any(x.shape[a] == 0 for a in axes):
         return sum_(size, axis, keepdims)
     top = stop_gradient((max_ if p > 0 else min_)(size, axes))
     usable = isfinite(top) & (top > 0)
