@@ -1,8 +1,8 @@
 """In-place writes, checked in the kernels that were lowered for them.
 
-Where a result takes over an operand's place, both are one parameter. Whoever reads it wants the
-operand: so no element may be read after the result's was stored, by this kernel or by another one
-of the launch. Only a scatter reads what it stored itself: it adds to its base.
+A result written in place over an operand shares its parameter. Readers want the operand, so no
+element may be read after the result was stored there, by this kernel or by another one of the
+launch. Only a scatter reads what it stored itself: it adds to its base.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Memory placement: every value is intact when it is read, checked launch by launch.
 
-The walk knows the order of the launches, which nodes each reads and gives, and where these lie. It
-does not know how long the plan took a value to live: each launch becomes the owner of the bytes
-that it writes, and whoever reads a value must find it the owner of all its bytes. Loops run all
-their iterations, with places that move; of a branch both sides are walked.
+The walk knows the order of the launches, the nodes that each reads and writes, and their offsets,
+but not the live ranges of the plan. Each launch becomes the owner of the bytes it writes, and a
+value that is read must still own all its bytes. Loops run all iterations, with moving offsets; both
+sides of a branch are walked.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What was lowered, as the checkers take it: each kernel is printed once, and each use of it is one
-Case, whoever asks."""
+"""Lowered work as the checkers see it: each kernel is printed once, and each use of it is one Case,
+shared by all checkers."""
 
 from __future__ import annotations
 

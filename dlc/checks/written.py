@@ -1,8 +1,8 @@
 """A launch writes all of its results, and its workspaces before they are read.
 
-Every element of every output is stored by some kernel of the launch (one that is written over its
-operand has the others' from there), and what a later stage loads from a workspace an earlier one
-has stored. Buffers of more than 4,096 elements are not followed.
+Every element of every output is stored by some kernel of the launch (a result written in place may
+keep its operand's elements), and a later stage loads from a workspace only what an earlier one
+stored. Buffers of more than 4,096 elements are not tracked.
 """
 
 from __future__ import annotations

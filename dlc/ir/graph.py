@@ -93,10 +93,7 @@ class Op:
 
 
 class Given(dict[int, "Node"]):
-    """The cotangents of some results of a node, by number: what a `pull` rule gets.
-
-    `wanted` are the positions of the operands whose own cotangents are asked for.
-    """
+    """The cotangents of some results, by number; `wanted` are the operands whose own are needed."""
 
     def __init__(self, cotangents: Mapping[int, Node], wanted: Iterable[int]) -> None:
         super().__init__(cotangents)
@@ -308,8 +305,7 @@ def check_shape(shape: Sequence[Any]) -> tuple[int, ...]:
 def check_size(type_: Any) -> None:
     """Raise OpError for a result that no memory holds: index arithmetic stays within 64 bits."""
     if isinstance(type_, Type) and math.prod(map(int, type_.shape)) >= 1 << 48:
-        raise OpError(f"a result of shape {tuple(map(int, type_.shape))}",
-                      "it is larger than any memory")
+        raise OpError(f"a result of shape {tuple(map(int, type_.shape))}", "too large for memory")
 
 
 def describe(node: Node) -> str:

@@ -2,9 +2,9 @@
 
     y, gx = grad[body](x, 1.0)   ->   y = sin(x); gx = mul(1.0, cos(x))
 
-Innermost first, so any nesting of them and of bodies is only order of expansion. Several queries
-against one forward computation share it: the expansion is interned into one graph. Nodes that hold
-a rule for their derivative (custom_gradient, checkpoint) become their body at the end.
+Innermost first, so any nesting of them and of bodies is just an order of expansion. Several
+derivatives of one forward computation share it: the expansion is interned into one graph. Nodes
+with a custom rule (custom_gradient, checkpoint) are replaced by their body at the end.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     t = transpose(h, axes=(0, 2, 1))     ->    t = transpose(h, axes=(0, 2, 1))
 
 The transpose stays in the graph, where shapes are logical; in memory it becomes the identity, so
-its readers walk along cache lines. Inputs, outputs and values that somebody reads straight keep
-row-major order.
+its readers access memory contiguously. Inputs, outputs and values with another reader stay
+row-major.
 """
 
 from __future__ import annotations

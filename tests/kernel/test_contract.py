@@ -372,8 +372,7 @@ def test_64_columns_are_read_as_they_lie() -> None:
 def test_scheme(name: str, tiles: str) -> None:
     with building(Build()):
         lowered, _ = group(*CASES[name](), "avx512")
-        used = {t for stage in lowered.stages for p in stage
-                for t in tiles_of(p.kernel.body)}
+        used = {t for stage in lowered.stages for p in stage for t in tiles_of(p.kernel.body)}
         assert any(t.startswith(tiles) for t in used), used
 
 

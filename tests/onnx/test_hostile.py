@@ -269,7 +269,7 @@ def test_loop_that_doubles_its_value() -> None:
     assert dlc.evaluate(dlc.onnx.load(loop(3).SerializeToString()), ROWS).shape == (16, 3)
     # too long to be unrolled, it would be a scan, whose carry keeps its type
     refused(loop(40), "carry")
-    refused(loop(2**62), "it is larger than any memory")
+    refused(loop(2**62), "too large for memory")
 
 
 # --- sizes ----------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ class TapsWriter(WindowWriter):
 
     def finish_image(self, e: Emitter, batch: list[Sum], lead: list[Sum], p: Sum, rows: Sum,
                      acc: Place, stride: int) -> None:
-        """Cut the outputs out of the flat image, line by line, and store what becomes of them."""
+        """Extract the outputs from the flat image, line by line, and store the epilogue of each."""
         spatial = [s.cols for s in self.window.slides]
         size, kind = math.prod(spatial), self.job.kind
         i, close = loop(e, "i", self.cuts.height, rows)

@@ -1,7 +1,7 @@
 """Lowering of fused groups around a matmul or convolution to kernels and stages.
 
-`lower_contract` is the entry. A group holds one contraction; what its operands are made of is
-evaluated while they are packed (prologue), what is made of its result while a block of it is still
+`lower_contract` is the entry point. A group has one contraction; producers of its operands are
+evaluated while these are packed (prologue), consumers of its result while a block of it is still
 in cache (epilogue). docs/design/contractions.md says which scheme runs when, and why.
 """
 

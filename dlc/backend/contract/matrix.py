@@ -1,8 +1,8 @@
 """Packing of a matrix in memory: one kernel for all shapes, which are its arguments.
 
 Kernels whose texts differ only in numbers would each be compiled; this one is compiled once for
-the operands that are contiguous along the rows of a contraction, once for those along the sum. How
-it is cut is an argument, too: `each` panels a chunk.
+operands that are contiguous along the rows of a contraction, and once for those contiguous along
+the sum. Its chunking is an argument too: `each` panels per chunk.
 
     b = idiv(chunk, groups)
     g = imod(chunk, groups)

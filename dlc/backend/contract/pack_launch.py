@@ -2,9 +2,9 @@
 
     packed: f32[1, 2, 128, 64] = fused_pack(w)      # [batch, blocks, k, lanes]; w [128, 120]
 
-One kernel for all shapes, which are its arguments; a second one for arrays whose lanes do not lie
-side by side. What is packed may be any views of one array in which lanes or k do: by the index at
-which an element is read the lowering finds that (`pack_launch`), else the launch is a loop nest.
+One kernel for all shapes, which are its arguments; a second one for arrays whose lanes are not
+contiguous. Any view of an array in which lanes or k are contiguous can be packed: lowering
+recognizes it from the index map (`pack_launch`); otherwise the launch is a loop nest.
 """
 
 from __future__ import annotations

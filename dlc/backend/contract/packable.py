@@ -1,8 +1,8 @@
 """Which operands of a launch's products another launch could pack, and what that saves.
 
-A product packs A in a stage of its own, once; of B each run of panels packs the columns that it
-reads, so that several chunks pack the same ones. What they pack, and in which form, the writer of
-its kernels says (gemm.py); nothing here decides how it is cut.
+A product packs A once, in a stage of its own; each run of panels packs the columns of B that it
+reads, so several chunks may pack the same columns. The writer of the kernels (gemm.py) determines
+what they pack and in which layout; nothing here decides the chunking.
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@
 
     scan(h0, xs, w)                             scan(h0, xs, fused_pack(w))
 
-The packing is a launch like any other, before the outermost loop in which its operand does not
-change; products that need one operand in one form share it. Outside of loops, and where the loop
-changes the operand, it has to pay (packable.py). Runs on fused graphs, since the form depends on
-the instruction set.
+The packing is a launch like any other, before the outermost loop in which its operand is
+invariant; products that need the same layout share it. Outside loops, and for operands that a loop
+changes, it is done only if it pays (packable.py). Runs on fused graphs, since the layout depends
+on the instruction set.
 """
 
 from __future__ import annotations

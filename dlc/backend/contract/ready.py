@@ -3,10 +3,10 @@
     packed: f32[1, 2, 128, 64] = fused_pack(w)    # w [128, 120]: two boxes of 64 columns, k by k
     y = matmul(x, w seen in packed)               # its tiles read `packed` as it lies
 
-A packed operand is a value like any other, which a launch makes and others read. What reads it says
-so in views (`unpack`), so its meaning needs no operator of its own; lowering finds by the index
-at which the operand is read that it lies as its tiles want it (`ready_buffer`). A matrix of 32 or
-64 columns does anyway.
+A packed operand is a value like any other, written by one launch and read by others. Readers go
+through views (`unpack`), so no additional operator is needed; lowering recognizes from the index
+map that the operand already has the tiles' layout (`ready_buffer`). A matrix of 32 or 64 columns
+has it anyway.
 """
 
 from __future__ import annotations

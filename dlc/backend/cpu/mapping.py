@@ -1,7 +1,7 @@
 """From parallel axes to chunks: how a kernel is divided among the threads of a CPU.
 
-What a kernel computes is emitted over parallel axes, whose positions may run in any order and at
-one time; `chunked` puts the number of a chunk in their place:
+Kernels are emitted over parallel axes, whose positions may run concurrently, in any order;
+`chunked` replaces these by the chunk number:
 
     for box in parallel(2):                     g = idiv(chunk, 2)
         bp = shared_f32(65536)                  box = imod(chunk, 2)
@@ -10,9 +10,9 @@ one time; `chunked` puts the number of a chunk in their place:
             gemm_f32_14x32(..., bp, ...)        for p in range(g * 2, min(g * 2 + 2, 5)):
                                                     gemm_f32_14x32(..., bp, ...)
 
-How many positions a chunk takes is decided here alone, from extents and the instruction set, never
+The number of positions per chunk is decided only here, from extents and the instruction set, never
 from the number of threads: results are the same on any number. Small work has few chunks, each
-worth a thread's while; large work has enough for the cores of a large machine (`limits.cores`).
+large enough for a thread; large work has enough for a machine with many cores (`limits.cores`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The open loops of a kernel being written, and its parallel axes around them.
 
-A statement goes into the outermost block in which what it is made of is known: hoisting is
-placement, not a pass.
+A statement goes into the outermost block in which its operands are known: hoisting happens at
+placement, not in a pass.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Demand-driven emission: the scalar value of a node at an index, placed in the outermost loop.
 
 `Emitter.value(node, index)` walks from a node to its operands: views rewrite the index, elementwise
-operators become scalar expressions, reductions become loops. What does not depend on an inner loop
-is written before it, so hoisting and sharing follow from where a value is valid, not from a pass.
+operators become scalar expressions, reductions become loops. Values that do not depend on an inner
+loop are placed before it, so hoisting and sharing follow from placement, not from a pass.
 """
 
 from __future__ import annotations

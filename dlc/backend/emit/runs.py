@@ -7,7 +7,7 @@
             sum = radd(sum, x[r2])
         total = total + f64(sum)
 
-What has no wider dtype (f64) carries its rounding errors along. Such states stand in lanes
+f64, which has no wider dtype, carries its rounding errors along. Such accumulators are in lanes
 (lanes.py), and a run is one element for each of them:
 
     for r in range(0, 100000, 16):

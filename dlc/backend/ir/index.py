@@ -3,8 +3,8 @@
 A `Sum` is const + coefficient * atom + ...; an atom is a loop variable, a quotient, a remainder,
 the minimum of two sums (the bound of a loop whose last block is shorter), or an expression of the
 IR that is no such sum (`key & 255`, a product of two variables), of which nothing is known.
-Every value knows its range, so that divisions and bounds that can't matter disappear. Quotients
-and remainders are of non-negative values: a guard must hold wherever their operand may be negative.
+The range of every value is known, so redundant divisions and bounds disappear. Quotients and
+remainders are of non-negative values: where an operand may be negative, a guard is required.
 """
 
 from __future__ import annotations

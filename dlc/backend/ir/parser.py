@@ -1,7 +1,7 @@
 """Parsing a kernel's text to the IR: the inverse of printer.py, and the entry point of routines.
 
-A routine's text is written by hand (dlc/ops/argsort.py, ...) in the same language; what is printed
-of it is the IR's own form. Nothing else reads a kernel's text.
+A routine's text is hand-written (dlc/ops/argsort.py, ...) in the same language, and is printed in
+the IR's own form. Nothing else parses a kernel's text.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Printing the kernel IR as the Python function that is compiled and that users read.
 
-Every expression has a rank, how tightly Python binds it: only operands that bind less than what is
-around them stand in brackets. Types are written out: casts are calls, integers narrower than i64
-wrap, which the cast around a sum says. What is printed are words (words.py), joined at the end.
+Every expression has a rank, its precedence in Python: only operands of lower precedence are
+parenthesized. Types are explicit: casts are calls; integers narrower than i64 wrap, expressed by a
+cast around the operation. The output is tokens (words.py), joined at the end.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     Call("f32", Position(i))             ->  Position(i, f32)
     Binary("<", Position(i), Number(5))  ->  Truth(i < 5)
 
-Whoever makes an expression (scalar.py), puts one into another (fold.py) or reads a text (parser.py)
-asks for it here: then no two forms print alike. A local that is not part of any index is a scalar
-like others, whatever it was made for.
+Code that builds an expression (scalar.py), substitutes one into another (fold.py) or parses a text
+(parser.py) normalizes it here, so no two forms print alike. A local that is not part of any index
+is an ordinary scalar.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tokens of a kernel's text, which tell its own names and numbers from everything else.
 
-Kernels that differ in names only are one, and so are those that differ in some numbers, which
-become arguments (backend/share/parametrize.py): who asks for these reads words, never a text.
+Kernels that differ only in names are shared, and so are those that differ in some numbers, which
+become arguments (backend/share/parametrize.py). Both compare tokens, never text.
 """
 
 from __future__ import annotations

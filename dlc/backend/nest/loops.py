@@ -260,7 +260,7 @@ class LoopWriter:
             self.emitter.close(var)
 
     def _finish(self, item: Item) -> None:
-        """Make the reduction's value known to whoever asks for it at this place."""
+        """Register the reduction's value for its readers at this place."""
         e, node, combine, last = self.emitter, item.node, self.combine(item), self.states(item)
         here = dict(self.at)
         if self.nest.column is None:

@@ -1,9 +1,9 @@
 """Parallel axes of a kernel before chunking: positions that may run concurrently, in any order.
 
-What can be seen at once: where axes stand, which names and local buffers their positions share.
-What they store is followed as that of chunks is: the kernel is cut into one position a chunk, and
-no two of these may touch an element that either writes. Axes of more positions than a walk has rows
-are shortened to their first ones: those of different chunks are looked at where the kernel is cut.
+Some rules are syntactic: where axes may occur, which names and local buffers their positions share.
+Stores are tracked as for chunks: the kernel is divided into one position per chunk, and no two of
+them may access an element that either writes. Axes with more positions than a walk has rows are
+shortened to the first ones; positions of different chunks are checked in the chunked kernel.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """No two chunks of a segment store to one element, and none reads what another stores.
 
-Chunks run at one time, in any order. What each touches of a buffer that the kernel writes is
-followed as intervals of elements, with ever more of the loops expanded until those of different
-chunks lie apart.
+Chunks run concurrently, in any order. Each chunk's accesses to a buffer that the kernel writes are
+tracked as intervals of elements, expanding more and more loops until those of different chunks
+are disjoint.
 """
 
 from __future__ import annotations

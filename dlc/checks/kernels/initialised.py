@@ -1,8 +1,8 @@
 """Buffers are written before they are read: the local ones of a chunk, and those of a launch.
 
-What a store may touch counts as written, so whatever is told to be wrong is; a load whose place is
-not known to the element is not judged. Tiles read beyond the rows that live, and use nothing of
-that: only what a kernel itself loads is looked at.
+Everything a store may touch counts as written, so there are no false alarms; a load whose index is
+not known exactly is not judged. Tiles may read beyond the live rows without using the values: only
+the kernel's own loads are checked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Loops of a kernel before it is cut are of the kind that they say: "vector" and "reduce".
+"""Loops of a kernel before chunking have the kind they declare: "vector" and "reduce".
 
-Rounds of a vector loop leave no name to each other, and touch no element that another stores. Those
-of a reduction leave only what it names, which begins with a number: the identity of what combines.
+Iterations of a vector loop carry no name, and access no element that another one stores. Those of a
+reduction carry only the names it lists, which start at a number, the identity of its combine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Buffers written in place: no element is read after it was overwritten.
 
-Loops are expanded around all accesses of the buffer, so that rows stand in the order in which they
-run. Of a load and a store the rows of the innermost loop around both tell which comes first, and
-within one row the order of the statements.
+Loops are expanded around all accesses of the buffer, so that rows are in execution order. For a
+load and a store, the rows of the innermost loop around both determine which comes first, and within
+one row the order of the statements.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A kernel as the checkers take it: its statements with the lines on which they are printed, and
-which names a loop or branch gives values, and whom these concern."""
+"""A kernel as the checkers see it: its statements with their printed lines, and which names loops
+and branches assign."""
 
 from __future__ import annotations
 

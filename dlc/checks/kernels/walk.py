@@ -1,10 +1,9 @@
 """Abstract interpretation of a kernel on ranges: every load and store of a segment, and where.
 
-The IR is read from the kernel's text, the launch's arguments are as they are: buffers with their
-extents, numbers, how many chunks. Loops are expanded, outermost first, into rows of a `Space` as
-long as there are no more than `budget` of them; beyond, a loop variable is a range. With all loops
-expanded what does not depend on loaded values is exact. Nothing of the compiler's own ranges comes
-in.
+The IR is parsed from the kernel's text, with the launch's actual arguments: buffers with their
+extents, numbers, the number of chunks. Loops are expanded, outermost first, into rows of a `Space`
+of at most `budget` rows; beyond that, a loop variable is a range. With all loops expanded,
+everything that does not depend on loaded values is exact. The compiler's own ranges are not used.
 """
 
 from __future__ import annotations

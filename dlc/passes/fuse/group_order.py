@@ -1,4 +1,4 @@
-"""An order of groups that holds while they merge: each stands behind all that it reads.
+"""A topological order of groups, maintained while they merge.
 
     a -> b -> d, a -> c     merge(a, c)     [a c] -> b -> d
     a -> b -> d             merge(a, d)     refused: b would stand both behind and before [a d]

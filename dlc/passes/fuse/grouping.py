@@ -339,5 +339,5 @@ class Fuser:
 
 
 def is_wide(node: Node) -> bool:
-    """A concat of so many pieces that it is stored, whoever reads it."""
+    """A concat of so many pieces that it is always stored."""
     return node.op is view.CONCAT and len(node.args) >= view.WIDE

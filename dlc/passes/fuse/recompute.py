@@ -1,6 +1,6 @@
 """Recomputation in fusion: cheap functions of a stored value are recomputed by each reader.
 
-    y = tanh(h); s = sub(1, mul(y, y))      s is never stored: whoever reads it reads y
+    y = tanh(h); s = sub(1, mul(y, y))      s is never stored: its readers read y
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     c = scan(c0, xs, w, body=c + x * exp(w))   ->   e = exp(w); c = scan(c0, xs, e, body=c + x * e)
 
-What depends on no carry and no element is computed before the loop; constants and views, which cost
-nothing where they are read, move in. Carries that never change, carries and results that nobody
-reads are dropped. A loop of no iteration is its start, one of a single iteration its body; a branch
-on a constant is that branch.
+Values that depend on no carry and no element are hoisted; constants and views, which cost nothing,
+move inside. Carries that never change become invariants, unread carries and results are dropped. A
+loop of no iterations becomes its initial carry, one of a single iteration its body, a branch on a
+constant that branch.
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@
     ->
     hs = scan(..., body=(h', h'))[1]; ys = hs @ v       # over all steps
 
-A product of few rows spends its time on the matrix that stands still, which every step reads and
-packs again; over all steps there are T times as many rows. So a product moves where it has fewer
-bytes than the matrix. What that costs is memory, stacks of what was there one step at a time: they
-may be FEW times what is stacked anyway, elements and rows of results. A loop without carries
-(dlc.map) is left alone: it is there to need the memory of one step.
+A product with few rows spends its time on the constant matrix, which every step reads and packs
+again; over all steps there are T times as many rows. So a product moves if it has fewer bytes than
+the matrix. The cost is memory: stacks of values that existed one step at a time. They may be FEW
+times what is stacked anyway, elements and rows of results. A loop without carries (dlc.map) is left
+alone, since its purpose is to need the memory of only one step.
 """
 
 from __future__ import annotations

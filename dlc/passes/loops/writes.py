@@ -3,10 +3,10 @@
     x' = where(written(i), gather(u, winner(i)), x)    ->   x' = scatter_onto(i, u, x, fold="set")
     x' = add(x, scatter_add(i, u))                     ->   x' = scatter_onto(i, u, x, fold="add")
 
-The left side touches all of x in every step. The right side is a launch that the order puts over x
-where every other reader of the old x runs before it; then nothing but the places is written. Where
-that cannot be the carry alternates between two places, and all of it is copied, as on the left. It
-moves only where the updates are at most half of x. Half precisions stay: their sums need f32.
+The left side touches all of x in every step. The right side is a launch that overwrites x in place
+if every other reader of the old x runs first; then only the indexed elements are written. Otherwise
+the carry alternates between two buffers and is copied whole, as on the left. This is done only if
+the updates are at most half of x. Half precisions are left as they are: their sums need f32.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     p = pack(w); h = loop1(x); y = loop2(h, p)   ->   h = loop1(x); p = pack(w); y = loop2(h, p)
 
-List scheduling takes what is ready while nothing better is: a launch that frees nothing, whose
-result then lies there for long. Here such a launch moves down, if what it reads is held anyway.
+List scheduling may pick a launch that frees nothing when no better one is ready, and its result is
+then live for a long time. Such a launch is delayed here, if its operands stay live anyway.
 """
 
 from __future__ import annotations

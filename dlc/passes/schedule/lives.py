@@ -1,9 +1,9 @@
 """Live ranges: the launches during which each value needs its bytes, and which values share them.
 
-Positions count the launches in the order of the text, those in loops and branches once. What a loop
-reads lives until the loop's last launch; its own values live within one iteration. Values of a body
-that stand for something outside (elements, carries, rows of results) have no place of their own:
-theirs follows from another's, and moves.
+Positions number the launches in program order, those in loops and branches once. Operands of a loop
+are live until its last launch; its own values are live within one iteration. Values of a body that
+stand for something outside (elements, carries, rows of results) have no storage of their own:
+their location is derived from another value's, and moves.
 """
 
 from __future__ import annotations

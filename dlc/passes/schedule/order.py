@@ -2,10 +2,10 @@
 
     a = fused_0(x); b = fused_1(x); c = fused_2(a)   ->   fused_0, fused_2, fused_1
 
-A launch that writes a parameter in place runs after every other reader of the old value; where
-that cannot be, the update goes through a copy at the end. Loops and branches are launches that hold
-an order of their own; the carries of a loop are its body's updates, and one that cannot be written
-in place alternates between two places.
+A launch that updates a parameter in place runs after every other reader of the old value; if that
+is impossible, the update goes through a copy at the end. Loops and branches are launches with an
+order of their own; the carries of a loop are its body's updates, and one that cannot be written in
+place alternates between two buffers.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     q = pack(y)             phase 1        four phases would run instead of three: within a phase
     b = multiply(q)         phase 2        nothing takes the place of anything.
 
-The numbers here are those of a step in which no two values share a byte but by decision (an update
-in place, a result over its operand): what placement should keep to, where it costs no memory.
+The numbers are those of a step in which values share bytes only by decision (an in-place update, a
+result over its operand). Placement preserves them where that costs no memory.
 """
 
 from __future__ import annotations

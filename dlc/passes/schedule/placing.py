@@ -1,9 +1,9 @@
 """Placement: offsets for spans that keep the arena small and need few barriers.
 
-Two spans share bytes where neither lives while the other does. Where the values of both are used
-within one phase, the later use has to wait for the earlier one: that is a barrier more, which a
-place of its own spares. Each way to place gives an arrangement no higher than the lowest that is
-known without that rule; the one with the fewest barriers is taken.
+Two spans may share bytes if their live ranges are disjoint. If both are used within one phase, the
+later use has to wait for the earlier one: an additional barrier, which disjoint bytes avoid. Each
+strategy gives an arrangement no larger than the smallest known without that rule; the one with the
+fewest barriers is taken.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     h: f32[64, 128] = fused_0(x, w)          h: f32[64, 128] @ 0x8000 = fused_0(x, w)
     y: f32[64, 128] = fused_1(h)        ->   y: f32[64, 128] @ 0x8000 = fused_1(h)     (h dies here)
 
-Parameters and state lie first, at the same offsets in every entry of a program; above them each
-entry places its own values by lifetime (greedy by size, Pisarchyk & Lee 2020).
+Parameters and state come first, at the same offsets in every entry of a program; above them each
+entry places its own values by live range (greedy by size, Pisarchyk & Lee 2020).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Precedence of launches, to which in-place updates add further edges.
 
-The launches stand in an order that agrees with all that is known, so a question looks only at what
-stands between the two. A new fact repairs the order between its two places, as in the dynamic
-topological sort of Pearce and Kelly (JEA 11, 2006).
+The launches are kept in a topological order, so a query only visits launches between its two ends.
+A new edge repairs the order between its ends, as in the dynamic topological sort of Pearce and
+Kelly (JEA 11, 2006).
 """
 
 from __future__ import annotations
