@@ -23,7 +23,7 @@ from dlc.passes.schedule.lives import Scratch
 from dlc.program import Parameter
 
 Loops = Callable[[Graph], Work]
-Place = Node | Scratch
+Storage = Node | Scratch
 
 
 def lower_routine(part: Graph, loops: Loops) -> Lowered:
@@ -32,7 +32,7 @@ def lower_routine(part: Graph, loops: Loops) -> Lowered:
     routine: Routine = node.op.emit(node)
     before: list[Work] = []
     after: list[Work] = []
-    operands: list[Place] = [_operand(a, part.name, loops, before) for a in node.args]
+    operands: list[Storage] = [_operand(a, part.name, loops, before) for a in node.args]
     results = [_result(node, i, part, loops, after) for i in range(len(result_types(node)))]
     spaces = [Scratch(f"{node.op.name}_space", w.dtype, max(1, w.size * routine.chunks))
               for w in routine.workspaces]
@@ -40,7 +40,7 @@ def lower_routine(part: Graph, loops: Loops) -> Lowered:
     return Lowered(tuple(tuple(s) for s in (before, [work], after) if s))
 
 
-def _work(part: Graph, node: Node, routine: Routine, places: list[Place], read: int) -> Work:
+def _work(part: Graph, node: Node, routine: Routine, places: list[Storage], read: int) -> Work:
     dtypes = [computing(a.type.dtype) for a in node.args]
     dtypes += [computing(t.dtype) for t in result_types(node)]
     dtypes += [w.dtype for w in routine.workspaces]
@@ -50,7 +50,7 @@ def _work(part: Graph, node: Node, routine: Routine, places: list[Place], read: 
     return Work(kernel, tuple(places), routine.chunks)
 
 
-def _operand(value: Node, name: str, loops: Loops, before: list[Work]) -> Place:
+def _operand(value: Node, name: str, loops: Loops, before: list[Work]) -> Storage:
     """Where the operand lies flat, in the dtype that computes it: its own place or a workspace."""
     dtype = computing(value.type.dtype)
     if value.op is leaf.INPUT and value.type.layout is None and value.type.dtype is dtype:
@@ -77,7 +77,7 @@ def _moved(work: Work, value: Node, space: Scratch) -> Work:
     return replace(work, operands=places)
 
 
-def _result(node: Node, index: int, part: Graph, loops: Loops, after: list[Work]) -> Place:
+def _result(node: Node, index: int, part: Graph, loops: Loops, after: list[Work]) -> Storage:
     """Where result `index` is written: its own place, or a workspace that is rounded from, or that
     nobody reads."""
     type_ = result_types(node)[index]

@@ -12,7 +12,7 @@ from dlc.backend.share.parametrize import Use
 from dlc.derive import higher
 from dlc.derive.control import SCAN
 from dlc.ir.graph import Graph, Kind, Node
-from dlc.passes.schedule.lives import Place, Scratch, Value, aligned
+from dlc.passes.schedule.lives import Location, Scratch, Value, aligned
 from dlc.passes.schedule.order import Schedule
 from dlc.program import Branch, Launch, Loop, Segment, Slot, Step, may_meet
 
@@ -72,7 +72,7 @@ def control_step(d: Draft, schedule: Schedule, node: Node, table: Mapping[int, U
                   lines)
 
 
-def slot(place: Place) -> Slot:
+def slot(place: Location) -> Slot:
     """A place as the runtime takes it."""
     return Slot(place.offset, place.strides, place.swaps)
 

@@ -59,7 +59,7 @@ class Plateau:
 
 
 @dataclass(frozen=True, eq=False)
-class Schedule:
+class LearningRate:
     """A learning rate over time; `at(clock)` is its value at a step, of the clock's dtype."""
 
     at: Callable[[Clock], Node]
@@ -69,25 +69,25 @@ class Schedule:
     def __str__(self) -> str:
         return self.text
 
-    def scaled(self, factor: float) -> Schedule:
+    def scaled(self, factor: float) -> LearningRate:
         """This schedule times `factor`."""
-        return Schedule(lambda clock: self.at(clock) * factor, f"{factor} * {self.text}",
+        return LearningRate(lambda clock: self.at(clock) * factor, f"{factor} * {self.text}",
                         self.plateau)
 
 
-Rate = float | Schedule | Callable[[Node], Any]
+Rate = float | LearningRate | Callable[[Node], Any]
 
 
-def as_schedule(rate: Rate) -> Schedule:
-    """A number, a schedule, or a function of the step (a float [()], from 0) as a Schedule.
+def as_schedule(rate: Rate) -> LearningRate:
+    """A number, a schedule, or a function of the step (a float [()], from 0) as a LearningRate.
 
     Raises DlcError for a negative or non-finite number and for anything else.
     """
-    if isinstance(rate, Schedule):
+    if isinstance(rate, LearningRate):
         return rate
     if callable(rate) and not isinstance(rate, Node):
         function = rate
-        return Schedule(lambda clock: cast(function(clock.step), clock.step.dtype),
+        return LearningRate(lambda clock: cast(function(clock.step), clock.step.dtype),
                         getattr(rate, "__name__", "schedule"))
     if isinstance(rate, bool) or not isinstance(rate, (int, float)):
         raise DlcError(f"learning rate {rate!r} is not a number or schedule", here(),
@@ -103,14 +103,14 @@ def _rate(value: float) -> float:
     return float(value)
 
 
-def constant(rate: float) -> Schedule:
+def constant(rate: float) -> LearningRate:
     """Always `rate`."""
     value = _rate(rate)
-    return Schedule(lambda clock: as_node(value, clock.step.dtype), f"{value:g}")
+    return LearningRate(lambda clock: as_node(value, clock.step.dtype), f"{value:g}")
 
 
 def step_decay(rate: float, factor: float = 0.1, every: int | None = None,
-               every_epochs: float | None = None) -> Schedule:
+               every_epochs: float | None = None) -> LearningRate:
     """rate * factor ** floor(step / every): PyTorch's StepLR."""
     value, span = _rate(rate), _span("step_decay", every, every_epochs)
 
@@ -118,11 +118,11 @@ def step_decay(rate: float, factor: float = 0.1, every: int | None = None,
         count = elementwise.floor(clock.step / clock.steps(span))
         return elementwise.power(float(factor), count) * value
 
-    return Schedule(at, f"step_decay({value:g}, {factor:g})")
+    return LearningRate(at, f"step_decay({value:g}, {factor:g})")
 
 
 def exponential(rate: float, factor: float, every: int | None = None,
-                every_epochs: float | None = None) -> Schedule:
+                every_epochs: float | None = None) -> LearningRate:
     """rate * factor ** (step / every), smooth; `every` defaults to the whole training."""
     value, span = _rate(rate), _span("exponential", every, every_epochs)
 
@@ -130,11 +130,11 @@ def exponential(rate: float, factor: float, every: int | None = None,
         share = clock.step / clock.steps(span)
         return elementwise.power(float(factor), share) * value
 
-    return Schedule(at, f"exponential({value:g}, {factor:g})")
+    return LearningRate(at, f"exponential({value:g}, {factor:g})")
 
 
 def cosine(rate: float, final: float = 0.0, steps: int | None = None,
-           epochs: float | None = None) -> Schedule:
+           epochs: float | None = None) -> LearningRate:
     """From `rate` to `final` on half a cosine, then `final` (Loshchilov and Hutter 2017, eq. 5).
 
     Over `steps` or `epochs`; over the whole training when neither is given.
@@ -146,10 +146,10 @@ def cosine(rate: float, final: float = 0.0, steps: int | None = None,
         share = elementwise.minimum(clock.step / clock.steps(span), 1.0)
         return (elementwise.cos(share * math.pi) + 1.0) * ((value - last) / 2) + last
 
-    return Schedule(at, f"cosine({value:g}, {last:g})")
+    return LearningRate(at, f"cosine({value:g}, {last:g})")
 
 
-def warmup(rate: Rate, steps: int | None = None, epochs: float | None = None) -> Schedule:
+def warmup(rate: Rate, steps: int | None = None, epochs: float | None = None) -> LearningRate:
     """`rate` (a number or schedule) times a ramp from near 0 to 1 over `steps` or `epochs`.
 
     The ramp is (step + 1) / steps, so that the first step already learns.
@@ -159,11 +159,11 @@ def warmup(rate: Rate, steps: int | None = None, epochs: float | None = None) ->
     def at(clock: Clock) -> Node:
         return then.at(clock) * elementwise.minimum((clock.step + 1.0) / clock.steps(span), 1.0)
 
-    return Schedule(at, f"warmup({then})", then.plateau)
+    return LearningRate(at, f"warmup({then})", then.plateau)
 
 
 def one_cycle(rate: float, rise: float = 0.3, divide: float = 25.0, final: float = 1e4,
-              steps: int | None = None, epochs: float | None = None) -> Schedule:
+              steps: int | None = None, epochs: float | None = None) -> LearningRate:
     """From rate / divide to `rate` on half a cosine over the share `rise` of the time, then to
     rate / divide / final (Smith and Topin 2018; PyTorch's OneCycleLR).
 
@@ -182,7 +182,7 @@ def one_cycle(rate: float, rise: float = 0.3, divide: float = 25.0, final: float
         down = _half_cosine(value, last, (clock.step - top) / (end - 1.0 - top))
         return elementwise.where(clock.step <= top, up, down)
 
-    return Schedule(at, f"one_cycle({value:g})")
+    return LearningRate(at, f"one_cycle({value:g})")
 
 
 def _half_cosine(start: float, end: float, share: Node) -> Node:
@@ -192,7 +192,7 @@ def _half_cosine(start: float, end: float, share: Node) -> Node:
 
 
 def plateau(rate: Rate, factor: float = 0.1, patience: int = 10, threshold: float = 1e-4,
-            cooldown: int = 0, least: float = 0.0) -> Schedule:
+            cooldown: int = 0, least: float = 0.0) -> LearningRate:
     """`rate` times `factor` for each time that the monitored metric was no better for more than
     `patience` epochs, at least `least` (PyTorch's ReduceLROnPlateau).
 
@@ -212,11 +212,11 @@ def plateau(rate: Rate, factor: float = 0.1, patience: int = 10, threshold: floa
         count = cast(scope.plateaus(), clock.step.dtype)
         return elementwise.maximum(then.at(clock) * elementwise.power(float(factor), count), lowest)
 
-    return Schedule(at, f"plateau({then}, {factor:g})",
+    return LearningRate(at, f"plateau({then}, {factor:g})",
                     Plateau(patience, float(threshold), cooldown))
 
 
-def piecewise(rates: Mapping[int, float]) -> Schedule:
+def piecewise(rates: Mapping[int, float]) -> LearningRate:
     """The rate of the largest step not above the present one: {0: 0.1, 1000: 0.01}."""
     if not rates or 0 not in rates:
         raise DlcError(f"piecewise: {dict(rates)} says nothing about step 0", here(),
@@ -229,4 +229,4 @@ def piecewise(rates: Mapping[int, float]) -> Schedule:
             value = elementwise.where(clock.step >= float(start), rate, value)
         return value
 
-    return Schedule(at, "piecewise(" + ", ".join(f"{s}: {r:g}" for s, r in ordered) + ")")
+    return LearningRate(at, "piecewise(" + ", ".join(f"{s}: {r:g}" for s, r in ordered) + ")")

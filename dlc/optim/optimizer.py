@@ -16,7 +16,7 @@ from dlc.lang.scope import Initializer, Variable, state, update_state
 from dlc.ops import elementwise
 from dlc.ops.convert import as_node, cast, widened
 from dlc.optim import learning_rate as schedule
-from dlc.optim.learning_rate import Clock, Rate, Schedule
+from dlc.optim.learning_rate import Clock, LearningRate, Rate
 
 # the gradients of all parameters -> the gradients that the rule sees
 Clip = Callable[[Sequence[Node]], list[Node]]
@@ -84,7 +84,7 @@ class Optimizer:
 
     name: str
     rule: Callable[..., Node] | None
-    learning_rate: Schedule
+    learning_rate: LearningRate
     scalars: Callable[[Node, Node], tuple[Node, ...]] = plain_scalars
     clip: tuple[Clip, ...] = ()
     loc: Loc | None = None
@@ -104,7 +104,7 @@ class Optimizer:
         groups = tuple((pattern, part.with_rate(rate)) for pattern, part in self.groups)
         return replace(self, learning_rate=schedule.as_schedule(rate), groups=groups)
 
-    def schedules(self) -> list[Schedule]:
+    def schedules(self) -> list[LearningRate]:
         """The learning rates of the optimizer and its groups."""
         return [part.learning_rate for _, part in self.groups] or [self.learning_rate]
 

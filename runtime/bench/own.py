@@ -10,7 +10,7 @@ import numpy as np
 from dlc.program import Entry, Port, Program
 from dlc.runtime.bench.worker import Network
 from dlc.runtime.steps import Phase
-from dlc.runtime.train.schedule import batch_size, find_phases, fixed_inputs
+from dlc.runtime.train.alternation import batch_size, find_phases, fixed_inputs
 
 if TYPE_CHECKING:
     from dlc.runtime.cpu.arena import ArenaProgram

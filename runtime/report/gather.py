@@ -10,7 +10,7 @@ from dlc.runtime.report.images import find_images, first_filters
 from dlc.runtime.report.memory import LaunchTime
 from dlc.runtime.report.page import ReportInput
 from dlc.runtime.report.predictions import predict
-from dlc.runtime.train.schedule import find_phases
+from dlc.runtime.train.alternation import find_phases
 from dlc.runtime.train.training import TrainResult
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.runtime.data import Dataset
+from dlc.runtime.train.alternation import batch_size
 from dlc.runtime.train.measure import held_out_runs
-from dlc.runtime.train.schedule import batch_size
 
 if TYPE_CHECKING:
     from dlc.runtime.cpu.arena import ArenaProgram

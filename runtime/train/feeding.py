@@ -10,7 +10,7 @@ import numpy as np
 from dlc.program import Program
 from dlc.runtime.data import DataError, Dataset, Stream, epoch_order
 from dlc.runtime.data.dataset import Arrays
-from dlc.runtime.train.schedule import BoundPhase, TrainPhase, batch_size
+from dlc.runtime.train.alternation import BoundPhase, TrainPhase, batch_size
 from dlc.runtime.train.training import TrainConfig
 
 Rows = np.ndarray[Any, Any]

@@ -14,6 +14,7 @@ import numpy as np
 from dlc.errors import DlcError
 from dlc.ir.types import f64
 from dlc.runtime.data import DataError, Dataset
+from dlc.runtime.train.alternation import BoundPhase, find_phases
 from dlc.runtime.train.autosave import Autosave
 from dlc.runtime.train.checkpoint import OF_SCHEDULES, Checkpoint, check_belongs
 from dlc.runtime.train.feeding import Feed
@@ -21,7 +22,6 @@ from dlc.runtime.train.interrupt import StopRequest
 from dlc.runtime.train.measure import HeldOutRun, Sums, evaluate, held_out_runs, metric_names
 from dlc.runtime.train.plateau import STATE as PLATEAUS
 from dlc.runtime.train.position import Identity, Position
-from dlc.runtime.train.schedule import BoundPhase, find_phases
 from dlc.runtime.train.training import (
     Callbacks,
     Fault,

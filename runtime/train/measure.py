@@ -13,7 +13,7 @@ from dlc.program import Entry, Program
 from dlc.runtime.data import DataError, Dataset, Stream, bind_arrays
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.steps import Phase
-from dlc.runtime.train.schedule import batch_size, fixed_inputs
+from dlc.runtime.train.alternation import batch_size, fixed_inputs
 from dlc.runtime.train.training import Fault
 
 if TYPE_CHECKING:

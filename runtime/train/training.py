@@ -13,8 +13,8 @@ import numpy as np
 from dlc.errors import DlcError
 from dlc.program import Program
 from dlc.runtime.data.dataset import Arrays
+from dlc.runtime.train.alternation import TrainPhase
 from dlc.runtime.train.plateau import PlateauRule
-from dlc.runtime.train.schedule import TrainPhase
 
 # A metric whose name holds one of these is the better the higher it is; all others the lower.
 RISING = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score", "reward", "iou", "bleu")

@@ -92,7 +92,7 @@ def test_every_entry_of_a_task_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_switch_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CHECK", "2")
-    monkeypatch.setattr(lives.Place, "moved", lambda self, *_, **__: self)
+    monkeypatch.setattr(lives.Location, "moved", lambda self, *_, **__: self)
     with pytest.raises(LaunchError):
         dlc.compile(rows)
 
@@ -197,7 +197,7 @@ def test_a_launch_that_runs_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pointers_of_a_loop_that_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lives.Place, "moved", lambda self, *_, **__: self)
+    monkeypatch.setattr(lives.Location, "moved", lambda self, *_, **__: self)
     caught(rows, "value")
 
 

@@ -63,7 +63,7 @@ def test_an_update_before_the_last_reader_of_the_old_value(
 
 
 def test_places_that_loops_do_not_move(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lives.Place, "moved", lambda self, *_, **__: self)
+    monkeypatch.setattr(lives.Location, "moved", lambda self, *_, **__: self)
     lost(rows, "in place of")
 
 
@@ -75,7 +75,7 @@ def test_everything_at_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
         plan = original(schedule, *rest)
         values = [v for s in plan.spans for v in s.values]
         base = min(plan.slots[v].offset for v in values)
-        plan.slots.update({v: lives.Place(base) for v in values})
+        plan.slots.update({v: lives.Location(base) for v in values})
         return plan
 
     monkeypatch.setattr("dlc.backend.assemble.plan_memory", squeezed)

@@ -30,7 +30,7 @@ JOURNAL = ROOT / ".conformance" / "journal.jsonl"
 LANGUAGE = ("dlc/*.py", *(f"dlc/{room}/**/*.py" for room in (
     "ir", "ops", "derive", "reference", "lang", "random", "linalg", "optim", "nn", "task", "onnx")))
 COMPILER = (*LANGUAGE, "dlc/passes/**/*.py", "dlc/backend/**/*.py", "runtime/compile/*.py",
-            "runtime/cpu/*.py", "runtime/train/schedule.py")
+            "runtime/cpu/*.py", "runtime/train/alternation.py")
 # The suites of a full run, evaluated and on these instruction sets.
 SUITES = ("JAX harnesses", "NNSmith, fresh", "NNSmith, fresh, all dtypes", "NNSmith, frozen",
           "ONNX nodes", "ONNX nodes of other dtypes", "equivalent rewrites", "torch OpInfo",

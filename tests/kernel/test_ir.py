@@ -23,7 +23,7 @@ from dlc.backend.ir import (
     Load,
     Negative,
     Number,
-    Place,
+    Pointer,
     Position,
     Ref,
     Statement,
@@ -176,7 +176,7 @@ def test_a_value_does_not_move_into_a_loop_or_past_a_tile() -> None:
     inner = over("r", 3, Store("y", INDEX, plus(load("y"), Ref("a", f32, 1)), f32))
     written = text_of(Let("a", load("x")), inner)
     assert written.index("a = x[i]") < written.index("for r")
-    tile = tile_call("copy_f32", Place("x", INDEX), 1, Place("y"), 1, 1, 1)
+    tile = tile_call("copy_f32", Pointer("x", INDEX), 1, Pointer("y"), 1, 1, 1)
     written = text_of(Let("a", load("x")), tile, Store("y", INDEX, Ref("a", f32, 1), f32))
     assert written.index("a = x[i]") < written.index("copy_f32(at(x, i), 1, y, 1, 1, 1)")
     assert buffers_of([tile]) == {"x", "y"} and tiles_of([over("i", 3, tile)]) == ("copy_f32",)

@@ -13,7 +13,7 @@ from dlc.backend.ir import (
     Let,
     Load,
     Number,
-    Place,
+    Pointer,
     Position,
     Statement,
     Store,
@@ -56,8 +56,8 @@ def guarded() -> Expression:
 
 @pytest.mark.parametrize("statement", [
     Store("y", ROW, guarded(), f32), Let("a", Binary("+", guarded(), Number(1.0, f32), f32)),
-    tile_call("copy_f32", Place("y", ROW * 2), 4, Place("x", ROW), 4, ROW, 4),
-    UserCall("f", (View(Place("x", ROW), f32, (3,), False), 5)),
+    tile_call("copy_f32", Pointer("y", ROW * 2), 4, Pointer("x", ROW), 4, ROW, 4),
+    UserCall("f", (View(Pointer("x", ROW), f32, (3,), False), 5)),
     For("k", ROW, ROW + 4, (Store("y", ROW, guarded(), f32),)),
     While(Truth((Compare(ROW, "<", 3),), bool_), (Store("y", ROW, guarded(), f32),)),
     If(Truth((Compare(ROW, "<", 3),), bool_), (Store("y", ROW, guarded(), f32),),

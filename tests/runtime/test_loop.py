@@ -17,9 +17,9 @@ from dlc.errors import DlcError
 from dlc.runtime import load
 from dlc.runtime.data import Dataset, epoch_order
 from dlc.runtime.train import checkpoint as checkpoint_module
+from dlc.runtime.train.alternation import TrainPhase
 from dlc.runtime.train.checkpoint import CheckpointError, read_checkpoint
 from dlc.runtime.train.loop import Trainer, train
-from dlc.runtime.train.schedule import TrainPhase
 from dlc.runtime.train.training import Callbacks, Fault, TrainingFault, config_from_meta
 from tests.runtime.handmade import final_bytes, initial, make_data, make_program
 from tests.runtime.looping import CONFIG, Watcher, run, without_times

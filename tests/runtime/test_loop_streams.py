@@ -15,8 +15,8 @@ from dlc.ir.types import i32
 from dlc.program import Port
 from dlc.runtime import load
 from dlc.runtime.data import DataError, Dataset, epoch_order
+from dlc.runtime.train.alternation import TrainPhase, find_phases
 from dlc.runtime.train.loop import train
-from dlc.runtime.train.schedule import TrainPhase, find_phases
 from tests.runtime.handmade import entry, initial, make_data, make_program
 from tests.runtime.looping import CONFIG, Watcher, run, without_times
 

@@ -19,7 +19,7 @@ from dlc.backend.contract.window import WindowWriter, fill, whole, window_of
 from dlc.backend.cpu.isa import Isa
 from dlc.backend.cpu.mapping import Cuts, contraction_chunks
 from dlc.backend.emit.emitter import Emitter
-from dlc.backend.ir import Expression, Place
+from dlc.backend.ir import Expression, Pointer
 from dlc.backend.ir.index import Sum, sum_of
 from dlc.ir.types import DType
 
@@ -44,8 +44,8 @@ class TapsWriter(WindowWriter):
         table = self.table(e, shape.inner, steps, shape.k)
         stride = whole(window.flat(spatial), cuts.width)
         size = math.prod(self.lead_inner) * window.plane + stride
-        image = Place(e.allocate("image", job.kind, size))
-        acc = Place(e.allocate("acc", job.kind, cuts.height * stride))
+        image = Pointer(e.allocate("image", job.kind, size))
+        acc = Pointer(e.allocate("acc", job.kind, cuts.height * stride))
         if self.bordered:
             self.zero(e, image, size)
         step, close = loop(e, "n", images.size, run.size)
@@ -56,7 +56,7 @@ class TapsWriter(WindowWriter):
         s, done = (sum_of(e.open("s", 0, stride)), True) if stride > cuts.width else (ZERO, False)
         k, many, joined = self.open_products(e, shape.k, sum_of(shape.k))
         panel = self.packed_panel(self.ready["a"] or space, batch, p) + k * cuts.height
-        e.tile(f"taps_{job.kind}_{cuts.height}x{cuts.width}", panel, image + s, Place(table, k),
+        e.tile(f"taps_{job.kind}_{cuts.height}x{cuts.width}", panel, image + s, Pointer(table, k),
                many, acc + s, stride, rows, k)
         joined()
         if done:
@@ -66,7 +66,7 @@ class TapsWriter(WindowWriter):
         close()
         return dict.fromkeys(e.axes, 1)
 
-    def fill_channels(self, e: Emitter, image: Place, batch: list[Sum], lead: list[Sum]) -> None:
+    def fill_channels(self, e: Emitter, image: Pointer, batch: list[Sum], lead: list[Sum]) -> None:
         """All leading inner indices of one image."""
         extents = self.lead_inner or (1,)
         run = Run(Box(extents, 0, extents[0]), (), ZERO, sum_of(extents[0]))
@@ -76,14 +76,14 @@ class TapsWriter(WindowWriter):
         close()
 
     def finish_image(self, e: Emitter, batch: list[Sum], lead: list[Sum], p: Sum, rows: Sum,
-                     acc: Place, stride: int) -> None:
+                     acc: Pointer, stride: int) -> None:
         """Extract the outputs from the flat image, line by line, and store the epilogue of each."""
         spatial = [s.cols for s in self.window.slides]
         size, kind = math.prod(spatial), self.job.kind
         i, close = loop(e, "i", self.cuts.height, rows)
         line = acc + i * stride
         if len(spatial) > 1:
-            block = Place(e.allocate("block", kind, size))
+            block = Pointer(e.allocate("block", kind, size))
             e.tile(f"copy_{kind}", block, spatial[1], line, self.window.pitches[0], spatial[0],
                    spatial[1])
             line = block
@@ -114,8 +114,8 @@ class DotsWriter(WindowWriter):
         table = self.table(e, shape.cols, steps, cuts.stride)
         length, high = self.length(), self.panels * cuts.height
         step_a, step_b = high * length, math.prod(self.lead_cols) * window.plane
-        left = Place(e.allocate("left", job.kind, cuts.inner.size * step_a))
-        image = Place(e.allocate("image", job.kind, cuts.inner.size * step_b + length))
+        left = Pointer(e.allocate("left", job.kind, cuts.inner.size * step_a))
+        image = Pointer(e.allocate("image", job.kind, cuts.inner.size * step_b + length))
         self.zero(e, left, cuts.inner.size * step_a)
         self.zero(e, image, cuts.inner.size * step_b + length)
         step, close = loop(e, "m", cuts.inner.size, run.size)
@@ -128,7 +128,7 @@ class DotsWriter(WindowWriter):
         mine = self.part_place(space, batch, number) + (
             p * (cuts.height * cuts.stride) + s * cuts.width)
         e.tile(f"dots_{job.kind}_{cuts.height}x{cuts.width}", left + p * (cuts.height * length),
-               length, image, Place(table, s * cuts.width), length, run.size, step_a, step_b,
+               length, image, Pointer(table, s * cuts.width), length, run.size, step_a, step_b,
                mine, cuts.stride)
         done()
         shut()
@@ -138,7 +138,7 @@ class DotsWriter(WindowWriter):
         """Elements of one flat image of A: whole vectors."""
         return whole(self.window.flat([s.inner for s in self.window.slides]), self.lanes)
 
-    def fill_all(self, e: Emitter, image: Place, batch: list[Sum], lead: list[Sum]) -> None:
+    def fill_all(self, e: Emitter, image: Pointer, batch: list[Sum], lead: list[Sum]) -> None:
         """Every leading column index of one image of B."""
         extents = self.lead_cols or (1,)
         run = Run(Box(extents, 0, extents[0]), (), ZERO, sum_of(extents[0]))
@@ -147,7 +147,7 @@ class DotsWriter(WindowWriter):
         self.fill_image(e, image + position * self.window.plane, batch, cols, lead)
         close()
 
-    def fill_left(self, e: Emitter, left: Place, batch: list[Sum], lead: list[Sum],
+    def fill_left(self, e: Emitter, left: Pointer, batch: list[Sum], lead: list[Sum],
                   length: int) -> None:
         """Every row of one image of A, with zeros at the end of each line."""
         i, close = loop(e, "i", self.shape.m)

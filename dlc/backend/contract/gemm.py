@@ -29,7 +29,7 @@ from dlc.backend.contract.plan import Box, unravel
 from dlc.backend.contract.ready import Form, ready_buffer
 from dlc.backend.cpu.mapping import Cuts, panels_per_packing
 from dlc.backend.emit.emitter import Emitter
-from dlc.backend.ir import Expression, For, Let, Load, Place, Ref, Space, Statement, Store
+from dlc.backend.ir import Expression, For, Let, Load, Pointer, Ref, Space, Statement, Store
 from dlc.backend.ir.index import Sum, Var, least, sum_of
 from dlc.backend.ir.walks import expressions, indices
 from dlc.ir.types import DType
@@ -108,9 +108,9 @@ class GemmWriter:
         high = least(low + each, self.panels)
         return sum_of(var), lambda: e.close(var, low, high)
 
-    def packed_panel(self, ap: str, batch: list[Sum], p: Sum) -> Place:
+    def packed_panel(self, ap: str, batch: list[Sum], p: Sum) -> Pointer:
         """Where panel p of A lies packed."""
-        return Place(ap, (self.position(batch) * self.panels + p) * self.panel)
+        return Pointer(ap, (self.position(batch) * self.panels + p) * self.panel)
 
     def position(self, batch: list[Sum]) -> Sum:
         """The number of a matrix among all of the batch."""
@@ -127,7 +127,7 @@ class GemmWriter:
         return e.named("rows", least(height, m - p * height), 1, height)
 
     def pack_panel(self, e: Emitter, batch: list[Sum], p: Sum, rows: Sum, inner: Run,
-                   to: Place) -> None:
+                   to: Pointer) -> None:
         """Pack columns `inner` of panel p, which has so many `rows`."""
         height = self.cuts.height
         lanes = Lanes("a", tuple(batch), self.shape.rows, p * height, rows, height, height)
@@ -135,7 +135,7 @@ class GemmWriter:
 
     # ---- B ---------------------------------------------------------------------------------------
 
-    def pack_box(self, e: Emitter, batch: list[Sum], cols: Run, inner: Run, to: Place) -> None:
+    def pack_box(self, e: Emitter, batch: list[Sum], cols: Run, inner: Run, to: Pointer) -> None:
         lanes = Lanes("b", tuple(batch), cols.box.extents, cols.flat, cols.length, cols.box.width,
                       self.cuts.stride, cols)
         pack(e, self.job, lanes, inner, to)
@@ -161,12 +161,12 @@ class GemmWriter:
         e.close_axis(var, self.panels)
         return {**lead, var.name: self.cuts.panels, **dict.fromkeys(e.axes, 1)}
 
-    def room(self, e: Emitter, blocks: int) -> tuple[Place | None, Place]:
+    def room(self, e: Emitter, blocks: int) -> tuple[Pointer | None, Pointer]:
         """Buffers for a panel of A, where it is packed when it is needed, and for blocks of C."""
         cuts, kind = self.cuts, self.job.kind
-        ap = None if self.packs_first or self.ready["a"] else Place(
+        ap = None if self.packs_first or self.ready["a"] else Pointer(
             e.allocate("ap", kind, cuts.height * cuts.inner.width))
-        return ap, Place(e.allocate("acc", kind, blocks * cuts.height * cuts.stride))
+        return ap, Pointer(e.allocate("acc", kind, blocks * cuts.height * cuts.stride))
 
     def write_boxes(self, e: Emitter, space: str) -> Cuts:
         """The same where the summed axis is walked box by box, and several panels wait for it."""
@@ -189,17 +189,17 @@ class GemmWriter:
         close()
         return dict.fromkeys(e.axes, 1)
 
-    def box_place(self, e: Emitter, batch: list[Sum], number: Sum, of: Space = "stack") -> Place:
+    def box_place(self, e: Emitter, batch: list[Sum], number: Sum, of: Space = "stack") -> Pointer:
         """Where box `number` of B lies packed, or is packed for those who share it."""
         cuts, job = self.cuts, self.job
         if self.ready["b"] is not None:
             first = self.position(batch) * cuts.cols.count + number
-            return Place(self.ready["b"], first * (self.shape.k * cuts.stride))
+            return Pointer(self.ready["b"], first * (self.shape.k * cuts.stride))
         # of one size whatever the extents, so that texts are shared
         room = max(job.limits.local_bytes // job.kind.bytes, cuts.inner.width * cuts.stride)
-        return Place(e.allocate("bp", job.kind, room, of))
+        return Pointer(e.allocate("bp", job.kind, room, of))
 
-    def box_of(self, e: Emitter, batch: list[Sum], cols: Run, inner: Run, bp: Place) -> Place:
+    def box_of(self, e: Emitter, batch: list[Sum], cols: Run, inner: Run, bp: Pointer) -> Pointer:
         """Rows `inner` of a box of B, packed."""
         if self.ready["b"] is not None:
             return bp + inner.flat * self.cuts.stride
@@ -207,7 +207,7 @@ class GemmWriter:
         return bp
 
     def panel_of(self, e: Emitter, space: str, batch: list[Sum], p: Sum, rows: Sum, inner: Run,
-                 ap: Place | None) -> Place:
+                 ap: Pointer | None) -> Pointer:
         """Columns `inner` of panel p of A, packed; `ap` is the room of a chunk that packs it."""
         if ap is None:
             return self.packed_panel(self.ready["a"] or space, batch, p) + (
@@ -215,11 +215,11 @@ class GemmWriter:
         self.pack_panel(e, batch, p, rows, inner, ap)
         return ap
 
-    def own_block(self, acc: Place, p: Sum, group: Sum) -> Place:
+    def own_block(self, acc: Pointer, p: Sum, group: Sum) -> Pointer:
         """Panel p's rows in the chunk's block of C."""
         return acc + (p - group * self.cuts.panels) * (self.cuts.height * self.cuts.stride)
 
-    def multiply(self, e: Emitter, panel: Place, bp: Place, cols: Run, inner: Run, acc: Place,
+    def multiply(self, e: Emitter, panel: Pointer, bp: Pointer, cols: Run, inner: Run, acc: Pointer,
                  rows: Sum, add: Sum) -> None:
         """acc[rows, cols] (+)= panel @ bp, tile by tile."""
         cuts = self.cuts
@@ -251,11 +251,11 @@ class GemmWriter:
     # ---- what the group makes of C ---------------------------------------------------------------
 
     def finish_panel(self, e: Emitter, batch: list[Sum], p: Sum, rows: Sum, cols: Run,
-                     acc: Place) -> None:
+                     acc: Pointer) -> None:
         self.finish_rows(e, batch, (p * self.cuts.height, rows, self.cuts.height), cols, acc)
 
     def finish_rows(self, e: Emitter, batch: list[Sum], rows: tuple[Sum, Sum, int], cols: Run,
-                    acc: Place) -> None:
+                    acc: Pointer) -> None:
         """Store what the group makes of rows (first, count, count at most) of a block of C."""
         first, count, most = rows
         if self.copy_out(e, batch, rows, cols, acc):
@@ -266,7 +266,7 @@ class GemmWriter:
         close()
 
     def copy_out(self, e: Emitter, batch: list[Sum], rows: tuple[Sum, Sum, int], cols: Run,
-                 acc: Place) -> bool:
+                 acc: Pointer) -> bool:
         """Store a block by one tile call where the group makes nothing of it; else False."""
         probe, (first, count, most) = self.job.emitter(), rows
         i, j = sum_of(Var("i_probe", 0, most - 1)), sum_of(Var("j_probe", 0, cols.box.width - 1))
@@ -278,13 +278,13 @@ class GemmWriter:
         by_i, by_j = (to.index.coefficient(v) if to else None for v in ("i_probe", "j_probe"))
         if to is None or by_i is None or by_j is None or 1 not in (by_i, by_j):
             return False
-        target = Place(to.buffer, without(to.index, ("i_probe", "j_probe")))
+        target = Pointer(to.buffer, without(to.index, ("i_probe", "j_probe")))
         tile, step = ("copy", by_i) if by_j == 1 else ("transpose", by_j)
         e.tile(f"{tile}_{self.job.kind}", target, step, acc, self.cuts.stride, count, cols.length)
         return True
 
     def finish_row(self, e: Emitter, batch: list[Sum], row: list[Sum], cols: Run,
-                   acc: Place) -> None:
+                   acc: Pointer) -> None:
         """Store one row of a block: as one long loop where no index needs the axes apart."""
         if len(cols.box.extents) - cols.box.axis > 1 and self.joins(batch, row, cols, acc):
             position, close = loop(e, "n", cols.box.width, cols.length)
@@ -294,7 +294,7 @@ class GemmWriter:
         self.finish_element(e, batch, row, index, acc + position)
         close()
 
-    def joins(self, batch: list[Sum], row: list[Sum], cols: Run, acc: Place) -> bool:
+    def joins(self, batch: list[Sum], row: list[Sum], cols: Run, acc: Pointer) -> bool:
         """Whether the column axes can be walked as one without divisions."""
         e = self.job.emitter()
         j = sum_of(e.open("j_probe", 0, cols.box.width))
@@ -305,7 +305,7 @@ class GemmWriter:
         return all(linear(s, "j_probe") for s in e.stack[-1].statements)
 
     def finish_element(self, e: Emitter, batch: list[Sum], row: list[Sum], col: list[Sum],
-                       acc: Place) -> None:
+                       acc: Pointer) -> None:
         value = Load(acc.buffer, acc.offset, self.job.kind, len(e.stack) - 1)
         self.finish(e, self.job.out_index(batch, row, col), value)
 
@@ -317,8 +317,8 @@ class GemmWriter:
         *batch, number = grid(e, shape.batch, part=self.parts)
         cols = run_of(e, cuts.cols, ZERO, "n")
         high = self.panels * cuts.height
-        ap = Place(e.allocate("ap", job.kind, high * cuts.inner.width))
-        bp = Place(e.allocate("bp", job.kind, cuts.stride * cuts.inner.width))
+        ap = Pointer(e.allocate("ap", job.kind, high * cuts.inner.width))
+        bp = Pointer(e.allocate("bp", job.kind, cuts.stride * cuts.inner.width))
         kb, done = self.part_loop(e, number)
         inner = run_of(e, cuts.inner, kb, "k")
         self.pack_box(e, batch, cols, inner, bp)
@@ -332,9 +332,9 @@ class GemmWriter:
         done()
         return dict.fromkeys(e.axes, 1)
 
-    def part_place(self, space: str, batch: list[Sum], number: Sum) -> Place:
+    def part_place(self, space: str, batch: list[Sum], number: Sum) -> Pointer:
         """The block of a part of the sums."""
-        return Place(space, (self.position(batch) * self.parts + number) * self.partial)
+        return Pointer(space, (self.position(batch) * self.parts + number) * self.partial)
 
     def part_loop(self, e: Emitter, number: Sum) -> tuple[Sum, Callable[[], None]]:
         """Loop over the boxes of the inner axes that part `number` sums."""
@@ -363,7 +363,7 @@ class GemmWriter:
         e.stack[-1].statements.append(Store(total, j, value, kind))
         close()
         e.close(s, None, sum_of(self.parts))
-        self.finish_rows(e, batch, (i, sum_of(1), 1), cols, Place(total))
+        self.finish_rows(e, batch, (i, sum_of(1), 1), cols, Pointer(total))
         return dict.fromkeys(e.axes, 1)
 
 

@@ -28,7 +28,7 @@ from dlc.backend.ir import (
     For,
     Function,
     Let,
-    Place,
+    Pointer,
     Position,
     Statement,
     tile_call,
@@ -71,8 +71,8 @@ def _panel(tile: str, kind: str, height: int) -> tuple[Statement, ...]:
     extents = (k, rows) if tile == "copy" else (rows, k)
     return (Let("rows", Position(least(height, m - p * height), i64)),
             tile_call(f"{tile}_{DTYPES[kind]}",
-                      Place("packed", sum_in_order(times(number, index("k"))) * height), height,
-                      Place("a", sum_in_order(start)), step, *extents))
+                      Pointer("packed", sum_in_order(times(number, index("k"))) * height), height,
+                      Pointer("a", sum_in_order(start)), step, *extents))
 
 
 def index(name: str) -> Position:

@@ -15,7 +15,7 @@ from dlc.backend.contract.plan import Blocking, Box, Shape, unravel
 from dlc.backend.cpu.limits import Limits
 from dlc.backend.cpu.mapping import is_plain
 from dlc.backend.emit.emitter import Emitter
-from dlc.backend.ir import Let, Load, Place, Store
+from dlc.backend.ir import Let, Load, Pointer, Store
 from dlc.backend.ir.index import Sum, Term, Var, least, sum_of
 from dlc.ir.access import Access, Contraction
 from dlc.ir.graph import Node
@@ -189,7 +189,7 @@ class Lanes:
     run: Run | None = None  # the box, where lanes are looped over axis by axis
 
 
-def pack(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> None:
+def pack(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Pointer) -> None:
     """to[k * stride + lane] = operand at (lane, k), for the lanes and the run of k given."""
     loads, only = probe(job, lanes, inner)
     if only is not None and copy_block(e, job, lanes, inner, to, only):
@@ -229,13 +229,13 @@ def stored(job: Job, buffer: str) -> DType:
     return found
 
 
-def copy_block(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place, source: Load) -> bool:
+def copy_block(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Pointer, source: Load) -> bool:
     """Pack by one tile call when the operand is a matrix in memory; False when it is none."""
     by_lane, by_k = (source.index.coefficient(v) for v in ("lane_probe", "k_probe"))
     if by_lane is None or by_k is None or 1 not in (by_lane, by_k):
         return False
     first = without(source.index, ("lane_probe", "k_probe"))
-    start, count, length = Place(source.buffer, first), lanes.count, inner.length
+    start, count, length = Pointer(source.buffer, first), lanes.count, inner.length
     if by_lane == 1:
         e.tile(f"copy_{job.kind}", to, lanes.stride, start, by_k, length, count)
     else:
@@ -243,7 +243,7 @@ def copy_block(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place, source
     return True
 
 
-def pack_straight(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> None:
+def pack_straight(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Pointer) -> None:
     """Evaluate element by element, lanes innermost."""
     if lanes.run is not None:
         column, k, close = nest(e, inner, "k")
@@ -262,7 +262,7 @@ def pack_straight(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> 
     close()
 
 
-def pack_turned(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> None:
+def pack_turned(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Pointer) -> None:
     """Evaluate some lanes into rows that are contiguous along k, then transpose them."""
     if inner.box.width > job.limits.turned:
         part, position, shut = part_of(e, inner, job.limits.turned)
@@ -286,6 +286,6 @@ def pack_turned(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Place) -> No
         Store(rows, lane * width + k, e.k.cast(value, job.kind), job.kind))
     close()
     done()
-    e.tile(f"transpose_{job.kind}", to + g * group, lanes.stride, Place(rows), width, live,
+    e.tile(f"transpose_{job.kind}", to + g * group, lanes.stride, Pointer(rows), width, live,
            inner.length)
     shut()

@@ -25,7 +25,7 @@ from dlc.backend.ir import (
     Let,
     Load,
     Number,
-    Place,
+    Pointer,
     Position,
     Ref,
     Statement,
@@ -81,8 +81,8 @@ def _block(tile: str, kind: str) -> tuple[Statement, ...]:
                  Number(0, DTYPES[kind]), DTYPES[kind])
     return (Let("live", Call("min", (width, minus(index("lanes"), lane)), i64)),
             tile_call(f"{tile}_{kind}",
-                      Place("packed", sum_in_order(times(plus(block, low), width))),
-                      sum_in_order(width), Place("x", sum_in_order(source)), sum_in_order(step),
+                      Pointer("packed", sum_in_order(times(plus(block, low), width))),
+                      sum_in_order(width), Pointer("x", sum_in_order(source)), sum_in_order(step),
                       *map(sum_in_order, rows)),
             For("i", sum_in_order(low), sum_in_order(plus(low, many)), (
                 For("j", sum_in_order(live), sum_in_order(width), (zero,)),)))
@@ -133,8 +133,8 @@ class PackLaunch:
         step, rows = (source.k, (many, live)) if self.tile == "copy" else (
             source.lane, (live, many))
         block = (b * blocks + p) * k
-        e.tile(f"{self.tile}_{self.kind}", Place(packed, (block + low) * width), width,
-               Place(x, start), step, *rows)
+        e.tile(f"{self.tile}_{self.kind}", Pointer(packed, (block + low) * width), width,
+               Pointer(x, start), step, *rows)
         i, j = e.open("i", 0, k), e.open("j", 0, width)
         zero = Number(0, DTYPES[self.kind])
         e.write(Store(packed, (block + i) * width + j, zero, zero.dtype))

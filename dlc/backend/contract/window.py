@@ -15,7 +15,7 @@ from dlc.backend.contract.gemm import Finish, GemmWriter
 from dlc.backend.contract.pack import ZERO, Job, Run, loop, nest, stored, without
 from dlc.backend.contract.plan import Box
 from dlc.backend.emit.emitter import Emitter
-from dlc.backend.ir import Expression, Let, Load, Number, Place, Store
+from dlc.backend.ir import Expression, Let, Load, Number, Pointer, Store
 from dlc.backend.ir.index import Sum, Var, sum_of
 from dlc.ir.access import Condition, Within
 from dlc.ir.graph import Node
@@ -158,7 +158,7 @@ class WindowWriter(GemmWriter):
             index[slide.operand_axis] = at + (slide.first - slide.low)
         return tuple(index)
 
-    def fill_image(self, e: Emitter, to: Place, batch: list[Sum], cols: list[Sum],
+    def fill_image(self, e: Emitter, to: Pointer, batch: list[Sum], cols: list[Sum],
                    inner: list[Sum]) -> None:
         """Copy the operand's image at these leading axes into its place among the zeros."""
         slides, pitches = self.window.slides, self.window.pitches
@@ -183,17 +183,17 @@ class WindowWriter(GemmWriter):
         e.stack[-1].statements.append(Store(name, position, e.integer(offset, i64), i64))
         close()
         if size > math.prod(taps):
-            self.zero(e, Place(name, sum_of(math.prod(taps))), size - math.prod(taps), i64)
+            self.zero(e, Pointer(name, sum_of(math.prod(taps))), size - math.prod(taps), i64)
         return name
 
-    def zero(self, e: Emitter, to: Place, size: int, kind: DType | None = None) -> None:
+    def zero(self, e: Emitter, to: Pointer, size: int, kind: DType | None = None) -> None:
         kind = kind or self.job.kind
         t, close = loop(e, "t", size)
         e.stack[-1].statements.append(Store(to.buffer, to.offset + t, Number(0, kind), kind))
         close()
 
 
-def fill(e: Emitter, job: Job, to: Place, scalar: Scalar, counts: list[int],
+def fill(e: Emitter, job: Job, to: Pointer, scalar: Scalar, counts: list[int],
          steps: list[int]) -> None:
     """to[position . steps] = scalar(position) for positions within `counts`: by the copy tile
     where rows lie in memory as they are."""
@@ -213,7 +213,7 @@ def fill(e: Emitter, job: Job, to: Place, scalar: Scalar, counts: list[int],
 
 
 def plain_rows(e: Emitter, job: Job, scalar: Scalar,
-               counts: list[int]) -> tuple[Place, int] | None:
+               counts: list[int]) -> tuple[Pointer, int] | None:
     """(where position 0 lies, elements between rows), when rows can be copied as they lie."""
     probe = job.emitter()
     names = [f"at_{i}" for i in range(len(counts))]
@@ -228,7 +228,7 @@ def plain_rows(e: Emitter, job: Job, scalar: Scalar,
     by = [load.index.coefficient(n) if c > 1 else 0 for n, c in zip(names, counts, strict=True)]
     if None in by or by[-1] != (1 if counts[-1] > 1 else 0):
         return None
-    return Place(load.buffer, without(load.index, names)), int(by[0] or 0)
+    return Pointer(load.buffer, without(load.index, names)), int(by[0] or 0)
 
 
 def whole(size: int, unit: int) -> int:

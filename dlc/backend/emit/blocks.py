@@ -18,7 +18,7 @@ from dlc.backend.ir import (
     Kind,
     Let,
     Number,
-    Place,
+    Pointer,
     Position,
     Ref,
     Space,
@@ -156,7 +156,7 @@ class Blocks:
         """A statement at the end of the current block."""
         self.stack[-1].statements.append(statement)
 
-    def tile(self, name: str, *args: Place | Sum | int) -> None:
+    def tile(self, name: str, *args: Pointer | Sum | int) -> None:
         """A call of tile `name` in the current block."""
         self.write(tile_call(name, *args))
 

@@ -172,14 +172,14 @@ def exact(value: float | int | bool, dtype: DType) -> float | int | bool:
 
 
 @dataclass(frozen=True)
-class Place:
+class Pointer:
     """A pointer `offset` elements into `buffer`."""
 
     buffer: str
     offset: Sum = START
 
-    def __add__(self, elements: int | Sum) -> Place:
-        return Place(self.buffer, self.offset + elements)
+    def __add__(self, elements: int | Sum) -> Pointer:
+        return Pointer(self.buffer, self.offset + elements)
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class TileCall:
     """A call of a tile (gemm, taps, dots, copy, transpose), which loads and stores by itself."""
 
     tile: str
-    args: tuple[Place | Sum, ...]
+    args: tuple[Pointer | Sum, ...]
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class View:
     """A buffer from a place on as the array that a user's function takes, `written` by it or not.
     """
 
-    place: Place
+    place: Pointer
     dtype: DType
     sizes: tuple[int, ...]
     written: bool
@@ -309,9 +309,9 @@ def later(name: str) -> str:
     return f"{name}_"
 
 
-def tile_call(tile: str, *args: Place | Sum | int) -> TileCall:
+def tile_call(tile: str, *args: Pointer | Sum | int) -> TileCall:
     """A call of `tile`; numbers may be given as they are."""
-    return TileCall(tile, tuple(a if isinstance(a, Place) else sum_of(a) for a in args))
+    return TileCall(tile, tuple(a if isinstance(a, Pointer) else sum_of(a) for a in args))
 
 
 def computing(dtype: DType) -> DType:

@@ -20,7 +20,7 @@ from dlc.backend.ir import (
     Function,
     If,
     Let,
-    Place,
+    Pointer,
     Statement,
     Store,
     TileCall,
@@ -311,7 +311,7 @@ def argument(node: ast.expr, scope: Scope) -> View | int | float | tuple[int | f
         word, _, kind = node.func.id.rpartition("_")
         where = place(node.args[0], scope)
         sizes = [index(a, scope).const for a in node.args[1:]]
-        if isinstance(where, Place) and word in ("view", "const_view"):
+        if isinstance(where, Pointer) and word in ("view", "const_view"):
             return View(where, DTYPES[kind], tuple(sizes), word == "view")
     if isinstance(node, ast.BinOp):
         return float("nan")  # (1e999 - 1e999): the only one that is written

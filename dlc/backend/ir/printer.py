@@ -28,7 +28,7 @@ from dlc.backend.ir import (
     Logical,
     Negative,
     Number,
-    Place,
+    Pointer,
     Position,
     Ref,
     Space,
@@ -209,7 +209,7 @@ def pack(dtype: DType, word: list[Word]) -> list[Word]:
     return [f"f32_to_{dtype}(", *word, ")"] if dtype.name in ("f16", "bf16") else word
 
 
-def place(value: Place) -> list[Word]:
+def place(value: Pointer) -> list[Word]:
     if value.offset == Sum():
         return [Name(value.buffer)]
     return ["at(", Name(value.buffer), ", ", *value.offset.words(), ")"]
@@ -228,7 +228,7 @@ def lines(statement: Statement, pad: str) -> list[list[Word]]:
         case Store(buffer=buffer, index=index, value=value, dtype=dtype):
             return [[pad, Name(buffer), "[", *index.words(), "] = ", *pack(dtype, words(value))]]
         case TileCall(tile=tile, args=args):
-            places = (place(a) if isinstance(a, Place) else a.words() for a in args)
+            places = (place(a) if isinstance(a, Pointer) else a.words() for a in args)
             return [[pad, f"{tile}(", *separated(places), ")"]]
         case UserCall(function=function):
             return [[pad, f"{function}(", *separated(map(argument, statement.args)), ")"]]

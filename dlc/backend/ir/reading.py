@@ -20,7 +20,7 @@ from dlc.backend.ir import (
     Logical,
     Negative,
     Number,
-    Place,
+    Pointer,
     Position,
     Ref,
     Truth,
@@ -258,14 +258,14 @@ def result(function: str, args: tuple[Expression, ...], scope: Scope) -> DType:
     return bool_ if function in scope.helpers else DTYPES.get(last, f64)
 
 
-def place(node: ast.expr, scope: Scope) -> Place | Sum:
+def place(node: ast.expr, scope: Scope) -> Pointer | Sum:
     """An argument of a tile: a pointer or a number."""
     if isinstance(node, ast.Name) and node.id in scope.buffers:
-        return Place(node.id)
+        return Pointer(node.id)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "at":
         buffer, offset = node.args
         if isinstance(buffer, ast.Name) and buffer.id in scope.buffers:
-            return Place(buffer.id, index(offset, scope))
+            return Pointer(buffer.id, index(offset, scope))
     return index(node, scope)
 
 

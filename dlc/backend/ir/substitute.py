@@ -12,7 +12,7 @@ from dlc.backend.ir import (
     If,
     Let,
     Load,
-    Place,
+    Pointer,
     Position,
     Statement,
     Store,
@@ -40,7 +40,7 @@ def _statement(s: Statement, table: Table) -> Statement:
         case Store():
             return replace(s, index=_sum(s.index, table), value=_expression(s.value, table))
         case TileCall():
-            return replace(s, args=tuple(_place(a, table) if isinstance(a, Place)
+            return replace(s, args=tuple(_place(a, table) if isinstance(a, Pointer)
                                          else _sum(a, table) for a in s.args))
         case UserCall():
             return replace(s, args=tuple(replace(a, place=_place(a.place, table))
@@ -74,7 +74,7 @@ def _condition(parts: Condition, table: Table) -> Condition:
     return tuple(replace(c, value=_sum(c.value, table)) for c in parts)
 
 
-def _place(value: Place, table: Table) -> Place:
+def _place(value: Pointer, table: Table) -> Pointer:
     return replace(value, offset=_sum(value.offset, table))
 
 

@@ -18,7 +18,7 @@ from dlc.backend.ir import (
     Load,
     Logical,
     Negative,
-    Place,
+    Pointer,
     Position,
     Statement,
     Store,
@@ -86,7 +86,7 @@ def indices(item: Expression | Statement) -> tuple[Sum, ...]:
         case For():
             return item.low, item.high
         case TileCall():
-            return tuple(a.offset if isinstance(a, Place) else a for a in item.args)
+            return tuple(a.offset if isinstance(a, Pointer) else a for a in item.args)
         case UserCall():
             return tuple(a.place.offset for a in item.args if isinstance(a, View))
     return ()
@@ -134,7 +134,7 @@ def buffers_of(statements: Sequence[Statement]) -> set[str]:
         if isinstance(statement, Store):
             found.add(statement.buffer)
         if isinstance(statement, TileCall):
-            found |= {a.buffer for a in statement.args if isinstance(a, Place)}
+            found |= {a.buffer for a in statement.args if isinstance(a, Pointer)}
         if isinstance(statement, UserCall):
             found |= {a.place.buffer for a in statement.args if isinstance(a, View)}
     return found

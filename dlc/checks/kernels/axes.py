@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from dlc.backend.cpu.mapping import axes_of, chunked, finest
 from dlc.backend.cpu.tiles import parameter_names
-from dlc.backend.ir import Alloc, For, Function, Let, Place, Statement, Store, TileCall
+from dlc.backend.ir import Alloc, For, Function, Let, Pointer, Statement, Store, TileCall
 from dlc.backend.ir.index import Sum
 from dlc.backend.ir.walks import blocks, buffers_of, flattened
 from dlc.checks.kernels.chunks import check_chunks
@@ -67,7 +67,7 @@ def written(statement: Statement) -> Iterator[str]:
         yield statement.buffer
     if isinstance(statement, TileCall):
         for name, place in zip(parameter_names(statement.tile), statement.args, strict=True):
-            if name in WRITTEN and isinstance(place, Place):
+            if name in WRITTEN and isinstance(place, Pointer):
                 yield place.buffer
 
 

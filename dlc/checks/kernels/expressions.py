@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from dlc.backend import ir
 from dlc.backend.ir import (
     Binary,
     Call,
@@ -14,7 +15,6 @@ from dlc.backend.ir import (
     Logical,
     Negative,
     Number,
-    Place,
     Position,
     Ref,
     Truth,
@@ -110,7 +110,7 @@ class Expressions(ABC):
         found = self.index(node.index, frame)
         return cast(found, node.dtype)
 
-    def place(self, place: Place, frame: Frame) -> Pointer:
+    def place(self, place: ir.Pointer, frame: Frame) -> Pointer:
         """A pointer into a buffer."""
         memory = frame.values[place.buffer]
         assert isinstance(memory, Memory)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from dlc.backend import ir
 from dlc.backend.cpu.tiles import parameter_names
 from dlc.backend.ir import (
     Alloc,
@@ -20,7 +21,6 @@ from dlc.backend.ir import (
     If,
     Let,
     Load,
-    Place,
     Statement,
     Store,
     TileCall,
@@ -273,7 +273,7 @@ class Walk(Expressions):
                         tuple(self.path), tuple(self.bodies)))
 
     def tile(self, node: TileCall, frame: Frame) -> None:
-        values = [self.place(a, frame) if isinstance(a, Place) else self.index(a, frame)
+        values = [self.place(a, frame) if isinstance(a, ir.Pointer) else self.index(a, frame)
                   for a in node.args]
         given = dict(zip(parameter_names(node.tile), values, strict=True))
         numbers = {n: v for n, v in given.items() if isinstance(v, Range)}

@@ -37,16 +37,16 @@ class Scratch:
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """An offset in the arena, and how the loops around move it: see Slot in dlc/program.py."""
 
     offset: int
     strides: tuple[int, ...] = ()
     swaps: tuple[int, ...] = ()
 
-    def moved(self, depth: int, stride: int = 0, swap: int = 0, first: int = 0) -> Place:
+    def moved(self, depth: int, stride: int = 0, swap: int = 0, first: int = 0) -> Location:
         """The place `first` bytes on, which loop number `depth` moves."""
-        return Place(self.offset + first, _with(self.strides, depth, stride),
+        return Location(self.offset + first, _with(self.strides, depth, stride),
                      _with(self.swaps, depth, swap))
 
 
@@ -68,7 +68,7 @@ class Span:
 
 
 Value = Node | Scratch
-Rule = Callable[["Lives"], Place]  # how the place of a value follows from another's
+Rule = Callable[["Lives"], Location]  # how the place of a value follows from another's
 
 
 class Lives:
@@ -214,7 +214,7 @@ class Lives:
             self.spans[beside] = Span(size, first, end, [beside])
 
         def turn(even: Value, odd: Value) -> Rule:
-            def rule(lives: Lives) -> Place:
+            def rule(lives: Lives) -> Location:
                 here = lives.place(even)
                 return here.moved(depth, swap=lives.place(odd).offset - here.offset)
             return rule
@@ -266,18 +266,18 @@ class Lives:
         sources = self.sources.get(value) or (self.shared[value],)
         return frozenset().union(*map(self.roots, sources))
 
-    def place(self, value: Value) -> Place:
+    def place(self, value: Value) -> Location:
         """Where `value` lies, above the persistent values; those lie below, at negative offsets."""
         if value in self.spans:
-            return Place(self.spans[value].offset)
+            return Location(self.spans[value].offset)
         if isinstance(value, Node) and value in self.persistent:
-            return Place(self.persistent[value] - self._base)
+            return Location(self.persistent[value] - self._base)
         assert isinstance(value, Node)
         if value in self.rules:
             return self.rules[value](self)
         return self.place(self.shared[value])
 
-    def places(self, base: int) -> dict[Value, Place]:
+    def places(self, base: int) -> dict[Value, Location]:
         """The place of every value, when the spans above `base` have theirs."""
         self._base = base
         known = dict.fromkeys((*self.persistent, *self.spans, *self.rules, *self.shared))

@@ -18,7 +18,7 @@ from dlc.ir.graph import Kind, Node
 from dlc.ir.types import Type
 from dlc.ops import leaf
 from dlc.passes.schedule.in_place import may_take_over, operands_of
-from dlc.passes.schedule.lives import Lives, Place, Scratch, Span, aligned
+from dlc.passes.schedule.lives import Lives, Location, Scratch, Span, aligned
 from dlc.passes.schedule.order import Level, Schedule, fixed_values
 from dlc.passes.schedule.phases import Clashes, Phases, Stages, phases, touched_by
 from dlc.passes.schedule.placing import arranged
@@ -31,7 +31,7 @@ class Plan:
     most bytes live at once.
     """
 
-    slots: Mapping[Node | Scratch, Place]
+    slots: Mapping[Node | Scratch, Location]
     spans: tuple[Span, ...]
     lives: Mapping[Node | Scratch, tuple[int, int]]
     total: int
