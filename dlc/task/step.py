@@ -315,7 +315,7 @@ def averaged(task: Task, graph: Graph) -> Graph:
 
 def data_read(node: Node) -> set[Node]:
     """The data inputs that a value depends on."""
-    return {n for n in toposort([node]) if n.op.name == "input" and n.attrs["role"] == "data"}
+    return {n for n in toposort([node]) if n.op is leaf.INPUT and n.attrs["role"] == "data"}
 
 
 def shown(forward: Forward) -> tuple[Node | None, str]:
