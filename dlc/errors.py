@@ -150,7 +150,7 @@ def shows_own_frames() -> bool:
 
 def show_at_users_line(kind: type[BaseException], error: BaseException,
                        trace: TracebackType | None) -> None:
-    """An excepthook: a mistake of the user's is told at their line, without the frames inside dlc.
+    """An excepthook: a user error is reported at their line, without the frames inside dlc.
 
     DLC_DEBUG asks for all frames.
     """

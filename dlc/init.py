@@ -197,7 +197,7 @@ kaiming_uniform, kaiming_normal = he_uniform, he_normal
 
 
 def first_value(variable: Variable, seed: Node) -> Node:
-    """What the initializer of `variable` gives; its errors are told at the variable's line."""
+    """The initial value of `variable`; errors are reported at the variable's line."""
     type_ = variable.type
     try:
         return variable.init(Key(seed, variable.name), tuple(type_.shape), type_.dtype)

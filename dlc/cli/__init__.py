@@ -12,7 +12,7 @@ from dlc.cli import streams
 from dlc.cli.arguments import UsageError, parse
 from dlc.errors import printable_lines
 
-# Mistakes of the user, told in one message. Their modules are looked up, never loaded for it.
+# User errors, reported in one message. Their modules are looked up, never loaded for it.
 USER_ERRORS = (
     ("dlc.cli.arguments", "UsageError"), ("dlc.errors", "DlcError"), ("dlc.ir.types", "DTypeError"),
     ("dlc.env", "EnvError"), ("dlc.runtime.compile.cache", "CacheError"),
@@ -25,8 +25,8 @@ USER_ERROR, BROKEN_PIPE = 2, 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit status.
 
-    0 is success, 2 a mistake of the user's (one message on standard error, with a traceback only
-    under DLC_DEBUG), 130 Ctrl-C; a mistake of dlc's own leaves with its traceback.
+    0 is success, 2 a user error (one message on standard error, with a traceback only under
+    DLC_DEBUG), 130 Ctrl-C; a bug in dlc leaves with its traceback.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = run(given, debug)
         sys.stdout.flush()
     except BrokenPipeError:
-        streams.abandon_output()  # whoever read our output has enough
+        streams.abandon_output()  # the reader closed the pipe
         return BROKEN_PIPE
     except env.EnvError as error:
         return complain(error)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(given: list[str], debug: int) -> int:
-    """Parse `given` and run its command; mistakes of the user become a message and 2."""
+    """Parse `given` and run its command; user errors become a message and status 2."""
     try:
         options = parse(given)
         module = import_module(f"dlc.cli.{options.module}")
@@ -64,7 +64,7 @@ def run(given: list[str], debug: int) -> int:
     except (OSError, MemoryError) as error:
         if debug or isinstance(error, BrokenPipeError):
             raise
-        sys.stdout.flush()  # when it is the output that fails, `main` tells it
+        sys.stdout.flush()  # if it is the output that fails, `main` reports it
         told = streams.reason(error) if isinstance(error, OSError) else str(error)
         return complain(UsageError(told or "not enough memory"))
 
@@ -76,7 +76,7 @@ def user_errors() -> tuple[type[Exception], ...]:
 
 
 def complain(error: Exception) -> int:
-    """Tell what was wrong; the exit status."""
+    """Print an error; the exit status."""
     with suppress(OSError):  # nobody is there to be told
         print(f"dlc: {printable_lines(error)}", file=sys.stderr)
     return UsageError.status if isinstance(error, UsageError) else USER_ERROR

@@ -62,7 +62,7 @@ def parse(given: Sequence[str]) -> argparse.Namespace:
 
 def root_parser() -> tuple[Parser, Sequence[str]]:
     """The parser of `dlc`, and the names of its commands."""
-    parser = Parser(prog="dlc", description="A deep-learning compiler that one person can read.")
+    parser = Parser(prog="dlc", description="Compile, train and inspect neural networks.")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (train, predict, evaluate, sample, show, export, bench, models, ops, passes,
@@ -93,31 +93,31 @@ def command(commands: Any, name: str, help_: str | None, module: str,
 def file_argument(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE",
                         help="a Python file with a task, or the name of a bundled model")
-    parser.add_argument("--target", default="cpu", help="what to compile for (cpu)")
+    parser.add_argument("--target", default="cpu", help="compilation target (default cpu)")
 
 
 def train(commands: Any) -> None:
     """dlc train FILE"""
     parser = command(commands, "train", "train a network, with checkpoints and a report", "train")
     file_argument(parser)
-    parser.add_argument("--epochs", type=whole(1), metavar="N", help="epochs in all")
-    parser.add_argument("--batch", type=whole(1), metavar="N", help="samples a step")
+    parser.add_argument("--epochs", type=whole(1), metavar="N", help="total number of epochs")
+    parser.add_argument("--batch", type=whole(1), metavar="N", help="samples per step")
     parser.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N",
-                        help="initial weights, order and noise; never the split (0)")
+                        help="seed of initial weights, sample order and noise (0)")
     parser.add_argument("--threads", type=whole(1, THREADS), metavar="N",
-                        help="CPU threads; results do not depend on it")
+                        help="CPU threads; the result is the same on any number")
     parser.add_argument("--out", metavar="DIR", help="checkpoints and report (runs/MODEL)")
-    parser.add_argument("--resume", action="store_true", help="go on from DIR's last checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue from DIR's last checkpoint")
     parser.add_argument("--init", metavar="CHECKPOINT",
-                        help="weights to start from: a checkpoint, a run's folder, or any "
-                        "safetensors file; tells what fitted")
+                        help="initial weights: a checkpoint, a run's folder, or any safetensors "
+                        "file; reports what was loaded")
     parser.add_argument("--rename", action="append", default=[], metavar="OLD=NEW",
-                        help="another name for weights of --init, e.g. 'encoder/*=body/*'; may be "
+                        help="rename weights of --init, e.g. 'encoder/*=body/*'; may be "
                         "repeated")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help="change an option of the task, e.g. lr=0.01; may be repeated")
     parser.add_argument("--json", action="store_true",
-                        help="the last line on standard output is one JSON object")
+                        help="print one JSON object on standard output")
 
 
 def weights_argument(parser: Parser) -> None:
@@ -130,7 +130,7 @@ def weights_argument(parser: Parser) -> None:
 
 def predict(commands: Any) -> None:
     """dlc predict FILE --weights CHECKPOINT --data NEW"""
-    parser = command(commands, "predict", "what a trained network says of new data", "predict")
+    parser = command(commands, "predict", "predict new data with a trained network", "predict")
     weights_argument(parser)
     parser.add_argument("--data", required=True, metavar="NEW",
                         help="the rows, as --set data= of dlc train takes them; no labels needed")
@@ -143,26 +143,26 @@ def predict(commands: Any) -> None:
 
 def evaluate(commands: Any) -> None:
     """dlc evaluate FILE --weights CHECKPOINT"""
-    parser = command(commands, "evaluate", "the metrics of a trained network", "evaluate")
+    parser = command(commands, "evaluate", "compute the metrics of a trained network",
+                     "evaluate")
     weights_argument(parser)
     parser.add_argument("--data", metavar="DATA",
-                        help="data with labels (what the task holds out of its own)")
+                        help="data with labels (default: the task's held-out data)")
     parser.add_argument("--json", action="store_true",
-                        help="standard output is one JSON object")
+                        help="print one JSON object on standard output")
 
 
 def sample(commands: Any) -> None:
     """dlc sample FILE --weights CHECKPOINT"""
-    parser = command(commands, "sample", "text that a trained network goes on with", "sample")
+    parser = command(commands, "sample", "generate text with a trained network", "sample")
     weights_argument(parser)
-    parser.add_argument("--prompt", default="", metavar="TEXT", help="what it goes on from")
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="the beginning of the text")
     parser.add_argument("--length", type=whole(1), default=200, metavar="N",
                         help="characters to write (200)")
     parser.add_argument("--temperature", type=positive, default=1.0, metavar="T",
-                        help="below 1 likely characters are likelier still; 0 takes the likeliest "
-                        "(1)")
+                        help="below 1 favours likely characters; 0 always takes the likeliest (1)")
     parser.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N",
-                        help="of what is drawn (0)")
+                        help="seed of the random choices (0)")
 
 
 def show(commands: Any) -> None:
@@ -171,19 +171,19 @@ def show(commands: Any) -> None:
                      "or the memory plan", "show")
     file_argument(parser)
     parser.add_argument("--summary", action="store_true",
-                        help="the table of launches and what the passes did, without the bodies")
+                        help="only the table of launches and the passes, without the bodies")
     parser.add_argument("--body", metavar="NAME",
                         help="only this body; with --kernels, its launch and kernels")
     parser.add_argument("--after", metavar="PASS", help="the graph after this pass (or: input)")
     parser.add_argument("--kernels", action="store_true", help="every launch with its kernels")
     parser.add_argument("--memory", action="store_true", help="the memory plan")
     parser.add_argument("--dim", action=Sizes, dest="dims", default={}, metavar="NAME=N",
-                        help="the size of an open dimension of an .onnx file (1); may be repeated")
+                        help="the size of a dynamic dimension of an .onnx file (1); repeatable")
 
 
 def export(commands: Any) -> None:
     """dlc export FILE -o MODEL.onnx"""
-    parser = command(commands, "export", "write what a task predicts as an ONNX model", "export")
+    parser = command(commands, "export", "write a task's prediction as an ONNX model", "export")
     parser.add_argument("file", metavar="FILE",
                         help="a Python file with a task, or the name of a bundled model")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.onnx",
@@ -191,9 +191,10 @@ def export(commands: Any) -> None:
     parser.add_argument("--weights", metavar="CHECKPOINT",
                         help="weights of a training run, e.g. runs/lenet/best.safetensors "
                         "(first values)")
-    parser.add_argument("--batch", type=whole(1), metavar="N", help="a fixed batch (open)")
+    parser.add_argument("--batch", type=whole(1), metavar="N",
+                        help="a fixed batch size (default: dynamic)")
     parser.add_argument("--opset", type=whole(17, 23), default=17, metavar="N",
-                        help="version of the operators (17)")
+                        help="ONNX operator set version (17)")
 
 
 class Sizes(argparse.Action):
@@ -209,15 +210,16 @@ class Sizes(argparse.Action):
 
 def bench(commands: Any) -> None:
     """dlc bench"""
-    parser = command(commands, "bench", "step time, start-up and memory beside other systems",
+    parser = command(commands, "bench", "compare step time, start-up and memory with other systems",
                      "bench")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="models (all that peers have)")
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        help="models (default: all that the peers have)")
     parser.add_argument("--against", default="torch,jax", metavar="LIST",
                         help="peers, separated by commas (torch,jax)")
     parser.add_argument("--dtype", default="f32", help="element type (f32)")
     parser.add_argument("--threads", type=whole(1, THREADS), default=0, metavar="N",
-                        help="threads of every system (all cores)")
-    parser.add_argument("--json", metavar="OUT", help="write the figures to this file")
+                        help="threads for every system (default: all cores)")
+    parser.add_argument("--json", metavar="OUT", help="write the results to this file")
 
 
 def bench_worker(commands: Any) -> None:

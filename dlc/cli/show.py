@@ -60,7 +60,7 @@ def asked(options: argparse.Namespace) -> tuple[Any, str, dict[str, Any]]:
         words = ", ".join(f"{name} {size}" for name, size in dims.items())
         return model.graph(**dims), words or "no open dimensions", {}
     if options.dims:
-        raise UsageError(f"--dim is for open dimensions of {ONNX} files; a task has its batch")
+        raise UsageError(f"--dim is for dynamic dimensions of {ONNX} files; a task has its batch")
     task = load_task(options.file)
     return task, f"batch {task.batch}", {}
 

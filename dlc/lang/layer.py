@@ -19,7 +19,7 @@ Function = Callable[..., Any]
 
 
 class LayerError(DlcError):
-    """A mistake inside a layer, told at the line where the layer was written."""
+    """An error inside a layer, reported at the line where the layer was written."""
 
 
 @dataclass(frozen=True, eq=False)

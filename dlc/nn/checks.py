@@ -80,7 +80,7 @@ def labels(name: str, label: Node, logits: Node) -> None:
 
 
 def same_shape(name: str, a: Node, b: Node) -> None:
-    """a and b have one shape: a loss that broadcasts is nearly always a mistake."""
+    """a and b have the same shape: a loss that broadcasts is nearly always a mistake."""
     if tuple(a.shape) != tuple(b.shape):
         raise DlcError(f"{name}: {describe(a)} and {describe(b)} differ in shape", here(),
                        "both must have one shape; use reshape or x[:, None]")

@@ -76,7 +76,7 @@ def plateau_data(task: Task, rules: list[Plateau | None]) -> dict[str, Any] | No
 
 
 def data_name(data: Any) -> str:
-    """What is told of the data: the name or path as it was given, else the kind of object."""
+    """A description of the data: the name or path as given, or else the kind of object."""
     return data if isinstance(data, str) else f"a {type(data).__name__}"
 
 

@@ -28,7 +28,7 @@ class Classification:
 
     @property
     def wrong(self) -> Ints:
-        """Samples answered wrongly, the most confident mistake first."""
+        """Misclassified samples, the most confident first."""
         found = np.flatnonzero(self.truth != self.said)
         return found[np.argsort(-self.confidence[found], kind="stable")]
 

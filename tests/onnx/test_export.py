@@ -218,7 +218,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", path]) == 0
     assert "@ 0x" in capsys.readouterr().out
     for wrong, message in ((["show", path, "--dim", "batch"], "not NAME=N"),
-                           (["show", "xor", "--dim", "batch=2"], "--dim is for open dimensions"),
+                           (["show", "xor", "--dim", "batch=2"], "--dim is for dynamic dimensions"),
                            (["show", path, "--dim", "b=2"], "no dimension 'b' is open"),
                            (["show", path, "--dim", "self=2"], "no dimension 'self' is open"),
                            (["show", path + "x.onnx"], "No such file"),
