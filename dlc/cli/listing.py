@@ -67,10 +67,7 @@ def passes(options: argparse.Namespace) -> int:
             print(prose(f"Keeps {words[kept[name]]}.\n"))
         return 0
     if options.rules:
-        for rule in RULES:
-            text = f"{rule.text}{f'   where {rule.where}' if rule.where else ''}"
-            text += "" if rule.grade is Grade.EXACT else f"   {rule.grade.value}"
-            print(hang(text, width(), "", HANG) if sys.stdout.isatty() else text)
+        rules()
         return 0
     edge = max(len(grade.value) for grade in kept.values())
     columns({name: f"{kept[name].value:{edge}}  {first_line(text)}"
@@ -78,6 +75,17 @@ def passes(options: argparse.Namespace) -> int:
     print(prose(f"\nsimplify applies {len(RULES)} rewrite rules until none matches; "
                 "dlc passes --rules lists them"))
     return 0
+
+
+def rules() -> None:
+    """Print the rewrite rules of `simplify`, with what they ask for and where they round."""
+    from dlc.passes.rules.simplify import RULES
+    from dlc.reference.rewrite import Grade
+
+    for rule in RULES:
+        text = f"{rule.text}{f'   where {rule.where}' if rule.where else ''}"
+        text += "" if rule.grade is Grade.EXACT else f"   {rule.grade.value}"
+        print(hang(text, width(), "", HANG) if sys.stdout.isatty() else text)
 
 
 def choose(what: str, names: Sequence[str], known: Iterable[str]) -> list[str]:

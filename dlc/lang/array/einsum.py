@@ -90,11 +90,25 @@ def _as_text(mixed: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
 def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[tuple[str, ...]],
                                                             tuple[str, ...] | None]:
     """Labels of each operand, and of the result where they are written."""
-    text = "".join(subscripts.split())
-    left, arrow, right = text.partition("->")
+    left, arrow, right = "".join(subscripts.split()).partition("->")
     words = left.split(",")
-    bad = next((c for c in (left.replace(",", "") + right).replace("...", "")
-                if c not in LETTERS), None)
+    spans = _spans(subscripts, words, left.replace(",", "") + right, nodes)
+    longest = max((s for s, w in zip(spans, words, strict=True) if "..." in w), default=0)
+    inputs = [_labels(w, s) for w, s in zip(words, spans, strict=True)]
+    if not arrow:
+        return inputs, None
+    if right.count("...") > 1:
+        raise _refuse(subscripts, "the result has two ellipses")
+    if longest and "..." not in right:
+        raise _refuse(subscripts, "the result lacks the ellipsis that operands have",
+                      "write ...; to sum over those axes, name them")
+    return inputs, _labels(right, longest)
+
+
+def _spans(subscripts: str, words: Sequence[str], letters: str, nodes: Sequence[Node]) -> list[int]:
+    """How many axes the ellipsis of each operand stands for. Raises DlcError for labels that are
+    none of LETTERS, or do not fit the operands."""
+    bad = next((c for c in letters.replace("...", "") if c not in LETTERS), None)
     if bad is not None:
         raise _refuse(subscripts, f"{bad!r} is not a label",
                       "labels are letters; ... stands for axes")
@@ -106,16 +120,7 @@ def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[tuple[str, ...]
         if span < 0 or (span and "..." not in word) or word.count("...") > 1:
             raise _refuse(subscripts, f"the labels {word!r} of operand {number} do not fit "
                           f"{describe(node)}", f"it has {node.ndim} axes, one label each")
-    longest = max((s for s, w in zip(spans, words, strict=True) if "..." in w), default=0)
-    inputs = [_labels(w, s) for w, s in zip(words, spans, strict=True)]
-    if not arrow:
-        return inputs, None
-    if right.count("...") > 1:
-        raise _refuse(subscripts, "the result has two ellipses")
-    if longest and "..." not in right:
-        raise _refuse(subscripts, "the result lacks the ellipsis that operands have",
-                      "write ...; to sum over those axes, name them")
-    return inputs, _labels(right, longest)
+    return spans
 
 
 def _labels(word: str, span: int) -> tuple[str, ...]:

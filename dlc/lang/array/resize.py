@@ -103,23 +103,25 @@ def resize(x: Any, size: Any = None, scale: Any = None, mode: str = "linear",
     if mode == "area":
         return adaptive_avg_pool(node, tuple(a.count for a in axes))
     first = node.ndim - len(axes)
-    place = COORDINATES[coordinates]
     y = node if node.dtype.is_float or mode == "nearest" else cast(node, f32)
     kind = y.dtype
     # what shrinks goes first: less is left for the others
     for n in sorted(range(len(axes)), key=lambda n: axes[n].count / axes[n].size):
         axis = axes[n]
-        at = [place(axis, o) for o in range(axis.count)]
+        at = [COORDINATES[coordinates](axis, o) for o in range(axis.count)]
         if axis.size == axis.count and at == list(range(axis.size)):
             continue
-        if mode == "nearest":
-            picks = [min(max(ROUNDING[rounding](p), 0), axis.size - 1) for p in at]
-            y = pick(y, first + n, picks)
-        else:
-            weights = filter_weights(axis, at, mode, antialias, cubic, exclude_outside)
-            y = along(y, first + n, weights)
+        y = (_nearest(y, first + n, at, rounding) if mode == "nearest" else
+             along(y, first + n, filter_weights(axis, at, mode, antialias, cubic,
+                                                exclude_outside)))
     y = cast(y, kind)
     return _extrapolated(y, axes, extrapolation) if coordinates == "tf_crop_and_resize" else y
+
+
+def _nearest(y: Node, axis: int, at: Sequence[Fraction], rounding: str) -> Node:
+    """The elements of y along `axis` nearest to the positions `at`."""
+    last = int(y.shape[axis]) - 1
+    return pick(y, axis, [min(max(ROUNDING[rounding](p), 0), last) for p in at])
 
 
 def _check_word(name: str, word: Any, known: Any) -> None:
