@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dlc.backend.contract.prepack import prepack
 from dlc.backend.cpu import prelude, tiles
 from dlc.backend.cpu.isa import ISAS, Isa
 from dlc.backend.cpu.limits import Limits
 from dlc.backend.draft import Draft, scratch_of, stages_of
 from dlc.backend.lower import Known, lower
+from dlc.backend.prepack import prepack
 from dlc.backend.share.alpha_equal import merge_equal
 from dlc.backend.share.parametrize import Use, share
 from dlc.backend.steps import steps_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dlc.backend.work import Lowered, Work
+from dlc.backend.emit.work import Lowered, Work
 from dlc.ir.graph import Graph, Node
 from dlc.ops import tuples
 from dlc.passes.schedule.lives import Scratch

@@ -11,6 +11,7 @@ from dlc.backend.contract.pack_launch import PackLaunch, blocks_kernel, pack_lau
 from dlc.backend.cpu.isa import Isa
 from dlc.backend.emit.emitter import Emitter
 from dlc.backend.emit.fold import mapped
+from dlc.backend.emit.work import Lowered, Operand, Work
 from dlc.backend.ir import Function, Store, computing
 from dlc.backend.ir.names import Names
 from dlc.backend.ir.parser import defined
@@ -18,7 +19,6 @@ from dlc.backend.ir.walks import buffers_of, flattened, functions_of
 from dlc.backend.nest.analysis import analyse
 from dlc.backend.nest.loops import LoopWriter
 from dlc.backend.nest.parts import MergeWriter, PartWriter, SpaceNames, find_parts, is_short
-from dlc.backend.work import Lowered, Operand, Work
 from dlc.errors import printable
 from dlc.ir.graph import (
     Build,

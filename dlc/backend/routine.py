@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from dlc.backend.emit.work import Lowered, Operand, Work
 from dlc.backend.ir import computing
 from dlc.backend.ir.parser import parameter_names, parse
 from dlc.backend.lower import doc_lines
-from dlc.backend.work import Lowered, Operand, Work
 from dlc.ir.graph import Build, Graph, Kind, Node, building, make, serving, toposort
 from dlc.ir.types import DType, Type
 from dlc.ops import elementwise, leaf, tuples, view

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dlc.backend.emit.fold import folded
+from dlc.backend.emit.work import Work
 from dlc.backend.ir.printer import kernel_of
-from dlc.backend.work import Work
 from dlc.checks.kernels.axes import check_positions, check_structure, one_by_one
 from dlc.checks.kernels.kinds import check_kinds
 from dlc.checks.kernels.program import judged

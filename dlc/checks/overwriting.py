@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dlc.backend.work import Lowered, Work
+from dlc.backend.emit.work import Lowered, Work
 from dlc.checks.kernels.overwriting import check_apart
 from dlc.checks.kernels.overwriting import check_overwriting as overwritten
 from dlc.checks.kernels.program import judged

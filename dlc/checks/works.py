@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dlc.backend.draft import Draft
+from dlc.backend.emit.work import Work
 from dlc.backend.ir import Function
 from dlc.backend.ir.printer import kernel_of
-from dlc.backend.work import Work
 from dlc.checks.kernels.segment import Case, case_of
 from dlc.ir.graph import Node
 from dlc.passes.schedule.lives import Scratch

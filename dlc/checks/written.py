@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dlc.backend.work import Lowered, Work
+from dlc.backend.emit.work import Lowered, Work
 from dlc.checks.kernels.initialised import LONGEST, Touched, touched
 from dlc.checks.places import HINT
 from dlc.checks.works import Works

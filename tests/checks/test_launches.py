@@ -13,11 +13,11 @@ import pytest
 import dlc
 from dlc import f32, nn, u32
 from dlc.backend import assemble
+from dlc.backend.emit.work import Lowered
 from dlc.backend.ir import Function
 from dlc.backend.ir.parser import parse
 from dlc.backend.ir.printer import function_text
 from dlc.backend.share.parametrize import Form, Use
-from dlc.backend.work import Lowered
 from dlc.checks import static
 from dlc.checks.launches import EntryCheck, LaunchError
 from dlc.ir.graph import Node

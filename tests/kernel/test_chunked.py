@@ -16,10 +16,10 @@ from dlc.backend import assemble
 from dlc.backend.cpu.mapping import axes_of, chunked, finest
 from dlc.backend.draft import Draft
 from dlc.backend.emit.fold import folded
+from dlc.backend.emit.work import Work
 from dlc.backend.ir import Function
 from dlc.backend.ir.parser import parse
 from dlc.backend.ir.printer import function_text, kernel_of
-from dlc.backend.work import Work
 from dlc.ir.types import Type
 from dlc.passes import run_pipeline
 from dlc.passes.schedule.lives import Scratch

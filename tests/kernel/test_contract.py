@@ -17,11 +17,11 @@ from dlc.backend.cpu.isa import ISAS
 from dlc.backend.cpu.limits import DEFAULT, Limits
 from dlc.backend.cpu.prelude import prelude_text
 from dlc.backend.cpu.tiles import tile
+from dlc.backend.emit.work import Lowered
 from dlc.backend.ir.index import sum_of
 from dlc.backend.ir.printer import kernel_of
 from dlc.backend.ir.walks import tiles_of
 from dlc.backend.share.parametrize import share
-from dlc.backend.work import Lowered
 from dlc.ir.graph import Build, Graph, Kind, Node, Op, building, make
 from dlc.ir.registry import REGISTRY
 from dlc.ir.types import bf16, f32, f64

@@ -13,11 +13,11 @@ from dlc import f32
 from dlc.backend.cpu.isa import ISAS
 from dlc.backend.cpu.limits import DEFAULT
 from dlc.backend.cpu.prelude import prelude_text
+from dlc.backend.emit.work import Work
 from dlc.backend.ir.printer import kernel_of
 from dlc.backend.ir.walks import tiles_of
 from dlc.backend.lower import lower
 from dlc.backend.nest.analysis import analyse
-from dlc.backend.work import Work
 from dlc.compiler import instruction_set
 from dlc.derive import higher
 from dlc.ir.graph import Graph, Kind, Node

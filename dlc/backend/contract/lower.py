@@ -19,10 +19,10 @@ from dlc.backend.cpu.limits import Limits
 from dlc.backend.cpu.mapping import Cuts
 from dlc.backend.emit.emitter import Emitter
 from dlc.backend.emit.fold import mapped
+from dlc.backend.emit.work import Lowered, Work
 from dlc.backend.ir import Expression, Function, Number, computing
 from dlc.backend.ir.index import Sum, Var, sum_of
 from dlc.backend.ir.walks import buffers_of
-from dlc.backend.work import Lowered, Work
 from dlc.ir.access import Contraction, Phase
 from dlc.ir.graph import Graph, Kind, Node
 from dlc.ir.types import accumulator

@@ -10,10 +10,10 @@ import pytest
 import dlc
 from dlc import f32
 from dlc.backend import assemble
+from dlc.backend.emit.work import Lowered
 from dlc.backend.ir import For, Statement
 from dlc.backend.ir.parser import parse
 from dlc.backend.ir.printer import kernel_of
-from dlc.backend.work import Lowered
 from dlc.checks.axes import check_axes
 from dlc.checks.kernels.axes import check_positions, check_structure, one_by_one
 from dlc.checks.kernels.segment import case_of

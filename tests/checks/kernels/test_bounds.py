@@ -11,9 +11,9 @@ import pytest
 import dlc
 from dlc import f32
 from dlc.backend import assemble
+from dlc.backend.emit.work import Lowered
 from dlc.backend.ir.parser import parse
 from dlc.backend.ir.printer import function_text
-from dlc.backend.work import Lowered
 from dlc.checks.kernels.bounds import check_bounds
 from dlc.checks.kernels.program import check_static
 from dlc.checks.kernels.segment import Verdict, case_of

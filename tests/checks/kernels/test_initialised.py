@@ -12,9 +12,9 @@ import dlc
 from dlc import f32
 from dlc.backend import assemble
 from dlc.backend.cpu.tiles import tile
+from dlc.backend.emit.work import Lowered, Work
 from dlc.backend.ir.parser import parse
 from dlc.backend.ir.printer import function_text
-from dlc.backend.work import Lowered, Work
 from dlc.checks.kernels.initialised import check_locals, touched
 from dlc.checks.kernels.segment import case_of
 from dlc.errors import DlcError

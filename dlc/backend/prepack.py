@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
-from dlc.backend.contract.packable import Known, Packing, packings_of, pays
 from dlc.backend.cpu.isa import Isa
+from dlc.backend.packable import Known, Packing, packings_of, pays
 from dlc.derive import higher
 from dlc.derive.control import SCAN
 from dlc.ir.graph import (
