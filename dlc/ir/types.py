@@ -17,7 +17,7 @@ class DTypeError(TypeError):
 
 @dataclass(frozen=True, eq=False)
 class DType:
-    """An element type. `f32[64, 10]` makes a Type; compared by identity."""
+    """An element type. `f32[64, 10]` is a Type; compared by identity."""
 
     name: str
     numpy: Any

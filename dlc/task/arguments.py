@@ -105,4 +105,4 @@ def whole(what: str, low: int, **values: Any) -> None:
 
 
 def unfit(what: str, name: str, value: Any, fits: str) -> DlcError:
-    return DlcError(f"dlc.{what}: {name}={value!r} does not fit", here(), f"{name} is {fits}")
+    return DlcError(f"dlc.{what}: {name}={value!r} is invalid", here(), f"{name} is {fits}")

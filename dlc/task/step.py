@@ -52,9 +52,9 @@ class Loss:
 
 
 def loss(value: Any, *, prediction: Any = None, **metrics: Any) -> Loss:
-    """The result of a task: `value` is minimized, `metrics` are reported beside it.
+    """The result of a task: `value` is minimized, `metrics` are reported.
 
-    `prediction` is what reports show (default: what the first loss function was given). Raises
+    `prediction` is shown in reports (default: the first argument of the first loss function). Raises
     DlcError for a value that is not a float scalar, and for a metric that is not a scalar.
     """
     found = scalar("loss", value)

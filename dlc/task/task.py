@@ -67,8 +67,8 @@ def chosen(variable: Variable, selection: Selection) -> bool:
 def phase(name: str, function: Function, optimizer: Optimizer | None = None,
           params: Selection = None, every: int = 1, start: int = 0,
           stop: int | None = None) -> Phase:
-    """A phase of a task: `function` is a step of its own, training `params` with `optimizer`;
-    without one it has no gradient and updates what it says itself.
+    """A phase of a task: `function` is its step, which trains `params` with `optimizer`; without an
+    optimizer it has no gradient and sets its updates itself.
 
     `params` are layers or name patterns (None: all parameters that it uses). Raises DlcError for an
     argument that does not fit.
@@ -79,7 +79,7 @@ def phase(name: str, function: Function, optimizer: Optimizer | None = None,
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What `dlc train` takes: phases of training, an evaluation, data, and lengths.
+    """A training task: phases of training, an evaluation, data, and lengths.
 
     A Task is immutable; `with_options` gives a changed one.
     """
@@ -234,7 +234,7 @@ class Task:
         `resume` goes on from its last. `init` are weights to start from: a checkpoint, a network or
         arrays by name, under other names with `rename` (dlc/starting.py). The hooks are called with
         a Moment after each step and each epoch; one that returns True ends the training. `show`
-        prints a line an epoch. Raises DlcError for what does not fit, TrainingFault for a loss that
+        prints a line an epoch. Raises DlcError for invalid arguments, TrainingFault for a loss that
         is not finite and an index out of range.
         """
         from dlc.task_training import train
@@ -272,7 +272,7 @@ def task(*, phases: Sequence[Phase], name: str, data: Any = "", batch: int = 32,
 
 def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
          evaluate: Function | None = None, **given: Any) -> Any:
-    """Make a task of a function returning dlc.loss(...), or of several phases.
+    """Make a task from a function returning dlc.loss(...), or from several phases.
 
     As a decorator: `@dlc.task(data="digits", optimizer=optim.adam(1e-3), batch=128, epochs=30)`.
     With `phases=[dlc.phase(...), ...]` it is called, and `evaluate` (default: the last phase's

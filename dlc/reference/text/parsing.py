@@ -39,9 +39,9 @@ class Parsed:
 
 
 def parse_graph(text: str, file: str = "<graph>") -> Graph:
-    """The graph that `text` (from print_graph) shows: its last function.
+    """The graph that `text` (from print_graph) describes: its last function.
 
-    Raises DlcError with `file`, line, what is wrong there and what would fit.
+    Raises DlcError with `file`, line, what is wrong there and what would be valid.
     """
     return parse_text(text, file).graph
 

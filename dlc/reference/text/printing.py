@@ -23,7 +23,7 @@ FROM_TYPE: dict[str, Callable[[Type], Any]] = {
 
 def print_graph(graph: Graph, offsets: Mapping[Node, int] | None = None,
                 orders: Mapping[int, Sequence[Node]] | None = None) -> str:
-    """`graph` as text that parse_graph reads back: the same nodes, types, attributes and names.
+    """`graph` as text that parse_graph parses back: the same nodes, types, attributes and names.
 
     `offsets` are arena offsets in bytes, shown after the type; `orders` gives the order of the
     binders of a graph or body by its id, where it is not the usual one (operands first). Raises
