@@ -54,8 +54,8 @@ class Loss:
 def loss(value: Any, *, prediction: Any = None, **metrics: Any) -> Loss:
     """The result of a task: `value` is minimized, `metrics` are reported.
 
-    `prediction` is shown in reports (default: the first argument of the first loss function). Raises
-    DlcError for a value that is not a float scalar, and for a metric that is not a scalar.
+    `prediction` is shown in reports (default: the first argument of the first loss function).
+    Raises DlcError for a value that is not a float scalar, and for a metric that is not a scalar.
     """
     found = scalar("loss", value)
     if not found.dtype.is_float:
