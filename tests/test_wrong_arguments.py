@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc import DlcError, augment, linalg, nn
+from dlc import DlcError, augment, linalg, nn, optim
 
 X = np.ones((2, 3), np.float32)
 OWN = str(Path(dlc.__file__).parent)
 WRONG = ("x", None, -1, 1.5, (1, 2, 3), {}, object(), float("nan"), True, [[1]])
 GOOD = {"rate": 0.1, "kernel": 3, "units": 3, "shape": (2, 3)}
 AXES = (-5, 5, (0, -5), (0, 0), "x", 1.5, True, (), [7])
-PUBLIC = {f"{space.__name__}.{name}": getattr(space, name) for space in (nn, augment)
+PUBLIC = {f"{space.__name__}.{name}": getattr(space, name) for space in (nn, augment, optim)
           for name in space.__all__ if inspect.isfunction(getattr(space, name))}
 # functions of an axis, with the operands beside x
 ALONE = ("mean", "std", "variance", "norm", "median", "mode", "sum", "prod", "max", "min",

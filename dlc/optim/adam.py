@@ -39,7 +39,7 @@ def adamw(lr: Rate = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
 
 def _adam(name: str, lr: Rate, b1: float, b2: float, eps: float, clip: Clips, coupled: float,
           decoupled: float, amsgrad: bool) -> Optimizer:
-    checked(name, b1=b1, b2=b2, eps=eps, weight_decay=coupled + decoupled)
+    checked(name, b1=b1, b2=b2, eps=eps, weight_decay=coupled or decoupled)
 
     def scalars(lr: Node, t: Node) -> tuple[Node, ...]:
         return lr / bias(b1, t), elementwise.rsqrt(bias(b2, t)), lr * decoupled

@@ -43,9 +43,21 @@ def _span(what: str, steps: int | None, epochs: float | None) -> Span:
         raise DlcError(f"{what}: steps={steps} and epochs={epochs} are both given", here(),
                        "give one of the two")
     for name, value in (("steps", steps), ("epochs", epochs)):
-        if value is not None and value <= 0:
-            raise DlcError(f"{what}: {name}={value} is not positive", here())
+        if value is not None and not is_number(value, above=0):
+            raise DlcError(f"{what}: {name}={value!r} is not a positive number", here())
     return Span(steps, epochs)
+
+
+def is_number(value: object, above: float = -math.inf) -> bool:
+    """Whether it is a finite number, and more than `above`."""
+    return (isinstance(value, (int, float)) and not isinstance(value, bool)
+            and math.isfinite(value) and value > above)
+
+
+def _factor(what: str, factor: float) -> float:
+    if not is_number(factor, above=0):
+        raise DlcError(f"{what}: factor={factor!r} is invalid", here(), "it is a number above 0")
+    return float(factor)
 
 
 @dataclass(frozen=True)
@@ -96,8 +108,7 @@ def as_schedule(rate: Rate) -> LearningRate:
 
 
 def _rate(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
-            math.isfinite(value) and value >= 0):
+    if not is_number(value) or value < 0:
         raise DlcError(f"learning rate {value!r} is invalid", here(),
                        "it is a number, 0 or larger")
     return float(value)
@@ -113,24 +124,26 @@ def step_decay(rate: float, factor: float = 0.1, every: int | None = None,
                every_epochs: float | None = None) -> LearningRate:
     """rate * factor ** floor(step / every): PyTorch's StepLR."""
     value, span = _rate(rate), _span("step_decay", every, every_epochs)
+    times = _factor("step_decay", factor)
 
     def at(clock: Clock) -> Node:
         count = elementwise.floor(clock.step / clock.steps(span))
-        return elementwise.power(float(factor), count) * value
+        return elementwise.power(times, count) * value
 
-    return LearningRate(at, f"step_decay({value:g}, {factor:g})")
+    return LearningRate(at, f"step_decay({value:g}, {times:g})")
 
 
 def exponential(rate: float, factor: float, every: int | None = None,
                 every_epochs: float | None = None) -> LearningRate:
     """rate * factor ** (step / every), smooth; `every` defaults to the whole training."""
     value, span = _rate(rate), _span("exponential", every, every_epochs)
+    times = _factor("exponential", factor)
 
     def at(clock: Clock) -> Node:
         share = clock.step / clock.steps(span)
-        return elementwise.power(float(factor), share) * value
+        return elementwise.power(times, share) * value
 
-    return LearningRate(at, f"exponential({value:g}, {factor:g})")
+    return LearningRate(at, f"exponential({value:g}, {times:g})")
 
 
 def cosine(rate: float, final: float = 0.0, steps: int | None = None,
@@ -170,7 +183,7 @@ def one_cycle(rate: float, rise: float = 0.3, divide: float = 25.0, final: float
     Over `steps` or `epochs`; over the whole training when neither is given.
     """
     value, span = _rate(rate), _span("one_cycle", steps, epochs)
-    if not 0 < rise < 1 or not divide > 0 or not final > 0:
+    if not all(is_number(v, above=0) for v in (rise, divide, final)) or rise >= 1:
         raise DlcError(f"one_cycle: rise={rise!r}, divide={divide!r}, final={final!r}", here(),
                        "0 < rise < 1, and divisors above 0")
     low, last = value / divide, value / divide / final
@@ -204,7 +217,8 @@ def plateau(rate: Rate, factor: float = 0.1, patience: int = 10, threshold: floa
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise DlcError(f"plateau: {name}={number!r} is invalid", here(),
                            f"{name} is a whole number of epochs")
-    if not 0 < factor < 1 or not 0 <= threshold < 1:
+    if not (is_number(factor, above=0) and factor < 1 and is_number(threshold)
+            and 0 <= threshold < 1):
         raise DlcError(f"plateau: factor={factor!r}, threshold={threshold!r}", here(),
                        "0 < factor < 1 and 0 <= threshold < 1")
 
@@ -218,8 +232,8 @@ def plateau(rate: Rate, factor: float = 0.1, patience: int = 10, threshold: floa
 
 def piecewise(rates: Mapping[int, float]) -> LearningRate:
     """The rate of the largest step not above the present one: {0: 0.1, 1000: 0.01}."""
-    if not rates or 0 not in rates:
-        raise DlcError(f"piecewise: {dict(rates)} says nothing about step 0", here(),
+    if not isinstance(rates, Mapping) or 0 not in rates or not all(map(is_number, rates)):
+        raise DlcError(f"piecewise: {rates!r} is not a rate for each of some steps", here(),
                        "give the first rate at 0: {0: 0.1, 1000: 0.01}")
     ordered = sorted((int(s), _rate(r)) for s, r in rates.items())
 

@@ -248,8 +248,9 @@ def by_name(groups: Mapping[str, Optimizer], clip: Clips = None) -> Optimizer:
     optimizers may differ. `clip` sees all gradients. The rate that is reported is the first one's.
     """
     loc = here()
-    if not groups:
-        raise DlcError("optim.by_name: there is no group", loc, 'e.g. {"*": optim.adam(1e-3)}')
+    if not isinstance(groups, Mapping) or not groups:
+        raise DlcError(f"optim.by_name: {groups!r} has no group", loc,
+                       'e.g. {"*": optim.adam(1e-3)}')
     for pattern, part in groups.items():
         if not isinstance(pattern, str) or not isinstance(part, Optimizer):
             raise DlcError(f"optim.by_name: {pattern!r}: {part!r} is not a group", loc,
@@ -269,7 +270,7 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
     Clipping sees the mean. Schedules go on counting steps; metrics are those of each step.
     """
     whole = isinstance(steps, int) and not isinstance(steps, bool)
-    if not whole or steps < 1 or optimizer.every != 1:
+    if not isinstance(optimizer, Optimizer) or not whole or steps < 1 or optimizer.every != 1:
         raise DlcError(f"optim.accumulate: {steps!r} steps of {optimizer}", here(),
                        "a whole number of steps from 1, and once")
     return replace(optimizer, every=steps)
@@ -281,6 +282,9 @@ def average(optimizer: Optimizer, decay: float = 0.999) -> Optimizer:
     AveragedModel of torch). The state average/NAME is that of the parameter NAME.
     """
     checked("average", b1=decay)
+    if not isinstance(optimizer, Optimizer):
+        raise DlcError(f"optim.average: {optimizer!r} is not an optimizer", here(),
+                       "e.g. optim.average(optim.adam(1e-3))")
     return replace(optimizer, average=float(decay))
 
 
@@ -299,7 +303,10 @@ def lines(optimizer: Optimizer) -> tuple[Loc, ...]:
 def clips(clip: Clips) -> tuple[Clip, ...]:
     if clip is None:
         return ()
-    return (clip,) if callable(clip) else tuple(clip)
+    found = (clip,) if callable(clip) else clip
+    if not isinstance(found, Sequence) or not all(map(callable, found)):
+        raise DlcError(f"clip={clip!r} is not a clipping", here(), "e.g. optim.clip_by_norm(1.0)")
+    return tuple(found)
 
 
 BELOW_ONE = ("b1", "b2", "momentum", "rho", "alpha", "dampening")
