@@ -344,22 +344,18 @@ class Graph:
 def toposort(roots: Iterable[Node]) -> list[Node]:
     """Nodes reachable from `roots`, operands first, in order of first use. No depth limit."""
     order: list[Node] = []
-    seen: set[int] = set()  # their operands are on the stack above them, or were there
-    done: set[int] = set()
-    stack = list(roots)[::-1]
+    seen: set[int] = set()
+    stack = [(root, False) for root in reversed(list(roots))]
     while stack:
-        node = stack[-1]
-        key = id(node)
-        if key not in seen:
-            seen.add(key)
-            for arg in reversed(node.args):
-                if id(arg) not in seen:
-                    stack.append(arg)
-            continue
-        stack.pop()
-        if key not in done:
-            done.add(key)
+        node, done = stack.pop()
+        if done:
             order.append(node)
+            continue
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        stack.append((node, True))
+        stack.extend((a, False) for a in reversed(node.args) if id(a) not in seen)
     return order
 
 

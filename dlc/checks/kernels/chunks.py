@@ -32,6 +32,7 @@ class Touched:
     read: list[tuple[Array, Array, Array]] = field(default_factory=list)
     around: set[Spot] = field(default_factory=set)
     exact: bool = True
+    short: bool = False  # more runs of its rectangles than were allowed
 
 
 Seen = tuple[dict[str, Touched], set[Spot]]  # by buffer, and loops that were cut short
@@ -46,15 +47,17 @@ def check_chunks(case: Case, first: Seen | None = None) -> Verdict:
     for budget in BUDGETS:
         if case.chunks < 2 or case.chunks > budget:
             continue
+        split = around is not None
         found, cut = (budget == BUDGETS[0] and first) or case.walk(
-            budget, around, dict[str, Touched], partial(note, budget), split=around is not None)
+            budget, around, dict[str, Touched], partial(note, budget), split=split)
         # buffers that a walk has proven stay proven, though a later one expands other loops
         meetings = {name: meeting(touched) for name, touched in found.items()
                     if around is None or name in clash}
         clash = {name: met for name, met in meetings.items() if met is not None}
         around = {s for name in clash for s in found[name].around}
         open_ = bool(cut & around) or not all(found[name].exact for name in clash)
-        if not clash or not open_:
+        if not clash or not open_ or (split and not case.short and not any(
+                found[name].short for name in clash)):
             break
     if case.chunks > BUDGETS[-1]:
         return Verdict(undecided=[f"{case.kernel.name}: {case.chunks} chunks"])
@@ -70,7 +73,8 @@ def note(most: int, found: dict[str, Touched], event: Event) -> None:
         return
     touched = found.setdefault(event.memory.name, Touched())
     touched.around.update(event.path)
-    space, offset, sides = _runs(event, most)
+    space, offset, sides, short = _runs(event, most)
+    touched.short |= short
     if not space.rows:
         return
     where = reach(sides, offset, space)
@@ -82,16 +86,19 @@ def note(most: int, found: dict[str, Touched], event: Event) -> None:
     (touched.written if event.written else touched.read).append((ends[0], ends[1], chunk))
 
 
-def _runs(event: Event, most: int) -> tuple[Space, Range, tuple[Side, ...]]:
-    """The rows of an event with the outer sides of its rectangle expanded."""
+def _runs(event: Event, most: int) -> tuple[Space, Range, tuple[Side, ...], bool]:
+    """The rows of an event with the outer sides of its rectangle expanded, and whether these are
+    more than `most`."""
     space = event.space
     for count, _ in event.sides:
         space = space.kept(count.within(space).hi > 0)
     offset, sides = event.offset.within(space), list(event.sides)
+    short = False
     while len(sides) > 1 and space.rows:
         count, stride = (side.within(space) for side in sides[0])
         total = np.sum(np.broadcast_to(np.asarray(count.hi, np.float64), space.rows))
         if not count.exact or not stride.exact or total > most:
+            short = bool(total > most)
             break
         trips = np.broadcast_to(np.asarray(count.lo), space.rows).astype(np.int64)
         inner, step = expanded(space, Range(0, 0), 1, trips)
@@ -100,7 +107,7 @@ def _runs(event: Event, most: int) -> tuple[Space, Range, tuple[Side, ...]]:
         low = offset.lo + shift
         offset = Range(low, low if offset.exact else offset.hi + shift, inner)
         space, sides = inner, sides[1:]
-    return space, offset, tuple((c.within(space), s.within(space)) for c, s in sides)
+    return space, offset, tuple((c.within(space), s.within(space)) for c, s in sides), short
 
 
 def _chunks(space: Space) -> Array:

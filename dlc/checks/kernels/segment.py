@@ -37,6 +37,7 @@ class Case:
     key: tuple[Any, ...]
     free: set[str] = field(default_factory=set)
     only: int | None = None  # a chunk that is walked alone
+    short: bool = False  # the last walk would have told more with a larger budget
 
     @cached_property
     def spots(self) -> tuple[Spot, ...]:
@@ -59,6 +60,7 @@ class Case:
             except Unsettled as local:
                 self.free.add(str(local))
                 continue
+            self.short = walk.short
             return found, walk.cut
 
 

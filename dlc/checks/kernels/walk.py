@@ -63,6 +63,7 @@ class Walk(Expressions):
         self.ends: list[Frame] = []  # of the last round
         self.left = LIMIT
         self.cut: set[Spot] = set()  # loops whose variable is a range
+        self.short = False  # a larger budget would tell more rows apart
 
     def run(self, arguments: Sequence[Any], chunks: int, only: int | None = None) -> None:
         """Walk all chunks, or one, with a Memory or a number for each parameter."""
@@ -77,6 +78,7 @@ class Walk(Expressions):
         elif chunks <= self.budget or self.ends_only:
             space, values["chunk"] = rounds.expanded(space, ZERO, 1, chunks, chunks <= self.budget)
         else:
+            self.short = True
             values["chunk"] = Range(0, chunks - 1)
         self.block(self.spots, Frame(values, space))
 
@@ -129,6 +131,7 @@ class Walk(Expressions):
         """A row for each value that a loaded index may have, where these are few enough."""
         width = ranges.highest(value.hi - value.lo) + 1
         if value.exact or width * frame.space.rows > self.budget:
+            self.short |= not value.exact and width < math.inf
             return value
         value = value.within(frame.space)
         trips = value.hi - value.lo + 1
@@ -173,6 +176,7 @@ class Walk(Expressions):
             inner, index = rounds.expanded(frame.space, low, step, trips, every)
         else:
             self.cut.add(spot)
+            self.short |= known
             inner, index = rounds.ranged(frame.space, low, high, step)
         self.repeat(spot, frame, inner, lambda f: f.values.update({name: index}))
 
