@@ -37,9 +37,12 @@ class FileError(DlcError):
 def user_path(text: object, error: type[FileError] = FileError) -> Path:
     """The path that a user wrote, `~` and `~name` expanded.
 
-    Raises `error` for a home that is not known and for a NUL character, which no path holds.
+    Raises `error` for what is no string or path, a home that is not known, and a NUL character.
     """
-    path = Path(str(text))
+    if not isinstance(text, (str, os.PathLike)):
+        raise error(repr(text)[:80], "", f"a value of type {type(text).__name__}",
+                    "the path of a file or folder")
+    path = Path(text)
     if "\0" in str(path):
         raise error(path, "", "a path with a NUL character", "the path of a file or folder")
     try:

@@ -121,3 +121,9 @@ def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path,
     assert path.stat().st_size * PACKED + SLACK < 48 << 20
     with at_most(16 << 20), pytest.raises(FileError, match=f"claims .*{PACKED} times"):
         load_dataset(path)
+
+
+@pytest.mark.parametrize("path", [3, None, [], b"run"])
+def test_a_path_that_is_none_is_refused(path: object) -> None:
+    with pytest.raises(FileError, match=f"a value of type {type(path).__name__}; the path of"):
+        user_path(path)
