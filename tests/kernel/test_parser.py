@@ -240,3 +240,13 @@ def test_a_clamped_index_that_indexes_nothing_is_a_scalar() -> None:
     text = function_text(given_)
     assert "k[1] = 5 - at * 2" in text and "select(at < 3, f32(at), f32(0.0))" in text
     assert parse(text, PARAMS) == given_
+
+
+def test_nan_is_the_nan_that_was_printed() -> None:
+    """Dataclasses of Python 3.13 compare field by field, and NaN is not equal to itself."""
+    params = (Parameter("x", "f32", "pointer", True),)
+    store = parse("def k(x, chunk):\n    x[0] = f32(nan)\n", params)
+    again = parse(function_text(store), store.params)
+    parse.cache_clear()
+    assert parse(function_text(store), store.params) == again == store
+    assert Number(float("nan"), f32) == Number(-float("nan") * -1.0, f32) != Number(0.0, f32)

@@ -33,16 +33,18 @@ Space: TypeAlias = Literal["stack", "shared"]
 
 @dataclass(frozen=True)
 class Number:
-    """A literal, rounded to its dtype. -0 and 0 are two of them."""
+    """A literal, rounded to its dtype. -0 and 0 are two of them, NaN is one."""
 
-    value: float | int | bool
+    value: float | int | bool = field(compare=False)
     dtype: DType
     level: int = field(default=0, compare=False)
+    same: float | int | str = field(default=0, init=False, repr=False)  # what is compared
     sign: float = field(default=0.0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         value = exact(self.value, self.dtype)
         object.__setattr__(self, "value", value)
+        object.__setattr__(self, "same", value if value == value else "nan")
         object.__setattr__(self, "sign", math.copysign(1.0, value))
 
 
