@@ -130,8 +130,8 @@ def test_isa_of_features() -> None:
 
 
 @pytest.mark.parametrize(("name", "isa", "says"), [
-    ("gemm_f32", "avx512", "no tile"), ("gemm_i32_14x32", "avx512", "no tile"),
-    ("transpose_f32_4x4", "avx512", "no tile"), ("gemm_f32_14x33", "avx512", "whole number"),
+    ("gemm_f32", "avx512", "not a tile"), ("gemm_i32_14x32", "avx512", "not a tile"),
+    ("transpose_f32_4x4", "avx512", "not a tile"), ("gemm_f32_14x33", "avx512", "not a multiple"),
     ("gemm_f32_14x32", "mmx", "instruction set")])
 def test_refuses(name: str, isa: str, says: str) -> None:
     with pytest.raises(TileError, match=says):

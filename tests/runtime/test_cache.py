@@ -236,7 +236,7 @@ def test_a_program_is_kept_by_key(cache: Cache) -> None:
 @pytest.mark.parametrize(("text", "told"), [
     ("", "not JSON"), ("[]", "not a saved program"), ('{"a": 1}', "not a saved program"),
     ('{"dlc program": 99}', "saved in format 99; this version of dlc reads formats 1 and 2"),
-    ('{"dlc program": 1}', "no Program"),
+    ('{"dlc program": 1}', "not a Program"),
     ('{"dlc program": 1, "program": {"Evil": []}}', "unknown tag 'Evil'"),
     ('{"dlc program": 1, "program": {"Program": [1]}}', "damaged"),
     ('{"dlc program": 1, "program": {"bytes": "@@"}}', "damaged"),
