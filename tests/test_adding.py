@@ -43,7 +43,7 @@ def edited(text: str, diff: str) -> str:
             assert text.count(before[1:]) == 1, before
             text = text.replace(before[1:], after[1:])
         elif before.startswith("+") and "import" in before:
-            place = text.index("from dlc.passes.loops.separate")
+            place = text.index("from dlc.passes.rules.simplify")
             text = text[:place] + before[1:] + "\n" + text[place:]
     return text
 

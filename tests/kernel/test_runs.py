@@ -165,27 +165,38 @@ def unit(kind: DType) -> float:
     return float(np.finfo(kind.numpy).eps) / 2
 
 
+def lost(n: int, kind: DType) -> np.ndarray[Any, Any]:
+    """Ones, one or more for each vector lane, then terms that a sum of a one and more would lose:
+    all of them where a lane goes on to the end, (n / 64) u of the result."""
+    return np.where(np.arange(n) < 64, 1.0, unit(kind)).astype(kind.numpy)
+
+
+@pytest.mark.parametrize(("n", "adverse"), [(100_000, False), (65_000, True)],
+                         ids=["parts", "whole"])
 @pytest.mark.parametrize("kind", [f32, f64], ids=str)
-def test_the_error_of_long_sums_does_not_grow(kind: DType) -> None:
-    """Compiled, equal elements, whose roundings all go one way: within the bound of one run."""
-    limits, n = Limits(), 100_000
+def test_the_error_of_long_sums_does_not_grow(kind: DType, n: int, adverse: bool) -> None:
+    """Compiled: equal elements in parts, and in one chunk those that are lost to a long sum, within
+    the bound of one run."""
+    limits = Limits()
 
     def sums(x: Any, y: Any) -> Any:
         return {"all": x.sum(), "mean": x.mean(), "columns": y.sum(0), "both": y.sum((0, 1)),
                 "squares": (x * x).sum(), "logs": dlc.logsumexp(x * 0),
                 "running": dlc.cumsum(x)[-1]}
 
-    x = np.full(n, 0.1, kind.numpy)
+    x = lost(n, kind) if adverse else np.full(n, 0.1, kind.numpy)
     with dlc.compile(dlc.trace(sums, kind[n], kind[n // 5, 5])).load(threads=1) as program:
         got = program(x, x.reshape(-1, 5))
-    exact = np.longdouble(x[0])
-    want = {"all": n * exact, "mean": exact, "columns": n // 5 * exact, "both": n * exact,
-            "squares": n * exact * exact, "logs": np.log(np.longdouble(n)), "running": n * exact}
+    exact = x.astype(np.longdouble)
+    whole = exact.sum()
+    columns = np.ascontiguousarray(exact.reshape(-1, 5).T).sum(1)  # NumPy adds rows up pairwise
+    want = {"all": whole, "mean": whole / n, "columns": columns, "both": whole,
+            "squares": (exact * exact).sum(), "logs": np.log(np.longdouble(n)), "running": whole}
     # roundings: of a run of f32 and its total; of squares and means of f64
     runs = {"all": limits.run, "mean": limits.run, "both": limits.run, "columns": limits.chain,
             "running": 0} if kind is f32 else {"squares": 1, "mean": 1, "running": n}
     for name, value in want.items():
-        error = float(np.max(np.abs(np.asarray(got[name], np.longdouble) - value)) / value)
+        error = float(np.max(np.abs(np.asarray(got[name], np.longdouble) - value) / value))
         most = 2 * limits.chain + 4 if name == "logs" else runs.get(name, 0) + 1.01
         assert error <= most * unit(kind), name
 

@@ -38,7 +38,7 @@ def times(c: float, slope: float = 0.0) -> Any:
 def test_the_operator_that_had_the_name_before() -> None:
     """Both were one node: a(x) + b(x) was twice the first."""
     a, b = times(2.0), times(7.0)
-    with pytest.raises(dlc.DlcError, match="times was defined again"):
+    with pytest.raises(dlc.DlcError, match="times was redefined"):
         dlc.trace(lambda x: a(x) + b(x), f32[3])
 
 

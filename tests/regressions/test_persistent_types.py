@@ -84,7 +84,7 @@ def test_tails_of_a_function() -> None:
     def twice(x: f32[3]) -> Any:
         return x + x
 
-    with pytest.raises(DlcError, match="tails of what is not a task"):
+    with pytest.raises(DlcError, match="only a task has tails"):
         dlc.compile(twice, tails={"eval": 2})
 
 
