@@ -2,7 +2,7 @@
 
 Every element of every output is stored by some kernel of the launch (a result written in place may
 keep its operand's elements), and a later stage loads from a workspace only what an earlier one
-stored. Buffers of more than 65,536 elements are not tracked.
+stored. Buffers of more than 4,096 elements are not tracked.
 """
 
 from __future__ import annotations

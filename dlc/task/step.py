@@ -258,8 +258,8 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         prediction, _ = shown(forward)
         if prediction is not None:
             outputs["prediction"] = prediction
-        batch = next(iter(inputs.values())).shape[0]
-        rows, whole = row_outputs(result.metrics, scope.whole, int(batch))
+        batch = next((int(n.shape[0]) for n in inputs.values() if n.ndim), 0)
+        rows, whole = row_outputs(result.metrics, scope.whole, batch)
         outputs.update(rows)
     graph = averaged(task, close_graph("eval", forward, outputs, ()))
     return replace(graph, notes={**graph.notes, "whole": whole})

@@ -20,7 +20,7 @@ from dlc.checks.kernels.segment import BUDGETS, Case, Verdict
 from dlc.checks.kernels.spots import Spot
 
 Array = np.ndarray[Any, Any]
-LONGEST = 1 << 16  # elements of a buffer that is followed
+LONGEST = 1 << 12  # elements of a buffer that is followed
 
 
 def check_locals(case: Case) -> Verdict:
@@ -30,7 +30,7 @@ def check_locals(case: Case) -> Verdict:
     if not any(isinstance(s.statement, Alloc) for s in case.spots):
         return verdict
     for chunk in sorted({0, min(1, case.chunks - 1), case.chunks - 1}):
-        events, cut = replace(case, only=chunk).walk(BUDGETS[1], None, list[Event], _local)
+        events, cut = replace(case, only=chunk).walk(BUDGETS[0], None, list[Event], _local)
         for load in events:
             if not load.written and load.offset.exact and isinstance(load.node, Load):
                 at = _missing(load, events, cut)

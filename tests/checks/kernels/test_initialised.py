@@ -55,12 +55,12 @@ def test_texts(chunks: int, text: str, expected: str) -> None:
 
 
 def test_a_long_buffer_and_the_second_chunk_are_followed() -> None:
-    """20,000 elements, and what is left out by chunk 1 of 4 alone."""
-    for stored, expected in ((20_000, FINE), (19_999, EARLY)):
-        body = ("def k(x, y, chunk):\n    t = local_f32(20000)\n"
+    """1,000 elements, and what is left out by chunk 1 of 4 alone."""
+    for stored, expected in ((1_000, FINE), (999, EARLY)):
+        body = ("def k(x, y, chunk):\n    t = local_f32(1000)\n"
                 f"    for i in range({stored}): t[i] = x[i]\n"
-                "    for i in range(20000): y[i] = t[i]\n")
-        found = check_locals(case_of(Kernel("k", PARAMS, body), {}, (20_000, 20_000), (0, 0), 1))
+                "    for i in range(1000): y[i] = t[i]\n")
+        found = check_locals(case_of(Kernel("k", PARAMS, body), {}, (1_000, 1_000), (0, 0), 1))
         assert (EARLY if found.wrong else FINE) == expected, found
     body = ("def k(x, y, chunk):\n    t = local_f32(8)\n"
             "    for i in range(8 - min(chunk, 2 - min(chunk, 2))): t[i] = x[i]\n"
@@ -69,8 +69,8 @@ def test_a_long_buffer_and_the_second_chunk_are_followed() -> None:
 
 
 def test_a_long_result_of_which_an_element_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    refused(monkeypatch, lambda x: dlc.exp(x) * 2.0, [f32[9_999]], "9999", "9998",
-            "no kernel of .* writes element 9998 of")
+    refused(monkeypatch, lambda x: dlc.exp(x) * 2.0, [f32[3_999]], "3999", "3998",
+            "no kernel of .* writes element 3998 of")
 
 
 def test_what_is_touched_of_a_parameter() -> None:
