@@ -115,3 +115,18 @@ def test_what_is_no_metric_of_a_set(make: Any, message: str) -> None:
 def test_outside_of_a_task() -> None:
     with pytest.raises(DlcError, match="only there while a function is traced"):
         dlc.over_set(nn.auc, X[:, 0], X[:, 0])
+
+
+def test_a_task_without_rows_is_evaluated() -> None:
+    """No data at all, and a scalar alone: nothing has a first axis."""
+    def lone() -> dlc.Loss:
+        weight = dlc.parameter("weight", f32[3], dlc.init.ones)
+        return dlc.loss((weight * weight).sum())
+
+    def scaled(x: f32[()]) -> dlc.Loss:
+        weight = dlc.parameter("weight", f32[3], dlc.init.ones)
+        return dlc.loss((weight * weight).sum() * x)
+
+    for function in (lone, scaled):
+        entries = dlc.compile(dlc.task(optimizer=optim.sgd(0.1))(function)).program.entries
+        assert set(entries) == {"train", "eval"}
