@@ -151,6 +151,7 @@ def test_an_lstm_packs_its_weights_before_time() -> None:
 
     program = dlc.compile(dlc.task(optimizer=optim.sgd(0.1), batch=16)(loss)).program
     entry = program.entries["train"]
-    assert launches(entry, inside=False).count("pack") >= 2
+    # of the two weights; beside them, where chunks are narrow, of what they share after the loop
+    assert launches(entry, inside=False).count("pack") in (2, 3)
     inside = [launch for s in entry.launches if isinstance(s, Loop) for launch in s.launches]
     assert all(len(launch.stages) == 1 for launch in inside if isinstance(launch, Launch))
