@@ -18,12 +18,15 @@ from dlc.checks.launches import device_for
 from dlc.runtime.compile.isa import machine_isa
 
 ROOT = Path(__file__).resolve().parent.parent
-NATIVE = ("tests/kernel", "tests/codegen/test_tiles.py", "tests/codegen/test_prelude.py",
+NATIVE = ("tests/backend/ir", "tests/backend/emit", "tests/backend/nest", "tests/backend/contract",
+          "tests/backend/cpu/test_chunked.py", "tests/backend/cpu/test_limits.py",
+          "tests/backend/cpu/test_mapping.py", "tests/backend/cpu/test_tiles.py",
+          "tests/backend/cpu/test_prelude.py",
           "tests/regressions/test_backend.py", "tests/runtime/test_cpu_runs.py",
           "tests/runtime/test_control_runs.py", "tests/runtime/test_frontend.py",
           "tests/passes/test_phases.py", "tests/passes/test_sibling_products.py")
-INTERPRETED = ("tests/kernel/test_loops.py", "tests/kernel/test_emit.py",
-               "tests/kernel/test_contract_in_place.py", "tests/kernel/test_contract_phases.py",
+INTERPRETED = ("tests/backend/nest/test_loops.py", "tests/backend/emit/test_emit.py",
+               "tests/backend/contract/test_in_place.py", "tests/backend/contract/test_residues.py",
                "tests/regressions/test_backend.py", "tests/regressions/test_shared_views.py",
                "tests/regressions/test_fusion_cycles.py", "tests/regressions/test_loops.py")
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from dlc.backend.cpu.prelude import prelude_text
-from tests.codegen.ulp import BOUNDS, worst
+from tests.backend.cpu.ulp import BOUNDS, worst
 from tests.conformance.cut import Tally
 
 RECORD = Path(__file__).with_name("exhaustive_f32.json")

@@ -14,8 +14,8 @@ from dlc.ir.registry import REGISTRY
 from dlc.ir.types import DType, TupleType, Type, dtype
 from dlc.ops import leaf
 from dlc.reference.evaluate import run as run_natively
-from tests.codegen.test_prelude_accuracy import BOUNDS_DIGITS, BOUNDS_F64
-from tests.codegen.ulp import BOUNDS
+from tests.backend.cpu.test_prelude_accuracy import BOUNDS_DIGITS, BOUNDS_F64
+from tests.backend.cpu.ulp import BOUNDS
 from tests.fuzzing.bounds import Ball, balls_of, difference, exactly, run
 from tests.fuzzing.bounds_rules import FUNCTION, FUNCTIONS, RULES
 

@@ -14,7 +14,7 @@ from dlc.ir.types import f32
 from dlc.ops.contract import matmul
 from dlc.ops.leaf import input_
 from dlc.reference.evaluate import run as evaluate_nodes
-from tests.kernel.test_contract import data, native
+from tests.backend.contract.test_contract import data, native
 
 
 def test_output_over_an_operand_of_another() -> None:

@@ -16,7 +16,7 @@ from dlc.ops.elementwise import maximum
 from dlc.ops.leaf import input_
 from dlc.ops.view import reshape
 from dlc.reference.evaluate import run as evaluate_nodes
-from tests.kernel.test_contract import check, data
+from tests.backend.contract.test_contract import check, data
 
 
 def gapped(x: tuple[int, ...], w: tuple[int, ...], gap: Any, kind: DType = f32,

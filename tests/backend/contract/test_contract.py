@@ -35,7 +35,7 @@ from dlc.program import Kernel
 from dlc.reference.evaluate import run as evaluate_nodes
 from dlc.runtime.compile.primitives import PRIMITIVES
 from dlc.runtime.reference.interpret import code_of
-from tests.codegen.prelude_native import linked
+from tests.backend.cpu.prelude_native import linked
 
 PAGE = mmap.PAGESIZE
 KEEP: list[mmap.mmap] = []

@@ -10,7 +10,7 @@ import pytest
 from dlc.ops.random_reference import random_bits, threefry2x32
 from dlc.program import Kernel, Parameter
 from dlc.runtime.compile.isa import machine_isa
-from tests.codegen.prelude_native import Native, compiled, toolchain
+from tests.backend.cpu.prelude_native import Native, compiled, toolchain
 
 ONES = 0xFFFFFFFF
 # key, counter, block: the vectors published with Random123 for Threefry2x32 with 20 rounds

@@ -15,7 +15,7 @@ from dlc.backend.cpu.prelude import PRELUDE_FUNCTIONS, TEXTS, prelude_text, read
 from dlc.ir.types import DTYPES
 from dlc.runtime.compile.isa import machine_isa
 from dlc.runtime.compile.primitives import PRIMITIVES
-from tests.codegen.prelude_native import compiled, loop_kernel, plain, toolchain
+from tests.backend.cpu.prelude_native import compiled, loop_kernel, plain, toolchain
 
 DEFINITIONS = {f.name: f for f in ast.parse(prelude_text()).body if isinstance(f, ast.FunctionDef)}
 BRANCHES = (ast.If, ast.IfExp, ast.For, ast.While, ast.BoolOp, ast.Try, ast.With, ast.Subscript,

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from dlc.program import Kernel, Parameter
-from tests.codegen.prelude_native import Native, loop_kernel
+from tests.backend.cpu.prelude_native import Native, loop_kernel
 
 # The largest error of each f32 function over every bit pattern, in ULP, that the tests accept.
 BOUNDS = {"exp": 1.1, "exp2": 1.0, "expm1": 1.75, "log": 1.0, "log2": 1.5, "log1p": 1.75,

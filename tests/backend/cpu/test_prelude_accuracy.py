@@ -14,8 +14,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tests.codegen.prelude_native import compiled
-from tests.codegen.ulp import BOUNDS, REFERENCES, worst
+from tests.backend.cpu.prelude_native import compiled
+from tests.backend.cpu.ulp import BOUNDS, REFERENCES, worst
 
 # Largest errors of the f64 functions in ULP, as sampled; docs/design/math.md lists them.
 BOUNDS_F64 = {"exp": 1.0, "exp2": 1.0, "expm1": 2.0, "log": 1.0, "log2": 1.0, "log1p": 1.0,
