@@ -24,7 +24,7 @@ NATIVE = ("tests/backend/ir", "tests/backend/emit", "tests/backend/nest", "tests
           "tests/backend/cpu/test_prelude.py",
           "tests/regressions/test_backend.py", "tests/runtime/test_cpu_runs.py",
           "tests/runtime/test_control_runs.py", "tests/runtime/test_frontend.py",
-          "tests/passes/test_phases.py", "tests/passes/test_sibling_products.py")
+          "tests/passes/test_supersteps.py", "tests/passes/test_sibling_products.py")
 INTERPRETED = ("tests/backend/nest/test_loops.py", "tests/backend/emit/test_emit.py",
                "tests/backend/contract/test_in_place.py", "tests/backend/contract/test_residues.py",
                "tests/regressions/test_backend.py", "tests/regressions/test_shared_views.py",

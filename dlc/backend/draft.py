@@ -10,8 +10,8 @@ from dlc.ir.graph import Graph, Node
 from dlc.ops import tuples
 from dlc.passes.schedule.lives import Scratch
 from dlc.passes.schedule.order import Schedule
-from dlc.passes.schedule.phases import Stage
 from dlc.passes.schedule.plan_memory import Plan
+from dlc.passes.schedule.supersteps import Stage
 
 
 @dataclass(eq=False)

@@ -76,12 +76,13 @@ def packings_of(part: Graph, isa: Isa, known: Known) -> list[Packing]:
 
 def _packings_of(part: Graph, isa: Isa) -> Iterator[Packing]:
     y = contract.contraction_of(part)
-    phases = contract.phases_of(y) if y is not None else []
-    if y is None or len(phases) != 1 or not contract.shape_of(y).k or not contract.uses_tiles(
+    residues = contract.residues_of(y) if y is not None else []
+    if y is None or len(residues) != 1 or not contract.shape_of(y).k or not contract.uses_tiles(
             part, isa.limits):
         return
     loads = {i: f"x{at}" for at, i in enumerate(part.inputs)}
-    writer = contract.writer_of(contract.job_of(phases[0], y, loads, {}, isa), lambda *_: None, isa)
+    job = contract.job_of(residues[0], y, loads, {}, isa)
+    writer = contract.writer_of(job, lambda *_: None, isa)
     for side in ("a", "b"):
         form, read = writer.form(side), roles(writer.job, side)
         if form is None or read is None or writer.ready[side] is not None:

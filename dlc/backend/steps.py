@@ -122,7 +122,7 @@ def flops_of(body: Graph) -> int:
     for node in body.nodes():
         if node.op.kind is Kind.CONTRACT:
             whole = node.op.emit(node)
-            parts = [(p.contraction, p.shape) for p in whole.phases] or [(whole, node.type.shape)]
+            parts = [(p.contraction, p.shape) for p in whole.residues] or [(whole, node.type.shape)]
             total += sum(2 * math.prod(c.extents) * math.prod(shape) for c, shape in parts)
         elif node.op.kind is Kind.ROUTINE:
             total += node.op.emit(node).flops

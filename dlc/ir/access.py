@@ -114,15 +114,15 @@ class Contraction:
     cols: tuple[int, ...]
     read_a: Callable[[Index, Index], Access]
     read_b: Callable[[Index, Index], Access]
-    phases: tuple[Phase, ...] = ()
+    residues: tuple[Residue, ...] = ()
 
 
 @dataclass(frozen=True)
-class Phase:
-    """Every so many of a contraction's outputs, which only every so many products reach.
+class Residue:
+    """A contraction's outputs of one residue by the gap, which only every so many products reach.
 
     Where an operand is read at (out + inner) / gap, most products are with the zeros between the
-    elements. The phases of a contraction cover its outputs; each is one without such zeros:
+    elements. The residues of a contraction cover its outputs; each is one without such zeros:
     `shape` its outputs, `place` where output i of it stands. A sum over 0 products is 0.
     """
 

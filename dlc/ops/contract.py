@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, here
-from dlc.ir.access import Access, Condition, Contraction, Divides, Index, Phase, Piece, Within
+from dlc.ir.access import Access, Condition, Contraction, Divides, Index, Piece, Residue, Within
 from dlc.ir.graph import Kind, Node, Op, OpError, describe, make
 from dlc.ir.registry import register
 from dlc.ir.types import Type
@@ -213,8 +213,8 @@ class _Along:
         inside = Within(at, 0, (self.extent - 1) * self.gap + 1)
         return at // self.gap, [inside, Divides(at, self.gap)]
 
-    def phases(self) -> Iterator[_Along]:
-        """One for each residue of `out` by the number of phases: those reads without a gap."""
+    def residues(self) -> Iterator[_Along]:
+        """One for each residue of `out` by the number of residues: those reads without a gap."""
         count = self.gap // math.gcd(self.by_out, self.gap)
         step = self.gap // math.gcd(self.by_inner, self.gap)
         for out in range(count):
@@ -226,7 +226,7 @@ class _Along:
                          max(0, -(-(self.taps - tap) // step)), step, tap)
 
 
-MOST_PHASES = 32  # of a convolution: each is a launch's kernel of its own
+MOST_RESIDUES = 32  # of a convolution: each is a launch's kernel of its own
 
 
 def _conv_contraction(y: Node) -> Contraction:
@@ -236,14 +236,14 @@ def _conv_contraction(y: Node) -> Contraction:
             for a, (stride, hole, (low, _), gap) in enumerate(zip(
                 attrs["stride"], attrs["rhs_dilation"], attrs["padding"], attrs["lhs_dilation"],
                 strict=True))]
-    split = [list(axis.phases()) for axis in axes]
+    split = [list(axis.residues()) for axis in axes]
     count = math.prod(map(len, split))
-    phases = itertools.product(*map(range, map(len, split))) if 1 < count <= MOST_PHASES else ()
-    return _conv_reads(y, axes, tuple(_conv_phase(y, split, at) for at in phases))
+    residues = itertools.product(*map(range, map(len, split))) if 1 < count <= MOST_RESIDUES else ()
+    return _conv_reads(y, axes, tuple(_conv_residue(y, split, at) for at in residues))
 
 
-def _conv_phase(y: Node, split: Sequence[Sequence[_Along]], at: Sequence[int]) -> Phase:
-    """The outputs whose spatial indices are at[a] modulo the number of phases along a."""
+def _conv_residue(y: Node, split: Sequence[Sequence[_Along]], at: Sequence[int]) -> Residue:
+    """The outputs whose spatial indices are at[a] modulo the number of residues along a."""
     lead = y.ndim - len(split)
     steps = [len(axis) for axis in split]
     sizes = [max(0, -(-(int(d) - p) // s))
@@ -254,10 +254,10 @@ def _conv_phase(y: Node, split: Sequence[Sequence[_Along]], at: Sequence[int]) -
         moved = (o * s + p for o, s, p in zip(out[lead:], steps, at, strict=True))
         return (*out[:lead], *moved)
 
-    return Phase((*map(int, y.shape[:lead]), *sizes), _conv_reads(y, chosen), place)
+    return Residue((*map(int, y.shape[:lead]), *sizes), _conv_reads(y, chosen), place)
 
 
-def _conv_reads(y: Node, axes: Sequence[_Along], phases: tuple[Phase, ...] = ()) -> Contraction:
+def _conv_reads(y: Node, axes: Sequence[_Along], residues: tuple[Residue, ...] = ()) -> Contraction:
     grouped, w = y.attrs["grouped"], y.args[1]
     lead = 3 if grouped else 2
     group = (1,) if grouped else ()
@@ -277,7 +277,7 @@ def _conv_reads(y: Node, axes: Sequence[_Along], phases: tuple[Phase, ...] = ())
     # rows are the output channels: the kernel is the left operand of the product
     spatial = tuple(range(lead, y.ndim))
     extents = (int(w.shape[lead - 1]), *(axis.taps for axis in axes))
-    return Contraction(extents, group, (lead - 1,), (0, *spatial), read_w, read_x, phases)
+    return Contraction(extents, group, (lead - 1,), (0, *spatial), read_w, read_x, residues)
 
 
 def _grad_conv(g: Node, y: Node, x: Node, w: Node) -> tuple[Node, Node]:

@@ -116,7 +116,7 @@ def _fold_reduction(y: Node) -> Reduction:
     g, n = y.args[0], len(size)
     lead = g.ndim - 2 * n
     if all(d == 1 for d in dilation):
-        return _by_phase(y, lead)
+        return _by_residue(y, lead)
 
     def read(out: Index, inner: Index) -> Access:
         source: list[Any] = []
@@ -136,7 +136,7 @@ def _fold_reduction(y: Node) -> Reduction:
     return Reduction(tuple(size), read, simple(lambda d: 0, "radd"))
 
 
-def _by_phase(y: Node, lead: int) -> Reduction:
+def _by_residue(y: Node, lead: int) -> Reduction:
     """Position p is element p % stride + t * stride of window p // stride - t, for each t: no other
     element of a window reaches it, and none of one that is not larger than its stride twice."""
     g, size, stride = y.args[0], y.attrs["size"], y.attrs["stride"]

@@ -52,7 +52,7 @@ _NAMES: dict[str, int] = {
 
 _RUNNER = '''
 def dlc_wait(control, current, spins):
-    """Wait until the run has left its phase number `current`; how many looks that took."""
+    """Wait until the run has left its superstep number `current`; how many looks that took."""
     waited = 0
     while atomic_load(control + $CURRENT) == current:
         waited += 1
@@ -99,9 +99,9 @@ def dlc_work(row, thread, threads, run):
     return done
 
 
-def dlc_alone(rows, phase):
-    """Run a whole phase on this thread: it is not worth waking others for."""
-    for r in range(load_word(phase + $FIRST), load_word(phase + $STOP_ROW)):
+def dlc_alone(rows, superstep):
+    """Run a whole superstep on this thread: it is not worth waking others for."""
+    for r in range(load_word(superstep + $FIRST), load_word(superstep + $STOP_ROW)):
         row = rows + r * $ROW
         function = load_word(row)
         arguments = load_word(row + $ARGUMENTS)
@@ -154,8 +154,8 @@ def dlc_end_step(control):
 
 
 def dlc_advance(control, current):
-    """Leave phase number `current`, whose chunks are all done: follow the instructions to the next
-    phase that is worth sharing, and open it. One thread at a time is here."""
+    """Leave superstep number `current`, whose chunks are all done: follow the instructions to the
+    next one that is worth sharing, and open it. One thread at a time is here."""
     rows = load_word(control)
     code = load_word(control + $CODE)
     at = load_word(control + $POSITION) + 1
@@ -187,21 +187,21 @@ def dlc_advance(control, current):
             searching = load_word(control + $FINISHED) == 0
     following = current + 1
     if load_word(control + $FINISHED) == 0:
-        phase = code + at * $INSTRUCTION
+        superstep = code + at * $INSTRUCTION
         store_word(control + $POSITION, at)
-        atomic_store(phase + $OPENED, load_word(phase + $OPENED) + 1)
+        atomic_store(superstep + $OPENED, load_word(superstep + $OPENED) + 1)
     else:
         following = i64(-1)
     return atomic_store(control + $CURRENT, following)
 
 
 def dlc_runner(control, chunk):
-    """Run the phases of a step, step after step, until steps, stop word or a fault end the run.
+    """Run the supersteps of a step, step after step, until steps, stop word or a fault end the run.
 
-    A phase is over when its chunks are done, whoever did them: a thread that the system has put
-    aside between two chunks is not waited for, and joins in wherever the others are. It may look at
-    a phase that is over, or that was opened again since: what it claims is compared with the times
-    the phase was opened, so it can take nothing that is not there to be done."""
+    A superstep is over when its chunks are done, whoever did them: a thread that the system has
+    put aside between two chunks is not waited for, and joins in wherever the others are. It may
+    look at a superstep that is over, or that was opened again since: what it claims is compared
+    with the times it was opened, so it can take nothing that is not there to be done."""
     rows = load_word(control)
     code = load_word(control + $CODE)
     threads = load_word(control + $THREADS)
@@ -209,15 +209,15 @@ def dlc_runner(control, chunk):
     impatient = i64(0)
     current = atomic_load(control + $CURRENT)
     while current >= 0:
-        phase = code + load_word(control + $POSITION) * $INSTRUCTION
-        run = atomic_load(phase + $OPENED)
+        superstep = code + load_word(control + $POSITION) * $INSTRUCTION
+        run = atomic_load(superstep + $OPENED)
         done = i64(0)
-        for r in range(load_word(phase + $FIRST), load_word(phase + $STOP_ROW)):
+        for r in range(load_word(superstep + $FIRST), load_word(superstep + $STOP_ROW)):
             done += dlc_work(rows + r * $ROW, chunk, threads, run)
         over = False
         if done > 0:
-            whole = run * load_word(phase + $CHUNKS_IN_ALL)
-            over = atomic_add(phase + $CHUNKS_DONE, done) + done == whole
+            whole = run * load_word(superstep + $CHUNKS_IN_ALL)
+            over = atomic_add(superstep + $CHUNKS_DONE, done) + done == whole
         if over:
             dlc_advance(control, current)
         else:

@@ -12,7 +12,7 @@ from dlc.runtime.compile import runner
 
 Array = np.ndarray[Any, Any]
 
-# Work (operations, or a quarter of the bytes moved) below which one thread does a phase alone:
+# Work (operations, or a quarter of the bytes moved) below which one thread does a superstep alone:
 # about as long as it takes to hand it to others.
 ALONE = 4096
 
@@ -34,8 +34,8 @@ class Moving:
 class Table:
     """Rows and instructions under construction for `threads` threads; `finish` freezes them.
 
-    Rows between two barriers make a phase: a barrier stands before every row that asks for one, and
-    wherever a loop, branch or condition begins or ends.
+    Rows between two barriers make a superstep: a barrier stands before every row that asks for one,
+    and wherever a loop, branch or condition begins or ends.
     """
 
     def __init__(self, threads: int) -> None:
@@ -44,14 +44,14 @@ class Table:
         self.control_address = address_of(self.control)
         self._rows: list[list[int]] = []
         self._code: list[list[int]] = []
-        self._work: dict[int, float] = {}  # of the phase at an instruction
+        self._work: dict[int, float] = {}  # of the superstep at an instruction
         self._open: list[tuple[int, int]] = []  # LOOP, BRANCH or JUMP, WHEN not yet closed
         self._loops: list[list[tuple[int, int, int]]] = []  # moves of the loops around
         self._moves: list[tuple[int, list[tuple[int, int, int]]]] = []
         self._arguments: list[int] = []
         self._held: list[Any] = []
-        self._new_phase = True
-        # the phase that all begin with: whoever takes its one chunk looks for the first work
+        self._new_superstep = True
+        # the superstep that all begin with: whoever takes its one chunk looks for the first work
         self._rows.append([0, 0, 1, 0, 0, 0, 0, 0])
         self._starts = [0]
         self._emit(runner.WORK, 0, 1, 1)
@@ -60,14 +60,14 @@ class Table:
             barrier: bool = False, work: float = ALONE) -> None:
         """Append a row: `chunks` calls of `function` on `arguments`, `work` operations in all."""
         if chunks == 0:
-            self._new_phase |= barrier
+            self._new_superstep |= barrier
             return
-        if barrier or self._new_phase:
+        if barrier or self._new_superstep:
             self._emit(runner.WORK, len(self._rows), len(self._rows))
-        self._new_phase = False
-        phase = self._code[-1]
-        phase[runner.STOP_ROW] += 1
-        phase[runner.CHUNKS_IN_ALL] += chunks
+        self._new_superstep = False
+        superstep = self._code[-1]
+        superstep[runner.STOP_ROW] += 1
+        superstep[runner.CHUNKS_IN_ALL] += chunks
         self._work[len(self._code) - 1] = self._work.get(len(self._code) - 1, 0.0) + work
         self._starts.append(len(self._arguments))
         for argument in arguments:
@@ -77,7 +77,7 @@ class Table:
     def _emit(self, kind: int, *words: int) -> int:
         """Append an instruction; its number."""
         self._code.append([kind, *words, *[0] * (runner.CODE_WORDS - 1 - len(words))])
-        self._new_phase = True
+        self._new_superstep = True
         return len(self._code) - 1
 
     def _argument(self, argument: int | Moving) -> None:
@@ -129,7 +129,7 @@ class Table:
     def _close(self) -> None:
         _, begin = self._open.pop()
         self._code[begin][runner.TARGET] = len(self._code)
-        self._new_phase = True
+        self._new_superstep = True
 
     # ---- running -----------------------------------------------------------------------------
 

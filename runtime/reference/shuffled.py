@@ -35,7 +35,7 @@ class ShuffledProgram(CpuProgram):
         self._open: list[Task] = []
 
     def run(self, entry: str) -> None:
-        """Run the launches of `entry` once, phase by phase."""
+        """Run the launches of `entry` once, superstep by superstep."""
         self._alive()
         self._walk(self.entry(entry).launches, ())
         self._finish()
@@ -47,7 +47,8 @@ class ShuffledProgram(CpuProgram):
         self._finish()
 
     def _walk(self, steps: Sequence[Step], at: tuple[int, ...]) -> None:
-        """Steps in iteration `at` of the loops around; loops and branches begin and end phases."""
+        """Steps in iteration `at` of the loops around; loops and branches begin and end
+        supersteps."""
         for step in steps:
             if isinstance(step, Launch):
                 self._add(step, at)
@@ -63,7 +64,7 @@ class ShuffledProgram(CpuProgram):
                 self._finish()
 
     def _add(self, launch: Launch, at: Sequence[int]) -> None:
-        """The launch's first stage joins the open phase unless a barrier stands before it."""
+        """The launch's first stage joins the open superstep unless a barrier stands before it."""
         builder = TableBuilder(self.program, 1, self._kernels, 0, address_of(self._arena))
         for number, stage in enumerate(standing(launch, at).stages):
             if number or launch.barrier:

@@ -178,7 +178,7 @@ def dots(rng: Rng, most: int) -> Product:
                                         holes=(1, 1, 2), role="by b"))
 
 
-def phases(rng: Rng, most: int) -> Product:
+def residues(rng: Rng, most: int) -> Product:
     """Transposed convolutions, and gradients by the input, of any stride."""
     sizes = Sizes((1, 2, 3), LITTLE, (1, 2, 3, 4, 5, 7, 8), (1, 2, 3, 4, 5), (2, 2, 3, 4))
     if rng.random() < 0.5:
@@ -259,5 +259,5 @@ def transposed(rng: Rng, most: int, sizes: Sizes) -> Product:
 
 
 PRODUCTS: dict[str, Callable[[Rng, int], Product]] = {
-    "gemm": matrices, "split": long_sums, "taps": taps, "dots": dots, "phases": phases,
+    "gemm": matrices, "split": long_sums, "taps": taps, "dots": dots, "residues": residues,
     "plain": small, "any convolution": mixed, "split again": long_sums, "taps again": taps}

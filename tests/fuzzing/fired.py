@@ -19,7 +19,7 @@ from dlc.passes import Record
 from dlc.program import Kernel, Launch, Loop, Program, Segment, Slot, Step, walk
 from dlc.reference.text import print_graph
 
-SCHEMES = ("gemm", "split", "taps", "dots", "phases", "empty phase", "plain contraction")
+SCHEMES = ("gemm", "split", "taps", "dots", "residues", "empty residue", "plain contraction")
 PACKINGS = ("A by the shared copy", "A by the shared transpose", "A copied", "A transposed",
             "A straight", "A turned", "A turned in boxes", "A with border",
             "B copied", "B transposed", "B straight", "B turned", "B turned in boxes",
@@ -90,8 +90,8 @@ def facts_of_launch(program: Program, launch: Launch) -> set[str]:
     for segment, kernel in zip(segments, kernels, strict=True):
         facts |= facts_of_segment(kernel, segment)
     if any(k.tiles for k in kernels):
-        facts |= {"phases"} if len(launch.stages) > 2 else set()
-        facts |= {"empty phase"} if any(_makes_zeros(k) for k in kernels) else set()
+        facts |= {"residues"} if len(launch.stages) > 2 else set()
+        facts |= {"empty residue"} if any(_makes_zeros(k) for k in kernels) else set()
     elif any(_CONTRACTION.search(what_of(k)) for k in kernels):
         facts.add("plain contraction")
     words = {w for k in kernels for w in what_of(k).split()}

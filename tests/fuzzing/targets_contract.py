@@ -205,8 +205,8 @@ def dots(rng: Rng) -> Made:
                                                              taps_), 1, padding=between(rng, 0, 1))
 
 
-@aims("phases")
-def phases(rng: Rng) -> Made:
+@aims("residues")
+def residues(rng: Rng) -> Made:
     stride, inner = between(rng, 2, 3), between(rng, 2, 3)
     taps_ = stride + between(rng, 0, 1)
     s = between(rng, 9, 13)
@@ -214,8 +214,8 @@ def phases(rng: Rng) -> Made:
                                                              taps_), 0, stride=stride)
 
 
-@aims("empty phase")
-def empty_phase(rng: Rng) -> Made:
+@aims("empty residue")
+def empty_residue(rng: Rng) -> Made:
     stride, inner, s = between(rng, 2, 3), between(rng, 2, 3), between(rng, 9, 13)
     kernel = (1, one_of(rng, (1, 3)))
     return gradient(rng, (between(rng, 2, 3), inner, s, s), (between(rng, 3, 5), inner, *kernel),

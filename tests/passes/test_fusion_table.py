@@ -218,7 +218,7 @@ def test_control() -> None:
 
 
 def test_sibling_products() -> None:
-    """Three products of x: x is packed once, in one phase, and multiplied in the next."""
+    """Three products of x: x is packed once, in one superstep, and multiplied in the next."""
     def projections(x: f32[64, 64], a: f32[64, 60], b: f32[64, 60], c: f32[64, 60]) -> Any:
         return x @ a, x @ b, x @ c
 

@@ -18,7 +18,6 @@ from dlc.ir.graph import Graph, Node
 from dlc.passes import run_pipeline
 from dlc.passes.schedule import plan_memory as planning
 from dlc.passes.schedule.lives import ALIGN, Scratch, Span, aligned
-from dlc.passes.schedule.phases import Phases
 from dlc.passes.schedule.placing import Arrangement, Numbered, arranged, tightest, times_of
 from dlc.passes.schedule.plan_memory import (
     Plan,
@@ -27,6 +26,7 @@ from dlc.passes.schedule.plan_memory import (
     plan_memory,
     take_overs,
 )
+from dlc.passes.schedule.supersteps import Supersteps
 from dlc.program import Buffer
 from tests.fuzzing.bounds import mistakes
 from tests.fuzzing.draw import Maker, Seeded
@@ -96,7 +96,7 @@ def test_values_that_live_at_one_time_lie_apart(seed: int) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_the_plan_of_every_model_is_near_the_lower_bound(
         name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within 5 percent, beside what is paid for barriers (test_phases.py)."""
+    """Within 5 percent, beside what is paid for barriers (test_supersteps.py)."""
     graphs = [records[-1].graph for records in compiled(name).records.values()]
     for graph in graphs:
         check_apart(plan_of(graph)[1])
@@ -174,7 +174,7 @@ def spans_of(*lives: tuple[int, int, int]) -> list[Span]:
 
 def test_place_fills_gaps() -> None:
     spans = spans_of((640, 0, 9), (64, 0, 1), (64, 2, 3), (64, 4, 5))
-    one_by_one = Phases([(n, n) for n in range(10)], 9)
+    one_by_one = Supersteps([(n, n) for n in range(10)], 9)
     assert arranged(spans, lambda *_: one_by_one).top == 640 + 64 == most_live(spans)
 
 

@@ -93,7 +93,7 @@ def test_what_runs_late_holds_no_more_bytes(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_span_lies_at_the_lowest_offset_that_is_free(seed: int) -> None:
-    """Free while it lives; or in all phases in which it does, three launches each."""
+    """Free while it lives; or in all supersteps in which it does, three launches each."""
     r = random.Random(seed)
     spans = [Span(64 * r.randint(1, 9), first, first + r.randint(0, 8))
              for first in (r.randint(-1, 20) for _ in range(60))]

@@ -54,7 +54,7 @@ def exact(device: str, function: Any, *arrays: Array) -> None:
 
 def test_windows_end_where_their_operand_does(device: str) -> None:
     """A plain axis may leave the operand as a sliding one does: a kernel one element wide over
-    padding, and phases of strided gradients."""
+    padding, and residues of strided gradients."""
     def squares(x: Any, w: Any) -> Any:
         y = dlc.conv(x, w, stride=2)
         return (y * y).sum()

@@ -143,7 +143,7 @@ def test_a_long_loop_has_a_small_program() -> None:
 
 
 def wide(chunks: int = 64) -> Graph:
-    """A loop whose phases are large enough to be shared among threads."""
+    """A loop whose supersteps are large enough to be shared among threads."""
     def step(h: Any, x: Any) -> Any:
         new = dlc.tanh(h @ x * 0.01)
         return new, new.max()
@@ -156,7 +156,7 @@ def wide(chunks: int = 64) -> Graph:
     return dlc.trace(f, f32[5, n, n], f32[n, n])
 
 
-def test_threads_share_the_phases_of_a_loop() -> None:
+def test_threads_share_the_supersteps_of_a_loop() -> None:
     graph = wide()
     program = assembled(graph)
     assert max(s.chunks for launch in program.entries["main"].flat for stage in launch.stages

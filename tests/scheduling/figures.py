@@ -106,8 +106,8 @@ def _of_part(part: Graph, isa: Isa, runs: int, named: Mapping[Node, str],
     y = contract.contraction_of(part)
     assert y is not None
     loads = {i: i.name or f"x{at}" for at, i in enumerate(part.inputs)}
-    for phase in contract.phases_of(y):
-        job = contract.job_of(phase, y, loads, {}, isa)
+    for residue in contract.residues_of(y):
+        job = contract.job_of(residue, y, loads, {}, isa)
         if not job.shape.k:
             continue
         writer = contract.writer_of(job, lambda *_: None, isa)

@@ -23,7 +23,7 @@ from dlc.backend.emit.work import Lowered, Work
 from dlc.backend.ir import Expression, Function, Number, computing
 from dlc.backend.ir.index import Sum, Var, sum_of
 from dlc.backend.ir.walks import buffers_of
-from dlc.ir.access import Contraction, Phase
+from dlc.ir.access import Contraction, Residue
 from dlc.ir.graph import Graph, Kind, Node
 from dlc.ir.types import accumulator
 from dlc.passes.schedule.lives import Scratch
@@ -67,28 +67,29 @@ def lower_contract(name: str, doc: Sequence[str], body: Graph, loads: Mapping[No
     if y is None or not uses_tiles(body, isa.limits):
         raise ValueError(f"{name}: no group around one contraction that tiles can run")
     finish, found = finisher(y, body.outputs), []
-    for number, phase in enumerate(phases_of(y)):
-        title = f"{name}_phase{number}" if number else name
-        found.append(lower_phase(title, doc, phase, y, loads, stores, finish, isa))
-    # phases write between each other's elements: one after the other, or no check could tell
-    packs = tuple(part for phase in found for part in phase.stages[0] if len(phase.stages) == 2)
-    return Lowered(((packs,) if packs else ()) + tuple(phase.stages[-1] for phase in found))
+    for number, residue in enumerate(residues_of(y)):
+        title = f"{name}_residue{number}" if number else name
+        found.append(lower_residue(title, doc, residue, y, loads, stores, finish, isa))
+    # residues write between each other's elements: one after the other, or no check could tell
+    packs = tuple(part for each in found for part in each.stages[0] if len(each.stages) == 2)
+    return Lowered(((packs,) if packs else ()) + tuple(each.stages[-1] for each in found))
 
 
-def phases_of(y: Node) -> list[Phase]:
-    """The phases of contraction `y` that have results; most have one, which is the whole."""
+def residues_of(y: Node) -> list[Residue]:
+    """The residues of contraction `y` that have results; most have one, which is the whole."""
     whole = y.op.emit(y)
-    phases = whole.phases or (Phase(tuple(y.type.shape), whole, lambda index: index),)
-    return [p for p in phases if 0 not in p.shape]
+    residues = whole.residues or (Residue(tuple(y.type.shape), whole, lambda index: index),)
+    return [r for r in residues if 0 not in r.shape]
 
 
-def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Mapping[Node, str],
-                stores: Mapping[Node, str], finish: Finish, isa: Isa) -> Lowered:
-    """The stages of one phase of contraction `y`; a single one where its sums are empty."""
+def lower_residue(name: str, doc: Sequence[str], residue: Residue, y: Node,
+                  loads: Mapping[Node, str], stores: Mapping[Node, str], finish: Finish,
+                  isa: Isa) -> Lowered:
+    """The stages of one residue of contraction `y`; a single one where its sums are empty."""
     def placed(e: Emitter, index: Index, value: Expression) -> None:
-        finish(e, tuple(map(sum_of, phase.place(index))), value)
+        finish(e, tuple(map(sum_of, residue.place(index))), value)
 
-    job = job_of(phase, y, loads, stores, isa)
+    job = job_of(residue, y, loads, stores, isa)
     kind, shape = job.kind, job.shape
     if shape.k == 0:
         part = kernel_part(name, doc, job, None, lambda e, _: write_zeros(e, job, placed), False)
@@ -110,11 +111,11 @@ def lower_phase(name: str, doc: Sequence[str], phase: Phase, y: Node, loads: Map
     return Lowered(((before,), (after,)))
 
 
-def job_of(phase: Phase, y: Node, loads: Mapping[Node, str], stores: Mapping[Node, str],
+def job_of(residue: Residue, y: Node, loads: Mapping[Node, str], stores: Mapping[Node, str],
            isa: Isa) -> Job:
-    """One phase of contraction `y`, cut for an instruction set."""
-    kind, shape = computing(accumulator(y.type.dtype)), extents(phase.contraction, phase.shape)
-    return Job(y, phase.contraction, shape, kind, blocking(shape, kind, isa), isa.limits,
+    """One residue of contraction `y`, cut for an instruction set."""
+    kind, shape = computing(accumulator(y.type.dtype)), extents(residue.contraction, residue.shape)
+    return Job(y, residue.contraction, shape, kind, blocking(shape, kind, isa), isa.limits,
                loads, stores)
 
 

@@ -1,7 +1,7 @@
 """Sibling products: small contractions of one value become one launch.
 
     q = matmul(x, wq)                             q, k, v = fused_matmul(x, wq, wk, wv)
-    k = matmul(x, wk)                        ->   two phases instead of six: x is packed once,
+    k = matmul(x, wk)                        ->   two supersteps instead of six: x is packed once,
     v = matmul(x, wv)                             then all three are multiplied
 """
 

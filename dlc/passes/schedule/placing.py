@@ -1,9 +1,9 @@
 """Placement: offsets for spans that keep the arena small and need few barriers.
 
-Two spans may share bytes if their live ranges are disjoint. If both are used within one phase, the
-later use has to wait for the earlier one: an additional barrier, which disjoint bytes avoid. Each
-strategy gives an arrangement no larger than the smallest known without that rule; the one with the
-fewest barriers is taken.
+Two spans may share bytes if their live ranges are disjoint. If both are used within one superstep,
+the later use has to wait for the earlier one: an additional barrier, which disjoint bytes avoid.
+Each strategy gives an arrangement no larger than the smallest known without that rule; the one with
+the fewest barriers is taken.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from dlc.passes.schedule.lives import Span
-from dlc.passes.schedule.phases import Clashes, Phases
+from dlc.passes.schedule.supersteps import Clashes, Supersteps
 
 Times: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 TRIES = 3  # of one order of spans
 WORTH = 64 * 1024  # bytes that are streamed while threads wait at a barrier, some 2 us
-Numbered: TypeAlias = Callable[[Clashes, frozenset[int]], Phases]
+Numbered: TypeAlias = Callable[[Clashes, frozenset[int]], Supersteps]
 
 
 def arranged(spans: Sequence[Span], numbered: Numbered, room: int = 0) -> Arrangement:
     """The cheapest arrangement of those tried: bytes above `room`, which the arena has anyway, and
     barriers at WORTH bytes each.
 
-    All values of one phase should lie apart. Where a phase holds too many bytes for that, it is
+    All values of one superstep should lie apart. Where one holds too many bytes for that, it is
     cut in two by a barrier that has to be: what is dead by then leaves room.
     """
     now = numbered({}, frozenset())
@@ -54,7 +54,7 @@ def tried(spans: Sequence[Span], numbered: Numbered, best: Arrangement,
     """Arrangements no higher than `most`, which have few barriers; the first one is made of `best`.
     """
     sizes = [s.bytes for s in spans]
-    times = times_of(spans, numbered({}, cut_phases(spans, numbered, most)).numbers)
+    times = times_of(spans, numbered({}, cut_supersteps(spans, numbered, most)).numbers)
     yield moved_apart(sizes, times, best, most)
     for order in orders_of(spans):
         yield from repaired(sizes, times, order, most)
@@ -67,14 +67,14 @@ def orders_of(spans: Sequence[Span]) -> list[list[int]]:
 
 
 def tightest(spans: Sequence[Span], times: Times) -> Arrangement:
-    """The lowest arrangement of the orders, whatever lies beside what in a phase."""
+    """The lowest arrangement of the orders, whatever lies beside what in a superstep."""
     sizes = [s.bytes for s in spans]
     return min((arrangement(sizes, times, order, 0) for order in orders_of(spans)),
                key=lambda a: a.top)
 
 
-def cut_phases(spans: Sequence[Span], numbered: Numbered, most: int) -> frozenset[int]:
-    """Launches that wait, so that the values of each phase take no more than `most` bytes."""
+def cut_supersteps(spans: Sequence[Span], numbered: Numbered, most: int) -> frozenset[int]:
+    """Launches that wait, so that the values of each superstep take no more than `most` bytes."""
     sizes, waiting = [s.bytes for s in spans], frozenset[int]()
 
     def excess(tried: frozenset[int]) -> tuple[int, list[int]]:
@@ -96,7 +96,7 @@ def cut_phases(spans: Sequence[Span], numbered: Numbered, most: int) -> frozense
 
 def moved_apart(sizes: Sequence[int], times: Times, start: Arrangement,
                 most: int) -> Arrangement:
-    """The arrangement in which spans that share bytes within a phase have moved, one by one, to
+    """The arrangement in which spans that share bytes within a superstep have moved, one by one, to
     where they share none, as long as there is room for one below `most`."""
     low, bytes_ = np.array(start.offsets, np.int64), np.array(sizes, np.int64)
     left = sorted(range(len(sizes)), key=lambda i: sizes[i])
@@ -136,7 +136,7 @@ def repaired(sizes: Sequence[int], times: Times, order: Sequence[int],
 
 
 def held_in(sizes: Sequence[int], times: Times) -> Bytes:
-    """How many bytes the values of each phase take, from the one before the first launch on."""
+    """How many bytes the values of each superstep take, from the one before the first launch on."""
     held = np.zeros(int(times[3].max(initial=0)) + 3, np.int64)
     np.add.at(held, times[2] + 1, sizes)
     np.add.at(held, times[3] + 2, -np.array(sizes, np.int64))
@@ -144,7 +144,7 @@ def held_in(sizes: Sequence[int], times: Times) -> Bytes:
 
 
 def clashes_of(spans: Sequence[Span], found: Arrangement, times: Times) -> Clashes:
-    """Which spans share bytes with others in a phase of both, by `times`."""
+    """Which spans share bytes with others in a superstep of both, by `times`."""
     low = np.array(found.offsets, np.int64)
     high = low + np.array([s.bytes for s in spans], np.int64)
     clashes: dict[object, frozenset[object]] = {}
@@ -158,7 +158,7 @@ def clashes_of(spans: Sequence[Span], found: Arrangement, times: Times) -> Clash
 
 
 def times_of(spans: Sequence[Span], numbers: Sequence[tuple[int, int]]) -> Times:
-    """First and last launch, first and last phase of each span."""
+    """First and last launch, first and last superstep of each span."""
     end = numbers[-1][1] + 1 if numbers else 0
     # before the first launch, each launch, and after the last one
     first = np.array([-1, *(low for low, _ in numbers), end])
@@ -178,7 +178,7 @@ ORDERS = (
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Offsets; the spans `crowded` took bytes that others have in a phase of theirs."""
+    """Offsets; the spans `crowded` took bytes that others have in a superstep of theirs."""
 
     top: int
     crowded: list[int]
@@ -187,12 +187,12 @@ class Arrangement:
 
 def arrangement(sizes: Sequence[int], times: Times, order: Sequence[int],
                 most: int) -> Arrangement:
-    """Give each span, in this order, the lowest offset free in its phases, or only while it lives
-    where that ends above `most`.
+    """Give each span, in this order, the lowest offset free in its supersteps, or only while it
+    lives where that ends above `most`.
 
     Spans that have their offsets stand in the order of these in the columns of one array: lowest
-    byte, first byte behind, first and last launch, first and last phase. A network's activations
-    all live at one time, and each is compared with all.
+    byte, first byte behind, first and last launch, first and last superstep. A network's
+    activations all live at one time, and each is compared with all.
     """
     offsets, crowded, top = [0] * len(sizes), [], 0
     table = np.empty((6, len(sizes)), np.int64)

@@ -20,8 +20,8 @@ from dlc.ops import leaf
 from dlc.passes.schedule.in_place import may_take_over, operands_of
 from dlc.passes.schedule.lives import Lives, Location, Scratch, Span, aligned
 from dlc.passes.schedule.order import Level, Schedule, fixed_values
-from dlc.passes.schedule.phases import Clashes, Phases, Stages, phases, touched_by
 from dlc.passes.schedule.placing import arranged
+from dlc.passes.schedule.supersteps import Clashes, Stages, Supersteps, supersteps, touched_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +94,8 @@ def plan_memory(schedule: Schedule, persistent: Mapping[Node, int], base: int,
 
     touched = touched_by(stages, lives.roots)
 
-    def numbered(clashes: Clashes, waiting: frozenset[int]) -> Phases:
-        return phases(schedule, touched, clashes, waiting)
+    def numbered(clashes: Clashes, waiting: frozenset[int]) -> Supersteps:
+        return supersteps(schedule, touched, clashes, waiting)
 
     best = arranged(spans, numbered, max(0, room - base))
     for span, offset in zip(spans, best.offsets, strict=True):

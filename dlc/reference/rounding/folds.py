@@ -86,7 +86,7 @@ def contract(node: Node, operands: Sequence[Interval]) -> Interval:
 def products(node: Node) -> int:
     """The most products that one element of a contraction is a sum of."""
     whole = node.op.emit(node)
-    parts: list[Contraction] = [p.contraction for p in whole.phases] or [whole]
+    parts: list[Contraction] = [p.contraction for p in whole.residues] or [whole]
     return max(math.prod(p.extents) for p in parts)
 
 

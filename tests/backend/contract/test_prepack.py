@@ -145,7 +145,7 @@ def test_matrices_of_whole_vectors_are_read_as_they_lie(isa: str, device: str) -
 
 
 def test_an_lstm_packs_its_weights_before_time() -> None:
-    """Forward and backward: a step multiplies in one phase, not two."""
+    """Forward and backward: a step multiplies in one superstep, not two."""
     def loss(x: f32["batch", 6, 32], y: f32["batch", 6, 32]) -> dlc.Loss:
         return dlc.loss(nn.mse(nn.lstm(32)(x), y))
 

@@ -1,4 +1,4 @@
-"""Contractions with gaps between an operand's elements: each phase is one without, and together
+"""Contractions with gaps between an operand's elements: each residue is one without, and together
 they are the whole."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "plane": ((2, 1, 5, 9, 10), (1, 6, 5, 3, 3), (2, 2)),
     "other gaps": ((2, 1, 5, 6, 7), (1, 6, 5, 3, 4), (3, 2)),
     "groups": ((2, 3, 4, 9, 8), (3, 5, 4, 3, 3), (2, 2)),
-    "some phases without products": ((3, 1, 8, 9, 9), (1, 20, 8, 1, 1), (2, 2)),
+    "some residues without products": ((3, 1, 8, 9, 9), (1, 20, 8, 1, 1), (2, 2)),
     "line": ((4, 2, 6, 40), (2, 9, 6, 5), (4,)),
     "space": ((2, 1, 4, 4, 5, 4), (1, 5, 4, 3, 3, 2), (2, 2, 2)),
     "strides, dilation": ((2, 1, 6, 9, 9), (1, 7, 6, 3, 3), (2, 4), f32,
@@ -42,7 +42,7 @@ CASES: dict[str, tuple[Any, ...]] = {
                   {"padding": ((-1, -2), (0, -3))}),
     "halves": ((2, 1, 5, 9, 10), (1, 6, 5, 3, 3), (2, 2), f16),
     "doubles": ((2, 1, 5, 9, 10), (1, 6, 5, 3, 3), (2, 2), f64),
-    "more phases than outputs": ((40, 1, 20, 1, 2), (1, 30, 20, 1, 1), (7, 3), f32,
+    "more residues than outputs": ((40, 1, 20, 1, 2), (1, 30, 20, 1, 1), (7, 3), f32,
                                  {"padding": ((1, 2), (1, 2))}),
 }
 
@@ -53,12 +53,12 @@ def built(name: str) -> tuple[Node, list[Node]]:
 
 
 # In plain Python some take ten seconds: those compile and run in `make conformance`.
-USUAL = ("groups", "tails cut", "more phases than outputs")
+USUAL = ("groups", "tails cut", "more residues than outputs")
 
 
 @pytest.mark.parametrize("name", [
     n if n in USUAL else pytest.param(n, marks=pytest.mark.conformance) for n in CASES])
-def test_phases_give_the_whole(name: str) -> None:
+def test_residues_give_the_whole(name: str) -> None:
     with building(Build()):
         y, inputs = built(name)
         b = input_("b", Type(y.dtype, (y.shape[1], y.shape[2], *(1,) * (y.ndim - 3))))
@@ -66,11 +66,11 @@ def test_phases_give_the_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_phases_cover_every_output_once(name: str) -> None:
+def test_residues_cover_every_output_once(name: str) -> None:
     with building(Build()):
         y, inputs = built(name)
     whole = y.op.emit(y)
-    places = [phase.place(at) for phase in whole.phases for at in np.ndindex(*phase.shape)]
+    places = [residue.place(at) for residue in whole.residues for at in np.ndindex(*residue.shape)]
     assert len(places) == len(set(places)) == y.type.size
     want = evaluate_nodes(Graph("g", tuple(inputs), (y,)), data(inputs))[0]
     assert want.shape == y.shape

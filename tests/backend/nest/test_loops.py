@@ -84,7 +84,7 @@ def test_every_element_is_written_once(seed: int) -> None:
     for body in bodies(run_pipeline(program(maker, 10))[-1].graph):
         kinds = {n.op.kind for n in body.nodes()}
         again = kinds & {Kind.SCATTER, Kind.ROUTINE}  # zeros or a first guess come before
-        parts = Kind.CONTRACT in kinds  # phases between these elements are made by tiles
+        parts = Kind.CONTRACT in kinds  # residues between these elements are made by tiles
         for node, count in writes(body).items():
             assert again or np.all(count == 1) or (parts and np.all(count <= 1)), (node, count)
 

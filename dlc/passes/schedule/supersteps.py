@@ -1,9 +1,12 @@
-"""Phases: the launches between two barriers.
+"""Supersteps: the launches between two barriers.
 
-    p = pack(x)             phase 0        p and q could lie on the same bytes, since p is dead when
-    a = multiply(p)         phase 1        q is made. Then making q would have to wait for `a`, and
-    q = pack(y)             phase 1        four phases would run instead of three: within a phase
-    b = multiply(q)         phase 2        nothing takes the place of anything.
+    p = pack(x)             superstep 0    p and q could lie on the same bytes, since p is dead
+    a = multiply(p)         superstep 1    when q is made. Then making q would have to wait for
+    q = pack(y)             superstep 1    `a`, and four supersteps would run instead of three:
+    b = multiply(q)         superstep 2    within one, nothing takes the place of anything.
+
+The word is that of bulk-synchronous programs (Valiant 1990): all threads finish one superstep
+before any begins the next.
 
 The numbers are those of a step in which values share bytes only by decision (an in-place update, a
 result over its operand). Placement preserves them where that costs no memory.
@@ -45,18 +48,18 @@ def touched_by(stages: Stages, roots: Roots) -> Touched:
 
 
 @dataclass(eq=False)
-class Phases:
-    """The first and the last phase of each launch, by its position, and how often threads wait in
-    a step: in loops as often as these run."""
+class Supersteps:
+    """The first and the last superstep of each launch, by its position, and how often threads wait
+    in a step: in loops as often as these run."""
 
     numbers: list[tuple[int, int]] = field(default_factory=list)
     waits: int = 0
 
 
-def phases(schedule: Schedule, touched: Touched, clashes: Clashes,
-           waiting: frozenset[int]) -> Phases:
-    """The phases of a step in which no values share bytes but those of one root and `clashes`, and
-    the launches at the positions `waiting` wait in any case."""
+def supersteps(schedule: Schedule, touched: Touched, clashes: Clashes,
+               waiting: frozenset[int]) -> Supersteps:
+    """The supersteps of a step in which no values share bytes but those of one root and `clashes`,
+    and the launches at the positions `waiting` wait in any case."""
     numbering = Numbering(touched, clashes, waiting)
     numbering.level(schedule, 1)
     return numbering.found
@@ -64,13 +67,13 @@ def phases(schedule: Schedule, touched: Touched, clashes: Clashes,
 
 @dataclass(eq=False)
 class Numbering:
-    """Walks over launches as they run. A loop or a branch begins and ends a phase."""
+    """Walks over launches as they run. A loop or a branch begins and ends a superstep."""
 
     touched: Touched
     clashes: Clashes
     waiting: frozenset[int]
     now: int = 0
-    found: Phases = field(default_factory=Phases)
+    found: Supersteps = field(default_factory=Supersteps)
 
     def level(self, schedule: Schedule, runs: int) -> None:
         """Number the launches of one order, and those of the loops and branches in it."""

@@ -1,4 +1,4 @@
-"""Phases: what need not wait does not, and memory does not grow for it."""
+"""Supersteps: what need not wait does not, and memory does not grow for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.scheduling.figures import barriers
 
 
 def lowest(spans: list[Span], numbered: Numbered, _room: int) -> Arrangement:
-    """A placement that does not know of phases."""
+    """A placement that does not know of supersteps."""
     return tightest(spans, times_of(spans, numbered({}, frozenset()).numbers))
 
 
@@ -34,7 +34,7 @@ def built(graph: Graph, isa: str = "") -> Program:
     return assembled("g", {"main": graph}, "cpu", isa or instruction_set())[0]
 
 
-def test_a_workspace_does_not_lie_on_another_of_its_phase(monkeypatch: Any) -> None:
+def test_a_workspace_does_not_lie_on_another_of_its_superstep(monkeypatch: Any) -> None:
     """Packing of one product runs beside the multiplication of the one before: on AVX-512, where
     a place on another workspace would come next."""
     task = networks.resnet((1, 1), 32, 2)
