@@ -18,7 +18,7 @@ NEWEST := 3.14
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help train test lint types conformance conformance-full faults instruction-sets fuzz wheel \
-	bench bench-compile clean
+	networks bench bench-compile clean
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
@@ -31,6 +31,7 @@ help:
 	@echo "make instruction-sets  the backend tests on the other instruction sets, native or interpreted"
 	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
 	@echo "make wheel        build the wheel, install it into an empty environment and train xor there"
+	@echo "make networks     train every bundled network from three seeds, and hold it to its figure"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make bench-compile  processor time of compiling by stage, without kernels, as programs grow"
 	@echo "make clean        remove .venv and .venv-3.*, caches and build results"
@@ -78,6 +79,10 @@ fuzz: $(VENV)/.test
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m tests.wheel
+
+# NAMES="xor lenet" make networks trains some of them.
+networks: $(VENV)/.test
+	$(BIN)/python -m tests.networks.run $(NAMES)
 
 bench: $(VENV)/.conformance
 	$(BIN)/dlc bench lenet mlp --against torch,jax

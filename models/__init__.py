@@ -1,1 +1,67 @@
-"""Bundled networks in the DSL, a file each; a file here is what `dlc train NAME` takes."""
+"""The bundled networks by chapter, with the figure that each must reach; a file each, in the DSL.
+
+A name here is what `dlc train NAME` takes. The docstring of a file opens with what the network is,
+and names in a paragraph that begins with "After" the paper that it follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a network must reach: `metric` of its held-out data after `dlc train NAME`.
+
+    `at_least` or `at_most` bounds it; `beats` names the network whose own figure it must be better
+    than, trained from the same seed. `folds` averages over as many folds of the data. `file` is the
+    file of models/ that defines the task where that isn't called like the network.
+    """
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+    beats: str = ""
+    folds: int = 0
+    file: str = ""
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether a higher figure is the better one."""
+        return self.at_most is None
+
+    def reached(self, figure: float) -> bool:
+        """Whether `figure` is within the bound."""
+        return figure >= self.at_least if self.at_least is not None else figure <= self.bound
+
+    @property
+    def bound(self) -> float:
+        """The number that the figure is held to."""
+        found = self.at_least if self.at_least is not None else self.at_most
+        assert found is not None, "a goal has a bound"
+        return found
+
+    def __str__(self) -> str:
+        sign = ">=" if self.more_is_better else "<="
+        return f"{self.metric} {sign} {self.bound:g}" + (f", beats {self.beats}" * bool(self.beats))
+
+
+CHAPTERS: dict[str, dict[str, Goal]] = {
+    "Neurons and linear models": {
+        "linear_regression": Goal("loss", at_most=0.012),
+        "logistic_regression": Goal("accuracy", at_least=0.94),
+    },
+    "Multilayer perceptrons": {
+        "xor": Goal("accuracy", at_least=1.0),
+        "mlp": Goal("accuracy", at_least=0.975),
+    },
+    "Convolutional networks": {
+        "lenet": Goal("accuracy", at_least=0.985),
+    },
+}
+GOALS: dict[str, Goal] = {name: goal for part in CHAPTERS.values() for name, goal in part.items()}
+
+
+def file_of(name: str) -> str:
+    """The module of models/ that holds the network `name`."""
+    return GOALS[name].file or name

@@ -1,4 +1,9 @@
-"""LeNet-5 on handwritten digits (LeCun et al. 1998): two convolutions, three dense layers."""
+"""LeNet-5 on handwritten digits: two convolutions, three dense layers.
+
+After Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, Gradient-based learning applied to document
+recognition, 1998. Differs: full connections between the maps, plain average pooling, softmax for
+radial basis functions, Adam, and images moved, turned and scaled at random in training.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Linear regression: y = x @ weight + bias by least squares, with plain gradient descent."""
+"""Linear regression: y = x @ weight + bias by least squares, with plain gradient descent.
+
+After C. F. Gauss, Theoria motus corporum coelestium, 1809 (least squares).
+"""
 
 from __future__ import annotations
 

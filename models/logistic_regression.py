@@ -1,4 +1,8 @@
-"""Logistic regression on the 8x8 digits: one linear map to ten classes, with L2 and momentum."""
+"""Logistic regression on the 8x8 digits: one linear map to ten classes, with L2 and momentum.
+
+After D. R. Cox, The regression analysis of binary sequences, 1958. Differs: ten classes, by
+softmax.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Exclusive or: the smallest problem that needs a hidden layer."""
+"""Exclusive or: the smallest problem that needs a hidden layer.
+
+After M. Minsky and S. Papert, Perceptrons, 1969, which shows that no single layer computes it.
+"""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ def bench_worker(commands: Any) -> None:
 
 def models(commands: Any) -> None:
     """dlc models"""
-    command(commands, "models", "list the bundled models", "listing", "models")
+    command(commands, "models", "list the bundled models", "models", "models")
 
 
 def ops(commands: Any) -> None:

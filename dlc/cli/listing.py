@@ -1,30 +1,16 @@
-"""`dlc models`, `dlc ops`, `dlc passes`: lists, one line per entry."""
+"""`dlc ops`, `dlc passes`: lists, one line per entry."""
 
 from __future__ import annotations
 
 import argparse
-import ast
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import cleandoc
-from pathlib import Path
 
 from dlc.cli.arguments import UsageError
 from dlc.cli.paper import paint, width
-from dlc.cli.source import bundled_models
 from dlc.cli.wrap import HANG, hang, hang_lines
 from dlc.errors import nearest
-
-
-def models(options: argparse.Namespace) -> int:
-    """Every bundled model with what its file says it is."""
-    folder = Path(__file__).parent.parent / "models"
-    rows = {}
-    for name in bundled_models():
-        text = (folder / f"{name}.py").read_text(encoding="utf-8")
-        rows[name] = first_line(ast.get_docstring(ast.parse(text)))
-    columns(rows)
-    return 0
 
 
 def ops(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from dlc.errors import DlcError, Loc, nearest
 from dlc.intake import user_path
+from dlc.models import GOALS, file_of
 from dlc.task.task import Task
 
 _PACKAGE = Path(__file__).parent.parent
@@ -22,8 +23,13 @@ _INSTALLED = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "pu
 
 
 def bundled_models() -> list[str]:
-    """The names of the models that come with dlc."""
-    return sorted(path.stem for path in (_PACKAGE / "models").glob("[!_]*.py"))
+    """The names of the models that come with dlc, by chapter."""
+    return list(GOALS)
+
+
+def bundled_file(name: str) -> Path:
+    """The file of a bundled model."""
+    return _PACKAGE / "models" / f"{file_of(name)}.py"
 
 
 def load_task(file: str) -> Task:
@@ -41,8 +47,8 @@ def load_task(file: str) -> Task:
                        f"{nearest(file, bundled_models())}", None,
                        f"bundled are {', '.join(bundled_models())}")
     with user_code():
-        module = import_module(f"dlc.models.{file}")
-    return pick_task(_PACKAGE / "models" / f"{file}.py", module, "")
+        module = import_module(f"dlc.models.{file_of(file)}")
+    return pick_task(bundled_file(file), module, file)
 
 
 def split_name(file: str) -> tuple[Path, str]:

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlc.models import GOALS, file_of
+
 if TYPE_CHECKING:
     from dlc.program import Program
 
@@ -54,9 +56,10 @@ class Warm:
 def file_stamp(file: str) -> list[str]:
     """Which file is meant and when it was last changed; a bundled model's is in dlc itself."""
     path = Path(file)
-    here = path if path.is_file() else Path(__file__).parent.parent / "models" / f"{file}.py"
+    if file in GOALS and not path.is_file():
+        path = Path(__file__).parent.parent / "models" / f"{file_of(file)}.py"
     try:
-        found = here.stat()
+        found = path.stat()
     except OSError:
         return [file]
-    return [str(here.resolve()), str(found.st_mtime_ns), str(found.st_size)]
+    return [str(path.resolve()), str(found.st_mtime_ns), str(found.st_size)]

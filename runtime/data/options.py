@@ -12,7 +12,8 @@ KINDS = ("idx", "cifar", "csv", "npy", "npz", "text")
 
 @dataclass
 class Options:
-    """What may follow a path: PATH?target=NAME&test=0.2&scale=255&length=64&size=32&x=FIELD."""
+    """What may follow a path: PATH?target=NAME&test=0.2&scale=255&length=64&size=32&fold=3/10&
+    standardize=1&x=FIELD."""
 
     target: str = "-1"
     test: float = HELD_OUT
@@ -20,3 +21,5 @@ class Options:
     length: int = 64
     size: int = CANVAS
     kind: str = ""
+    fold: str = ""
+    standardize: bool = False

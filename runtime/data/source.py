@@ -13,23 +13,30 @@ from dlc.runtime.data.bundled import load_digits, load_linear, load_xor
 from dlc.runtime.data.dataset import DataError, Dataset, as_array, rename
 from dlc.runtime.data.npy import arrays_dataset
 from dlc.runtime.data.options import KINDS, Options
+from dlc.runtime.data.preparation import prepared
+from dlc.runtime.data.tables import TABLES
 
-BUNDLED: dict[str, Callable[[], Dataset]] = {
-    "digits": load_digits, "digits8": lambda: load_digits(8), "linear": load_linear,
-    "xor": load_xor,
+# By name: what loads it, given all options.
+BUNDLED: dict[str, Callable[[Options], Dataset]] = {
+    "digits": lambda options: load_digits(options.size),
+    "digits8": lambda options: load_digits(8),
+    **TABLES,
+    "linear": lambda options: load_linear(),
+    "xor": lambda options: load_xor(),
 }
 
 
 def load_dataset(spec: Any, **options: Any) -> Dataset:
     """The Dataset that `spec` means.
 
-    `spec` is a Dataset; the name of a bundled one (digits, digits8, linear, xor); a path to a file
+    `spec` is a Dataset; the name of a bundled one (BUNDLED; docs/data.md); a path to a file
     or folder (MNIST IDX, CIFAR-10 binary, CSV, .npy, .npz, text); a dict of arrays, or a pair
     of them (train, test); any iterable of batches, or a function epoch -> iterable, or a pair of
     these. Options stand behind a `?` in a string or are keywords: target (column of a CSV),
     test (fraction held out), scale (divides byte images of an .npz), length (characters in a
-    window), size (of the digits), kind (one of idx cifar csv npy npz text), and NAME=FIELD, which
-    gives a field the name that the task asks for.
+    window), size (of the digits), kind (one of idx cifar csv npy npz text), fold ("3/10": the third
+    of ten folds is held out), standardize (1: columns of mean 0 and deviation 1), and NAME=FIELD,
+    which gives a field the name that the task asks for.
 
     Raises DataError, which names file, place, problem and what would fit.
     """
@@ -37,7 +44,7 @@ def load_dataset(spec: Any, **options: Any) -> Dataset:
         spec, _, query = spec.partition("?")
         options = {**dict(parse_qsl(query, keep_blank_values=True)), **options}
     known, names = read_options(spec, options)
-    dataset = open_spec(spec, known)
+    dataset = prepared(open_spec(spec, known), known.fold, known.standardize)
     return rename(dataset, names) if names else dataset
 
 
@@ -48,10 +55,9 @@ def read_options(spec: Any, options: dict[str, Any]) -> tuple[Options, dict[str,
         if key not in Options.__dataclass_fields__:
             names[key] = str(value)
             continue
-        convert = type(getattr(known, key))
         try:
-            setattr(known, key, convert(value))
-        except (ValueError, TypeError, OverflowError):
+            setattr(known, key, converted(value, getattr(known, key)))
+        except (ValueError, TypeError, OverflowError, KeyError):
             raise DataError(spec, f"option {key}", f"{value!r} is invalid",
                             f"{key}={getattr(known, key)!r} is the default") from None
     if known.kind and known.kind not in KINDS:
@@ -62,11 +68,18 @@ def read_options(spec: Any, options: dict[str, Any]) -> tuple[Options, dict[str,
     return known, names
 
 
+def converted(value: Any, default: Any) -> Any:
+    """An option's value as the type of its default; 0 and 1, false and true for a bool."""
+    if isinstance(default, bool):
+        return {"0": False, "false": False, "1": True, "true": True}[str(value).lower()]
+    return type(default)(value)
+
+
 def open_spec(spec: Any, options: Options) -> Dataset:
     if isinstance(spec, Dataset):
         return spec
     if isinstance(spec, str) and spec in BUNDLED:
-        return load_digits(options.size) if spec == "digits" else BUNDLED[spec]()
+        return BUNDLED[spec](options)
     if isinstance(spec, (str, Path)):
         from dlc.runtime.data.paths import open_path  # loaders that bundled data do not need
 

@@ -15,9 +15,11 @@ from dlc.cli.show_memory import lower_bound
 from dlc.cli.source import bundled_models, load_task
 from dlc.ir.registry import REGISTRY
 from dlc.lang.array.left_out import LEFT_OUT
+from dlc.models import CHAPTERS
 from dlc.passes import PIPELINE
 from dlc.passes.schedule.placing import WORTH
 from tests.cli.command import dlc, variables
+from tests.networks import SHOWN
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -25,7 +27,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("model", bundled_models())
+@pytest.mark.parametrize("model", SHOWN)
 def test_optimized_graph_passes_and_totals(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     program = language.compile(load_task(model)).program
     text = shown(capsys, "show", model)
@@ -58,7 +60,7 @@ def test_every_launch_with_its_kernels_once(capsys: pytest.CaptureFixture[str]) 
     assert f"{len(entry.launches)} launches a step, {len(used)} kernels" in last
 
 
-@pytest.mark.parametrize("model", bundled_models())
+@pytest.mark.parametrize("model", SHOWN)
 def test_memory_plan_is_whole_and_near_its_bound(model: str,
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     program = language.compile(load_task(model)).program
@@ -82,7 +84,9 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
 
 def test_lists_have_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
     models = shown(capsys, "models").splitlines()
-    assert [line.split()[0] for line in models] == bundled_models()
+    entries = [line.split()[0] for line in models if re.match(r"  \S", line)]
+    assert entries == bundled_models()
+    assert {line for line in models if re.match(r"\S", line)} == set(CHAPTERS)
     operators = shown(capsys, "ops").partition("\n\n")
     assert sorted(line.split()[0] for line in operators[0].splitlines()) == sorted(REGISTRY)
     assert operators[2].count("\n") == len(LEFT_OUT) + 1

@@ -10,12 +10,13 @@ import pytest
 import dlc as language
 from dlc.cli import main
 from dlc.cli.show_step import FUSED, fitted, functions, rows
-from dlc.cli.source import bundled_models, load_task
+from dlc.cli.source import load_task
 from dlc.program import Entry
 
 LOOPS = '''
 import dlc
 from dlc import f32, i32, nn, optim
+from tests.networks import SHOWN
 
 @dlc.task(data="rows", optimizer=optim.sgd(0.1), batch=8)
 def reader(x: f32["batch", 20, 6], label: i32["batch"]):
@@ -46,7 +47,7 @@ def check_names(entry: Entry) -> None:
             assert re.search(rf"# {re.escape(file)}:[0-9, ]*\b{number}\b", text), (row.text, line)
 
 
-@pytest.mark.parametrize("model", bundled_models())
+@pytest.mark.parametrize("model", SHOWN)
 def test_rows_are_named_after_their_bodies(model: str) -> None:
     for entry in language.compile(load_task(model)).program.entries.values():
         check_names(entry)
@@ -66,7 +67,7 @@ def test_rows_of_loops_and_branches(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert max(map(len, text.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("model", bundled_models())
+@pytest.mark.parametrize("model", SHOWN)
 def test_the_step_comes_first(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     entry = language.compile(load_task(model)).program.entries["train"]
     whole, summary = shown(capsys, model), shown(capsys, model, "--summary")

@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 import dlc
 from dlc import f32, i32
 from dlc.cli import main
-from dlc.cli.source import bundled_models, load_task
+from dlc.cli.source import load_task
 from dlc.derive.control import results
 from dlc.ir.graph import Graph, Kind, Node, make
 from dlc.ir.registry import REGISTRY
@@ -24,6 +24,7 @@ from dlc.onnx.export_compositions import COMPOSED
 from dlc.onnx.write import FAMILIES
 from dlc.onnx.writer import EMITTERS
 from dlc.ops.leaf import input_
+from tests.networks import SHOWN
 
 
 def run(path: Path, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -58,7 +59,7 @@ def batch_of(task: dlc.Task, size: int) -> tuple[Graph, dict[str, np.ndarray]]:
     return graph, {n.attrs["label"]: values[n.attrs["label"]] for n in graph.inputs}
 
 
-@pytest.mark.parametrize("name", bundled_models())
+@pytest.mark.parametrize("name", SHOWN)
 def test_every_bundled_model(name: str, tmp_path: Path) -> None:
     """One file serves every batch; dlc reads it back to the same numbers."""
     task, path = load_task(name), tmp_path / "m.onnx"

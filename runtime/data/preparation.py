@@ -1,0 +1,82 @@
+"""What options do to loaded arrays: cross-validation folds, standardized columns."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dlc.runtime.data.dataset import DataError, Dataset, shuffle
+
+FOLD_SEED = 1
+MOST_FOLDS = 1000
+
+
+def prepared(dataset: Dataset, fold: str, standardize: bool) -> Dataset:
+    """`dataset` after the options `fold` ("3/10") and `standardize`. Raises DataError for either
+    where the data are a stream."""
+    if (fold or standardize) and not dataset.in_memory:
+        raise DataError(dataset.name, "fold" if fold else "standardize",
+                        "a stream of batches can't be divided or measured before it is read",
+                        "arrays, or a file")
+    if fold:
+        dataset = with_fold(dataset, *read_fold(dataset.name, fold))
+    return standardized(dataset) if standardize else dataset
+
+
+def read_fold(source: object, text: str) -> tuple[int, int]:
+    """(k, count) of "k/count", k from 1."""
+    found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
+    k, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not (2 <= count <= MOST_FOLDS and 1 <= k <= count):
+        raise DataError(source, "option fold", f"{text!r} is no fold",
+                        "fold=3/10 for the third of ten")
+    return k, count
+
+
+def with_fold(dataset: Dataset, k: int, count: int) -> Dataset:
+    """All samples divided anew: fold `k` of `count` is held out, the others are trained on.
+
+    Folds are fixed and disjoint, and together are all samples; they hold equal shares of each class
+    where there is an integer field with one value a sample. Raises DataError for fewer samples than
+    folds.
+    """
+    test = dataset.test or {}
+    whole = {name: np.concatenate([array, test[name]]) if test else array
+             for name, array in dataset.train.items()}
+    total = len(next(iter(whole.values())))
+    if total < count:
+        raise DataError(dataset.name, "option fold", f"{count} folds of {total} samples",
+                        f"at most {total}")
+    order = shuffle(FOLD_SEED, total)
+    labels = [a for a in whole.values() if a.ndim == 1 and a.dtype.kind in "iub"]
+    if labels:
+        order = order[np.argsort(labels[0][order], kind="stable")]
+    held = np.zeros(total, bool)
+    held[order[k - 1::count]] = True
+    return replace(dataset, train={n: a[~held] for n, a in whole.items()},
+                   test={n: a[held] for n, a in whole.items()})
+
+
+def standardized(dataset: Dataset) -> Dataset:
+    """Columns of every f32 or f64 field of rows, x[n, columns], less their mean and divided by
+    their standard deviation, both of the training samples alone; a constant column becomes 0."""
+    train, test = dict(dataset.train), dict(dataset.test or {})
+    for name, array in dataset.train.items():
+        if array.dtype.kind != "f" or array.ndim != 2 or name == "y":
+            continue
+        mean, deviation = array.mean(0, np.float64), array.std(0, np.float64)
+        for part in (train, test):
+            if name in part:
+                part[name] = scaled(part[name], mean, deviation)
+    return replace(dataset, train=train, test=test or None)
+
+
+def scaled(array: np.ndarray[Any, Any], mean: np.ndarray[Any, Any],
+           deviation: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """(array - mean) / deviation in the array's dtype; 0 where the deviation is 0."""
+    safe = np.where(deviation > 0, deviation, np.inf)
+    found: np.ndarray[Any, Any] = ((array - mean) / safe).astype(array.dtype)
+    return found

@@ -1,0 +1,69 @@
+"""The catalogue of bundled networks: complete, documented, and the page made of it."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from dlc.cli.models import description, figures
+from dlc.cli.source import bundled_file, load_task
+from dlc.models import GOALS, file_of
+from tests.networks.measure import folds
+from tests.networks.page import PAGE, ROOT, page
+
+MODELS = ROOT / "models"
+LONGEST, TYPICAL = 120, 60  # lines of a model's file, and of the median one
+
+
+def test_the_page_is_made_of_the_catalogue(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--update-golden"):
+        PAGE.write_text(page(), encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == page(), "pytest tests/networks --update-golden"
+
+
+def test_every_file_is_in_the_catalogue() -> None:
+    files = {path.stem for path in MODELS.glob("[!_]*.py")}
+    assert files == {file_of(name) for name in GOALS}
+
+
+def test_files_are_short() -> None:
+    lengths = sorted(len(path.read_text().splitlines()) for path in MODELS.glob("[!_]*.py"))
+    assert lengths[-1] <= LONGEST
+    assert lengths[len(lengths) // 2] < TYPICAL
+
+
+@pytest.mark.parametrize("name", GOALS)
+def test_each_names_its_paper_and_its_metric(name: str) -> None:
+    title, paper = description(name)
+    assert title.endswith(".") and paper, f"{name}: a first line, and a paragraph After ..., year"
+    task, goal = load_task(name), GOALS[name]
+    assert goal.metric in ("loss", *task.meta(task.graphs(kinds=("eval",)))["metrics"])
+    assert not goal.beats or goal.metric == GOALS[goal.beats].metric
+    assert len(folds(task, goal.folds)) == max(goal.folds, 1)
+    assert name in figures(), f"python -m tests.networks.run {name} --record"
+
+
+def test_no_model_reaches_below_the_language() -> None:
+    """Models import dlc, its public namespaces, and nothing else of it."""
+    for path in MODELS.glob("[!_]*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+                assert node.module in ("dlc", "functools", "math"), f"{path}: {node.module}"
+            if isinstance(node, ast.Import):
+                assert {a.name for a in node.names} <= {"dlc", "math", "numpy"}, path
+
+
+def test_figures_on_record_are_reached() -> None:
+    for name, record in figures().items():
+        goal = GOALS[name]
+        assert len(record["figures"]) == len(record["seeds"]) == 3, name
+        for at, figure in enumerate(record["figures"]):
+            assert goal.reached(figure), f"{name}: {figure}"
+            other = figures()[goal.beats]["figures"][at] if goal.beats else None
+            assert other is None or (figure > other if goal.more_is_better else figure < other)
+
+
+def test_files_open_with_a_docstring() -> None:
+    for name in GOALS:
+        assert bundled_file(name).read_text().startswith('"""')
