@@ -32,14 +32,13 @@ def _in_work(works: Works, work: Work) -> tuple[list[str], list[str]]:
     if work.whole is None or work.kernel.raises:
         return [], []
     whole = folded(work.whole)
-    written = other(whole, kernel_of(whole))
-    wrong = [w for w in (*check_structure(whole), *check_kinds(whole), written) if w]
+    kernel = kernel_of(whole)
+    wrong = [w for w in (*check_structure(whole), *check_kinds(whole), other(whole, kernel)) if w]
     if wrong:
         return wrong, []
     single, positions = one_by_one(whole)
     if positions < 2 or positions == work.chunks:  # then its chunks are looked at
         return [], []
     operands = work.operands[:len(whole.params)]
-    verdict = judged(check_positions,
-                     works.case_of(kernel_of(folded(single)), operands, positions))
+    verdict = judged(check_positions, works.case_of(kernel, operands, positions, single))
     return verdict.wrong, verdict.undecided

@@ -47,11 +47,12 @@ class Works:
                                                 work.chunks)
         return self._cases[id(work)]
 
-    def case_of(self, kernel: Kernel, operands: Sequence[Operand], chunks: int) -> Case:
-        """A kernel on these operands, in so many chunks."""
+    def case_of(self, kernel: Kernel, operands: Sequence[Operand], chunks: int,
+                cut: Function | None = None) -> Case:
+        """A kernel on these operands, in so many chunks, which do what `cut` says."""
         extents = [_extent(o) for o in operands]
         numbers = [o if isinstance(o, (int, float)) else 0 for o in operands]
-        return case_of(kernel, self.program.tiles, extents, numbers, chunks)
+        return case_of(kernel, self.program.tiles, extents, numbers, chunks, cut)
 
 
 def _extent(operand: Operand) -> int | None:

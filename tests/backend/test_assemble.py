@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import f32, runtime
-from dlc.backend.assemble import assemble
+from dlc.backend import assemble
 from dlc.backend.steps import flops_of, overlaps
 from dlc.compiler import instruction_set
 from dlc.ir.graph import Graph, Node
@@ -19,6 +19,8 @@ from dlc.passes import run_pipeline
 from dlc.program import Program, Slot
 from dlc.runtime.cpu.check import check_program
 from dlc.runtime.reference.hazards import check_hazards
+from tests.codegen.test_parametrize import check_put_back
+from tests.conformance.cut import chosen
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.steps import program
 from tests.regressions.test_backend import graph_of, ramp
@@ -26,19 +28,27 @@ from tests.regressions.test_backend import graph_of, ramp
 
 def assembled(**graphs: Graph) -> Program:
     done = {name: run_pipeline(g)[-1].graph for name, g in graphs.items()}
-    return assemble("main", done, "cpu", instruction_set())
+    return assemble.assemble("main", done, "cpu", instruction_set())
 
 
-@pytest.mark.parametrize("block", [
-    0, 1, *(pytest.param(b, marks=pytest.mark.conformance) for b in (2, 3, 4))])
+@pytest.mark.parametrize("block", [*range(10), *(
+    pytest.param(int(block), marks=pytest.mark.conformance)
+    for block in chosen("random programs", list(map(str, range(10, 50)))))])
 def test_random_programs_hold_together(block: int) -> None:
-    """Offsets in the arena, arguments that fit, no hazard: what the runtime checks before a run."""
-    for seed in range(20 * block, 20 * block + 20):
+    """Offsets in the arena, arguments that fit, no hazard: what the runtime checks before a run.
+    Kernels that the programs share are, with their numbers put back, those that were lowered."""
+    kernels, entries = [], []
+    for seed in range(4 * block, 4 * block + 4):
         maker = Maker(Seeded(np.random.default_rng(seed)), largest=2000)
-        whole = assembled(main=program(maker, 14))
+        graph = run_pipeline(program(maker, 14))[-1].graph
+        whole, (draft,) = assemble.assembled("main", {"main": graph}, "cpu", instruction_set())
         check_program(whole)
         check_hazards(whole)
         runtime.load(whole, "null").close()
+        kernels += [work.kernel for parts in draft.lowered.values() for part in parts
+                    for stage in part.stages for work in stage]
+        entries += [f"entry{seed}"] * (len(kernels) - len(entries))
+    check_put_back(kernels, entries)
 
 
 @pytest.mark.parametrize("name", ["linear_regression", "logistic_regression", "xor", "mlp",

@@ -3,13 +3,11 @@ stage, while chains of 10, 20 and 40 layers are compiled. Counts do not depend o
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from cProfile import Profile
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -23,24 +21,34 @@ FEW = 400  # calls: below, a stage does next to nothing and its fixed part decid
 
 
 class Calls(Clock):
-    """Counts calls of Python functions by stage, in the place of seconds."""
+    """Counts calls of Python functions by stage, in the place of seconds: each stage has a profiler
+    of its own, and the innermost one runs."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: Counter[str] = Counter()
-        self.stages = ["rest"]
+        self.profiles = {name: Profile(builtins=False) for name in ALL_STAGES}
+        self.stages: list[str] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        around = [self.profiles[outer] for outer in self.stages[-1:]]
+        for profile in around:
+            profile.disable()
         self.stages.append(name)
+        self.profiles[name].enable()
         try:
             yield
         finally:
+            self.profiles[name].disable()
             self.stages.pop()
+            for profile in around:
+                profile.enable()
 
-    def note(self, frame: FrameType, event: str, _: Any) -> None:
-        if event == "call":
-            self.calls[self.stages[-1]] += 1
+    @property
+    def calls(self) -> Counter[str]:
+        """How many calls each stage has made."""
+        return Counter({name: sum(entry.callcount for entry in profile.getstats())
+                        for name, profile in self.profiles.items()})
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,7 @@ def counted(layers: int) -> Compiled:
     calls, plain = Calls(), getattr(assemble.assembled, "__wrapped__", assemble.assembled)
     with (patch.object(assemble, "assembled", plain),
           patch.object(lower, "_lower_component", wraps=lower._lower_component) as lowered):
-        sys.setprofile(calls.note)
-        try:
-            program = compile_timed(networks.chain(layers), calls)
-        finally:
-            sys.setprofile(None)
+        program = compile_timed(networks.chain(layers), calls)
     return Compiled(calls.calls, lowered.call_count, max(len(k.text) for k in program.kernels))
 
 

@@ -1,4 +1,5 @@
-"""Shared kernels: with its numbers put back, each text is the one that was given."""
+"""Shared kernels: with its numbers put back, each text is the one that was given (random programs:
+test_assemble.py)."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ import ast
 import importlib
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 
 import dlc
@@ -18,10 +18,7 @@ from dlc.backend.ir.printer import kernel_of
 from dlc.backend.share.alpha_equal import merge_equal
 from dlc.backend.share.parametrize import MOST, Use, share
 from dlc.compiler import instruction_set
-from dlc.passes import run_pipeline
 from dlc.program import Kernel, Parameter
-from tests.fuzzing.draw import Maker, Seeded
-from tests.fuzzing.steps import program
 
 POINTERS = (Parameter("x", "f32", "pointer"), Parameter("y", "f32", "pointer", True))
 
@@ -85,19 +82,6 @@ def check_put_back(functions: Sequence[Function], entries: Sequence[str]) -> lis
     assert len(set(names)) == len(names)
     assert all(k.text.startswith(f"def {k.name}(") for k in out)
     return out
-
-
-@pytest.mark.parametrize("seed", range(15))
-def test_numbers_put_back_give_the_kernels_of_random_programs(seed: int) -> None:
-    kernels, entries = [], []
-    for number in range(4):
-        maker = Maker(Seeded(np.random.default_rng(100 * seed + number)), largest=3000)
-        graph = run_pipeline(program(maker, 12))[-1].graph
-        for parts in draft("main", graph, ISAS[instruction_set()], {}).lowered.values():
-            for work in (w for p in parts for stage in p.stages for w in stage):
-                kernels.append(work.kernel)
-                entries.append(f"entry{number}")
-    check_put_back(kernels, entries)
 
 
 def test_numbers_put_back_give_the_kernels_of_lenet() -> None:

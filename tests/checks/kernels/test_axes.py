@@ -62,7 +62,7 @@ def test_positions(text: str, expected: str) -> None:
     function = parse(f"def k(x, y):\n    {text}\n", PARAMS)
     assert not check_structure(function)
     single, count = one_by_one(function)
-    found = check_positions(case_of(kernel_of(single), {}, (60, 60), (0, 0), count))
+    found = check_positions(case_of(kernel_of(function), {}, (60, 60), (0, 0), count, single))
     assert not found.undecided
     assert (expected in found.wrong[0] if expected else not found.wrong), found
 
@@ -72,7 +72,8 @@ def test_long_axes_are_shortened() -> None:
                      "        for j in parallel(3): y[i * 2 + j] = x[i]\n", PARAMS)
     single, count = one_by_one(function, 100)
     assert 50 < count <= 100
-    found = check_positions(case_of(kernel_of(single), {}, (2000002, 2000002), (0, 0), count))
+    found = check_positions(case_of(kernel_of(function), {}, (2000002, 2000002), (0, 0),
+                                    count, single))
     assert "meet at y[2]" in found.wrong[0]
 
 
