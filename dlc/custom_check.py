@@ -28,7 +28,8 @@ def check_op(operator: CustomOperator, device: str = "cpu") -> None:
 
     Compiled for `device`, it must match its NumPy meaning, with the types of its type rule. Its
     gradient rule must match finite differences of the meaning (in f64), compiled and evaluated.
-    Raises DlcError naming the sample and the difference.
+    One that is said to be commutative must give the same in either order. Raises DlcError
+    naming the sample and the difference.
     """
     if not isinstance(operator, CustomOperator):
         raise DlcError(f"check_op: {operator!r} is not a custom operator", None,
@@ -37,6 +38,8 @@ def check_op(operator: CustomOperator, device: str = "cpu") -> None:
     for number, (arrays, attrs) in enumerate(operator.op.samples()):
         attrs = {**operator.usual, **attrs}
         _check_value(operator, number, arrays, attrs, device)
+        if operator.op.commutative:
+            _check_order(operator, number, arrays, attrs, device)
         if operator.op.gradient == "smooth":
             _check_gradient(operator, number, arrays, attrs, device)
 
@@ -93,6 +96,15 @@ def _compare(operator: CustomOperator, number: int, attrs: Mapping[str, Any], wh
         at = tuple(map(int, np.argwhere(~np.atleast_1d(good))[0])) if a.ndim else ()
         raise _error(operator, number, attrs, f"{what} is {np.asarray(got)[at]!s} at {at}, its "
                      f"NumPy meaning gives {np.asarray(want)[at]!s}")
+
+
+def _check_order(operator: CustomOperator, number: int, arrays: Arrays, attrs: Mapping[str, Any],
+                 device: str) -> None:
+    graph = _graph(operator, arrays, attrs)
+    one, other = (_run(graph, given, device)[0] for given in (arrays, arrays[::-1]))
+    if not np.array_equal(one, other, equal_nan=graph.outputs[0].dtype.is_float):
+        raise _error(operator, number, attrs, "it is said to be commutative, and with its operands "
+                     "in the other order it gives another value")
 
 
 def _check_gradient(operator: CustomOperator, number: int, arrays: Arrays,

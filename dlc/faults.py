@@ -12,6 +12,7 @@ from dlc.errors import DlcError
 from dlc.ir.graph import Graph, Kind, Node, describe
 from dlc.ir.types import Type
 from dlc.ops import leaf
+from dlc.ops.elementwise import OR
 from dlc.passes.loops.bodies import is_control
 from dlc.reference.evaluate import apply
 
@@ -191,7 +192,7 @@ def checked_condition(fault: Node, code: int) -> Node | None:
 def offending_index(condition: Node, values: Values) -> str:
     """The first index that is out of range, from `any(or(lt(index, 0), ge(index, bound)))`."""
     either = condition.args[0] if condition.args else condition
-    if either.op.name != "or_" or not either.args[0].args:
+    if either.op is not OR or not either.args[0].args:
         return ""
     wrong, index = values[either], either.args[0].args[0]
     if not wrong.any() or values[index].shape != wrong.shape:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlc.errors import DlcError, Loc
-from dlc.ir.graph import Build, Graph, Literal, Node, building, make
+from dlc.ir.attributes import Literal
+from dlc.ir.graph import Build, Graph, Node, building, make
 from dlc.ir.registry import REGISTRY
 from dlc.ir.types import DTYPES, Dim, Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 from dlc.ops import elementwise, leaf

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlc.errors import Loc
-from dlc.ir.graph import Build, Graph, Literal, Node, Op, building, make
+from dlc.ir.attributes import Literal
+from dlc.ir.graph import Build, Graph, Node, Op, building, make
 from dlc.ir.registry import REGISTRY
 from dlc.ir.types import DType, TupleType, Type, f16, f32, i32, u8
 from dlc.ops import leaf

@@ -20,13 +20,13 @@ from dlc.backend.nest.analysis import analyse
 from dlc.backend.nest.loops import LoopWriter
 from dlc.backend.nest.parts import MergeWriter, PartWriter, SpaceNames, find_parts, is_short
 from dlc.errors import printable
+from dlc.ir.attributes import comparable
 from dlc.ir.graph import (
     Build,
     Graph,
     Kind,
     Node,
     building,
-    comparable,
     make,
     serving,
     substitute,

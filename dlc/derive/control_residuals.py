@@ -14,7 +14,6 @@ import networkx
 
 from dlc.derive.control import Loop
 from dlc.derive.gradient_rules import BARRIER
-from dlc.ir.cost import CHEAP
 from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Graph, Kind, Node, toposort
 from dlc.ir.types import Type
@@ -81,7 +80,7 @@ def _cost(node: Node, elements: set[Node], free: set[Node]) -> int:
 
 def _again(node: Node) -> bool:
     """Whether computing `node` once more costs less than keeping it."""
-    return node.op.name in CHEAP or (node.op.kind is Kind.VIEW and node.op is not BARRIER)
+    return node.op.cheap or (node.op.kind is Kind.VIEW and node.op is not BARRIER)
 
 
 def read_by(later: Sequence[Node], sources: Sequence[Node]) -> list[Node]:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError, Loc, here
+from dlc.ir.attributes import comparable, plain
 from dlc.ir.operators import Operators
+from dlc.ir.rounding import Rounding
 from dlc.ir.types import DTypeError, TupleType, Type
 
 
@@ -67,6 +69,11 @@ class Op:
     defaults (*types, **attrs) -> attributes           those that the text leaves out when equal
     axes     (node, operand) -> pairs of axes with one index in both, where asking `emit` does not
              tell (dlc/passes/fuse/axes.py)
+    cheap    ELEMENTWISE: an instruction or two an element, less than writing the value to memory
+             and reading it back: fusion computes it again instead of storing it
+    commutative  two operands give the same value in either order
+    fold     SCATTER: what an update does to what is there, a primitive (an attribute `fold` wins)
+    rounding ELEMENTWISE: how far its results may be from their meaning (dlc/ir/rounding.py)
     """
 
     name: str
@@ -87,6 +94,10 @@ class Op:
     functions: str = ""
     batch: Callable[[Node, Sequence[Node], tuple[bool, ...], int], Any] | None = None
     axes: Callable[[Node, Node], Sequence[tuple[int, int]]] | None = None
+    cheap: bool = False
+    commutative: bool = False
+    fold: str = ""
+    rounding: Rounding = field(default_factory=Rounding)
 
     def __repr__(self) -> str:
         return self.name
@@ -98,20 +109,6 @@ class Given(dict[int, "Node"]):
     def __init__(self, cotangents: Mapping[int, Node], wanted: Iterable[int]) -> None:
         super().__init__(cotangents)
         self.wanted = frozenset(wanted)
-
-
-@dataclass(frozen=True)
-class Literal:
-    """A constant array as an attribute: hashable by content."""
-
-    array: np.ndarray = field(compare=False)
-    key: bytes = b""
-
-    @staticmethod
-    def of(array: np.ndarray) -> Literal:
-        kept = np.array(array, order="C")
-        kept.setflags(write=False)
-        return Literal(kept, repr((kept.dtype.str, kept.shape)).encode() + kept.tobytes())
 
 
 class Node(Operators):
@@ -231,13 +228,6 @@ def make(op: Op, args: Sequence[Node] = (), name: str = "", **attrs: Any) -> Nod
     return intern(op, args, attrs, type_, name)
 
 
-def plain(value: Any) -> Any:
-    """An attribute without NumPy's scalars: a Program and its text hold Python's."""
-    if isinstance(value, tuple):
-        return tuple(map(plain, value))
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def intern(op: Op, args: tuple[Node, ...], attrs: Mapping[str, Any], type_: Any,
            name: str = "") -> Node:
     """The interned node with exactly these fields; `make` without inference."""
@@ -257,11 +247,6 @@ def intern(op: Op, args: tuple[Node, ...], attrs: Mapping[str, Any], type_: Any,
 def identity(op: Op, args: Sequence[Node], attrs: Mapping[str, Any], type_: Any) -> Any:
     """What makes two nodes one."""
     return op.name, tuple(map(id, args)), comparable(attrs), type_
-
-
-def comparable(attrs: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Attributes as a key. Floats by their bits: 0.0 is not -0.0, and NaN is itself."""
-    return tuple((k, v.hex() if type(v) is float else v) for k, v in sorted(attrs.items()))
 
 
 def serve_also(node: Node, locs: tuple[Loc, ...], name: str = "") -> Node:

@@ -92,7 +92,8 @@ class CustomOperator:
 def custom_op(function: Callable[..., Any] | None = None, /, *, meaning: Callable[..., Any],
               samples: Sequence[Sample], gradient: Callable[..., Any] | str,
               result: Callable[..., Any] | None = None, elementwise: bool = False,
-              parallel: int = 0, name: str = "", doc: str = "") -> Any:
+              parallel: int = 0, cheap: bool = False, commutative: bool = False, name: str = "",
+              doc: str = "") -> Any:
     """Make an operator of `function`, which Numba can compile. Use it as a decorator.
 
     With `elementwise` the function takes a scalar of each operand and returns one; it is fused like
@@ -107,6 +108,9 @@ def custom_op(function: Callable[..., Any] | None = None, /, *, meaning: Callabl
     result    (*types, **attributes) -> type, or a tuple of them; default: the first operand's
     parallel  the function takes arrays without the first `parallel` axes, which all operands and
               results share: it is called for each of their positions, on all threads
+    cheap     (elementwise) it takes an instruction or two: computed again rather than stored
+    commutative  (elementwise, two operands) either order gives the same: f(a, b) and f(b, a)
+              are computed once
 
     Raises DlcError when something is missing or can't be part of a kernel.
     """
@@ -116,10 +120,12 @@ def custom_op(function: Callable[..., Any] | None = None, /, *, meaning: Callabl
     def wrap(inner: Callable[..., Any]) -> CustomOperator:
         word = _name(name or inner.__name__, inner)
         text = function_text(word, inner)
+        _check_words(word, inner, elementwise, cheap, commutative, len(text.parameters))
         _check_parts(word, inner, text, samples, gradient, elementwise)
         about = doc or (inspect.getdoc(inner) or "").split("\n")[0] or f"custom operator {word}"
         if elementwise:
-            op = elementwise_op(word, text, meaning, _samples(samples), gradient, result, about)
+            op = elementwise_op(word, text, meaning, _samples(samples), gradient, result, about,
+                                cheap=cheap, commutative=commutative)
         else:
             op = array_op(word, text, meaning, _samples(samples), gradient, result, parallel, about)
         if word in REGISTRY:
@@ -172,6 +178,18 @@ def _check_parts(word: str, function: Callable[..., Any], text: FunctionText,
             "its results", given[0], "its last parameters are the results, e.g. "
             f"{last if len(text.parameters) > 1 else 'out'}[i] = ...; with elementwise=True it "
             "takes and returns numbers")
+
+
+def _check_words(word: str, function: Callable[..., Any], elementwise: bool, cheap: bool,
+                 commutative: bool, operand_count: int) -> None:
+    """`cheap` and `commutative` stand where they can hold. Raises DlcError."""
+    loc = definition(function)
+    if (cheap or commutative) and not elementwise:
+        raise DlcError(f"custom operator {word}: {'cheap' if cheap else 'commutative'}=True", loc,
+                       "that is for functions of numbers, with elementwise=True")
+    if commutative and operand_count != 2:
+        raise DlcError(f"custom operator {word}: commutative=True with {operand_count} operands",
+                       loc, "two operands can stand in either order")
 
 
 def _check_counts(made: CustomOperator, samples: Sequence[Sample]) -> None:

@@ -23,7 +23,8 @@ Rule = Callable[..., Any]
 
 
 def elementwise_op(name: str, text: FunctionText, meaning: Rule, samples: Callable[[], Any],
-                   gradient: Any, result: Rule | None, doc: str) -> Op:
+                   gradient: Any, result: Rule | None, doc: str,
+                   cheap: bool, commutative: bool) -> Op:
     """The record of an operator whose function takes and returns scalars."""
     def infer(*types: Type, **attrs: Any) -> Type:
         if len(types) != len(text.parameters):
@@ -45,7 +46,8 @@ def elementwise_op(name: str, text: FunctionText, meaning: Rule, samples: Callab
     rule = None if isinstance(gradient, str) else (
         lambda g, y, *args: _cotangents(name, gradient(g, y, *args, **y.attrs), args, y.loc))
     return Op(name, Kind.ELEMENTWISE, infer, meaning, rule, emit, samples, doc=doc,
-              gradient=gradient if isinstance(gradient, str) else "smooth", functions=text.text)
+              gradient=gradient if isinstance(gradient, str) else "smooth", functions=text.text,
+              cheap=cheap, commutative=commutative)
 
 
 def _number_type(value: Any) -> DType:

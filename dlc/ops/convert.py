@@ -240,7 +240,8 @@ def cast(x: Any, kind: Any) -> Node:
 
     Conversions are defined in docs/ir.md. Raises DlcError for a dtype that dlc does not have.
     """
-    from dlc.ops.elementwise import CAST, convert_array
+    from dlc.ops.cast_reference import convert_array
+    from dlc.ops.elementwise import CAST
 
     try:
         kind = dtype(kind)

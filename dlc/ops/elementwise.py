@@ -11,8 +11,11 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Kind, Node, Op, OpError, make
 from dlc.ir.registry import register
-from dlc.ir.types import DType, Type, bf16, bool_, f32
+from dlc.ir.rounding import CORRECT, EXACT, FUNCTIONS, ONCE, Rounding
+from dlc.ir.types import Type, bool_, f32
+from dlc.ops.cast_reference import convert_array
 from dlc.ops.convert import as_node, as_nodes, cast, operands
+from dlc.ops.jumps import over_powers, over_turns, over_zero
 from dlc.ops.samples import binary, integers, predicates, ternary, unary
 
 
@@ -85,12 +88,14 @@ sin: Callable[..., Node]
 exp: Callable[..., Node]
 sign: Callable[..., Node]
 
+WHOLE = Rounding(ONCE, whole=True)
 ADD = _op("add", "x + y", np.add, numeric_type, binary(), lambda g, y, a, b: (g, g),
-          emit=lambda k, a, b: k.binary("+", a, b))
+          emit=lambda k, a, b: k.binary("+", a, b), cheap=True, commutative=True, rounding=WHOLE)
 SUB = _op("sub", "x - y", np.subtract, numeric_type, binary(), lambda g, y, a, b: (g, -g),
-          emit=lambda k, a, b: k.binary("-", a, b))
+          emit=lambda k, a, b: k.binary("-", a, b), cheap=True, rounding=WHOLE)
 MUL = _op("mul", "x * y", np.multiply, numeric_type, binary(),
-          lambda g, y, a, b: (g * b, g * a), emit=lambda k, a, b: k.binary("*", a, b))
+          lambda g, y, a, b: (g * b, g * a), emit=lambda k, a, b: k.binary("*", a, b),
+          cheap=True, commutative=True, rounding=WHOLE)
 
 
 def _eval_div(a: Any, b: Any) -> Any:
@@ -99,9 +104,10 @@ def _eval_div(a: Any, b: Any) -> Any:
 
 
 DIV = _op("div", "x / y (floats)", _eval_div, float_type, binary(nonzero=True),
-          lambda g, y, a, b: (g / b, -g * y / b), emit=lambda k, a, b: k.binary("/", a, b))
+          lambda g, y, a, b: (g / b, -g * y / b), emit=lambda k, a, b: k.binary("/", a, b),
+          rounding=Rounding(ONCE, jumps=over_zero))
 NEG = _op("neg", "-x", np.negative, numeric_type, unary(), lambda g, y, x: (-g,),
-          emit=lambda k, x: k.negate(x))
+          emit=lambda k, x: k.negate(x), cheap=True, rounding=EXACT)
 
 
 def _eval_floordiv(a: Any, b: Any) -> Any:
@@ -117,9 +123,11 @@ def _eval_rem(a: Any, b: Any) -> Any:
 
 
 FLOORDIV = _op("floordiv", "floor(x / y); integers: x // 0 is 0, INT_MIN // -1 is INT_MIN",
-               _eval_floordiv, numeric_type, binary(nonzero=True, kinks=True))
+               _eval_floordiv, numeric_type, binary(nonzero=True, kinks=True),
+               rounding=Rounding(exact=True, jumps=over_zero))
 REM = _op("rem", "x - y * floor(x / y); integers: x % 0 is 0", _eval_rem, numeric_type,
-          binary(nonzero=True, kinks=True), lambda g, y, a, b: (g, -g * floordiv(a, b)))
+          binary(nonzero=True, kinks=True), lambda g, y, a, b: (g, -g * floordiv(a, b)),
+          rounding=Rounding(jumps=over_turns))
 
 
 def _tie_split(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
@@ -131,9 +139,9 @@ def _tie_split(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
 
 
 MAXIMUM = _op("maximum", "the larger; NaN if either is NaN", np.maximum, numeric_type, binary(),
-              _tie_split)
+              _tie_split, cheap=True, commutative=True, rounding=EXACT)
 MINIMUM = _op("minimum", "the smaller; NaN if either is NaN", np.minimum, numeric_type, binary(),
-              _tie_split)
+              _tie_split, cheap=True, commutative=True, rounding=EXACT)
 
 
 def _eval_pow(a: Any, b: Any) -> Any:
@@ -154,7 +162,8 @@ def _grad_pow(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
 
 
 POW = _op("pow", "x ** y; integers modulo the word, x ** -1 is 0 but for 1 and -1", _eval_pow,
-          numeric_type, binary(low=0.2, high=3.0), _grad_pow)
+          numeric_type, binary(low=0.2, high=3.0), _grad_pow,
+          rounding=Rounding({**FUNCTIONS, "f64": 128.0}, even=True, jumps=over_powers))
 
 # --- powers, exponentials, circular -----------------------------------------------------------
 
@@ -176,7 +185,7 @@ LOG = _op("log", "natural logarithm", quiet(np.log), float_type, unary(0.1, 5.0)
 LOG1P = _op("log1p", "log(1 + x), accurate near 0", quiet(np.log1p), float_type,
             unary(-0.8, 5.0), lambda g, y, x: (g / (x + const_like(x, 1.0)),))
 SQRT = _op("sqrt", "square root", quiet(np.sqrt), float_type, unary(0.1, 5.0),
-           lambda g, y, x: (g * const_like(y, 0.5) / y,))
+           lambda g, y, x: (g * const_like(y, 0.5) / y,), rounding=CORRECT)
 RSQRT = _op("rsqrt", "1 / sqrt(x)", quiet(lambda x: (1 / np.sqrt(x)).astype(x.dtype)),
             float_type, unary(0.1, 5.0), lambda g, y, x: (g * const_like(y, -0.5) * y / x,))
 TANH = _op("tanh", "hyperbolic tangent", np.tanh, float_type, unary(),
@@ -192,9 +201,9 @@ def _eval_sigmoid(x: Any) -> Any:
 SIGMOID = _op("sigmoid", "1 / (1 + e ** -x)", _eval_sigmoid, float_type, unary(),
               lambda g, y, x: (g * (y * (const_like(y, 1.0) - y)),))
 SIN = _op("sin", "sine (radians)", quiet(np.sin), float_type, unary(),
-          lambda g, y, x: (g * cos(x),))
+          lambda g, y, x: (g * cos(x),), rounding=Rounding(curvature=1.0))
 COS = _op("cos", "cosine (radians)", quiet(np.cos), float_type, unary(),
-          lambda g, y, x: (-g * sin(x),))
+          lambda g, y, x: (-g * sin(x),), rounding=Rounding(curvature=1.0))
 _ERF = np.vectorize(math.erf, otypes=[np.float64])
 ERF = _op("erf", "error function", lambda x: _ERF(x).astype(x.dtype), float_type, unary(),
           lambda g, y, x: (g * const_like(x, 2 / math.sqrt(math.pi)) * exp(-(x * x)),))
@@ -202,24 +211,24 @@ ERF = _op("erf", "error function", lambda x: _ERF(x).astype(x.dtype), float_type
 # --- rounding and sign: zero gradient by meaning -----------------------------------------------
 
 ABS = _op("abs", "absolute value", np.abs, numeric_type, unary(),
-          lambda g, y, x: (g * sign(x),))
-SIGN = _op("sign", "-1, 0 or 1; NaN stays", np.sign, numeric_type, unary())
-FLOOR = _op("floor", "largest integer not above x", np.floor, float_type, unary())
-CEIL = _op("ceil", "smallest integer not below x", np.ceil, float_type, unary())
-ROUND = _op("round", "nearest integer, ties to even", np.rint, float_type, unary())
+          lambda g, y, x: (g * sign(x),), cheap=True, rounding=Rounding(exact=True, even=True))
+SIGN = _op("sign", "-1, 0 or 1; NaN stays", np.sign, numeric_type, unary(), rounding=EXACT)
+FLOOR = _op("floor", "largest integer not above x", np.floor, float_type, unary(), rounding=EXACT)
+CEIL = _op("ceil", "smallest integer not below x", np.ceil, float_type, unary(), rounding=EXACT)
+ROUND = _op("round", "nearest integer, ties to even", np.rint, float_type, unary(), rounding=EXACT)
 ISFINITE = _op("isfinite", "neither NaN nor infinite", np.isfinite,
                lambda x: float_type(x).with_(dtype=bool_), unary(special=True))
 
 # --- comparison and selection -------------------------------------------------------------------
 
 
-def _compare(name: str, sign_: str, f: Callable[..., Any]) -> Op:
-    return _op(name, f"x {sign_} y", f, compare_type, binary(ties=True),
-               emit=lambda k, a, b: k.compare(sign_, a, b))
+def _compare(name: str, sign_: str, f: Callable[..., Any], commutative: bool = False) -> Op:
+    return _op(name, f"x {sign_} y", f, compare_type, binary(ties=True), cheap=True,
+               commutative=commutative, emit=lambda k, a, b: k.compare(sign_, a, b))
 
 
-EQ = _compare("eq", "==", np.equal)
-NE = _compare("ne", "!=", np.not_equal)
+EQ = _compare("eq", "==", np.equal, commutative=True)
+NE = _compare("ne", "!=", np.not_equal, commutative=True)
 LT = _compare("lt", "<", np.less)
 LE = _compare("le", "<=", np.less_equal)
 GT = _compare("gt", ">", np.greater)
@@ -240,19 +249,20 @@ def _grad_where(g: Node, y: Node, c: Node, a: Node, b: Node) -> tuple[None, Node
 
 
 WHERE = _op("where", "x where the condition holds, else y", np.where, _infer_where, ternary(),
-            _grad_where, emit=lambda k, c, a, b: k.select(c, a, b))
+            _grad_where, emit=lambda k, c, a, b: k.select(c, a, b), cheap=True,
+            rounding=Rounding(chooses=True))
 
 # --- integers and bool --------------------------------------------------------------------------
 
 AND = _op("and_", "bitwise and", np.bitwise_and, integer_type, integers(),
-          emit=lambda k, a, b: k.binary("&", a, b))
+          emit=lambda k, a, b: k.binary("&", a, b), cheap=True, commutative=True)
 OR = _op("or_", "bitwise or", np.bitwise_or, integer_type, integers(),
-         emit=lambda k, a, b: k.binary("|", a, b))
+         emit=lambda k, a, b: k.binary("|", a, b), cheap=True, commutative=True)
 XOR = _op("xor", "bitwise exclusive or", np.bitwise_xor, integer_type, integers(),
-          emit=lambda k, a, b: k.binary("^", a, b))
+          emit=lambda k, a, b: k.binary("^", a, b), cheap=True, commutative=True)
 NOT = _op("not_", "logical not of a bool", np.logical_not,
           lambda x: x if x.dtype is bool_ else _needs_bool(x), predicates(),
-          emit=lambda k, x: k.logical_not(x))
+          emit=lambda k, x: k.logical_not(x), cheap=True)
 
 
 def _needs_bool(x: Type) -> Type:
@@ -275,45 +285,13 @@ SHR = _op("shr", "x >> y, arithmetic if signed; 0 if y is negative or at least t
 
 # --- conversion ---------------------------------------------------------------------------------
 
-
-def rounded_to_odd(x: Any) -> Any:
-    """x as f32, inexact values with a last bit of 1: rounding again to bf16 rounds once."""
-    if x.dtype.kind in "iu" and x.itemsize == 8:  # more bits than f64 has
-        low = x & x.dtype.type(2047)
-        kept = (x - low) | np.where(low != 0, 2048, 0).astype(x.dtype)
-        large = x >> 53 != 0 if x.dtype.kind == "u" else (x >> 52) != (x >> 63)
-        x = np.where(large, kept, x)
-    wide = x.astype(np.float64)
-    with np.errstate(all="ignore"):
-        y = wide.astype(np.float32)
-    bits = y.view(np.int32)
-    down = bits - (np.abs(y.astype(np.float64)) > np.abs(wide))
-    return (down | (y != wide)).astype(np.int32).view(np.float32)
-
-
-def convert_array(x: Any, dtype: DType) -> Any:
-    """`x` as `dtype`. Float to integer truncates and saturates, NaN gives 0; integers wrap."""
-    x = np.asarray(x)
-    if dtype is bf16 and x.dtype.itemsize > 2:
-        return rounded_to_odd(x).astype(dtype.numpy)
-    if not (dtype.is_integer and x.dtype.kind not in "iub"):
-        with np.errstate(all="ignore"):
-            return x.astype(dtype.numpy)
-    info = np.iinfo(dtype.numpy)
-    wide = np.trunc(np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf))
-    inside = np.clip(wide, float(info.min), float(info.max))
-    with np.errstate(all="ignore"):
-        kept = inside.astype(dtype.numpy)
-    kept = np.where(wide >= float(info.max), info.max, kept)
-    return np.where(wide <= float(info.min), info.min, kept).astype(dtype.numpy)
-
-
 CAST = _op("cast", "elements as another dtype; to integer: truncate, saturate, NaN gives 0",
            convert_array, lambda x, *, dtype: x.with_(dtype=dtype, layout=None),
            unary(attrs={"dtype": f32}), lambda g, y, x: (cast(g, x.dtype),),
-           emit=lambda k, x, *, dtype: k.cast(x, dtype))
+           emit=lambda k, x, *, dtype: k.cast(x, dtype), cheap=True,
+           rounding=Rounding(ONCE, wide=lambda x, *, dtype: x))
 STOP = _op("stop_gradient", "x itself, with no gradient", lambda x: x, lambda x: x, unary(),
-           emit=lambda k, x: x)
+           emit=lambda k, x: x, cheap=True, rounding=EXACT)
 
 
 # --- the DSL's functions ------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlc.ir.graph import Node, OpError, make
+from dlc.ir.rounding import CORRECT, EXACT, Rounding
 from dlc.ir.types import DType, Type, bool_, dtype, f32, f64, i32
 from dlc.ops.convert import as_node, broadcast_shape, broadcast_to, cast
 from dlc.ops.elementwise import (
@@ -21,11 +22,13 @@ from dlc.ops.elementwise import (
     sign,
     where,
 )
+from dlc.ops.jumps import over_turns, unknown
 from dlc.ops.samples import SHAPES, Sample, binary, integers, spread, unary
 
 # --- signs and remainders -------------------------------------------------------------------------
 
-trunc = _float_function(_op("trunc", "nearest integer towards 0", np.trunc, float_type, unary()))
+trunc = _float_function(_op("trunc", "nearest integer towards 0", np.trunc, float_type, unary(),
+                            rounding=EXACT))
 
 
 def _grad_copysign(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, None]:
@@ -33,7 +36,8 @@ def _grad_copysign(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, None]:
 
 
 copysign = _float_function(_op("copysign", "|x| with the sign of y, also of zeros and NaN",
-                               np.copysign, float_type, binary(nonzero=True), _grad_copysign))
+                               np.copysign, float_type, binary(nonzero=True), _grad_copysign,
+                               rounding=EXACT))
 
 
 def _eval_fmod(a: Any, b: Any) -> Any:
@@ -46,7 +50,8 @@ def _grad_fmod(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
 
 
 fmod = _function(_op("fmod", "x - y * trunc(x / y), exact, with x's sign; integers: 0 where y is 0",
-                     _eval_fmod, numeric_type, binary(nonzero=True, kinks=True), _grad_fmod))
+                     _eval_fmod, numeric_type, binary(nonzero=True, kinks=True), _grad_fmod,
+                     rounding=Rounding(exact=True, jumps=over_turns)))
 
 # --- neighbours and powers of two -----------------------------------------------------------------
 
@@ -64,7 +69,7 @@ def _eval_nextafter(a: Any, b: Any) -> Any:
 
 nextafter = _float_function(_op("nextafter", "the float next to x in the direction of y",
                                 _eval_nextafter, _infer_nextafter, binary(ties=True),
-                                gradient="none"))
+                                gradient="none", rounding=Rounding(exact=True, bits=True)))
 
 
 def _infer_ldexp(x: Type, n: Type) -> Type:
@@ -87,7 +92,8 @@ def _sample_ldexp() -> Iterator[Sample]:
 
 
 _LDEXP = _op("ldexp", "x * 2 ** n for i32 n, rounded once", _eval_ldexp, _infer_ldexp,
-             _sample_ldexp, lambda g, y, x, n: (ldexp(g, n), None), linear=(0,))
+             _sample_ldexp, lambda g, y, x, n: (ldexp(g, n), None), linear=(0,),
+             rounding=CORRECT)
 
 
 def ldexp(x: Any, n: Any) -> Node:
@@ -135,7 +141,8 @@ def _infer_bitcast(x: Type, *, dtype: DType) -> Type:
 _BITCAST = _op("bitcast", "the same bits as another dtype of the same width",
                lambda x, *, dtype: np.ascontiguousarray(x).view(dtype.numpy).reshape(x.shape),
                _infer_bitcast, unary(attrs={"dtype": i32}), gradient="none",
-               emit=lambda k, x, *, dtype: k.bitcast(x, dtype))
+               emit=lambda k, x, *, dtype: k.bitcast(x, dtype),
+               rounding=Rounding(exact=True, bits=True, jumps=unknown))
 
 
 def bitcast(x: Any, kind: Any) -> Node:

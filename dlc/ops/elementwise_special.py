@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlc.ir.graph import Node, OpError
+from dlc.ir.rounding import EVEN, FUNCTIONS, Rounding
 from dlc.ir.types import Type, f32, f64
 from dlc.ops import special_reference as reference
 from dlc.ops.convert import as_node, cast
@@ -29,6 +30,7 @@ from dlc.ops.elementwise import (
     sqrt,
     where,
 )
+from dlc.ops.jumps import over_gamma, over_tangent
 from dlc.ops.samples import binary, unary
 from dlc.ops.special_reference import in_f64
 
@@ -36,10 +38,11 @@ Slope = Callable[[Node, Node], Node]
 
 
 def _smooth(name: str, doc: str, value: Callable[..., Any], slope: Slope, low: float = -3.0,
-            high: float = 3.0) -> Callable[..., Node]:
+            high: float = 3.0, rounding: Rounding | None = None) -> Callable[..., Node]:
     """The DSL's function of a new operator of one operand; slope(x, y) is its derivative."""
     return _float_function(_op(name, doc, in_f64(value), float_type, unary(low, high),
-                               lambda g, y, x: (g * slope(x, y),)))
+                               lambda g, y, x: (g * slope(x, y),),
+                               rounding=rounding or Rounding()))
 
 
 # gradient rules that stand before what they call
@@ -71,7 +74,7 @@ def _grad_logaddexp(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
 
 logaddexp = _float_function(_op(
     "logaddexp", "ln(e ** x + e ** y) without overflow; infinities stay", in_f64(np.logaddexp),
-    float_type, binary(), _grad_logaddexp))
+    float_type, binary(), _grad_logaddexp, rounding=Rounding(terms=True)))
 
 
 def _grad_hypot(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
@@ -81,11 +84,12 @@ def _grad_hypot(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
 
 hypot = _float_function(_op(
     "hypot", "sqrt(x ** 2 + y ** 2) without overflow; the gradient at (0, 0) is 0",
-    in_f64(np.hypot), float_type, binary(nonzero=True), _grad_hypot))
+    in_f64(np.hypot), float_type, binary(nonzero=True), _grad_hypot, rounding=EVEN))
 
 # --- circular and hyperbolic ----------------------------------------------------------------------
 
-tan = _smooth("tan", "tangent (radians)", np.tan, lambda x, y: 1.0 + y * y, -1.2, 1.2)
+tan = _smooth("tan", "tangent (radians)", np.tan, lambda x, y: 1.0 + y * y, -1.2, 1.2,
+              Rounding(jumps=over_tangent))
 asin = _smooth("asin", "inverse sine; NaN beyond 1", np.arcsin,
                lambda x, y: 1.0 / sqrt((1.0 - x) * (1.0 + x)), -0.9, 0.9)
 acos = _smooth("acos", "inverse cosine; NaN beyond 1", np.arccos,
@@ -103,7 +107,7 @@ def _grad_atan2(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
 atan2 = _float_function(_op(
     "atan2", "the angle of (y, x), -pi .. pi: operands y, x; the gradient at (0, 0) is 0",
     in_f64(np.arctan2), float_type, binary(nonzero=True), _grad_atan2))
-cosh = _smooth("cosh", "hyperbolic cosine", np.cosh, lambda x, y: sinh(x))
+cosh = _smooth("cosh", "hyperbolic cosine", np.cosh, lambda x, y: sinh(x), rounding=EVEN)
 sinh = _smooth("sinh", "hyperbolic sine", np.sinh, lambda x, y: cosh(x))
 asinh = _smooth("asinh", "inverse hyperbolic sine", np.arcsinh,
                 lambda x, y: 1.0 / hypot(x, const_like(x, 1.0)))
@@ -196,7 +200,8 @@ def _reflected_polygamma(k: Any, v: Any, negative: Any, total: Any, n: int) -> A
 
 _POLYGAMMA = _op("polygamma", "the n-th derivative of digamma, n >= 1", reference.polygamma,
                  _infer_polygamma, unary(0.3, 9.0, {"n": 1}),
-                 lambda g, y, x: (g * polygamma(y.attrs["n"] + 1, x),), emit=_emit_polygamma)
+                 lambda g, y, x: (g * polygamma(y.attrs["n"] + 1, x),), emit=_emit_polygamma,
+                 rounding=Rounding({**FUNCTIONS, "f64": 64.0}, jumps=over_gamma))
 
 
 def polygamma(n: int, x: Any) -> Node:
@@ -213,9 +218,10 @@ def polygamma(n: int, x: Any) -> Node:
 
 
 digamma = _smooth("digamma", "derivative of lgamma; NaN at negative integers", reference.digamma,
-                  lambda x, y: polygamma(1, x), 0.3, 9.0)
+                  lambda x, y: polygamma(1, x), 0.3, 9.0, Rounding(terms=True, jumps=over_gamma))
 lgamma = _smooth("lgamma", "ln |gamma(x)|; infinite at 0, -1, -2, ...", reference.lgamma,
-                 lambda x, y: digamma(x), 0.3, 9.0)
+                 lambda x, y: digamma(x), 0.3, 9.0,
+                 Rounding(terms=True, curvature=2.0, jumps=over_gamma))
 
 # --- Bessel functions -----------------------------------------------------------------------------
 
@@ -229,6 +235,6 @@ def _slope_i1e(x: Node, y: Node) -> Node:
 
 
 i0e = _smooth("i0e", "e ** -|x| times the modified Bessel function I0", reference.i0e,
-              lambda x, y: i1e(x) - y * sign(x), 0.2, 12.0)
+              lambda x, y: i1e(x) - y * sign(x), 0.2, 12.0, EVEN)
 i1e = _smooth("i1e", "e ** -|x| times the modified Bessel function I1", reference.i1e, _slope_i1e,
-              0.2, 12.0)
+              0.2, 12.0, Rounding(curvature=1.0))

@@ -152,7 +152,7 @@ SCATTER_ADD = register(Op(
                                        batch=y.attrs["batch"])),
     gather_index, _sample_scatter, (1,),
     "zeros of `shape` with updates added at clamped indices, in index order",
-    defaults=lambda *types, **_: {"batch": 0}, batch=batch_rules.scatter))
+    defaults=lambda *types, **_: {"batch": 0}, batch=batch_rules.scatter, fold="add"))
 
 
 def _from_the_end(index: Node, bound: int) -> Node:

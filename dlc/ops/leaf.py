@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import here
-from dlc.ir.graph import Kind, Literal, Node, Op, OpError, check_shape, make
+from dlc.ir.attributes import Literal
+from dlc.ir.graph import Kind, Node, Op, OpError, check_shape, make
 from dlc.ir.registry import register
 from dlc.ir.types import DType, Type, i32, u32
 from dlc.ops import batch_rules

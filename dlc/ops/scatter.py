@@ -84,7 +84,7 @@ def _extreme(name: str, word: str, fold: Any) -> Op:
         name, Kind.SCATTER, _infer_extreme, _eval_extreme(fold), _grad_extreme, gather_index,
         _sample_extreme, (), f"the {word} of each element of x and the updates at its place; "
         "operands: index, updates, x", batch=batch_rules.scatter,
-        defaults=lambda *types, **_: {"batch": 0}))
+        defaults=lambda *types, **_: {"batch": 0}, fold=fold.__name__))
 
 
 SCATTER_MAX = _extreme("scatter_max", "largest", np.maximum)

@@ -17,6 +17,7 @@ from typing import Any
 from dlc.ir.access import Combine
 from dlc.ir.graph import Node
 from dlc.ir.types import f32, f64
+from dlc.ops.elementwise import MUL
 
 
 def simple(identity: Callable[[Any], float], fold: str, total: Combine | None = None) -> Combine:
@@ -72,7 +73,7 @@ SQUARES = replace(SUMS, state_dtypes=lambda d: (f64,), total=None)
 def are_squares(y: Node) -> bool:
     """Whether `y` is an f32 sum of squares: variances, norms and squared errors."""
     x = y.args[0]
-    return x.dtype is f32 and x.op.name == "mul" and x.args[0] is x.args[1]
+    return x.dtype is f32 and x.op is MUL and x.args[0] is x.args[1]
 
 
 def sums_of(y: Node) -> Combine:

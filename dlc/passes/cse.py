@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dlc.ir.attributes import comparable
 from dlc.ir.graph import (
     Build,
     Graph,
@@ -18,7 +19,6 @@ from dlc.ir.graph import (
     serving,
 )
 from dlc.ops import leaf
-from dlc.passes.rules.arithmetic import COMMUTATIVE
 from dlc.reference.rewrite import Grade, keeps
 
 
@@ -38,10 +38,10 @@ def cse(graph: Graph) -> Graph:
         if node.op.kind is Kind.HIGHER:
             return adopt(_with_known_body(node, args, known))
         made = adopt(rebuild(node, args))
-        if node.op.name not in COMMUTATIVE:
+        if not node.op.commutative:
             return made
         a, b = sorted(map(id, made.args))
-        first = swapped.setdefault((node.op.name, a, b, made.type), made)
+        first = swapped.setdefault((node.op.name, a, b, comparable(made.attrs), made.type), made)
         if first is not made:
             first.locs = tuple(dict.fromkeys((*first.locs, *made.locs)))
         return first

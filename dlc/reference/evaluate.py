@@ -10,8 +10,8 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Graph, Kind, Node, OpError
 from dlc.ir.types import TupleType, Type, bf16, f16
+from dlc.ops.cast_reference import convert_array
 from dlc.ops.convert import array_of, as_integers
-from dlc.ops.elementwise import convert_array
 
 
 @runtime_checkable

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError
-from dlc.ir.graph import Graph, Literal, Node, OpError
+from dlc.ir.attributes import Literal
+from dlc.ir.graph import Graph, Node, OpError
 from dlc.ir.registry import EARLIER, REGISTRY, operand_count
 from dlc.ir.types import DTYPES, DTypeError, TupleType, Type
 from dlc.ops import leaf, tuples

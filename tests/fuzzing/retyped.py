@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.ir.graph import Graph, Literal, Node, toposort
+from dlc.ir.attributes import Literal
+from dlc.ir.graph import Graph, Node, toposort
 from dlc.ir.types import DType, TupleType, Type
 
 # what these give hangs on the bits of the operand's own dtype

@@ -197,3 +197,17 @@ def test_derivatives(sample: Sample, rng: np.random.Generator) -> None:
 def test_f64_is_what_the_gradient_tests_run_in() -> None:
     sample = next(s for s in SAMPLES if s.op.name == "exp").in_f64()
     assert dtype(sample.arrays[0].dtype) is f64
+
+
+@every([s for s in SAMPLES if s.op.commutative])
+def test_commutative_operators_take_either_order(sample: Sample) -> None:
+    given = [*sample.arrays, *map(np.flip, sample.arrays)]
+    given += [np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0], np.float32)[
+        np.arange(a.size).reshape(a.shape) % 6].astype(a.dtype) for a in sample.arrays
+        if a.dtype.kind == "f"]
+    for a in given:
+        for b in given:
+            if a.shape == b.shape and a.dtype == b.dtype:
+                one, other = (np.asarray(sample.op.eval(*pair, **sample.attrs))
+                              for pair in ((a, b), (b, a)))
+                np.testing.assert_array_equal(one, other)

@@ -15,7 +15,6 @@ from dlc.ir.types import f32 as single
 from dlc.passes.differentiate import differentiate
 from dlc.reference.evaluate import run
 from dlc.reference.rounding import Interval, enclose, outside
-from dlc.reference.rounding.elementwise import DIFFERENCES
 from dlc.reference.rounding.interval import UNIT
 from tests.ops.sampled import SAMPLES, Sample, graph_of
 from tests.ops.test_backend import takes
@@ -57,7 +56,7 @@ def test_elementwise_intervals_are_a_few_units_wide(kind: DType) -> None:
         if node.op.kind is not Kind.ELEMENTWISE or node.dtype is not kind or node.op.functions:
             continue
         (found,) = enclose(graph, named(graph, sample.arrays))
-        size = np.abs(found.mid) + (8 if node.op.name in DIFFERENCES else 0)
+        size = np.abs(found.mid) + (8 if node.op.rounding.terms else 0)
         off = found.mid + 400 * UNIT[kind.name] * size + 1e-30
         known = np.isfinite(found.mid) & (np.abs(off) < 1e4)
         assert np.all(outside(found, off) | ~known), f"{sample} in {kind}"

@@ -35,6 +35,7 @@ from dlc.ir.access import Access, Combine, Within
 from dlc.ir.graph import Kind, Node
 from dlc.ir.types import DType, Type, bool_, f64, i32, i64, strides
 from dlc.ops import leaf
+from dlc.ops.elementwise import ADD, SUB
 from dlc.ops.reduce import SUM
 from dlc.ops.sums import are_squares, products_of
 
@@ -209,7 +210,7 @@ class Emitter(Blocks):
 
     def _unrounded(self, node: Node, index: Index, guard: Guard) -> Expression:
         """The value of an f32 in f64: a sum or difference that is made here is exact."""
-        sign = {"add": "+", "sub": "-"}.get(node.op.name)
+        sign = {ADD: "+", SUB: "-"}.get(node.op)
         if sign is None or not self._of_operands(node):
             return self.k.cast(self.value(node, index, guard), f64)
         a, b = (self.k.cast(self.value(x, index, guard), f64) for x in node.args)

@@ -17,8 +17,6 @@ from dlc.ir.access import unravel
 from dlc.ir.graph import Node
 from dlc.ir.types import Type
 
-FOLDS = {"scatter_add": "add", "scatter_max": "maximum", "scatter_min": "minimum"}
-
 
 def write_scatter(node: Node, e: Emitter, limits: Limits, sums: str | None = None) -> Cuts:
     """Write `node`; returns how its parallel axes are to be cut. Half precisions are folded in the
@@ -115,7 +113,7 @@ class ScatterWriter:
             e.close(var)
 
     def _folded(self, old: Expression, value: Expression) -> Expression:
-        fold = self.node.attrs.get("fold") or FOLDS[self.node.op.name]
+        fold = self.node.attrs.get("fold") or self.node.op.fold
         if fold == "set":
             return value
         return self.e.k.binary("+", old, value) if fold == "add" else self.e.k.call(

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 
 from dlc.derive import higher
 from dlc.errors import Loc
-from dlc.ir.cost import CHEAP
 from dlc.ir.graph import Build, Graph, Kind, Node, building, make, rebuild, serving
 from dlc.ops import leaf, tuples
 from dlc.ops.leaf import input_
@@ -129,9 +128,8 @@ def name_of(group: Group) -> str:
     """A name from the operators that do the work: matmul_tanh, softmax's max_exp_sum ..."""
     working = [n for n in group.members if n.op is leaf.RANDOM_BITS
                or n.op.kind not in (Kind.VIEW, Kind.LEAF, Kind.ITEM)]
-    words = [n.op.name for n in working or group.members]
-    telling = [w for w in words if w not in CHEAP] or words
-    short = list(dict.fromkeys(telling))
+    telling = [n for n in working or group.members if not n.op.cheap]
+    short = list(dict.fromkeys(n.op.name for n in telling or working or group.members))
     return "_".join(short[:3])
 
 

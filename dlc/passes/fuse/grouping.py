@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlc.ir.cost import CHEAP
 from dlc.ir.graph import Graph, Kind, Node
 from dlc.ir.types import Type
 from dlc.ops import leaf, view
@@ -253,7 +252,7 @@ class Fuser:
     def _folded(self, node: Node) -> bool:
         """Cheap work that only a fold reads, overlapping: it is made there, or it would be stored
         as often as windows overlap (the gradient of a max pool)."""
-        if node.op.name not in CHEAP or node in self.roots:
+        if not node.op.cheap or node in self.roots:
             return False
         readers, size = self.readers.get(node, ()), node.type.size
         return bool(readers) and all(
@@ -279,7 +278,7 @@ class Fuser:
         stored = any(self.readers.get(n, set()) - members for n in first.members)
         readers = {r for n in second.members for r in self.readers.get(n, set()) - members}
         loops = all(r.op.kind in REDUCING for r in readers)
-        cheap = all(n.op.name in CHEAP and n not in self.roots for n in second.members)
+        cheap = all(n.op.cheap and n not in self.roots for n in second.members)
         return stored and cheap and loops and bool(readers)
 
     def _prologue(self, first: Group, second: Group, edge: Edge) -> bool:
@@ -289,7 +288,7 @@ class Fuser:
         alone = all(self.readers.get(n, set()) <= {*first.members, *second.members} and
                     n not in self.roots for n in first.members)
         return alone and edge.consumer is second.contraction and all(
-            n.op.name in CHEAP for n in first.members)
+            n.op.cheap for n in first.members)
 
     def _may_inline(self, first: Group, edge: Edge) -> bool:
         """Recompute the producer at other indices: only if nobody else reads it and it is cheap."""
@@ -298,7 +297,7 @@ class Fuser:
             return False
         if any(n.op.kind not in (Kind.ELEMENTWISE, Kind.GATHER) for n in first.members):
             return False
-        cheap = all(n.op.name in CHEAP or n.op.kind is Kind.GATHER for n in first.members)
+        cheap = all(n.op.cheap or n.op.kind is Kind.GATHER for n in first.members)
         factor = edge.reads / max(edge.producer.type.size, 1)
         return factor <= self.limits.same_reads or (
             cheap and factor <= self.limits.cheap_reads)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dlc.ir.cost import CHEAP
 from dlc.ir.graph import Graph, Kind, Node, users
 from dlc.ops import leaf
 from dlc.ops.tuples import ITEM
@@ -21,7 +20,7 @@ def recomputed_nodes(graph: Graph, roots: set[Node], free: set[Node], most: int)
     cost: dict[Node, int] = {}
     for node in graph.nodes():
         base_anchored = _anchored(node, readers, roots)
-        if node.op.name in CHEAP and node not in roots and node not in free:
+        if node.op.cheap and node not in roots and node not in free:
             bases = {b for a in node.args for b in _bases(a)}
             whole = [b for b in bases if b.type.size >= node.type.size and
                      (b.op.kind is not Kind.LEAF or b.op is leaf.INPUT)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dlc.ir.registry import REGISTRY
 from dlc.passes.rules.names import NAMES
 from dlc.reference.rewrite import Grade, Rule
 from dlc.reference.rewrite import rule as _rule
@@ -15,12 +16,12 @@ def rule(text: str, where: str = "", grade: Grade = Grade.EXACT,
     return _rule(text, where, grade, examples, NAMES)
 
 
-COMMUTATIVE = ("add", "mul", "maximum", "minimum", "eq", "ne", "and_", "or_", "xor")
+_COMMUTATIVE = tuple(name for name, op in REGISTRY.items() if op.commutative)
 _MIRRORED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 
 ARITHMETIC: tuple[Rule, ...] = (
     # constants stand on the right
-    *(rule(f"{op}(C, x) -> {op}(x, C)", "not is_constant(x)") for op in COMMUTATIVE),
+    *(rule(f"{op}(C, x) -> {op}(x, C)", "not is_constant(x)") for op in _COMMUTATIVE),
     *(rule(f"{a}(C, x) -> {b}(x, C)", "not is_constant(x)") for a, b in _MIRRORED.items()),
     # neutral elements; -0.0 + 0 is 0.0, the one freedom that an exact rule has
     rule("add(x, 0) -> x"),

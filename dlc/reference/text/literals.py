@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import printable
-from dlc.ir.graph import Graph, Literal
+from dlc.ir.attributes import Literal
+from dlc.ir.graph import Graph
 from dlc.ir.types import DTYPES, DType, Type, bool_
 
 # Arrays up to this many elements are written out; larger ones are base64 of their bytes.
