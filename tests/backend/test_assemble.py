@@ -19,7 +19,7 @@ from dlc.passes import run_pipeline
 from dlc.program import Program, Slot
 from dlc.runtime.cpu.check import check_program
 from dlc.runtime.reference.hazards import check_hazards
-from tests.codegen.test_parametrize import check_put_back
+from tests.backend.share.test_parametrize import check_put_back
 from tests.conformance.cut import chosen
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.steps import program
