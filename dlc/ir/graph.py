@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from enum import Enum
 from functools import cached_property
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from dlc.errors import DlcError, Loc, here
+from dlc.errors import DlcError, Loc, frame_location, here, user_frame
 from dlc.ir.attributes import comparable, plain
 from dlc.ir.operators import Operators
 from dlc.ir.rounding import Rounding
@@ -172,12 +173,15 @@ class Build:
         self.training = training
         self.places: list[tuple[Loc, ...]] = []
         self.notes: dict[str, Any] = {}
+        self.watch: Callable[[FrameType | None], None] | None = None  # told who makes a node
 
     def locations(self) -> tuple[Loc, ...]:
         if self.places:
             return self.places[-1]
-        loc = here()
-        return () if loc is None else (loc,)
+        frame = user_frame()
+        if self.watch is not None:
+            self.watch(frame)
+        return () if frame is None else (frame_location(frame),)
 
 
 _BUILD: ContextVar[Build | None] = ContextVar("dlc_build", default=None)

@@ -15,6 +15,7 @@ from typing import Any
 from dlc.errors import DlcError, Loc, here
 from dlc.ir.graph import Build, Node, adopt, building, current_build, rebuild, toposort
 from dlc.ir.types import Type, i32, u32
+from dlc.lang.names import name_returned
 from dlc.lang.nesting import Mismatch, matched, with_paths
 from dlc.lang.scope import Scope
 from dlc.lang.source import definition
@@ -62,7 +63,7 @@ def run_body(function: Callable[..., Any], args: Sequence[Any],
     outer = current_build()
     build = Build(outer.training if outer is not None else False)
     if outer is not None:
-        build.notes, build.places = outer.notes, outer.places
+        build.notes, build.places, build.watch = outer.notes, outer.places, outer.watch
     scope = build.notes.get("scope")
     before = dict(scope.updates) if scope is not None else {}
     checks = build.notes.setdefault("checks", [])
@@ -74,6 +75,7 @@ def run_body(function: Callable[..., Any], args: Sequence[Any],
             scope.updates = dict(held)
         try:
             result = function(*args)
+            name_returned()
         finally:
             after = dict(scope.updates) if scope is not None else {}
             if scope is not None:

@@ -34,7 +34,7 @@ def tracing(function: Callable[..., Any], training: bool) -> Iterator[tuple[Buil
     """A new build with an empty scope, in which `function` is about to run."""
     build = Build(training)
     scope = build.notes["scope"] = Scope(variable_names=variable_names(function, Layer))
-    with building(build), naming():
+    with building(build), naming(build):
         yield build, scope
     for node, name in scope.hints:
         node.name = node.name or name

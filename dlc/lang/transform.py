@@ -22,6 +22,7 @@ from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Graph, Node, current_build, describe, make, substitute, toposort
 from dlc.ir.types import Type, f32
 from dlc.lang.bodies import check_arguments
+from dlc.lang.names import name_returned
 from dlc.lang.nesting import children, filled, leaves, rebuilt
 from dlc.lang.source import definition
 from dlc.ops import leaf, reduce, tuples
@@ -72,6 +73,7 @@ def close(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[N
     before, left = Effects.now(), iter(fresh)
     passed = [next(left) if isinstance(x, Node) else x for x in flat]
     result = function(*rebuilt(list(args), passed), **keywords)
+    name_returned()
     outputs = [as_node(r) for r in leaves(result)]
     if not outputs:
         raise DlcError(f"{_name(function)} returned {result!r}", definition(function) or here(),
