@@ -25,7 +25,7 @@ from dlc.lang.custom import OPERATORS
 from tests.documents import PAGES, ROOT, Block, agrees, blocks, excerpt, runs, with_texts
 
 EXECUTED = [ROOT / "docs" / page for page in ("tour.md", "onnx.md", "custom-operators.md",
-                                            "layers.md", "using.md", "training.md")]
+                                            "layers.md", "using.md", "training.md", "report.md")]
 
 
 @pytest.fixture(autouse=True)

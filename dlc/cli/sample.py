@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from dlc.cli.streams import say
 
 if TYPE_CHECKING:
     from dlc.network import Network
-
-Numbers = np.ndarray[Any, Any]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,6 +74,8 @@ def continued(net: Network, codes: list[int], window: int,
               options: argparse.Namespace) -> list[int]:
     """`codes` and as many more as are asked for, each drawn from what the network says of the last
     `window` characters."""
+    from dlc.runtime.report.text import drawn
+
     rng = np.random.Generator(np.random.Philox(key=options.seed))
     written = list(codes)
     for _ in range(options.length):
@@ -83,12 +83,3 @@ def continued(net: Network, codes: list[int], window: int,
         row = np.array([seen + [0] * (window - len(seen))])
         written.append(drawn(net.predict(row)[0, len(seen) - 1], options.temperature, rng))
     return written
-
-
-def drawn(scores: Numbers, temperature: float, rng: np.random.Generator) -> int:
-    """A class by its logits: the likeliest at temperature 0."""
-    if temperature == 0:
-        return int(scores.argmax())
-    wide = scores.astype(np.float64) / temperature
-    weights = np.cumsum(np.exp(wide - wide.max()))
-    return int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))

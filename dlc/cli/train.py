@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -179,7 +180,7 @@ def write_report(session: Session, config: TrainConfig, result: TrainResult,
         return None
     run = session.run
     given = gather_report(run.loaded, result, run.dataset, settings(session, config),
-                          graphs(session), str(run.compiled.program.meta["target"]))
+                          graphs(session), about(session, config))
     try:
         return write(folder / "report.html", given)
     except OSError as error:
@@ -187,13 +188,22 @@ def write_report(session: Session, config: TrainConfig, result: TrainResult,
         return None
 
 
+def about(session: Session, config: TrainConfig) -> dict[str, object]:
+    """When and how the run was made, as the head of the report says it."""
+    meta: Mapping[str, Any] = session.run.compiled.program.meta
+    return {"date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+            "seed": config.seed, "batch": config.batch,
+            "optimizer": f"{meta['optimizer']}, learning rate {meta['learning_rate']}",
+            "command": shlex.join(["dlc", *session.options.given])}
+
+
 def settings(session: Session, config: TrainConfig) -> dict[str, object]:
     """The configuration as the report shows it."""
     meta: Mapping[str, Any] = session.run.compiled.program.meta
     shown: dict[str, object] = {
-        "command": shlex.join(["dlc", *session.options.given]), "data": meta["data"],
-        "epochs": config.epochs, "batch": config.batch, "seed": config.seed,
-        "optimizer": meta["optimizer"], "learning rate": meta["learning_rate"],
+        "data": meta["data"], "epochs": config.epochs, "batch": config.batch,
+        "seed": config.seed, "optimizer": meta["optimizer"],
+        "learning rate": meta["learning_rate"],
         "augmentation": "yes" if meta["augmented"] else "no",
         "threads": session.run.loaded.threads, "instruction set": session.run.compiled.program.isa}
     return {**shown, **session.run.task.settings}

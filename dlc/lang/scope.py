@@ -76,8 +76,9 @@ class Scope:
     counts: Counter[Any] = field(default_factory=Counter)
     sites: Counter[str] = field(default_factory=Counter)
     variable_names: dict[int, str] = field(default_factory=dict)
-    # (prediction, target) of the first loss over a data input: what a report shows
-    prediction: tuple[Node, Node] | None = None
+    # (prediction, target, name of the loss) of the first loss over a data input: what a report
+    # shows
+    prediction: tuple[Node, Node, str] | None = None
     # names for nodes that the user gave none: what a layer returns is called by where it stands
     hints: list[tuple[Node, str]] = field(default_factory=list)
     # a task's phase counts its own steps

@@ -17,26 +17,36 @@ from dlc.lang.gradient_rules import custom_gradient
 from dlc.lang.names import name_locals
 from dlc.nn import checks
 from dlc.nn.functions import log_softmax, softplus
-from dlc.ops import elementwise, gather, leaf, reduce
+from dlc.ops import elementwise, gather, leaf, reduce, view
 from dlc.ops.convert import as_node, as_nodes, cast, in_accumulator
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def remember(prediction: Node, target: Node) -> None:
+def remember(prediction: Node, target: Node, loss: str) -> None:
     """The first loss over a data input says what the network predicts: reports show it."""
-    prediction, target = _as_given(prediction), _as_given(target)
+    prediction, target = _in_rows(_as_given(prediction), _as_given(target))
     build = current_build()
     scope = build.notes.get("scope") if build is not None else None
     if scope is None or scope.prediction is not None:
         return
     if target.op is leaf.INPUT and target.attrs["role"] == "data":
-        scope.prediction = (prediction, target)
+        scope.prediction = (prediction, target, loss)
 
 
 def _as_given(x: Node) -> Node:
     """What a loss was given, before its f16 or bf16 became f32."""
     return x.args[0] if x.op is elementwise.CAST and x.dtype is f32 else x
+
+
+def _in_rows(prediction: Node, target: Node) -> tuple[Node, Node]:
+    """Both before a reshape of the target: rows flattened for the loss are rows again."""
+    while target.op is view.RESHAPE:
+        target = target.args[0]
+    while (prediction.op is view.RESHAPE and target.ndim
+           and prediction.shape[:1] != target.shape[:1]):
+        prediction = prediction.args[0]
+    return prediction, target
 
 
 def paired(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Node, Node]:
@@ -47,7 +57,7 @@ def paired(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Nod
         raise DlcError(f"{name}: the prediction is {describe(x)}", here(),
                        "it must hold floats: cast it, e.g. x.cast(f32)")
     checks.same_shape(name, x, t)
-    remember(x, t)
+    remember(x, t, name)
     return x, t if t.dtype.is_float else cast(t, x.dtype)
 
 
@@ -163,7 +173,7 @@ def cross_entropy(logits: Any, label: Any, smoothing: float = 0.0, weight: Any =
     if y.dtype.is_float and x.ndim and tuple(y.shape) == tuple(x.shape):
         return _soft_cross_entropy(x, y, smoothing, weight, reduction)
     checks.labels("cross_entropy", y, x)
-    remember(x, y)
+    remember(x, y, "cross_entropy")
     if weight is not None or ignore is not None:
         scores = log_softmax(x if ignore is None else _counted(x, y, ignore))
         return _weighted_nll("cross_entropy", scores, y, smoothing, weight, ignore, reduction)
@@ -190,7 +200,7 @@ def _soft_cross_entropy(x: Node, target: Node, smoothing: float, weight: Any,
                         reduction: str) -> Node:
     """Rows of targets that are distributions."""
     classes = int(x.shape[-1])
-    remember(x, target)
+    remember(x, target, "cross_entropy")
     scores = log_softmax(x)
     if weight is not None:
         checks.per_class("cross_entropy", "weight", weight, classes)
@@ -209,7 +219,7 @@ def nll(scores: Any, label: Any, weight: Any = None, ignore: int | None = None,
     checks.one_of("nll", "reduction", reduction, REDUCTIONS)
     x, y, weight = scores_and_labels(scores, label, weight)
     checks.labels("nll", y, x)
-    remember(x, y)
+    remember(x, y, "nll")
     x = x if ignore is None else _counted(x, y, ignore)
     return _weighted_nll("nll", x, y, 0.0, weight, ignore, reduction)
 

@@ -9,10 +9,11 @@ from typing import Any
 from dlc.errors import DlcError, Loc, here, nearest
 from dlc.lang.layer import Layer
 from dlc.optim import NAMES, Optimizer
+from dlc.task.subject import KINDS
 
 DEFAULTS: dict[str, Any] = {
     "data": "", "batch": 32, "epochs": 1, "augment": None, "patience": None, "monitor": "loss",
-    "frozen": None, "dims": {}}
+    "frozen": None, "dims": {}, "report": {}}
 
 
 def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,7 +38,26 @@ def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(options["dims"] or {}, Mapping):
         raise unfit("task", "dims", options["dims"], "sizes by name, e.g. {'time': 20}")
     options["dims"] = dict(options["dims"] or {})
+    options["report"] = report_option(options["report"])
     return options
+
+
+def report_option(value: Any) -> dict[str, str]:
+    """What the report of a task shows. Raises DlcError for what no report takes."""
+    fits = (f"{{'shows': one of {', '.join(KINDS)}, 'target': a field of the data, 'code': the "
+            "name of a value}")
+    keys = ["shows", "target", "code"]
+    given = value or {}
+    if not isinstance(given, Mapping) or not all(isinstance(v, str) for v in given.values()):
+        raise unfit("task", "report", value, fits)
+    for key in given:
+        if key not in keys:
+            raise DlcError(f"dlc.task: report has no key {key!r}{nearest(key, keys)}", here(),
+                           f"report is {fits}")
+    if given.get("shows", KINDS[0]) not in KINDS:
+        raise DlcError(f"dlc.task: report shows {given['shows']!r}"
+                       f"{nearest(given['shows'], list(KINDS))}", here(), f"report is {fits}")
+    return dict(given)
 
 
 def phase_arguments(name: Any, function: Any, optimizer: Any, params: Any, every: Any, start: Any,

@@ -21,7 +21,7 @@ class TaskMeta:
     `target` names the data input that `prediction` should equal ("" when neither is known),
     `classes` how many there are when it holds class numbers. A state named `steps_per_epoch` is to
     be set by the loop before the first step (`sets_steps_per_epoch`); `plateau` says when it counts
-    one more in the state of that name.
+    one more in the state of that name. `subject` is what a report shows (dlc/task/subject.py).
     """
 
     name: str
@@ -42,6 +42,7 @@ class TaskMeta:
     optimizer: str
     learning_rate: str
     plateau: dict[str, Any] | None
+    subject: dict[str, str]
 
 
 def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
@@ -62,7 +63,8 @@ def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
         any(v.name == "steps_per_epoch" for v in variables), task.augment is not None,
         ", ".join(dict.fromkeys(map(str, optimizers))),
         ", ".join(dict.fromkeys(str(s) for o in optimizers for s in o.schedules())),
-        plateau_data(task, [s.plateau for o in optimizers for s in o.schedules()]))
+        plateau_data(task, [s.plateau for o in optimizers for s in o.schedules()]),
+        asdict(notes["subject"]))
     return asdict(meta)
 
 
@@ -82,7 +84,8 @@ def data_name(data: Any) -> str:
 
 def _phase_data(task: Task, phase: Phase) -> dict[str, Any]:
     return {"name": phase.name, "entry": task.entry_name(phase), "every": phase.every,
-            "start": phase.start, "stop": phase.stop, "step": phase.step_name}
+            "start": phase.start, "stop": phase.stop, "step": phase.step_name,
+            "optimizer": "" if phase.optimizer is None else str(phase.optimizer)}
 
 
 def _type_data(variable: Variable) -> dict[str, Any]:

@@ -33,11 +33,12 @@ from dlc.ops.convert import as_node, cast, widened
 from dlc.ops.gather import Check
 from dlc.optim.optimizer import AVERAGE, begun_as, update
 from dlc.task.over_set import row_outputs
+from dlc.task.subject import CODE, code_of, subject_of
 
 if TYPE_CHECKING:
     from dlc.task.task import Phase, Task
 
-RESERVED = ("fault", "prediction", "loss", "lr")
+RESERVED = ("fault", "prediction", "loss", "lr", CODE)
 LONGEST_NAME = 100  # of a metric
 
 
@@ -258,11 +259,15 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         prediction, _ = shown(forward)
         if prediction is not None:
             outputs["prediction"] = prediction
+        subject = subject_of(forward, prediction, task.report)
         batch = next((int(n.shape[0]) for n in inputs.values() if n.ndim), 0)
         rows, whole = row_outputs(result.metrics, scope.whole, batch)
         outputs.update(rows)
+    code = code_of(task, subject, close_graph("eval", forward, outputs, ()), prediction)
+    if code is not None:
+        outputs[CODE], subject = code, replace(subject, code=code.name)
     graph = averaged(task, close_graph("eval", forward, outputs, ()))
-    return replace(graph, notes={**graph.notes, "whole": whole})
+    return replace(graph, notes={**graph.notes, "whole": whole, "subject": subject})
 
 
 def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:

@@ -95,6 +95,7 @@ class Task:
     monitor: str = "loss"
     frozen: Selection = None
     dims: Mapping[str, int] = field(default_factory=dict)
+    report: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     loc: Loc | None = None
 
@@ -260,14 +261,15 @@ def _described(variable: Variable) -> str:
 def task(*, optimizer: Optimizer, data: Any = "", batch: int = 32, epochs: int = 1,
          augment: Augment = None, patience: int | None = None, monitor: str = "loss",
          frozen: Selection = None, dims: Mapping[str, int] | None = None,
-         evaluate: Function | None = None, name: str = "") -> Callable[[Function], Task]: ...
+         report: Mapping[str, str] | None = None, evaluate: Function | None = None,
+         name: str = "") -> Callable[[Function], Task]: ...
 
 
 @overload
 def task(*, phases: Sequence[Phase], name: str, data: Any = "", batch: int = 32, epochs: int = 1,
          augment: Augment = None, patience: int | None = None, monitor: str = "loss",
          frozen: Selection = None, dims: Mapping[str, int] | None = None,
-         evaluate: Function | None = None) -> Task: ...
+         report: Mapping[str, str] | None = None, evaluate: Function | None = None) -> Task: ...
 
 
 def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
@@ -278,8 +280,9 @@ def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
     With `phases=[dlc.phase(...), ...]` it is called, and `evaluate` (default: the last phase's
     function) is what is measured. `augment` changes the first input (or those it names) in
     training; `patience` stops after so many epochs in which `monitor` did not improve; `frozen`
-    parameters (layers or name patterns) keep their first values. Raises DlcError for an option that
-    does not fit.
+    parameters (layers or name patterns) keep their first values; `report` says what the report of a
+    run shows where that can't be told from the evaluation (docs/report.md). Raises DlcError for an
+    option that does not fit.
     """
     loc = here()
     options = {**task_options(given), "loc": loc}

@@ -1,4 +1,4 @@
-"""Charts of the report as SVG text: lines, scatter, stacked columns; values in an attribute."""
+"""Charts of the report as SVG text: lines, points, histograms; values in an attribute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 520, 260
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 14, 34
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 18, 44
 LOG_RATIO = 30.0  # a series that spans more than this is drawn on a logarithmic axis
 
 
@@ -76,20 +76,23 @@ def spans_widely(values: Sequence[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) / min(values) > LOG_RATIO
 
 
-def frame(x: Axis, y: Axis, x_label: str) -> str:
-    """Grid lines, tick texts and the label of the x axis."""
-    parts = []
+def frame(x: Axis, y: Axis, x_label: str, height: int = HEIGHT, y_label: str = "") -> str:
+    """Grid lines, tick texts and the labels of both axes."""
+    parts = [f'<text class="tick" x="{LEFT}" y="{TOP - 5}">{escape(y_label)}</text>'] if (
+        y_label) else []
     for tick in y.ticks:
         at = y.pixel(tick)
+        if not TOP - 1 <= at <= height - BOTTOM + 1:
+            continue
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>'
                      f'<text class="tick" x="{LEFT - 7}" y="{at + 4}" text-anchor="end">'
                      f"{short(tick)}</text>")
     for tick in x.ticks:
         at = x.pixel(tick)
         if LEFT - 1 <= at <= WIDTH - RIGHT + 1:
-            parts.append(f'<text class="tick" x="{at}" y="{HEIGHT - BOTTOM + 16}" '
+            parts.append(f'<text class="tick" x="{at}" y="{height - BOTTOM + 19}" '
                          f'text-anchor="middle">{short(tick)}</text>')
-    parts.append(f'<text class="tick" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" '
+    parts.append(f'<text class="tick" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{height - 5}" '
                  f'text-anchor="middle">{escape(x_label)}</text>')
     return "".join(parts)
 
@@ -117,6 +120,8 @@ def line_chart(title: str, x_label: str, xs: Sequence[float], series: Sequence[S
     log = not zero and spans_widely(values)
     x = Axis(list(xs), LEFT, WIDTH - RIGHT)
     x.low, x.high = (xs[0], xs[-1]) if len(xs) > 1 else (xs[0] - 1, xs[0] + 1)
+    if all(float(v).is_integer() for v in xs):
+        x.ticks = [t for t in x.ticks if float(t).is_integer()]
     y = Axis(values, HEIGHT - BOTTOM, TOP, log, zero)
     lines, points = [], []
     for s in series:
@@ -155,6 +160,109 @@ def legend(series: Sequence[Series]) -> str:
     return f'<span class="legend">{keys}</span>' if len(series) > 1 else ""
 
 
+@dataclass(frozen=True)
+class Line:
+    """A named curve in a plane."""
+
+    name: str
+    css: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A named group of points; "" for a group without a name."""
+
+    name: str
+    css: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+
+
+def plane(title: str, x_label: str, y_label: str, lines: Sequence[Line],
+          diagonal: bool = False) -> str:
+    """Curves over [0, 1] by [0, 1]."""
+    x, y = Axis([0.0, 1.0], LEFT, WIDTH - RIGHT), Axis([0.0, 1.0], HEIGHT - BOTTOM, TOP)
+    drawn = "".join(
+        f'<path class="line {s.css}" d="'
+        f'{path([(x.pixel(a), y.pixel(b)) for a, b in zip(s.xs, s.ys, strict=True)])}"/>'
+        for s in lines)
+    label = f"{title}, {y_label} against {x_label}: " + "; ".join(s.name for s in lines)
+    across = (f'<line class="diagonal" x1="{x.pixel(0)}" y1="{y.pixel(0)}" x2="{x.pixel(1)}" '
+              f'y2="{y.pixel(1)}"/>' if diagonal else "")
+    return figure(title, keys([(s.name, s.css) for s in lines]), label,
+                  frame(x, y, x_label, y_label=y_label) + across + drawn)
+
+
+def figure(title: str, legend_: str, label: str, marks: str, height: int = HEIGHT) -> str:
+    """A chart in its card."""
+    return (f'<figure class="card"><figcaption>{escape(title)}{legend_}</figcaption>'
+            f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">'
+            f"{marks}</svg></figure>")
+
+
+def keys(names: Sequence[tuple[str, str]]) -> str:
+    """A legend of (name, css)."""
+    parts = "".join(f'<span class="key {css}">{escape(name)}</span>' for name, css in names if name)
+    return f'<span class="legend">{parts}</span>' if parts else ""
+
+
+def cloud(title: str, axes: tuple[str, str], parts: Sequence[Cloud], tall: bool = False) -> str:
+    """Points in a plane, a colour for each group, whose name stands at the middle of its points."""
+    height = WIDTH * 3 // 4 if tall else HEIGHT
+    x = close(Axis([v for p in parts for v in p.xs], LEFT, WIDTH - RIGHT), parts, "xs")
+    y = close(Axis([v for p in parts for v in p.ys], height - BOTTOM, TOP), parts, "ys")
+    dots = "".join(
+        f'<g class="{p.css}">' + "".join(
+            f'<circle class="dot" cx="{x.pixel(a)}" cy="{y.pixel(b)}" r="2.6"/>'
+            for a, b in zip(p.xs, p.ys, strict=True)) + "</g>" for p in parts)
+    names = "".join(
+        f'<text class="name" x="{x.pixel(median(p.xs))}" y="{y.pixel(median(p.ys)) + 5}" '
+        f'text-anchor="middle">{escape(p.name)}</text>' for p in parts
+        if tall and p.name and len(p.xs))
+    label = f"{title}: {sum(len(p.xs) for p in parts)} points, {axes[1]} against {axes[0]}"
+    return figure(title, keys([(p.name, p.css) for p in parts]), label,
+                  frame(x, y, axes[0], height, axes[1]) + dots + names, height)
+
+
+def close(axis: Axis, parts: Sequence[Cloud], side: str) -> Axis:
+    """`axis` from just below the least value to just above the largest."""
+    values = [v for p in parts for v in getattr(p, side)]
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    margin = (high - low) * 0.03 or 1.0
+    axis.low, axis.high = low - margin, high + margin
+    return axis
+
+
+def histogram(title: str, x_label: str, edges: Sequence[float],
+              parts: Sequence[tuple[str, str, Sequence[float]]], log: bool = False) -> str:
+    """Counts between `edges` for each (name, css, counts), drawn over one another."""
+    top = max((max(c, default=0.0) for _, _, c in parts), default=0.0)
+    x = Axis([edges[0], edges[-1]], LEFT, WIDTH - RIGHT)
+    x.low, x.high = edges[0], edges[-1]
+    y = Axis([0.0, top or 1.0], HEIGHT - BOTTOM, TOP)
+    bars = "".join(f'<path class="area {css}" d="{steps(x, y, edges, counts)}"/>'
+                   for _, css, counts in parts)
+    label = f"{title}: " + "; ".join(f"{name} {sum(c):g} values" for name, _, c in parts)
+    return figure(title, keys([(name, css) for name, css, _ in parts]), label,
+                  frame(x, y, x_label) + bars)
+
+
+def steps(x: Axis, y: Axis, edges: Sequence[float], counts: Sequence[float]) -> str:
+    """Path data of a histogram's outline, closed at zero."""
+    points: list[tuple[float, float] | None] = [(x.pixel(edges[0]), y.pixel(0.0))]
+    for k, count in enumerate(counts):
+        points += [(x.pixel(edges[k]), y.pixel(count)), (x.pixel(edges[k + 1]), y.pixel(count))]
+    points.append((x.pixel(edges[-1]), y.pixel(0.0)))
+    return path(points) + "Z"
+
+
+def median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]
+
+
 def scatter(title: str, x_label: str, y_label: str, xs: Sequence[float],
             ys: Sequence[float]) -> str:
     """Predicted against true values, with the diagonal where both are equal."""
@@ -168,45 +276,7 @@ def scatter(title: str, x_label: str, y_label: str, xs: Sequence[float],
     diagonal = (f'<line class="diagonal" x1="{x.pixel(low)}" y1="{y.pixel(low)}" '
                 f'x2="{x.pixel(high)}" y2="{y.pixel(high)}"/>')
     label = f"{title}: {len(xs)} points, {y_label} against {x_label}"
-    return (f'<figure class="card"><figcaption>{escape(title)}</figcaption>'
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
-            f"{frame(x, y, x_label)}{diagonal}{dots}</svg></figure>")
-
-
-def stacked_columns(title: str, columns: Sequence[str], parts: Sequence[Series],
-                    x_label: str) -> str:
-    """One column for each name in `columns`, stacked from `parts`; values are bytes."""
-    totals = [sum(p.values[i] or 0.0 for p in parts) for i in range(len(columns))]
-    y = Axis([0.0], HEIGHT - BOTTOM, TOP)
-    unit = byte_unit(max(totals, default=0.0))
-    y.ticks = [t * unit for t in nice_ticks(0.0, max(totals, default=0.0) / unit or 1.0)]
-    y.low, y.high = y.ticks[0], y.ticks[-1]
-    step = (WIDTH - LEFT - RIGHT) / max(len(columns), 1)
-    marks = []
-    for i, name in enumerate(columns):
-        base = 0.0
-        for part in parts:
-            size = part.values[i] or 0.0
-            if size:
-                top, bottom = y.pixel(base + size), y.pixel(base)
-                marks.append(
-                    f'<rect class="bar {part.css}" x="{LEFT + i * step + step * 0.08:.2f}" '
-                    f'y="{top}" width="{step * 0.84:.2f}" height="{bottom - top:.2f}"><title>'
-                    f"{escape(name)}: {escape(part.name)} {show_bytes(size)}</title></rect>")
-            base += size
-    grid = "".join(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y.pixel(t)}" '
-                   f'y2="{y.pixel(t)}"/><text class="tick" x="{LEFT - 7}" y="{y.pixel(t) + 4}" '
-                   f'text-anchor="end">{show_bytes(t)}</text>' for t in y.ticks)
-    label = f"{title}: highest {show_bytes(max(totals, default=0.0))}"
-    return (f'<figure class="card"><figcaption>{escape(title)}{legend(parts)}</figcaption>'
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{grid}'
-            f'{"".join(marks)}<text class="tick" x="{(LEFT + WIDTH - RIGHT) / 2}" '
-            f'y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text></svg></figure>')
-
-
-def byte_unit(count: float) -> int:
-    """1, 2**10, 2**20 or 2**30: the unit in which `count` is shown."""
-    return next((1 << s for s in (30, 20, 10) if count >= 1 << s), 1)
+    return figure(title, "", label, frame(x, y, x_label, y_label=y_label) + diagonal + dots)
 
 
 def show_bytes(count: float) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.runtime.data import Dataset
+from dlc.runtime.report.answers import ask
 from dlc.runtime.report.images import find_images, first_filters
 from dlc.runtime.report.memory import LaunchTime
 from dlc.runtime.report.page import ReportInput
-from dlc.runtime.report.predictions import predict
 from dlc.runtime.train.alternation import find_phases
 from dlc.runtime.train.training import TrainResult
 
@@ -19,20 +19,22 @@ if TYPE_CHECKING:
 
 def gather_report(loaded: CpuProgram, result: TrainResult, dataset: Dataset,
                   settings: Mapping[str, Any], graphs: Mapping[str, str],
-                  target: str = "") -> ReportInput:
+                  about: Mapping[str, object],
+                  inside: Sequence[Mapping[str, Any]] = ()) -> ReportInput:
     """Predict the test data, time the launches of the first phase's step, read the filters.
 
-    The persistent values are the same afterwards. `target` names the field that predictions
-    should equal ("": label or y).
+    The persistent values are the same afterwards. The program's meta says what the task's subject
+    is (dlc/task/subject.py); `about`, when and how the run was made.
     """
     entry = find_phases(loaded.program)[0].entry
+    subject: Any = loaded.program.meta.get("subject", {})
+    answers = ask(loaded, dataset, subject)
     arrays = dataset.test or dataset.train
     pictures = find_images(arrays)
     sample = arrays[pictures][0] if pictures else None
     return ReportInput(
-        result, dataset, loaded.program, settings, predict(loaded, dataset), graphs,
-        launch_times(loaded, entry),
-        first_filters(loaded.program.persistent, loaded.read, sample), entry, target)
+        result, dataset, loaded.program, settings, answers, graphs, launch_times(loaded, entry),
+        first_filters(loaded.program.persistent, loaded.read, sample), entry, about, inside)
 
 
 def launch_times(loaded: CpuProgram, entry: str) -> list[LaunchTime]:

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from html import escape
 
 from dlc.program import Buffer, Launch, Program
-from dlc.runtime.report.charts import Series, show_bytes, stacked_columns
+from dlc.runtime.report.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    Series,
+    legend,
+    nice_ticks,
+    show_bytes,
+)
 
 CATEGORIES = ("parameter", "state", "input", "activation", "workspace", "output")
 NAMES = {"parameter": "parameters", "state": "optimizer and other state", "input": "batch",
@@ -60,7 +72,7 @@ def memory_section(program: Program, entry: str) -> str:
         f'<td class="n">{show_bytes(table[c][peak])}</td></tr>' for c in used if table[c][peak])
     chart = stacked_columns("Alive during each launch", names, series,
                             "launch, in order; hover for names")
-    return (f"<h2>Memory</h2><p>The arena takes {show_bytes(program.peak_bytes)} "
+    return (f"<h3>Memory</h3><p>The arena takes {show_bytes(program.peak_bytes)} "
             f"({program.peak_bytes:,} bytes), known before the first step. The step is fullest in "
             f"launch {peak + 1} of {len(names)}, <code>{escape(names[peak])}</code>.</p>"
             f'<div class="grid2">{chart}<div class="card"><table><tr><th>at the fullest moment'
@@ -83,10 +95,12 @@ def largest_values(buffers: Sequence[Buffer], entry: str) -> str:
             f"</tr>{rows}</table></div></details>")
 
 
-def launch_section(times: Sequence[LaunchTime], launches: Sequence[Launch]) -> str:
-    """Where the time of a step goes, launch by launch."""
+def launch_section(times: Sequence[LaunchTime], launches: Sequence[Launch],
+                   chart: str = "") -> str:
+    """Where the time of a step goes, launch by launch; `chart` shows its time over the epochs."""
+    chart = f'<div class="grid2">{chart}</div>' if chart else ""
     if not times:
-        return ""
+        return chart
     total = sum(t.seconds for t in times) or 1.0
     longest = max(t.seconds for t in times) or 1.0
     rows = "".join(
@@ -94,8 +108,44 @@ def launch_section(times: Sequence[LaunchTime], launches: Sequence[Launch]) -> s
         f'style="width:{t.seconds / longest * 100:.1f}%"></div></td>'
         f'<td class="n">{t.seconds * 1e6:,.1f}</td><td class="n">{t.seconds / total:.1%}</td>'
         f'<td>{escape(", ".join(t.lines))}</td></tr>' for t in times)
-    return (f"<h2>Where a step's time goes</h2><p>{len(launches)} launches take "
+    return (f"<h3>Time</h3>{chart}<p>{len(launches)} launches take "
             f"{total * 1e3:.3g} ms when each is timed alone.</p>"
             '<div class="card scroll"><table class="bars"><tr><th>launch</th><th></th>'
             '<th class="n">µs</th><th class="n">share</th><th>your lines</th></tr>'
             f"{rows}</table></div>")
+
+
+def stacked_columns(title: str, columns: Sequence[str], parts: Sequence[Series],
+                    x_label: str) -> str:
+    """One column for each name in `columns`, stacked from `parts`; values are bytes."""
+    totals = [sum(p.values[i] or 0.0 for p in parts) for i in range(len(columns))]
+    y = Axis([0.0], HEIGHT - BOTTOM, TOP)
+    unit = byte_unit(max(totals, default=0.0))
+    y.ticks = [t * unit for t in nice_ticks(0.0, max(totals, default=0.0) / unit or 1.0)]
+    y.low, y.high = y.ticks[0], y.ticks[-1]
+    step = (WIDTH - LEFT - RIGHT) / max(len(columns), 1)
+    marks = []
+    for i, name in enumerate(columns):
+        base = 0.0
+        for part in parts:
+            size = part.values[i] or 0.0
+            if size:
+                top, bottom = y.pixel(base + size), y.pixel(base)
+                marks.append(
+                    f'<rect class="bar {part.css}" x="{LEFT + i * step + step * 0.08:.2f}" '
+                    f'y="{top}" width="{step * 0.84:.2f}" height="{bottom - top:.2f}"><title>'
+                    f"{escape(name)}: {escape(part.name)} {show_bytes(size)}</title></rect>")
+            base += size
+    grid = "".join(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y.pixel(t)}" '
+                   f'y2="{y.pixel(t)}"/><text class="tick" x="{LEFT - 7}" y="{y.pixel(t) + 4}" '
+                   f'text-anchor="end">{show_bytes(t)}</text>' for t in y.ticks)
+    label = f"{title}: highest {show_bytes(max(totals, default=0.0))}"
+    return (f'<figure class="card"><figcaption>{escape(title)}{legend(parts)}</figcaption>'
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{grid}'
+            f'{"".join(marks)}<text class="tick" x="{(LEFT + WIDTH - RIGHT) / 2}" '
+            f'y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text></svg></figure>')
+
+
+def byte_unit(count: float) -> int:
+    """1, 2**10, 2**20 or 2**30: the unit in which `count` is shown."""
+    return next((1 << s for s in (30, 20, 10) if count >= 1 << s), 1)

@@ -1,0 +1,119 @@
+"""What a trained network says of the test data: the arrays that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlc.program import Entry
+from dlc.runtime.data import Dataset, bind_arrays
+from dlc.runtime.data.dataset import Arrays
+from dlc.runtime.report.text import Continuation, continuations
+from dlc.runtime.train.alternation import batch_size
+from dlc.runtime.train.measure import held_out_runs
+
+if TYPE_CHECKING:
+    from dlc.runtime.cpu.arena import ArenaProgram
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+LIMIT = 1 << 26  # bytes of predictions that are kept
+CODE = "report.code"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The predictions of a network, and the data that they are of.
+
+    `kind`, `target`, `link` and `code_name` are the task's subject (dlc/task/subject.py). `arrays`
+    holds the rows of the `part` ("test" or "training") that were asked, `of` how many it has.
+    `prediction` and `code` are f32 with a row for each, `texts` what a text model writes.
+    """
+
+    kind: str = "nothing"
+    target: str = ""
+    link: str = ""
+    code_name: str = ""
+    part: str = "test"
+    arrays: Arrays = field(default_factory=dict)
+    of: int = 0
+    classes: tuple[str, ...] = ()
+    prediction: Floats | None = None
+    code: Floats | None = None
+    texts: tuple[Continuation, ...] = ()
+
+    @property
+    def truth(self) -> np.ndarray[Any, Any] | None:
+        """What the predictions should equal, a row for each; None where the data do not tell."""
+        found = self.arrays.get(self.target)
+        return None if found is None or self.prediction is None else found
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the classes are characters."""
+        return self.kind == "tokens" and bool(self.classes) and all(
+            len(name) == 1 for name in self.classes)
+
+
+def ask(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> Answers:
+    """Predict the test data (the training data where there are none), as many rows as LIMIT takes.
+    """
+    kind = subject.get("kind", "nothing")
+    entry = loaded.program.entries.get("eval")
+    if kind == "nothing" or entry is None or not dataset.in_memory or not dataset.train:
+        return Answers()
+    names = {port.name for port in entry.outputs} & {"prediction", CODE}
+    if "prediction" not in names:
+        return Answers()
+    found: dict[str, list[Floats]] = {name: [] for name in names}
+    size = 0
+    for said in predictions(loaded, dataset):
+        for name, parts in found.items():
+            parts.append(np.asarray(said[name]).astype(np.float32))
+        size += sum(parts[-1].nbytes for parts in found.values())
+        if size >= LIMIT:
+            break
+    if not found["prediction"]:
+        return Answers()
+    arrays = dataset.test or dataset.train
+    prediction = np.concatenate(found["prediction"])
+    code = np.concatenate(found[CODE]) if CODE in found else None
+    answers = Answers(
+        kind, subject.get("target", ""), subject.get("link", ""), subject.get("code", ""),
+        "test" if dataset.test else "training", {k: v[:len(prediction)] for k, v in arrays.items()},
+        len(next(iter(arrays.values()))), dataset.classes, prediction, code)
+    return with_texts(loaded, entry, answers)
+
+
+def predictions(loaded: ArenaProgram, dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """The outputs of entry "eval" for each batch, in order: of the test data, or of the full
+    batches of the training data where there are none."""
+    if dataset.test:
+        for run in held_out_runs(loaded, dataset):
+            for rows in run.rows:
+                yield loaded.call(run.entry.name, **{k: v[rows] for k, v in run.arrays.items()})
+        return
+    entry = loaded.program.entries["eval"]
+    batch = batch_size(entry)
+    arrays = bind_arrays(dataset.name, dataset.train, entry.inputs)
+    for start in range(0, dataset.samples // batch * batch, batch):
+        yield loaded.call("eval", **{k: v[start:start + batch] for k, v in arrays.items()})
+
+
+def with_texts(loaded: ArenaProgram, entry: Entry, answers: Answers) -> Answers:
+    """`answers` and, of a text model, what it writes."""
+    from dataclasses import replace
+
+    if not answers.is_text:
+        return answers
+    ports = [p for p in entry.inputs if p.role == "data" and p.name != answers.target]
+    rows = answers.arrays.get(ports[0].name) if len(ports) == 1 else None
+    if rows is None or rows.ndim != 2 or rows.dtype.kind not in "iu":
+        return answers
+    said = answers.prediction
+    if said is None or said.shape[1:] != (rows.shape[1], len(answers.classes)):
+        return answers
+    return replace(answers, texts=continuations(loaded, entry, ports[0], answers.target, rows[0],
+                                                answers.classes))
