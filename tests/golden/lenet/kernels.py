@@ -1,6 +1,6 @@
 def fused_random_bits_shr_cos(seed, step, corner, out, out2, chunk):
     """shr cast mul add minimum cos div sub sin maximum floor
-    models/lenet.py:19"""
+    models/lenet.py:24"""
     seed2 = seed[0]
     step2 = step[0]
     for i in range(chunk * 448, min(chunk * 448 + 448, 1792)):
@@ -35,7 +35,7 @@ def fused_random_bits_shr_cos(seed, step, corner, out, out2, chunk):
 
 def fused_gather(image, corner, sub, sub_2, image2, chunk):
     """gather add sub mul
-    models/lenet.py:19"""
+    models/lenet.py:24"""
     for i in range(chunk * 448, min(chunk * 448 + 448, 1792)):
         for r in range(28):
             corner2 = corner[i * 28 + r]
@@ -67,7 +67,7 @@ def pack_transpose_f32_6(a, packed, m, k, step, leap, first, panels, each, group
 
 def fused_conv_tanh(image, conv1_bias, tanh1, packed, chunk):
     """conv add tanh
-    models/lenet.py:9"""
+    models/lenet.py:14"""
     n0 = chunk * 4
     ns = min(4, 64 - n0)
     table = local_i64(25)
@@ -92,7 +92,7 @@ def fused_conv_tanh(image, conv1_bias, tanh1, packed, chunk):
 
 def fused_sum(tanh1, avg_pool1, chunk):
     """sum mul
-    models/lenet.py:9"""
+    models/lenet.py:14"""
     for i in range(chunk * 1170, min(chunk * 1170 + 1170, 5376)):
         for r in range(14):
             sum = f32(0.0)
@@ -116,7 +116,7 @@ def pack_transpose_f32_8(a, packed, m, k, step, leap, first, panels, each, group
 
 def fused_conv_tanh_2(avg_pool1, conv2_bias, tanh2, packed, chunk):
     """conv add tanh
-    models/lenet.py:10"""
+    models/lenet.py:15"""
     n0 = chunk * 4
     ns = min(4, 64 - n0)
     table = local_i64(150)
@@ -144,7 +144,7 @@ def fused_conv_tanh_2(avg_pool1, conv2_bias, tanh2, packed, chunk):
 
 def fused_sum_2(tanh2, avg_pool2, chunk):
     """sum mul
-    models/lenet.py:10"""
+    models/lenet.py:15"""
     for i in range(chunk * 1280, min(chunk * 1280 + 1280, 5120)):
         for r in range(5):
             sum = f32(0.0)
@@ -175,7 +175,7 @@ def blocks_copy_f32(x, packed, k, width, lanes, blocks, step, leap, first, each,
 
 def fused_matmul_tanh(avg_pool2, dense1_weight_packed, dense1_bias, tanh3, chunk):
     """matmul add tanh
-    models/lenet.py:11  models/lenet.py:12"""
+    models/lenet.py:16  models/lenet.py:17"""
     g = idiv(chunk, 2)
     box = imod(chunk, 2)
     n0 = box * 64
@@ -195,7 +195,7 @@ def fused_matmul_tanh(avg_pool2, dense1_weight_packed, dense1_bias, tanh3, chunk
 
 def fused_matmul_tanh_2(tanh3, dense2_weight_packed, dense2_bias, tanh4, chunk):
     """matmul add tanh
-    models/lenet.py:13"""
+    models/lenet.py:18"""
     ap = local_f32(1680)
     acc = local_f32(1344)
     for p in range(chunk * 2, min(chunk * 2 + 2, 5)):
@@ -222,7 +222,7 @@ def pack_transpose_f32_14(a, packed, m, k, step, leap, first, panels, each, grou
 
 def fused_matmul(dense3_weight, dense3_bias, logits, packed, chunk):
     """matmul add
-    models/lenet.py:14"""
+    models/lenet.py:19"""
     bp = local_f32(65536)
     acc = local_f32(448)
     copy_f32(bp, 32, dense3_weight, 10, 84, 10)
@@ -236,7 +236,7 @@ def fused_matmul(dense3_weight, dense3_bias, logits, packed, chunk):
 
 def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
     """logsumexp maximum minimum eq where sum sub exp mul add
-    models/lenet.py:22"""
+    models/lenet.py:27"""
     for i in range(64):
         minimum2 = min(max(label[i], i32(0)), i32(9))
         log_total = f32(-inf)
@@ -262,7 +262,7 @@ def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
 
 def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
     """argmax eq cast
-    models/lenet.py:22"""
+    models/lenet.py:27"""
     for i in range(64):
         argmax = f32(-inf)
         argmax_s1 = i32(2147483647)
@@ -276,7 +276,7 @@ def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
 
 def fused_sum_3(cast, accuracy, chunk):
     """sum mul
-    models/lenet.py:22"""
+    models/lenet.py:27"""
     sum = f32(0.0)
     for r in range(64):
         sum = radd(sum, cast[r])
@@ -285,7 +285,7 @@ def fused_sum_3(cast, accuracy, chunk):
 
 def fused_sum_max_isfinite(sub, label, step, loss, fault, step_new, chunk):
     """sum mul lt ge or_ max isfinite where eq add
-    models/lenet.py:22"""
+    models/lenet.py:27"""
     sum = f32(0.0)
     max2 = False
     for r in range(64):
@@ -304,7 +304,7 @@ def fused_sum_max_isfinite(sub, label, step, loss, fault, step_new, chunk):
 
 def fused_matmul_2(dense3_weight, tanh4, d_dense2, packed, chunk):
     """matmul mul sub
-    models/lenet.py:14  models/lenet.py:13"""
+    models/lenet.py:19  models/lenet.py:18"""
     bp = local_f32(65536)
     acc = local_f32(1344)
     transpose_f32(bp, 96, dense3_weight, 10, 84, 10)
@@ -320,7 +320,7 @@ def fused_matmul_2(dense3_weight, tanh4, d_dense2, packed, chunk):
 
 def fused_mul(step, steps_per_epoch, lr, chunk):
     """cast mul div minimum cos add
-    models/lenet.py:18"""
+    models/lenet.py:23"""
     div = f32(step[0]) / (f32(steps_per_epoch[0]) * f32(60.0))
     add = cos_f32(minimum(div, f32(1.0)) * f32(3.1415927)) + f32(1.0)
     lr[0] = add * f32(0.001)
@@ -341,7 +341,7 @@ def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, c
 def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_weight,
                           dense3_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:14  models/lenet.py:18"""
+    models/lenet.py:27  models/lenet.py:19  models/lenet.py:23"""
     bp = local_f32(65536)
     acc = local_f32(448)
     copy_f32(bp, 32, d_logits, 10, 64, 10)
@@ -387,7 +387,7 @@ def blocks_transpose_f32(x, packed, k, width, lanes, blocks, step, leap, first, 
 
 def fused_matmul_3(d_dense2, dense2_weight_packed, tanh3, d_dense1, chunk):
     """matmul mul sub
-    models/lenet.py:13  models/lenet.py:12"""
+    models/lenet.py:18  models/lenet.py:17"""
     g = idiv(chunk, 2)
     box = imod(chunk, 2)
     n0 = box * 64
@@ -408,7 +408,7 @@ def fused_matmul_3(d_dense2, dense2_weight_packed, tanh3, d_dense1, chunk):
 def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, lr,
                        step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:12  models/lenet.py:18"""
+    models/lenet.py:27  models/lenet.py:17  models/lenet.py:23"""
     d_dense1_bias = local_f32(120)
     total = local_f64(120)
     for j in range(120):
@@ -441,7 +441,7 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
 def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias, dense2_bias, lr,
                          step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
+    models/lenet.py:27  models/lenet.py:18  models/lenet.py:23"""
     d_dense2_bias = local_f32(84)
     total = local_f64(84)
     for j in range(84):
@@ -474,7 +474,7 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense2_bias, d_dense2, adam_v_dense2_bias
 def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, dense3_bias, lr,
                          step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:14  models/lenet.py:18"""
+    models/lenet.py:27  models/lenet.py:19  models/lenet.py:23"""
     d_dense3_bias = local_f32(10)
     total = local_f64(10)
     for j in range(10):
@@ -507,7 +507,7 @@ def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
 def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2_packed, adam_v_dense2_weight,
                             dense2_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:13  models/lenet.py:18"""
+    models/lenet.py:27  models/lenet.py:18  models/lenet.py:23"""
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
@@ -533,7 +533,7 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2_packed, adam_v
 
 def fused_matmul_4(dense1_weight, d_flatten1, packed, chunk):
     """matmul
-    models/lenet.py:12"""
+    models/lenet.py:17"""
     g = idiv(chunk, 5)
     box = imod(chunk, 5)
     n0 = box * 96
@@ -551,7 +551,7 @@ def fused_matmul_4(dense1_weight, d_flatten1, packed, chunk):
 def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1_packed, adam_v_dense1_weight,
                             dense1_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:12  models/lenet.py:18  models/lenet.py:11"""
+    models/lenet.py:27  models/lenet.py:17  models/lenet.py:23  models/lenet.py:16"""
     g = idiv(chunk, 2)
     box = imod(chunk, 2)
     n0 = box * 64
@@ -582,7 +582,7 @@ def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1_packed, adam_v
 def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv2_bias, conv2_bias,
                         lr, step, d_conv2, chunk):
     """mul fold sub eq sum add where cast expm1 div neg sqrt rsqrt
-    models/lenet.py:11  models/lenet.py:10  models/lenet.py:22  models/lenet.py:18"""
+    models/lenet.py:16  models/lenet.py:15  models/lenet.py:27  models/lenet.py:23"""
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
@@ -613,7 +613,7 @@ def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv
 
 def fused_conv_pack(conv2_weight, packed, chunk):
     """conv mul
-    models/lenet.py:10  models/lenet.py:9"""
+    models/lenet.py:15  models/lenet.py:14"""
     rows = min(6, 6 - chunk * 6)
     for k in range(400):
         for i in range(rows):
@@ -622,7 +622,7 @@ def fused_conv_pack(conv2_weight, packed, chunk):
 
 def fused_conv(d_conv2, out, packed, chunk):
     """conv mul
-    models/lenet.py:10  models/lenet.py:9"""
+    models/lenet.py:15  models/lenet.py:14"""
     n0 = chunk * 4
     ns = min(4, 64 - n0)
     table = local_i64(400)
@@ -649,7 +649,7 @@ def fused_conv(d_conv2, out, packed, chunk):
 
 def fused_conv_sqrt_div_sums(avg_pool1, d_conv2, parts, chunk):
     """eq mul conv add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:10  models/lenet.py:18"""
+    models/lenet.py:27  models/lenet.py:15  models/lenet.py:23"""
     m0 = chunk * 8
     ms = min(8, 64 - m0)
     table = local_i64(150)
@@ -676,7 +676,7 @@ def fused_conv_sqrt_div_sums(avg_pool1, d_conv2, parts, chunk):
 def fused_conv_sqrt_div(fault, adam_m_conv2_weight, adam_v_conv2_weight, conv2_weight, lr, step,
                         parts, chunk):
     """eq mul conv add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:10  models/lenet.py:18"""
+    models/lenet.py:27  models/lenet.py:15  models/lenet.py:23"""
     total = local_f32(150)
     for n in range(150):
         total[n] = parts[chunk * 150 + n]
@@ -703,7 +703,7 @@ def fused_conv_sqrt_div(fault, adam_m_conv2_weight, adam_v_conv2_weight, conv2_w
 def fused_fold_sum_sqrt_2(mul, tanh1, fault, adam_m_conv1_bias, adam_v_conv1_bias, conv1_bias, lr,
                           step, d_conv1, chunk):
     """fold mul sub eq sum add where cast expm1 div neg sqrt rsqrt
-    models/lenet.py:9  models/lenet.py:22  models/lenet.py:18"""
+    models/lenet.py:14  models/lenet.py:27  models/lenet.py:23"""
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     total = f64(0.0)
@@ -733,7 +733,7 @@ def fused_fold_sum_sqrt_2(mul, tanh1, fault, adam_m_conv1_bias, adam_v_conv1_bia
 
 def fused_conv_sqrt_div_sums_2(image, d_conv1, parts, chunk):
     """eq mul conv add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:9  models/lenet.py:18"""
+    models/lenet.py:27  models/lenet.py:14  models/lenet.py:23"""
     m0 = chunk * 8
     ms = min(8, 64 - m0)
     table = local_i64(25)
@@ -758,7 +758,7 @@ def fused_conv_sqrt_div_sums_2(image, d_conv1, parts, chunk):
 def fused_conv_sqrt_div_2(fault, adam_m_conv1_weight, adam_v_conv1_weight, conv1_weight, lr, step,
                           parts, chunk):
     """eq mul conv add where cast expm1 div neg sqrt rsqrt sub
-    models/lenet.py:22  models/lenet.py:9  models/lenet.py:18"""
+    models/lenet.py:27  models/lenet.py:14  models/lenet.py:23"""
     total = local_f32(25)
     for n in range(25):
         total[n] = parts[chunk * 25 + n]
@@ -784,13 +784,13 @@ def fused_conv_sqrt_div_2(fault, adam_m_conv1_weight, adam_v_conv1_weight, conv1
 
 def fused_copy(step_new, out, chunk):
     """copy
-    models/lenet.py:22"""
+    models/lenet.py:27"""
     out[0] = step_new[0]
 
 
 def fused_max(label, fault, chunk):
     """lt ge or_ max where
-    models/lenet.py:22"""
+    models/lenet.py:27"""
     max2 = False
     for r in range(64):
         label2 = label[r]
@@ -800,7 +800,7 @@ def fused_max(label, fault, chunk):
 
 def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
     """logsumexp maximum minimum eq where sum sub
-    models/lenet.py:22"""
+    models/lenet.py:27"""
     for i in range(64):
         log_total = f32(-inf)
         log_total_s1 = f32(0.0)

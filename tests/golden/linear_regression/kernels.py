@@ -5,7 +5,7 @@ def fused_constant(lr, chunk):
 
 def fused_matmul(x, line_weight, line_bias, y, d_predicted, chunk):
     """matmul add sub mul
-    models/linear_regression.py:8  models/linear_regression.py:14"""
+    models/linear_regression.py:11  models/linear_regression.py:17"""
     line_bias2 = line_bias[0]
     for i in range(100):
         matmul = f32(0.0)
@@ -19,8 +19,8 @@ def fused_matmul(x, line_weight, line_bias, y, d_predicted, chunk):
 
 def fused_sum_div_isfinite(sub, line_bias, d_predicted, step, loss, fault, chunk):
     """mul sum div isfinite where eq sub add
-    models/linear_regression.py:14  models/linear_regression.py:8
-    models/linear_regression.py:11"""
+    models/linear_regression.py:17  models/linear_regression.py:11
+    models/linear_regression.py:14"""
     sum = f64(0.0)
     d_line_bias = f32(0.0)
     for r in range(100):
@@ -42,7 +42,7 @@ def fused_sum_div_isfinite(sub, line_bias, d_predicted, step, loss, fault, chunk
 
 def fused_sum_div_isfinite_2(sub, mae, chunk):
     """abs sum div
-    models/linear_regression.py:14"""
+    models/linear_regression.py:17"""
     sum = f32(0.0)
     for r in range(100):
         sum = radd(sum, abs(sub[r]))
@@ -51,8 +51,8 @@ def fused_sum_div_isfinite_2(sub, mae, chunk):
 
 def fused_matmul_2(fault, line_weight, x, d_predicted, chunk):
     """eq matmul mul sub where
-    models/linear_regression.py:14  models/linear_regression.py:8
-    models/linear_regression.py:11"""
+    models/linear_regression.py:17  models/linear_regression.py:11
+    models/linear_regression.py:14"""
     ok = fault[0] == i32(0)
     for i in range(8):
         line_weight2 = line_weight[i]
@@ -69,7 +69,7 @@ def fused_constant_2(fault, chunk):
 
 def fused_matmul_3(x, line_weight, line_bias, y, predicted, chunk):
     """matmul add sub
-    models/linear_regression.py:8  models/linear_regression.py:14"""
+    models/linear_regression.py:11  models/linear_regression.py:17"""
     line_bias2 = line_bias[0]
     for i in range(100):
         matmul = f32(0.0)
@@ -82,7 +82,7 @@ def fused_matmul_3(x, line_weight, line_bias, y, predicted, chunk):
 
 def fused_sum_div(sub, loss, chunk):
     """mul sum div
-    models/linear_regression.py:14"""
+    models/linear_regression.py:17"""
     sum = f64(0.0)
     for r in range(100):
         root = f64(sub[r])

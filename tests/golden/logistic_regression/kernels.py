@@ -17,7 +17,7 @@ def pack_transpose_f32_14(a, packed, m, k, step, leap, first, panels, each, grou
 
 def fused_matmul(dense1_weight, dense1_bias, logits, packed, chunk):
     """matmul add
-    models/logistic_regression.py:8"""
+    models/logistic_regression.py:12"""
     bp = local_f32(65536)
     acc = local_f32(448)
     copy_f32(bp, 32, dense1_weight, 10, 64, 10)
@@ -31,7 +31,7 @@ def fused_matmul(dense1_weight, dense1_bias, logits, packed, chunk):
 
 def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
     """logsumexp maximum minimum eq where sum sub exp mul add
-    models/logistic_regression.py:14"""
+    models/logistic_regression.py:18"""
     for i in range(64):
         minimum2 = min(max(label[i], i32(0)), i32(9))
         log_total = f32(-inf)
@@ -57,7 +57,7 @@ def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
 
 def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
     """argmax eq cast
-    models/logistic_regression.py:14"""
+    models/logistic_regression.py:18"""
     for i in range(64):
         argmax = f32(-inf)
         argmax_s1 = i32(2147483647)
@@ -71,7 +71,7 @@ def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
 
 def fused_sum(cast, accuracy, chunk):
     """sum mul
-    models/logistic_regression.py:14"""
+    models/logistic_regression.py:18"""
     sum = f32(0.0)
     for r in range(64):
         sum = radd(sum, cast[r])
@@ -80,7 +80,7 @@ def fused_sum(cast, accuracy, chunk):
 
 def fused_sum_max_isfinite(sub, label, step, loss, fault, chunk):
     """sum mul lt ge or_ max isfinite where eq add
-    models/logistic_regression.py:14"""
+    models/logistic_regression.py:18"""
     sum = f32(0.0)
     max2 = False
     for r in range(64):
@@ -111,8 +111,8 @@ def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, c
 
 def fused_matmul_2(fault, momentum_v_dense1_weight, d_logits, dense1_weight, packed, chunk):
     """eq mul matmul add where sub
-    models/logistic_regression.py:14  models/logistic_regression.py:8
-    models/logistic_regression.py:11"""
+    models/logistic_regression.py:18  models/logistic_regression.py:12
+    models/logistic_regression.py:15"""
     bp = local_f32(65536)
     acc = local_f32(448)
     copy_f32(bp, 32, d_logits, 10, 64, 10)
@@ -132,8 +132,8 @@ def fused_matmul_2(fault, momentum_v_dense1_weight, d_logits, dense1_weight, pac
 
 def fused_sum_2(fault, momentum_v_dense1_bias, d_logits, dense1_bias, chunk):
     """eq mul sum add where sub
-    models/logistic_regression.py:14  models/logistic_regression.py:8
-    models/logistic_regression.py:11"""
+    models/logistic_regression.py:18  models/logistic_regression.py:12
+    models/logistic_regression.py:15"""
     d_dense1_bias = local_f32(10)
     total = local_f64(10)
     for j in range(10):
@@ -158,7 +158,7 @@ def fused_sum_2(fault, momentum_v_dense1_bias, d_logits, dense1_bias, chunk):
 
 def fused_max(label, fault, chunk):
     """lt ge or_ max where
-    models/logistic_regression.py:14"""
+    models/logistic_regression.py:18"""
     max2 = False
     for r in range(64):
         label2 = label[r]
@@ -168,7 +168,7 @@ def fused_max(label, fault, chunk):
 
 def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
     """logsumexp maximum minimum eq where sum sub
-    models/logistic_regression.py:14"""
+    models/logistic_regression.py:18"""
     for i in range(64):
         log_total = f32(-inf)
         log_total_s1 = f32(0.0)

@@ -1,8 +1,3 @@
-def fused_constant(lr, chunk):
-    """copy"""
-    lr[0] = f32(0.001)
-
-
 def pack_transpose_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
     """A as panels of 14 rows, k by k, for the gemm tiles
 
@@ -17,7 +12,7 @@ def pack_transpose_f32_14(a, packed, m, k, step, leap, first, panels, each, grou
 
 def fused_matmul(dense1_weight, dense1_bias, out, relu1, packed, chunk):
     """matmul add le where
-    models/mlp.py:8"""
+    models/mlp.py:12"""
     g = idiv(chunk, 8)
     box = imod(chunk, 8)
     n0 = box * 64
@@ -39,7 +34,7 @@ def fused_matmul(dense1_weight, dense1_bias, out, relu1, packed, chunk):
 
 def fused_matmul_2(dense2_weight, dense2_bias, out, relu2, packed, chunk):
     """matmul add le where
-    models/mlp.py:8"""
+    models/mlp.py:12"""
     g = idiv(chunk, 8)
     box = imod(chunk, 8)
     n0 = box * 64
@@ -61,7 +56,7 @@ def fused_matmul_2(dense2_weight, dense2_bias, out, relu2, packed, chunk):
 
 def fused_matmul_3(dense3_weight, dense3_bias, logits, packed, chunk):
     """matmul add
-    models/mlp.py:8"""
+    models/mlp.py:12"""
     bp = local_f32(65536)
     acc = local_f32(448)
     copy_f32(bp, 32, dense3_weight, 10, 512, 10)
@@ -74,9 +69,9 @@ def fused_matmul_3(dense3_weight, dense3_bias, logits, packed, chunk):
                 logits[p * 140 + i * 10 + n] = acc[i * 32 + n] + dense3_bias[n]
 
 
-def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
-    """logsumexp maximum minimum eq where sum sub exp mul add
-    models/mlp.py:14"""
+def fused_logsumexp_sum_div(logits, label, out, d_logits, chunk):
+    """logsumexp maximum minimum eq where sum mul div add sub exp
+    models/mlp.py:18"""
     for i in range(64):
         minimum2 = min(max(label[i], i32(0)), i32(9))
         log_total = f32(-inf)
@@ -90,19 +85,23 @@ def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
             log_total_s1 = log_total_s1_new
         log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
         for r in range(10):
-            where = select(minimum2 == i32(r), f32(-0.015625), f32(0.0))
+            where = select(minimum2 == i32(r), f32(-0.0140625), f32(0.0))
             mul = exp_f32(logits[i * 10 + r] - log_total2) * f32(0.015625)
-            d_logits[i * 10 + r] = where + mul
-        chosen = f32(0.0)
+            d_logits[i * 10 + r] = where + f32(-0.00015625) + mul
+        sum = f32(0.0)
         for r0_2 in range(10):
             where2 = select(minimum2 == i32(r0_2), logits[i * 10 + r0_2], f32(0.0))
-            chosen = radd(chosen, where2)
-        out[i] = log_total2 - chosen
+            sum = radd(sum, where2)
+        sum2 = f32(0.0)
+        mul2 = sum * f32(0.9)
+        for r0_3 in range(10):
+            sum2 = radd(sum2, logits[i * 10 + r0_3])
+        out[i] = log_total2 - (mul2 + sum2 / f32(10.0) * f32(0.1))
 
 
-def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
+def fused_logsumexp_sum_div_2(logits, label, out, chunk):
     """argmax eq cast
-    models/mlp.py:14"""
+    models/mlp.py:19"""
     for i in range(64):
         argmax = f32(-inf)
         argmax_s1 = i32(2147483647)
@@ -116,7 +115,7 @@ def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
 
 def fused_sum(cast, accuracy, chunk):
     """sum mul
-    models/mlp.py:14"""
+    models/mlp.py:19"""
     sum = f32(0.0)
     for r in range(64):
         sum = radd(sum, cast[r])
@@ -125,7 +124,7 @@ def fused_sum(cast, accuracy, chunk):
 
 def fused_sum_max_isfinite(sub, label, step, loss, fault, step_new, chunk):
     """sum mul lt ge or_ max isfinite where eq add
-    models/mlp.py:14"""
+    models/mlp.py:18"""
     sum = f32(0.0)
     max2 = False
     for r in range(64):
@@ -144,7 +143,7 @@ def fused_sum_max_isfinite(sub, label, step, loss, fault, step_new, chunk):
 
 def fused_matmul_4(le, dense3_weight, d_dense2, packed, chunk):
     """matmul where
-    models/mlp.py:8"""
+    models/mlp.py:12"""
     g = idiv(chunk, 8)
     box = imod(chunk, 8)
     n0 = box * 64
@@ -160,6 +159,14 @@ def fused_matmul_4(le, dense3_weight, d_dense2, packed, chunk):
                 d_dense2[p * 7168 + i * 512 + n + n0] = select(le[p * 7168 + i * 512 + n + n0] != u8(0), f32(0.0), acc[i * 64 + n])
 
 
+def fused_mul(step, steps_per_epoch, lr, chunk):
+    """cast mul div minimum cos add
+    models/mlp.py:15"""
+    div = f32(step[0]) / (f32(steps_per_epoch[0]) * f32(30.0))
+    add = cos_f32(minimum(div, f32(1.0)) * f32(3.1415927)) + f32(1.0)
+    lr[0] = add * f32(0.0005)
+
+
 def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
     """A as panels of 14 rows, k by k, for the gemm tiles
 
@@ -173,15 +180,15 @@ def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, c
 
 
 def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_weight,
-                          dense3_weight, step, packed, chunk):
+                          dense3_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    models/mlp.py:18  models/mlp.py:12  models/mlp.py:15"""
     bp = local_f32(65536)
     acc = local_f32(448)
     copy_f32(bp, 32, d_logits, 10, 64, 10)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for p in range(chunk * 5, min(chunk * 5 + 5, 37)):
         rows = min(14, 512 - p * 14)
@@ -202,7 +209,7 @@ def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_w
 
 def fused_matmul_5(le, dense2_weight, d_dense1, packed, chunk):
     """matmul where
-    models/mlp.py:8"""
+    models/mlp.py:12"""
     g = idiv(chunk, 8)
     box = imod(chunk, 8)
     n0 = box * 64
@@ -220,9 +227,9 @@ def fused_matmul_5(le, dense2_weight, d_dense1, packed, chunk):
 
 
 def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
-                            dense2_weight, step, packed, chunk):
+                            dense2_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    models/mlp.py:18  models/mlp.py:12  models/mlp.py:15"""
     g = idiv(chunk, 8)
     box = imod(chunk, 8)
     n0 = box * 64
@@ -231,7 +238,7 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2
     copy_f32(bp, 64, at(d_dense2, n0), 512, 64, 64)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for p in range(g * 37, min(g * 37 + 37, 37)):
         rows = min(14, 512 - p * 14)
@@ -251,10 +258,10 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2
                 dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, sub, dense2_weight2)
 
 
-def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, step,
-                       chunk):
+def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, lr,
+                       step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
-    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    models/mlp.py:18  models/mlp.py:12  models/mlp.py:15"""
     j0 = chunk * 128
     j1 = j0 + 128
     d_dense1_bias = local_f32(128)
@@ -271,7 +278,7 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
             total[j4 - j0] = total[j4 - j0] + f64(d_dense1_bias[j4 - j0])
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for j5 in range(j0, j1):
         adam_m_dense1_bias2 = adam_m_dense1_bias[j5]
@@ -286,10 +293,10 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
         dense1_bias[j5] = select(ok, sub, dense1_bias2)
 
 
-def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, dense3_bias,
+def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias, dense3_bias, lr,
                          step, chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
-    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    models/mlp.py:18  models/mlp.py:12  models/mlp.py:15"""
     d_dense3_bias = local_f32(10)
     total = local_f64(10)
     for j in range(10):
@@ -304,7 +311,7 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
             total[j4] = total[j4] + f64(d_dense3_bias[j4])
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for j5 in range(10):
         adam_m_dense3_bias2 = adam_m_dense3_bias[j5]
@@ -320,9 +327,9 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
 
 
 def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,
-                            dense1_weight, step, packed, chunk):
+                            dense1_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/mlp.py:14  models/mlp.py:8  models/mlp.py:11"""
+    models/mlp.py:18  models/mlp.py:12  models/mlp.py:15"""
     g = idiv(chunk, 8)
     box = imod(chunk, 8)
     n0 = box * 64
@@ -331,7 +338,7 @@ def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1
     copy_f32(bp, 64, at(d_dense1, n0), 512, 64, 64)
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
-    neg = -(f32(0.001) / expm1_f32(add3 * f32(-0.105360515)))
+    neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
     for p in range(g * 56, min(g * 56 + 56, 56)):
         rows = min(14, 784 - p * 14)
@@ -353,13 +360,13 @@ def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1
 
 def fused_copy(step_new, out, chunk):
     """copy
-    models/mlp.py:14"""
+    models/mlp.py:18"""
     out[0] = step_new[0]
 
 
 def fused_max(label, fault, chunk):
     """lt ge or_ max where
-    models/mlp.py:14"""
+    models/mlp.py:18"""
     max2 = False
     for r in range(64):
         label2 = label[r]
@@ -369,7 +376,7 @@ def fused_max(label, fault, chunk):
 
 def fused_matmul_6(dense1_weight, dense1_bias, relu1, packed, chunk):
     """matmul add le where
-    models/mlp.py:8"""
+    models/mlp.py:12"""
     g = idiv(chunk, 8)
     box = imod(chunk, 8)
     n0 = box * 64
@@ -389,7 +396,7 @@ def fused_matmul_6(dense1_weight, dense1_bias, relu1, packed, chunk):
 
 def fused_matmul_7(dense2_weight, dense2_bias, relu2, packed, chunk):
     """matmul add le where
-    models/mlp.py:8"""
+    models/mlp.py:12"""
     g = idiv(chunk, 8)
     box = imod(chunk, 8)
     n0 = box * 64
@@ -407,9 +414,9 @@ def fused_matmul_7(dense2_weight, dense2_bias, relu2, packed, chunk):
                 relu2[p * 7168 + i * 512 + n + n0] = select(dense2 <= f32(0.0), f32(0.0), dense2)
 
 
-def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
-    """logsumexp maximum minimum eq where sum sub
-    models/mlp.py:14"""
+def fused_logsumexp_sum_div_3(logits, label, out, chunk):
+    """logsumexp maximum minimum eq where sum mul div add sub
+    models/mlp.py:18"""
     for i in range(64):
         log_total = f32(-inf)
         log_total_s1 = f32(0.0)
@@ -421,9 +428,13 @@ def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
             log_total = top
             log_total_s1 = log_total_s1_new
         log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
-        chosen = f32(0.0)
+        sum = f32(0.0)
         minimum2 = min(max(label[i], i32(0)), i32(9))
         for r0_2 in range(10):
             where = select(minimum2 == i32(r0_2), logits[i * 10 + r0_2], f32(0.0))
-            chosen = radd(chosen, where)
-        out[i] = log_total2 - chosen
+            sum = radd(sum, where)
+        sum2 = f32(0.0)
+        mul = sum * f32(0.9)
+        for r0_3 in range(10):
+            sum2 = radd(sum2, logits[i * 10 + r0_3])
+        out[i] = log_total2 - (mul + sum2 / f32(10.0) * f32(0.1))

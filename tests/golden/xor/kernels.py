@@ -1,6 +1,6 @@
 def fused_matmul_tanh(x, dense1_weight, dense1_bias, tanh1, chunk):
     """matmul add tanh
-    models/xor.py:8"""
+    models/xor.py:11"""
     for i in range(4):
         for r in range(8):
             matmul = f32(0.0)
@@ -12,7 +12,7 @@ def fused_matmul_tanh(x, dense1_weight, dense1_bias, tanh1, chunk):
 def fused_matmul_logaddexp_isfinite(tanh1, dense2_weight, dense2_bias, y, out, out2, d_logits,
                                     chunk):
     """matmul add logaddexp mul gt eq isfinite ne or_ where sigmoid
-    models/xor.py:8  models/xor.py:14  models/xor.py:15"""
+    models/xor.py:11  models/xor.py:17  models/xor.py:18"""
     dense2_bias2 = dense2_bias[0]
     for i in range(4):
         matmul = f32(0.0)
@@ -30,7 +30,7 @@ def fused_matmul_logaddexp_isfinite(tanh1, dense2_weight, dense2_bias, y, out, o
 def fused_sum_isfinite_sqrt(logaddexp, mul, adam_m_dense2_bias, d_logits, adam_v_dense2_bias,
                             dense2_bias, step, loss, fault, step_new, chunk):
     """sub sum mul isfinite where eq add cast expm1 div neg sqrt rsqrt
-    models/xor.py:14  models/xor.py:8  models/xor.py:11"""
+    models/xor.py:17  models/xor.py:11  models/xor.py:14"""
     sum = f32(0.0)
     d_dense2_bias = f32(0.0)
     for r in range(4):
@@ -65,7 +65,7 @@ def fused_sum_isfinite_sqrt_2(lr, chunk):
 
 def fused_sum(eq, accuracy, chunk):
     """cast sum mul
-    models/xor.py:15"""
+    models/xor.py:18"""
     sum = f32(0.0)
     for r in range(4):
         sum = radd(sum, f32(eq[r] != u8(0)))
@@ -74,7 +74,7 @@ def fused_sum(eq, accuracy, chunk):
 
 def fused_matmul(d_logits, dense2_weight, tanh1, d_dense1, chunk):
     """matmul mul sub
-    models/xor.py:8"""
+    models/xor.py:11"""
     for i in range(4):
         d_logits2 = d_logits[i]
         for r in range(8):
@@ -89,7 +89,7 @@ def fused_matmul(d_logits, dense2_weight, tanh1, d_dense1, chunk):
 def fused_matmul_sqrt_div(fault, adam_m_dense2_weight, tanh1, d_logits, adam_v_dense2_weight,
                           dense2_weight, step, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/xor.py:14  models/xor.py:8  models/xor.py:11"""
+    models/xor.py:17  models/xor.py:11  models/xor.py:14"""
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(f32(0.05) / expm1_f32(add3 * f32(-0.105360515)))
@@ -113,7 +113,7 @@ def fused_matmul_sqrt_div(fault, adam_m_dense2_weight, tanh1, d_logits, adam_v_d
 def fused_matmul_sqrt_div_2(fault, adam_m_dense1_weight, x, d_dense1, adam_v_dense1_weight,
                             dense1_weight, step, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
-    models/xor.py:14  models/xor.py:8  models/xor.py:11"""
+    models/xor.py:17  models/xor.py:11  models/xor.py:14"""
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(f32(0.05) / expm1_f32(add3 * f32(-0.105360515)))
@@ -138,7 +138,7 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense1_weight, x, d_dense1, adam_v_den
 def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, step,
                        chunk):
     """eq mul sum add where cast expm1 div neg sqrt rsqrt sub
-    models/xor.py:14  models/xor.py:8  models/xor.py:11"""
+    models/xor.py:17  models/xor.py:11  models/xor.py:14"""
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(f32(0.05) / expm1_f32(add3 * f32(-0.105360515)))
@@ -161,7 +161,7 @@ def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, 
 
 def fused_copy(step_new, out, chunk):
     """copy
-    models/xor.py:14  models/xor.py:11  models/xor.py:8"""
+    models/xor.py:17  models/xor.py:14  models/xor.py:11"""
     out[0] = step_new[0]
 
 
@@ -172,7 +172,7 @@ def fused_constant(fault, chunk):
 
 def fused_matmul_logaddexp(tanh1, dense2_weight, dense2_bias, y, logits, out, out2, chunk):
     """matmul add logaddexp mul gt eq
-    models/xor.py:8  models/xor.py:14  models/xor.py:15"""
+    models/xor.py:11  models/xor.py:17  models/xor.py:18"""
     dense2_bias2 = dense2_bias[0]
     for i in range(4):
         matmul = f32(0.0)
@@ -188,7 +188,7 @@ def fused_matmul_logaddexp(tanh1, dense2_weight, dense2_bias, y, logits, out, ou
 
 def fused_sum_2(logaddexp, mul, loss, chunk):
     """sub sum mul
-    models/xor.py:14"""
+    models/xor.py:17"""
     sum = f32(0.0)
     for r in range(4):
         sum = radd(sum, logaddexp[r] - mul[r])
