@@ -17,8 +17,9 @@ HEAD = """# The bundled networks
 `dlc train NAME` trains each of them, on data that comes with dlc or is made by an exact rule;
 nothing is downloaded. An entry says what the network is, the paper that it follows and where it
 differs, its parameters, and the figure that it reached on held-out data from three seeds beside
-what is required. `make networks` repeats all runs ({minutes:.0f} minutes on two cores) and prints a
-line for each. The figures are those on record in `models/figures.json`, the texts those in `models/`.
+what is required. `make networks` repeats all runs ({minutes:.0f} minutes on two cores) and
+prints a line for each. The figures are those on record in `models/figures.json`, the texts
+those in `models/`.
 """
 
 
