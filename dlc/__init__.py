@@ -246,6 +246,7 @@ from dlc.ops.reduce import min_ as min
 from dlc.ops.reduce import sum_ as sum
 from dlc.ops.scatter import put_along_axis, scatter
 from dlc.ops.searchsorted import searchsorted
+from dlc.ops.varying import last, lengths, valid
 from dlc.ops.view import concat, flip, reshape, transpose
 from dlc.ops.window import window
 from dlc.reference.text import parse_graph, print_graph
@@ -269,8 +270,9 @@ __all__ = [
     "floor_divide", "fmod", "fori", "frac", "frexp", "full", "full_like", "gcd", "global_avg_pool",
     "global_max_pool", "grad", "grid_sample", "heaviside", "hessian", "histogram", "hvp", "hypot",
     "i0", "i0e", "i1", "i1e", "i8", "i16", "i32", "i64", "identity", "im2col", "init", "inner",
-    "iota", "isclose", "isfinite", "isinf", "isnan", "jacobian", "jvp", "kron", "latest_state",
-    "ldexp", "left_shift", "lerp", "lgamma", "linalg", "linear_recurrence", "linspace", "load",
+    "iota", "isclose", "isfinite", "isinf", "isnan", "jacobian", "jvp", "kron", "last",
+    "latest_state", "ldexp", "left_shift", "lengths", "lerp", "lgamma", "linalg",
+    "linear_recurrence", "linspace", "load",
     "log", "log1p", "log2", "log10", "log_ndtr", "log_sigmoid", "logaddexp", "logaddexp2",
     "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp",
     "loss", "lp_pool", "map", "matmul", "matrix_trace", "max", "max_pool", "max_pool_with_indices",
@@ -286,8 +288,8 @@ __all__ = [
     "sqrt", "square", "squeeze", "stack", "state", "std", "stop_gradient", "sum", "swapaxes",
     "take", "take_along_axis", "tan", "tanh", "task", "tensordot", "tile", "top_k", "trace",
     "training", "transpose", "tri", "tril", "triu", "trunc", "u8", "u16", "u32", "u64", "unfold",
-    "unstack", "update_state", "value_and_grad", "variance", "vdot", "vjp", "vmap", "where",
-    "while_loop", "window", "xlog1py", "xlogy", "zeros", "zeros_like",
+    "unstack", "update_state", "valid", "value_and_grad", "variance", "vdot", "vjp", "vmap",
+    "where", "while_loop", "window", "xlog1py", "xlogy", "zeros", "zeros_like",
 ]
 
 hide_own_frames()

@@ -165,6 +165,9 @@ class Node(Operators):
         )
 
 
+VARYING = "varying"  # the note of a build's axes whose length varies (dlc/ops/varying.py)
+
+
 class Build:
     """One build of a graph: interns nodes, and knows the line and mode they are made for."""
 
@@ -249,8 +252,10 @@ def intern(op: Op, args: tuple[Node, ...], attrs: Mapping[str, Any], type_: Any,
 
 
 def identity(op: Op, args: Sequence[Node], attrs: Mapping[str, Any], type_: Any) -> Any:
-    """What makes two nodes one."""
-    return op.name, tuple(map(id, args)), comparable(attrs), type_
+    """What makes two nodes one; an axis whose length varies is no other of the same size."""
+    varies = (build := _BUILD.get()) is not None and VARYING in build.notes
+    names = tuple(getattr(d, "name", "") for d in getattr(type_, "shape", ())) if varies else ()
+    return op.name, tuple(map(id, args)), comparable(attrs), type_, names
 
 
 def serve_also(node: Node, locs: tuple[Loc, ...], name: str = "") -> Node:

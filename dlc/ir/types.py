@@ -94,9 +94,25 @@ class Dim(int):
         return int(self), self.name
 
 
+class Bounded(str):
+    """The name of a dimension that differs from row to row, of at most `most`: "time<=64"."""
+
+    most: int
+
+    def __new__(cls, name: str, most: int) -> Bounded:
+        dim = super().__new__(cls, name)
+        dim.most = most
+        return dim
+
+    def __repr__(self) -> str:
+        return repr(f"{self}<={self.most}")
+
+
 def check_dimension(dim: Any) -> int | str:
-    """A dimension as it may stand in a signature: a non-negative int, or a name."""
+    """A dimension as it may stand in a signature: a non-negative int, a name, or "NAME<=MOST"."""
     if isinstance(dim, str):
+        if "<=" in dim:
+            return _bounded(dim)
         if not dim.isidentifier():
             raise DTypeError(f"dimension name {dim!r} is not an identifier")
         return dim
@@ -105,6 +121,15 @@ def check_dimension(dim: Any) -> int | str:
     if dim < 0:
         raise DTypeError(f"dimension {int(dim)} is negative")
     return dim if isinstance(dim, Dim) else int(dim)
+
+
+def _bounded(text: str) -> Bounded:
+    """The dimension that `text` says. Raises DTypeError for what says none."""
+    name, _, most = (part.strip() for part in text.partition("<="))
+    if not (name.isidentifier() and most.isdecimal() and int(most)):
+        raise DTypeError(f"dimension {text!r} is not a name and its largest size; "
+                         'e.g. "time<=64"')
+    return Bounded(name, int(most))
 
 
 def is_size(value: Any) -> bool:
@@ -155,7 +180,8 @@ class Type:
     def describe(self) -> str:
         """Like str, with dimension names: f32[batch=64, 10]."""
         def word(d: Any) -> str:
-            return f"{d.name}={int(d)}" if isinstance(d, Dim) else str(d)
+            return f"{d.name}={int(d)}" if isinstance(d, Dim) else (
+                f"{d}<={d.most}" if isinstance(d, Bounded) else str(d))
 
         return f"{self.dtype.name}[{', '.join(word(d) for d in self.shape)}]"
 

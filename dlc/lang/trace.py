@@ -11,14 +11,14 @@ from typing import Any
 
 from dlc.errors import DlcError, Loc, here
 from dlc.ir.graph import Build, Graph, Node, building, describe
-from dlc.ir.types import DTypeError, Type, i32, is_size
+from dlc.ir.types import Bounded, Dim, DTypeError, Type, i32, is_size
 from dlc.lang.layer import Layer
 from dlc.lang.names import naming
 from dlc.lang.scope import Scope, Variable, variable_names
 from dlc.lang.source import definition, parameter_places
-from dlc.ops import elementwise, leaf
+from dlc.ops import elementwise, leaf, reduce, varying
 from dlc.ops.convert import as_node, holds_node
-from dlc.ops.gather import Check
+from dlc.ops.gather import Check, note_check
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,13 @@ class CheckText:
 
 
 @contextmanager
-def tracing(function: Callable[..., Any], training: bool) -> Iterator[tuple[Build, Scope]]:
-    """A new build with an empty scope, in which `function` is about to run."""
+def tracing(function: Callable[..., Any], training: bool,
+            inputs: Mapping[str, Node]) -> Iterator[tuple[Build, Scope]]:
+    """A new build with an empty scope, in which `function` is about to run on `inputs`."""
     build = Build(training)
     scope = build.notes["scope"] = Scope(variable_names=variable_names(function, Layer))
     with building(build), naming(build):
+        declare_lengths(inputs)
         yield build, scope
     for node, name in scope.hints:
         node.name = node.name or name
@@ -51,7 +53,7 @@ def trace(function: Callable[..., Any], *types: Type, name: str | None = None,
     Raises DlcError at the user's line for invalid arguments and results.
     """
     inputs = make_inputs(function, types, dims or {}, "arg")
-    with tracing(function, training) as (build, scope):
+    with tracing(function, training, inputs) as (build, scope):
         result = applied(function, inputs)
         named = named_outputs(function, result)
         checks = distinct_checks(build)
@@ -118,10 +120,13 @@ def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def applied(function: Callable[..., Any], inputs: Mapping[str, Node], **settings: Any) -> Any:
-    """What `function` gives for its inputs; those after `*` in its signature go by name."""
-    by_name = {p.name for p in parameters_of(function) if p.kind is p.KEYWORD_ONLY}
+    """What `function` gives for its inputs; those after `*` in its signature go by name, and
+    lengths that it does not name are not passed."""
+    parameters = parameters_of(function)
+    by_name = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    beside = by_name | (set(varying_axes(inputs)) - {p.name for p in parameters})
     named = {k: v for k, v in inputs.items() if k in by_name}
-    return function(*(v for k, v in inputs.items() if k not in by_name), **named, **settings)
+    return function(*(v for k, v in inputs.items() if k not in beside), **named, **settings)
 
 
 def annotated_types(function: Callable[..., Any]) -> dict[str, Any]:
@@ -137,7 +142,11 @@ def annotated_types(function: Callable[..., Any]) -> dict[str, Any]:
 
 def make_inputs(function: Callable[..., Any], types: Sequence[Type], dims: Mapping[str, int],
                 role: str) -> dict[str, Node]:
-    """An input node for each argument of `function`, with dimension names bound by `dims`."""
+    """An input node for each argument of `function`, with dimension names bound by `dims`.
+
+    After them stands one for each bounded dimension that no argument is called like: the lengths
+    of the rows along it, i32[rows].
+    """
     wanted = signature(function, len(types))
     if types and len(types) != len(wanted):
         raise DlcError(f"{_name(function)} takes {len(wanted)} arrays ({', '.join(wanted)}), "
@@ -152,7 +161,41 @@ def make_inputs(function: Callable[..., Any], types: Sequence[Type], dims: Mappi
         node = leaf.input_(label, bound(function, label, type_, dims, place), role)
         node.locs = () if place is None else (place,)
         inputs[label] = node
+    for name, (node, _) in varying_axes(inputs).items():
+        lengths = leaf.input_(str(name), Type(i32, node.shape[:1]), role)
+        lengths.locs = node.locs
+        own = inputs.setdefault(name, lengths)
+        if (own.dtype, own.shape) != (lengths.dtype, lengths.shape):
+            raise DlcError(f"{_name(function)}: {name!r} is a dimension with a bound, and its "
+                           f"lengths are {describe(own)}", own.loc,
+                           f"an argument of that name is {lengths.type.describe()}")
     return inputs
+
+
+def varying_axes(inputs: Mapping[str, Node]) -> dict[str, tuple[Node, int]]:
+    """Bounded dimension -> (the first input that has it, its axis). Raises DlcError for one whose
+    input has no axis of rows before it."""
+    found: dict[str, tuple[Node, int]] = {}
+    for label, node in inputs.items():
+        for axis, dim in enumerate(node.shape):
+            if not isinstance(dim, Dim) or not isinstance(dim.name, Bounded):
+                continue
+            if not axis or not isinstance(node.shape[0], Dim) or isinstance(
+                    node.shape[0].name, Bounded):
+                raise DlcError(f"{label}: {node.type.describe()}: {dim.name!r} has no axis of rows "
+                               "before it", node.loc, 'name it first: f32["batch", "time<=64"]')
+            found.setdefault(dim.name, (node, axis))
+    return found
+
+
+def declare_lengths(inputs: Mapping[str, Node]) -> None:
+    """Tell the running build of the axes whose length varies (dlc/ops/varying.py)."""
+    for name, (node, axis) in varying_axes(inputs).items():
+        lengths = inputs[name]
+        outside = elementwise.or_(lengths < 0, lengths > int(node.shape[axis]))
+        note_check(reduce.any_(outside), f"a length outside of 0 .. {int(node.shape[axis])} of "
+                   f"{describe(node)}")
+        varying.declare(name, lengths, node.shape[0].name)  # type: ignore[attr-defined]
 
 
 def bound(function: Callable[..., Any], label: str, type_: Type, dims: Mapping[str, int],
@@ -160,12 +203,16 @@ def bound(function: Callable[..., Any], label: str, type_: Type, dims: Mapping[s
     """`type_` with dimension names replaced. Raises DlcError for a name without a value, and for a
     value that is not a size."""
     named = [d for d in type_.shape if isinstance(d, str)]
+    dims = {**{d: d.most for d in named if isinstance(d, Bounded)}, **dims}
     missing = [d for d in named if d not in dims]
     if not missing:
         for name in named:
             if not is_size(dims[name]):
                 raise DlcError(f"{_name(function)}: dimension {name!r} of {label}: {type_} can't "
                                f"be {dims[name]!r}", place, "a size is a whole number from 0")
+            if isinstance(name, Bounded) and dims[name] > name.most:
+                raise DlcError(f"{_name(function)}: dimension {name!r} of {label}: {type_} can't "
+                               f"be {dims[name]}", place, f"it is at most {name.most}")
         return type_.bind(dict(dims))
     known = ", ".join(f"{k}={v}" for k, v in dims.items()) or "none"
     raise DlcError(f"{_name(function)}: dimension {missing[0]!r} of {label}: {type_} has no value",

@@ -11,7 +11,7 @@ from dlc.lang.loops import scan
 from dlc.nn import checks
 from dlc.nn.functions import log_softmax
 from dlc.nn.losses import REDUCTIONS, reduced
-from dlc.ops import elementwise, gather, leaf, reduce, view
+from dlc.ops import elementwise, gather, leaf, reduce, varying, view
 from dlc.ops.convert import as_node, broadcast_to, cast, widened
 
 # what stands for the logarithm of 0: sums of it stay finite, so that no gradient is NaN
@@ -34,6 +34,8 @@ def ctc_loss(logits: Any, labels: Any, times: Any = None, lengths: Any = None, b
     x, y = as_node(logits), as_node(labels)
     _check(x, y, blank)
     batch, time = int(x.shape[0]), int(x.shape[1])
+    times = varying.lengths(x) if times is None and varying.is_varying(x.shape[1]) else times
+    lengths = varying.lengths(y) if lengths is None and varying.is_varying(y.shape[1]) else lengths
     steps = _counts("times", times, time, batch)
     sizes = _counts("lengths", lengths, int(y.shape[1]), batch)
     scores = log_softmax(widened(x))

@@ -13,6 +13,7 @@ from dlc.lang.scope import training
 from dlc.nn import checks
 from dlc.ops import elementwise, reduce, view
 from dlc.ops.convert import as_node, cast, in_accumulator
+from dlc.ops.varying import present
 
 relu = elementwise.relu
 tanh = elementwise.tanh
@@ -109,5 +110,7 @@ def softmin(x: Any, axis: int = -1) -> Node:
 @in_accumulator
 def softmax(x: Any, axis: int = -1) -> Node:
     """Probabilities proportional to e ** x along `axis`."""
-    powers = elementwise.exp(_below_0(as_node(x), axis))
+    node = as_node(x)
+    node = present(node, (reduce.axis_of(node, axis, "softmax"),), -math.inf)
+    powers = elementwise.exp(_below_0(node, axis))
     return powers / reduce.sum_(powers, axis, keepdims=True)

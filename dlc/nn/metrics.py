@@ -10,10 +10,11 @@ from dlc.ir.types import f32, f64
 from dlc.lang.array import order, rearrange
 from dlc.lang.array.diagonals import diagonal
 from dlc.nn import checks
-from dlc.ops import elementwise, gather, reduce
+from dlc.ops import elementwise, gather, reduce, view
 from dlc.ops.contract import matmul
 from dlc.ops.convert import as_node, as_nodes, cast
 from dlc.ops.searchsorted import searchsorted
+from dlc.ops.varying import present
 
 
 def accuracy(logits: Any, label: Any) -> Node:
@@ -49,7 +50,8 @@ def confusion_matrix(logits: Any, label: Any) -> Node:
     x, y = as_node(logits), as_node(label)
     checks.labels("confusion_matrix", y, x)
     classes = int(x.shape[-1])
-    told = gather.one_hot(rearrange.ravel(y), classes, f32)
+    rows = present(gather.one_hot(y, classes, f32), tuple(range(y.ndim)), 0)
+    told = view.reshape(rows, (-1, classes))
     found = gather.one_hot(rearrange.ravel(reduce.argmax(x, -1)), classes, f32)
     return matmul(told.T, found)
 

@@ -14,6 +14,8 @@ from dlc.lang.scope import latest_state, parameter, state, training, update_stat
 from dlc.nn import checks
 from dlc.ops import elementwise, reduce, view
 from dlc.ops.convert import cast, in_accumulator
+from dlc.ops.gather import note_check
+from dlc.ops.varying import count, is_varying
 
 
 def batch_norm(momentum: float = 0.1, eps: float = 1e-5, axis: int = 1, name: str = "") -> Layer:
@@ -47,17 +49,28 @@ def _statistics(x: Node, axis: int, kind: Type, momentum: float) -> tuple[Node, 
     if not training():
         return running_mean, running_var
     axes = tuple(a for a in range(x.ndim) if a != axis)
-    count = x.type.size // max(1, int(x.shape[axis]))
-    if count < 2:
-        raise DlcError(f"batch statistics of {describe(x)}: one value a channel has no variance",
-                       here(), "train with a batch of at least 2")
+    unbiased_by = _bessel(x, axes, kind)
     wide = cast(x, kind.dtype)
     mean, var = reduce.mean(wide, axes), reduce.variance(wide, axes)
-    unbiased = var * (count / (count - 1))
+    unbiased = var * unbiased_by
     for handle, new in ((running_mean, mean), (running_var, unbiased)):
         old = latest_state(handle)
         update_state(handle, old + momentum * (elementwise.stop_gradient(new) - old))
     return mean, var
+
+
+def _bessel(x: Node, axes: tuple[int, ...], kind: Type) -> float | Node:
+    """n / (n - 1) for the n values that each channel has. Raises DlcError for one; where lengths
+    vary that stops the step."""
+    why = f"batch statistics of {describe(x)}: one value a channel has no variance"
+    many = count(x, axes)
+    if isinstance(many, Node):
+        note_check(view.reshape(many < 2, ()), why)
+        wide = view.reshape(cast(many, kind.dtype), ())
+        return wide / elementwise.maximum(wide - 1.0, 1.0)
+    if many < 2:
+        raise DlcError(why, here(), "train with a batch of at least 2")
+    return many / (many - 1)
 
 
 @in_accumulator
@@ -159,6 +172,11 @@ def _grouped(x: Node, groups: int, eps: float, affine: bool) -> Node:
 def _over_groups(x: Node, groups: int, eps: float, weight: Node | None = None,
                  bias: Node | None = None) -> Node:
     batch, channels = int(x.shape[0]), int(x.shape[1])
+    if any(map(is_varying, x.shape)):  # whose name an axis of its own keeps
+        apart = (x.shape[0], groups, channels // max(1, groups), *x.shape[2:])
+        rows = view.reshape(x, apart)
+        normal = view.reshape(standardized(rows, tuple(range(2, rows.ndim)), eps), x.shape)
+        return normal if weight is None else normal * weight + bias
     size = channels // max(1, groups) * math.prod(map(int, x.shape[2:]))
     rows = view.reshape(x, (batch, groups, size))
     normal = view.reshape(standardized(rows, (2,), eps), tuple(map(int, x.shape)))

@@ -18,8 +18,9 @@ from dlc.lang.loops import scan
 from dlc.lang.scope import Initializer, parameter
 from dlc.nn import checks
 from dlc.nn.convolution import like_weight
-from dlc.ops import contract, elementwise, gather, reduce, view
+from dlc.ops import contract, elementwise, gather, reduce, varying, view
 from dlc.ops.leaf import constant, iota
+from dlc.ops.varying import is_varying
 
 State = tuple[Node, ...]
 # (input part [batch, gates * units], product of weight and state, state) -> new state
@@ -160,6 +161,8 @@ def _recurrent(cell: Cell, units: int, layers: int, bidirectional: bool, returns
     def apply(x: Node, *initial: Node, lengths: Node | None = None) -> Node | tuple[Node, ...]:
         checks.rank(x, 3, "[batch, time, features]", 3)
         checks.floating(x)
+        if lengths is None and is_varying(x.shape[1]):
+            lengths = varying.lengths(x)
         there = None if lengths is None else _there(x, lengths)
         starts = _starts(cell, x, initial, layers * len(directions), units)
         finals: list[State] = []
@@ -214,7 +217,8 @@ def lstm(units: int, layers: int = 1, bidirectional: bool = False, returns: str 
     directions]) or "both": (sequence, h, c), the final states [layers * directions, batch, units].
     layer(x, h, c) starts from such states, else from zeros. layer(x, lengths=n) takes sequences of
     n [batch] steps (i32 or i64): past its length a sequence's state is frozen and its outputs are
-    0, and the reverse direction starts at its last step, as with PyTorch's packed sequences.
+    0, and the reverse direction starts at its last step, as with PyTorch's packed sequences; an
+    axis with a bound ("time<=64") has its own lengths.
     `layers` are stacked, each in both directions if `bidirectional`. Parameters weight_input
     [features, 4 units], weight_hidden [units, 4 units], bias [4 units] in the order of gates
     i f g o; those of layer k > 1 end in k, of the reverse direction in _reverse. Uniform within

@@ -18,6 +18,7 @@ from dlc.ir.types import Type
 from dlc.ops import batch_rules
 from dlc.ops.convert import as_nodes, broadcast_to, factors
 from dlc.ops.samples import spread
+from dlc.ops.varying import present
 from dlc.ops.view import flip, reshape, transpose
 
 # --- matmul ---------------------------------------------------------------------------------------
@@ -80,6 +81,9 @@ def matmul(a: Any, b: Any) -> Node:
         raise DlcError(f"matmul({describe(x)}, {describe(y)}): an operand is a scalar", here(),
                        "use * to scale")
     x, y = factors("matmul", x, y)
+    x, before = present(x, (x.ndim - 1,), 0), x
+    if x is before:
+        y = present(y, (max(0, y.ndim - 2),), 0)
     left = reshape(x, (1, *x.shape)) if x.ndim == 1 else x
     right = reshape(y, (*y.shape, 1)) if y.ndim == 1 else y
     out = _matmul_stacks(left, right)

@@ -12,6 +12,7 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, OpError, describe, make
 from dlc.ir.types import (
+    Dim,
     DType,
     DTypeError,
     Type,
@@ -201,8 +202,16 @@ def broadcast_shape(op_name: str, nodes: Sequence[Node]) -> tuple[int, ...]:
         best = next((d for d in dims if d != 1), dims[0])
         if any(d not in (1, best) for d in dims):
             raise _clash(op_name, nodes, axis - rank)
-        shape.append(best)
+        shape.append(next((d for d in dims if d == best and isinstance(d, Dim)), best))
     return tuple(shape)
+
+
+def named_shape(shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Equal shapes as one, each dimension with the name that the first of them has for it."""
+    if len(shapes) == 1 or not any(isinstance(d, Dim) for s in shapes[1:] for d in s):
+        return tuple(shapes[0])
+    return tuple(next((d for d in dims if isinstance(d, Dim)), dims[0])
+                 for dims in zip(*shapes, strict=True))
 
 
 def _clash(op_name: str, nodes: Sequence[Node], axis: int) -> DlcError:

@@ -1,7 +1,6 @@
-"""Cumulative folds along an axis: cumsum, cumprod, cummax, cummin, logcumsumexp, and the linear
-recurrence y[i] = a[i] y[i-1] + b[i] that their derivatives are made of. Each is a routine: one pass
-along the axis, rows and blocks of columns in parallel, halves in f32.
-"""
+"""Cumulative folds along an axis: cumsum, cumprod, cummax, cummin, logcumsumexp, and the recurrence
+y[i] = a[i] y[i-1] + b[i] that their derivatives are made of. Each is a routine: one pass along the
+axis, rows and blocks of columns in parallel, halves in f32."""
 
 from __future__ import annotations
 
@@ -20,6 +19,7 @@ from dlc.ops.gather import take_along_axis
 from dlc.ops.reduce import axis_of
 from dlc.ops.routine import Routine, Workspace, filled, kernel_dtype
 from dlc.ops.samples import spread
+from dlc.ops.varying import present
 from dlc.ops.view import narrow, pad, reshape
 
 # A chunk takes a block of columns of one slab [n, inner]; their states lie in workspaces.
@@ -337,7 +337,7 @@ def _along(x: Any, axis: int | None, what: str) -> tuple[Node, int]:
 def _folded(op: Op, x: Any, axis: int | None, reverse: bool, exclusive: bool,
             empty: float) -> Node:
     node, axis = _along(x, axis, op.name)
-    node = cast(node, sum_dtype(node.dtype))
+    node = cast(present(node, (axis,) if reverse else (), empty), sum_dtype(node.dtype))
     if exclusive:
         node = shifted(node, axis, reverse, empty)
     return make(op, (node,), axis=axis, reverse=reverse)

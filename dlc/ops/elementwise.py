@@ -14,7 +14,7 @@ from dlc.ir.registry import register
 from dlc.ir.rounding import CORRECT, EXACT, FUNCTIONS, ONCE, Rounding
 from dlc.ir.types import Type, bool_, f32
 from dlc.ops.cast_reference import convert_array
-from dlc.ops.convert import as_node, as_nodes, cast, operands
+from dlc.ops.convert import as_node, as_nodes, cast, named_shape, operands
 from dlc.ops.jumps import over_powers, over_turns, over_zero
 from dlc.ops.samples import binary, integers, predicates, ternary, unary
 
@@ -25,7 +25,7 @@ def same_type(*types: Type) -> Type:
     for other in types[1:]:
         if (other.dtype, tuple(other.shape)) != (first.dtype, tuple(first.shape)):
             raise OpError(f"operands differ: {first.describe()} and {other.describe()}")
-    return first.with_(layout=None)
+    return first.with_(shape=named_shape([t.shape for t in types]), layout=None)
 
 
 def float_type(*types: Type) -> Type:
@@ -240,7 +240,8 @@ def _infer_where(c: Type, a: Type, b: Type) -> Type:
         raise OpError(f"the condition is {c.dtype}", "it must be bool: compare first")
     if tuple(c.shape) != tuple(a.shape):
         raise OpError(f"condition {c.describe()} and value {a.describe()} differ in shape")
-    return same_type(a, b)
+    kept = same_type(a, b)
+    return kept.with_(shape=named_shape([kept.shape, c.shape]))
 
 
 def _grad_where(g: Node, y: Node, c: Node, a: Node, b: Node) -> tuple[None, Node, Node]:

@@ -16,6 +16,7 @@ from dlc.ir.types import Type, accumulator, bool_, f32, i32, sum_dtype
 from dlc.ops.convert import as_node, broadcast_to, cast, in_accumulator
 from dlc.ops.samples import over_axes
 from dlc.ops.sums import LOGSUMS, simple, sums_of
+from dlc.ops.varying import count, note_mean, present
 
 
 def kept_axes(rank: int, axes: Sequence[int]) -> tuple[int, ...]:
@@ -255,15 +256,24 @@ def axis_of(x: Node, axis: int, what: str) -> int:
 
 
 def reduction(op: Op, x: Any, axis: Axes = None, keepdims: bool = False, **attrs: Any) -> Node:
-    """`op` over `axis` (None: all axes); keepdims leaves them with size 1."""
+    """`op` over `axis` (None: all axes); keepdims leaves them with size 1. Padding behind the end
+    of rows whose length varies does not count."""
     from dlc.ops.view import reshape
 
     node = as_node(x)
     axes = axes_of(node, axis, op.name)
+    node = present(node, axes, _identity(op, node.dtype))
     y = make(op, (node,), axes=axes, **attrs)
     if not keepdims:
         return y
     return reshape(y, tuple(1 if a in axes else d for a, d in enumerate(node.shape)))
+
+
+def _identity(op: Op, d: Any) -> float:
+    """What changes no result of `op`."""
+    if op in (MAX, ARGMAX, LOGSUMEXP):
+        return lowest(d)
+    return highest(d) if op in (MIN, ARGMIN) else 1 if op is PROD else 0
 
 
 def _function(op: Op) -> Callable[..., Node]:
@@ -293,9 +303,23 @@ def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:
     """Arithmetic mean over `axis`; of integers and bool an f32."""
     node = as_node(x)
     node = node if node.dtype.is_float else cast(node, f32)
-    count = math.prod(int(node.shape[a]) for a in axes_of(node, axis, "mean"))
-    total = reduction(SUM, cast(node, accumulator(node.dtype)), axis, keepdims)
-    return cast(_divided(total, count), node.dtype)
+    axes = axes_of(node, axis, "mean")
+    wide = cast(node, accumulator(node.dtype))
+    return cast(_over_count(wide, wide, axes, keepdims, 0), node.dtype)
+
+
+def _over_count(terms: Node, x: Node, axes: tuple[int, ...], keepdims: bool,
+                correction: float) -> Node:
+    """The sum of `terms` over the number of elements of x that it counts, less `correction`."""
+    from dlc.ops.view import reshape
+
+    many = count(x, axes)
+    if isinstance(many, Node):
+        found = reduction(SUM, terms, axes, True) / (cast(many, terms.dtype) - correction)
+        kept = tuple(d for a, d in enumerate(x.shape) if a not in axes)
+        return found if keepdims else note_mean(reshape(found, kept), many)
+    total, left = reduction(SUM, terms, axes, keepdims), many - correction
+    return _divided(total, left) if left > 0 or not correction else total * math.inf
 
 
 def _divided(total: Node, count: float) -> Node:
@@ -314,9 +338,7 @@ def variance(x: Any, axis: Axes = None, keepdims: bool = False, correction: floa
     node = as_node(x)
     axes = axes_of(node, axis, "variance")
     centred = node - mean(node, axes, keepdims=True)
-    total = sum_(centred * centred, axes, keepdims)
-    left = math.prod(int(node.shape[a]) for a in axes) - correction
-    return _divided(total, left) if left > 0 else total * math.inf
+    return _over_count(centred * centred, node, axes, keepdims, correction)
 
 
 def any_(x: Any, axis: Axes = None, keepdims: bool = False) -> Node:

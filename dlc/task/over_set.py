@@ -8,11 +8,13 @@ from typing import Any
 
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Graph, Node, describe
-from dlc.ir.types import f32
+from dlc.ir.types import Bounded, Dim, f32, i32
 from dlc.lang.scope import current_scope
 from dlc.lang.trace import tracing
-from dlc.ops import leaf
+from dlc.ops import leaf, varying
 from dlc.ops.convert import as_node, cast
+
+ROWS = "samples"  # the axis of a set's samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +66,8 @@ def row_outputs(metrics: Mapping[str, Node], whole: Mapping[Node, Whole],
                 raise DlcError(f"over_set: {name}: {describe(row)} has no row for each of the "
                                f"{batch} samples", row.loc, "values whose first axis is the batch")
             outputs[row_name(name, at)] = row
+            outputs.update((f"{d.name}.lengths", varying.known()[d.name].lengths)
+                           for d in filter(varying.is_varying, row.shape))
     return outputs, found
 
 
@@ -75,13 +79,25 @@ def row_name(metric: str, at: int) -> str:
 def set_graph(whole: Mapping[str, Whole], count: int) -> Graph:
     """The metrics of a set of `count` samples: all rows -> each metric."""
     inputs, outputs = {}, {}
-    with tracing(set_graph, False):
+    with tracing(set_graph, False, {}):
         for name, metric in whole.items():
             arguments = []
             for at, row in enumerate(metric.rows):
-                type_ = row.type.with_(shape=(count, *row.shape[1:]), layout=None)
+                type_ = row.type.with_(shape=(Dim(count, ROWS), *row.shape[1:]), layout=None)
                 node = inputs[row_name(name, at)] = leaf.input_(row_name(name, at), type_, "data")
                 arguments.append(node)
+                inputs.update(_lengths(row, count, inputs))
             outputs[name] = number(metric.function, tuple(arguments))
     return Graph("eval_set", tuple(inputs.values()), tuple(outputs.values()), tuple(outputs),
                  {}, {"variables": (), "checks": ()})
+
+
+def _lengths(row: Node, count: int, before: Mapping[str, Node]) -> dict[str, Node]:
+    """The lengths of the rows along each axis of `row` that varied, as inputs of the set."""
+    found = {}
+    for dim in row.shape:
+        if isinstance(dim, Dim) and isinstance(dim.name, Bounded):
+            label = f"{dim.name}.lengths"
+            found[label] = before.get(label) or leaf.input_(label, i32[Dim(count, ROWS)], "data")
+            varying.declare(dim.name, found[label], ROWS)
+    return found

@@ -133,7 +133,7 @@ def augmented(task: Task, inputs: dict[str, Node]) -> dict[str, Node]:
 def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
     """One training step: (data, params, state) -> loss, metrics, lr, fault, and every update."""
     inputs = make_inputs(phase.function, (), dims, "data")
-    with tracing(phase.function, True) as (build, scope):
+    with tracing(phase.function, True, inputs) as (build, scope):
         forward = run_function(task, phase, build, scope, inputs)
         trained = [] if phase.optimizer is None else trainable(task, phase, scope)
         value, metrics, bad, grads = differentiate(phase, forward, trained)
@@ -248,7 +248,7 @@ def predicated(scope: Scope, new: Mapping[str, Node], ok: Node) -> dict[str, Nod
 def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
     """One evaluation: (data, params, state) -> loss, metrics, fault, prediction; no updates."""
     inputs = make_inputs(phase.function, (), dims, "data")
-    with tracing(phase.function, False) as (build, scope):
+    with tracing(phase.function, False, inputs) as (build, scope):
         forward = run_function(task, phase, build, scope, inputs)
         result = forward.result
         outputs = {"loss": cast(result.value, f32), **result.metrics}
@@ -277,7 +277,7 @@ def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
     for a task that says nothing of what it predicts.
     """
     inputs = make_inputs(phase.function, (), dims, "data")
-    with tracing(phase.function, False) as (build, scope):
+    with tracing(phase.function, False, inputs) as (build, scope):
         forward = run_function(task, phase, build, scope, inputs)
         prediction, _ = shown(forward)
         if prediction is None:

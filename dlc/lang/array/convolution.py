@@ -11,6 +11,7 @@ from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe, make
 from dlc.ops.contract import CONV
 from dlc.ops.convert import as_nodes, common_type
+from dlc.ops.varying import is_varying, present, windowed
 from dlc.ops.view import flip, reshape, transpose
 
 PerAxis = int | Sequence[int]
@@ -121,8 +122,30 @@ def conv(x: Any, w: Any, stride: PerAxis = 1, padding: Any = 0, dilation: PerAxi
     step, holes = whole_numbers("conv", n, 1, stride=stride, dilation=dilation)
     spatial = tuple(map(int, b.shape[2:]))
     pads = window_pads("conv", padding, tuple(map(int, a.shape[2:])), reach(spatial, holes), step)
-    return _grouped_conv(a, b, groups, stride=step, padding=pads, lhs_dilation=(1,) * n,
-                         rhs_dilation=holes)
+    numbers_for_varying("conv", a, n, padding, step)
+    y = _grouped_conv(present(a, tuple(range(2, a.ndim)), 0), b, groups, stride=step, padding=pads,
+                      lhs_dilation=(1,) * n, rhs_dilation=holes)
+    return over_windows("conv", y, a, n, reach(spatial, holes), step, pads)
+
+
+def numbers_for_varying(what: str, x: Node, n: int, padding: Any, step: Sequence[int]) -> None:
+    """Raise DlcError for padding that depends on the length of an axis that has several."""
+    for dim, by in zip(x.shape[x.ndim - n:], step, strict=True):
+        if isinstance(padding, str) and padding.lower() != "valid" and is_varying(dim) and (
+                by != 1 or padding == "ceil_mode"):
+            told = padding if padding == "ceil_mode" else f"padding={padding!r} with stride {by}"
+            raise DlcError(f"{what}({describe(x)}): {told} depends on each row's length", here(),
+                           "give the padding as numbers, e.g. padding=1")
+
+
+def over_windows(what: str, y: Node, x: Node, n: int, reaches: Sequence[int], step: Sequence[int],
+                 pads: Pads) -> Node:
+    """y, whose axes from the third on count windows over the last `n` axes of x, with the lengths
+    of those that vary."""
+    for a in range(n):
+        at = x.ndim - n + a
+        y = windowed(y, at, x, at, (reaches[a], step[a], *pads[a]), what)
+    return y
 
 
 def _grouped_conv(x: Node, w: Node, groups: int, **attrs: Any) -> Node:

@@ -18,6 +18,7 @@ from dlc.ops.contract import MATMUL
 from dlc.ops.convert import broadcast_to, cast, factors
 from dlc.ops.elementwise import mul
 from dlc.ops.reduce import sum_
+from dlc.ops.varying import present
 from dlc.ops.view import reshape, slice_, transpose
 
 LETTERS = string.ascii_letters
@@ -54,8 +55,10 @@ def einsum(subscripts: Any, *operands: Any) -> Node:
         broadcast = sorted({s for s in seen if s.isdigit()}, key=int, reverse=True)
         output = (*broadcast, *sorted(s for s in set(seen) if s.isalpha() and seen.count(s) == 1))
     _check_output(subscripts, output, sizes)
-    terms = [_diagonal(Term(n, labels)) for n, labels in zip(nodes, inputs, strict=True)]
     wanted = set(output)
+    nodes = [present(n, [a for a, label in enumerate(labels) if label not in wanted], 0)
+             for n, labels in zip(nodes, inputs, strict=True)]
+    terms = [_diagonal(Term(n, labels)) for n, labels in zip(nodes, inputs, strict=True)]
     path = contraction_path([t.labels for t in terms], wanted, sizes)
     for i, j in path:
         first, second = terms[i], terms[j]

@@ -15,13 +15,23 @@ import numpy as np
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe, make
 from dlc.ir.types import accumulator, f32
-from dlc.lang.array.convolution import Pads, PerAxis, per_axis, reach, whole_numbers, window_pads
+from dlc.lang.array.convolution import (
+    Pads,
+    PerAxis,
+    numbers_for_varying,
+    over_windows,
+    per_axis,
+    reach,
+    whole_numbers,
+    window_pads,
+)
 from dlc.lang.array.linear_maps import along
 from dlc.ops.convert import as_node, broadcast_to, cast, in_accumulator
 from dlc.ops.elementwise import abs_, clip, maximum, power, sqrt, where
 from dlc.ops.gather import SCATTER_ADD, checked_index
 from dlc.ops.leaf import constant, iota
 from dlc.ops.reduce import argmax, lowest, max_, mean, sum_
+from dlc.ops.varying import is_varying, present
 from dlc.ops.view import pad, reshape, transpose
 from dlc.ops.window import window
 
@@ -46,6 +56,7 @@ class Pool:
         if any(min(p) < 0 for p in self.pads):
             raise DlcError(f"{what}: padding={padding!r} is negative", here(),
                            "a slice cuts: x[..., 1:]")
+        numbers_for_varying(what, self.x, n, "ceil_mode" if ceil_mode else padding, self.stride)
         self.counts = tuple(self._count(a, ceil_mode) for a in range(n))
         self.high = tuple(max(hi, (c - 1) * s + r - d - lo) for c, s, r, d, (lo, hi) in zip(
             self.counts, self.stride, self.reach, self.extents, self.pads, strict=True))
@@ -88,8 +99,10 @@ class Pool:
         """[..., counts..., size...] of x, with `fill` around it."""
         lead = (0,) * (x.ndim - self.n)
         low = (*lead, *(p[0] for p in self.pads))
-        padded = pad(x, low, (*lead, *self.high), fill)
-        return window(padded, self.size, self.stride, self.dilation)
+        there = present(x, tuple(range(x.ndim - self.n, x.ndim)), fill)
+        padded = pad(there, low, (*lead, *self.high), fill)
+        found = window(padded, self.size, self.stride, self.dilation)
+        return over_windows(self.what, found, x, self.n, self.reach, self.stride, self.pads)
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -119,7 +132,8 @@ def max_pool(x: Any, size: PerAxis, stride: PerAxis | None = None, padding: Any 
     first element of the window in row-major order. Raises DlcError if no window fits.
     """
     pool = Pool("max_pool", x, size, stride, padding, dilation, ceil_mode).none_hidden()
-    return max_(pool.windows(pool.x, lowest(pool.x.dtype)), pool.axes, ties="first")
+    y = max_(pool.windows(pool.x, lowest(pool.x.dtype)), pool.axes, ties="first")
+    return present(y, tuple(range(y.ndim - pool.n, y.ndim)), 0)
 
 
 def max_pool_with_indices(x: Any, size: PerAxis, stride: PerAxis | None = None, padding: Any = 0,
@@ -159,6 +173,9 @@ def avg_pool(x: Any, size: PerAxis, stride: PerAxis | None = None, padding: Any 
     if divisor == 0:
         raise DlcError("avg_pool: divisor=0", here(), "it is not 0; None counts the elements")
     node = pool.x if pool.x.dtype.is_float else cast(pool.x, f32)
+    if not count_include_pad and any(map(is_varying, node.shape[node.ndim - pool.n:])):
+        raise DlcError(f"avg_pool({describe(node)}): count_include_pad=False of rows whose lengths "
+                       "differ", here(), "pad with numbers that count, or not at all")
     windows = pool.windows(node, 0.0)
     counts = [pool.inside(a, count_include_pad) for a in range(pool.n)]
     if divisor is None and all(set(c) == {k} for c, k in zip(counts, pool.size, strict=True)):
@@ -208,6 +225,9 @@ def _adaptive(what: str, x: Any, size: Any) -> tuple[Node, tuple[int, ...]]:
     node = as_node(x)
     n = spatial_axes(what, node, size)
     wanted = per_axis(size, n)
+    if any(map(is_varying, node.shape[node.ndim - n:])):
+        raise DlcError(f"{what}({describe(node)}): its bins depend on each row's length", here(),
+                       "global_avg_pool, or a mean over the axis, counts what is there")
     own = tuple(map(int, node.shape[node.ndim - n:]))
     sizes = tuple(d if w is None else w for w, d in zip(wanted, own, strict=True))
     whole_numbers(what, n, 1, size=sizes)
