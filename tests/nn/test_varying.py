@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc import DlcError, f64, i32, nn
+from dlc import f64, nn
 from dlc.init import initial_values
 from tests.instruction_sets import NATIVE, loaded
 
