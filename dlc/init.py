@@ -12,15 +12,15 @@ from dlc.ir.graph import Build, Graph, Node, building
 from dlc.ir.types import DType, Type, i32, u32
 from dlc.lang.scope import Initializer, Variable
 from dlc.ops import leaf
-from dlc.ops.convert import cast
+from dlc.ops.convert import as_node, cast
 from dlc.ops.elementwise import where
 from dlc.ops.view import reshape
 from dlc.random.sites import normal_at, site_id, truncated_normal_at, uniform_at
 
 __all__ = ["Key", "constant", "fan_in_uniform", "glorot_normal", "glorot_uniform", "he_normal",
-           "he_uniform", "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform",
-           "normal", "ones", "orthogonal", "truncated_normal", "uniform", "variance_scaling",
-           "xavier_normal", "xavier_uniform", "zeros"]
+           "he_uniform", "identity", "kaiming_normal", "kaiming_uniform", "lecun_normal",
+           "lecun_uniform", "normal", "ones", "orthogonal", "sparse", "truncated_normal", "uniform",
+           "variance_scaling", "xavier_normal", "xavier_uniform", "zeros"]
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,60 @@ def orthogonal(gain: float = 1.0) -> Initializer:
         return cast(reshape(q if rows >= columns else q.T, tuple(shape)) * gain, dtype)
 
     return init
+
+
+def sparse(connections: int = 15, std: float = 1.0) -> Initializer:
+    """Normal of deviation `std` at `connections` inputs of each unit, drawn at random, 0 elsewhere:
+    a unit's first sum does not grow with its inputs (Martens 2010, section 5).
+
+    Units are columns of [in, out], the first axis of kernels [out, in, ...]; those of fewer inputs
+    have them all. Raises DlcError for a number of connections below 1.
+    """
+    if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
+        raise DlcError(f"sparse: connections={connections!r}", here(), "a whole number from 1")
+    _finite("sparse", std=std)
+
+    def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
+        from dlc.ops.argsort import argsort
+
+        fans(shape)
+        units = int(shape[1]) if len(shape) == 2 else int(shape[0])
+        inputs = math.prod(int(d) for d in shape) // max(units, 1)
+        # another stream than the values': which are chosen says nothing of how large they are
+        order = argsort(Key(key.seed, f"{key.name}/chosen").uniform((units, inputs)), -1)
+        chosen = argsort(order, -1) < connections
+        values = where(chosen, key.normal((units, inputs)) * std, 0.0)
+        return cast(reshape(values.T if len(shape) == 2 else values, tuple(shape)), dtype)
+
+    return init
+
+
+def identity(gain: float = 1.0) -> Initializer:
+    """gain on the diagonal, 0 elsewhere: [n, m], or kernels [out, in, ...], whose middle is it.
+
+    A layer of square weights, or a convolution padded "same", begins as gain times its input (Le et
+    al. 2015 for recurrent weights; torch's eye_ and dirac_).
+    """
+    _finite("identity", gain=gain)
+
+    def init(key: Key, shape: Sequence[int], dtype: DType) -> Node:
+        import numpy as np
+
+        fans(shape)
+        rows, columns, *window = map(int, shape)
+        value = np.zeros((rows, columns, math.prod(window)))
+        middle = int(np.ravel_multi_index([d // 2 for d in window], window)) if window else 0
+        value[:, :, middle] = gain * np.eye(rows, columns)
+        return cast(as_node(value.reshape(tuple(map(int, shape)))), dtype)
+
+    return init
+
+
+def _finite(what: str, **values: float) -> None:
+    for name, value in values.items():
+        told = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not told or not math.isfinite(value):
+            raise DlcError(f"{what}: {name}={value!r}", here(), "a finite number")
 
 
 def _scaled(bound: Callable[[int, int], float], draw: Callable[[float], Initializer],

@@ -70,7 +70,38 @@ def test_orthogonal(shape: tuple[int, ...]) -> None:
     assert (w > 0).any() and (w < 0).any()
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((200, 30), 0), ((30, 8, 5, 5), (1, 2, 3))])
+def test_sparse(shape: tuple[int, ...], axis: Any) -> None:
+    """15 inputs a unit, which all units do not share, with normal values."""
+    w = drawn(init.sparse(15, 0.5), shape)
+    assert ((w != 0).sum(axis) == 15).all()
+    values = w[w != 0]
+    assert abs(values.std() / 0.5 - 1) < 5 / math.sqrt(2 * len(values))
+    assert abs(values.mean()) < 5 * 0.5 / math.sqrt(len(values))
+    rows = (w != 0).reshape(shape) if axis == 0 else (w != 0).reshape(30, -1).T
+    # each of 200 inputs is chosen by 30 * 15 / 200 = 2.25 units in the mean, of binomial spread
+    assert rows.sum(1).std() < 5 * math.sqrt(30 * 0.075 * 0.925)
+    assert (rows[:, 0] != rows[:, 1]).any()
+
+
+def test_sparse_takes_all_inputs_where_there_are_fewer() -> None:
+    assert (drawn(init.sparse(15), (7, 4)) != 0).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 3)])
+def test_identity_of_matrices(shape: tuple[int, ...]) -> None:
+    np.testing.assert_array_equal(drawn(init.identity(2.0), shape), 2.0 * np.eye(*shape))
+
+
+def test_a_convolution_of_the_identity_gives_its_input() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 6, 5)).astype(np.float32)
+    net = nn.conv(3, 3, padding=1, weight_init=init.identity(), bias_init=init.zeros)
+    with dlc.compile(dlc.trace(net, f32[2, 3, 6, 5])).load() as program:
+        np.testing.assert_array_equal(program(x), x)
+
+
 @pytest.mark.parametrize(("make", "says"), [
+    (lambda: init.sparse(0), "connections=0"), (lambda: init.identity(math.nan), "gain=nan"),
     (lambda: init.variance_scaling(1.0, "fan"), "mode 'fan'"),
     (lambda: init.variance_scaling(1.0, "fan_in", "cauchy"), "distribution 'cauchy'"),
     (lambda: init.variance_scaling(0.0), "scale 0.0"),

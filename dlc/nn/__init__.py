@@ -35,11 +35,13 @@ from dlc.nn.convolution import conv, conv_transpose, depthwise_conv, separable_c
 from dlc.nn.ctc import ctc_loss
 from dlc.nn.dropout import alpha_dropout, dropout, gaussian_dropout, spatial_dropout
 from dlc.nn.functions import (
+    channel_shuffle,
     flatten,
     gelu,
     glu,
     leaky_relu,
     log_softmax,
+    normalize,
     relu,
     rrelu,
     sigmoid,
@@ -90,6 +92,13 @@ from dlc.nn.metrics import (
     recall,
     top_k_accuracy,
 )
+from dlc.nn.noise import (
+    gaussian_noise,
+    gumbel_softmax,
+    label_noise,
+    masking_noise,
+    salt_and_pepper,
+)
 from dlc.nn.norms import (
     batch_norm,
     group_norm,
@@ -98,6 +107,7 @@ from dlc.nn.norms import (
     local_response_norm,
     rms_norm,
 )
+from dlc.nn.partial import bias, partial_conv, subsample
 from dlc.nn.pooling import (
     adaptive_avg_pool,
     adaptive_max_pool,
@@ -108,27 +118,30 @@ from dlc.nn.pooling import (
     max_pool,
 )
 from dlc.nn.recurrent import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell
+from dlc.nn.regression import dice, log_cosh, mape, msle, quantile
 from dlc.nn.resizing import resize, upsample
 from dlc.nn.tables import embedding, embedding_bag, unembedding
 
 __all__ = [
     "Layer", "accuracy", "adaptive_avg_pool", "adaptive_max_pool", "alpha_dropout", "auc",
-    "avg_pool", "batch_norm", "bilinear", "binary_accuracy", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "celu", "chain", "confusion_matrix", "contrastive", "conv",
-    "conv_transpose", "cosine_embedding", "cosine_similarity", "cross_entropy", "ctc_loss", "dense",
-    "depthwise_conv", "dropout", "elu", "embedding", "embedding_bag", "f1", "flatten", "focal",
-    "gaussian_dropout", "gaussian_nll", "gelu", "gelu_tanh", "global_avg_pool", "global_max_pool",
-    "glu", "group_norm", "gru", "gru_cell", "hard_shrink", "hard_sigmoid", "hard_swish",
-    "hard_tanh", "hinge", "hinge_embedding", "huber", "info_nce", "instance_norm", "kl_div",
-    "layer", "layer_norm", "leaky_relu", "local_response_norm", "log_sigmoid", "log_softmax",
-    "lp_pool", "lstm", "lstm_cell", "mae", "margin_ranking", "max_pool", "maxout", "mish", "mse",
-    "multi_head_attention", "multi_margin", "multilabel_margin", "multilabel_soft_margin", "nll",
-    "pairwise_distance", "parallel", "pixel_shuffle", "pixel_unshuffle", "poisson_nll",
-    "positional_encoding", "precision", "prelu", "quick_gelu", "recall", "relu", "relu6",
-    "relu_squared", "reshape", "residual", "resize", "rms_norm", "rnn", "rnn_cell", "rotary",
-    "rrelu", "scaled_dot_product_attention", "selu", "separable_conv", "sigmoid", "silu",
+    "avg_pool", "batch_norm", "bias", "bilinear", "binary_accuracy", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "celu", "chain", "channel_shuffle", "confusion_matrix",
+    "contrastive", "conv", "conv_transpose", "cosine_embedding", "cosine_similarity",
+    "cross_entropy", "ctc_loss", "dense", "depthwise_conv", "dice", "dropout", "elu", "embedding",
+    "embedding_bag", "f1", "flatten", "focal", "gaussian_dropout", "gaussian_nll", "gaussian_noise",
+    "gelu", "gelu_tanh", "global_avg_pool", "global_max_pool", "glu", "group_norm", "gru",
+    "gru_cell", "gumbel_softmax", "hard_shrink", "hard_sigmoid", "hard_swish", "hard_tanh", "hinge",
+    "hinge_embedding", "huber", "info_nce", "instance_norm", "kl_div", "label_noise", "layer",
+    "layer_norm", "leaky_relu", "local_response_norm", "log_cosh", "log_sigmoid", "log_softmax",
+    "lp_pool", "lstm", "lstm_cell", "mae", "mape", "margin_ranking", "masking_noise", "max_pool",
+    "maxout", "mish", "mse", "msle", "multi_head_attention", "multi_margin", "multilabel_margin",
+    "multilabel_soft_margin", "nll", "normalize", "pairwise_distance", "parallel", "partial_conv",
+    "pixel_shuffle", "pixel_unshuffle", "poisson_nll", "positional_encoding", "precision", "prelu",
+    "quantile", "quick_gelu", "recall", "relu", "relu6", "relu_squared", "reshape", "residual",
+    "resize", "rms_norm", "rnn", "rnn_cell", "rotary", "rrelu", "salt_and_pepper",
+    "scaled_dot_product_attention", "selu", "separable_conv", "sigmoid", "silu",
     "sinusoidal_positions", "smooth_l1", "soft_margin", "soft_shrink", "softmax", "softmin",
-    "softplus", "softsign", "spatial_dropout", "squared_hinge", "tanh", "tanh_shrink", "threshold",
-    "top_k_accuracy", "transformer_decoder", "transformer_encoder", "triplet_margin", "unembedding",
-    "upsample",
+    "softplus", "softsign", "spatial_dropout", "squared_hinge", "subsample", "tanh", "tanh_shrink",
+    "threshold", "top_k_accuracy", "transformer_decoder", "transformer_encoder", "triplet_margin",
+    "unembedding", "upsample",
 ]

@@ -34,7 +34,7 @@ def conv(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
     are uniform within 1/sqrt(C/groups * K...). Sizes: Dumoulin and Visin 2016.
     """
     checks.at_least("conv", 1, channels=channels, groups=groups)
-    size, step, holes = _window("conv", kernel, stride, dilation, padding)
+    size, step, holes = window_of("conv", kernel, stride, dilation, padding)
 
     def apply(x: Node) -> Node:
         n = checks.spatial_axes(x, size)
@@ -45,12 +45,12 @@ def conv(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
         shape = (channels, int(x.shape[1]) // groups, *per_axis(size, n))
         weight = parameter("weight", Type(x.dtype, shape), weight_init)
         y = convolution.conv(x, weight, step, padding, holes, groups)
-        return _biased(y, channels, bias, bias_init, math.prod(shape[1:]))
+        return biased(y, channels, bias, bias_init, math.prod(shape[1:]))
 
     return Layer("conv", apply, f"conv({channels}, {kernel})", name, here())
 
 
-def _window(layer: str, kernel: PerAxis, stride: PerAxis, dilation: PerAxis,
+def window_of(layer: str, kernel: PerAxis, stride: PerAxis, dilation: PerAxis,
             padding: Any) -> tuple[Any, Any, Any]:
     """The checked numbers of a layer's window; a plain padding must not be negative."""
     if isinstance(padding, int):
@@ -60,7 +60,7 @@ def _window(layer: str, kernel: PerAxis, stride: PerAxis, dilation: PerAxis,
             checks.per_axis(layer, "dilation", dilation, 1))
 
 
-def _biased(y: Node, channels: int, bias: bool, bias_init: Initializer | None,
+def biased(y: Node, channels: int, bias: bool, bias_init: Initializer | None,
             fan_in: int) -> Node:
     """y plus a bias a channel, if there is one."""
     if not bias:
@@ -77,7 +77,7 @@ def depthwise_conv(kernel: PerAxis, multiplier: int = 1, stride: PerAxis = 1, pa
     [C*multiplier, 1, K...], channel c gives results c*multiplier ... (Chollet 2017).
     """
     checks.at_least("depthwise_conv", 1, multiplier=multiplier)
-    size, step, holes = _window("depthwise_conv", kernel, stride, dilation, padding)
+    size, step, holes = window_of("depthwise_conv", kernel, stride, dilation, padding)
 
     def apply(x: Node) -> Node:
         n = checks.spatial_axes(x, size)
@@ -86,7 +86,7 @@ def depthwise_conv(kernel: PerAxis, multiplier: int = 1, stride: PerAxis = 1, pa
         shape = (inputs * multiplier, 1, *per_axis(size, n))
         weight = parameter("weight", Type(x.dtype, shape), weight_init)
         y = convolution.conv(x, weight, step, padding, holes, inputs)
-        return _biased(y, shape[0], bias, bias_init, math.prod(shape[1:]))
+        return biased(y, shape[0], bias, bias_init, math.prod(shape[1:]))
 
     return Layer("depthwise_conv", apply, f"depthwise_conv({kernel})", name, here())
 
@@ -100,7 +100,7 @@ def separable_conv(channels: int, kernel: PerAxis, multiplier: int = 1, stride: 
     1...], bias [channels] (Chollet 2017, Xception).
     """
     checks.at_least("separable_conv", 1, channels=channels, multiplier=multiplier)
-    size, step, holes = _window("separable_conv", kernel, stride, dilation, padding)
+    size, step, holes = window_of("separable_conv", kernel, stride, dilation, padding)
 
     def apply(x: Node) -> Node:
         n = checks.spatial_axes(x, size)
@@ -109,7 +109,7 @@ def separable_conv(channels: int, kernel: PerAxis, multiplier: int = 1, stride: 
         deep = parameter("depthwise", Type(x.dtype, (inner, 1, *per_axis(size, n))), weight_init)
         wide = parameter("pointwise", Type(x.dtype, (channels, inner, *(1,) * n)), weight_init)
         y = convolution.conv(x, deep, step, padding, holes, int(x.shape[1]))
-        return _biased(convolution.conv(y, wide), channels, bias, bias_init, inner)
+        return biased(convolution.conv(y, wide), channels, bias, bias_init, inner)
 
     return Layer("separable_conv", apply, f"separable_conv({channels}, {kernel})", name, here())
 
@@ -125,7 +125,7 @@ def conv_transpose(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding:
     values as PyTorch's ConvTranspose2d (Dumoulin and Visin 2016, chapter 4).
     """
     checks.at_least("conv_transpose", 1, channels=channels, groups=groups)
-    size, step, holes = _window("conv_transpose", kernel, stride, dilation, padding)
+    size, step, holes = window_of("conv_transpose", kernel, stride, dilation, padding)
 
     def apply(x: Node) -> Node:
         n = checks.spatial_axes(x, size)
@@ -136,6 +136,6 @@ def conv_transpose(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding:
         shape = (int(x.shape[1]), channels // groups, *per_axis(size, n))
         weight = parameter("weight", Type(x.dtype, shape), weight_init)
         y = convolution.conv_transpose(x, weight, step, padding, output_padding, holes, groups)
-        return _biased(y, channels, bias, bias_init, math.prod(shape[1:]))
+        return biased(y, channels, bias, bias_init, math.prod(shape[1:]))
 
     return Layer("conv_transpose", apply, f"conv_transpose({channels}, {kernel})", name, here())

@@ -8,7 +8,7 @@ from typing import Any
 from dlc import random
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
-from dlc.lang.array import elementwise_functions
+from dlc.lang.array import elementwise_functions, statistics
 from dlc.lang.scope import training
 from dlc.nn import checks
 from dlc.ops import elementwise, reduce, view
@@ -114,3 +114,29 @@ def softmax(x: Any, axis: int = -1) -> Node:
     node = present(node, (reduce.axis_of(node, axis, "softmax"),), -math.inf)
     powers = elementwise.exp(_below_0(node, axis))
     return powers / reduce.sum_(powers, axis, keepdims=True)
+
+
+@in_accumulator
+def normalize(x: Any, p: float = 2.0, axis: int = 1, eps: float = 1e-12) -> Node:
+    """x / max(its p-norm along `axis`, eps): vectors of length 1, as embeddings that are compared
+    by angle."""
+    node = as_node(x)
+    checks.number("normalize", 0, p=p, eps=eps)
+    axis = reduce.axis_of(node, axis, "normalize")
+    size = statistics.norm(node, p, axis, keepdims=True)
+    return node / elementwise.maximum(size, eps)
+
+
+def channel_shuffle(x: Any, groups: int) -> Node:
+    """x [N, C, S...] with its channels dealt out: those of `groups` groups, one of each in turn
+    (Zhang et al. 2018, ShuffleNet). Raises DlcError where the groups do not divide C."""
+    node = as_node(x)
+    checks.at_least("channel_shuffle", 1, groups=groups)
+    checks.rank(node, 2, "[batch, channels, ...]")
+    shape = tuple(map(int, node.shape))
+    if shape[1] % groups:
+        raise DlcError(f"channel_shuffle({describe(node)}): groups={groups} does not divide "
+                       f"{shape[1]} channels", here(), "channels are a multiple of groups")
+    dealt = view.reshape(node, (shape[0], groups, shape[1] // groups, *shape[2:]))
+    order = (0, 2, 1, *range(3, dealt.ndim))
+    return view.reshape(view.transpose(dealt, order), shape)

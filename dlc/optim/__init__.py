@@ -7,6 +7,15 @@ Names that PyTorch has too mean exactly what they mean there.
 from dlc.optim.adam import adam, adamax, adamw, nadam, radam
 from dlc.optim.adaptive import adadelta, adagrad, rmsprop
 from dlc.optim.clipping import clip_by_norm, clip_by_value
+from dlc.optim.combined import (
+    accumulate,
+    average,
+    by_name,
+    constrain,
+    max_norm,
+    non_negative,
+    unit_norm,
+)
 from dlc.optim.descent import momentum, nesterov, sgd
 from dlc.optim.layerwise import lamb, lion, muon
 from dlc.optim.lbfgs import lbfgs
@@ -20,12 +29,13 @@ from dlc.optim.learning_rate import (
     step_decay,
     warmup,
 )
-from dlc.optim.optimizer import Optimizer, Slot, accumulate, average, by_name
+from dlc.optim.optimizer import Optimizer, Slot
 
 __all__ = ["Optimizer", "Slot", "accumulate", "adadelta", "adagrad", "adam", "adamax", "adamw",
-           "average", "by_name", "clip_by_norm", "clip_by_value", "constant", "cosine",
-           "exponential", "lamb", "lbfgs", "lion", "momentum", "muon", "nadam", "nesterov",
-           "one_cycle", "piecewise", "plateau", "radam", "rmsprop", "sgd", "step_decay", "warmup"]
+           "average", "by_name", "clip_by_norm", "clip_by_value", "constant", "constrain", "cosine",
+           "exponential", "lamb", "lbfgs", "lion", "max_norm", "momentum", "muon", "nadam",
+           "nesterov", "non_negative", "one_cycle", "piecewise", "plateau", "radam", "rmsprop",
+           "sgd", "step_decay", "unit_norm", "warmup"]
 
 # those that stand for themselves, in the order in which they are told
 NAMES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "adamax",

@@ -21,6 +21,8 @@ from dlc.optim.learning_rate import Clock, LearningRate, Rate
 # the gradients of all parameters -> the gradients that the rule sees
 Clip = Callable[[Sequence[Node]], list[Node]]
 Clips = Clip | Sequence[Clip] | None
+# a parameter after its update -> the nearest one that is allowed
+Constraint = Callable[[Node], Node]
 AVERAGE = "average"  # the state average/NAME is the moving average of the parameter NAME
 
 
@@ -79,7 +81,8 @@ class Optimizer:
 
     `joint(slots, lr, t)` gives the new values of all parameters at once where one depends on the
     others. `groups` are optimizers by name pattern, which then do the work; `every` is how many
-    steps' gradients one update sums; `average` the decay of the moving average of parameters.
+    steps' gradients one update sums; `average` the decay of the moving average of parameters;
+    `constraints` are what updated parameters are made to fit, by name pattern.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Optimizer:
     groups: tuple[tuple[str, Optimizer], ...] = ()
     every: int = 1
     average: float | None = None
+    constraints: tuple[tuple[str, Constraint], ...] = ()
 
     def __str__(self) -> str:
         text = self.name if not self.groups else ", ".join(
@@ -134,6 +138,7 @@ def update(optimizer: Optimizer, variables: Sequence[Variable], grads: Sequence[
         new.update(found)
         rates.append(rate)
     new = {v.name: new[v.name] for v in variables}
+    _constrain(optimizer, variables, new, due)
     _average(optimizer, variables, new, count, due)
     return new, rates[0]
 
@@ -190,6 +195,28 @@ def _ruled(optimizer: Optimizer, slot: Slot, scalars: tuple[Node, ...]) -> Node:
     return optimizer.rule(slot, *scalars)
 
 
+def _constrain(optimizer: Optimizer, variables: Sequence[Variable], new: dict[str, Node],
+               due: Node | None) -> None:
+    """Make the updated parameters fit what is asked of them by name: the first pattern counts.
+
+    Raises DlcError for a pattern that fits no parameter.
+    """
+    names = [v.name for v in variables]
+    for pattern, _ in optimizer.constraints:
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            raise DlcError(f"optim.constrain: no parameter fits {pattern!r}"
+                           f"{nearest(pattern, names)}", optimizer.loc,
+                           f"parameters are {', '.join(names)}")
+    for variable in variables:
+        fits = next((c for p, c in optimizer.constraints
+                     if fnmatch.fnmatchcase(variable.name, p)), None)
+        if fits is None:
+            continue
+        with serving((*variable.node.locs, *lines(optimizer))):
+            value = cast(fits(widened(new[variable.name])), variable.node.dtype)
+            new[variable.name] = when(due, value, variable.node)
+
+
 def _average(optimizer: Optimizer, variables: Sequence[Variable], new: Mapping[str, Node],
              count: Node, due: Node | None) -> None:
     """Keep the moving averages of parameters: the first is the parameter itself."""
@@ -236,56 +263,6 @@ def divided(optimizer: Optimizer, variables: Sequence[Variable],
                            f"{nearest(pattern, names)}", optimizer.loc,
                            f"parameters are {', '.join(names)}; the first pattern that fits counts")
         yield part, chosen[pattern]
-
-
-# --- made of other optimizers ---------------------------------------------------------------------
-
-
-def by_name(groups: Mapping[str, Optimizer], clip: Clips = None) -> Optimizer:
-    """An optimizer for each group of parameters, by name pattern; the first that fits counts.
-
-    by_name({"*.bias": adam(1e-3), "*": adamw(1e-3, weight_decay=0.1)}): rates, decay and kinds of
-    optimizers may differ. `clip` sees all gradients. The rate that is reported is the first one's.
-    """
-    loc = here()
-    if not isinstance(groups, Mapping) or not groups:
-        raise DlcError(f"optim.by_name: {groups!r} has no group", loc,
-                       'e.g. {"*": optim.adam(1e-3)}')
-    for pattern, part in groups.items():
-        if not isinstance(pattern, str) or not isinstance(part, Optimizer):
-            raise DlcError(f"optim.by_name: {pattern!r}: {part!r} is not a group", loc,
-                           'a name pattern and an optimizer, e.g. "*.bias": optim.sgd(0.1)')
-        if part.groups or part.every != 1 or part.average is not None or part.clip:
-            raise DlcError(f"optim.by_name: {pattern}: {part} can't be one of several", loc,
-                           "clip, accumulate and average stand around by_name")
-    first = next(iter(groups.values()))
-    return Optimizer("by_name", None, first.learning_rate, clip=clips(clip), loc=loc,
-                     groups=tuple(groups.items()))
-
-
-def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
-    """`optimizer` with the mean gradient of `steps` steps for each update: as if the batch were so
-    many times as large, where the loss is a mean over it.
-
-    Clipping sees the mean. Schedules go on counting steps; metrics are those of each step.
-    """
-    whole = isinstance(steps, int) and not isinstance(steps, bool)
-    if not isinstance(optimizer, Optimizer) or not whole or steps < 1 or optimizer.every != 1:
-        raise DlcError(f"optim.accumulate: {steps!r} steps of {optimizer}", here(),
-                       "a whole number of steps from 1, and once")
-    return replace(optimizer, every=steps)
-
-
-def average(optimizer: Optimizer, decay: float = 0.999) -> Optimizer:
-    """`optimizer` with a moving average of the parameters, which evaluation and prediction use:
-    a = decay * a + (1 - decay) * p after each update (Polyak and Juditsky 1992; as the exponential
-    AveragedModel of torch). The state average/NAME is that of the parameter NAME.
-    """
-    checked("average", b1=decay)
-    if not isinstance(optimizer, Optimizer):
-        raise DlcError(f"optim.average: {optimizer!r} is not an optimizer", here(),
-                       "e.g. optim.average(optim.adam(1e-3))")
-    return replace(optimizer, average=float(decay))
 
 
 # --- what families share --------------------------------------------------------------------------

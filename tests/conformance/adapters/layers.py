@@ -142,10 +142,4 @@ add("nn.functional.pixel_shuffle",
     lambda x, upscale_factor: dlc.nn.pixel_shuffle(x, upscale_factor))
 add("nn.functional.pixel_unshuffle",
     lambda x, downscale_factor: dlc.nn.pixel_unshuffle(x, downscale_factor))
-
-
-@covers("nn.functional.channel_shuffle")
-def channel_shuffle(x: Node, groups: int) -> Node:
-    n, c, *rest = map(int, x.shape)
-    parts = x.reshape((n, groups, c // groups, *rest))
-    return dlc.transpose(parts, (0, 2, 1, *range(3, parts.ndim))).reshape(x.shape)
+add("nn.functional.channel_shuffle", lambda x, groups: dlc.nn.channel_shuffle(x, groups))
