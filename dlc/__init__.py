@@ -253,6 +253,7 @@ from dlc.reference.text import parse_graph, print_graph
 from dlc.task.over_set import over_set
 from dlc.task.step import Loss, loss
 from dlc.task.task import Phase, Task, phase, task
+from dlc.words import speaking
 
 __all__ = [
     "Compiled", "DlcError", "Graph", "Loaded", "Loss", "Network", "Node", "Phase", "Task", "Type",
@@ -293,3 +294,4 @@ __all__ = [
 ]
 
 hide_own_frames()
+speaking("dlc", globals(), __all__)

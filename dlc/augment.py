@@ -13,6 +13,7 @@ from dlc.lang.names import name_locals
 from dlc.ops import elementwise, leaf, view
 from dlc.ops.convert import cast
 from dlc.ops.gather import GATHER
+from dlc.words import speaking
 
 __all__ = ["affine"]
 
@@ -99,3 +100,5 @@ def bilinear(images: Node, rows: Node, columns: Node) -> Node:
     name_locals({"top": top, "left": left, "corner": at, "across": across, "along": along,
                  "upper": upper, "lower": lower})
     return upper + (lower - upper) * along
+
+speaking("augment", globals(), __all__)

@@ -16,6 +16,7 @@ from dlc.ops.convert import as_node, cast
 from dlc.ops.elementwise import where
 from dlc.ops.view import reshape
 from dlc.random.sites import normal_at, site_id, truncated_normal_at, uniform_at
+from dlc.words import speaking
 
 __all__ = ["Key", "constant", "fan_in_uniform", "glorot_normal", "glorot_uniform", "he_normal",
            "he_uniform", "identity", "kaiming_normal", "kaiming_uniform", "lecun_normal",
@@ -285,3 +286,5 @@ def initial_values(variables: Sequence[Variable], seed: int) -> dict[str, Any]:
 
     values = run(graph, [np.asarray(seed, np.uint32)])
     return dict(zip(graph.output_names, values, strict=True))
+
+speaking("init", globals(), __all__)

@@ -21,6 +21,7 @@ from dlc.program import Port
 from dlc.reference.text import parse_graph, print_graph
 from dlc.reference.text.names import bodies, identifier, name_functions, name_nodes
 from dlc.task.task import Task
+from dlc.words import attributes
 
 if TYPE_CHECKING:
     from dlc.runtime.train.checkpoint import Checkpoint
@@ -42,6 +43,7 @@ class Definition:
     classes: tuple[str, ...] = ()
 
 
+@attributes("network")
 class Network:
     """A network with weights. `predict` runs it on any number of rows.
 

@@ -82,7 +82,7 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
     from dlc.runtime.train.training import Callbacks
 
     training_arguments(seed, threads, folder, rename, on_step=on_step, on_epoch=on_epoch)
-    task = task.with_options(**options) if options else task
+    task = with_options(task, options)
     prepared = prepare(task, dataset_of(task, data), threads=threads)
     try:
         values, start = first_values(prepared, seed, init, rename)
@@ -96,6 +96,14 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
     finally:
         prepared.loaded.close()
     return Trained(task, arrays, prepared.dataset.classes, result, start)
+
+
+def with_options(task: Task, options: Mapping[str, Any]) -> Task:
+    """`task` with `options`, whose errors are at the user's line."""
+    try:
+        return task.with_options(**options) if options else task
+    except DlcError as problem:
+        raise DlcError(problem.message, problem.loc or here(), problem.hint) from None
 
 
 def _progress(show: bool) -> Any:

@@ -1,7 +1,7 @@
 """docs/names.md: every public name, what it does, and its counterparts in PyTorch, NumPy and JAX.
 
-The page is written from the code's docstrings and tests/counterparts.txt, which has a row for each
-name; `--update-golden` writes it anew.
+The page is written from the code's docstrings and the tables in dlc/words, whose counterparts.txt
+has a row for each name; `--update-golden` writes it anew.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import pytest
 import dlc
 from dlc import augment, init, linalg, nn, onnx, optim, random
 from dlc.ir.types import DType
+from dlc.words import tables
 from tests.documents import ROOT, replaced
 
 PAGE = ROOT / "docs" / "names.md"
-TABLE = ROOT / "tests" / "counterparts.txt"
 MODULES = {"dlc": dlc, "nn": nn, "optim": optim, "random": random, "linalg": linalg, "init": init,
            "augment": augment, "onnx": onnx}
 LIBRARIES = {"torch": "torch", "F": "torch.nn.functional", "jax": "jax", "jnp": "jax.numpy",
@@ -37,24 +37,8 @@ LOADED = ("torch.fx", "torch.library", "torch.onnx", "torch.utils.checkpoint", "
 Row = tuple[str, list[str], list[str]]
 
 
-def sections() -> dict[str, list[Row]]:
-    """The rows of counterparts.txt under each heading."""
-    found: dict[str, list[Row]] = {}
-    for line in TABLE.read_text().splitlines():
-        if line.startswith("# "):
-            found[line[2:]] = []
-        elif line and not line.startswith("##"):
-            name, torch, numpy = (part.strip() for part in line.split("|"))
-            list(found.values())[-1].append((name, words(torch), words(numpy)))
-    return found
-
-
-def words(cell: str) -> list[str]:
-    return [] if cell == "-" else cell.split(", ")
-
-
 def rows() -> Iterator[Row]:
-    for section in sections().values():
+    for section in tables.counterparts().values():
         yield from section
 
 
@@ -78,7 +62,7 @@ def attribute(roots: dict[str, Any], name: str) -> Any:
 def page() -> str:
     """The generated part of docs/names.md."""
     parts = []
-    for heading, section in sections().items():
+    for heading, section in tables.counterparts().items():
         lines = [f"## {heading.capitalize().replace('onnx', 'ONNX')}", "",
                  "| dlc | PyTorch | NumPy or JAX | meaning |", "|---|---|---|---|"]
         for name, *others in section:
@@ -87,14 +71,32 @@ def page() -> str:
             lines.append("|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|")
         parts.append("\n".join(lines))
     methods = [name for name in dir(dlc.Node) if not name.startswith("_")]
-    return "\n\n".join([*parts, "## Methods and attributes of a node",
+    return "\n\n".join([*parts, *idioms(), "## Methods and attributes of a node",
                         " ".join(f"`{name}`" for name in methods)])
+
+
+def idioms() -> Iterator[str]:
+    """What other libraries do another way, as tables; each is also an error at the user's line."""
+    for heading, listed in tables.listed().items():
+        lines = [f"## In other libraries' words: {heading}", "", "| written | whose | in dlc | |",
+                 "|---|---|---|---|"]
+        for i in listed:
+            why = i.why.replace("|", "\\|")
+            lines.append(f"| `{i.written}` | {i.library} | `{i.line}` | {why} |")
+        yield "\n".join(lines)
+    lines = ["## In other libraries' words: arguments", "", "| function | written | in dlc | |",
+             "|---|---|---|---|"]
+    for a in tables.arguments():
+        where = "any" if a.function == "*" else f"`{a.function}`"
+        own = ", ".join(f"`{s}=`" for s in a.said)
+        lines.append(f"| {where} | `{a.written}=` | {own} | {a.why} |")
+    yield "\n".join(lines)
 
 
 def test_every_public_name_is_on_the_page(request: pytest.FixtureRequest) -> None:
     public = {f"{short}.{name}" for short, module in MODULES.items() for name in module.__all__}
     listed = [name for name, *_ in rows()]
-    assert sorted(listed) == sorted(public), "tests/counterparts.txt has a row for each name"
+    assert sorted(listed) == sorted(public), "dlc/words/counterparts.txt has a row for each name"
     text = replaced(PAGE.read_text(), "names", page())
     if request.config.getoption("--update-golden"):
         PAGE.write_text(text)

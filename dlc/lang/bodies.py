@@ -22,6 +22,7 @@ from dlc.lang.source import definition
 from dlc.ops import leaf
 from dlc.ops.convert import as_node, cast
 from dlc.ops.gather import Check
+from dlc.words import original
 
 # Distinct seeds for distinct iterations: multiples of an odd number, modulo 2**32.
 _STRIDE = 0x9E3779B9
@@ -100,7 +101,7 @@ def check_arguments(what: str, function: Callable[..., Any], names: str, count: 
         raise DlcError(f"{what}: it is called with {names}: {function!r} is not a function", here())
     try:
         # as it is called: a derivative that wraps a function takes what it takes itself
-        signature(function, follow_wrapped=False).bind(
+        signature(original(function), follow_wrapped=False).bind(
             *range(count), **dict.fromkeys(keywords))
     except TypeError as problem:
         raise DlcError(f"{what}: it is called with {names}: {problem}",
@@ -131,7 +132,7 @@ def function_name(function: Callable[..., Any]) -> str:
 def leaf_labels(function: Callable[..., Any], position: int, value: Any,
                 otherwise: str) -> list[str]:
     """A label for each leaf of the argument at `position`: its parameter's name and its path."""
-    code = getattr(function, "__code__", None)
+    code = getattr(original(function), "__code__", None)
     count = code.co_argcount if code is not None else 0
     base = code.co_varnames[position] if code is not None and position < count else otherwise
     return [base + path.replace("'", "").replace("]", "").replace("[", "_").replace(".", "_")

@@ -14,6 +14,7 @@ from dlc.lang.bodies import check_arguments
 from dlc.lang.scope import Placed, Scope, current_scope
 from dlc.lang.source import call_arguments
 from dlc.ops.convert import as_node
+from dlc.words import attributes
 
 Function = Callable[..., Any]
 
@@ -22,6 +23,7 @@ class LayerError(DlcError):
     """An error inside a layer, reported at the line where the layer was written."""
 
 
+@attributes("net")
 @dataclass(frozen=True, eq=False)
 class Layer:
     """A part of a network; using the same layer twice shares its parameters.

@@ -27,6 +27,7 @@ from dlc.ops.linalg_solve import SLOGDET, SOLVE, identity_like
 from dlc.ops.linalg_spectral import eigh_of, svd_of
 from dlc.ops.reduce import all_, max_
 from dlc.ops.view import concat, narrow, pad, reshape
+from dlc.words import speaking
 
 __all__ = ["cholesky", "cholesky_solve", "cond", "cross", "det", "eigh", "eigvalsh", "expm", "inv",
            "lstsq", "matrix_norm", "matrix_power", "multi_dot", "norm", "outer", "pinv", "qr",
@@ -259,3 +260,5 @@ def matrix_power(a: Any, n: int) -> Node:
 def expm(a: Any) -> Node:
     """The matrix exponential of a [..., n, n], by scaling and squaring."""
     return make(EXPM, (_matrices("expm", a, square=True),))
+
+speaking("linalg", globals(), __all__)

@@ -121,6 +121,7 @@ from dlc.nn.recurrent import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell
 from dlc.nn.regression import dice, log_cosh, mape, msle, quantile
 from dlc.nn.resizing import resize, upsample
 from dlc.nn.tables import embedding, embedding_bag, unembedding
+from dlc.words import speaking
 
 __all__ = [
     "Layer", "accuracy", "adaptive_avg_pool", "adaptive_max_pool", "alpha_dropout", "auc",
@@ -145,3 +146,5 @@ __all__ = [
     "threshold", "top_k_accuracy", "transformer_decoder", "transformer_encoder", "triplet_margin",
     "unembedding", "upsample",
 ]
+
+speaking("nn", globals(), __all__)

@@ -132,7 +132,7 @@ def rotary(x: Any, base: float = 10000.0, start: Any = 0) -> Node:
 # --- layers ---------------------------------------------------------------------------------------
 
 
-def multi_head_attention(heads: int, size: int | None = None, causal: bool = False,
+def multi_head_attention(heads: int, *, size: int | None = None, causal: bool = False,
                          dropout: float = 0.0, bias: bool = True, key_heads: int | None = None,
                          rotary_base: float | None = None,
                          weight_init: Initializer | None = None, name: str = "") -> Layer:
@@ -228,7 +228,7 @@ def _with_residuals(x: Node, norms: Sequence[Layer], parts: Sequence[Callable[[N
     return x
 
 
-def transformer_encoder(heads: int, hidden: int, dropout: float = 0.1, causal: bool = False,
+def transformer_encoder(heads: int, hidden: int, *, dropout: float = 0.1, causal: bool = False,
                         activation: Callable[[Node], Node] = elementwise.relu,
                         norm_first: bool = False, name: str = "") -> Layer:
     """One encoder block: attention and two dense layers of `hidden` units between, each with a
@@ -251,7 +251,7 @@ def transformer_encoder(heads: int, hidden: int, dropout: float = 0.1, causal: b
                  here())
 
 
-def transformer_decoder(heads: int, hidden: int, dropout: float = 0.1,
+def transformer_decoder(heads: int, hidden: int, *, dropout: float = 0.1,
                         activation: Callable[[Node], Node] = elementwise.relu,
                         norm_first: bool = False, name: str = "") -> Layer:
     """One decoder block: layer(x, memory): causal attention to x, attention to the encoder's memory

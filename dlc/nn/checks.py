@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
 
@@ -19,6 +21,14 @@ def at_least(layer: str, low: int, **values: Any) -> None:
         if value < low:
             raise DlcError(f"nn.{layer}: {name}={value} is too small", here(),
                            f"it must be at least {low}")
+
+
+def truth(layer: str, **values: Any) -> None:
+    """Each value is True or False."""
+    for name, value in values.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise DlcError(f"nn.{layer}: {name}={value!r} is not True or False", here(),
+                           f"{name}=True or {name}=False")
 
 
 def fraction(layer: str, **values: float) -> None:

@@ -23,7 +23,7 @@ def like_weight(fan_in: int) -> Initializer:
     return init.uniform(-bound, bound)
 
 
-def conv(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
+def conv(channels: int, kernel: PerAxis, *, stride: PerAxis = 1, padding: Any = 0,
          dilation: PerAxis = 1, groups: int = 1, bias: bool = True,
          weight_init: Initializer | None = None, bias_init: Initializer | None = None,
          name: str = "") -> Layer:
@@ -34,6 +34,7 @@ def conv(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
     are uniform within 1/sqrt(C/groups * K...). Sizes: Dumoulin and Visin 2016.
     """
     checks.at_least("conv", 1, channels=channels, groups=groups)
+    checks.truth("conv", bias=bias)
     size, step, holes = window_of("conv", kernel, stride, dilation, padding)
 
     def apply(x: Node) -> Node:
@@ -69,8 +70,8 @@ def biased(y: Node, channels: int, bias: bool, bias_init: Initializer | None,
     return y + view.reshape(b, (channels, *(1,) * (y.ndim - 2)))
 
 
-def depthwise_conv(kernel: PerAxis, multiplier: int = 1, stride: PerAxis = 1, padding: Any = 0,
-                   dilation: PerAxis = 1, bias: bool = True,
+def depthwise_conv(kernel: PerAxis, *, multiplier: int = 1, stride: PerAxis = 1,
+                   padding: Any = 0, dilation: PerAxis = 1, bias: bool = True,
                    weight_init: Initializer | None = None, bias_init: Initializer | None = None,
                    name: str = "") -> Layer:
     """`multiplier` kernels per channel: x [N, C, S...] -> [N, C * multiplier, S'...]; weight
@@ -91,8 +92,8 @@ def depthwise_conv(kernel: PerAxis, multiplier: int = 1, stride: PerAxis = 1, pa
     return Layer("depthwise_conv", apply, f"depthwise_conv({kernel})", name, here())
 
 
-def separable_conv(channels: int, kernel: PerAxis, multiplier: int = 1, stride: PerAxis = 1,
-                   padding: Any = 0, dilation: PerAxis = 1, bias: bool = True,
+def separable_conv(channels: int, kernel: PerAxis, *, multiplier: int = 1,
+                   stride: PerAxis = 1, padding: Any = 0, dilation: PerAxis = 1, bias: bool = True,
                    weight_init: Initializer | None = None, bias_init: Initializer | None = None,
                    name: str = "") -> Layer:
     """A depthwise convolution, then one of kernel 1 that mixes channels: [N, C, S...] ->
@@ -114,7 +115,7 @@ def separable_conv(channels: int, kernel: PerAxis, multiplier: int = 1, stride: 
     return Layer("separable_conv", apply, f"separable_conv({channels}, {kernel})", name, here())
 
 
-def conv_transpose(channels: int, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
+def conv_transpose(channels: int, kernel: PerAxis, *, stride: PerAxis = 1, padding: Any = 0,
                    output_padding: PerAxis = 0, dilation: PerAxis = 1, groups: int = 1,
                    bias: bool = True, weight_init: Initializer | None = None,
                    bias_init: Initializer | None = None, name: str = "") -> Layer:

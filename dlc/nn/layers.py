@@ -14,13 +14,14 @@ from dlc.nn.convolution import like_weight
 from dlc.ops import contract, elementwise, reduce, view
 
 
-def dense(units: int, bias: bool = True, weight_init: Initializer | None = None,
+def dense(units: int, *, bias: bool = True, weight_init: Initializer | None = None,
           bias_init: Initializer | None = None, name: str = "") -> Layer:
     """x [..., n] -> x @ weight + bias [..., units]; weight [n, units], bias [units].
 
     First values are uniform within 1/sqrt(n), as in PyTorch's Linear.
     """
     checks.at_least("dense", 1, units=units)
+    checks.truth("dense", bias=bias)
 
     def apply(x: Node) -> Node:
         checks.rank(x, 1, "[..., features]")
@@ -35,7 +36,7 @@ def dense(units: int, bias: bool = True, weight_init: Initializer | None = None,
     return Layer("dense", apply, f"dense({units})", name, here())
 
 
-def bilinear(units: int, bias: bool = True, weight_init: Initializer | None = None,
+def bilinear(units: int, *, bias: bool = True, weight_init: Initializer | None = None,
              bias_init: Initializer | None = None, name: str = "") -> Layer:
     """layer(a [..., I], b [..., J]) -> a W b + bias [..., units]; weight [units, I, J].
 
@@ -76,7 +77,7 @@ def maxout(units: int, pieces: int = 2, weight_init: Initializer | None = None,
     return Layer("maxout", apply, f"maxout({units}, {pieces})", name, here())
 
 
-def prelu(axis: int | None = 1, slope: float = 0.25, name: str = "") -> Layer:
+def prelu(*, axis: int | None = 1, slope: float = 0.25, name: str = "") -> Layer:
     """x where it is positive, weight * x elsewhere (He et al. 2015, eq. 1).
 
     weight [size of `axis`] is initialized to `slope`; axis=None has a single slope, weight [].

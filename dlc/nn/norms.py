@@ -18,7 +18,8 @@ from dlc.ops.gather import note_check
 from dlc.ops.varying import count, is_varying
 
 
-def batch_norm(momentum: float = 0.1, eps: float = 1e-5, axis: int = 1, name: str = "") -> Layer:
+def batch_norm(*, momentum: float = 0.1, eps: float = 1e-5, axis: int = 1,
+               name: str = "") -> Layer:
     """Normalize each channel over the batch: x [N, C, ...] -> the same shape (Ioffe, Szegedy 2015).
 
     Parameters weight and bias [C]; state mean and var [C], the running statistics that evaluation
@@ -93,7 +94,7 @@ def _last(x: Node, axes: int) -> tuple[tuple[int, ...], Type]:
     return last, Type(x.dtype, tuple(int(x.shape[a]) for a in last))
 
 
-def layer_norm(axes: int = 1, eps: float = 1e-5, affine: bool = True, name: str = "") -> Layer:
+def layer_norm(*, axes: int = 1, eps: float = 1e-5, affine: bool = True, name: str = "") -> Layer:
     """Normalize each sample over its last `axes` axes; weight, bias have their shape (Ba 2016)."""
     checks.at_least("layer_norm", 1, axes=axes)
 
@@ -107,7 +108,7 @@ def layer_norm(axes: int = 1, eps: float = 1e-5, affine: bool = True, name: str 
     return Layer("layer_norm", apply, f"layer_norm({axes})", name, here())
 
 
-def rms_norm(axes: int = 1, eps: float = 1e-6, affine: bool = True, name: str = "") -> Layer:
+def rms_norm(*, axes: int = 1, eps: float = 1e-6, affine: bool = True, name: str = "") -> Layer:
     """x / sqrt(mean x^2 + eps) over the last `axes` axes, times weight of their shape (Zhang and
     Sennrich 2019, eq. 4)."""
     checks.at_least("rms_norm", 1, axes=axes)
@@ -127,7 +128,7 @@ def _of_root_mean_square_one(x: Node, axes: tuple[int, ...], eps: float,
     return normal if weight is None else normal * weight
 
 
-def group_norm(groups: int, eps: float = 1e-5, affine: bool = True, name: str = "") -> Layer:
+def group_norm(groups: int, *, eps: float = 1e-5, affine: bool = True, name: str = "") -> Layer:
     """Normalize each sample over groups of channels: x [N, C, ...]; weight, bias [C] (Wu, He 2018).
 
     C must be a multiple of `groups`; one group normalizes over all channels.
@@ -145,7 +146,7 @@ def group_norm(groups: int, eps: float = 1e-5, affine: bool = True, name: str = 
     return Layer("group_norm", apply, f"group_norm({groups})", name, here())
 
 
-def instance_norm(eps: float = 1e-5, affine: bool = False, name: str = "") -> Layer:
+def instance_norm(*, eps: float = 1e-5, affine: bool = False, name: str = "") -> Layer:
     """Normalize each channel of each sample over space: x [N, C, S...] (Ulyanov et al. 2016).
 
     With `affine`, weight and bias [C].

@@ -7,7 +7,7 @@ before the loop; only the product with the state stands inside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
@@ -65,6 +65,15 @@ def _plain(activation: Callable[[Node], Node]) -> Cell:
     return Cell("rnn", 1, 1, lambda i, h, _: (activation(i[0] + h[0]),))
 
 
+def _biased(cell: Cell, bias: bool, hidden_bias: bool) -> Cell:
+    """`cell`, with a bias of its own for the part from the state where that is asked for."""
+    checks.truth(cell.kind, bias=bias, hidden_bias=hidden_bias)
+    if hidden_bias and not bias:
+        raise DlcError(f"nn.{cell.kind}: hidden_bias=True with bias=False", here(),
+                       "hidden_bias is a second bias, beside the first")
+    return replace(cell, second_bias=True) if hidden_bias else cell
+
+
 @dataclass(frozen=True)
 class _Weights:
     """The parameters of one direction of one layer."""
@@ -93,8 +102,8 @@ def _gates(x: Node, cell: Cell) -> list[Node]:
 
 def _weights(cell: Cell, units: int, x: Node, suffix: str, bias: bool,
              weight_init: Initializer | None) -> _Weights:
-    """weight_input [features, gates * units], weight_hidden [units, gates * units], bias, and for
-    GRU bias_hidden [gates * units]: uniform within 1/sqrt(units), as in PyTorch."""
+    """weight_input [features, gates * units], weight_hidden [units, gates * units], bias and, with
+    a second one, bias_hidden [gates * units]: uniform within 1/sqrt(units), as in PyTorch."""
     wide, start = cell.gates * units, weight_init or like_weight(units)
 
     def make(name: str, *shape: int) -> Node:
@@ -209,8 +218,9 @@ def _returned(sequence: Node, finals: Sequence[State], directions: int,
 # --- over sequences -------------------------------------------------------------------------------
 
 
-def lstm(units: int, layers: int = 1, bidirectional: bool = False, returns: str = "sequence",
-         bias: bool = True, weight_init: Initializer | None = None, name: str = "") -> Layer:
+def lstm(units: int, *, layers: int = 1, bidirectional: bool = False, returns: str = "sequence",
+         bias: bool = True, hidden_bias: bool = False, weight_init: Initializer | None = None,
+         name: str = "") -> Layer:
     """Long short-term memory over x [batch, time, features] -> [batch, time, units * directions].
 
     `returns` is "sequence", "last" (the final hidden state of the top layer, [batch, units *
@@ -221,17 +231,19 @@ def lstm(units: int, layers: int = 1, bidirectional: bool = False, returns: str 
     axis with a bound ("time<=64") has its own lengths.
     `layers` are stacked, each in both directions if `bidirectional`. Parameters weight_input
     [features, 4 units], weight_hidden [units, 4 units], bias [4 units] in the order of gates
-    i f g o; those of layer k > 1 end in k, of the reverse direction in _reverse. Uniform within
-    1/sqrt(units).
+    i f g o; those of layer k > 1 end in k, of the reverse direction in _reverse. With `hidden_bias`
+    also bias_hidden [4 units], which is added to the product with the state: PyTorch's and Keras'
+    weights have it or not. Uniform within 1/sqrt(units).
 
     Raises DlcError for states that do not fit; a length outside 0 .. time stops the step.
     Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000 (the forget gate); meaning as
     PyTorch's LSTM with batch_first.
     """
-    return _recurrent(LSTM, units, layers, bidirectional, returns, bias, weight_init, name)
+    cell = _biased(LSTM, bias, hidden_bias)
+    return _recurrent(cell, units, layers, bidirectional, returns, bias, weight_init, name)
 
 
-def gru(units: int, layers: int = 1, bidirectional: bool = False, returns: str = "sequence",
+def gru(units: int, *, layers: int = 1, bidirectional: bool = False, returns: str = "sequence",
         bias: bool = True, weight_init: Initializer | None = None, name: str = "") -> Layer:
     """Gated recurrent units over x [batch, time, features]; arguments and shapes as `lstm`.
 
@@ -241,15 +253,16 @@ def gru(units: int, layers: int = 1, bidirectional: bool = False, returns: str =
     return _recurrent(GRU, units, layers, bidirectional, returns, bias, weight_init, name)
 
 
-def rnn(units: int, layers: int = 1, bidirectional: bool = False, returns: str = "sequence",
+def rnn(units: int, *, layers: int = 1, bidirectional: bool = False, returns: str = "sequence",
         activation: Callable[[Node], Node] = elementwise.tanh, bias: bool = True,
-        weight_init: Initializer | None = None, name: str = "") -> Layer:
+        hidden_bias: bool = False, weight_init: Initializer | None = None,
+        name: str = "") -> Layer:
     """h' = activation(x W + h U + b) over x [batch, time, features]; arguments as `lstm`.
 
     Source: Elman 1990. "both" gives (sequence, h); layer(x, h) starts from h.
     """
     _callable("rnn", activation)
-    cell = _plain(activation)
+    cell = _biased(_plain(activation), bias, hidden_bias)
     return _recurrent(cell, units, layers, bidirectional, returns, bias, weight_init, name)
 
 
@@ -281,20 +294,21 @@ def _one_step(cell: Cell, units: int, bias: bool, weight_init: Initializer | Non
     return Layer(kind, apply, f"{kind}({units})", name, here())
 
 
-def lstm_cell(units: int, bias: bool = True, weight_init: Initializer | None = None,
-              name: str = "") -> Layer:
+def lstm_cell(units: int, *, bias: bool = True, hidden_bias: bool = False,
+              weight_init: Initializer | None = None, name: str = "") -> Layer:
     """One step of `lstm`: layer(x [batch, features], h, c [batch, units]) -> (h, c)."""
-    return _one_step(LSTM, units, bias, weight_init, name)
+    return _one_step(_biased(LSTM, bias, hidden_bias), units, bias, weight_init, name)
 
 
-def gru_cell(units: int, bias: bool = True, weight_init: Initializer | None = None,
+def gru_cell(units: int, *, bias: bool = True, weight_init: Initializer | None = None,
              name: str = "") -> Layer:
     """One step of `gru`: layer(x [batch, features], h [batch, units]) -> h."""
     return _one_step(GRU, units, bias, weight_init, name)
 
 
-def rnn_cell(units: int, activation: Callable[[Node], Node] = elementwise.tanh,
-             bias: bool = True, weight_init: Initializer | None = None, name: str = "") -> Layer:
+def rnn_cell(units: int, *, activation: Callable[[Node], Node] = elementwise.tanh,
+             bias: bool = True, hidden_bias: bool = False,
+             weight_init: Initializer | None = None, name: str = "") -> Layer:
     """One step of `rnn`: layer(x [batch, features], h [batch, units]) -> h."""
     _callable("rnn_cell", activation)
-    return _one_step(_plain(activation), units, bias, weight_init, name)
+    return _one_step(_biased(_plain(activation), bias, hidden_bias), units, bias, weight_init, name)

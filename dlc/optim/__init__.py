@@ -30,6 +30,7 @@ from dlc.optim.learning_rate import (
     warmup,
 )
 from dlc.optim.optimizer import Optimizer, Slot
+from dlc.words import speaking
 
 __all__ = ["Optimizer", "Slot", "accumulate", "adadelta", "adagrad", "adam", "adamax", "adamw",
            "average", "by_name", "clip_by_norm", "clip_by_value", "constant", "constrain", "cosine",
@@ -40,3 +41,5 @@ __all__ = ["Optimizer", "Slot", "accumulate", "adadelta", "adagrad", "adam", "ad
 # those that stand for themselves, in the order in which they are told
 NAMES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "adamax",
          "nadam", "radam", "lion", "lamb", "muon", "lbfgs")
+
+speaking("optim", globals(), __all__)

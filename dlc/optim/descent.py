@@ -9,7 +9,7 @@ from dlc.optim.learning_rate import Rate
 from dlc.optim.optimizer import Clips, Optimizer, Slot, checked, decayed, made, plain_scalars
 
 
-def sgd(lr: Rate = 1e-2, weight_decay: float = 0.0, clip: Clips = None) -> Optimizer:
+def sgd(lr: Rate = 1e-2, *, weight_decay: float = 0.0, clip: Clips = None) -> Optimizer:
     """p - lr * g, with g = grad + weight_decay * p (torch.optim.SGD)."""
     checked("sgd", weight_decay=weight_decay)
 

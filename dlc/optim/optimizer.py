@@ -17,6 +17,7 @@ from dlc.ops import elementwise
 from dlc.ops.convert import as_node, cast, widened
 from dlc.optim import learning_rate as schedule
 from dlc.optim.learning_rate import Clock, LearningRate, Rate
+from dlc.words import attributes
 
 # the gradients of all parameters -> the gradients that the rule sees
 Clip = Callable[[Sequence[Node]], list[Node]]
@@ -75,6 +76,7 @@ def plain_scalars(lr: Node, t: Node) -> tuple[Node, ...]:
     return (lr,)
 
 
+@attributes("optimizer")
 @dataclass(frozen=True, eq=False)
 class Optimizer:
     """`rule(slot, *scalars(lr, t))` is the new parameter; t [()] counts updates from 1.

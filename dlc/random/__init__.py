@@ -34,6 +34,7 @@ from dlc.random.sites import (
     truncated_normal_at,
     uniform_at,
 )
+from dlc.words import speaking
 
 __all__ = ["bernoulli", "beta", "bits", "categorical", "cauchy", "chi_square", "dirichlet",
            "exponential", "gamma", "gumbel", "laplace", "logistic", "lognormal", "multinomial",
@@ -255,3 +256,5 @@ def _keys(n: int, name: str) -> Node:
     high, low = (cast(leaf.random_bits(seed(), step(), (n,), s), i64)
                  for s in (site, site_id(site, "low")))
     return (high << 31) ^ low
+
+speaking("random", globals(), __all__)

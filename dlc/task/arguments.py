@@ -10,6 +10,7 @@ from dlc.errors import DlcError, Loc, here, nearest
 from dlc.lang.layer import Layer
 from dlc.optim import NAMES, Optimizer
 from dlc.task.subject import KINDS
+from dlc.words import argument_hint
 
 DEFAULTS: dict[str, Any] = {
     "data": "", "batch": 32, "epochs": 1, "augment": None, "patience": None, "monitor": "loss",
@@ -21,8 +22,9 @@ def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     for key in given:
         if key not in DEFAULTS:
             known = ["optimizer", "phases", "name", "evaluate", *DEFAULTS]
-            raise DlcError(f"dlc.task has no option {key!r}{nearest(key, known)}", here(),
-                           f"options are {', '.join(known)}")
+            told = argument_hint("dlc.task", key)
+            raise DlcError(f"dlc.task has no option {key!r}{'' if told else nearest(key, known)}",
+                           here(), told or f"options are {', '.join(known)}")
     options = {**DEFAULTS, **given}
     whole("task", 1, batch=options["batch"], epochs=options["epochs"])
     if options["patience"] is not None:

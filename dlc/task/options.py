@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.errors import DlcError, nearest
+from dlc.words import argument_hint
 
 if TYPE_CHECKING:
     from dlc.task.task import Task
@@ -29,8 +30,10 @@ def changed(task: Task, options: Mapping[str, Any]) -> Task:
             task = _setting(task, key, value)
         else:
             known = [*FIELDS, *settings(task)]
-            raise DlcError(f"{task.name} has no option {key!r}{nearest(key, known)}", None,
-                           f"options are {', '.join(known)}")
+            told = argument_hint("task.train", key)
+            near = "" if told else nearest(key, known)
+            raise DlcError(f"{task.name} has no option {key!r}{near}", None,
+                           told or f"options are {', '.join(known)}")
     return task
 
 

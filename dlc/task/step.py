@@ -34,6 +34,7 @@ from dlc.ops.gather import Check
 from dlc.optim.optimizer import AVERAGE, begun_as, update
 from dlc.task.over_set import row_outputs
 from dlc.task.subject import CODE, code_of, subject_of
+from dlc.words import attributes
 
 if TYPE_CHECKING:
     from dlc.task.task import Phase, Task
@@ -42,6 +43,7 @@ RESERVED = ("fault", "prediction", "loss", "lr", CODE)
 LONGEST_NAME = 100  # of a metric
 
 
+@attributes("loss")
 @dataclass(frozen=True, eq=False)
 class Loss:
     """What a task returns: the value to minimize, and metrics to report, f32 scalars."""

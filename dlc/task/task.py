@@ -20,6 +20,7 @@ from dlc.lang.trace import graph_variables, signature
 from dlc.optim import Optimizer
 from dlc.task.arguments import need_optimizer, phase_arguments, task_functions, task_options
 from dlc.task.step import eval_graph, predict_graph, train_graph
+from dlc.words import attributes
 
 if TYPE_CHECKING:
     from dlc.task_training import Hook, Trained
@@ -77,6 +78,7 @@ def phase(name: str, function: Function, optimizer: Optimizer | None = None,
     return Phase(name, function, optimizer, params, every, start, stop, loc=here())
 
 
+@attributes("task")
 @dataclass(frozen=True, eq=False)
 class Task:
     """A training task: phases of training, an evaluation, data, and lengths.

@@ -60,7 +60,7 @@ def resnet(blocks: tuple[int, ...] = (3, 8, 36, 3), size: int = 224,
            batch: int = 8) -> dlc.Task:
     """A residual net of bottlenecks (He et al. 2015, table 1), momentum; by default the one of 152
     layers."""
-    stem = nn.chain(nn.conv(64, 7, 2, 3, bias=False), nn.batch_norm(), nn.relu,
+    stem = nn.chain(nn.conv(64, 7, stride=2, padding=3, bias=False), nn.batch_norm(), nn.relu,
                     nn.max_pool(3, 2, 1))
     parts = [_bottleneck(64 << stage, 2 if i == 0 and stage else 1, i == 0)
              for stage, count in enumerate(blocks) for i in range(count)]
@@ -75,7 +75,8 @@ def resnet(blocks: tuple[int, ...] = (3, 8, 36, 3), size: int = 224,
 def _bottleneck(width: int, stride: int, widen: bool) -> Layer:
     """1x1, 3x3, 1x1 convolutions with a sum around them."""
     inner = nn.chain(nn.conv(width, 1, bias=False), nn.batch_norm(), nn.relu,
-                     nn.conv(width, 3, stride, 1, bias=False), nn.batch_norm(), nn.relu,
+                     nn.conv(width, 3, stride=stride, padding=1, bias=False),
+                     nn.batch_norm(), nn.relu,
                      nn.conv(4 * width, 1, bias=False), nn.batch_norm())
-    shortcut = nn.chain(nn.conv(4 * width, 1, stride, bias=False), nn.batch_norm())
+    shortcut = nn.chain(nn.conv(4 * width, 1, stride=stride, bias=False), nn.batch_norm())
     return nn.chain(nn.residual(inner, shortcut=shortcut if widen else None), nn.relu)

@@ -102,10 +102,10 @@ def test_transformer_blocks(first: bool, tally: Callable[[str], Tally]) -> None:
     kind = {"dim_feedforward": HIDDEN, "dropout": 0.0, "batch_first": True, "norm_first": first}
     encoder = torch.nn.TransformerEncoderLayer(FEATURES, HEADS, **kind)
     decoder = torch.nn.TransformerDecoderLayer(FEATURES, HEADS, **kind)
-    compare(nn.transformer_encoder(HEADS, HIDDEN, 0.0, norm_first=first, name="e"), encoder,
+    compare(nn.transformer_encoder(HEADS, HIDDEN, dropout=0.0, norm_first=first, name="e"), encoder,
             block(encoder, "e", 2), arrays(3, (BATCH, LONG, FEATURES)))
     mask = torch.triu(torch.ones(LONG, LONG, dtype=torch.bool), 1)
-    compare(nn.transformer_decoder(HEADS, HIDDEN, 0.0, norm_first=first, name="d"),
+    compare(nn.transformer_decoder(HEADS, HIDDEN, dropout=0.0, norm_first=first, name="d"),
             lambda x, m: decoder(x, m, tgt_mask=mask), block(decoder, "d", 3),
             arrays(4, (BATCH, LONG, FEATURES), (BATCH, SHORT, FEATURES)))
     tally("torch.nn: attention").add(2)

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.conformance
 BATCH, TIME, FEATURES, UNITS = 3, 6, 4, 5
 OURS = {"lstm": nn.lstm, "gru": nn.gru, "rnn": nn.rnn}
 THEIRS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
+# with torch's two biases as they are, or with their sum as the one; gru's reset needs both
+KINDS = [("lstm", False), ("lstm", True), ("gru", True), ("rnn", False), ("rnn", True)]
 NAMES = {"weight_ih": "weight_input", "weight_hh": "weight_hidden", "bias_ih": "bias",
          "bias_hh": "bias_hidden"}
 
@@ -32,13 +34,13 @@ def ours(name: str) -> str:
     return NAMES[front] + number + (f"_{end}" if end else "")
 
 
-def copied(module: Any, kind: str) -> dict[str, Any]:
-    """torch's parameters under dlc's names; two biases that always add up are one there."""
+def copied(module: Any, two: bool) -> dict[str, Any]:
+    """torch's parameters under dlc's names; unless there are `two` biases their sum is one."""
     found: dict[str, Any] = {}
     for name, value in module.named_parameters():
         array = value.detach().numpy()
         key = ours(name)
-        if key.startswith("bias_hidden") and kind != "gru":
+        if key.startswith("bias_hidden") and not two:
             key = key.replace("bias_hidden", "bias")
             found[key] = found[key] + array
         else:
@@ -46,7 +48,7 @@ def copied(module: Any, kind: str) -> dict[str, Any]:
     return found
 
 
-def setting(kind: str, layers: int, both: bool, seed: int) -> tuple[Any, ...]:
+def setting(kind: str, two: bool, layers: int, both: bool, seed: int) -> tuple[Any, ...]:
     """(dlc's layer, torch's module, inputs x and first states as arrays)."""
     torch.manual_seed(seed)
     module = THEIRS[kind](FEATURES, UNITS, layers, batch_first=True, bidirectional=both)
@@ -55,7 +57,9 @@ def setting(kind: str, layers: int, both: bool, seed: int) -> tuple[Any, ...]:
     states = 2 if kind == "lstm" else 1
     x = rng.normal(size=(BATCH, TIME, FEATURES)).astype(np.float32)
     first = [rng.normal(size=(rows, BATCH, UNITS)).astype(np.float32) for _ in range(states)]
-    return OURS[kind](UNITS, layers, both, returns="both", name="r"), module, [x, *first]
+    more = {} if kind == "gru" else {"hidden_bias": two}
+    layer = OURS[kind](UNITS, layers=layers, bidirectional=both, returns="both", name="r", **more)
+    return layer, module, [x, *first]
 
 
 LENGTHS = np.array([4, 6, 1], np.int32)
@@ -69,17 +73,17 @@ def weighed(outputs: Any, total: Any) -> Any:
 @pytest.mark.parametrize("packed", [False, True], ids=["whole", "packed"])
 @pytest.mark.parametrize("both", [False, True], ids=["forward", "bidirectional"])
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("kind", OURS)
-def test_equals_torch(kind: str, layers: int, both: bool, packed: bool,
+@pytest.mark.parametrize("kind, two", KINDS, ids=[f"{k}{1 + two}" for k, two in KINDS])
+def test_equals_torch(kind: str, two: bool, layers: int, both: bool, packed: bool,
                       tally: Callable[[str], Tally]) -> None:
     """Compiled: sequence, final states, gradients by inputs, states and parameters; of sequences of
     several lengths as torch's packed ones."""
-    layer, module, arrays = setting(kind, layers, both, 7 * layers + both)
+    layer, module, arrays = setting(kind, two, layers, both, 7 * layers + both)
     lengths = LENGTHS if packed else None
 
     names = [v.name for v in
              dlc.trace(layer, *(f32[a.shape] for a in arrays)).notes["variables"]]
-    values = {f"r.{k}": v for k, v in copied(module, kind).items()}
+    values = {f"r.{k}": v for k, v in copied(module, two).items()}
     assert set(names) == set(values)
 
     def loss(*everything: Any) -> Any:
@@ -92,9 +96,9 @@ def test_equals_torch(kind: str, layers: int, both: bool, packed: bool,
         return (*run(layer, a, names, len(arrays), lengths), *dlc.grad(loss, wrt=places)(*a))
 
     program = dlc.trace(both_ways, *(f32[a.shape] for a in given))
-    with dlc.compile(program, name=f"{kind}{layers}{both}{packed}").load(threads=1) as loaded:
+    with dlc.compile(program, name=f"{kind}{two}{layers}{both}{packed}").load(threads=1) as loaded:
         found = list(loaded(*given).values())
-    for got, value in zip(found, reference(module, kind, arrays, names, lengths), strict=True):
+    for got, value in zip(found, reference(module, two, arrays, names, lengths), strict=True):
         np.testing.assert_allclose(got, value, rtol=2e-4, atol=2e-5)
     tally("torch.nn: recurrent layers").add()
 
@@ -111,20 +115,20 @@ def run(layer: Any, everything: Any, names: Any, count: int, lengths: Any) -> An
     return substitute(list(outputs), swap)
 
 
-def reference(module: Any, kind: str, arrays: Any, names: Any, lengths: Any) -> list[Any]:
+def reference(module: Any, two: bool, arrays: Any, names: Any, lengths: Any) -> list[Any]:
     """torch's outputs and gradients, in the order of dlc's."""
     x, *first = (torch.tensor(a, requires_grad=True) for a in arrays)
-    start = tuple(first) if kind == "lstm" else first[0]
+    start = tuple(first) if len(first) > 1 else first[0]
     if lengths is None:
         sequence, states = module(x, start)
     else:
         packed = rnn.pack_padded_sequence(x, torch.tensor(lengths, dtype=torch.int64), True, False)
         found, states = module(packed, start)
         sequence, _ = rnn.pad_packed_sequence(found, True, 0.0, TIME)
-    outputs = [sequence, *(states if kind == "lstm" else [states])]
+    outputs = [sequence, *(states if len(first) > 1 else [states])]
     weighed(outputs, torch.sum).backward()
     slopes = {f"r.{ours(n)}": p.grad.numpy() for n, p in module.named_parameters()
-              if kind == "gru" or "bias_hh" not in n}
+              if two or "bias_hh" not in n}
     return [*(o.detach().numpy() for o in outputs), *(t.grad.numpy() for t in (x, *first)),
             *(slopes[n].T for n in names)]
 

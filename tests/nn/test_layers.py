@@ -63,7 +63,7 @@ def conv_reference(x: Any, w: Any, stride: int, padding: int, dilation: int, gro
 def test_conv(rng: np.random.Generator, stride: int, padding: int, dilation: int,
               groups: int) -> None:
     x = floats(rng, 2, 4, 9, 8)
-    layer = nn.conv(8, 3, stride, padding, dilation, groups)
+    layer = nn.conv(8, 3, stride=stride, padding=padding, dilation=dilation, groups=groups)
     y, v = applied(layer, x)
     w, b = v["conv1.weight"], v["conv1.bias"]
     assert w.shape == (8, 4 // groups, 3, 3)
@@ -91,7 +91,7 @@ def test_pools(rng: np.random.Generator) -> None:
 
 def test_batch_norm_in_training(rng: np.random.Generator) -> None:
     x = floats(rng, 6, 3, 4, 5) * 2 + 1
-    out, v = applied(nn.batch_norm(0.1, 1e-5), x, training=True)
+    out, v = applied(nn.batch_norm(momentum=0.1, eps=1e-5), x, training=True)
     mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3))
     expected = (x - mean[:, None, None]) / np.sqrt(var + 1e-5)[:, None, None]
     np.testing.assert_allclose(out["out"], expected, rtol=1e-4, atol=1e-5)
@@ -110,7 +110,7 @@ def test_batch_norm_in_evaluation_uses_the_running_statistics(rng: np.random.Gen
 
 
 def test_batch_norm_used_twice_updates_its_statistics_twice(rng: np.random.Generator) -> None:
-    layer = nn.batch_norm(0.5)
+    layer = nn.batch_norm(momentum=0.5)
     a, b = floats(rng, 8, 2) + 1, floats(rng, 8, 2) - 3
     out, _ = applied(lambda a, b: layer(a) + layer(b), a, b, training=True)
     expected = 0.5 * (0.5 * a.mean(0)) + 0.5 * b.mean(0)
@@ -119,7 +119,7 @@ def test_batch_norm_used_twice_updates_its_statistics_twice(rng: np.random.Gener
 
 def test_layer_norm(rng: np.random.Generator) -> None:
     x = floats(rng, 4, 3, 5)
-    y, _ = applied(nn.layer_norm(2), x)
+    y, _ = applied(nn.layer_norm(axes=2), x)
     mean, var = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
     np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5), rtol=1e-4, atol=1e-5)
 
@@ -188,8 +188,9 @@ def test_gradients_of_layers(rng: np.random.Generator, layer: Any) -> None:
 @pytest.mark.parametrize("make", [
     lambda: nn.dense(0), lambda: nn.dense(True), lambda: nn.conv(4, 0), lambda: nn.conv(4, (3, -1)),
     lambda: nn.conv(4, 3, stride=0), lambda: nn.conv(4, 3, groups=0), lambda: nn.dropout(-0.1),
-    lambda: nn.avg_pool(2, padding=-1), lambda: nn.embedding(0, 3), lambda: nn.batch_norm(1.0),
-    lambda: nn.layer_norm(0), lambda: nn.chain(None), lambda: nn.chain(nn.Layer)])
+    lambda: nn.avg_pool(2, padding=-1), lambda: nn.embedding(0, 3),
+    lambda: nn.batch_norm(momentum=1.0),
+    lambda: nn.layer_norm(axes=0), lambda: nn.chain(None), lambda: nn.chain(nn.Layer)])
 def test_bad_arguments_are_refused_where_the_layer_is_written(make: Any) -> None:
     with pytest.raises(DlcError) as caught:
         make()

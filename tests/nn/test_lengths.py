@@ -29,7 +29,7 @@ def evaluated(function: Any, *arrays: Any, **values: Any) -> Any:
 def test_each_sequence_is_itself_alone(rng: np.random.Generator, make: Any) -> None:
     """Outputs and final states of both directions are those of the sequence cut to its length."""
     x = floats(rng, 4, 5, 3)
-    layer = make(2, 2, True, "both", name="r")
+    layer = make(2, layers=2, bidirectional=True, returns="both", name="r")
     out, v = evaluated(lambda x, n: layer(x, lengths=n), x, LENGTHS)
     fault = out.pop("fault")
     assert fault == 0

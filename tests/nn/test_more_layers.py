@@ -49,7 +49,8 @@ def test_lstm(rng: np.random.Generator) -> None:
 def test_the_last_state_and_both_directions(rng: np.random.Generator, make: Any) -> None:
     """The last of a sequence is its last row; backwards it is the first row of the other half."""
     x = floats(rng, 2, 4, 3)
-    layer = {r: make(5, 2, True, r, name="r") for r in ("sequence", "last")}
+    layer = {r: make(5, layers=2, bidirectional=True, returns=r, name="r")
+             for r in ("sequence", "last")}
     sequence, _ = applied(layer["sequence"], x)
     last, v = applied(layer["last"], x)
     assert sequence.shape == (2, 4, 10) and last.shape == (2, 10)
@@ -148,8 +149,8 @@ def test_norms(rng: np.random.Generator) -> None:
     grouped = normal(x.reshape(3, 2, 20), (2,)).reshape(x.shape)
     cases = [
         (nn.group_norm(2), grouped), (nn.instance_norm(), normal(x, (2, 3))),
-        (nn.layer_norm(2, affine=False), normal(x, (2, 3))),
-        (nn.rms_norm(2), x / np.sqrt((x ** 2).mean((2, 3), keepdims=True) + 1e-6)),
+        (nn.layer_norm(axes=2, affine=False), normal(x, (2, 3))),
+        (nn.rms_norm(axes=2), x / np.sqrt((x ** 2).mean((2, 3), keepdims=True) + 1e-6)),
     ]
     for layer, expected in cases:
         np.testing.assert_allclose(applied(layer, x)[0], expected, rtol=1e-4, atol=1e-5)
@@ -217,7 +218,7 @@ def test_layers_around_products_and_tables(rng: np.random.Generator) -> None:
     y, v = applied(nn.prelu(name="p"), x, values={"p.weight": slopes})
     np.testing.assert_allclose(y, np.where(x > 0, x, slopes * x), rtol=1e-5)
     assert v["p.weight"].shape == (4,)
-    assert applied(nn.prelu(None, name="p"), x)[1]["p.weight"].shape == ()
+    assert applied(nn.prelu(axis=None, name="p"), x)[1]["p.weight"].shape == ()
     index = rng.integers(0, 6, (3, 5)).astype(np.int32)
     for mode in ("sum", "mean", "max"):
         out, v = applied(nn.embedding_bag(6, 2, mode, name="e"), index)
@@ -259,7 +260,7 @@ def test_a_layer_used_twice_shares_its_weights() -> None:
     graph = dlc.trace(lambda x: block(block(x)), f32[2, 4, 3])
     assert [n.attrs["label"] for n in graph.inputs[1:]] == [
         "shared.weight_input", "shared.weight_hidden", "shared.bias"]
-    tied = nn.transformer_encoder(1, 4, 0.0, name="block")
+    tied = nn.transformer_encoder(1, 4, dropout=0.0, name="block")
     once = dlc.trace(tied, f32[1, 2, 2]).notes["variables"]
     twice = dlc.trace(lambda x: tied(tied(x)), f32[1, 2, 2]).notes["variables"]
     assert [v.name for v in once] == [v.name for v in twice]
@@ -289,7 +290,7 @@ def test_layers_inside_loops(rng: np.random.Generator) -> None:
     lambda: nn.lstm(0), lambda: nn.gru(3, layers=0), lambda: nn.rnn(3, returns="all"),
     lambda: nn.rnn(3, activation="tanh"), lambda: nn.multi_head_attention(0),
     lambda: nn.multi_head_attention(2, dropout=1.0), lambda: nn.transformer_encoder(2, 0),
-    lambda: nn.group_norm(0), lambda: nn.rms_norm(0), lambda: nn.local_response_norm(0),
+    lambda: nn.group_norm(0), lambda: nn.rms_norm(axes=0), lambda: nn.local_response_norm(0),
     lambda: nn.alpha_dropout(1.1), lambda: nn.spatial_dropout(-1), lambda: nn.maxout(3, 0),
     lambda: nn.embedding_bag(3, 2, "median"), lambda: nn.bilinear(0), lambda: nn.parallel(),
     lambda: nn.parallel(dlc.sin, combine="product"), lambda: nn.reshape(2.0),
@@ -321,3 +322,11 @@ def test_bad_inputs_are_told_with_the_layer(make: Any, types: Any) -> None:
     assert caught.value.loc is not None
     assert caught.value.loc.file == __file__
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("make", [nn.lstm, nn.rnn, nn.lstm_cell, nn.rnn_cell])
+def test_a_second_bias_needs_the_first(make: Any) -> None:
+    with pytest.raises(DlcError, match="hidden_bias=True with bias=False"):
+        make(3, bias=False, hidden_bias=True)
+    with pytest.raises(DlcError, match="hidden_bias=2 is not True or False"):
+        make(3, hidden_bias=2)

@@ -90,10 +90,12 @@ def test_operands_of_two_dtypes() -> None:
 
 
 LAYERS: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], int]] = {
-    "depthwise": (nn.depthwise_conv(3, 2, padding=1), (2, 4, 8, 8), (2, 8, 8, 8), 8 * 9 + 8),
+    "depthwise": (nn.depthwise_conv(3, multiplier=2, padding=1), (2, 4, 8, 8), (2, 8, 8, 8),
+                  8 * 9 + 8),
     "separable": (nn.separable_conv(5, 3, stride=2, padding="same"), (2, 4, 9, 8), (2, 5, 5, 4),
                   4 * 9 + 5 * 4 + 5),
-    "transposed": (nn.conv_transpose(6, 4, 2, 1), (2, 4, 8, 8), (2, 6, 16, 16), 4 * 6 * 16 + 6),
+    "transposed": (nn.conv_transpose(6, 4, stride=2, padding=1), (2, 4, 8, 8), (2, 6, 16, 16),
+                   4 * 6 * 16 + 6),
     "transposed groups": (nn.conv_transpose(6, 3, groups=2, bias=False), (2, 4, 8), (2, 6, 10),
                           4 * 3 * 3),
     "volume": (nn.conv(3, (1, 2, 3)), (1, 2, 4, 4, 4), (1, 3, 4, 3, 2), 3 * 2 * 6 + 3),

@@ -29,7 +29,7 @@ def gpt() -> dlc.Task:
 
 def resnet18() -> dlc.Task:
     """Basic blocks of two 3x3 convolutions (He et al. 2015, table 1), images of 224."""
-    stem = nn.chain(nn.conv(64, 7, 2, 3, bias=False), nn.batch_norm(), nn.relu,
+    stem = nn.chain(nn.conv(64, 7, stride=2, padding=3, bias=False), nn.batch_norm(), nn.relu,
                     nn.max_pool(3, 2, 1))
     parts = [_basic(64 << stage, 2 if i == 0 and stage else 1)
              for stage in range(4) for i in range(2)]
@@ -42,9 +42,10 @@ def resnet18() -> dlc.Task:
 
 
 def _basic(width: int, stride: int) -> Layer:
-    inner = nn.chain(nn.conv(width, 3, stride, 1, bias=False), nn.batch_norm(), nn.relu,
-                     nn.conv(width, 3, 1, 1, bias=False), nn.batch_norm())
-    shortcut = nn.chain(nn.conv(width, 1, stride, bias=False), nn.batch_norm())
+    inner = nn.chain(nn.conv(width, 3, stride=stride, padding=1, bias=False),
+                     nn.batch_norm(), nn.relu,
+                     nn.conv(width, 3, padding=1, bias=False), nn.batch_norm())
+    shortcut = nn.chain(nn.conv(width, 1, stride=stride, bias=False), nn.batch_norm())
     return nn.chain(nn.residual(inner, shortcut=shortcut if stride > 1 else None), nn.relu)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, OpError, check_shape, describe
-from dlc.ir.types import DType, Type, f32, i32
+from dlc.ir.types import DType, DTypeError, Type, f32, i32
+from dlc.ir.types import dtype as dtype_of
 from dlc.ops import leaf
 from dlc.ops.convert import as_node, as_nodes, broadcast_to, cast, whole_numbers
 
@@ -24,25 +25,35 @@ def _shape(shape: Shape) -> tuple[int, ...]:
         raise DlcError(str(problem), here(), problem.hint) from None
 
 
+def _dtype(dtype: Any) -> DType:
+    """`dtype`, or what names it. Raises DlcError: mostly a shape without its parentheses."""
+    try:
+        return dtype_of(dtype)
+    except DTypeError as problem:
+        raise DlcError(str(problem), here(), "a shape is one argument: dlc.zeros((3, 4), "
+                       "dlc.f32)") from None
+
+
 def iota(shape: Shape, axis: int = 0, dtype: DType = i32) -> Node:
     """The index along `axis`, as an array of `shape`."""
-    return leaf.iota(_shape(shape), axis, dtype)
+    return leaf.iota(_shape(shape), axis, _dtype(dtype))
 
 
 def full(shape: Shape, value: Any, dtype: DType | None = None) -> Node:
     """An array filled with `value`, a number or a graph value; dtype by default the value's."""
-    node = as_node(value, dtype)
-    return broadcast_to(cast(node, dtype or node.dtype), _shape(shape))
+    kind = None if dtype is None else _dtype(dtype)
+    node = as_node(value, kind)
+    return broadcast_to(cast(node, kind or node.dtype), _shape(shape))
 
 
 def zeros(shape: Shape, dtype: DType = f32) -> Node:
     """An array of zeros."""
-    return leaf.constant(0, Type(dtype, _shape(shape)))
+    return leaf.constant(0, Type(_dtype(dtype), _shape(shape)))
 
 
 def ones(shape: Shape, dtype: DType = f32) -> Node:
     """An array of ones."""
-    return leaf.constant(1, Type(dtype, _shape(shape)))
+    return leaf.constant(1, Type(_dtype(dtype), _shape(shape)))
 
 
 def full_like(x: Any, value: Any, dtype: DType | None = None) -> Node:
@@ -73,7 +84,7 @@ def arange(start: float, stop: float | None = None, step: float = 1,
         raise DlcError(f"arange({low}, {high}, step {step})", here(),
                        "takes finite Python numbers, and a step that is not 0")
     whole = all(isinstance(v, (int, np.integer)) for v in (low, high, step))
-    kind = dtype or (i32 if whole else f32)
+    kind = (i32 if whole else f32) if dtype is None else _dtype(dtype)
     count = max(0, math.ceil((high - low) / step))
     if whole:
         ramp = leaf.iota((count,), 0, kind)
@@ -89,8 +100,8 @@ def linspace(start: float, stop: float, count: int = 50, endpoint: bool = True,
         raise DlcError(f"linspace: {count!r} numbers", here(), "a count is 0, 1, 2, ...")
     if not all(isinstance(v, (int, float, np.integer, np.floating)) for v in (start, stop)):
         raise DlcError(f"linspace({start!r}, {stop!r})", here(), "takes Python numbers")
-    values = np.linspace(start, stop, count, endpoint=endpoint)
-    return leaf.array(values.astype(dtype.numpy), Type(dtype, (count,)))
+    values, kind = np.linspace(start, stop, count, endpoint=endpoint), _dtype(dtype)
+    return leaf.array(values.astype(kind.numpy), Type(kind, (count,)))
 
 
 def meshgrid(*xs: Any, indexing: str = "xy") -> list[Node]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
@@ -26,6 +26,7 @@ from dlc.ops import (
     reduce,
     view,
 )
+from dlc.words import answering, attributes, unknown
 
 
 def _swapped(function: Callable[..., Any]) -> Callable[[Node, Any], Any]:
@@ -74,10 +75,20 @@ def install() -> None:
         "cast": convert.cast, "astype": convert.cast,
     }
     for name, function in functions.items():
-        setattr(Node, name, lambda self, *a, f=function, **k: f(self, *a, **k))
-    for name, read in (("T", view.transpose), ("size", lambda x: x.type.size),
+        public = not name.startswith("_")
+        method = answering(function, f"x.{name}") if public else function
+        setattr(Node, name, lambda self, *a, f=method, **k: f(self, *a, **k))
+    for name, read in (("T", view.transpose), ("size", lambda x: Count(x.type.size)),
                        ("at", At)):
         setattr(Node, name, property(read))
+    attributes("x")(Node)
+
+
+class Count(int):
+    """How many elements a value has: an int that is not called."""
+
+    def __call__(self, *_: Any) -> NoReturn:
+        raise unknown("x", "size", [])
 
 
 def _length(x: Node) -> int:

@@ -6,7 +6,6 @@ value into numbers (numpy.exp, float, indexing a list) is refused at the user's 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -15,14 +14,7 @@ from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
 from dlc.lang.array import elementwise_functions
 from dlc.ops import contract, elementwise
-
-# NumPy's name -> dlc's, where they differ
-NAMES = {"absolute": "abs", "rint": "round", "concatenate": "concat", "amax": "max", "amin": "min",
-         "trace": "matrix_trace", "var": "variance", "astype": "cast",
-         "arcsin": "asin",
-         "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "arcsinh": "asinh",
-         "arccosh": "acosh", "arctanh": "atanh", "bitwise_count": "popcount",
-         "invert": "bitwise_not", "radians": "deg2rad", "degrees": "rad2deg"}
+from dlc.words import counterpart
 
 
 @lru_cache(maxsize=1)
@@ -57,10 +49,8 @@ def array_function(self: Node, function: Any, types: Any, args: Any, options: An
 
 def refuse_function(name: str, node: Node) -> NoReturn:
     """Raise DlcError naming dlc's own function of that name, if there is one."""
-    own = NAMES.get(name, name)
-    known = hasattr(sys.modules["dlc"], own)
     raise DlcError(f"numpy.{name} can't take a graph value ({describe(node)})", here(),
-                   f"use dlc.{own}" if known else "compose it of dlc's functions")
+                   counterpart(name) or "compose it of dlc's functions")
 
 
 def refuse_number(self: Node, *_: Any, **__: Any) -> NoReturn:

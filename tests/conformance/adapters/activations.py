@@ -46,8 +46,8 @@ def softplus(x: Node, beta: float = 1, threshold: float = 20) -> Node:
 def prelu(x: Node, weight: Node) -> Node:
     """One slope for all, or one for each channel."""
     if weight.size == 1:
-        return applied(nn.prelu(None), x, weight=weight.reshape(()))
-    return applied(nn.prelu(1 if x.ndim > 1 else 0), x, weight=weight)
+        return applied(nn.prelu(axis=None), x, weight=weight.reshape(()))
+    return applied(nn.prelu(axis=1 if x.ndim > 1 else 0), x, weight=weight)
 
 
 NOISE = "training with p > 0: two libraries draw two masks"

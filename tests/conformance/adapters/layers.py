@@ -42,7 +42,7 @@ def layer_norm(x: Node, shape: Sequence[int], weight: Any = None, bias: Any = No
                eps: float = 1e-5) -> Node:
     """nn.layer_norm with the sample's parameters."""
     given = {"weight": filled(weight, 1.0, shape), "bias": filled(bias, 0.0, shape)}
-    return applied(nn.layer_norm(len(shape), eps), x, **given)
+    return applied(nn.layer_norm(axes=len(shape), eps=eps), x, **given)
 
 
 NO_CHANNELS = "x [0] without channels: dlc takes [batch, channels, ...]"
@@ -65,7 +65,7 @@ def group_norm(x: Node, groups: int, weight: Any = None, bias: Any = None,
                eps: float = 1e-5) -> Node:
     shape = tuple(map(int, x.shape[1:2]))
     given = {"weight": filled(weight, 1.0, shape), "bias": filled(bias, 0.0, shape)}
-    return applied(nn.group_norm(groups, eps), x, **given)
+    return applied(nn.group_norm(groups, eps=eps), x, **given)
 
 
 @covers("nn.functional.instance_norm")
@@ -74,13 +74,13 @@ def instance_norm(x: Node, running_mean: Any = None, running_var: Any = None, we
                   eps: float = 1e-5) -> Node:
     shape = (int(x.shape[1]),)
     given = {"weight": filled(weight, 1.0, shape), "bias": filled(bias, 0.0, shape)}
-    return applied(nn.instance_norm(eps, affine=True), x, **given)
+    return applied(nn.instance_norm(eps=eps, affine=True), x, **given)
 
 
 @covers("nn.functional.rms_norm")
 def rms_norm(x: Node, shape: Sequence[int], weight: Any = None, eps: Any = None) -> Node:
     small = 1.1920928955078125e-07 if eps is None else eps
-    return applied(nn.rms_norm(len(shape), small), x, weight=filled(weight, 1.0, shape))
+    return applied(nn.rms_norm(axes=len(shape), eps=small), x, weight=filled(weight, 1.0, shape))
 
 
 @covers("nn.functional.local_response_norm")
