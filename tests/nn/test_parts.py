@@ -184,7 +184,7 @@ def test_h1_and_h2_of_1989() -> None:
     sees 8 of the 12 maps of H1."""
     table = [[(i + k) % 12 for k in range(8)] for i in range(12)]
     wide = ((2, 2), (2, 2))
-    h1 = nn.chain(nn.conv(12, 5, 2, wide, bias=False), nn.bias(3), nn.tanh)
+    h1 = nn.chain(nn.conv(12, 5, stride=2, padding=wide, bias=False), nn.bias(3), nn.tanh)
     h2 = nn.chain(nn.partial_conv(table, 5, 2, wide, bias=False), nn.bias(3), nn.tanh)
     graph = dlc.trace(nn.chain(h1, h2), f32[1, 1, 16, 16])
     assert [v.type.size for v in graph.notes["variables"]] == [300, 768, 2400, 192]
