@@ -6,6 +6,7 @@ import dlc.interrupt  # noqa: F401  first: it answers Ctrl-C while the rest is i
 from dlc import augment, init, linalg, nn, onnx, optim, random
 from dlc.compiler import Compiled, Loaded, compile
 from dlc.custom_check import check_op
+from dlc.derive.precision import in_precision
 from dlc.errors import DlcError, hide_own_frames
 from dlc.evaluate_function import evaluate
 from dlc.ir.graph import Graph, Node
@@ -270,7 +271,8 @@ __all__ = [
     "evaluate", "exp", "exp2", "expand_dims", "expm1", "eye", "f16", "f32", "f64", "flip", "floor",
     "floor_divide", "fmod", "fori", "frac", "frexp", "full", "full_like", "gcd", "global_avg_pool",
     "global_max_pool", "grad", "grid_sample", "heaviside", "hessian", "histogram", "hvp", "hypot",
-    "i0", "i0e", "i1", "i1e", "i8", "i16", "i32", "i64", "identity", "im2col", "init", "inner",
+    "i0", "i0e", "i1", "i1e", "i8", "i16", "i32", "i64", "identity", "im2col",
+    "in_precision", "init", "inner",
     "iota", "isclose", "isfinite", "isinf", "isnan", "jacobian", "jvp", "kron", "last",
     "latest_state", "ldexp", "left_shift", "lengths", "lerp", "lgamma", "linalg",
     "linear_recurrence", "linspace", "load",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc import env
 from dlc.custom_errors import users_error
+from dlc.derive.precision import in_precision
 from dlc.errors import DlcError, here, nearest
 from dlc.evaluate_function import raise_fault
 from dlc.init import initial_values
@@ -243,21 +244,23 @@ class Loaded:
 
 def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
             tails: Mapping[str, int] | None = None, verify: bool = False, name: str = "",
-            **dims: int) -> Compiled:
+            precision: str | None = None, **dims: int) -> Compiled:
     """Compile a task, a function with typed arguments, or a Graph.
 
     `batch` and `dims` bind dimension names; a task takes `batch` alone. `tails` gives sizes of a
     smaller last batch per entry kind ("train", "eval"), which become entries that share
     parameters, memory and kernels, and as "set" the size of the whole test set for `dlc.over_set`:
-    see a Dataset's `tails(batch)`. `verify` evaluates the graph before and after every pass, then
-    runs every launch and compares its results (dlc/checks/launches.py). Raises DlcError at the
-    user's line, and warns there when one function is compiled for many shapes.
+    see a Dataset's `tails(batch)`. `precision` is "bf16", "f16" or "f32" (docs/precision.md;
+    default: a task's own, and no casts for anything else). `verify` evaluates the graph before and
+    after every pass, then runs every launch and compares its results (dlc/checks/launches.py).
+    Raises DlcError at the user's line, and warns there when one function is compiled for many
+    shapes.
     """
     env.check()
     if not isinstance(target, str) or target not in TARGETS:
         raise DlcError(f"unknown target {target!r}{nearest(target, list(TARGETS))}", here(),
                        f"targets are {', '.join(TARGETS)}")
-    source = _source(thing, batch, tails or {}, name, dims)
+    source = _source(thing, batch, tails or {}, name, dims, precision)
     if not isinstance(thing, Graph):
         note_specialization(thing, next(iter(source.graphs.values())))
     return Compiled(source, target, 2 if verify else env.number("DLC_CHECK"))
@@ -273,9 +276,10 @@ def _checker(level: int) -> Check | None:
 
 
 def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
-            dims: Mapping[str, int]) -> Source:
+            dims: Mapping[str, int], precision: str | None) -> Source:
     if isinstance(thing, Task):
-        return task_source(thing, batch, tails, name, dims)
+        chosen = thing if precision is None else thing.with_options(precision=precision)
+        return task_source(chosen, batch, tails, name, dims)
     if tails:
         raise DlcError("dlc.compile: only a task has tails", here(),
                        "compile a function once for each size it takes")
@@ -289,6 +293,7 @@ def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
         graph = trace(thing, dims=dims)
     else:
         raise DlcError(f"dlc.compile: {thing!r} is not a task, function or graph", here())
+    graph = graph if precision is None else in_precision(graph, precision)
     variables = graph_variables(graph)
     return Source(name or graph.name, {"main": graph},
                   lambda seed: initial_values(variables, seed) if variables else {})

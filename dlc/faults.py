@@ -12,7 +12,7 @@ from dlc.errors import DlcError
 from dlc.ir.graph import Graph, Kind, Node, describe
 from dlc.ir.types import Type
 from dlc.ops import leaf
-from dlc.ops.elementwise import OR
+from dlc.ops.elementwise import ISFINITE, OR
 from dlc.passes.loops.bodies import is_control
 from dlc.reference.evaluate import apply
 
@@ -37,22 +37,27 @@ def explainer(compiled: Compiled, loaded: ArenaProgram) -> Callable[[Fault], str
 def explain_fault(graph: Graph, inputs: Mapping[str, Any], code: int) -> str:
     """The cause of fault `code` of the step `graph` on `inputs` (arrays by input name).
 
-    A positive code is a run-time check (an index out of range), -1 a loss that is not finite.
+    A positive code is a run-time check (an index out of range), -1 a loss that is not finite, or
+    with loss scaling a gradient.
     """
     plain, values = replay(graph, inputs)
     if code > 0:
         return broken_check(plain, values, code)
     loss = plain.outputs[plain.output_names.index("loss")]
     given = float(values[loss])
-    if np.isfinite(given):
-        return (f"the loss is not finite, but a replay in NumPy gives {given:.6g}: the kernels "
-                "overflow where NumPy does not")
-    origin = first_cause([loss], values)
+    ends, what = [loss], f"the loss is {given}"
+    if np.isfinite(given):  # loss scaling asks for gradients that are finite
+        ends = [n.args[0] for n in plain.nodes() if n.op is ISFINITE
+                and not is_finite(values[n.args[0]])]
+        what = "a gradient is not finite at the smallest loss scale"
+        if not ends:
+            return (f"the loss is not finite, but a replay in NumPy gives {given:.6g}: the kernels "
+                    "overflow where NumPy does not")
+    origin = first_cause(ends, values)
     if origin is None:
-        return f"the loss is {given}"
+        return what
     origin, values, where = within_bodies(origin, values)
-    what = f"the loss is {given}: {origin_text(origin, values)}{where}"
-    return DlcError(what, origin.loc).render()
+    return DlcError(f"{what}: {origin_text(origin, values)}{where}", origin.loc).render()
 
 
 def replay(graph: Graph, inputs: Mapping[str, Any]) -> tuple[Graph, Values]:

@@ -17,6 +17,7 @@ from dlc.evaluate_function import raise_fault
 from dlc.ir.graph import Graph, Node
 from dlc.ir.types import Type
 from dlc.lang.trace import CheckText, signature
+from dlc.ops.convert import widened
 from dlc.program import Port
 from dlc.reference.text import parse_graph, print_graph
 from dlc.reference.text.names import bodies, identifier, name_functions, name_nodes
@@ -330,7 +331,8 @@ def _with_values(graph: Graph, wanted: Sequence[str]) -> Graph:
                            "input", node.loc, "a value whose first axis is the batch")
     known = dict(zip(graph.output_names, graph.outputs, strict=True))
     kept.update({k: v for k, v in known.items() if k == "fault"})
-    found = replace(graph, outputs=tuple(kept.values()), output_names=tuple(kept))
+    # in f32: NumPy's files have no bf16
+    found = replace(graph, outputs=tuple(map(widened, kept.values())), output_names=tuple(kept))
     alive = set(found.nodes())
     return replace(found, inputs=tuple(
         n for n in graph.inputs if n in alive or n.attrs["role"] == "data"))

@@ -276,3 +276,12 @@ def test_a_function_that_returns_nothing(transform: Any) -> None:
         dlc.trace(transform(nothing), f32[3])
     assert raised.value.loc is not None
     assert raised.value.loc.file == __file__
+
+
+def test_forward_mode_through_conversions() -> None:
+    """The tangent of a conversion is converted as the value is."""
+    def wave32(x: Any) -> Any:
+        return dlc.sin(x.cast(dlc.f32) * 2.0).cast(dlc.f64)
+
+    out = at(lambda x, v: dlc.jvp(wave32, (x,), (v,)), X, V)
+    np.testing.assert_allclose(out["out1"], 2 * V * np.cos(2 * X), rtol=1e-6)

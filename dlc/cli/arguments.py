@@ -114,10 +114,14 @@ def train(commands: Any) -> None:
     parser.add_argument("--rename", action="append", default=[], metavar="OLD=NEW",
                         help="rename weights of --init, e.g. 'encoder/*=body/*'; may be "
                         "repeated")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-                        help="change an option of the task, e.g. lr=0.01; may be repeated")
+    set_argument(parser, "lr=0.01")
     parser.add_argument("--json", action="store_true",
                         help="print one JSON object on standard output")
+
+
+def set_argument(parser: Parser, example: str = "precision=bf16") -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+                        help=f"change an option of the task, e.g. {example}; may be repeated")
 
 
 def weights_argument(parser: Parser) -> None:
@@ -126,6 +130,7 @@ def weights_argument(parser: Parser) -> None:
                         help="a Python file with a task, or the name of a bundled model")
     parser.add_argument("--weights", required=True, metavar="CHECKPOINT",
                         help="a checkpoint, or a run's folder: its best checkpoint")
+    set_argument(parser)
 
 
 def predict(commands: Any) -> None:
@@ -179,6 +184,7 @@ def show(commands: Any) -> None:
     parser.add_argument("--memory", action="store_true", help="the memory plan")
     parser.add_argument("--dim", action=Sizes, dest="dims", default={}, metavar="NAME=N",
                         help="the size of a dynamic dimension of an .onnx file (1); repeatable")
+    set_argument(parser)
 
 
 def export(commands: Any) -> None:
@@ -195,6 +201,7 @@ def export(commands: Any) -> None:
                         help="a fixed batch size (default: dynamic)")
     parser.add_argument("--opset", type=whole(17, 23), default=17, metavar="N",
                         help="ONNX operator set version (17)")
+    set_argument(parser)
 
 
 class Sizes(argparse.Action):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.cli.arguments import UsageError
 from dlc.cli.predict import all_rows
-from dlc.cli.source import load_task, user_code
+from dlc.cli.source import changed_task, user_code
 from dlc.cli.streams import say
 from dlc.faults import explainer
 from dlc.intake import user_path
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from dlc.runtime.train.checkpoint import check_fits, checkpoint_at
     from dlc.runtime.train.tensorfile import CheckpointError
 
-    task = load_task(options.file)
+    task = changed_task(options.file, options.settings)
     file, checkpoint = checkpoint_at(user_path(options.weights, CheckpointError))
     dataset = evaluation_data(task, options.data)
     compiled = compile_evaluation(task, dataset)

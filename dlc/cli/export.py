@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from dlc.cli.source import load_task, user_code
+from dlc.cli.source import changed_task, user_code
 from dlc.cli.streams import say
 from dlc.intake import user_path
 
@@ -14,7 +14,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the model and say what it takes and gives."""
     from dlc.onnx import export, load
 
-    task = load_task(options.file)
+    task = changed_task(options.file, options.settings)
     with user_code():
         export(task, options.output, opset=options.opset, batch=options.batch,
                parameters=weights(options.weights, task))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from dlc.cli.arguments import UsageError
-from dlc.cli.source import load_task, user_code
+from dlc.cli.source import changed_task, user_code
 from dlc.cli.streams import say
 from dlc.intake import user_path
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     path = output_path(options.output, names)
     from dlc.network import load, outputs
 
-    task = load_task(options.file)
+    task = changed_task(options.file, options.settings)
     with user_code():
         net = outputs(load(options.weights, task), *names)
         rows = new_rows(options.data, net)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlc.cli.arguments import UsageError
-from dlc.cli.source import load_task, user_code
+from dlc.cli.source import changed_task, user_code
 from dlc.cli.streams import say
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the prompt and what the network goes on with, character by character."""
     from dlc.network import load
 
-    task = load_task(options.file)
+    task = changed_task(options.file, options.settings)
     with user_code():
         net = load(options.weights, task)
         window = text_window(net)

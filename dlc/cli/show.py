@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.cli.arguments import UsageError
 from dlc.cli.paper import paint, python, size
-from dlc.cli.source import load_task, user_code
+from dlc.cli.source import changed_task, user_code
 from dlc.cli.targets import check_target
 from dlc.errors import nearest
 
@@ -55,13 +55,15 @@ def asked(options: argparse.Namespace) -> tuple[Any, str, dict[str, Any]]:
     if options.file.endswith(ONNX):
         from dlc.onnx import load
 
+        if options.settings:
+            raise UsageError(f"--set is for options of a task, which an {ONNX} file does not have")
         model = load(options.file)
         dims = {**dict.fromkeys(model.dimension_names, 1), **options.dims}
         words = ", ".join(f"{name} {size}" for name, size in dims.items())
         return model.graph(**dims), words or "no open dimensions", {}
     if options.dims:
         raise UsageError(f"--dim is for dynamic dimensions of {ONNX} files; a task has its batch")
-    task = load_task(options.file)
+    task = changed_task(options.file, options.settings)
     return task, f"batch {task.batch}", {}
 
 

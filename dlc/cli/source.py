@@ -7,12 +7,13 @@ import os
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 
+from dlc.cli.arguments import UsageError
 from dlc.errors import DlcError, Loc, nearest
 from dlc.intake import user_path
 from dlc.models import GOALS, file_of
@@ -49,6 +50,25 @@ def load_task(file: str) -> Task:
     with user_code():
         module = import_module(f"dlc.models.{file_of(file)}")
     return pick_task(bundled_file(file), module, file)
+
+
+def changed_task(file: str, settings: Sequence[str]) -> Task:
+    """The task of FILE with what --set gives. Raises UsageError or DlcError."""
+    task, options = load_task(file), settings_given(settings)
+    return task.with_options(**options) if options else task
+
+
+def settings_given(settings: Sequence[str]) -> dict[str, str]:
+    """What the arguments KEY=VALUE of --set say. Raises UsageError for another form."""
+    found: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {setting} is invalid; it takes KEY=VALUE, e.g. lr=0.01")
+        if found.get(key, value) != value:
+            raise UsageError(f"--set {setting}: {key} is {found[key]} already")
+        found[key] = value
+    return found
 
 
 def split_name(file: str) -> tuple[Path, str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from dlc.cli import streams
 from dlc.cli.arguments import UsageError
 from dlc.cli.paper import plural, size
-from dlc.cli.source import load_task, user_code
+from dlc.cli.source import load_task, settings_given, user_code
 from dlc.cli.streams import say
 from dlc.cli.targets import check_target
 
@@ -81,14 +81,7 @@ def begin(task: Task, options: argparse.Namespace, out: TextIO) -> Session:
 
 def changed_task(task: Task, options: argparse.Namespace) -> Task:
     """`task` with --set, --epochs and --batch. Raises UsageError or DlcError."""
-    settings: dict[str, Any] = {}
-    for setting in options.settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {setting} is invalid; it takes KEY=VALUE, e.g. lr=0.01")
-        if settings.get(key, value) != value:
-            raise UsageError(f"--set {setting}: {key} is {settings[key]} already")
-        settings[key] = value
+    settings: dict[str, Any] = settings_given(options.settings)
     for key in ("epochs", "batch"):
         number = getattr(options, key)
         if number is not None and settings.get(key, str(number)) != str(number):

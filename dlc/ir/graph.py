@@ -75,6 +75,8 @@ class Op:
     commutative  two operands give the same value in either order
     fold     SCATTER: what an update does to what is there, a primitive (an attribute `fold` wins)
     rounding ELEMENTWISE: how far its results may be from their meaning (dlc/ir/rounding.py)
+    precision  what a task's bf16 or f16 makes of it (docs/precision.md): "low" computes in that
+             dtype, "full" in f32, "follow" in the dtype of what it is given
     """
 
     name: str
@@ -99,6 +101,7 @@ class Op:
     commutative: bool = False
     fold: str = ""
     rounding: Rounding = field(default_factory=Rounding)
+    precision: str = "full"
 
     def __repr__(self) -> str:
         return self.name

@@ -10,7 +10,7 @@ import numpy as np
 
 from dlc.derive.autodiff import expand_higher
 from dlc.derive.batching import draws
-from dlc.errors import DlcError, Loc
+from dlc.errors import DlcError, Loc, printable
 from dlc.init import initial_values
 from dlc.ir.graph import Build, Graph, Node, building, toposort
 from dlc.lang.trace import graph_variables, trace
@@ -40,7 +40,12 @@ def write_model(thing: Any, path: Path, entry: str, opset: int, parameters: Valu
     builder, first = graphs(thing, entry, dims)
     values = {**first(), **(parameters or {})}
     proto = exported(builder, values, opset, batch)
-    onnx.checker.check_model(proto, full_check=True)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as problem:
+        raise DlcError(f"not valid in opset {opset}: {printable(str(problem), 300)}", None,
+                       "another opset (bf16 needs 22 for most operators), or another precision: "
+                       'task.with_options(precision="f32")') from None
     try:
         path.write_bytes(proto.SerializeToString())
     except (OSError, ValueError) as problem:

@@ -67,7 +67,7 @@ MATMUL: Op = register(Op(
     "matmul", Kind.CONTRACT, _infer_matmul, _eval_matmul,
     lambda g, y, a, b: (make(MATMUL, (g, swap(b))), make(MATMUL, (swap(a), g))),
     _matmul_contraction, _sample_matmul, (0, 1), "matrix product of the last two axes, batched",
-    batch=batch_rules.matmul))
+    batch=batch_rules.matmul, precision="low"))
 
 
 def matmul(a: Any, b: Any) -> Node:
@@ -325,4 +325,5 @@ def _sample_conv() -> Iterator[Any]:
 CONV = register(Op(
     "conv", Kind.CONTRACT, _infer_conv, _eval_conv, _grad_conv, _conv_contraction, _sample_conv,
     (0, 1), "cross-correlation of [N, C, S...] with [O, C, K...]; with a group axis: "
-    "[N, G, C, S...] with [G, O, C, K...]", defaults=_usual_conv, batch=batch_rules.conv))
+    "[N, G, C, S...] with [G, O, C, K...]", defaults=_usual_conv, batch=batch_rules.conv,
+    precision="low"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,11 +63,15 @@ def compare_type(*types: Type) -> Type:
 
 def _op(name: str, doc: str, eval_: Callable[..., Any], infer: Callable[..., Type],
         samples: Callable[[], Iterable[Any]], grad: Callable[..., Any] | None = None,
-        gradient: str = "", **more: Any) -> Op:
+        gradient: str = "", precision: str = "follow", **more: Any) -> Op:
     """A record whose kernel form is a call of the same name."""
     emit = more.pop("emit", None) or (lambda k, *xs: k.call(name, *xs))
     return register(Op(name, Kind.ELEMENTWISE, infer, eval_, grad, emit, samples, doc=doc,
-                       gradient=gradient or ("smooth" if grad else "zero"), **more))
+                       precision=precision, gradient=gradient or ("smooth" if grad else "zero"),
+                       **more))
+
+
+_full = partial(_op, precision="full")
 
 
 def const_like(x: Node, value: float) -> Node:
@@ -122,12 +127,12 @@ def _eval_rem(a: Any, b: Any) -> Any:
         return np.remainder(a, b)
 
 
-FLOORDIV = _op("floordiv", "floor(x / y); integers: x // 0 is 0, INT_MIN // -1 is INT_MIN",
-               _eval_floordiv, numeric_type, binary(nonzero=True, kinks=True),
-               rounding=Rounding(exact=True, jumps=over_zero))
-REM = _op("rem", "x - y * floor(x / y); integers: x % 0 is 0", _eval_rem, numeric_type,
-          binary(nonzero=True, kinks=True), lambda g, y, a, b: (g, -g * floordiv(a, b)),
-          rounding=Rounding(jumps=over_turns))
+FLOORDIV = _full("floordiv", "floor(x / y); integers: x // 0 is 0, INT_MIN // -1 is INT_MIN",
+                 _eval_floordiv, numeric_type, binary(nonzero=True, kinks=True),
+                 rounding=Rounding(exact=True, jumps=over_zero))
+REM = _full("rem", "x - y * floor(x / y); integers: x % 0 is 0", _eval_rem, numeric_type,
+            binary(nonzero=True, kinks=True), lambda g, y, a, b: (g, -g * floordiv(a, b)),
+            rounding=Rounding(jumps=over_turns))
 
 
 def _tie_split(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
@@ -161,9 +166,9 @@ def _grad_pow(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
     return g * base, g * where(eq(a, zero), zero, y * log(where(eq(a, zero), one, a)))
 
 
-POW = _op("pow", "x ** y; integers modulo the word, x ** -1 is 0 but for 1 and -1", _eval_pow,
-          numeric_type, binary(low=0.2, high=3.0), _grad_pow,
-          rounding=Rounding({**FUNCTIONS, "f64": 128.0}, even=True, jumps=over_powers))
+POW = _full("pow", "x ** y; integers modulo the word, x ** -1 is 0 but for 1 and -1", _eval_pow,
+            numeric_type, binary(low=0.2, high=3.0), _grad_pow,
+            rounding=Rounding({**FUNCTIONS, "f64": 128.0}, even=True, jumps=over_powers))
 
 # --- powers, exponentials, circular -----------------------------------------------------------
 
@@ -177,17 +182,17 @@ def quiet(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return eval_
 
 
-EXP = _op("exp", "e ** x", quiet(np.exp), float_type, unary(), lambda g, y, x: (g * y,))
-EXPM1 = _op("expm1", "e ** x - 1, accurate near 0", quiet(np.expm1), float_type, unary(),
-            lambda g, y, x: (g * (y + const_like(y, 1.0)),))
-LOG = _op("log", "natural logarithm", quiet(np.log), float_type, unary(0.1, 5.0),
-          lambda g, y, x: (g / x,))
-LOG1P = _op("log1p", "log(1 + x), accurate near 0", quiet(np.log1p), float_type,
-            unary(-0.8, 5.0), lambda g, y, x: (g / (x + const_like(x, 1.0)),))
+EXP = _full("exp", "e ** x", quiet(np.exp), float_type, unary(), lambda g, y, x: (g * y,))
+EXPM1 = _full("expm1", "e ** x - 1, accurate near 0", quiet(np.expm1), float_type, unary(),
+              lambda g, y, x: (g * (y + const_like(y, 1.0)),))
+LOG = _full("log", "natural logarithm", quiet(np.log), float_type, unary(0.1, 5.0),
+            lambda g, y, x: (g / x,))
+LOG1P = _full("log1p", "log(1 + x), accurate near 0", quiet(np.log1p), float_type,
+              unary(-0.8, 5.0), lambda g, y, x: (g / (x + const_like(x, 1.0)),))
 SQRT = _op("sqrt", "square root", quiet(np.sqrt), float_type, unary(0.1, 5.0),
            lambda g, y, x: (g * const_like(y, 0.5) / y,), rounding=CORRECT)
-RSQRT = _op("rsqrt", "1 / sqrt(x)", quiet(lambda x: (1 / np.sqrt(x)).astype(x.dtype)),
-            float_type, unary(0.1, 5.0), lambda g, y, x: (g * const_like(y, -0.5) * y / x,))
+RSQRT = _full("rsqrt", "1 / sqrt(x)", quiet(lambda x: (1 / np.sqrt(x)).astype(x.dtype)),
+              float_type, unary(0.1, 5.0), lambda g, y, x: (g * const_like(y, -0.5) * y / x,))
 TANH = _op("tanh", "hyperbolic tangent", np.tanh, float_type, unary(),
            lambda g, y, x: (g * (const_like(y, 1.0) - y * y),))
 
@@ -288,7 +293,7 @@ SHR = _op("shr", "x >> y, arithmetic if signed; 0 if y is negative or at least t
 
 CAST = _op("cast", "elements as another dtype; to integer: truncate, saturate, NaN gives 0",
            convert_array, lambda x, *, dtype: x.with_(dtype=dtype, layout=None),
-           unary(attrs={"dtype": f32}), lambda g, y, x: (cast(g, x.dtype),),
+           unary(attrs={"dtype": f32}), lambda g, y, x: (cast(g, x.dtype),), linear=(0,),
            emit=lambda k, x, *, dtype: k.cast(x, dtype), cheap=True,
            rounding=Rounding(ONCE, wide=lambda x, *, dtype: x))
 STOP = _op("stop_gradient", "x itself, with no gradient", lambda x: x, lambda x: x, unary(),

@@ -51,7 +51,7 @@ def _grad_fmod(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
 
 fmod = _function(_op("fmod", "x - y * trunc(x / y), exact, with x's sign; integers: 0 where y is 0",
                      _eval_fmod, numeric_type, binary(nonzero=True, kinks=True), _grad_fmod,
-                     rounding=Rounding(exact=True, jumps=over_turns)))
+                     rounding=Rounding(exact=True, jumps=over_turns), precision="full"))
 
 # --- neighbours and powers of two -----------------------------------------------------------------
 
@@ -69,7 +69,8 @@ def _eval_nextafter(a: Any, b: Any) -> Any:
 
 nextafter = _float_function(_op("nextafter", "the float next to x in the direction of y",
                                 _eval_nextafter, _infer_nextafter, binary(ties=True),
-                                gradient="none", rounding=Rounding(exact=True, bits=True)))
+                                gradient="none", rounding=Rounding(exact=True, bits=True),
+                                precision="full"))
 
 
 def _infer_ldexp(x: Type, n: Type) -> Type:
@@ -93,7 +94,7 @@ def _sample_ldexp() -> Iterator[Sample]:
 
 _LDEXP = _op("ldexp", "x * 2 ** n for i32 n, rounded once", _eval_ldexp, _infer_ldexp,
              _sample_ldexp, lambda g, y, x, n: (ldexp(g, n), None), linear=(0,),
-             rounding=CORRECT)
+             rounding=CORRECT, precision="full")
 
 
 def ldexp(x: Any, n: Any) -> Node:
@@ -140,7 +141,7 @@ def _infer_bitcast(x: Type, *, dtype: DType) -> Type:
 
 _BITCAST = _op("bitcast", "the same bits as another dtype of the same width",
                lambda x, *, dtype: np.ascontiguousarray(x).view(dtype.numpy).reshape(x.shape),
-               _infer_bitcast, unary(attrs={"dtype": i32}), gradient="none",
+               _infer_bitcast, unary(attrs={"dtype": i32}), gradient="none", precision="full",
                emit=lambda k, x, *, dtype: k.bitcast(x, dtype),
                rounding=Rounding(exact=True, bits=True, jumps=unknown))
 

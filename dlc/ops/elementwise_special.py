@@ -19,7 +19,7 @@ from dlc.ops import special_reference as reference
 from dlc.ops.convert import as_node, cast
 from dlc.ops.elementwise import (
     _float_function,
-    _op,
+    _full,
     const_like,
     div,
     exp,
@@ -40,9 +40,9 @@ Slope = Callable[[Node, Node], Node]
 def _smooth(name: str, doc: str, value: Callable[..., Any], slope: Slope, low: float = -3.0,
             high: float = 3.0, rounding: Rounding | None = None) -> Callable[..., Node]:
     """The DSL's function of a new operator of one operand; slope(x, y) is its derivative."""
-    return _float_function(_op(name, doc, in_f64(value), float_type, unary(low, high),
-                               lambda g, y, x: (g * slope(x, y),),
-                               rounding=rounding or Rounding()))
+    return _float_function(_full(name, doc, in_f64(value), float_type, unary(low, high),
+                                 lambda g, y, x: (g * slope(x, y),),
+                                 rounding=rounding or Rounding()))
 
 
 # gradient rules that stand before what they call
@@ -72,7 +72,7 @@ def _grad_logaddexp(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
     return g * sigmoid(d), g * sigmoid(-d)
 
 
-logaddexp = _float_function(_op(
+logaddexp = _float_function(_full(
     "logaddexp", "ln(e ** x + e ** y) without overflow; infinities stay", in_f64(np.logaddexp),
     float_type, binary(), _grad_logaddexp, rounding=Rounding(terms=True)))
 
@@ -82,7 +82,7 @@ def _grad_hypot(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
     return g * (a / length), g * (b / length)
 
 
-hypot = _float_function(_op(
+hypot = _float_function(_full(
     "hypot", "sqrt(x ** 2 + y ** 2) without overflow; the gradient at (0, 0) is 0",
     in_f64(np.hypot), float_type, binary(nonzero=True), _grad_hypot, rounding=EVEN))
 
@@ -104,7 +104,7 @@ def _grad_atan2(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
     return g * (b / length) / length, -g * (a / length) / length
 
 
-atan2 = _float_function(_op(
+atan2 = _float_function(_full(
     "atan2", "the angle of (y, x), -pi .. pi: operands y, x; the gradient at (0, 0) is 0",
     in_f64(np.arctan2), float_type, binary(nonzero=True), _grad_atan2))
 cosh = _smooth("cosh", "hyperbolic cosine", np.cosh, lambda x, y: sinh(x), rounding=EVEN)
@@ -198,10 +198,10 @@ def _reflected_polygamma(k: Any, v: Any, negative: Any, total: Any, n: int) -> A
     return k.select(pole, k.number(math.inf if n % 2 else math.nan, f64), y)
 
 
-_POLYGAMMA = _op("polygamma", "the n-th derivative of digamma, n >= 1", reference.polygamma,
-                 _infer_polygamma, unary(0.3, 9.0, {"n": 1}),
-                 lambda g, y, x: (g * polygamma(y.attrs["n"] + 1, x),), emit=_emit_polygamma,
-                 rounding=Rounding({**FUNCTIONS, "f64": 64.0}, jumps=over_gamma))
+_POLYGAMMA = _full("polygamma", "the n-th derivative of digamma, n >= 1", reference.polygamma,
+                   _infer_polygamma, unary(0.3, 9.0, {"n": 1}),
+                   lambda g, y, x: (g * polygamma(y.attrs["n"] + 1, x),), emit=_emit_polygamma,
+                   rounding=Rounding({**FUNCTIONS, "f64": 64.0}, jumps=over_gamma))
 
 
 def polygamma(n: int, x: Any) -> Node:

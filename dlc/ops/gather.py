@@ -114,7 +114,7 @@ GATHER = register(Op(
     "gather", Kind.GATHER, _infer_gather, _eval_gather, _grad_gather, gather_index,
     _sample_gather, (0,), "slices of x along an axis at data-dependent indices, clamped; "
     "the first `batch` axes are shared", defaults=lambda *types, **_: {"batch": 0},
-    batch=batch_rules.gather))
+    batch=batch_rules.gather, precision="follow"))
 
 
 def _infer_scatter(index: Type, g: Type, *, shape: Any, axis: int, batch: int) -> Type:

@@ -78,12 +78,12 @@ def expand(g: Node, x: Node, axes: tuple[int, ...]) -> Node:
 def _reduce(name: str, doc: str, eval_: Callable[..., Any], infer: Callable[..., Type],
             combine: Combine | Callable[[Node], Combine], grad: Callable[..., Any] | None,
             samples: Callable[[], Iterable[Any]] | None = None, linear: tuple[int, ...] = (),
-            defaults: Any = None) -> Op:
+            defaults: Any = None, precision: str = "full") -> Op:
     return register(Op(
         name, Kind.REDUCE, infer, eval_, grad, lambda y: over_axes_access(
             y, combine if isinstance(combine, Combine) else combine(y)),
         samples or over_axes(), linear, doc, "smooth" if grad else "none",
-        defaults))
+        defaults, precision=precision))
 
 
 def _eval_sum(x: Any, *, axes: tuple[int, ...]) -> Any:
@@ -154,11 +154,13 @@ def _nonempty(x: Type, axes: tuple[int, ...], **changes: Any) -> Type:
 MAX = _reduce("max", "largest over axes; NaN if any is NaN",
               lambda x, *, axes, ties: np.max(x, axis=axes),
               lambda x, *, axes, ties: _nonempty(x, axes), simple(lowest, "rmax"), _grad_extreme,
-              over_axes(ties="even"), defaults=lambda x, **_: {"ties": "even"})
+              over_axes(ties="even"), defaults=lambda x, **_: {"ties": "even"},
+              precision="follow")
 MIN = _reduce("min", "smallest over axes; NaN if any is NaN",
               lambda x, *, axes, ties: np.min(x, axis=axes),
               lambda x, *, axes, ties: _nonempty(x, axes), simple(highest, "rmin"), _grad_extreme,
-              over_axes(ties="first"), defaults=lambda x, **_: {"ties": "even"})
+              over_axes(ties="first"), defaults=lambda x, **_: {"ties": "even"},
+              precision="follow")
 
 
 def _position_of(better: str, lowest_: Callable[[Any], float]) -> Combine:
@@ -192,10 +194,10 @@ def _eval_position(f: Callable[..., Any]) -> Callable[..., Any]:
 
 ARGMAX = _reduce("argmax", "index of the largest over axes (linear, row-major); first of equals",
                  _eval_position(np.argmax), lambda x, *, axes: _nonempty(x, axes, dtype=i32),
-                 _position_of(">", lowest), None)
+                 _position_of(">", lowest), None, precision="follow")
 ARGMIN = _reduce("argmin", "index of the smallest over axes (linear, row-major); first of equals",
                  _eval_position(np.argmin), lambda x, *, axes: _nonempty(x, axes, dtype=i32),
-                 _position_of("<", highest), None)
+                 _position_of("<", highest), None, precision="follow")
 
 
 def _eval_logsumexp(x: Any, *, axes: tuple[int, ...]) -> Any:

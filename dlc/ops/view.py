@@ -32,7 +32,7 @@ def _samples(*cases: tuple[tuple[int, ...], dict[str, Any]]) -> Any:
 def _view(name: str, doc: str, infer: Any, eval_: Any, grad: Any, emit: Any, samples: Any,
           defaults: Any = None, batch: Any = None, axes: Any = None) -> Op:
     return register(Op(name, Kind.VIEW, infer, eval_, grad, emit, samples, (0,), doc,
-                       defaults=defaults, batch=batch, axes=axes))
+                       defaults=defaults, batch=batch, axes=axes, precision="follow"))
 
 
 # --- reshape ------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ PAD = register(Op(
     # with another fill than 0 the map is affine, not linear
     (), "a constant around (low, high) and between (interior) the elements",
     defaults=lambda x, **_: {"low": (0,) * x.ndim, "high": (0,) * x.ndim,
-                             "interior": (0,) * x.ndim, "value": 0.0}))
+                             "interior": (0,) * x.ndim, "value": 0.0}, precision="follow"))
 
 
 def pad(x: Any, low: Sequence[int], high: Sequence[int], value: float = 0.0,
@@ -356,7 +356,8 @@ def _sample_concat() -> Iterator[Any]:
 
 CONCAT = register(Op("concat", Kind.VIEW, _infer_concat,
                      lambda *xs, axis: np.concatenate(xs, axis), _grad_concat, _emit_concat,
-                     _sample_concat, (), "arrays one after the other along an axis"))
+                     _sample_concat, (), "arrays one after the other along an axis",
+                     precision="follow"))
 
 
 WIDE = 16  # pieces of a concat that is a value of its own: a reader would choose among all of them

@@ -84,7 +84,8 @@ WINDOW = register(Op(
                           size=y.attrs["size"], stride=y.attrs["stride"],
                           dilation=y.attrs["dilation"]),),
     _emit_window, _sample_window, (0,),
-    "sliding windows over the last axes: [..., counts..., size...]", defaults=_usual))
+    "sliding windows over the last axes: [..., counts..., size...]", defaults=_usual,
+    precision="follow"))
 
 
 def _infer_fold(g: Type, *, extent: Any, size: Any, stride: Any, dilation: Any) -> Type:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from dlc.derive.precision import checked_precision
 from dlc.errors import DlcError, Loc, here, nearest
 from dlc.lang.layer import Layer
 from dlc.optim import NAMES, Optimizer
@@ -14,7 +15,7 @@ from dlc.words import argument_hint
 
 DEFAULTS: dict[str, Any] = {
     "data": "", "batch": 32, "epochs": 1, "augment": None, "patience": None, "monitor": "loss",
-    "frozen": None, "dims": {}, "report": {}}
+    "frozen": None, "dims": {}, "report": {}, "precision": "f32"}
 
 
 def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(options["monitor"], str):
         raise unfit("task", "monitor", options["monitor"], "the name of a metric, e.g. 'loss'")
     selection("task", "frozen", options["frozen"])
+    checked_precision(options["precision"], "dlc.task")
     augment = options["augment"]
     functions = augment.values() if isinstance(augment, Mapping) else [augment]
     if augment is not None and not all(map(callable, functions)):

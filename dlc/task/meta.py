@@ -41,6 +41,7 @@ class TaskMeta:
     augmented: bool
     optimizer: str
     learning_rate: str
+    precision: str
     plateau: dict[str, Any] | None
     subject: dict[str, str]
 
@@ -63,6 +64,7 @@ def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
         any(v.name == "steps_per_epoch" for v in variables), task.augment is not None,
         ", ".join(dict.fromkeys(map(str, optimizers))),
         ", ".join(dict.fromkeys(str(s) for o in optimizers for s in o.schedules())),
+        task.precision,
         plateau_data(task, [s.plateau for o in optimizers for s in o.schedules()]),
         asdict(notes["subject"]))
     return asdict(meta)

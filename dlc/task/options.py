@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dlc.derive.precision import checked_precision
 from dlc.errors import DlcError, nearest
 from dlc.words import argument_hint
 
@@ -125,6 +126,10 @@ def _augment(task: Task, key: str, value: Any) -> Task:
     return task
 
 
+def _precision(task: Task, key: str, value: Any) -> Task:
+    return replace(task, precision=checked_precision(value, task.name))
+
+
 def _setting(task: Task, key: str, value: Any) -> Task:
     default = settings(task)[key]
     kinds: dict[type, Callable[[str, Any], Any]] = {bool: switch, float: _signed, int: _integer}
@@ -150,5 +155,5 @@ def _integer(key: str, value: Any) -> int:
 # in the order in which they change a task: a rate is that of the optimizer beside it
 FIELDS: dict[str, Callable[[Task, str, Any], Task]] = {
     "optimizer": _optimizer, "batch": _batch, "epochs": _epochs, "patience": _patience,
-    "lr": _rate, "augment": _augment, "data": _data, "monitor": _monitor,
+    "lr": _rate, "augment": _augment, "data": _data, "monitor": _monitor, "precision": _precision,
 }

@@ -2,6 +2,7 @@
 
 A step is loss, gradient, clipping, optimizer and state updates in one graph. Every update is
 predicated: when the loss is not finite or a run-time check failed, all values stay as they were.
+In the precision f16 a step whose gradients overflow is skipped instead (dlc/task/scaling.py).
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ from dlc.ops.convert import as_node, cast, widened
 from dlc.ops.gather import Check
 from dlc.optim.optimizer import AVERAGE, begun_as, update
 from dlc.task.over_set import row_outputs
+from dlc.task.scaling import Scaling, in_task_precision, scaling
 from dlc.task.subject import CODE, code_of, subject_of
 from dlc.words import attributes
 
 if TYPE_CHECKING:
     from dlc.task.task import Phase, Task
 
-RESERVED = ("fault", "prediction", "loss", "lr", CODE)
+RESERVED = ("fault", "prediction", "loss", "lr", "loss_scale", "skipped", CODE)
 LONGEST_NAME = 100  # of a metric
 
 
@@ -104,7 +106,7 @@ class Forward:
 
 def run_function(task: Task, phase: Phase, build: Build, scope: Scope,
                  inputs: dict[str, Node]) -> Forward:
-    """Call the user's function on its inputs, augmented in training."""
+    """Call the user's function on its inputs, augmented in training; in the task's precision."""
     scope.step_name = phase.step_name
     fed = augmented(task, inputs) if build.training else inputs
     result = applied(phase.function, fed, **task.settings_of(phase.function))
@@ -113,7 +115,8 @@ def run_function(task: Task, phase: Phase, build: Build, scope: Scope,
         raise DlcError(f"{phase.function.__name__} returned {shown}, not a loss",
                        definition(phase.function),
                        "end it with: return dlc.loss(value, metric=...)")
-    return Forward(build, scope, inputs, result, distinct_checks(build))
+    return in_task_precision(Forward(build, scope, inputs, result, distinct_checks(build)),
+                             task.precision)
 
 
 def augmented(task: Task, inputs: dict[str, Node]) -> dict[str, Node]:
@@ -135,31 +138,58 @@ def augmented(task: Task, inputs: dict[str, Node]) -> dict[str, Node]:
 def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
     """One training step: (data, params, state) -> loss, metrics, lr, fault, and every update."""
     inputs = make_inputs(phase.function, (), dims, "data")
+    prefix = "" if phase.solo else f"{phase.name}."
     with tracing(phase.function, True, inputs) as (build, scope):
         forward = run_function(task, phase, build, scope, inputs)
         trained = [] if phase.optimizer is None else trainable(task, phase, scope)
-        value, metrics, bad, grads = differentiate(phase, forward, trained)
         with serving(forward.lines):
-            fault = fault_code(bad, leaf_if(elementwise.isfinite(value), 0, -1))
-            ok = elementwise.eq(fault, 0)
-            scope.hints += [(fault, "fault"), (ok, "ok")]
-            new_step = scopes.step() + 1
+            scaled = scaling(prefix) if trained and task.precision == "f16" else None
+        value, metrics, bad, grads = differentiate(phase, forward, trained, scaled)
         outputs = {"loss": cast(value, f32), **metrics}
+        with serving(forward.lines):
+            verdict = judged(scope, value, bad, grads, scaled)
+            grads = grads if scaled is None else scaled.unscaled(grads)
+            outputs.update({} if scaled is None else scaled.metrics(verdict.finite))
         new = dict(scope.updates)
         rate = None
         if phase.optimizer is not None:
-            prefix = "" if phase.solo else f"{phase.name}."
-            stepped, rate = update(phase.optimizer, trained, grads, scopes.step(), task.epochs,
-                                   prefix)
+            done = scopes.step() if scaled is None else scopes.step() - scaled.skipped
+            stepped, rate = update(phase.optimizer, trained, grads, done, task.epochs, prefix)
             new = {**scope.updates, **stepped}
             outputs["lr"] = cast(rate, f32)
             scope.hints.append((outputs["lr"], "lr"))
         written = {"loss": value, **new}
-        new[phase.step_name] = new_step
-        outputs["fault"] = fault
-        outputs.update(new_names(outputs, predicated(scope, new, ok)))
-    graph = close_graph(task.entry_name(phase), forward, outputs, tuple(new))
+        with serving(forward.lines):
+            counts = {phase.step_name: scopes.step() + 1,
+                      **({} if scaled is None else scaled.updates(verdict.finite))}
+        outputs["fault"] = verdict.fault
+        outputs.update(new_names(outputs, {**predicated(scope, new, verdict.kept),
+                                           **predicated(scope, counts, verdict.ok)}))
+    graph = close_graph(task.entry_name(phase), forward, outputs, (*new, *counts))
     return replace(graph, notes={**graph.notes, "written": unrated(graph, written, rate)})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a step comes to: its `fault` code; `ok` where that is 0; whether everything is `finite`,
+    and whether what it computed is `kept`: `ok`, and not skipped."""
+
+    fault: Node
+    ok: Node
+    finite: Node
+    kept: Node
+
+
+def judged(scope: Scope, value: Node, bad: Sequence[Node], grads: Sequence[Node],
+           scaled: Scaling | None) -> Verdict:
+    """The verdict on a step with the loss `value`, failed checks `bad`, and scaled gradients."""
+    finite = elementwise.isfinite(value) if scaled is None else scaled.finite(value, grads)
+    passes = finite if scaled is None else elementwise.or_(finite, scaled.may_shrink())
+    fault = fault_code(bad, leaf_if(passes, 0, -1))
+    ok = elementwise.eq(fault, 0)
+    scope.hints += [(fault, "fault"), (ok, "ok")]
+    kept = ok if scaled is None else elementwise.and_(ok, finite)
+    return Verdict(fault, ok, finite, kept)
 
 
 def unrated(graph: Graph, written: Mapping[str, Node], rate: Node | None) -> Graph:
@@ -192,9 +222,13 @@ def trainable(task: Task, phase: Phase, scope: Scope) -> list[Variable]:
     return chosen
 
 
-def differentiate(phase: Phase, forward: Forward, trained: Sequence[Variable],
-                  ) -> tuple[Node, dict[str, Node], list[Node], list[Node]]:
-    """(loss, metrics, conditions of checks, gradients); effects become results of the grad node."""
+def differentiate(
+        phase: Phase, forward: Forward, trained: Sequence[Variable], scaled: Scaling | None = None,
+        ) -> tuple[Node, dict[str, Node], list[Node], list[Node]]:
+    """(loss, metrics, conditions of checks, gradients); effects become results of the grad node.
+
+    With loss scaling the gradients are those of the scaled loss.
+    """
     result, scope = forward.result, forward.scope
     values = [result.value, *result.metrics.values(), *scope.updates.values(),
               *(c.bad for c in forward.checks)]
@@ -206,7 +240,8 @@ def differentiate(phase: Phase, forward: Forward, trained: Sequence[Variable],
         body = Graph("forward", (*nodes, *forward.inputs.values(), *rest), tuple(values))
         with serving(forward.lines):
             one = leaf.constant(1.0, result.value.type)
-            node = make(higher.GRAD, (*body.inputs, one), body=body, count=len(nodes))
+            by = one if scaled is None else cast(scaled.scale, one.dtype)
+            node = make(higher.GRAD, (*body.inputs, by), body=body, count=len(nodes))
             grads = [tuples.item(node, len(values) + i) for i in range(len(nodes))]
             values = [tuples.item(node, i) for i in range(len(values))]
             scope.hints += [(g, f"{v.name}.grad") for g, v in zip(grads, trained, strict=True)]
@@ -267,7 +302,7 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         outputs.update(rows)
     code = code_of(task, subject, close_graph("eval", forward, outputs, ()), prediction)
     if code is not None:
-        outputs[CODE], subject = code, replace(subject, code=code.name)
+        outputs[CODE], subject = widened(code), replace(subject, code=code.name)
     graph = averaged(task, close_graph("eval", forward, outputs, ()))
     return replace(graph, notes={**graph.notes, "whole": whole, "subject": subject})
 

@@ -99,6 +99,7 @@ class Task:
     dims: Mapping[str, int] = field(default_factory=dict)
     report: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = "f32"
     loc: Loc | None = None
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
@@ -262,7 +263,7 @@ def _described(variable: Variable) -> str:
 @overload
 def task(*, optimizer: Optimizer, data: Any = "", batch: int = 32, epochs: int = 1,
          augment: Augment = None, patience: int | None = None, monitor: str = "loss",
-         frozen: Selection = None, dims: Mapping[str, int] | None = None,
+         frozen: Selection = None, dims: Mapping[str, int] | None = None, precision: str = "f32",
          report: Mapping[str, str] | None = None, evaluate: Function | None = None,
          name: str = "") -> Callable[[Function], Task]: ...
 
@@ -270,7 +271,7 @@ def task(*, optimizer: Optimizer, data: Any = "", batch: int = 32, epochs: int =
 @overload
 def task(*, phases: Sequence[Phase], name: str, data: Any = "", batch: int = 32, epochs: int = 1,
          augment: Augment = None, patience: int | None = None, monitor: str = "loss",
-         frozen: Selection = None, dims: Mapping[str, int] | None = None,
+         frozen: Selection = None, dims: Mapping[str, int] | None = None, precision: str = "f32",
          report: Mapping[str, str] | None = None, evaluate: Function | None = None) -> Task: ...
 
 
@@ -283,8 +284,9 @@ def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
     function) is what is measured. `augment` changes the first input (or those it names) in
     training; `patience` stops after so many epochs in which `monitor` did not improve; `frozen`
     parameters (layers or name patterns) keep their first values; `report` says what the report of a
-    run shows where that can't be told from the evaluation (docs/report.md). Raises DlcError for an
-    option that does not fit.
+    run shows where that can't be told from the evaluation (docs/report.md). In the `precision`
+    "bf16" or "f16" the operators of docs/precision.md compute in that dtype; parameters and their
+    updates stay f32. Raises DlcError for an option that does not fit.
     """
     loc = here()
     options = {**task_options(given), "loc": loc}

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from dlc.runtime.train.training import TrainConfig
 
 # Reported as they last were, not as means: they do not depend on the batch.
-LAST_VALUES = ("lr", "learning_rate")
+LAST_VALUES = ("lr", "learning_rate", "loss_scale")
+SKIPPED = "skipped"  # 1 in a step that loss scaling skipped: its other metrics do not count
 WHOLE = "eval_set"  # the entry for metrics of the whole set
 
 
@@ -46,10 +47,14 @@ class Sums:
     def add(self, entry: Entry, log: Log, runs: int, samples: int,
             key: Callable[[str], str] = str) -> None:
         """Add the first `runs` logged runs of `entry`, of `samples` samples each."""
+        gone = log.get((entry.name, SKIPPED))
+        counts = np.ones(runs, bool) if gone is None else gone[:runs].reshape(-1) == 0
         for name in metric_names(self.program, entry):
-            column = log[(entry.name, name)][:runs].astype(np.float64).reshape(-1).tolist()
+            column = log[(entry.name, name)][:runs].astype(np.float64).reshape(-1)
             total = self.values.setdefault(key(name), [0.0, 0.0])
-            for value in column:
+            if name not in (SKIPPED, *LAST_VALUES):
+                column = column[counts]
+            for value in column.tolist():
                 if name in LAST_VALUES:
                     total[0], total[1] = value, 1.0
                 else:
