@@ -20,7 +20,7 @@ from dlc.lang.trace import CheckText, signature
 from dlc.ops.convert import widened
 from dlc.program import Port
 from dlc.reference.text import parse_graph, print_graph
-from dlc.reference.text.names import bodies, identifier, name_functions, name_nodes
+from dlc.reference.text.names import function_names, identifier, name_nodes
 from dlc.task.task import Task
 from dlc.words import attributes
 
@@ -343,7 +343,7 @@ def _named(graph: Graph, name: str) -> Node:
     known = dict(zip(graph.output_names, graph.outputs, strict=True))
     # names that the printer makes up (mul_3) may mean another value in another block
     found = {text: node for node, text in name_nodes(
-        graph.nodes(), graph.inputs, name_functions(bodies(graph))).items()
+        graph.nodes(), graph.inputs, function_names(graph)).items()
         if node.name and text == identifier(node.name) and node.op.name != "input"}
     if name in known or name in found:
         return known[name] if name in known else found[name]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dlc import runtime
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.compiler import instruction_set
 from dlc.ir.graph import Build, Graph, building
 from dlc.ir.types import DTYPES, DType, Type
@@ -114,7 +114,7 @@ def test_compiled(device: str) -> None:
     """All 81 cells as the entries of one program."""
     graphs = [graph_of(a, b) for a, b in PAIRS if a is not b]
     done = {g.name: run_pipeline(g)[-1].graph for g in graphs}
-    running: Any = runtime.load(assemble("cast", done, "cpu", instruction_set()), device)
+    running: Any = runtime.load(assembled("cast", done, "cpu", instruction_set())[0], device)
     mistakes = []
     for graph in graphs:
         source, to = graph.inputs[0].dtype, graph.outputs[0].dtype

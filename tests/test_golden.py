@@ -17,7 +17,7 @@ import pytest
 
 import dlc
 from dlc import f32, i32, nn, optim
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.compiler import Compiled
 from dlc.init import zeros
 from dlc.ir.graph import Graph, Kind
@@ -177,7 +177,7 @@ def test_golden_texts_stay_small() -> None:
 def built(name: str) -> Program:
     """The model's program, made anew: not one that was kept."""
     graphs = {e: r[-1].graph for e, r in compile_model(name).records.items()}
-    return assemble(name, graphs, "cpu", "avx512")
+    return assembled(name, graphs, "cpu", "avx512")[0]
 
 
 def test_texts_do_not_depend_on_the_run() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlc import runtime
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.compiler import instruction_set
 from dlc.errors import DlcError
 from dlc.ir.graph import Build, Graph, building
@@ -107,7 +107,7 @@ def test_cells_in_kernels(device: str) -> None:
     kept = [(a, b, DTYPES[r]) for a, b, r in cells() if r != "-"]
     graphs = {f"{a}_{b}": promoted(a, b) for a, b, _ in kept}
     done = {name: run_pipeline(g)[-1].graph for name, g in graphs.items()}
-    running: Any = runtime.load(assemble("promotion", done, "cpu", instruction_set()), device)
+    running: Any = runtime.load(assembled("promotion", done, "cpu", instruction_set())[0], device)
     for a, b, kind in kept:
         name = f"{a}_{b}"
         values = {"c": np.array([True, False]), "x": np.array([3, 0]), "y": np.array([0, 2])}

@@ -1,5 +1,4 @@
-"""Assembly, the last step of compiling: from scheduled graphs to a Program.
-"""
+"""Assembly, the last step of compiling: from scheduled graphs to a Program."""
 
 from __future__ import annotations
 
@@ -33,18 +32,13 @@ from dlc.program import (
 )
 
 
-def assemble(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
-             meta: dict[str, object] | None = None, limits: Limits | None = None) -> Program:
-    """The Program of optimized graphs, one entry each; parameters and state are shared by name.
-    `limits` are those at which kernels change their scheme, by default the instruction set's."""
-    return assembled(name, graphs, target, isa, meta, limits)[0]
-
-
 @without_collection()
 def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
               meta: dict[str, object] | None = None,
               limits: Limits | None = None) -> tuple[Program, list[Draft]]:
-    """The Program, and the schedule and the plan of each entry."""
+    """The Program of optimized graphs, one entry each, and the schedule and the plan of each;
+    parameters and state are shared by name. `limits` are those at which kernels change their
+    scheme, by default the instruction set's."""
     machine = replace(ISAS[isa], limits=limits) if limits else ISAS[isa]
     known: Known = {}
     drafts = [draft(entry, graph, machine, known) for entry, graph in graphs.items()]
@@ -71,13 +65,17 @@ def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
 def draft(name: str, graph: Graph, isa: Isa, known: Known) -> Draft:
     """Pack what loops leave as it is before them, order a graph's launches, decide what is written
     in place, and lower each launch; `known` are the components that have their kernels."""
+    from dlc.reference.text import function_names
+
     schedule = order(prepack(graph, isa))
     shared = take_overs(schedule)
     made = Draft(name, schedule, shared, {})
+    names = function_names(as_run(schedule, {}, {}))  # those of the entry's text
     for level in made.schedules:
         for n in level.launches:
             if n.op is higher.FUSED:
-                parts = lower(n.attrs["body"], isa, _aliases(level, n, shared), known)
+                body = replace(n.attrs["body"], name=names[id(n.attrs["body"])])
+                parts = lower(body, isa, _aliases(level, n, shared), known)
                 made.lowered[n], made.stages[n] = parts, stages_of(level, n, parts)
     return made
 

@@ -70,7 +70,7 @@ def structure(part: Graph, aliases: Mapping[Node, Node]) -> Hashable:
             rows.append((node.op, tuple(place[a] for a in node.args), comparable(node.attrs),
                          node.type))
     taken = tuple(place.get(aliases[o], -1) if o in aliases else -1 for o in part.outputs)
-    return (part.name, tuple(i.type for i in part.inputs), tuple(rows),
+    return (tuple(i.type for i in part.inputs), tuple(rows),
             tuple(place[o] for o in part.outputs), taken)
 
 

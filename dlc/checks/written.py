@@ -13,6 +13,7 @@ import numpy as np
 
 from dlc.backend.emit.work import Lowered, Work
 from dlc.checks.kernels.initialised import LONGEST, Touched, touched
+from dlc.checks.kernels.known import Known
 from dlc.checks.places import HINT
 from dlc.checks.works import Works
 from dlc.errors import DlcError
@@ -20,7 +21,7 @@ from dlc.ir.graph import Graph, Node
 from dlc.passes.schedule.lives import Scratch
 
 Row = tuple[int, Work, str]  # stage, work, by which name its kernel knows a buffer
-_known: dict[tuple[object, ...], dict[str, Touched]] = {}
+_known: Known[dict[str, Touched]] = Known()
 
 
 def check_written(works: Works) -> None:
@@ -80,6 +81,4 @@ def _workspace(works: Works, space: Scratch, size: int, uses: Sequence[Row]) -> 
 def _touched(works: Works, work: Work, name: str) -> Touched:
     """What a work touches of a buffer, from the last time where all is the same."""
     case = works.case(work)
-    if case.key not in _known:
-        _known[case.key] = touched(case)
-    return _known[case.key][name]
+    return _known.get(case.key, lambda: touched(case))[name]

@@ -82,10 +82,6 @@ class Toolchain:
         """The ELF object of `kernel`, exporting `symbol`. Raises LowerError with the reason."""
         return bytes(self.machine.emit_object(self.optimized(kernel, symbol)))
 
-    def assembly(self, kernel: Kernel) -> str:
-        """The assembly of `kernel`, for tests that look for an instruction."""
-        return str(self.machine.emit_assembly(self.optimized(kernel, "entry")))
-
     def optimized(self, kernel: Kernel, symbol: str) -> Any:
         """The LLVM module of `kernel` as it goes to the assembler, checked for forbidden calls."""
         module = self.module(kernel, symbol)

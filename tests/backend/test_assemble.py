@@ -28,7 +28,7 @@ from tests.regressions.test_backend import graph_of, ramp
 
 def assembled(**graphs: Graph) -> Program:
     done = {name: run_pipeline(g)[-1].graph for name, g in graphs.items()}
-    return assemble.assemble("main", done, "cpu", instruction_set())
+    return assemble.assembled("main", done, "cpu", instruction_set())[0]
 
 
 @pytest.mark.parametrize("block", [*range(10), *(

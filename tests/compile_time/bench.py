@@ -74,7 +74,7 @@ def compile_timed(task: dlc.Task, clock: Clock) -> Program:
             timed = clock.timed(name, getattr(assemble, name))
             stack.enter_context(patch.object(assemble, name, timed))
         with clock.stage("rest"):
-            return assemble.assemble(task.name, optimized, "cpu", instruction_set())
+            return assemble.assembled(task.name, optimized, "cpu", instruction_set())[0]
 
 
 def traced(task: dlc.Task, clock: Clock) -> Source:

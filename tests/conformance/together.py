@@ -60,7 +60,7 @@ def loaded(graphs: Sequence[Graph]) -> Iterator[Any]:
     """A Program with an entry c0, c1, ... for each graph, on threads."""
     done = {f"c{i}": run_pipeline(apart(graph, f"c{i}"), None, PIPELINE)[-1].graph
             for i, graph in enumerate(graphs)}
-    program = assemble.assemble("together", done, "cpu", instruction_set())
+    program = assemble.assembled("together", done, "cpu", instruction_set())[0]
     running = runtime.load(program, "cpu", THREADS)
     try:
         yield running

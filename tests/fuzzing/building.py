@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.backend.cpu.limits import Limits
 from dlc.ir.graph import Graph
 from dlc.passes import PIPELINE, Pass, Record, run_pipeline
@@ -48,4 +48,4 @@ def build(graphs: Mapping[str, Graph], isa: str, limits: Limits = SMALL,
     steps = pipeline_at(fusion)
     records = {name: run_pipeline(graph, structure, steps) for name, graph in graphs.items()}
     done = {name: found[-1].graph for name, found in records.items()}
-    return Built(assemble("fuzzed", done, "cpu", isa, limits=limits), records)
+    return Built(assembled("fuzzed", done, "cpu", isa, limits=limits)[0], records)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dlc import runtime
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.compiler import instruction_set
 from dlc.passes import run_pipeline
 from dlc.passes.check import structure
@@ -65,7 +65,7 @@ def test_unoptimized_programs() -> None:
     """Only differentiated and fused: what the passes between would have made of it, they mean."""
     for drawn in (draw(seed, INTERPRETED) for seed in range(2000, 2010)):
         graph = run_pipeline(drawn.graph, structure, (differentiate, fuse))[-1].graph
-        plain = assemble("plain", {graph.name: graph}, "cpu", instruction_set())
+        plain = assembled("plain", {graph.name: graph}, "cpu", instruction_set())[0]
         assert wrong(drawn, [runtime.load(plain, "interpret")]) == [], drawn.seed
 
 

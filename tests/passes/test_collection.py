@@ -8,7 +8,7 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.passes import run_pipeline
 from dlc.passes.collection import without_collection
 
@@ -34,5 +34,5 @@ def test_it_goes_on_after_a_pass_and_an_assembly_that_fail() -> None:
         run_pipeline(graph, failing)
     assert seen == [False] and gc.isenabled()
     with pytest.raises(KeyError):
-        assemble("main", {"main": graph}, "cpu", "no such machine")
+        assembled("main", {"main": graph}, "cpu", "no such machine")[0]
     assert gc.isenabled()

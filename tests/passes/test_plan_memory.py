@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import f32, runtime
-from dlc.backend.assemble import assemble, draft
+from dlc.backend.assemble import assembled, draft
 from dlc.backend.cpu.isa import ISAS
 from dlc.backend.draft import Draft
 from dlc.compiler import Compiled, instruction_set
@@ -158,7 +158,7 @@ def test_a_reduced_operand_is_not_taken_over() -> None:
 
     graph = optimized(f, f32[150, 150])
     d, _ = plan_of(graph)
-    loaded: Any = runtime.load(assemble("softmax", {"main": graph}, "cpu", instruction_set()),
+    loaded: Any = runtime.load(assembled("softmax", {"main": graph}, "cpu", instruction_set())[0],
                                "cpu")
     x = np.random.default_rng(0).normal(size=(150, 150)).astype(np.float32)
     loaded.write("x", x, "main")

@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import f32, f64, i32, runtime
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.compiler import instruction_set
 from dlc.ir.graph import Build, Graph, Node, building, make
 from dlc.ir.types import Type, bf16, bool_, f16, i64, u32
@@ -38,8 +38,8 @@ def graph_of(types: Sequence[Type], function: Callable[..., Any],
 
 def compute(graph: Graph, arrays: Sequence[Array], device: str) -> list[Array]:
     """Every output of the compiled graph, in order."""
-    whole = assemble("regression", {"main": run_pipeline(graph)[-1].graph}, "cpu",
-                     instruction_set())
+    whole = assembled("regression", {"main": run_pipeline(graph)[-1].graph}, "cpu",
+                     instruction_set())[0]
     running: Any = runtime.load(whole, device)
     for node, array in zip(graph.inputs, arrays, strict=True):
         running.write(node.attrs["label"], array,
@@ -97,7 +97,7 @@ def test_a_launch_without_elements_keeps_the_barrier_of_the_next() -> None:
         return view.slice_(total, (2,), (2,)), x / broadcast_to(total + 1, (50, 50)), total
 
     graph = run_pipeline(graph_of([f32[50, 50]], step))[-1].graph
-    whole = assemble("empty", {"main": graph}, "cpu", instruction_set())
+    whole = assembled("empty", {"main": graph}, "cpu", instruction_set())[0]
     for launch in whole.entries["main"].launches:
         assert launch.stages or not launch.barrier
 
@@ -173,7 +173,7 @@ def test_the_absolute_value_of_unsigned_numbers() -> None:
 
 def test_one_hot_of_an_index_out_of_range_reads_nothing_outside() -> None:
     graph = dlc.trace(lambda x, i: dlc.take(x, i), f32[4, 3], i32[2])
-    whole = assemble("take", {"main": run_pipeline(graph)[-1].graph}, "cpu", instruction_set())
+    whole = assembled("take", {"main": run_pipeline(graph)[-1].graph}, "cpu", instruction_set())[0]
     running: Any = runtime.load(whole, "interpret")
     labels = [n.attrs["label"] for n in graph.inputs]
     running.write(labels[0], ramp(f32[4, 3]), "main")

@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, nn, optim
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.ir.types import Type
 from tests.instruction_sets import RUNS, loaded
 
@@ -92,7 +92,7 @@ def test_assembling_entries_that_differ_ends() -> None:
     """Whoever assembles graphs of their own does not get past it either."""
     small, large = (task_of(carried).graphs(n)["eval"] for n in (3, 4))
     with pytest.raises(AssertionError, match="h"):
-        assemble("two", {"eval": large, "eval_tail": small}, "cpu", "scalar")
+        assembled("two", {"eval": large, "eval_tail": small}, "cpu", "scalar")[0]
 
 
 @pytest.mark.parametrize(("isa", "device"), RUNS)

@@ -12,7 +12,7 @@ import pytest
 
 import dlc
 from dlc import f32, i32, runtime
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.compiler import instruction_set
 from dlc.ir.graph import Graph
 from dlc.ops import leaf
@@ -27,8 +27,8 @@ from tests.fuzzing.bounds import balls_of, labelled, wrong_outputs
 from tests.random_loops import LoopMaker, arrays_for
 
 
-def assembled(graph: Graph) -> Program:
-    return assemble("main", {"main": run_pipeline(graph)[-1].graph}, "cpu", instruction_set())
+def program_of(graph: Graph) -> Program:
+    return assembled("main", {"main": run_pipeline(graph)[-1].graph}, "cpu", instruction_set())[0]
 
 
 def outputs_on(program: Program, graph: Graph, args: list[Any], device: str,
@@ -45,7 +45,7 @@ def outputs_on(program: Program, graph: Graph, args: list[Any], device: str,
 def check(graph: Graph, *devices: tuple[str, int | None]) -> None:
     """Every device gives what the evaluator gives, and the same bits on any number of threads."""
     args = arrays_for(graph)
-    program = assembled(graph)
+    program = program_of(graph)
     check_hazards(program)
     runtime.load(program, "null").close()
     found = [outputs_on(program, graph, args, *device) for device in devices]
@@ -79,7 +79,7 @@ def test_passes_keep_what_random_loops_mean(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(40, 48))
 def test_a_program_with_loops_is_the_same_after_json(seed: int) -> None:
-    program = assembled(LoopMaker(seed).graph())
+    program = program_of(LoopMaker(seed).graph())
     assert program_from_json(program_to_json(program)) == program
 
 
@@ -125,7 +125,7 @@ def test_loops_of_any_length(length: int) -> None:
 
 def test_a_long_loop_has_a_small_program() -> None:
     """100,000 iterations: the same launches as 10, and the memory of what they read and stack."""
-    short, long = assembled(counter(10)), assembled(counter(100_000))
+    short, long = program_of(counter(10)), program_of(counter(100_000))
     assert len(short.entries["main"].flat) == len(long.entries["main"].flat)
     assert abs(len(program_to_json(long)) - len(program_to_json(short))) < 200
     assert long.peak_bytes < 100_000 * 16 + 4096
@@ -158,7 +158,7 @@ def wide(chunks: int = 64) -> Graph:
 
 def test_threads_share_the_supersteps_of_a_loop() -> None:
     graph = wide()
-    program = assembled(graph)
+    program = program_of(graph)
     assert max(s.chunks for launch in program.entries["main"].flat for stage in launch.stages
                for s in stage) > 1
     check(graph, ("cpu", 1), ("cpu", 2), ("cpu", 4))
@@ -173,7 +173,7 @@ def test_many_steps_of_a_loop_in_one_call() -> None:
     graph = dlc.trace(f)
     x, p = arrays_for(graph)
     want = dlc.evaluate(graph, x, p)
-    with runtime.load(assembled(graph), "cpu", 2) as running:
+    with runtime.load(program_of(graph), "cpu", 2) as running:
         report = running.run_steps([Phase("main", fixed={"x": x, "p": p})], 300)
         log = report.log["main", "ys"]
     assert report.steps == 300
@@ -186,7 +186,7 @@ def test_the_branch_not_taken_does_not_run() -> None:
         return dlc.cond(flag > 0, lambda v: dlc.tanh(v) * 2.0, lambda v: v, x)
 
     graph = dlc.trace(f)
-    program = assembled(graph)
+    program = program_of(graph)
     (branch,) = (s for s in program.entries["main"].launches if isinstance(s, Branch))
     # the launches of one branch made wrong: only who takes it sees it
     broken = replace(branch, then=tuple(replace(s, stages=()) for s in branch.then
@@ -210,7 +210,7 @@ def test_a_profile_adds_up_iterations() -> None:
         last, _ = dlc.scan(lambda c, row: (dlc.tanh(c * 0.5 + row), None), p, x)
         return dlc.exp(last)
 
-    program = assembled(dlc.trace(f))
+    program = program_of(dlc.trace(f))
     entry = program.entries["main"]
     with runtime.load(program, "cpu", 1) as running:
         times = running.profile("main", 5)
@@ -223,7 +223,7 @@ def test_a_profile_adds_up_iterations() -> None:
 def test_profiles_leave_results_as_they_are() -> None:
     graph = LoopMaker(3).graph()
     args = arrays_for(graph)
-    program = assembled(graph)
+    program = program_of(graph)
     with runtime.load(program, "cpu", 2) as running:
         for node, array in zip(graph.inputs, args, strict=True):
             running.write(node.attrs["label"], array, "main")
@@ -238,7 +238,7 @@ def test_profiles_leave_results_as_they_are() -> None:
 
 
 def loop_program() -> Program:
-    return assembled(counter(7))
+    return program_of(counter(7))
 
 
 def change_loop(program: Program, change: Callable[[Loop], Loop]) -> Program:
@@ -281,7 +281,7 @@ def test_a_loop_without_a_barrier_inside_is_seen() -> None:
             for s in loop.launches))
 
     graph = wide(8)
-    program = assembled(graph)
+    program = program_of(graph)
     check_hazards(program)
     loops = [s for s in program.entries["main"].launches if isinstance(s, Loop)]
     assert any(launch.barrier for launch in loops[0].launches if not isinstance(

@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import f32, runtime
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.compiler import instruction_set
 from dlc.ops.convert import broadcast_to
 from dlc.passes import run_pipeline
@@ -23,7 +23,7 @@ from dlc.runtime.reference.hazards import check_hazards
 
 def compiled(function: Callable[..., Any], *types: Any) -> Program:
     graph = dlc.trace(function, *types)
-    return assemble("main", {"main": run_pipeline(graph)[-1].graph}, "cpu", instruction_set())
+    return assembled("main", {"main": run_pipeline(graph)[-1].graph}, "cpu", instruction_set())[0]
 
 
 def chain() -> Program:

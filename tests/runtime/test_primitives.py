@@ -15,6 +15,7 @@ from dlc.program import Kernel
 from dlc.runtime.compile import isa, plain
 from dlc.runtime.compile.lower import LowerError, Toolchain
 from dlc.runtime.compile.primitives import PRIMITIVES
+from tests.backend.cpu.prelude_native import assembly
 from tests.runtime.programs import pointer, run_kernel, scalar
 
 Array = np.ndarray[Any, Any]
@@ -228,10 +229,10 @@ def test_wrong_operands(toolchain: Toolchain, call: str, told: str) -> None:
         toolchain.compile(Kernel("bad", (pointer("x", "f32", True),), text), "bad")
 
 
-def full_width(assembly: str, instruction: str) -> bool:
-    """Whether `instruction` stands in `assembly` on this machine's widest registers."""
+def full_width(text: str, instruction: str) -> bool:
+    """Whether `instruction` stands in `text` on this machine's widest registers."""
     register = {"avx512": "%zmm", "avx2": "%ymm", "scalar": "%xmm", "neon": "v"}[isa.machine_isa()]
-    return any(instruction in line and register in line for line in assembly.splitlines())
+    return any(instruction in line and register in line for line in text.splitlines())
 
 
 def on_x86() -> bool:
@@ -249,10 +250,10 @@ def rows(x, out, n, chunk):
             acc = {fold}(acc, x[i * n + k])
         out[i] = acc
 """)
-    assembly = toolchain.assembly(kernel)
+    text = assembly(toolchain, kernel)
     expected = instruction if on_x86() else {"addps": "fadd", "maxps": "fmax", "minps": "fmin",
                                              "mulps": "fmul"}[instruction]
-    assert full_width(assembly, expected)
+    assert full_width(text, expected)
 
 
 def test_adam_vectorizes(toolchain: Toolchain) -> None:
@@ -267,13 +268,13 @@ def adam(p, m, v, g, n, rate, b1, b2, chunk):
         v[i] = square
         p[i] = p[i] - f32(rate) * mean / (sqrt(square) + f32(1e-8))
 """)
-    assembly = toolchain.assembly(kernel)
-    assert full_width(assembly, "sqrtps" if on_x86() else "fsqrt")
-    assert full_width(assembly, "divps" if on_x86() else "fdiv")
+    text = assembly(toolchain, kernel)
+    assert full_width(text, "sqrtps" if on_x86() else "fsqrt")
+    assert full_width(text, "divps" if on_x86() else "fdiv")
 
 
 def test_casts_vectorize(toolchain: Toolchain) -> None:
     kernel = Kernel("cast", (pointer("x"), pointer("out", "i32", True), scalar("n")),
                     "def cast(x, out, n, chunk):\n    for i in range(n):\n"
                     "        out[i] = i32(x[i])\n")
-    assert full_width(toolchain.assembly(kernel), "cvttps2dq" if on_x86() else "fcvtzs")
+    assert full_width(assembly(toolchain, kernel), "cvttps2dq" if on_x86() else "fcvtzs")

@@ -9,11 +9,12 @@ along the flat image of both operands, with zeros at the end of each line of A.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dlc.backend.contract.gemm import Finish
 from dlc.backend.contract.pack import ZERO, Job, Run, grid, loop, nest, run_of
-from dlc.backend.contract.plan import Blocking, Box, unravel
+from dlc.backend.contract.plan import Blocking, Box
 from dlc.backend.contract.ready import Form
 from dlc.backend.contract.window import WindowWriter, fill, whole, window_of
 from dlc.backend.cpu.isa import Isa
@@ -21,6 +22,7 @@ from dlc.backend.cpu.mapping import Cuts, contraction_chunks
 from dlc.backend.emit.emitter import Emitter
 from dlc.backend.ir import Expression, Pointer
 from dlc.backend.ir.index import Sum, sum_of
+from dlc.ir.access import unravel
 from dlc.ir.types import DType
 
 
@@ -66,7 +68,8 @@ class TapsWriter(WindowWriter):
         close()
         return dict.fromkeys(e.axes, 1)
 
-    def fill_channels(self, e: Emitter, image: Pointer, batch: list[Sum], lead: list[Sum]) -> None:
+    def fill_channels(self, e: Emitter, image: Pointer, batch: Sequence[Sum],
+                      lead: Sequence[Sum]) -> None:
         """All leading inner indices of one image."""
         extents = self.lead_inner or (1,)
         run = Run(Box(extents, 0, extents[0]), (), ZERO, sum_of(extents[0]))
@@ -75,7 +78,7 @@ class TapsWriter(WindowWriter):
         self.fill_image(e, image + position * self.window.plane, batch, lead, inner)
         close()
 
-    def finish_image(self, e: Emitter, batch: list[Sum], lead: list[Sum], p: Sum, rows: Sum,
+    def finish_image(self, e: Emitter, batch: Sequence[Sum], lead: Sequence[Sum], p: Sum, rows: Sum,
                      acc: Pointer, stride: int) -> None:
         """Extract the outputs from the flat image, line by line, and store the epilogue of each."""
         spatial = [s.cols for s in self.window.slides]
@@ -138,7 +141,8 @@ class DotsWriter(WindowWriter):
         """Elements of one flat image of A: whole vectors."""
         return whole(self.window.flat([s.inner for s in self.window.slides]), self.lanes)
 
-    def fill_all(self, e: Emitter, image: Pointer, batch: list[Sum], lead: list[Sum]) -> None:
+    def fill_all(self, e: Emitter, image: Pointer, batch: Sequence[Sum],
+                 lead: Sequence[Sum]) -> None:
         """Every leading column index of one image of B."""
         extents = self.lead_cols or (1,)
         run = Run(Box(extents, 0, extents[0]), (), ZERO, sum_of(extents[0]))
@@ -147,13 +151,13 @@ class DotsWriter(WindowWriter):
         self.fill_image(e, image + position * self.window.plane, batch, cols, lead)
         close()
 
-    def fill_left(self, e: Emitter, left: Pointer, batch: list[Sum], lead: list[Sum],
+    def fill_left(self, e: Emitter, left: Pointer, batch: Sequence[Sum], lead: Sequence[Sum],
                   length: int) -> None:
         """Every row of one image of A, with zeros at the end of each line."""
         i, close = loop(e, "i", self.shape.m)
         row = unravel(i, self.shape.rows)
 
-        def scalar(at: Emitter, position: list[Sum]) -> Expression:
+        def scalar(at: Emitter, position: Sequence[Sum]) -> Expression:
             access = self.job.read("a", batch, row, [*lead, *position])
             return at.access(access, self.job.y, ())
         counts = [s.inner for s in self.window.slides]

@@ -8,7 +8,7 @@ axes are to be cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from dlc.backend.contract.pack import (
@@ -25,13 +25,14 @@ from dlc.backend.contract.pack import (
     run_of,
     without,
 )
-from dlc.backend.contract.plan import Box, unravel
+from dlc.backend.contract.plan import Box
 from dlc.backend.contract.ready import Form, ready_buffer
 from dlc.backend.cpu.mapping import Cuts, panels_per_packing
 from dlc.backend.emit.emitter import Emitter
 from dlc.backend.ir import Expression, For, Let, Load, Pointer, Ref, Space, Statement, Store
 from dlc.backend.ir.index import Sum, Var, least, sum_of
 from dlc.backend.ir.walks import expressions, indices
+from dlc.ir.access import unravel
 from dlc.ir.types import DType
 
 Finish: TypeAlias = Callable[[Emitter, Index, Expression], None]
@@ -108,11 +109,11 @@ class GemmWriter:
         high = least(low + each, self.panels)
         return sum_of(var), lambda: e.close(var, low, high)
 
-    def packed_panel(self, ap: str, batch: list[Sum], p: Sum) -> Pointer:
+    def packed_panel(self, ap: str, batch: Sequence[Sum], p: Sum) -> Pointer:
         """Where panel p of A lies packed."""
         return Pointer(ap, (self.position(batch) * self.panels + p) * self.panel)
 
-    def position(self, batch: list[Sum]) -> Sum:
+    def position(self, batch: Sequence[Sum]) -> Sum:
         """The number of a matrix among all of the batch."""
         position = Sum()
         for i, extent in zip(batch, self.shape.batch, strict=True):
@@ -126,7 +127,7 @@ class GemmWriter:
             return sum_of(min(height, m - height * p.const))
         return e.named("rows", least(height, m - p * height), 1, height)
 
-    def pack_panel(self, e: Emitter, batch: list[Sum], p: Sum, rows: Sum, inner: Run,
+    def pack_panel(self, e: Emitter, batch: Sequence[Sum], p: Sum, rows: Sum, inner: Run,
                    to: Pointer) -> None:
         """Pack columns `inner` of panel p, which has so many `rows`."""
         height = self.cuts.height
@@ -135,7 +136,8 @@ class GemmWriter:
 
     # ---- B ---------------------------------------------------------------------------------------
 
-    def pack_box(self, e: Emitter, batch: list[Sum], cols: Run, inner: Run, to: Pointer) -> None:
+    def pack_box(self, e: Emitter, batch: Sequence[Sum], cols: Run, inner: Run,
+                 to: Pointer) -> None:
         lanes = Lanes("b", tuple(batch), cols.box.extents, cols.flat, cols.length, cols.box.width,
                       self.cuts.stride, cols)
         pack(e, self.job, lanes, inner, to)
@@ -189,7 +191,8 @@ class GemmWriter:
         close()
         return dict.fromkeys(e.axes, 1)
 
-    def box_place(self, e: Emitter, batch: list[Sum], number: Sum, of: Space = "stack") -> Pointer:
+    def box_place(self, e: Emitter, batch: Sequence[Sum], number: Sum,
+                  of: Space = "stack") -> Pointer:
         """Where box `number` of B lies packed, or is packed for those who share it."""
         cuts, job = self.cuts, self.job
         if self.ready["b"] is not None:
@@ -199,14 +202,15 @@ class GemmWriter:
         room = max(job.limits.local_bytes // job.kind.bytes, cuts.inner.width * cuts.stride)
         return Pointer(e.allocate("bp", job.kind, room, of))
 
-    def box_of(self, e: Emitter, batch: list[Sum], cols: Run, inner: Run, bp: Pointer) -> Pointer:
+    def box_of(self, e: Emitter, batch: Sequence[Sum], cols: Run, inner: Run,
+               bp: Pointer) -> Pointer:
         """Rows `inner` of a box of B, packed."""
         if self.ready["b"] is not None:
             return bp + inner.flat * self.cuts.stride
         self.pack_box(e, batch, cols, inner, bp)
         return bp
 
-    def panel_of(self, e: Emitter, space: str, batch: list[Sum], p: Sum, rows: Sum, inner: Run,
+    def panel_of(self, e: Emitter, space: str, batch: Sequence[Sum], p: Sum, rows: Sum, inner: Run,
                  ap: Pointer | None) -> Pointer:
         """Columns `inner` of panel p of A, packed; `ap` is the room of a chunk that packs it."""
         if ap is None:
@@ -250,11 +254,11 @@ class GemmWriter:
 
     # ---- what the group makes of C ---------------------------------------------------------------
 
-    def finish_panel(self, e: Emitter, batch: list[Sum], p: Sum, rows: Sum, cols: Run,
+    def finish_panel(self, e: Emitter, batch: Sequence[Sum], p: Sum, rows: Sum, cols: Run,
                      acc: Pointer) -> None:
         self.finish_rows(e, batch, (p * self.cuts.height, rows, self.cuts.height), cols, acc)
 
-    def finish_rows(self, e: Emitter, batch: list[Sum], rows: tuple[Sum, Sum, int], cols: Run,
+    def finish_rows(self, e: Emitter, batch: Sequence[Sum], rows: tuple[Sum, Sum, int], cols: Run,
                     acc: Pointer) -> None:
         """Store what the group makes of rows (first, count, count at most) of a block of C."""
         first, count, most = rows
@@ -265,7 +269,7 @@ class GemmWriter:
         self.finish_row(e, batch, row, cols, acc + i * self.cuts.stride)
         close()
 
-    def copy_out(self, e: Emitter, batch: list[Sum], rows: tuple[Sum, Sum, int], cols: Run,
+    def copy_out(self, e: Emitter, batch: Sequence[Sum], rows: tuple[Sum, Sum, int], cols: Run,
                  acc: Pointer) -> bool:
         """Store a block by one tile call where the group makes nothing of it; else False."""
         probe, (first, count, most) = self.job.emitter(), rows
@@ -283,18 +287,18 @@ class GemmWriter:
         e.tile(f"{tile}_{self.job.kind}", target, step, acc, self.cuts.stride, count, cols.length)
         return True
 
-    def finish_row(self, e: Emitter, batch: list[Sum], row: list[Sum], cols: Run,
+    def finish_row(self, e: Emitter, batch: Sequence[Sum], row: Sequence[Sum], cols: Run,
                    acc: Pointer) -> None:
         """Store one row of a block: as one long loop where no index needs the axes apart."""
         if len(cols.box.extents) - cols.box.axis > 1 and self.joins(batch, row, cols, acc):
             position, close = loop(e, "n", cols.box.width, cols.length)
-            index = unravel(cols.flat + position, cols.box.extents)
+            index: Sequence[Sum] = unravel(cols.flat + position, cols.box.extents)
         else:
             index, position, close = nest(e, cols, "n")
         self.finish_element(e, batch, row, index, acc + position)
         close()
 
-    def joins(self, batch: list[Sum], row: list[Sum], cols: Run, acc: Pointer) -> bool:
+    def joins(self, batch: Sequence[Sum], row: Sequence[Sum], cols: Run, acc: Pointer) -> bool:
         """Whether the column axes can be walked as one without divisions."""
         e = self.job.emitter()
         j = sum_of(e.open("j_probe", 0, cols.box.width))
@@ -304,8 +308,8 @@ class GemmWriter:
         self.finish_element(e, batch, row, index, acc + j)
         return all(linear(s, "j_probe") for s in e.stack[-1].statements)
 
-    def finish_element(self, e: Emitter, batch: list[Sum], row: list[Sum], col: list[Sum],
-                       acc: Pointer) -> None:
+    def finish_element(self, e: Emitter, batch: Sequence[Sum], row: Sequence[Sum],
+                       col: Sequence[Sum], acc: Pointer) -> None:
         value = Load(acc.buffer, acc.offset, self.job.kind, len(e.stack) - 1)
         self.finish(e, self.job.out_index(batch, row, col), value)
 
@@ -332,7 +336,7 @@ class GemmWriter:
         done()
         return dict.fromkeys(e.axes, 1)
 
-    def part_place(self, space: str, batch: list[Sum], number: Sum) -> Pointer:
+    def part_place(self, space: str, batch: Sequence[Sum], number: Sum) -> Pointer:
         """The block of a part of the sums."""
         return Pointer(space, (self.position(batch) * self.parts + number) * self.partial)
 

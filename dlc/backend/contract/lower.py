@@ -13,7 +13,7 @@ from dlc.backend.contract.conv import dots_writer, taps_writer
 from dlc.backend.contract.gemm import Finish, GemmWriter
 from dlc.backend.contract.matrix import packing
 from dlc.backend.contract.pack import Index, Job, Run, grid, nest
-from dlc.backend.contract.plan import Box, Shape, blocking, ravel, unravel
+from dlc.backend.contract.plan import Box, Shape, blocking
 from dlc.backend.cpu.isa import Isa
 from dlc.backend.cpu.limits import Limits
 from dlc.backend.cpu.mapping import Cuts
@@ -23,7 +23,7 @@ from dlc.backend.emit.work import Lowered, Work
 from dlc.backend.ir import Expression, Function, Number, computing
 from dlc.backend.ir.index import Sum, Var, sum_of
 from dlc.backend.ir.walks import buffers_of
-from dlc.ir.access import Contraction, Residue
+from dlc.ir.access import Contraction, Residue, ravel, unravel
 from dlc.ir.graph import Graph, Kind, Node
 from dlc.ir.types import accumulator
 from dlc.passes.schedule.lives import Scratch

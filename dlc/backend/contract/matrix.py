@@ -19,7 +19,7 @@ from functools import lru_cache
 
 from dlc.backend.contract.gemm import GemmWriter
 from dlc.backend.contract.pack import ZERO, Lanes, Run, probe
-from dlc.backend.contract.plan import Box, unravel
+from dlc.backend.contract.plan import Box
 from dlc.backend.cpu.mapping import panels_per_packing
 from dlc.backend.ir import (
     Binary,
@@ -35,6 +35,7 @@ from dlc.backend.ir import (
 )
 from dlc.backend.ir.index import LEAST, MOST, Sum, Var, least, sum_of
 from dlc.backend.ir.reading import sum_in_order
+from dlc.ir.access import unravel
 from dlc.ir.types import DTYPES, i64
 from dlc.program import Parameter
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dlc.backend.contract.plan import Blocking, Box, Shape, unravel
+from dlc.backend.contract.plan import Blocking, Box, Shape
 from dlc.backend.cpu.limits import Limits
 from dlc.backend.cpu.mapping import is_plain
 from dlc.backend.emit.emitter import Emitter
 from dlc.backend.ir import Let, Load, Pointer, Store
 from dlc.backend.ir.index import Sum, Term, Var, least, sum_of
-from dlc.ir.access import Access, Contraction
+from dlc.ir.access import Access, Contraction, unravel
 from dlc.ir.graph import Node
 from dlc.ir.types import DType
 
@@ -65,7 +65,7 @@ def bind(e: Emitter, hint: str, value: Sum) -> Sum:
     return value if is_plain(value) else e.named(hint, value, value.low, value.high)
 
 
-def grid(e: Emitter, batch: tuple[int, ...], **others: int) -> list[Sum]:
+def grid(e: Emitter, batch: tuple[int, ...], **others: int) -> Sequence[Sum]:
     """Where the parallel axes stand: those of the batch, then `others` by name. The first one may
     be longer when the text is used again."""
     extents = {**{f"b{i}": extent for i, extent in enumerate(batch)}, **others}
@@ -119,7 +119,7 @@ def run_of(e: Emitter, box: Box, number: Sum, hint: str) -> Run:
     return Run(box, outer, start, size)
 
 
-def nest(e: Emitter, run: Run, hint: str) -> tuple[list[Sum], Sum, Callable[[], None]]:
+def nest(e: Emitter, run: Run, hint: str) -> tuple[Sequence[Sum], Sum, Callable[[], None]]:
     """Loops over a run: the index of all its axes, the position within the run, and what closes."""
     box, closers = run.box, []
     step, done = loop(e, hint, box.size, run.size)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from dlc.backend.cpu.isa import Isa, gemm_block
 from dlc.backend.cpu.limits import Limits
 from dlc.backend.cpu.mapping import LEAST_PANELS, contraction_chunks, panel_groups
-from dlc.backend.ir.index import Sum, sum_of
+from dlc.backend.ir.index import Sum
+from dlc.ir.access import Index, unravel
 from dlc.ir.types import DType
 
 
@@ -54,7 +55,7 @@ class Box:
         """Whether the last run is shorter, or may be."""
         return self.open or self.extents[self.axis] % self.size != 0
 
-    def outer(self, number: Sum) -> list[Sum]:
+    def outer(self, number: Sum) -> Index:
         """Indices of the axes before `axis` in box `number`."""
         return unravel(number // self.runs, self.extents[:self.axis])
 
@@ -80,24 +81,6 @@ def cut(extents: tuple[int, ...], target: int, multiple: int = 1) -> Box:
     if inner == 1:
         size = -(-size // multiple) * multiple
     return Box(extents, axis, min(size, extents[axis]))
-
-
-def unravel(number: Sum, extents: tuple[int, ...]) -> list[Sum]:
-    """The index whose row-major position in `extents` is `number`."""
-    index: list[Sum] = []
-    for i, extent in enumerate(reversed(extents)):
-        last = i == len(extents) - 1
-        index.append(number if last else number % extent)
-        number = number // extent
-    return index[::-1]
-
-
-def ravel(index: list[Sum] | tuple[Sum, ...], extents: tuple[int, ...]) -> Sum:
-    """Row-major position of `index` in `extents`."""
-    position = Sum()
-    for i, extent in zip(index, extents, strict=True):
-        position = position * extent + sum_of(i)
-    return position
 
 
 @dataclass(frozen=True)

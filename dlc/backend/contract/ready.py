@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlc.backend.contract.pack import Job
-from dlc.backend.contract.plan import unravel
 from dlc.backend.ir import Let, Load
 from dlc.backend.ir.index import Sum, Var, sum_of
+from dlc.ir.access import unravel
 from dlc.ir.graph import Kind, Node
 from dlc.ir.types import DType
 from dlc.ops import leaf, view

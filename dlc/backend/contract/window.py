@@ -8,7 +8,7 @@ offset, so the row of B for one k is the image itself, shifted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.backend.contract.gemm import Finish, GemmWriter
@@ -21,7 +21,7 @@ from dlc.ir.access import Condition, Within
 from dlc.ir.graph import Node
 from dlc.ir.types import DType, i64
 
-Scalar = Callable[[Emitter, list[Sum]], Expression]
+Scalar = Callable[[Emitter, Sequence[Sum]], Expression]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Window:
         return sum((n - 1) * p for n, p in zip(extents, self.pitches, strict=True)) + 1
 
 
-def symbols(job: Job) -> tuple[list[Sum], list[Sum], list[Sum]]:
+def symbols(job: Job) -> tuple[Sequence[Sum], Sequence[Sum], Sequence[Sum]]:
     """Variables that stand for the batch, column and inner axes."""
     shape = job.shape
     return tuple([sum_of(Var(f"{p}{i}", 0, n - 1)) for i, n in enumerate(extents)]  # type: ignore
@@ -145,8 +145,8 @@ class WindowWriter(GemmWriter):
         n = len(window.slides)
         self.lead_cols, self.lead_inner = job.shape.cols[:-n], job.shape.inner[:-n]
 
-    def operand_index(self, batch: list[Sum], cols: list[Sum], inner: list[Sum],
-                      position: list[Sum]) -> tuple[Sum, ...]:
+    def operand_index(self, batch: Sequence[Sum], cols: Sequence[Sum], inner: Sequence[Sum],
+                      position: Sequence[Sum]) -> tuple[Sum, ...]:
         """The operand's index at padded positions inside it; `cols`, `inner` the leading axes."""
         values = {**{f"b_{i}": v for i, v in enumerate(batch)},
                   **{f"c_{i}": v for i, v in enumerate(cols)},
@@ -158,13 +158,13 @@ class WindowWriter(GemmWriter):
             index[slide.operand_axis] = at + (slide.first - slide.low)
         return tuple(index)
 
-    def fill_image(self, e: Emitter, to: Pointer, batch: list[Sum], cols: list[Sum],
-                   inner: list[Sum]) -> None:
+    def fill_image(self, e: Emitter, to: Pointer, batch: Sequence[Sum], cols: Sequence[Sum],
+                   inner: Sequence[Sum]) -> None:
         """Copy the operand's image at these leading axes into its place among the zeros."""
         slides, pitches = self.window.slides, self.window.pitches
         first = sum(s.first * p for s, p in zip(slides, pitches, strict=True))
 
-        def scalar(at: Emitter, position: list[Sum]) -> Expression:
+        def scalar(at: Emitter, position: Sequence[Sum]) -> Expression:
             return at.value(self.window.operand,
                             self.operand_index(batch, cols, inner, position))
         fill(e, self.job, to + first, scalar, [s.count for s in slides], pitches)

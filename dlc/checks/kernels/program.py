@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from dlc.checks.kernels.bounds import Loose, check_bounds, look
 from dlc.checks.kernels.chunks import Touched, check_chunks, note
 from dlc.checks.kernels.frames import Event, Unread, WorkLimit
 from dlc.checks.kernels.initialised import check_locals
+from dlc.checks.kernels.known import Known
 from dlc.checks.kernels.segment import BUDGETS, Case, Verdict, case_of
 from dlc.ir.types import DTYPES
 from dlc.program import Entry, Launch, Program, Segment, Slot
 
-_known: dict[tuple[Any, ...], Verdict] = {}  # by all that a verdict depends on
+_known: Known[Verdict] = Known()
 
 
 @dataclass
@@ -77,13 +77,14 @@ def judged(check: Callable[..., Verdict], case: Case, *more: str | Case) -> Verd
     """What `check` says of the case, from the last time where all is the same; undecided where the
     text takes too much work or can't be followed."""
     key = (check, case.key, *(m.key if isinstance(m, Case) else m for m in more))
-    if key not in _known:
+
+    def find() -> Verdict:
         try:
-            _known[key] = check(case, *more)
+            return check(case, *more)
         except (WorkLimit, Unread) as reason:
-            _known[key] = Verdict(undecided=[
-                f"{case.kernel.name}: {type(reason).__name__} {reason}"])
-    return _known[key]
+            return Verdict(undecided=[f"{case.kernel.name}: {type(reason).__name__} {reason}"])
+
+    return _known.get(key, find)
 
 
 def segments_of(program: Program) -> Iterator[

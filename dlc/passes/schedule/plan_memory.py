@@ -122,10 +122,11 @@ def category(node: Node) -> str:
     return "constant" if node.op.kind is Kind.LEAF else "activation"
 
 
-def persistent_offsets(types: Mapping[str, Type], start: int = 0) -> tuple[dict[str, int], int]:
+def persistent_offsets(types: Mapping[str, Type]) -> tuple[dict[str, int], int]:
     """Offsets by name for values that live as long as the program, and the first free byte."""
     offsets: dict[str, int] = {}
+    top = 0
     for name, type_ in types.items():
-        offsets[name] = start
-        start += aligned(type_.bytes)
-    return offsets, start
+        offsets[name] = top
+        top += aligned(type_.bytes)
+    return offsets, top

@@ -60,14 +60,15 @@ def bodies(graph: Graph) -> list[Graph]:
     return list(found.values())
 
 
-def name_functions(graphs: Sequence[Graph]) -> dict[int, str]:
-    """A name for each graph by its id; never an operator's, a dtype's or another graph's."""
+def function_names(graph: Graph) -> dict[int, str]:
+    """A name for `graph` and each graph inside it, by its id; never an operator's, a dtype's or
+    another graph's."""
     taken = {*REGISTRY, *DTYPES, *RESERVED, "update"}
     names: dict[int, str] = {}
-    # the last is the graph that was asked for: its own name comes first
-    for graph in (graphs[-1], *graphs[:-1]):
-        names[id(graph)] = unique_function(identifier(graph.name), taken)
-        taken.add(names[id(graph)])
+    *inner, outer = bodies(graph)
+    for each in (outer, *inner):
+        names[id(each)] = unique_function(identifier(each.name), taken)
+        taken.add(names[id(each)])
     return names
 
 

@@ -13,7 +13,7 @@ from dlc.ir.types import TupleType, Type, bool_
 from dlc.ops import leaf, tuples
 from dlc.reference.text.literals import format_array, format_number, format_string, format_value
 from dlc.reference.text.locations import format_locations
-from dlc.reference.text.names import bodies, callee, name_functions, name_nodes
+from dlc.reference.text.names import bodies, callee, function_names, name_nodes
 
 WIDTH = 100
 # Attributes that the binder's type tells: the text leaves them out.
@@ -29,8 +29,7 @@ def print_graph(graph: Graph, offsets: Mapping[Node, int] | None = None,
     binders of a graph or body by its id, where it is not the usual one (operands first). Raises
     TypeError for an attribute that has no text.
     """
-    graphs = bodies(graph)
-    functions = name_functions(graphs)
+    functions, graphs = function_names(graph), bodies(graph)
     parts = [_Printer(g, functions, offsets or {}, (orders or {}).get(id(g))).text()
              for g in graphs]
     return "\n\n".join(parts)

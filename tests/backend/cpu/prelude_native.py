@@ -26,6 +26,11 @@ def toolchain(isa: str = "") -> Toolchain:
     return Toolchain(prelude_text(), {}, isa)
 
 
+def assembly(chain: Toolchain, kernel: Kernel) -> str:
+    """The assembly of `kernel`, in which tests look for instructions."""
+    return str(chain.machine.emit_assembly(chain.optimized(kernel, "entry")))
+
+
 def results(name: str) -> tuple[str, ...]:
     """The dtypes that the prelude function `name` returns."""
     found = PRELUDE_FUNCTIONS[name][1]

@@ -10,7 +10,7 @@ import pytest
 
 import dlc
 from dlc import f32
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.backend.cpu.limits import DEFAULT
 from dlc.backend.cpu.mapping import contraction_chunks, panel_groups, panels_per_packing
 from dlc.ir.graph import Graph
@@ -28,9 +28,9 @@ def along_samples(x: Any, d: Any) -> Any:
     return x.transpose((1, 0)) @ d
 
 
-def assembled(f: Any, *types: Type, **limits: int) -> Program:
+def program_of(f: Any, *types: Type, **limits: int) -> Program:
     graph: Graph = run_pipeline(dlc.trace(f, *types))[-1].graph
-    return assemble("f", {"main": graph}, "cpu", "avx512", limits=replace(DEFAULT, **limits))
+    return assembled("f", {"main": graph}, "cpu", "avx512", limits=replace(DEFAULT, **limits))[0]
 
 
 def chunks(program: Program) -> list[int]:
@@ -46,11 +46,11 @@ def chunks(program: Program) -> list[int]:
     (along_samples, (f32[16384, 256], f32[16384, 256]), 64),
 ], ids=["tall", "square", "narrow", "few outputs", "more outputs"])
 def test_large_contractions_have_work_for_64_cores(f: Any, types: Any, least: int) -> None:
-    assert max(chunks(assembled(f, *types))) >= least
+    assert max(chunks(program_of(f, *types))) >= least
 
 
 def test_small_contractions_have_few_chunks() -> None:
-    assert max(chunks(assembled(product, f32[64, 784], f32[784, 128]))) <= 8
+    assert max(chunks(program_of(product, f32[64, 784], f32[784, 128]))) <= 8
     assert contraction_chunks(64 * 784 * 128, DEFAULT) == DEFAULT.chunks
     assert panels_per_packing(5, 1, 64 * 784, DEFAULT) == 1
 
@@ -64,7 +64,7 @@ def test_a_chunk_is_worth_packing_its_columns() -> None:
 
 def test_the_parts_of_a_sum_add_up() -> None:
     """Outputs more than strips, a long sum: parts of it, then their sum."""
-    program = assembled(along_samples, f32[600, 20], f32[600, 24], split_sum=512, cores=8,
+    program = program_of(along_samples, f32[600, 20], f32[600, 24], split_sum=512, cores=8,
                         chunk_products=20_000, chunks=2, columns=16)
     assert len(program.entries["main"].flat[0].stages) == 2
     assert max(chunks(program)) >= 8

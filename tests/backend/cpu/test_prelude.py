@@ -15,7 +15,7 @@ from dlc.backend.cpu.prelude import PRELUDE_FUNCTIONS, TEXTS, prelude_text, read
 from dlc.ir.types import DTYPES
 from dlc.runtime.compile.isa import machine_isa
 from dlc.runtime.compile.primitives import PRIMITIVES
-from tests.backend.cpu.prelude_native import compiled, loop_kernel, plain, toolchain
+from tests.backend.cpu.prelude_native import assembly, compiled, loop_kernel, plain, toolchain
 
 DEFINITIONS = {f.name: f for f in ast.parse(prelude_text()).body if isinstance(f, ast.FunctionDef)}
 BRANCHES = (ast.If, ast.IfExp, ast.For, ast.While, ast.BoolOp, ast.Try, ast.With, ast.Subscript,
@@ -119,11 +119,11 @@ def test_a_loop_vectorizes(name: str) -> None:
     isa = machine_isa()
     if isa == "scalar":
         return  # without fma instructions fma is a call, and nothing vectorizes
-    assembly = toolchain().assembly(loop_kernel(name))
-    lines = [line for line in assembly.splitlines() if re.search(VECTOR_REGISTER[isa], line)]
+    text = assembly(toolchain(), loop_kernel(name))
+    lines = [line for line in text.splitlines() if re.search(VECTOR_REGISTER[isa], line)]
     work = [line for line in lines if re.search(r"madd|msub|mla|mul|div|cmp", line)]
     assert work, f"{name} compiles to scalar code"
-    calls = re.findall(r"\b(?:callq?|bl)\s+(\S+)", assembly)
+    calls = re.findall(r"\b(?:callq?|bl)\s+(\S+)", text)
     assert not [c for c in calls if re.match(r"_?(fma|exp|log|sin|cos|tan|erf|pow|rint|trunc)", c)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from dlc.ops.random_reference import random_bits, threefry2x32
 from dlc.program import Kernel, Parameter
 from dlc.runtime.compile.isa import machine_isa
-from tests.backend.cpu.prelude_native import Native, compiled, toolchain
+from tests.backend.cpu.prelude_native import Native, assembly, compiled, toolchain
 
 ONES = 0xFFFFFFFF
 # key, counter, block: the vectors published with Random123 for Threefry2x32 with 20 rounds
@@ -53,7 +53,7 @@ def test_filling_an_array_vectorizes() -> None:
     Native(FILL)(got, len(got))
     np.testing.assert_array_equal(got, random_bits(5, 9, 77, np.arange(len(got))))
     registers = {"avx512": "zmm", "avx2": "ymm", "neon": ".4s", "scalar": "xmm"}[machine_isa()]
-    vectors = [x for x in toolchain().assembly(FILL).splitlines() if registers in x]
+    vectors = [x for x in assembly(toolchain(), FILL).splitlines() if registers in x]
     assert sum("xor" in x or "eor" in x for x in vectors) >= 19
 
 

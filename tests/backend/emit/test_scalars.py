@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dlc import runtime
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.compiler import instruction_set
 from dlc.errors import DlcError
 from dlc.ir.graph import Build, Graph, Kind, building, make
@@ -122,8 +122,8 @@ OTHERS = chosen("scalars", [f"{device} {kind}" for device, usual in (
 def test_edges(device: str, kinds: tuple[str, ...]) -> None:
     """One program with an entry for each operator and dtype."""
     tried = [(case, graph) for case, graph in ALL if case[1].name in kinds]
-    whole = assemble("edges", {g.name: run_pipeline(g)[-1].graph for _, g in tried}, "cpu",
-                     instruction_set())
+    whole = assembled("edges", {g.name: run_pipeline(g)[-1].graph for _, g in tried}, "cpu",
+                     instruction_set())[0]
     running: Any = runtime.load(whole, device)
     mistakes = []
     for (name, kind, attrs), graph in tried:
@@ -151,8 +151,9 @@ def test_signs_of_zero() -> None:
         x = np.array([0.0, -0.0], np.float32)
         padded = np.zeros(graph.inputs[0].type.shape, np.float32)
         padded[:2] = x[:2]
-        running: Any = runtime.load(assemble("zero", {"main": run_pipeline(graph)[-1].graph}, "cpu",
-                                             instruction_set()), "interpret")
+        whole, _ = assembled("zero", {"main": run_pipeline(graph)[-1].graph}, "cpu",
+                             instruction_set())
+        running: Any = runtime.load(whole, "interpret")
         running.write("x0", padded, "main")
         running.run("main")
         (want,) = run(graph, [padded])

@@ -11,7 +11,7 @@ import pytest
 
 import dlc
 from dlc import bool_, f16, f32, f64, i32, nn, runtime
-from dlc.backend.assemble import assemble
+from dlc.backend.assemble import assembled
 from dlc.backend.cpu.isa import ISAS
 from dlc.backend.cpu.limits import DEFAULT, Limits
 from dlc.compiler import instruction_set
@@ -50,7 +50,7 @@ def data(dtype: DType, shape: tuple[int, ...], seed: int = 3) -> Any:
 
 def program_of(graphs: dict[str, Graph], isa: str, limits: Limits) -> Program:
     done = {name: run_pipeline(g)[-1].graph for name, g in graphs.items()}
-    return assemble("parts", done, "cpu", isa or instruction_set(), limits=limits)
+    return assembled("parts", done, "cpu", isa or instruction_set(), limits=limits)[0]
 
 
 def results(running: Any, program: Program, name: str, x: Any) -> list[Any]:

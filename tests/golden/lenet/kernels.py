@@ -114,7 +114,7 @@ def pack_transpose_f32_8(a, packed, m, k, step, leap, first, panels, each, group
         transpose_f32(at(packed, (b * panels + p) * k * 8), 8, at(a, first + b * leap + p * 8 * step), step, rows, k)
 
 
-def fused_conv_tanh_2(avg_pool1, conv2_bias, tanh2, packed, chunk):
+def fused_conv_tanh2(avg_pool1, conv2_bias, tanh2, packed, chunk):
     """conv add tanh
     models/lenet.py:15"""
     n0 = chunk * 4
@@ -142,7 +142,7 @@ def fused_conv_tanh_2(avg_pool1, conv2_bias, tanh2, packed, chunk):
                     tanh2[n * 1600 + n0 * 1600 + p * 800 + i * 100 + n2] = tanh_f32(block[n2] + conv2_bias2)
 
 
-def fused_sum_2(tanh2, avg_pool2, chunk):
+def fused_sum2(tanh2, avg_pool2, chunk):
     """sum mul
     models/lenet.py:15"""
     for i in range(chunk * 1280, min(chunk * 1280 + 1280, 5120)):
@@ -193,7 +193,7 @@ def fused_matmul_tanh(avg_pool2, dense1_weight_packed, dense1_bias, tanh3, chunk
                 tanh3[p * 1680 + i * 120 + n + n0] = tanh_f32(acc[i * 64 + n] + dense1_bias[n + n0])
 
 
-def fused_matmul_tanh_2(tanh3, dense2_weight_packed, dense2_bias, tanh4, chunk):
+def fused_matmul_tanh2(tanh3, dense2_weight_packed, dense2_bias, tanh4, chunk):
     """matmul add tanh
     models/lenet.py:18"""
     ap = local_f32(1680)
@@ -274,7 +274,7 @@ def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
         out[i] = f32(argmax_s1 == label[i])
 
 
-def fused_sum_3(cast, accuracy, chunk):
+def fused_sum3(cast, accuracy, chunk):
     """sum mul
     models/lenet.py:27"""
     sum = f32(0.0)
@@ -302,7 +302,7 @@ def fused_sum_max_isfinite(sub, label, step, loss, fault, step_new, chunk):
     step_new[0] = step_new2
 
 
-def fused_matmul_2(dense3_weight, tanh4, d_dense2, packed, chunk):
+def fused_matmul2(dense3_weight, tanh4, d_dense2, packed, chunk):
     """matmul mul sub
     models/lenet.py:19  models/lenet.py:18"""
     bp = local_f32(65536)
@@ -338,8 +338,8 @@ def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, c
         copy_f32(at(packed, (b * panels + p) * k * 14), 14, at(a, first + b * leap + p * 14), step, k, rows)
 
 
-def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_weight,
-                          dense3_weight, lr, step, packed, chunk):
+def fused_matmul_sqrt_div3(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_weight,
+                           dense3_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:27  models/lenet.py:19  models/lenet.py:23"""
     bp = local_f32(65536)
@@ -385,7 +385,7 @@ def blocks_transpose_f32(x, packed, k, width, lanes, blocks, step, leap, first, 
                 packed[((b * blocks + p) * k + i) * width + j] = f32(0.0)
 
 
-def fused_matmul_3(d_dense2, dense2_weight_packed, tanh3, d_dense1, chunk):
+def fused_matmul3(d_dense2, dense2_weight_packed, tanh3, d_dense1, chunk):
     """matmul mul sub
     models/lenet.py:18  models/lenet.py:17"""
     g = idiv(chunk, 2)
@@ -504,8 +504,8 @@ def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
         dense3_bias[j5] = select(ok, sub, dense3_bias2)
 
 
-def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2_packed, adam_v_dense2_weight,
-                            dense2_weight, lr, step, packed, chunk):
+def fused_matmul_sqrt_div2(fault, adam_m_dense2_weight, d_dense2_packed, adam_v_dense2_weight,
+                           dense2_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:27  models/lenet.py:18  models/lenet.py:23"""
     ok = fault[0] == i32(0)
@@ -531,7 +531,7 @@ def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2_packed, adam_v
                 dense2_weight[p * 1176 + i * 84 + n] = select(ok, sub, dense2_weight2)
 
 
-def fused_matmul_4(dense1_weight, d_flatten1, packed, chunk):
+def fused_matmul4(dense1_weight, d_flatten1, packed, chunk):
     """matmul
     models/lenet.py:17"""
     g = idiv(chunk, 5)
@@ -548,8 +548,8 @@ def fused_matmul_4(dense1_weight, d_flatten1, packed, chunk):
         copy_f32(at(d_flatten1, p * 5600 + n0), 400, acc, 96, rows, ns)
 
 
-def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1_packed, adam_v_dense1_weight,
-                            dense1_weight, lr, step, packed, chunk):
+def fused_matmul_sqrt_div(fault, adam_m_dense1_weight, d_dense1_packed, adam_v_dense1_weight,
+                          dense1_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:27  models/lenet.py:17  models/lenet.py:23  models/lenet.py:16"""
     g = idiv(chunk, 2)
@@ -647,7 +647,7 @@ def fused_conv(d_conv2, out, packed, chunk):
                 out[n * 1176 + n0 * 1176 + i * 196 + n2] = block[n2] * f32(0.25)
 
 
-def fused_conv_sqrt_div_sums(avg_pool1, d_conv2, parts, chunk):
+def fused_conv_sqrt_div2_sums(avg_pool1, d_conv2, parts, chunk):
     """eq mul conv add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:27  models/lenet.py:15  models/lenet.py:23"""
     m0 = chunk * 8
@@ -673,8 +673,8 @@ def fused_conv_sqrt_div_sums(avg_pool1, d_conv2, parts, chunk):
             dots_f32_4x6(at(left, p * 576), 144, image, at(table, s * 6), 144, ms, 2304, 1176, at(parts, chunk * 2400 + p * 600 + s * 6), 150)
 
 
-def fused_conv_sqrt_div(fault, adam_m_conv2_weight, adam_v_conv2_weight, conv2_weight, lr, step,
-                        parts, chunk):
+def fused_conv_sqrt_div2(fault, adam_m_conv2_weight, adam_v_conv2_weight, conv2_weight, lr, step,
+                         parts, chunk):
     """eq mul conv add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:27  models/lenet.py:15  models/lenet.py:23"""
     total = local_f32(150)
@@ -700,8 +700,8 @@ def fused_conv_sqrt_div(fault, adam_m_conv2_weight, adam_v_conv2_weight, conv2_w
         conv2_weight[chunk * 150 + n3] = select(ok, sub, conv2_weight2)
 
 
-def fused_fold_sum_sqrt_2(mul, tanh1, fault, adam_m_conv1_bias, adam_v_conv1_bias, conv1_bias, lr,
-                          step, d_conv1, chunk):
+def fused_fold_sum_sqrt2(mul, tanh1, fault, adam_m_conv1_bias, adam_v_conv1_bias, conv1_bias, lr,
+                         step, d_conv1, chunk):
     """fold mul sub eq sum add where cast expm1 div neg sqrt rsqrt
     models/lenet.py:14  models/lenet.py:27  models/lenet.py:23"""
     ok = fault[0] == i32(0)
@@ -731,7 +731,7 @@ def fused_fold_sum_sqrt_2(mul, tanh1, fault, adam_m_conv1_bias, adam_v_conv1_bia
     conv1_bias[chunk] = select(ok, sub2, conv1_bias2)
 
 
-def fused_conv_sqrt_div_sums_2(image, d_conv1, parts, chunk):
+def fused_conv_sqrt_div_sums(image, d_conv1, parts, chunk):
     """eq mul conv add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:27  models/lenet.py:14  models/lenet.py:23"""
     m0 = chunk * 8
@@ -755,8 +755,8 @@ def fused_conv_sqrt_div_sums_2(image, d_conv1, parts, chunk):
             dots_f32_3x5(at(left, p * 2688), 896, image2, at(table, s * 5), 896, ms, 5376, 1024, at(parts, chunk * 150 + p * 75 + s * 5), 25)
 
 
-def fused_conv_sqrt_div_2(fault, adam_m_conv1_weight, adam_v_conv1_weight, conv1_weight, lr, step,
-                          parts, chunk):
+def fused_conv_sqrt_div(fault, adam_m_conv1_weight, adam_v_conv1_weight, conv1_weight, lr, step,
+                        parts, chunk):
     """eq mul conv add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:27  models/lenet.py:14  models/lenet.py:23"""
     total = local_f32(25)

@@ -49,7 +49,7 @@ def fused_sum_div_isfinite_2(sub, mae, chunk):
     mae[0] = sum / f32(100.0)
 
 
-def fused_matmul_2(fault, line_weight, x, d_predicted, chunk):
+def fused_matmul2(fault, line_weight, x, d_predicted, chunk):
     """eq matmul mul sub where
     models/linear_regression.py:17  models/linear_regression.py:11
     models/linear_regression.py:14"""
@@ -67,7 +67,7 @@ def fused_constant_2(fault, chunk):
     fault[0] = i32(0)
 
 
-def fused_matmul_3(x, line_weight, line_bias, y, predicted, chunk):
+def fused_matmul_2(x, line_weight, line_bias, y, predicted, chunk):
     """matmul add sub
     models/linear_regression.py:11  models/linear_regression.py:17"""
     line_bias2 = line_bias[0]

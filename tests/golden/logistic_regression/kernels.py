@@ -109,7 +109,7 @@ def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, c
         copy_f32(at(packed, (b * panels + p) * k * 14), 14, at(a, first + b * leap + p * 14), step, k, rows)
 
 
-def fused_matmul_2(fault, momentum_v_dense1_weight, d_logits, dense1_weight, packed, chunk):
+def fused_matmul2(fault, momentum_v_dense1_weight, d_logits, dense1_weight, packed, chunk):
     """eq mul matmul add where sub
     models/logistic_regression.py:18  models/logistic_regression.py:12
     models/logistic_regression.py:15"""
@@ -130,7 +130,7 @@ def fused_matmul_2(fault, momentum_v_dense1_weight, d_logits, dense1_weight, pac
                 dense1_weight[p * 140 + i * 10 + n] = dense1_weight_new
 
 
-def fused_sum_2(fault, momentum_v_dense1_bias, d_logits, dense1_bias, chunk):
+def fused_sum2(fault, momentum_v_dense1_bias, d_logits, dense1_bias, chunk):
     """eq mul sum add where sub
     models/logistic_regression.py:18  models/logistic_regression.py:12
     models/logistic_regression.py:15"""

@@ -32,7 +32,7 @@ def fused_matmul(dense1_weight, dense1_bias, out, relu1, packed, chunk):
                 relu1[p * 7168 + i * 512 + n + n0] = select(le, f32(0.0), dense1)
 
 
-def fused_matmul_2(dense2_weight, dense2_bias, out, relu2, packed, chunk):
+def fused_matmul2(dense2_weight, dense2_bias, out, relu2, packed, chunk):
     """matmul add le where
     models/mlp.py:12"""
     g = idiv(chunk, 8)
@@ -54,7 +54,7 @@ def fused_matmul_2(dense2_weight, dense2_bias, out, relu2, packed, chunk):
                 relu2[p * 7168 + i * 512 + n + n0] = select(le, f32(0.0), dense2)
 
 
-def fused_matmul_3(dense3_weight, dense3_bias, logits, packed, chunk):
+def fused_matmul3(dense3_weight, dense3_bias, logits, packed, chunk):
     """matmul add
     models/mlp.py:12"""
     bp = local_f32(65536)
@@ -141,7 +141,7 @@ def fused_sum_max_isfinite(sub, label, step, loss, fault, step_new, chunk):
     step_new[0] = step_new2
 
 
-def fused_matmul_4(le, dense3_weight, d_dense2, packed, chunk):
+def fused_matmul4(le, dense3_weight, d_dense2, packed, chunk):
     """matmul where
     models/mlp.py:12"""
     g = idiv(chunk, 8)
@@ -179,8 +179,8 @@ def pack_copy_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, c
         copy_f32(at(packed, (b * panels + p) * k * 14), 14, at(a, first + b * leap + p * 14), step, k, rows)
 
 
-def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_weight,
-                          dense3_weight, lr, step, packed, chunk):
+def fused_matmul_sqrt_div3(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_weight,
+                           dense3_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/mlp.py:18  models/mlp.py:12  models/mlp.py:15"""
     bp = local_f32(65536)
@@ -207,7 +207,7 @@ def fused_matmul_sqrt_div(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_w
                 dense3_weight[p * 140 + i * 10 + n] = select(ok, sub, dense3_weight2)
 
 
-def fused_matmul_5(le, dense2_weight, d_dense1, packed, chunk):
+def fused_matmul5(le, dense2_weight, d_dense1, packed, chunk):
     """matmul where
     models/mlp.py:12"""
     g = idiv(chunk, 8)
@@ -226,8 +226,8 @@ def fused_matmul_5(le, dense2_weight, d_dense1, packed, chunk):
                 d_dense1[p * 7168 + i * 512 + n + n0] = select(le[p * 7168 + i * 512 + n + n0] != u8(0), f32(0.0), acc[i * 64 + n])
 
 
-def fused_matmul_sqrt_div_2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
-                            dense2_weight, lr, step, packed, chunk):
+def fused_matmul_sqrt_div2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
+                           dense2_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/mlp.py:18  models/mlp.py:12  models/mlp.py:15"""
     g = idiv(chunk, 8)
@@ -326,8 +326,8 @@ def fused_sum_sqrt_div_2(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
         dense3_bias[j5] = select(ok, sub, dense3_bias2)
 
 
-def fused_matmul_sqrt_div_3(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,
-                            dense1_weight, lr, step, packed, chunk):
+def fused_matmul_sqrt_div(fault, adam_m_dense1_weight, d_dense1, adam_v_dense1_weight,
+                          dense1_weight, lr, step, packed, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/mlp.py:18  models/mlp.py:12  models/mlp.py:15"""
     g = idiv(chunk, 8)
@@ -374,7 +374,7 @@ def fused_max(label, fault, chunk):
     fault[0] = select(max2, i32(1), i32(0))
 
 
-def fused_matmul_6(dense1_weight, dense1_bias, relu1, packed, chunk):
+def fused_matmul_2(dense1_weight, dense1_bias, relu1, packed, chunk):
     """matmul add le where
     models/mlp.py:12"""
     g = idiv(chunk, 8)
@@ -394,7 +394,7 @@ def fused_matmul_6(dense1_weight, dense1_bias, relu1, packed, chunk):
                 relu1[p * 7168 + i * 512 + n + n0] = select(dense1 <= f32(0.0), f32(0.0), dense1)
 
 
-def fused_matmul_7(dense2_weight, dense2_bias, relu2, packed, chunk):
+def fused_matmul2_2(dense2_weight, dense2_bias, relu2, packed, chunk):
     """matmul add le where
     models/mlp.py:12"""
     g = idiv(chunk, 8)

@@ -86,8 +86,8 @@ def fused_matmul(d_logits, dense2_weight, tanh1, d_dense1, chunk):
             d_dense1[i * 8 + r] = d_tanh1 * (f32(1.0) - tanh1_2 * tanh1_2)
 
 
-def fused_matmul_sqrt_div(fault, adam_m_dense2_weight, tanh1, d_logits, adam_v_dense2_weight,
-                          dense2_weight, step, chunk):
+def fused_matmul_sqrt_div2(fault, adam_m_dense2_weight, tanh1, d_logits, adam_v_dense2_weight,
+                           dense2_weight, step, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/xor.py:17  models/xor.py:11  models/xor.py:14"""
     ok = fault[0] == i32(0)
@@ -110,8 +110,8 @@ def fused_matmul_sqrt_div(fault, adam_m_dense2_weight, tanh1, d_logits, adam_v_d
         dense2_weight[i] = select(ok, sub, dense2_weight2)
 
 
-def fused_matmul_sqrt_div_2(fault, adam_m_dense1_weight, x, d_dense1, adam_v_dense1_weight,
-                            dense1_weight, step, chunk):
+def fused_matmul_sqrt_div(fault, adam_m_dense1_weight, x, d_dense1, adam_v_dense1_weight,
+                          dense1_weight, step, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/xor.py:17  models/xor.py:11  models/xor.py:14"""
     ok = fault[0] == i32(0)
