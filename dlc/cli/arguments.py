@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from dlc.errors import nearest
 
-COMMANDS = ("train", "predict", "evaluate", "sample", "show", "export", "bench", "models", "ops",
-            "passes")
+COMMANDS = ("train", "tune", "predict", "evaluate", "sample", "show", "export", "bench", "models",
+            "ops", "passes")
 SEEDS, THREADS = 2**32 - 1, 256
 
 
@@ -65,8 +65,8 @@ def root_parser() -> tuple[Parser, Sequence[str]]:
     parser = Parser(prog="dlc", description="Compile, train and inspect neural networks.")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (train, predict, evaluate, sample, show, export, bench, models, ops, passes,
-                bench_worker):
+    for add in (train, tune, predict, evaluate, sample, show, export, bench, models, ops, passes,
+                bench_worker, tune_worker):
         add(commands)
     return parser, list(commands.choices)
 
@@ -122,6 +122,45 @@ def train(commands: Any) -> None:
 def set_argument(parser: Parser, example: str = "precision=bf16") -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help=f"change an option of the task, e.g. {example}; may be repeated")
+
+
+def tune(commands: Any) -> None:
+    """dlc tune FILE"""
+    parser = command(commands, "tune", "search options for the best validation metric", "tune")
+    parser.add_argument("file", metavar="FILE",
+                        help="a Python file with a task, or the name of a bundled model")
+    parser.add_argument("--grid", action="append", default=[], metavar="KEY=A,B,C",
+                        help="values of an option, as --set takes them; may be repeated")
+    parser.add_argument("--random", action="append", default=[], metavar="KEY=LOW:HIGH",
+                        help="a range to draw from; lr, or LOW:HIGH:log, log-uniformly; may be "
+                        "repeated")
+    parser.add_argument("--trials", type=whole(1), metavar="N",
+                        help="random draws for each combination of the grids (10)")
+    parser.add_argument("--folds", type=whole(1, 1000), default=1, metavar="K",
+                        help="cross-validation over the training data (1: a fifth is held out)")
+    parser.add_argument("--jobs", type=whole(1, THREADS), metavar="N",
+                        help="processes that train at the same time (one a core)")
+    parser.add_argument("--out", metavar="DIR", help="journal and plot (runs/MODEL-tune)")
+    search_arguments(parser)
+    parser.add_argument("--epochs", type=whole(1), metavar="N", help="epochs of every trial")
+    parser.add_argument("--batch", type=whole(1), metavar="N", help="samples per step")
+
+
+def search_arguments(parser: Parser) -> None:
+    """What `dlc tune` and its workers share."""
+    set_argument(parser, "epochs=20")
+    parser.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N",
+                        help="seed of the random values and of every training (0)")
+
+
+def tune_worker(commands: Any) -> None:
+    """dlc tune-worker, which `dlc tune` starts."""
+    parser = command(commands, "tune-worker", None, "tune_worker")
+    parser.add_argument("file", metavar="FILE")
+    search_arguments(parser)
+    parser.add_argument("--folds", type=whole(1, 1000), required=True)
+    parser.add_argument("--threads", type=whole(1, THREADS), required=True)
+    parser.set_defaults(epochs=None, batch=None)
 
 
 def weights_argument(parser: Parser) -> None:

@@ -226,6 +226,10 @@ def cloud(title: str, axes: tuple[str, str], parts: Sequence[Cloud], tall: bool 
                   frame(x, y, axes[0], height, axes[1]) + dots + names, height)
 
 
+def shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[:max(length - 1, 1)] + "…"
+
+
 def close(axis: Axis, parts: Sequence[Cloud], side: str) -> Axis:
     """`axis` from just below the least value to just above the largest."""
     values = [v for p in parts for v in getattr(p, side)]
@@ -233,6 +237,28 @@ def close(axis: Axis, parts: Sequence[Cloud], side: str) -> Axis:
     margin = (high - low) * 0.03 or 1.0
     axis.low, axis.high = low - margin, high + margin
     return axis
+
+
+def marks(title: str, x_label: str, xs: Sequence[float], ys: Sequence[float], log: bool,
+          names: Sequence[str] = ()) -> str:
+    """Points over numbers, or over `names` at 0, 1, 2, ..."""
+    x = Axis(list(xs), LEFT, WIDTH - RIGHT, log)
+    y = Axis(list(ys), HEIGHT - BOTTOM, TOP)
+    scaled = [x.scale(v) for v in xs] or [0.0]
+    margin = (max(scaled) - min(scaled)) * 0.05 or 0.5
+    x.low, x.high = min(scaled) - margin, max(scaled) + margin
+    if names:
+        x.low, x.high, x.ticks = -0.5, len(names) - 0.5, []
+    elif log:
+        x.ticks = [t for p in x.ticks for t in (p, 2 * p, 5 * p)] if len(x.ticks) < 4 else x.ticks
+    dots = "".join(f'<circle class="dot train" cx="{x.pixel(a)}" cy="{y.pixel(b)}" r="4">'
+                   f"<title>{escape(names[int(a)] if names else short(a))}: {b:.4g}</title>"
+                   "</circle>" for a, b in zip(xs, ys, strict=True))
+    under = "".join(f'<text class="tick" x="{x.pixel(float(k))}" y="{HEIGHT - BOTTOM + 19}" '
+                    f'text-anchor="middle">{escape(shortened(name, 48 // len(names)))}</text>'
+                    for k, name in enumerate(names))
+    label = f"{title}: {len(xs)} points"
+    return figure(title, "", label, frame(x, y, x_label) + under + dots)
 
 
 def histogram(title: str, x_label: str, edges: Sequence[float],
