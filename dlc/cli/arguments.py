@@ -160,7 +160,6 @@ def tune_worker(commands: Any) -> None:
     search_arguments(parser)
     parser.add_argument("--folds", type=whole(1, 1000), required=True)
     parser.add_argument("--threads", type=whole(1, THREADS), required=True)
-    parser.set_defaults(epochs=None, batch=None)
 
 
 def weights_argument(parser: Parser) -> None:

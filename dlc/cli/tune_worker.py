@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dlc.cli.source import load_task, user_code
-from dlc.cli.train import changed_task
+from dlc.cli.source import changed_task, user_code
 from dlc.errors import printable_lines
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    task = changed_task(load_task(options.file), options)
+    task = changed_task(options.file, options.settings)
     parts: dict[int, Dataset] = {}
     for line in sys.stdin:
         job = json.loads(line)
