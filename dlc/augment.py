@@ -101,4 +101,5 @@ def bilinear(images: Node, rows: Node, columns: Node) -> Node:
                  "upper": upper, "lower": lower})
     return upper + (lower - upper) * along
 
+
 speaking("augment", globals(), __all__)

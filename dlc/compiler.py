@@ -13,7 +13,7 @@ from dlc import env
 from dlc.custom_errors import users_error
 from dlc.derive.precision import in_precision
 from dlc.errors import DlcError, here, nearest
-from dlc.evaluate_function import raise_fault
+from dlc.faults import raise_fault
 from dlc.init import initial_values
 from dlc.ir.graph import Graph, Node, Op
 from dlc.ir.types import is_size
@@ -206,9 +206,10 @@ class Loaded:
         if missing or unknown:
             raise DlcError(f"{name}: missing inputs {missing}, unknown inputs {unknown}", here(),
                            f"inputs are {', '.join(labels)}")
-        results = self._run(name, {n.attrs["label"]: fit(given[n.attrs["label"]], n)
-                                   for n in inputs})
-        raise_fault(self.compiled.source.graphs[name], results.pop("fault", None))
+        fitting = {n.attrs["label"]: fit(given[n.attrs["label"]], n) for n in inputs}
+        results = self._run(name, fitting)
+        raise_fault(self.compiled.source.graphs[name], results.pop("fault", None),
+                    lambda: {**self._kept(), **fitting})
         alone = name == "main" and len(results) == 1
         return next(iter(results.values())) if alone else results
 
@@ -225,6 +226,11 @@ class Loaded:
                 return {port.name: self.running.read(port.name, entry) for port in outputs}
             except PortError as problem:
                 raise DlcError(str(problem), here(), "load the program again") from None
+
+    def _kept(self) -> dict[str, Any]:
+        """Parameters and state."""
+        return {port.name: self.running.read(port.name)
+                for port in self.compiled.program.persistent}
 
     def _inputs(self, entry: str) -> list[Node]:
         graph = self.compiled.source.graphs[entry]

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from dlc.errors import DlcError, here
+from dlc.faults import raise_fault
 from dlc.init import initial_values
 from dlc.ir.graph import Graph
 from dlc.ir.types import DTypeError, Type, bool_, dtype, f32, i32
 from dlc.lang.layer import Layer
-from dlc.lang.trace import annotated_types, graph_variables, signature, trace
+from dlc.lang.trace import (
+    annotated_types,
+    graph_variables,
+    parameters_of,
+    signature,
+    trace,
+)
 from dlc.ops.convert import array_of
 from dlc.reference.evaluate import Specialized
 from dlc.reference.evaluate import evaluate as evaluate_graph
@@ -23,21 +32,34 @@ def evaluate(thing: Any, *args: Any, **named: Any) -> Any:
     `thing` is a Graph, a loaded ONNX model, or a function, which is traced with the types of the
     arrays; annotations of its arguments must match, and their dimension names are bound by the
     arrays. Python numbers become f32, i32 or bool. Parameters it creates have their initial values
-    for seed 0. Returns a dict by name, or the array if there is a single result. Raises DlcError
-    for an array of the wrong type and, for a function, when a run-time check failed.
+    for seed 0 and random numbers are those of step 0; `seed=` and `step=` give others (to a graph
+    they are inputs). Returns a dict by name, or the array if there is a single result. Raises
+    DlcError for an array of the wrong type and, for a function, when a run-time check failed.
     """
     if isinstance(thing, Task):
         raise DlcError(f"dlc.evaluate: {thing.name} is a task", here(),
                        'evaluate one of its graphs: task.graphs()["eval"]')
     if isinstance(thing, (Graph, Specialized)) or not callable(thing):
         return evaluate_graph(thing, *args, **named)
+    taken = [p.name for p in parameters_of(thing)]
+    own = {k: named.pop(k) for k in ("seed", "step") if k in named and k not in taken}
     graph = trace_for(thing, args, named)
     labels = [n.attrs["label"] for n in graph.inputs]
-    values = {**dict(zip(labels, args, strict=False)), **named}
-    found = evaluate_graph(graph, **values, **initial_values(graph_variables(graph), 0))
+    given = {**dict(zip(labels, args, strict=False)), **named,
+             **first_values(graph, **own)}
+    found = evaluate_graph(graph, **given)
     results = found if isinstance(found, dict) else {"out": found}
-    raise_fault(graph, results.pop("fault", None))
+    raise_fault(graph, results.pop("fault", None), lambda: given)
     return next(iter(results.values())) if len(results) == 1 else results
+
+
+def first_values(graph: Graph, seed: int = 0, step: int = 0) -> dict[str, Any]:
+    """What the parameters and state of `graph` hold at `step` of a run with this seed. Raises
+    DlcError for a step that is none."""
+    if not isinstance(step, int) or not 0 <= step < 2**31:
+        raise DlcError(f"step {step!r} is out of range", here(), "a step is 0 .. 2147483647")
+    values = initial_values(graph_variables(graph), seed)
+    return {k: np.int32(step) if k == "step" else v for k, v in values.items()}
 
 
 def trace_for(function: Callable[..., Any], args: Sequence[Any],
@@ -79,14 +101,3 @@ def array_type(value: Any, what: str) -> Type:
         return Type(dtype(data.dtype), data.shape)
     except DTypeError as problem:
         raise DlcError(f"{what}: {problem}", here()) from None
-
-
-def raise_fault(graph: Graph, code: Any) -> None:
-    """Raise DlcError for the run-time check with this number; None and 0 are none that failed."""
-    if code is None or int(code) == 0:
-        return
-    checks = graph.notes.get("checks", ())
-    if 0 < int(code) <= len(checks):
-        check = checks[int(code) - 1]
-        raise DlcError(check.text, check.loc)
-    raise DlcError(f"{graph.name}: the loss is not finite")

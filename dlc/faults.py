@@ -29,12 +29,19 @@ def explainer(compiled: Compiled, loaded: ArenaProgram) -> Callable[[Fault], str
     def explain(fault: Fault) -> str:
         graph = compiled.source.graphs[fault.entry]
         kept = {port.name: loaded.read(port.name) for port in loaded.program.persistent}
-        return explain_fault(graph, {**kept, **fault.inputs}, fault.code)
+        return str(cause_of(graph, {**kept, **fault.inputs}, fault.code))
 
     return explain
 
 
-def explain_fault(graph: Graph, inputs: Mapping[str, Any], code: int) -> str:
+def raise_fault(graph: Graph, code: Any, inputs: Callable[[], Mapping[str, Any]]) -> None:
+    """Raise DlcError for fault `code` of a step on `inputs()`, with the operator, the value and its
+    place; None and 0 are none. The state is that before the step, which a fault leaves."""
+    if code is not None and int(code) != 0:
+        raise cause_of(graph, inputs(), int(code))
+
+
+def cause_of(graph: Graph, inputs: Mapping[str, Any], code: int) -> DlcError:
     """The cause of fault `code` of the step `graph` on `inputs` (arrays by input name).
 
     A positive code is a run-time check (an index out of range), -1 a loss that is not finite, or
@@ -51,13 +58,13 @@ def explain_fault(graph: Graph, inputs: Mapping[str, Any], code: int) -> str:
                 and not is_finite(values[n.args[0]])]
         what = "a gradient is not finite at the smallest loss scale"
         if not ends:
-            return (f"the loss is not finite, but a replay in NumPy gives {given:.6g}: the kernels "
-                    "overflow where NumPy does not")
+            return DlcError(f"the loss is not finite, but a replay in NumPy gives {given:.6g}: the "
+                            "kernels overflow where NumPy does not")
     origin = first_cause(ends, values)
     if origin is None:
-        return what
+        return DlcError(what)
     origin, values, where = within_bodies(origin, values)
-    return DlcError(f"{what}: {origin_text(origin, values)}{where}", origin.loc).render()
+    return DlcError(f"{what}: {origin_text(origin, values)}{where}", origin.loc)
 
 
 def replay(graph: Graph, inputs: Mapping[str, Any]) -> tuple[Graph, Values]:
@@ -176,12 +183,12 @@ def place(at: tuple[Any, ...]) -> str:
     return f" at [{', '.join(str(int(i)) for i in at)}]" if at else ""
 
 
-def broken_check(graph: Graph, values: Values, code: int) -> str:
+def broken_check(graph: Graph, values: Values, code: int) -> DlcError:
     """The run-time check with number `code`: its text, line, and the index that failed it."""
     check = graph.notes["checks"][code - 1]
     condition = checked_condition(graph.outputs[graph.output_names.index("fault")], code)
     found = offending_index(condition, values) if condition is not None else ""
-    return DlcError(check.text + found, check.loc).render()
+    return DlcError(check.text + found, check.loc)
 
 
 def checked_condition(fault: Node, code: int) -> Node | None:

@@ -287,4 +287,5 @@ def initial_values(variables: Sequence[Variable], seed: int) -> dict[str, Any]:
     values = run(graph, [np.asarray(seed, np.uint32)])
     return dict(zip(graph.output_names, values, strict=True))
 
+
 speaking("init", globals(), __all__)

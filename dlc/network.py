@@ -13,7 +13,7 @@ import numpy as np
 from dlc import env
 from dlc.compiler import Compiled, Loaded, Source
 from dlc.errors import DlcError, Loc, here, nearest
-from dlc.evaluate_function import raise_fault
+from dlc.faults import raise_fault
 from dlc.ir.graph import Graph, Node
 from dlc.ir.types import Type
 from dlc.lang.trace import CheckText, signature
@@ -167,7 +167,8 @@ class Network:
             self._refuse_mixing(size, loaded, arrays)
             self._loaded[size] = loaded
         found = self._loaded[size].running.call("main", **arrays)
-        raise_fault(self.graph(size), found.pop("fault", None))
+        raise_fault(self.graph(size), found.pop("fault", None),
+                    lambda: {**self.values, **arrays})
         return dict(found)
 
     def _load(self, size: int) -> Loaded:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc import DlcError, bf16, f16, f32, f64, i64, random
+from dlc import DlcError, bf16, f16, f32, f64, i64, nn, random
 from dlc.ir.types import DType
 
 COUNT = 20000
@@ -329,3 +329,21 @@ def test_pathwise_gradients_of_location_and_scale() -> None:
 def test_errors(function: Callable[[], Any], says: str) -> None:
     with pytest.raises(DlcError, match=says):
         dlc.trace(function)
+
+
+def test_a_plain_function_takes_a_seed_and_a_step() -> None:
+    """Also one that creates parameters, and one whose own argument is called seed."""
+    def noisy(x: Any) -> Any:
+        return nn.dense(2)(x) + random.normal((2,))
+
+    def own(seed: Any) -> Any:
+        return seed * 2.0
+
+    x = np.ones((1, 3), np.float32)
+    found = [dlc.evaluate(noisy, x, **how) for how in ({}, {"seed": 0, "step": 0}, {"seed": 1},
+                                                       {"step": 1})]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (found[0] != found[2]).all() and (found[0] != found[3]).all()
+    assert dlc.evaluate(own, seed=np.float32(3)) == 6.0
+    with pytest.raises(DlcError, match="step -1 is out of range"):
+        dlc.evaluate(noisy, x, step=-1)

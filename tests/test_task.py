@@ -331,3 +331,11 @@ def test_the_seed_changes_first_values_and_is_kept() -> None:
     assert not np.array_equal(one["dense1.weight"], two["dense1.weight"])
     np.testing.assert_array_equal(one["dense1.weight"],
                                   classes.initial_values(graphs, 1)["dense1.weight"])
+
+
+def test_metadata_of_training_alone() -> None:
+    """What reports need is told from the evaluation, which is traced where it is not given."""
+    from dlc.models.xor import xor
+
+    alone, whole = xor.meta(xor.graphs(kinds=("train",))), xor.meta(xor.graphs())
+    assert alone == {**whole, "checks": {"train": whole["checks"]["train"]}}

@@ -261,4 +261,5 @@ def expm(a: Any) -> Node:
     """The matrix exponential of a [..., n, n], by scaling and squaring."""
     return make(EXPM, (_matrices("expm", a, square=True),))
 
+
 speaking("linalg", globals(), __all__)

@@ -147,4 +147,5 @@ __all__ = [
     "unembedding", "upsample",
 ]
 
+
 speaking("nn", globals(), __all__)

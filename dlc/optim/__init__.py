@@ -42,4 +42,5 @@ __all__ = ["Optimizer", "Slot", "accumulate", "adadelta", "adagrad", "adam", "ad
 NAMES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "adamax",
          "nadam", "radam", "lion", "lamb", "muon", "lbfgs")
 
+
 speaking("optim", globals(), __all__)

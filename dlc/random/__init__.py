@@ -257,4 +257,5 @@ def _keys(n: int, name: str) -> Node:
                  for s in (site, site_id(site, "low")))
     return (high << 31) ^ low
 
+
 speaking("random", globals(), __all__)

@@ -50,9 +50,10 @@ def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
     """TaskMeta of `task` as a dict."""
     variables = task.variables(graphs)
     params = [v for v in variables if v.role == "param"]
-    notes = graphs["eval"].notes
+    evaluation = graphs["eval"] if "eval" in graphs else task.graphs(kinds=("eval",))["eval"]
+    notes = evaluation.notes
     predicted, target = notes["prediction"], notes["target"]
-    kinds = {n.attrs["label"]: n.type for n in graphs["eval"].inputs}
+    kinds = {n.attrs["label"]: n.type for n in evaluation.inputs}
     is_class = target in kinds and kinds[target].dtype.is_integer
     optimizers = [p.optimizer for p in task.phases if p.optimizer is not None]
     meta = TaskMeta(

@@ -15,6 +15,7 @@ import numpy as np
 from dlc.ir.types import Type
 from dlc.program import Entry, Port, Program
 from dlc.runtime.cpu.check import check_program
+from dlc.runtime.cpu.spent import SpentInputs
 from dlc.runtime.steps import Log, Phase, PhaseError, StepReport, check_phase
 
 Array = np.ndarray[Any, Any]
@@ -37,6 +38,7 @@ class ArenaProgram(ABC):
         self._memory: mmap.mmap | None = allocate(program)
         self._arena: Array = np.frombuffer(self._memory, np.uint8)
         self._persistent = {port.name: port for port in program.persistent}
+        self._spent = SpentInputs(program)
         self._put_constants()
 
     def _put_constants(self) -> None:
@@ -48,7 +50,19 @@ class ArenaProgram(ABC):
 
     @abstractmethod
     def run(self, entry: str) -> None:
-        """Run the launches of `entry` once on what the arena holds."""
+        """Run the launches of `entry` once on what the arena holds. Raises PortError when an input
+        of it was overwritten since it was given: memory is reused after a value's last use."""
+
+    def _begin(self, entry: str) -> None:
+        """What `run` does first: refuse inputs that are gone, note those that will be."""
+        self._alive()
+        self.entry(entry)
+        gone = self._spent.gone(entry)
+        if gone:
+            raise PortError(f"{entry} can't run again: {', '.join(gone)} gave its memory to later "
+                            "values of a run; write it before each run, or use "
+                            f"call({entry!r}, {gone[0]}=...)")
+        self._spent.run(entry)
 
     @abstractmethod
     def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:
@@ -67,6 +81,7 @@ class ArenaProgram(ABC):
                              f"{len(phases)} phases, steps={steps}, first_step={first_step}")
         for phase in phases:
             check_phase(phase, self.entry(phase.entry), self._persistent, steps, first_step)
+            self._spent.run(phase.entry)
 
     def call(self, entry: str, **inputs: Any) -> dict[str, Array]:
         """Write `inputs`, run `entry`, and read its outputs (updates of parameters left out).
@@ -117,6 +132,7 @@ class ArenaProgram(ABC):
         """Make every byte of the arena what it was at `save`."""
         self._alive()
         self._arena[:] = saved
+        self._spent.clear()
 
     def spoil(self, start: int = 0, end: int | None = None) -> None:
         """Fill the bytes from `start` to `end` of the arena, but for the constants, with bytes that
@@ -155,6 +171,7 @@ class ArenaProgram(ABC):
     def _store(self, port: Port, value: Any) -> None:
         array = to_array(port, value)
         self._view(port.offset, port.type)[...] = array
+        self._spent.given(port)
 
     def _load(self, port: Port) -> Array:
         return self._view(port.offset, port.type).copy()

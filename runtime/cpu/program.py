@@ -76,7 +76,7 @@ class CpuProgram(ArenaProgram):
 
     def run(self, entry: str) -> None:
         """Run the launches of `entry` once on what the arena holds."""
-        self._alive()
+        self._begin(entry)
         if entry not in self._single:
             builder = TableBuilder(self.program, self.threads, self._kernels, self._copy_rows,
                                    address_of(self._arena))

@@ -113,7 +113,7 @@ class InterpretedProgram(ArenaProgram):
 
     def run(self, entry: str) -> None:
         """Run the launches of `entry` once, chunks last to first."""
-        self._alive()
+        self._begin(entry)
         found = self.entry(entry)
         with np.errstate(all="ignore"):
             self._run_steps(found, found.launches, 0, ())

@@ -35,7 +35,7 @@ class NullProgram(ArenaProgram):
 
     def run(self, entry: str) -> None:
         """Count the launches of `entry`."""
-        self._alive()
+        self._begin(entry)
         self.launched += sum(self.entry(entry).runs)
 
     def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:

@@ -36,7 +36,7 @@ class ShuffledProgram(CpuProgram):
 
     def run(self, entry: str) -> None:
         """Run the launches of `entry` once, superstep by superstep."""
-        self._alive()
+        self._begin(entry)
         self._walk(self.entry(entry).launches, ())
         self._finish()
 

@@ -123,7 +123,7 @@ class Fault:
     inputs: Arrays
 
 
-class TrainingFault(ArithmeticError):
+class TrainingFault(DlcError, ArithmeticError):
     """Training stopped at a fault; the message says where, `fault` holds the step."""
 
     def __init__(self, message: str, fault: Fault) -> None:

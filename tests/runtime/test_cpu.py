@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import dlc
 from dlc.ir.types import Dim, Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 from dlc.program import Constant, Entry, Launch, Port, Program, Segment, Slot
 from dlc.runtime import load
@@ -264,3 +265,31 @@ def test_f64_scalars_and_infinities_reach_the_kernel() -> None:
     assert np.array_equal(got[:4], [np.inf, -np.inf, np.nan, 0], equal_nan=True)
     assert ml_dtypes.bfloat16(1.0) == 1
     assert i64.bytes == 8
+
+
+@pytest.mark.parametrize("device", ["cpu", "interpret", "shuffle"])
+def test_a_second_run_is_right_or_refused(device: str) -> None:
+    """x's memory is reused once it was read; a program that leaves it alone may run again."""
+    def reuses(x: Any) -> Any:
+        return dlc.sort(dlc.exp(dlc.sort(x, axis=1)), axis=0)
+
+    def leaves(x: Any) -> Any:
+        return x * 2.0
+
+    x = np.linspace(-1, 1, 4096, dtype=np.float32).reshape(64, 64)
+    for function in (reuses, leaves):
+        with dlc.compile(dlc.trace(function, f32[64, 64])).load(device=device) as loaded:
+            entry = next(iter(loaded.program.entries))
+            loaded.write("x", x)
+            loaded.run(entry)
+            first = loaded.read("out")
+            try:
+                loaded.run(entry)
+            except PortError as problem:
+                assert function is reuses
+                assert "x gave its memory to later values" in str(problem)
+                loaded.write("x", x)
+                loaded.run(entry)
+            else:
+                assert function is leaves
+            np.testing.assert_array_equal(loaded.read("out"), first)

@@ -1,0 +1,65 @@
+"""Which inputs of a program are gone: their memory is reused after their last use in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from dlc.program import Buffer, Port, Program
+
+Key = tuple[str, int]  # an input's name and offset: entries may share it
+
+
+class SpentInputs:
+    """The inputs whose bytes something else was written to since they were given.
+
+    `run` and `given` note what a run of an entry and a write do; `gone` asks.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._persistent = {port.name for port in program.persistent}
+        self._gone: set[Key] = set()
+        self._by_entry: dict[str, frozenset[Key]] = {}
+
+    @cached_property
+    def inputs(self) -> dict[Key, Port]:
+        """The inputs that are no parameters and no state, of all entries."""
+        return {(p.name, p.offset): p for entry in self.program.entries.values()
+                for p in entry.inputs if p.name not in self._persistent and p.role != "step"}
+
+    def given(self, port: Port) -> None:
+        """`port` was written: it is there again, and what shares its bytes is not."""
+        self._gone.discard((port.name, port.offset))
+        if (port.name, port.offset) in self.inputs:
+            self._gone |= set(self._within(port.offset, port.offset + port.type.bytes, port))
+
+    def run(self, entry: str) -> None:
+        """`entry` runs: what its values overlap is gone."""
+        if entry not in self._by_entry:
+            self._by_entry[entry] = frozenset(
+                key for _, buffer in self.program.lives.get(entry, ()) if buffer.first >= 0
+                for start, end in extents(buffer) for key in self._within(start, end, None))
+        self._gone |= self._by_entry[entry]
+
+    def gone(self, entry: str) -> list[str]:
+        """The inputs of `entry` that have to be written again before it runs."""
+        return [p.name for p in self.program.entries[entry].inputs
+                if (p.name, p.offset) in self._gone] if self._gone else []
+
+    def clear(self) -> None:
+        """All bytes of the arena were put back."""
+        self._gone.clear()
+
+    def _within(self, start: int, end: int, but: Port | None) -> Iterator[Key]:
+        """The inputs with bytes in start .. end, `but` for one."""
+        for key, port in self.inputs.items():
+            same = but is not None and key == (but.name, but.offset)
+            if not same and port.offset < end and start < port.offset + port.type.bytes:
+                yield key
+
+
+def extents(buffer: Buffer) -> Iterator[tuple[int, int]]:
+    """Where a buffer lies, and where its other half does when iterations swap two."""
+    for shift in (0, *buffer.swaps):
+        yield buffer.offset + shift, buffer.offset + shift + buffer.bytes
