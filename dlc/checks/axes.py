@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dlc.backend.emit.fold import folded
+from functools import lru_cache
+
 from dlc.backend.emit.work import Work
-from dlc.backend.ir.printer import kernel_of
+from dlc.backend.ir import Function
 from dlc.checks.kernels.axes import check_positions, check_structure, one_by_one
 from dlc.checks.kernels.kinds import check_kinds
 from dlc.checks.kernels.program import judged
@@ -12,6 +13,7 @@ from dlc.checks.places import HINT
 from dlc.checks.texts import other
 from dlc.checks.works import Works
 from dlc.errors import DlcError
+from dlc.program import Kernel
 
 
 def check_axes(works: Works) -> list[str]:
@@ -31,14 +33,20 @@ def _in_work(works: Works, work: Work) -> tuple[list[str], list[str]]:
     """What is wrong with the axes of a work, and what is left undecided of them."""
     if work.whole is None or work.kernel.raises:
         return [], []
-    whole = folded(work.whole)
-    kernel = kernel_of(whole)
-    wrong = [w for w in (*check_structure(whole), *check_kinds(whole), other(whole, kernel)) if w]
+    kernel = works.kernel(work.whole)
+    wrong = _in_kernel(work.whole, kernel)
     if wrong:
-        return wrong, []
-    single, positions = one_by_one(whole)
+        return list(wrong), []
+    single, positions = one_by_one(work.whole)
     if positions < 2 or positions == work.chunks:  # then its chunks are looked at
         return [], []
-    operands = work.operands[:len(whole.params)]
+    operands = work.operands[:len(work.whole.params)]
     verdict = judged(check_positions, works.case_of(kernel, operands, positions, single))
     return verdict.wrong, verdict.undecided
+
+
+@lru_cache(maxsize=4096)
+def _in_kernel(whole: Function, kernel: Kernel) -> tuple[str, ...]:
+    """What is wrong with a kernel over its axes, whatever it runs on."""
+    return tuple(w for w in (*check_structure(whole), *check_kinds(whole), other(whole, kernel))
+                 if w)

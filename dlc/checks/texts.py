@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from dlc.backend.ir import Function
 from dlc.backend.ir.parser import parse
 from dlc.backend.ir.printer import function_text
@@ -35,6 +37,7 @@ def read(kernel: Kernel) -> Function:
     return function
 
 
+@lru_cache(maxsize=4096)
 def other(function: Function, kernel: Kernel) -> str:
     """How the function is another one when it is printed, as `kernel`, and read."""
     try:

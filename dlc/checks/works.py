@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from dlc.backend.draft import Draft
 from dlc.backend.emit.work import Work
@@ -16,6 +17,7 @@ from dlc.passes.schedule.lives import Scratch
 from dlc.program import Kernel, Program
 
 Operand = Node | Scratch | int | float
+printed = lru_cache(maxsize=4096)(kernel_of)  # the same kernels are lowered in many programs
 
 
 @dataclass(eq=False)
@@ -37,7 +39,9 @@ class Works:
     def kernel(self, function: Function) -> Kernel:
         """The kernel as it is printed."""
         if id(function) not in self._printed:
-            self._printed[id(function)] = kernel_of(function)
+            # numbers that a user's function is given may be equal and print otherwise: 1 and True
+            as_printed = kernel_of if function.helpers else printed
+            self._printed[id(function)] = as_printed(function)
         return self._printed[id(function)]
 
     def case(self, work: Work) -> Case:

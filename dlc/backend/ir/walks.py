@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
+from typing import Any
 
 from dlc.backend.ir import (
     Alloc,
@@ -33,18 +35,14 @@ from dlc.backend.ir.index import Computed, Minimum, Quotient, Remainder, Sum
 
 def operands(value: Expression) -> tuple[Expression, ...]:
     """The expressions that an expression is made of."""
-    match value:
-        case Call():
-            return value.args
-        case Binary():
-            return value.a, value.b
-        case Negative():
-            return (value.value,)
-        case Logical():
-            return value.parts
-        case Choice():
-            return value.condition, value.a, value.b
-    return ()
+    rule = _OPERANDS.get(type(value))
+    return rule(value) if rule is not None else ()
+
+
+# By type: these are asked of every expression and statement several times.
+_OPERANDS: Mapping[type, Callable[[Any], tuple[Expression, ...]]] = {
+    Call: attrgetter("args"), Logical: attrgetter("parts"), Binary: attrgetter("a", "b"),
+    Negative: lambda value: (value.value,), Choice: attrgetter("condition", "a", "b")}
 
 
 def with_operands(value: Expression, change: Callable[[Expression], Expression]) -> Expression:
@@ -76,20 +74,17 @@ def blocks(statement: Statement) -> tuple[Sequence[Statement], ...]:
 
 def indices(item: Expression | Statement) -> tuple[Sum, ...]:
     """The index expressions that an expression or a statement itself holds."""
-    match item:
-        case Load():
-            return (item.index, *(c.value for c in item.guard))
-        case Truth():
-            return tuple(c.value for c in item.condition)
-        case Position() | Store():
-            return (item.index,)
-        case For():
-            return item.low, item.high
-        case TileCall():
-            return tuple(a.offset if isinstance(a, Pointer) else a for a in item.args)
-        case UserCall():
-            return tuple(a.place.offset for a in item.args if isinstance(a, View))
-    return ()
+    rule = _INDICES.get(type(item))
+    return rule(item) if rule is not None else ()
+
+
+_INDICES: Mapping[type, Callable[[Any], tuple[Sum, ...]]] = {
+    Load: lambda item: (item.index, *(c.value for c in item.guard)),
+    Truth: lambda item: tuple(c.value for c in item.condition),
+    Position: lambda item: (item.index,), Store: lambda item: (item.index,),
+    For: attrgetter("low", "high"),
+    TileCall: lambda item: tuple(a.offset if isinstance(a, Pointer) else a for a in item.args),
+    UserCall: lambda item: tuple(a.place.offset for a in item.args if isinstance(a, View))}
 
 
 def flattened(statements: Sequence[Statement]) -> Iterator[Statement]:
@@ -102,7 +97,7 @@ def flattened(statements: Sequence[Statement]) -> Iterator[Statement]:
 
 def expressions(statement: Statement) -> Iterator[Expression]:
     """Every expression of a statement itself, those inside its indices too."""
-    stack: list[Expression] = [*inside(indices(statement))]
+    stack = inside(indices(statement))
     if isinstance(statement, (Let, Store)):
         stack.append(statement.value)
     elif isinstance(statement, (While, If)):
@@ -110,20 +105,25 @@ def expressions(statement: Statement) -> Iterator[Expression]:
     while stack:
         value = stack.pop()
         yield value
-        stack += [*inside(indices(value)), *reversed(operands(value))]
+        held = indices(value)
+        if held:
+            stack += inside(held)
+        stack += operands(value)[::-1]
 
 
-def inside(sums: Sequence[Sum]) -> Iterator[Expression]:
+def inside(sums: Sequence[Sum]) -> list[Expression]:
     """The expressions that indices are made of."""
+    found: list[Expression] = []
     for value in sums:
         for atom, _ in value.terms:
             match atom:
                 case Computed():
-                    yield atom.value
+                    found.append(atom.value)
                 case Quotient() | Remainder():
-                    yield from inside((atom.value,))
+                    found += inside((atom.value,))
                 case Minimum():
-                    yield from inside((atom.a, atom.b))
+                    found += inside((atom.a, atom.b))
+    return found
 
 
 def buffers_of(statements: Sequence[Statement]) -> set[str]:

@@ -11,7 +11,7 @@ is an ordinary scalar.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from dlc.backend.ir import (
@@ -112,26 +112,27 @@ def called(value: Call, args: tuple[Expression, ...]) -> Expression:
 
 def with_scalars(statements: Sequence[Statement]) -> list[Statement]:
     """The statements with a Ref for every local that is not part of an index."""
-    known = index_names(statements)
-    plain = {s.name for s in flattened(statements) if isinstance(s, Let)} - known
-    used = {n for s in flattened(statements) for e in expressions(s) for i in indices(e)
-            for n in i.variables()} & plain
-    return list(_scalars(statements, used)) if used else list(statements)
+    parts = [(s, list(expressions(s))) for s in flattened(statements)]
+    plain = {s.name for s, _ in parts if isinstance(s, Let)} - index_names(parts)
+    if not plain:
+        return list(statements)
+    used = {n for _, held in parts for e in held for i in indices(e) for n in i.variables()}
+    return list(_scalars(statements, used & plain)) if used & plain else list(statements)
 
 
-def index_names(statements: Sequence[Statement]) -> set[str]:
+def index_names(parts: Iterable[tuple[Statement, Sequence[Expression]]]) -> set[str]:
     """Loops' variables, and the locals that are part of an index, a bound or a divided number, or
-    of what such a local is."""
+    of what such a local is, in statements and their expressions."""
     found, made_of = {"chunk"}, dict[str, set[str]]()
-    for s in flattened(statements):
+    for s, values in parts:
         if isinstance(s, For):
             found.add(s.var)
         if isinstance(s, Let) and isinstance(s.value, Position):
             made_of.setdefault(s.name, set()).update(s.value.index.variables())
-        for part in (s, *expressions(s)):
+        for part in (s, *values):
+            whole = not isinstance(part, (Truth, Position))
+            guards = {c.value for c in part.guard} if isinstance(part, Load) else ()
             for held in indices(part):
-                whole = not isinstance(part, (Truth, Position))
-                guards = {c.value for c in part.guard} if isinstance(part, Load) else set()
                 found |= held.variables() if whole and held not in guards else divided(held)
     pending = list(found)
     while pending:

@@ -22,7 +22,7 @@ class Spot:
     statement: Statement
     line: int
     blocks: tuple[tuple[Spot, ...], ...] = ()
-    everywhere: Counter[str] = field(default_factory=Counter)  # what the whole kernel reads
+    kernel: list[Spot] = field(default_factory=list)  # all statements that stand in none
 
     @cached_property
     def carried(self) -> Sequence[str]:
@@ -36,8 +36,8 @@ class Spot:
     @cached_property
     def kept(self) -> Sequence[str]:
         """Names that a loop or branch gives a value and that somebody outside of it reads."""
-        return [n for n in self.assigned
-                if self.everywhere[n] > self.loads[n] or n in self.carried]
+        return [n for n in self.assigned if n in self.carried or
+                sum(spot.loads[n] for spot in self.kernel) > self.loads[n]]
 
     @cached_property
     def assigned(self) -> list[str]:
@@ -80,12 +80,9 @@ def spots_of(kernel: Kernel) -> tuple[Spot, ...]:
 
 def spots_in(function: Function) -> tuple[Spot, ...]:
     """The statements of a kernel, numbered from the first line of its text."""
-    found, _ = _numbered(function.body, heading(function).count("\n") + 1)
-    everywhere: Counter[str] = Counter()
-    for spot in found:
-        everywhere.update(spot.loads)
-    for spot in all_spots(found):
-        spot.everywhere = everywhere
+    kernel: list[Spot] = []
+    found, _ = _numbered(function.body, heading(function).count("\n") + 1, kernel)
+    kernel += found
     return found
 
 
@@ -97,18 +94,19 @@ def all_spots(spots: Sequence[Spot]) -> Iterator[Spot]:
             yield from all_spots(inner)
 
 
-def _numbered(statements: Sequence[Statement], line: int) -> tuple[tuple[Spot, ...], int]:
-    """The spots of a block that begins on `line`, and the line behind it."""
+def _numbered(statements: Sequence[Statement], line: int,
+              kernel: list[Spot]) -> tuple[tuple[Spot, ...], int]:
+    """The spots of a block of `kernel` that begins on `line`, and the line behind it."""
     found = []
     for statement in statements:
         inner, at = [], line + 1
         for number, block in enumerate(blocks(statement)):
             if number and block:
                 at += 1  # else:
-            spots, at = _numbered(block, at)
+            spots, at = _numbered(block, at, kernel)
             inner.append(spots)
             at += not block and not number  # pass
-        found.append(Spot(statement, line, tuple(inner)))
+        found.append(Spot(statement, line, tuple(inner), kernel))
         line = at
     return tuple(found), line
 
