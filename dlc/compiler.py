@@ -307,25 +307,42 @@ def _source(thing: Any, batch: int | None, tails: Mapping[str, int], name: str,
 
 def task_source(task: Task, batch: int | None, tails: Mapping[str, int], name: str = "",
                 dims: Mapping[str, int] | None = None,
-                kinds: Sequence[str] = ("train", "eval")) -> Source:
+                kinds: Sequence[str] = ("train", "eval"),
+                sizes: Mapping[str, Sequence[Mapping[str, int]]] | None = None) -> Source:
     """A task's entries: its steps of `kinds`, and the same for the smaller last batches in `tails`.
+
+    `sizes` are those of its dimensions with a bound, by kind, ascending; the last, one for all
+    kinds, are those of the entries without a size in their names; others are called train_16.
     """
     if dims:
         raise DlcError(f"task {task.name}: unknown options {', '.join(dims)}", here(),
                        "a task takes batch=; other dimensions are its own: dlc.task(dims=...)")
     _check_tails(task.name, tails)
-    graphs = task.graphs(batch, kinds)
-    whole = dict(graphs)
+    sizes = sizes or {}
+    main = next((each[-1] for each in sizes.values() if each), None)
+    graphs = task.graphs(batch, kinds, main)
+    whole = {**graphs, **_smaller(task, batch, sizes)}
     count = tails.get("set", 0)
     if count and "eval" in graphs and graphs["eval"].notes["whole"]:
         whole["eval_set"] = set_graph(graphs["eval"].notes["whole"], count)
     for kind, size in ((k, n) for k, n in tails.items() if k != "set"):
-        for entry, graph in (task.graphs(size, (kind,)) if size else {}).items():
+        for entry, graph in (task.graphs(size, (kind,), main) if size else {}).items():
             _, _, phase = entry.partition(".")
             whole[f"{kind}_tail.{phase}" if phase else f"{kind}_tail"] = graph
     variables = task.variables(whole)
     return Source(name or task.name, whole, lambda seed: initial_values(variables, seed),
                   task.meta(graphs))
+
+
+def _smaller(task: Task, batch: int | None,
+             sizes: Mapping[str, Sequence[Mapping[str, int]]]) -> dict[str, Graph]:
+    """The entries for smaller sizes of the dimensions with a bound: train_16, train_16.PHASE."""
+    found = {}
+    for kind, chosen in ((k, c) for k, each in sizes.items() for c in each[:-1]):
+        for entry, graph in task.graphs(batch, (kind,), chosen).items():
+            head, dot, phase = entry.partition(".")
+            found[f"{head}_{'x'.join(map(str, chosen.values()))}{dot}{phase}"] = graph
+    return found
 
 
 def _check_tails(name: str, tails: Mapping[str, int]) -> None:

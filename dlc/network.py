@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,60 +12,48 @@ import numpy as np
 
 from dlc import env
 from dlc.compiler import Compiled, Loaded, Source
+from dlc.definition import Definition, of_checkpoint, of_task
 from dlc.errors import DlcError, Loc, here, nearest
 from dlc.faults import raise_fault
 from dlc.ir.graph import Graph, Node
 from dlc.ir.types import Type
-from dlc.lang.trace import CheckText, signature
 from dlc.ops.convert import widened
 from dlc.program import Port
-from dlc.reference.text import parse_graph, print_graph
 from dlc.reference.text.names import function_names, identifier, name_nodes
 from dlc.task.task import Task
 from dlc.words import attributes
 
 if TYPE_CHECKING:
-    from dlc.runtime.train.checkpoint import Checkpoint
+    from dlc.runtime.data.buckets import BoundRows
 
-# How many rows one run takes. Rows are divided among these, so that any number of them needs three
-# compiled programs at most.
-BLOCKS = (1, 8, 64)
 Arrays = Mapping[str, np.ndarray[Any, Any]]
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What a network computes: its prediction as a graph, for each of `blocks`; `classes` are the
-    names of what its last axis tells apart, empty for what is not a classification."""
-
-    name: str
-    blocks: tuple[int, ...]
-    graph: Callable[[int], Graph]
-    classes: tuple[str, ...] = ()
+Key = tuple[int, ...]  # rows of a block, then the sizes of the dimensions with a bound
 
 
 @attributes("network")
 class Network:
     """A network with weights. `predict` runs it on any number of rows.
 
-    Rows are split into blocks of the sizes in `blocks`; the program for a size is compiled once,
-    when it is first needed, and `compiled` lists these sizes. `inputs` are the types of the arrays
-    it takes by name, without the row axis: {"image": f32[1, 28, 28]}. Calls from several threads
-    are serialized.
+    Rows are split into blocks of the sizes in `blocks`, those of several lengths first by the sizes
+    that they are padded to; the program for a size is compiled once, when it is first needed, and
+    `compiled` lists these sizes. `inputs` are the types of the arrays it takes by name, without the
+    row axis, of the largest size: {"image": f32[1, 28, 28]}. Calls from several threads are
+    serialized.
     """
 
     def __init__(self, definition: Definition, values: Arrays, source: object,
                  wanted: Sequence[str] = ("prediction",)) -> None:
         self.definition, self.values, self.source = definition, values, source
         self.wanted = tuple(wanted)
-        self._graphs: dict[int, Graph] = {}
-        self._loaded: dict[int, Loaded] = {}
+        self._graphs: dict[Key, Graph] = {}
+        self._loaded: dict[Key, Loaded] = {}
         self._turn = threading.RLock()
         # the largest first: in a block of one row every value of one row looks like the rows'
         graphs = [self.graph(block) for block in reversed(definition.blocks)]
         first = graphs[0]
         _check_values(source, values, first)
-        self.inputs = {n.attrs["label"]: _row(n) for n in first.inputs if n.attrs["role"] == "data"}
+        self.inputs = {n.attrs["label"]: _row(n) for n in first.inputs
+                       if n.attrs["role"] == "data" and n.attrs["label"] not in definition.varying}
 
     @property
     def name(self) -> str:
@@ -83,43 +71,53 @@ class Network:
         return self.definition.blocks
 
     @property
-    def compiled(self) -> tuple[int, ...]:
-        """The sizes of blocks that a program was compiled for so far."""
-        return tuple(sorted(self._loaded))
+    def compiled(self) -> tuple[Any, ...]:
+        """The sizes of blocks that a program was compiled for so far; of rows of several lengths
+        (rows, size)."""
+        keys = sorted(self._loaded)
+        return tuple(keys) if self.definition.varying else tuple(key[0] for key in keys)
 
-    def graph(self, block: int) -> Graph:
-        """What is computed for a block of so many rows, as a graph that can be printed."""
-        if block not in self._graphs:
-            self._graphs[block] = _with_values(self.definition.graph(block), self.wanted)
-        return self._graphs[block]
+    def graph(self, block: int, *sizes: int) -> Graph:
+        """What is computed for a block of so many rows, as a graph that can be printed; dimensions
+        with a bound have these sizes, else the largest."""
+        key = (block, *(sizes or self.definition.levels[-1]))
+        if key not in self._graphs:
+            self._graphs[key] = _with_values(self.definition.graph(key[0], key[1:]), self.wanted)
+        return self._graphs[key]
 
     def predict(self, *args: Any, **named: Any) -> Any:
         """The prediction for every row of the arrays, given in order or by name.
 
         The first axis counts the rows, which may be any number; the answer to a row does not depend
-        on the others. Gives an array, or a dict of them where `dlc.outputs` asked for several.
-        Raises DlcError for arrays that do not fit, for a run-time check that fails (an index out of
+        on the others. Rows of several lengths are a list of arrays, and so is what is as long as
+        they are. Gives an array, or a dict of them where `dlc.outputs` asked for several. Raises
+        DlcError for arrays that do not fit, for a run-time check that fails (an index out of
         range), and for a network in which rows depend on one another.
         """
-        arrays, count = self._arrays(args, named)
+        rows = self._rows(args, named)
         with self._turn:
-            joined = self._all_rows(arrays, count)
+            joined = self._all_rows(rows)
         return joined[self.wanted[0]] if len(self.wanted) == 1 else joined
 
     __call__ = predict
 
-    def _all_rows(self, arrays: Arrays, count: int) -> dict[str, Any]:
-        """The values that are wanted, for `count` rows."""
-        parts: list[dict[str, Any]] = []
-        done = 0
-        for size in blocks_for(count, self.blocks):
-            # a block that is not full repeats the last row
-            rows = np.minimum(np.arange(done, done + size), count - 1)
-            kept = min(size, count - done)
-            found = self._run(size, {k: a[rows] for k, a in arrays.items()})
-            parts.append({k: v[:kept] for k, v in found.items()})
-            done += kept
-        return {k: self._joined(k, [p[k] for p in parts]) for k in self.wanted}
+    def _all_rows(self, rows: BoundRows) -> dict[str, Any]:
+        """The values that are wanted, for every row."""
+        levels, parts, order = self.definition.levels, [], []
+        level = rows.level(levels)
+        for at, sizes in enumerate(levels):
+            mine = np.flatnonzero(level == at)
+            done = 0
+            for size in blocks_for(len(mine), self.blocks):
+                # a block that is not full repeats the last row
+                chosen = mine[np.minimum(np.arange(done, done + size), len(mine) - 1)]
+                kept = min(size, len(mine) - done)
+                found = self._run((size, *sizes), rows.padded(sizes, chosen))
+                parts.append({k: found[k][:kept] for k in self.wanted})
+                order.append(chosen[:kept])
+                done += kept
+        back = np.argsort(np.concatenate(order), kind="stable") if order else None
+        return {k: self._joined(k, [p[k] for p in parts], back, rows) for k in self.wanted}
 
     def close(self) -> None:
         """Give the memory of the compiled programs back; the next `predict` takes it anew."""
@@ -139,10 +137,10 @@ class Network:
 
     # --- running
 
-    def _arrays(self, args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Arrays, int]:
-        """(the arrays as the programs take them, the number of rows)."""
-        from dlc.runtime.data import bind_arrays
-        from dlc.runtime.data.dataset import as_array
+    def _rows(self, args: Sequence[Any], named: Mapping[str, Any]) -> BoundRows:
+        """The arrays as the programs take them."""
+        from dlc.runtime.data.buckets import BoundRows
+        from dlc.runtime.data.dataset import as_field
 
         names = list(self.inputs)
         given = {**dict(zip(names, args, strict=False)), **named}
@@ -150,39 +148,40 @@ class Network:
                 given):
             raise DlcError(f"{self.name} takes {_listed(names)}; {len(args)} arrays in order and "
                            f"{_listed(list(named))} by name are given", here())
-        arrays = {k: as_array(v, "predict", f"input {k!r}") for k, v in given.items()}
+        arrays = {k: as_field(v, "predict", f"input {k!r}") for k, v in given.items()}
         counts = {k: a.shape[0] if a.ndim else None for k, a in arrays.items()}
         if len(set(counts.values())) != 1 or None in counts.values():
             told = ", ".join(f"{k} has {'no axis' if n is None else n}" for k, n in counts.items())
             raise DlcError(f"predict: the first axis counts rows, and {told}", here(),
                            "one more axis in front of a single row: x[None]")
-        ports = tuple(Port(k, Type(t.dtype, (1, *t.shape)), 0) for k, t in self.inputs.items())
-        bound = bind_arrays("predict", arrays, ports)
-        return bound, len(next(iter(bound.values())))
+        graph = self.graph(self.blocks[-1])
+        ports = [Port(n.attrs["label"], n.type, 0) for n in graph.inputs
+                 if n.attrs["role"] == "data"]
+        return BoundRows("predict", arrays, ports, self.definition.varying)
 
-    def _run(self, size: int, arrays: Arrays) -> dict[str, Any]:
+    def _run(self, key: Key, arrays: Arrays) -> dict[str, Any]:
         """The values that are wanted for one full block. Raises DlcError for a failed check."""
-        if size not in self._loaded:
-            loaded = self._load(size)
-            self._refuse_mixing(size, loaded, arrays)
-            self._loaded[size] = loaded
-        found = self._loaded[size].running.call("main", **arrays)
-        raise_fault(self.graph(size), found.pop("fault", None),
+        if key not in self._loaded:
+            loaded = self._load(key)
+            self._refuse_mixing(key, loaded, arrays)
+            self._loaded[key] = loaded
+        found = self._loaded[key].running.call("main", **arrays)
+        raise_fault(self.graph(*key), found.pop("fault", None),
                     lambda: {**self.values, **arrays})
         return dict(found)
 
-    def _load(self, size: int) -> Loaded:
-        graph = self.graph(size)
+    def _load(self, key: Key) -> Loaded:
+        graph = self.graph(*key)
         source = Source(self.name, {"main": graph}, lambda seed: {})
         loaded = Compiled(source, "cpu", env.number("DLC_CHECK")).load()
         for label in (n.attrs["label"] for n in graph.inputs if n.attrs["role"] != "data"):
             loaded.write(label, self.values[label])
         return loaded
 
-    def _refuse_mixing(self, size: int, loaded: Loaded, arrays: Arrays) -> None:
+    def _refuse_mixing(self, key: Key, loaded: Loaded, arrays: Arrays) -> None:
         """Raise DlcError when the answer to a row depends on the rows beside it: run once with
         these, and with small and with large ones, the first row's answer has the same bits."""
-        if size == 1:
+        if key[0] == 1:
             return
         before = loaded.running.call("main", **arrays)
         for change in (_small_rows, _large_rows):
@@ -192,14 +191,41 @@ class Network:
                 loaded.close()
                 raise DlcError(
                     f"{self.name}: {mixed[0]} of a row depends on the other rows of its batch",
-                    _loc(self.graph(size), mixed[0]), "reduce over axes behind the first, or train "
+                    _loc(self.graph(*key), mixed[0]), "reduce over axes behind the first, or train "
                     "with running statistics, as nn.batch_norm has them")
 
-    def _joined(self, name: str, parts: list[Any]) -> Any:
-        if parts:
-            return np.concatenate(parts)
-        node = _named(self.graph(self.blocks[0]), name)
-        return np.zeros((0, *node.shape[1:]), node.dtype.numpy)
+    def _joined(self, name: str, parts: list[Any], back: Any, rows: BoundRows) -> Any:
+        """The parts in the rows' order; a list of arrays where a value is as long as its row."""
+        cut = self._varying_axes(name)
+        if not parts:
+            node = _named(self.graph(self.blocks[0]), name)
+            return [] if cut else np.zeros((0, *node.shape[1:]), node.dtype.numpy)
+        if not cut:
+            return np.concatenate(parts)[back]
+        padded = [row for part in parts for row in part]
+        return [padded[at][tuple(slice(rows.lengths[cut[a]][i]) if a in cut else slice(None)
+                                 for a in range(1, padded[at].ndim + 1))]
+                for i, at in enumerate(back)]
+
+    def _varying_axes(self, name: str) -> dict[int, str]:
+        """The axes of a value that are as long as its row is along a dimension with a bound.
+
+        Raises DlcError for an axis whose length follows from such a dimension in another way.
+        """
+        block, levels = self.blocks[-1], self.definition.levels
+        each = [_named(self.graph(block, *sizes), name) for sizes in (levels[0], levels[-1])]
+        found = {}
+        for axis, pair in enumerate(zip(*(map(int, n.shape) for n in each), strict=True)):
+            if pair[0] == pair[1]:
+                continue
+            found[axis] = next((d for d, *ends in zip(self.definition.varying, levels[0],
+                                                      levels[-1], strict=True)
+                                if tuple(ends) == pair), "")
+            if not found[axis]:
+                raise DlcError(f"{name}: axis {axis} of {each[-1].type} is not as long as its row, "
+                               "and not of one length", each[-1].loc,
+                               "ask for a value before it, or for what is made of it")
+        return found
 
 
 def blocks_for(count: int, blocks: Sequence[int]) -> Iterator[int]:
@@ -227,7 +253,7 @@ def load(path: str | Path, task: Task | None = None) -> Network:
 
     file, checkpoint = checkpoint_at(user_path(path, CheckpointError))
     held = checkpoint.network.get("classes", ())
-    definition = of_task(task, held) if task is not None else _of_checkpoint(file, checkpoint)
+    definition = of_task(task, held) if task is not None else of_checkpoint(file, checkpoint)
     return Network(definition, checkpoint.arrays, file)
 
 
@@ -244,79 +270,6 @@ def outputs(network: Network, *names: str) -> Network:
     if not names:
         raise DlcError("dlc.outputs: no name is given", here(), 'e.g. dlc.outputs(net, "code")')
     return Network(network.definition, network.values, network.source, names)
-
-
-# --- where definitions come from ------------------------------------------------------------------
-
-
-def of_task(task: Task, classes: Sequence[str] = ()) -> Definition:
-    """The predictions of a task, and the names of its classes where there are as many of them as
-    it tells apart. Raises DlcError for a task that predicts nothing or takes no rows."""
-    blocks = task_blocks(task)
-    graphs = {blocks[0]: task.graphs(blocks[0], ("predict",))["predict"]}
-
-    def graph(block: int) -> Graph:
-        if block not in graphs:
-            graphs[block] = task.graphs(block, ("predict",))["predict"]
-        return graphs[block]
-
-    return Definition(task.name, blocks, graph, class_names(task, graph(blocks[0]), classes))
-
-
-def class_names(task: Task, graph: Graph, known: Sequence[str]) -> tuple[str, ...]:
-    """What the last axis of the prediction tells apart: the classes that the data name, where they
-    are as many, else numbers where the target is an integer."""
-    predicted = graph.notes["prediction"]
-    count = int(predicted.shape[-1]) if predicted.ndim > 1 else 0
-    target = signature(task.evaluate).get(graph.notes["target"])
-    if count and len(known) == count:
-        return tuple(known)
-    is_class = isinstance(target, Type) and target.dtype.is_integer
-    return tuple(map(str, range(count))) if is_class else ()
-
-
-def task_blocks(task: Task) -> tuple[int, ...]:
-    """The sizes of blocks that a task can be traced for: its own, where it takes no other."""
-    first = next((t for t in signature(task.evaluate).values() if isinstance(t, Type)), None)
-    if first is None or not first.shape:
-        raise DlcError(f"{task.name} takes no rows", task.loc, 'an input f32["batch", ...]')
-    return BLOCKS if isinstance(first.shape[0], str) else (int(first.shape[0]),)
-
-
-def as_data(task: Task, classes: Sequence[str] = ()) -> dict[str, Any]:
-    """A task's network as plain data, for its checkpoints: graphs as text, by size of block, what
-    their run-time checks say, and the classes. Empty for a task that predicts nothing."""
-    try:
-        definition = of_task(task, classes)
-        graphs = {block: definition.graph(block) for block in definition.blocks}
-    except DlcError:
-        return {}
-    checks = next(iter(graphs.values())).notes["checks"]
-    return {"blocks": {str(block): print_graph(graph) for block, graph in graphs.items()},
-            "checks": [{"text": c.text, "loc": str(c.loc or "")} for c in checks],
-            "classes": list(definition.classes)}
-
-
-def _of_checkpoint(file: Path, checkpoint: Checkpoint) -> Definition:
-    """The network that a checkpoint holds. Raises CheckpointError when there is none."""
-    from dlc.runtime.train.tensorfile import CheckpointError
-
-    held = checkpoint.network
-    if not held:
-        raise CheckpointError(file, "", "holds no network, only weights",
-                              "give the task too: dlc.load(path, task)")
-    checks = tuple(CheckText(f"{c['text']}  {c['loc']}".rstrip(), None) for c in held["checks"])
-
-    def graph(block: int) -> Graph:
-        try:
-            found = parse_graph(held["blocks"][str(block)], f"{file}, block {block}")
-        except DlcError as problem:
-            raise DlcError(problem.message, problem.loc, "a network with operators of yours is read"
-                           " with its task: dlc.load(path, task)") from None
-        return replace(found, notes={"checks": checks})
-
-    blocks = tuple(sorted(map(int, held["blocks"])))
-    return Definition(checkpoint.identity.model, blocks, graph, tuple(held["classes"]))
 
 
 # --- values of a graph ----------------------------------------------------------------------------

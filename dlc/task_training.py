@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from dlc import env
 from dlc.compiler import Compiled, Source, running_on, task_source
+from dlc.definition import as_data, of_task
 from dlc.errors import DlcError, here, nearest
 from dlc.faults import explainer
-from dlc.network import Network, as_data, of_task
+from dlc.network import Network
+from dlc.program import Port
 from dlc.reference.text import print_graph
 from dlc.starting import Start, Values, start_from
 from dlc.task.arguments import training_arguments
+from dlc.task.meta import varying_data
 from dlc.task.task import Task
 
 if TYPE_CHECKING:
@@ -132,13 +135,35 @@ def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | No
     from dlc.runtime.compile.workers import listening
 
     began = time.perf_counter()
-    source = task_source(task, task.batch, dataset.tails(task.batch))
+    source = task_source(task, task.batch, dataset.tails(task.batch),
+                         sizes=sizes_for(task, dataset))
     identity = what_is_trained(source, dataset)
     check_monitor(task, source.meta)
     compiled = Compiled(source, target, env.number("DLC_CHECK"))
     with listening(progress or (lambda done, total: None)):
         loaded: CpuProgram = running_on(compiled.program, "cpu", threads)
     return Prepared(task, dataset, compiled, loaded, identity, time.perf_counter() - began)
+
+
+def sizes_for(task: Task, dataset: Dataset,
+              kinds: Sequence[str] = ("train", "eval")) -> dict[str, list[dict[str, int]]]:
+    """The sizes that a task's dimensions with a bound need for the rows of `dataset`, by kind of
+    step: what `task_source` takes. Raises DataError for rows that do not fit."""
+    from dlc.runtime.data.buckets import BoundRows, levels_of, levels_used
+
+    graph = task.graphs(task.batch, ("eval",))["eval"]
+    varying = varying_data({"eval": graph})
+    if not varying:
+        return {}
+    levels = levels_of(varying, task.buckets)
+    ports = [Port(n.attrs["label"], n.type, 0) for n in graph.inputs if n.attrs["role"] == "data"]
+    parts = {"train": dataset.train, "eval": dataset.test}
+    rows = {kind: BoundRows(dataset.name, arrays, ports, varying) if arrays else None
+            for kind, arrays in parts.items() if kind in kinds}
+    used = levels_used(rows, levels, task.batch) if dataset.in_memory else (
+        dict.fromkeys(kinds, levels))
+    return {kind: [dict(zip(varying, chosen, strict=True)) for chosen in each]
+            for kind, each in used.items()}
 
 
 def configure(prepared: Prepared, **settings: Any) -> TrainConfig:
@@ -183,6 +208,6 @@ def what_is_trained(source: Source, dataset: Dataset) -> str:
         lines.append(f"data {name}: {array.dtype}{list(array.shape)}, checksum "
                      f"{zlib.crc32(rows.tobytes()):08x}")
     for entry, graph in source.graphs.items():
-        if entry.startswith("train") and "_tail" not in entry:
+        if entry.partition(".")[0] == "train":
             lines += print_graph(graph.notes["written"]).splitlines()
     return "\n".join(lines)

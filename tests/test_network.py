@@ -12,7 +12,8 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, i32, nn, optim
-from dlc.network import BLOCKS, as_data, blocks_for
+from dlc.definition import BLOCKS, as_data
+from dlc.network import blocks_for
 from dlc.runtime.train.checkpoint import Checkpoint, write_checkpoint
 from dlc.runtime.train.position import Identity, Position, read_record
 from dlc.runtime.train.tensorfile import CheckpointError

@@ -59,10 +59,12 @@ def compile_evaluation(task: Task, dataset: Dataset) -> Compiled:
     """The task's evaluation alone, for full batches and for the smaller last one."""
     from dlc import env
     from dlc.compiler import Compiled, task_source
+    from dlc.task_training import sizes_for
 
     tail = {kind: size for kind, size in dataset.tails(task.batch).items() if kind != "train"}
     with user_code():
-        source = task_source(task, task.batch, tail, kinds=("eval",))
+        source = task_source(task, task.batch, tail, kinds=("eval",),
+                             sizes=sizes_for(task, dataset, ("eval",)))
         return Compiled(source, "cpu", env.number("DLC_CHECK"))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dlc.runtime.data import Dataset
 
 ENDINGS = (".csv", ".npy", ".npz")
-Results = dict[str, np.ndarray[Any, Any]]
+Results = dict[str, Any]  # arrays; a list of them where rows have several lengths
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     write(path, results, net.classes if names == ["prediction"] else ())
     if path is not None:
         count = len(next(iter(results.values())))
-        told = ", ".join(f"{k} {v.dtype}{list(v.shape[1:])}" for k, v in results.items())
+        told = ", ".join(f"{k} {v[0].dtype}{list(v[0].shape)}" if isinstance(v, list) else
+                         f"{k} {v.dtype}{list(v.shape[1:])}" for k, v in results.items())
         say(f"{path}: {count} rows of {told}")
     return 0
 
@@ -80,8 +81,12 @@ def all_rows(dataset: Dataset) -> Results:
 
 
 def write(path: Path | None, results: Results, classes: tuple[str, ...]) -> None:
-    """Write arrays as they are (.npy, .npz) or a row of numbers a sample (.csv)."""
+    """Write arrays as they are (.npy, .npz) or a row of numbers a sample (.csv). Raises UsageError
+    for rows of several lengths that go elsewhere than into .npz, one after another."""
     first = next(iter(results.values()))
+    if isinstance(first, list) and (path is None or path.suffix != ".npz"):
+        raise UsageError(f"{next(iter(results))} has rows of several lengths\n  they need a .npz "
+                         "file, e.g. -o values.npz")
     if path is None:
         write_table(sys.stdout, next(iter(results)), first, classes)
     elif path.suffix == ".csv":
@@ -90,7 +95,18 @@ def write(path: Path | None, results: Results, classes: tuple[str, ...]) -> None
     elif path.suffix == ".npy":
         np.save(path, first, allow_pickle=False)
     else:
-        np.savez(path, **results)  # type: ignore[arg-type]
+        np.savez(path, **flat(results))
+
+
+def flat(results: Results) -> Results:
+    """Rows of several lengths as NAME, one after another, and NAME_offsets, where each begins."""
+    found = {}
+    for name, value in results.items():
+        if isinstance(value, list):
+            found[f"{name}_offsets"] = np.cumsum([0, *map(len, value)])
+            value = np.concatenate(value)
+        found[name] = value
+    return found
 
 
 def write_table(file: TextIO, name: str, values: np.ndarray[Any, Any],

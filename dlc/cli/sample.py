@@ -63,7 +63,7 @@ def refuse_lookahead(net: Network, codes: list[int], window: int) -> None:
     if not seen:
         return
     ends = [np.array([seen + [code] * (window - len(seen))]) for code in (0, len(net.classes) - 1)]
-    said = [net.predict(end)[0, len(seen) - 1] for end in ends]
+    said = [net.predict(end)[0][len(seen) - 1] for end in ends]
     if said[0].tobytes() != said[1].tobytes():
         raise UsageError(f"{net.name} looks ahead: its prediction at a position depends on later "
                          "characters\n  a text model must only look back: use a causal mask or a "
@@ -81,5 +81,5 @@ def continued(net: Network, codes: list[int], window: int,
     for _ in range(options.length):
         seen = written[-window:]
         row = np.array([seen + [0] * (window - len(seen))])
-        written.append(drawn(net.predict(row)[0, len(seen) - 1], options.temperature, rng))
+        written.append(drawn(net.predict(row)[0][len(seen) - 1], options.temperature, rng))
     return written

@@ -15,7 +15,7 @@ from dlc.words import argument_hint
 
 DEFAULTS: dict[str, Any] = {
     "data": "", "batch": 32, "epochs": 1, "augment": None, "patience": None, "monitor": "loss",
-    "frozen": None, "dims": {}, "report": {}, "precision": "f32"}
+    "frozen": None, "dims": {}, "report": {}, "precision": "f32", "buckets": 4}
 
 
 def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
             raise DlcError(f"dlc.task has no option {key!r}{'' if told else nearest(key, known)}",
                            here(), told or f"options are {', '.join(known)}")
     options = {**DEFAULTS, **given}
-    whole("task", 1, batch=options["batch"], epochs=options["epochs"])
+    whole("task", 1, batch=options["batch"], epochs=options["epochs"], buckets=options["buckets"])
     if options["patience"] is not None:
         whole("task", 1, patience=options["patience"])
     if not isinstance(options["monitor"], str):

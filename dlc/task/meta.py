@@ -8,6 +8,7 @@ from typing import Any
 
 from dlc.errors import DlcError
 from dlc.ir.graph import Graph
+from dlc.ir.types import Bounded, Dim
 from dlc.lang.scope import Variable
 from dlc.optim.learning_rate import Plateau
 from dlc.task.task import Phase, Task
@@ -21,7 +22,9 @@ class TaskMeta:
     `target` names the data input that `prediction` should equal ("" when neither is known),
     `classes` how many there are when it holds class numbers. A state named `steps_per_epoch` is to
     be set by the loop before the first step (`sets_steps_per_epoch`); `plateau` says when it counts
-    one more in the state of that name. `subject` is what a report shows (dlc/task/subject.py).
+    one more in the state of that name. `varying` are the dimensions with a bound: {"most": the
+    bound, "inputs": {input: axis}}, padded to one of `buckets` sizes. `subject` is what a report
+    shows (dlc/task/subject.py).
     """
 
     name: str
@@ -43,6 +46,8 @@ class TaskMeta:
     learning_rate: str
     precision: str
     plateau: dict[str, Any] | None
+    varying: dict[str, dict[str, Any]]
+    buckets: int
     subject: dict[str, str]
 
 
@@ -67,6 +72,7 @@ def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
         ", ".join(dict.fromkeys(str(s) for o in optimizers for s in o.schedules())),
         task.precision,
         plateau_data(task, [s.plateau for o in optimizers for s in o.schedules()]),
+        varying_data(graphs), task.buckets,
         asdict(notes["subject"]))
     return asdict(meta)
 
@@ -78,6 +84,17 @@ def plateau_data(task: Task, rules: list[Plateau | None]) -> dict[str, Any] | No
         raise DlcError(f"{task.name}: two schedules wait for plateaus, by {found[0]} and by "
                        f"{found[1]}", task.loc, "one patience, threshold and cooldown for all")
     return asdict(found[0]) if found else None
+
+
+def varying_data(graphs: Mapping[str, Graph]) -> dict[str, dict[str, Any]]:
+    """The dimensions with a bound, of all inputs that a row of data fills."""
+    found: dict[str, dict[str, Any]] = {}
+    for node in (n for g in graphs.values() for n in g.inputs if n.attrs["role"] == "data"):
+        for axis, dim in enumerate(node.shape):
+            if isinstance(dim, Dim) and isinstance(dim.name, Bounded):
+                one = found.setdefault(str(dim.name), {"most": dim.name.most, "inputs": {}})
+                one["inputs"][node.attrs["label"]] = axis
+    return found
 
 
 def data_name(data: Any) -> str:

@@ -86,6 +86,10 @@ def _epochs(task: Task, key: str, value: Any) -> Task:
     return replace(task, epochs=whole(key, value))
 
 
+def _buckets(task: Task, key: str, value: Any) -> Task:
+    return replace(task, buckets=whole(key, value))
+
+
 def _data(task: Task, key: str, value: Any) -> Task:
     return replace(task, data=str(value))
 
@@ -156,4 +160,5 @@ def _integer(key: str, value: Any) -> int:
 FIELDS: dict[str, Callable[[Task, str, Any], Task]] = {
     "optimizer": _optimizer, "batch": _batch, "epochs": _epochs, "patience": _patience,
     "lr": _rate, "augment": _augment, "data": _data, "monitor": _monitor, "precision": _precision,
+    "buckets": _buckets,
 }

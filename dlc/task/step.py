@@ -32,6 +32,7 @@ from dlc.lang.trace import (
 from dlc.ops import elementwise, leaf, tuples
 from dlc.ops.convert import as_node, cast, widened
 from dlc.ops.gather import Check
+from dlc.ops.varying import mean_count
 from dlc.optim.optimizer import AVERAGE, begun_as, update
 from dlc.task.over_set import row_outputs
 from dlc.task.scaling import Scaling, in_task_precision, scaling
@@ -145,7 +146,7 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         with serving(forward.lines):
             scaled = scaling(prefix) if trained and task.precision == "f16" else None
         value, metrics, bad, grads = differentiate(phase, forward, trained, scaled)
-        outputs = {"loss": cast(value, f32), **metrics}
+        outputs = {"loss": cast(value, f32), **metrics, **counts(forward.result)}
         with serving(forward.lines):
             verdict = judged(scope, value, bad, grads, scaled)
             grads = grads if scaled is None else scaled.unscaled(grads)
@@ -190,6 +191,14 @@ def judged(scope: Scope, value: Node, bad: Sequence[Node], grads: Sequence[Node]
     scope.hints += [(fault, "fault"), (ok, "ok")]
     kept = ok if scaled is None else elementwise.and_(ok, finite)
     return Verdict(fault, ok, finite, kept)
+
+
+def counts(result: Loss) -> dict[str, Node]:
+    """Of means over rows of several lengths, how many elements they are over, by output:
+    "loss.count". The mean of several batches weighs each by that."""
+    found = {"loss": result.value, **result.metrics}
+    each = {f"{name}.count": mean_count(value) for name, value in found.items()}
+    return {name: count for name, count in each.items() if count is not None}
 
 
 def unrated(graph: Graph, written: Mapping[str, Node], rate: Node | None) -> Graph:
@@ -288,7 +297,7 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
     with tracing(phase.function, False, inputs) as (build, scope):
         forward = run_function(task, phase, build, scope, inputs)
         result = forward.result
-        outputs = {"loss": cast(result.value, f32), **result.metrics}
+        outputs = {"loss": cast(result.value, f32), **result.metrics, **counts(result)}
         with serving(forward.lines):
             zero = leaf.constant(0, Type(i32))
             outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)

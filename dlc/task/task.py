@@ -94,6 +94,7 @@ class Task:
     epochs: int
     augment: Augment = None
     patience: int | None = None
+    buckets: int = 4
     monitor: str = "loss"
     frozen: Selection = None
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -108,10 +109,10 @@ class Task:
 
     # --- graphs
 
-    def graphs(self, batch: int | None = None,
-               kinds: Sequence[str] = ("train", "eval")) -> dict[str, Graph]:
+    def graphs(self, batch: int | None = None, kinds: Sequence[str] = ("train", "eval"),
+               sizes: Mapping[str, int] | None = None) -> dict[str, Graph]:
         """The steps as graphs: "train" (or "train.PHASE" for several phases), "eval" and, where
-        `kinds` names it, "predict".
+        `kinds` names it, "predict". Dimensions with a bound have their `sizes`, else the bound.
 
         Inputs have the roles data, param and state; updates name what they replace. Raises DlcError
         for a kind that there is not.
@@ -120,7 +121,7 @@ class Task:
         if unknown:
             raise DlcError(f"{self.name} has no graph {unknown[0]!r}", here(),
                            f"kinds are {', '.join(KINDS)}")
-        dims = self.bound_dims(self.batch if batch is None else batch)
+        dims = {**self.bound_dims(self.batch if batch is None else batch), **(sizes or {})}
         phases = self.phases if "train" in kinds else ()
         found = {self.entry_name(p): train_graph(self, p, dims) for p in phases}
         if "eval" in kinds:
@@ -264,6 +265,7 @@ def _described(variable: Variable) -> str:
 def task(*, optimizer: Optimizer, data: Any = "", batch: int = 32, epochs: int = 1,
          augment: Augment = None, patience: int | None = None, monitor: str = "loss",
          frozen: Selection = None, dims: Mapping[str, int] | None = None, precision: str = "f32",
+         buckets: int = 4,
          report: Mapping[str, str] | None = None, evaluate: Function | None = None,
          name: str = "") -> Callable[[Function], Task]: ...
 
@@ -272,6 +274,7 @@ def task(*, optimizer: Optimizer, data: Any = "", batch: int = 32, epochs: int =
 def task(*, phases: Sequence[Phase], name: str, data: Any = "", batch: int = 32, epochs: int = 1,
          augment: Augment = None, patience: int | None = None, monitor: str = "loss",
          frozen: Selection = None, dims: Mapping[str, int] | None = None, precision: str = "f32",
+         buckets: int = 4,
          report: Mapping[str, str] | None = None, evaluate: Function | None = None) -> Task: ...
 
 
@@ -282,7 +285,8 @@ def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
     As a decorator: `@dlc.task(data="digits", optimizer=optim.adam(1e-3), batch=128, epochs=30)`.
     With `phases=[dlc.phase(...), ...]` it is called, and `evaluate` (default: the last phase's
     function) is what is measured. `augment` changes the first input (or those it names) in
-    training; `patience` stops after so many epochs in which `monitor` did not improve; `frozen`
+    training; `patience` stops after so many epochs in which `monitor` did not improve; rows of
+    several lengths are padded to one of `buckets` sizes (docs/lengths.md); `frozen`
     parameters (layers or name patterns) keep their first values; `report` says what the report of a
     run shows where that can't be told from the evaluation (docs/report.md). In the `precision`
     "bf16" or "f16" the operators of docs/precision.md compute in that dtype; parameters and their

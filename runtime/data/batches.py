@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from dlc.program import Port
-from dlc.runtime.data.dataset import Arrays, DataError, as_array, describe_field, shuffle
+from dlc.runtime.data.dataset import Arrays, DataError, as_field, describe_field, shuffle
+from dlc.runtime.data.ragged import Ragged
 
 
 def data_ports(ports: tuple[Port, ...]) -> tuple[Port, ...]:
@@ -36,6 +37,10 @@ def bind_arrays(source: str, arrays: Arrays, ports: tuple[Port, ...]) -> Arrays:
 
 def fit_array(source: str, port: Port, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """One field as `port` takes it: [samples, *port.type.shape[1:]]."""
+    if isinstance(array, Ragged):
+        raise DataError(source, f"field {port.name!r}", "is not an array: its rows are "
+                        f"{array.lengths.min()} to {array.lengths.max()} long, but the task takes "
+                        f"{port.type}", 'a dimension with a bound takes them: "time<=64"')
     want = tuple(int(d) for d in port.type.shape[1:])
     size = int(np.prod(want, dtype=np.int64))
     have = int(np.prod(array.shape[1:], dtype=np.int64))
@@ -75,19 +80,22 @@ def integer_range(kind: np.dtype[Any]) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-def as_batch(item: Any, ports: tuple[Port, ...], source: str) -> Arrays:
+def as_batch(item: Any, ports: tuple[Port, ...], source: str,
+             beside: Container[str] = ()) -> Arrays:
     """One item of a stream as named arrays: a mapping, a sequence in the ports' order, an array.
+
+    Ports in `beside` are no fields: lengths follow from the others.
 
     Anything that NumPy converts will do, torch tensors among it.
     """
-    names = [port.name for port in data_ports(ports)]
+    names = [port.name for port in data_ports(ports) if port.name not in beside]
     if isinstance(item, Mapping):
-        return {str(k): as_array(v, source, f"field {k!r}") for k, v in item.items()}
+        return {str(k): as_field(v, source, f"field {k!r}") for k, v in item.items()}
     parts = list(item) if isinstance(item, (tuple, list)) else [item]
     if len(parts) != len(names):
         raise DataError(source, "", f"a batch of {len(parts)} arrays",
                         f"{len(names)}: {', '.join(names)}")
-    return {n: as_array(v, source, f"field {n!r}") for n, v in zip(names, parts, strict=True)}
+    return {n: as_field(v, source, f"field {n!r}") for n, v in zip(names, parts, strict=True)}
 
 
 def batch_length(batch: Arrays, source: str, where: str) -> int:
@@ -122,13 +130,16 @@ class Stream:
         self.batches, self.name = batches, name
         self.used = False
 
-    def epoch(self, number: int, ports: tuple[Port, ...]) -> Iterator[tuple[int, Arrays]]:
-        """(samples, bound arrays) of every batch of epoch `number` (0 is the first)."""
+    def epoch(self, number: int, ports: tuple[Port, ...],
+              bind: Callable[[str, Arrays, tuple[Port, ...]], Any] = bind_arrays,
+              beside: Container[str] = ()) -> Iterator[tuple[int, Any]]:
+        """(samples, what `bind` makes of the arrays) of every batch of epoch `number` (0 is the
+        first)."""
         for index, item in enumerate(self.open(number)):
-            batch = as_batch(item, ports, self.name)
+            batch = as_batch(item, ports, self.name, beside)
             where = f"epoch {number + 1}, batch {index + 1}"
             count = batch_length(batch, self.name, where)
-            yield count, bind_arrays(f"{self.name}, {where}", batch, ports)
+            yield count, bind(f"{self.name}, {where}", batch, ports)
 
     def open(self, number: int) -> Iterator[Any]:
         if hasattr(self.batches, "__next__"):

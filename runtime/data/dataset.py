@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from dlc.intake import FileError
+from dlc.runtime.data.ragged import Ragged, from_rows
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+# of a field whose rows have several lengths a Ragged stands in the place of the array
+Arrays = dict[str, Any]
 
 # A held-out part is the same for every seed, so that runs of different seeds can be compared.
 SPLIT_SEED = 0
@@ -79,7 +81,10 @@ def stream_samples(stream: Any) -> int:
 
 def describe_field(name: str, array: np.ndarray[Any, Any]) -> str:
     """A field as it is printed: image f32[n, 1, 28, 28]."""
-    shape = ", ".join(["n", *(str(d) for d in array.shape[1:])])
+    dims = [str(d) for d in array.shape[1:]]
+    if isinstance(array, Ragged):
+        dims[array.axis] = f"{array.lengths.min()} to {array.lengths.max()}"
+    shape = ", ".join(["n", *dims])
     return f"{name} {array.dtype.name}[{shape}]"
 
 
@@ -90,6 +95,14 @@ def as_array(value: Any, source: object, where: str) -> np.ndarray[Any, Any]:
     except (ValueError, TypeError, OverflowError) as problem:
         raise DataError(source, where, f"is not an array ({problem})",
                         "numbers in rows of one length") from None
+
+
+def as_field(value: Any, source: object, where: str) -> Any:
+    """`value` as an array; a list of rows that differ in the length of one axis as a Ragged."""
+    if isinstance(value, Ragged):
+        return value
+    rows = from_rows(value)
+    return as_array(value, source, where) if rows is None else rows
 
 
 def check_arrays(source: object, arrays: Arrays, part: str) -> None:
@@ -123,6 +136,8 @@ def check_array(source: object, where: str, array: np.ndarray[Any, Any]) -> None
     if len(array) and not array.size:
         raise DataError(source, where, f"has {len(array)} samples of no values",
                         "a value for every sample")
+    if isinstance(array, Ragged):
+        array = array.values
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
         first = ", ".join(str(int(i)) for i in bad[0])

@@ -14,6 +14,7 @@ import numpy as np
 from dlc.intake import Intake, regular_file
 from dlc.runtime.data.dataset import Arrays, DataError, Dataset, check_arrays, hold_out
 from dlc.runtime.data.files import expect_end, open_data, read_exactly
+from dlc.runtime.data.ragged import with_offsets
 
 NPY_MAGIC = b"\x93NUMPY"
 MAX_HEADER = 1 << 16
@@ -130,6 +131,11 @@ def arrays_dataset(name: str, source: object, arrays: Arrays, test: float,
 
     Fields named *_test or test_* are the held-out part; without them the fraction `test` is.
     """
+    try:
+        arrays = with_offsets(arrays)
+    except ValueError as problem:
+        raise DataError(source, f"field {str(problem)!r}", "does not say where rows begin",
+                        "integers that ascend from 0 to the number of steps in all") from None
     train, held = split_names({k: scaled(v, scale) for k, v in arrays.items()})
     check_arrays(source, train, "train")
     if not held:

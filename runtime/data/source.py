@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from dlc.runtime.data.bundled import load_digits, load_linear, load_xor
-from dlc.runtime.data.dataset import DataError, Dataset, as_array, rename
+from dlc.runtime.data.dataset import DataError, Dataset, as_field, rename
 from dlc.runtime.data.npy import arrays_dataset
 from dlc.runtime.data.options import KINDS, Options
 from dlc.runtime.data.preparation import prepared
@@ -103,5 +103,5 @@ def is_stream(spec: Any) -> bool:
 
 
 def from_arrays(arrays: dict[str, Any], options: Options) -> Dataset:
-    fields = {name: as_array(value, "arrays", f"field {name!r}") for name, value in arrays.items()}
+    fields = {name: as_field(value, "arrays", f"field {name!r}") for name, value in arrays.items()}
     return arrays_dataset("arrays", "arrays", fields, options.test, options.scale)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlc.program import Entry
 from dlc.runtime.data import Dataset, bind_arrays
+from dlc.runtime.data.buckets import varying_of
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.report.text import Continuation, continuations
 from dlc.runtime.train.alternation import batch_size
@@ -65,11 +67,14 @@ def ask(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> A
     if kind == "nothing" or entry is None or not dataset.in_memory or not dataset.train:
         return Answers()
     names = {port.name for port in entry.outputs} & {"prediction", CODE}
-    if "prediction" not in names:
-        return Answers()
+    target = subject.get("target", "")
+    varies = any(target in v["inputs"] for v in varying_of(loaded.program).values())
+    if "prediction" not in names or varies:
+        return Answers()  # predictions of several lengths have no picture
     found: dict[str, list[Floats]] = {name: [] for name in names}
-    size = 0
-    for said in predictions(loaded, dataset):
+    size, numbers = 0, []
+    for rows, said in predictions(loaded, dataset):
+        numbers.append(rows)
         for name, parts in found.items():
             parts.append(np.asarray(said[name]).astype(np.float32))
         size += sum(parts[-1].nbytes for parts in found.values())
@@ -78,34 +83,37 @@ def ask(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> A
     if not found["prediction"]:
         return Answers()
     arrays = dataset.test or dataset.train
-    prediction = np.concatenate(found["prediction"])
-    code = np.concatenate(found[CODE]) if CODE in found else None
+    rows = np.concatenate(numbers)
+    order = np.argsort(rows, kind="stable")
+    prediction = np.concatenate(found["prediction"])[order]
+    code = np.concatenate(found[CODE])[order] if CODE in found else None
     answers = Answers(
-        kind, subject.get("target", ""), subject.get("link", ""), subject.get("code", ""),
-        "test" if dataset.test else "training", {k: v[:len(prediction)] for k, v in arrays.items()},
+        kind, target, subject.get("link", ""), subject.get("code", ""),
+        "test" if dataset.test else "training", {k: v[rows[order]] for k, v in arrays.items()},
         len(next(iter(arrays.values()))), dataset.classes, prediction, code)
     return with_texts(loaded, entry, answers)
 
 
-def predictions(loaded: ArenaProgram, dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """The outputs of entry "eval" for each batch, in order: of the test data, or of the full
-    batches of the training data where there are none."""
-    if dataset.test:
-        for run in held_out_runs(loaded, dataset):
-            for rows in run.rows:
-                yield loaded.call(run.entry.name, **{k: v[rows] for k, v in run.arrays.items()})
+def predictions(loaded: ArenaProgram, dataset: Dataset) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """(numbers of rows, the outputs of entry "eval") for each batch: of the test data, or of the
+    full batches of the training data where there are none."""
+    tested = dataset if dataset.test else replace(dataset, test=dataset.train)
+    if dataset.test or varying_of(loaded.program):
+        for run in itertools.chain.from_iterable(
+                r.batches() for r in held_out_runs(loaded, tested)):
+            fed = {k: v[run.rows[0]] for k, v in run.arrays.items()}
+            yield run.numbers[0], loaded.call(run.entry.name, **fed)
         return
     entry = loaded.program.entries["eval"]
     batch = batch_size(entry)
     arrays = bind_arrays(dataset.name, dataset.train, entry.inputs)
     for start in range(0, dataset.samples // batch * batch, batch):
-        yield loaded.call("eval", **{k: v[start:start + batch] for k, v in arrays.items()})
+        rows = np.arange(start, start + batch)
+        yield rows, loaded.call("eval", **{k: v[rows] for k, v in arrays.items()})
 
 
 def with_texts(loaded: ArenaProgram, entry: Entry, answers: Answers) -> Answers:
     """`answers` and, of a text model, what it writes."""
-    from dataclasses import replace
-
     if not answers.is_text:
         return answers
     ports = [p for p in entry.inputs if p.role == "data" and p.name != answers.target]

@@ -11,8 +11,11 @@ import numpy as np
 from dlc.errors import DlcError
 from dlc.program import Entry, Program
 from dlc.runtime.data import DataError, bind_arrays
+from dlc.runtime.data.buckets import Sizes, Varying, sizes_of
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.steps import Phase
+
+SPECIAL = ("_tail", "_set")  # ends of the names of entries for other batches
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,20 @@ def find_phases(program: Program) -> tuple[TrainPhase, ...]:
         raise DlcError(f"{program.name} has no entry to train", None,
                        f"it has {', '.join(program.entries)}; a task gives one")
     return tuple(phases)
+
+
+def base_entry(name: str) -> str:
+    """The entry of which `name` is one for other sizes: train_16.judge and train_tail.judge are
+    train.judge."""
+    head, dot, phase = name.partition(".")
+    return f"{head.partition('_')[0]}{dot}{phase}"
+
+
+def by_size(program: Program, entry: str, varying: Varying) -> dict[Sizes, str]:
+    """The entries for full batches of the sizes of axes that vary, ascending, `entry` last."""
+    found = {sizes_of(program.entries[name], varying): name for name in program.entries
+             if base_entry(name) == entry and not name.partition(".")[0].endswith(SPECIAL)}
+    return dict(sorted(found.items()))
 
 
 def batch_size(entry: Entry) -> int:

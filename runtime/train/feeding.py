@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from dlc.program import Program
 from dlc.runtime.data import DataError, Dataset, Stream, epoch_order
+from dlc.runtime.data.buckets import (
+    BoundRows,
+    Buckets,
+    Sizes,
+    bound_by,
+    stretches,
+    varying_of,
+)
 from dlc.runtime.data.dataset import Arrays
-from dlc.runtime.train.alternation import BoundPhase, TrainPhase, batch_size
+from dlc.runtime.train.alternation import BoundPhase, TrainPhase, batch_size, by_size
 from dlc.runtime.train.training import TrainConfig
 
 Rows = np.ndarray[Any, Any]
@@ -27,8 +36,22 @@ class Feed:
         self.program, self.config, self.dataset, self.phases = program, config, dataset, phases
         self.bound_phases: dict[bool, list[BoundPhase]] = {}
         self.stream = None if dataset.in_memory else Stream(dataset.stream, dataset.name)
+        self.varying = varying_of(program)
+        self.padded: dict[tuple[int, bool], list[BoundPhase]] = {}
         if dataset.in_memory:
             self.check_tail(dataset.samples % config.batch)
+
+    @cached_property
+    def levels(self) -> list[dict[Sizes, str]]:
+        """The entries of each phase by the sizes of axes that vary."""
+        return [by_size(self.program, phase.entry, self.varying) for phase in self.phases]
+
+    @cached_property
+    def buckets(self) -> Buckets:
+        """The training rows by the sizes that hold them."""
+        ports = self.program.entries[self.phases[0].entry].inputs
+        rows = BoundRows(self.dataset.name, self.dataset.train, ports, self.varying)
+        return Buckets(rows, list(self.levels[0]))
 
     def check_tail(self, count: int) -> None:
         """Raise DataError unless there are entries for a last batch of `count` samples."""
@@ -53,6 +76,9 @@ class Feed:
             yield from self.streamed(self.stream, epoch, done)
             return
         count, batch = self.dataset.samples, self.config.batch
+        if self.varying:
+            yield from self.by_length(epoch, done)
+            return
         order = epoch_order(self.config.seed, epoch, count)
         full = count // batch
         rows = order[:full * batch].reshape(full, batch)
@@ -61,15 +87,30 @@ class Feed:
         if count > full * batch and done <= full:
             yield self.bound(epoch, True), order[full * batch:][None]
 
+    def by_length(self, epoch: int, done: int) -> Iterator[tuple[list[BoundPhase], Rows]]:
+        """What is left of an epoch over rows of several lengths."""
+        batch, buckets = self.config.batch, self.buckets
+        for level, rows in stretches(buckets.epoch(self.config.seed, epoch, batch)[done:]):
+            key = level, rows.shape[1] < batch
+            if key not in self.padded:
+                self.padded[key] = self.bind(buckets.arrays(level), None, key[1], level)
+            yield [b for b in self.padded[key] if b.phase.runs_in(epoch)], buckets.place[rows]
+
     def streamed(self, stream: Stream, epoch: int,
                  done: int) -> Iterator[tuple[list[BoundPhase], Rows]]:
         """An epoch of a stream; the batches that were done before a resume are passed over."""
         ports = self.program.entries[self.phases[0].entry].inputs
         index = -1
-        for index, (count, arrays) in enumerate(stream.epoch(epoch, ports)):
+        for index, (count, batch) in enumerate(stream.epoch(
+                epoch, ports, bound_by(self.varying), self.varying)):
             if index >= done:
                 rows = np.arange(count, dtype=np.int64)[None]
-                yield self.bind(arrays, epoch, self.is_tail(epoch, index, count)), rows
+                tail, level = self.is_tail(epoch, index, count), len(self.levels[0]) - 1
+                if isinstance(batch, BoundRows):
+                    sizes = list(self.levels[0])
+                    level = level if tail else int(batch.level(sizes).max())
+                    batch = batch.padded(sizes[level], slice(None))
+                yield self.bind(batch, epoch, tail, level), rows
         if index < 0:
             raise DataError(self.dataset.name, f"epoch {epoch + 1}", "the stream gives no batch",
                             "at least one batch an epoch")
@@ -91,9 +132,13 @@ class Feed:
             self.bound_phases[tail] = self.bind(self.dataset.train, None, tail)
         return [b for b in self.bound_phases[tail] if b.phase.runs_in(epoch)]
 
-    def bind(self, arrays: Arrays, epoch: int | None, tail: bool) -> list[BoundPhase]:
-        """The phases that run in `epoch` (None: all) over these arrays."""
+    def bind(self, arrays: Arrays, epoch: int | None, tail: bool,
+             level: int = -1) -> list[BoundPhase]:
+        """The phases that run in `epoch` (None: all) over these arrays, of the sizes of `level`."""
         entries = self.program.entries
-        return [BoundPhase(entries[p.tail if tail else p.entry], p, arrays, self.dataset.name,
-                           self.config.fixed, self.config.seed)
-                for p in self.phases if epoch is None or p.runs_in(epoch)]
+        names = [p.tail if tail else list(sizes.values())[level]
+                 for p, sizes in zip(self.phases, self.levels, strict=True)]
+        return [BoundPhase(entries[name], p, arrays, self.dataset.name, self.config.fixed,
+                           self.config.seed)
+                for p, name in zip(self.phases, names, strict=True)
+                if epoch is None or p.runs_in(epoch)]

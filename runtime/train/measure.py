@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.program import Entry, Program
+from dlc.program import Entry, Port, Program
 from dlc.runtime.data import DataError, Dataset, Stream, bind_arrays
+from dlc.runtime.data.buckets import (
+    BoundRows,
+    Buckets,
+    Varying,
+    bound_by,
+    stretches,
+    varying_of,
+)
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.steps import Phase
-from dlc.runtime.train.alternation import batch_size, fixed_inputs
+from dlc.runtime.train.alternation import batch_size, by_size, fixed_inputs
 from dlc.runtime.train.training import Fault
 
 if TYPE_CHECKING:
@@ -34,6 +42,16 @@ def metric_names(program: Program, entry: Entry) -> list[str]:
             and p.role != "fault" and p.name not in updated]
 
 
+def weights(entry: Entry, log: Log, name: str, runs: int, samples: int) -> list[float]:
+    """What each run's value of a metric counts: its samples, or the elements that it is a mean over
+    where rows have several lengths."""
+    counts = log.get((entry.name, f"{name}.count"))
+    if counts is None:
+        return [samples] * runs
+    found: list[float] = counts[:runs].astype(np.float64).reshape(-1).tolist()
+    return found
+
+
 class Sums:
     """Running sums of metrics: name -> [weighted sum, weight].
 
@@ -52,14 +70,15 @@ class Sums:
         for name in metric_names(self.program, entry):
             column = log[(entry.name, name)][:runs].astype(np.float64).reshape(-1)
             total = self.values.setdefault(key(name), [0.0, 0.0])
+            each = np.array(weights(entry, log, name, runs, samples))
             if name not in (SKIPPED, *LAST_VALUES):
-                column = column[counts]
-            for value in column.tolist():
+                column, each = column[counts], each[counts]
+            for value, weight in zip(column.tolist(), each.tolist(), strict=True):
                 if name in LAST_VALUES:
                     total[0], total[1] = value, 1.0
                 else:
-                    total[0] += value * samples
-                    total[1] += samples
+                    total[0] += value * weight
+                    total[1] += weight
 
     def means(self) -> dict[str, float]:
         """The mean of every metric so far; "loss" is the first phase's where phases have names."""
@@ -72,12 +91,20 @@ class Sums:
 
 @dataclass(frozen=True)
 class HeldOutRun:
-    """One stretch of the test data: `rows` (i64[batches, samples]) of `arrays` through `entry`."""
+    """One stretch of the test data: `rows` (i64[batches, samples]) of `arrays` through `entry`.
 
+    `numbers` are those of the same rows in the data: `arrays` may hold them in another order.
+    """
 
     entry: Entry
     arrays: Arrays
     rows: np.ndarray[Any, Any]
+    numbers: np.ndarray[Any, Any]
+
+    def batches(self) -> Iterator[HeldOutRun]:
+        """The same, batch by batch."""
+        for row, number in zip(self.rows, self.numbers, strict=True):
+            yield HeldOutRun(self.entry, self.arrays, row[None], number[None])
 
 
 def evaluate(loaded: ArenaProgram, runs: Iterable[HeldOutRun], config: TrainConfig,
@@ -111,50 +138,89 @@ class WholeSet:
         ports = self.entry.inputs if self.entry is not None else ()
         self.count = int(ports[0].type.shape[0]) if ports else 0
         self.found: dict[str, list[np.ndarray[Any, Any]]] = {port.name: [] for port in ports}
+        self.numbers: list[np.ndarray[Any, Any]] = []
 
     def parts(self, run: HeldOutRun) -> Iterator[HeldOutRun]:
         """`run` as it is, or batch by batch where the rows of each are read."""
-        if not self.found:
-            yield run
-            return
-        for row in run.rows:
-            yield HeldOutRun(run.entry, run.arrays, row[None])
+        yield from run.batches() if self.found else [run]
 
     def take(self, run: HeldOutRun) -> None:
         """Read the rows of the batch that has just run."""
         for name, parts in self.found.items():
             parts.append(self.loaded.read(name, run.entry.name).copy())
+        if self.found:
+            self.numbers.append(run.numbers[0])
 
     def metrics(self) -> dict[str, float]:
         """Each metric of all rows; none where the set has another size than the entry takes."""
-        joined = {name: np.concatenate(parts) for name, parts in self.found.items() if parts}
-        if not joined or any(len(rows) != self.count for rows in joined.values()):
+        if not self.numbers or sum(map(len, self.numbers)) != self.count:
             return {}
+        order = np.argsort(np.concatenate(self.numbers), kind="stable")
+        ports = self.entry.inputs if self.entry is not None else ()
+        joined = {port.name: np.concatenate([widened(rows, port) for rows in self.found[port.name]])
+                  [order] for port in ports}
         return {name: float(value) for name, value in self.loaded.call(WHOLE, **joined).items()}
+
+
+def widened(rows: np.ndarray[Any, Any], port: Port) -> np.ndarray[Any, Any]:
+    """Rows as long as the port takes them: those of a smaller size have zeros behind them."""
+    wanted = tuple(map(int, port.type.shape[1:]))
+    return np.pad(rows, [(0, 0), *((0, w - h) for w, h in zip(wanted, rows.shape[1:],
+                                                              strict=True))])
 
 
 def held_out_runs(loaded: ArenaProgram, dataset: Dataset) -> list[HeldOutRun]:
     """What covers the test data in order; the smaller last batch runs as "eval_tail"."""
     entries: Mapping[str, Entry] = loaded.program.entries
     full, tail = entries["eval"], entries.get("eval_tail")
+    if varying := varying_of(loaded.program):
+        return runs_by_length(loaded.program, dataset, varying)
     if dataset.test is None:
         stream = Stream(dataset.test_stream, f"{dataset.name} (test)")
         return [HeldOutRun(pick_entry(full, tail, count, dataset.name), arrays,
-                        np.arange(count)[None])
-                for count, arrays in stream.epoch(0, full.inputs)]
+                           np.arange(count)[None], np.arange(done, done + count)[None])
+                for done, count, arrays in counted(stream.epoch(0, full.inputs))]
     batch, count = batch_size(full), dataset.test_samples
     arrays = bind_arrays(f"{dataset.name} (test)", dataset.test, full.inputs)
     whole = count // batch * batch
     runs = []
     if whole:
-        runs.append(HeldOutRun(full, arrays, np.arange(whole).reshape(-1, batch)))
+        rows = np.arange(whole).reshape(-1, batch)
+        runs.append(HeldOutRun(full, arrays, rows, rows))
     if count > whole:
         rest = np.arange(whole, count)[None]
         entry = pick_entry(full, tail, count - whole, dataset.name)
-        runs.append(HeldOutRun(entry, arrays, rest))
+        runs.append(HeldOutRun(entry, arrays, rest, rest))
     return runs
 
 
+def runs_by_length(program: Program, dataset: Dataset, varying: Varying) -> list[HeldOutRun]:
+    """What covers test data whose rows have several lengths, the shortest first."""
+    full, tail = program.entries["eval"], program.entries.get("eval_tail")
+    levels = by_size(program, "eval", varying)
+    name, names = f"{dataset.name} (test)", list(levels.values())
+
+    def runs(rows: BoundRows, batch: int) -> Iterator[HeldOutRun]:
+        buckets = Buckets(rows, list(levels))
+        for level, numbers in stretches(buckets.batches(np.arange(len(rows)), batch)):
+            count = numbers.shape[1]
+            entry = program.entries[names[level]] if count == batch_size(full) else pick_entry(
+                full, tail, count, name)
+            yield HeldOutRun(entry, buckets.arrays(level), buckets.place[numbers], numbers)
+
+    if dataset.test is not None:
+        return list(runs(BoundRows(name, dataset.test, full.inputs, varying), batch_size(full)))
+    batches = Stream(dataset.test_stream, name).epoch(0, full.inputs, bound_by(varying), varying)
+    return [replace(run, numbers=run.numbers + done) for done, count, rows in counted(batches)
+            for run in runs(rows, count)]
+
+
+def counted(batches: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, int, Any]]:
+    """(samples before it, samples, arrays) of each batch."""
+    done = 0
+    for count, arrays in batches:
+        yield done, count, arrays
+        done += count
 
 
 def pick_entry(full: Entry, tail: Entry | None, count: int, source: str) -> Entry:

@@ -96,18 +96,36 @@ def is_partial(value: Any) -> bool:
 
 
 def is_network(value: Any) -> bool:
-    """Nothing, or graphs as text by the number of rows that they take, the text and line of each
-    of their run-time checks, and the names of classes."""
+    """Nothing, or graphs as text by the number of rows that they take (and the sizes of dimensions
+    with a bound), the text and line of each of their run-time checks, and the names of classes."""
     if value == {}:
         return True
-    return (isinstance(value, dict) and value.keys() == {"blocks", "checks", "classes"}
+    fields = {"blocks", "checks", "classes"}
+    return (isinstance(value, dict) and value.keys() - {"varying"} == fields
             and isinstance(value["blocks"], dict) and bool(value["blocks"])
-            and all(k.isascii() and k.isdigit() and 0 < int(k) < LARGEST and is_text(text)
+            and is_varying(value.get("varying", {}))
+            and all(are_sizes(k, 1 + len(value.get("varying", {}))) and is_text(text)
                     for k, text in value["blocks"].items())
             and isinstance(value["classes"], list) and all(map(is_text, value["classes"]))
             and isinstance(value["checks"], list)
             and all(isinstance(c, dict) and c.keys() == {"text", "loc"}
                     and all(map(is_text, c.values())) for c in value["checks"]))
+
+
+def are_sizes(text: Any, count: int) -> bool:
+    """Whether `text` says `count` numbers from 1: 8, 16x32."""
+    parts = text.split("x")
+    return len(parts) == count and all(
+        part.isascii() and part.isdigit() and 0 < int(part) < LARGEST for part in parts)
+
+
+def is_varying(value: Any) -> bool:
+    """Dimensions with a bound, as a task's meta data have them."""
+    return isinstance(value, dict) and all(
+        isinstance(v, dict) and v.keys() == {"most", "inputs"} and is_count(v["most"])
+        and isinstance(v["inputs"], dict) and bool(v["inputs"])
+        and all(is_count(axis) and axis > 0 for axis in v["inputs"].values())
+        for v in value.values())
 
 
 def is_history(value: Any) -> bool:

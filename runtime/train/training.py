@@ -13,7 +13,7 @@ import numpy as np
 from dlc.errors import DlcError
 from dlc.program import Program
 from dlc.runtime.data.dataset import Arrays
-from dlc.runtime.train.alternation import TrainPhase
+from dlc.runtime.train.alternation import TrainPhase, base_entry
 from dlc.runtime.train.plateau import PlateauRule
 
 # A metric whose name holds one of these is the better the higher it is; all others the lower.
@@ -83,7 +83,7 @@ class TrainConfig:
 
     def meaning(self, fault: Fault) -> str:
         """What a fault word says: a run-time check of the program, or a loss that is not finite."""
-        checks = self.checks.get(fault.entry.replace("_tail", ""), ())
+        checks = self.checks.get(base_entry(fault.entry), ())
         if 1 <= fault.code <= len(checks):
             check = checks[fault.code - 1]
             return f"{check['text']}  {check['loc']}".rstrip()
