@@ -1,4 +1,4 @@
-"""What a network computes, as graphs: of a task, or out of a checkpoint, which holds them as text."""
+"""What a network computes, as graphs: of a task, or of a checkpoint, which holds them as text."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from dlc.definition import as_data, of_task
 from dlc.errors import DlcError, here, nearest
 from dlc.faults import explainer
 from dlc.network import Network
+from dlc.padding import refuse_padding
 from dlc.program import Port
 from dlc.reference.text import print_graph
 from dlc.starting import Start, Values, start_from
@@ -89,6 +90,7 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
     prepared = prepare(task, dataset_of(task, data), threads=threads)
     try:
         values, start = first_values(prepared, seed, init, rename)
+        refuse_padding(prepared, values)
         config = configure(prepared, seed=seed, resume=resume)
         result = run(prepared.loaded, config, prepared.dataset,
                      None if folder is None else Path(folder), values,

@@ -132,12 +132,14 @@ def settings_of(session: Session) -> TrainConfig:
 def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
     """Run the training loop with the display that fits the output."""
     from dlc.faults import explainer
+    from dlc.padding import refuse_padding
     from dlc.runtime.train.loop import train as train_loop
     from dlc.runtime.train.training import Callbacks
     from dlc.task_training import first_values
 
     run, options = session.run, session.options
     values, start = first_values(run, config.seed, options.init, renames(options.rename))
+    refuse_padding(run, values)
     if start is not None:
         say(f"  {start}".replace("\n", "\n  "), session.out)
     calls = Callbacks(display(session.out), explainer(run.compiled, run.loaded),
@@ -219,13 +221,17 @@ def subject(task: Task, dataset: Dataset) -> str:
 
 
 def opening(session: Session) -> str:
-    """What was compiled, in two lines."""
+    """What was compiled, in two lines; in a third, what rows of several lengths take."""
+    from dlc.runtime.data.buckets import sizes_text
+
     run = session.run
     program = run.compiled.program
     entry = next(iter(program.entries.values()))
     how = "found in the cache" if run.compiled.was_kept else f"{len(program.kernels)} kernels"
+    lengths = sizes_text(program)
     return (f"  {program.meta['parameters']:,} parameters, {plural(len(entry.flat), 'launch')} "
             f"a step, {size(program.peak_bytes)}, {plural(run.loaded.threads, 'thread')}\n"
+            + (f"  {lengths}\n" if lengths else "") +
             f"  compiled in {run.compile_s:.2f} s ({how})")
 
 

@@ -56,6 +56,22 @@ def sizes_of(entry: Entry, varying: Varying) -> Sizes:
     return tuple(found)
 
 
+def sizes_text(program: Program) -> str:
+    """What rows of several lengths are padded to, and how many specializations that makes; nothing
+    for other programs. "time up to 64, padded to 16, 32 or 64: 8 specializations"."""
+    varying = varying_of(program)
+    if not varying:
+        return ""
+    entries = [e for e in program.entries.values() if not e.name.endswith("_set")]
+    told = []
+    for at, (dim, v) in enumerate(varying.items()):
+        used = sorted({sizes_of(entry, varying)[at] for entry in entries})
+        *some, most = map(str, used)
+        listed = f"{', '.join(some)} or {most}" if some else most
+        told.append(f"{dim} up to {v['most']}, padded to {listed}")
+    return f"{'; '.join(told)}: {len(entries)} specializations"
+
+
 class BoundRows:
     """A data set as the ports of a program take it, its rows not yet padded.
 

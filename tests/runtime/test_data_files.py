@@ -263,7 +263,7 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     refuse(lambda: load_dataset("~nosuch/x"), "~nosuch", "home")
     refuse(lambda: load_dataset("a\0b"), "NUL")
     refuse(lambda: load_dataset("a" * 5000), "a" * 100, "too long")
-    refuse(lambda: load_dataset({"x": [[1, 2], [3]]}), "field 'x'", "is not an array")
+    refuse(lambda: load_dataset({"x": [[1, 2], [3], "a"]}), "field 'x'", "is not an array")
     refuse(lambda: load_dataset("digits", size=None), "option size", "None")
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     refuse(lambda: load_dataset("~/x"), "~/x", "home")
