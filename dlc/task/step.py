@@ -8,7 +8,7 @@ In the precision f16 a step whose gradients overflow is skipped instead (dlc/tas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.derive import higher
@@ -55,6 +55,9 @@ class Loss:
     metrics: Mapping[str, Node]
     prediction: Node | None = None
     loc: Loc | None = None
+    # of means over rows of several lengths, how many elements they are over: "loss.count", by which
+    # a mean of several batches weighs each
+    counts: Mapping[str, Node] = field(default_factory=dict)
 
 
 def loss(value: Any, *, prediction: Any = None, **metrics: Any) -> Loss:
@@ -76,8 +79,9 @@ def loss(value: Any, *, prediction: Any = None, **metrics: Any) -> Loss:
             raise DlcError(f"dlc.loss: {printable(name, LONGEST_NAME)!r} can't be the name of a "
                            "metric", here(), f"a word of at most {LONGEST_NAME} characters")
     reported = {name: cast(scalar(name, m), f32) for name, m in metrics.items()}
-    return Loss(found, reported, None if prediction is None else as_node(prediction),
-                here())
+    each = {f"{k}.count": mean_count(as_node(m)) for k, m in {"loss": found, **metrics}.items()}
+    return Loss(found, reported, None if prediction is None else as_node(prediction), here(),
+                {k: count for k, count in each.items() if count is not None})
 
 
 def scalar(name: str, value: Any) -> Node:
@@ -146,7 +150,7 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         with serving(forward.lines):
             scaled = scaling(prefix) if trained and task.precision == "f16" else None
         value, metrics, bad, grads = differentiate(phase, forward, trained, scaled)
-        outputs = {"loss": cast(value, f32), **metrics, **counts(forward.result)}
+        outputs = {"loss": cast(value, f32), **metrics, **forward.result.counts}
         with serving(forward.lines):
             verdict = judged(scope, value, bad, grads, scaled)
             grads = grads if scaled is None else scaled.unscaled(grads)
@@ -191,14 +195,6 @@ def judged(scope: Scope, value: Node, bad: Sequence[Node], grads: Sequence[Node]
     scope.hints += [(fault, "fault"), (ok, "ok")]
     kept = ok if scaled is None else elementwise.and_(ok, finite)
     return Verdict(fault, ok, finite, kept)
-
-
-def counts(result: Loss) -> dict[str, Node]:
-    """Of means over rows of several lengths, how many elements they are over, by output:
-    "loss.count". The mean of several batches weighs each by that."""
-    found = {"loss": result.value, **result.metrics}
-    each = {f"{name}.count": mean_count(value) for name, value in found.items()}
-    return {name: count for name, count in each.items() if count is not None}
 
 
 def unrated(graph: Graph, written: Mapping[str, Node], rate: Node | None) -> Graph:
@@ -297,7 +293,7 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
     with tracing(phase.function, False, inputs) as (build, scope):
         forward = run_function(task, phase, build, scope, inputs)
         result = forward.result
-        outputs = {"loss": cast(result.value, f32), **result.metrics, **counts(result)}
+        outputs = {"loss": cast(result.value, f32), **result.metrics, **result.counts}
         with serving(forward.lines):
             zero = leaf.constant(0, Type(i32))
             outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)
