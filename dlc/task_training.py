@@ -25,6 +25,7 @@ from dlc.task.meta import varying_data
 from dlc.task.task import Task
 
 if TYPE_CHECKING:
+    from dlc.inspection import Inspector
     from dlc.runtime.cpu.program import CpuProgram
     from dlc.runtime.data import Dataset
     from dlc.runtime.train.training import Moment, TrainConfig, TrainResult
@@ -52,7 +53,8 @@ class Trained:
     `values` are all parameters and state as training left them. `history` has one record an epoch:
     {"epoch", "step", "train": {metric: value}, "test", ...}; `metrics` are the last epoch's, the
     loss among them, on the test data where there are any.
-    `start` tells what was taken from `init`.
+    `start` tells what was taken from `init`; `inside`, with `inspect`, of gradients and layers: one
+    record an epoch and phase (dlc/inspection.py).
     """
 
     task: Task
@@ -60,6 +62,7 @@ class Trained:
     classes: tuple[str, ...]
     result: TrainResult
     start: Start | None
+    inside: tuple[dict[str, Any], ...] = ()
 
     @cached_property
     def network(self) -> Network:
@@ -80,7 +83,7 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
           resume: bool = False, init: str | Path | Network | Values | None = None,
           rename: Mapping[str, str] | None = None, threads: int | None = None,
           on_step: Hook | None = None, on_epoch: Hook | None = None, show: bool = False,
-          **options: Any) -> Trained:
+          inspect: bool = False, **options: Any) -> Trained:
     """See Task.train."""
     from dlc.runtime.train.loop import train as run
     from dlc.runtime.train.training import Callbacks
@@ -88,6 +91,7 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
     training_arguments(seed, threads, folder, rename, on_step=on_step, on_epoch=on_epoch)
     task = with_options(task, options)
     prepared = prepare(task, dataset_of(task, data), threads=threads)
+    inspector = inspector_of(prepared, seed, folder, threads) if inspect else None
     try:
         values, start = first_values(prepared, seed, init, rename)
         refuse_padding(prepared, values)
@@ -95,12 +99,24 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
         result = run(prepared.loaded, config, prepared.dataset,
                      None if folder is None else Path(folder), values,
                      Callbacks(_progress(show), explainer(prepared.compiled, prepared.loaded),
-                               on_step, on_epoch))
+                               on_step, inspector.hook(on_epoch) if inspector else on_epoch))
         arrays = {p.name: prepared.loaded.read(p.name)
                   for p in prepared.loaded.program.persistent}
     finally:
         prepared.loaded.close()
-    return Trained(task, arrays, prepared.dataset.classes, result, start)
+        if inspector is not None:
+            inspector.close()
+    return Trained(task, arrays, prepared.dataset.classes, result, start,
+                   tuple(inspector.records) if inspector else ())
+
+
+def inspector_of(prepared: Prepared, seed: int, folder: str | Path | None,
+                 threads: int | None = None) -> Inspector:
+    """What looks inside after each epoch of a run."""
+    from dlc.inspection import Inspector
+
+    return Inspector(prepared.task, prepared.dataset, seed,
+                     None if folder is None else Path(folder), threads)
 
 
 def with_options(task: Task, options: Mapping[str, Any]) -> Task:

@@ -115,6 +115,8 @@ def train(commands: Any) -> None:
                         help="rename weights of --init, e.g. 'encoder/*=body/*'; may be "
                         "repeated")
     set_argument(parser, "lr=0.01")
+    parser.add_argument("--inspect", action="store_true",
+                        help="look at gradients, curvature and layers after each epoch")
     parser.add_argument("--json", action="store_true",
                         help="print one JSON object on standard output")
 

@@ -23,6 +23,7 @@ from dlc.cli.streams import say
 from dlc.cli.targets import check_target
 
 if TYPE_CHECKING:
+    from dlc.inspection import Inspector
     from dlc.runtime.data import Dataset
     from dlc.runtime.train.training import Progress, TrainConfig, TrainResult
     from dlc.task.task import Task
@@ -38,6 +39,7 @@ class Session:
     options: argparse.Namespace
     run: Prepared
     out: TextIO
+    inspector: Inspector | None = None
 
 
 def run(options: argparse.Namespace) -> int:
@@ -135,14 +137,17 @@ def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
     from dlc.padding import refuse_padding
     from dlc.runtime.train.loop import train as train_loop
     from dlc.runtime.train.training import Callbacks
-    from dlc.task_training import first_values
+    from dlc.task_training import first_values, inspector_of
 
     run, options = session.run, session.options
     values, start = first_values(run, config.seed, options.init, renames(options.rename))
     refuse_padding(run, values)
     if start is not None:
         say(f"  {start}".replace("\n", "\n  "), session.out)
-    calls = Callbacks(display(session.out), explainer(run.compiled, run.loaded),
+    if options.inspect:
+        session.inspector = inspector_of(run, config.seed, folder, options.threads)
+    look = session.inspector.hook() if session.inspector else None
+    calls = Callbacks(display(session.out), explainer(run.compiled, run.loaded), on_epoch=look,
                       leave=streams.leave)
     return train_loop(run.loaded, config, run.dataset, folder, values, calls)
 
@@ -175,7 +180,8 @@ def write_report(session: Session, config: TrainConfig, result: TrainResult,
         return None
     run = session.run
     given = gather_report(run.loaded, result, run.dataset, settings(session, config),
-                          graphs(session), about(session, config))
+                          graphs(session), about(session, config),
+                          session.inspector.records if session.inspector else ())
     try:
         return write(folder / "report.html", given)
     except OSError as error:
