@@ -40,7 +40,7 @@ train: $(VENV)/.installed
 	$(BIN)/dlc train lenet
 
 test: lint types
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 # For the oldest Python, and for the newest: without the rules that ask for what the oldest lacks.
 lint: $(VENV)/.test
@@ -54,7 +54,7 @@ types: $(VENV)/.test
 		wait $$oldest && exit $$newest
 
 conformance: $(VENV)/.conformance
-	$(BIN)/python -m pytest -q -m conformance -n auto
+	$(BIN)/python -m pytest -q -m conformance -n auto --dist worksteal
 
 # Everything, in 20 shards that go on where they were ended: SHARD=k/20 runs one of them, DLC_CPU
 # says the instruction set. Fresh random models are made first, in an environment of their own.
@@ -65,7 +65,7 @@ conformance-full: $(VENV)/.conformance
 	@status=0; for shard in $(SHARDS); do \
 		$(BIN)/python -m tests.conformance.nnsmith_fresh .nnsmith $${shard%/*}; \
 		CONFORMANCE_FULL=1 SHARD=$$shard $(BIN)/python -m pytest -q -m conformance \
-			-n auto --conformance-results || status=1; done; exit $$status
+			-n auto --dist worksteal --conformance-results || status=1; done; exit $$status
 
 instruction-sets: $(VENV)/.test
 	$(BIN)/python tests/each_instruction_set.py

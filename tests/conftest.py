@@ -20,6 +20,7 @@ from hypothesis import settings
 
 from dlc import runtime
 from dlc.backend import assemble
+from dlc.backend.cpu.isa import ISAS
 from dlc.checks import static
 from dlc.checks.launches import device_for
 from dlc.program import Program
@@ -61,6 +62,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if not is_test or not str(marker).isidentifier():
         return None
     return f"mark.{marker}" not in collection_path.read_text() or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--isa`, tests whose parameters name an instruction set are left out: they do the same
+    in `make test`."""
+    if config.getoption("--isa") is None:
+        return
+    named = [i for i in items if isinstance(i, pytest.Function) and hasattr(i, "callspec")
+             and any(isinstance(v, str) and v in ISAS for v in i.callspec.params.values())]
+    left = set(named)
+    items[:] = [i for i in items if i not in left]
+    config.hook.pytest_deselected(items=named)
 
 
 def pytest_collection_finish() -> None:

@@ -36,8 +36,8 @@ def run(isa: str) -> int:
     native = device_for(isa) == "cpu"
     print(f"\n-- {isa}, {'native' if native else 'interpreted'}", flush=True)
     own = {k: v for k, v in os.environ.items() if k != "DLC_CPU"}
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--isa", isa,
-               *(NATIVE if native else INTERPRETED)]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal",
+               "--isa", isa, *(NATIVE if native else INTERPRETED)]
     return subprocess.run(command, cwd=ROOT, env=own, check=False).returncode
 
 
