@@ -56,7 +56,7 @@ def asked(options: argparse.Namespace) -> tuple[Any, str, dict[str, Any]]:
         from dlc.onnx import load
 
         if options.settings:
-            raise UsageError(f"--set is for options of a task, which an {ONNX} file does not have")
+            raise UsageError(f"--set is for options of a task; {options.file} is none")
         model = load(options.file)
         dims = {**dict.fromkeys(model.dimension_names, 1), **options.dims}
         words = ", ".join(f"{name} {size}" for name, size in dims.items())

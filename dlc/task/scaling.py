@@ -16,6 +16,7 @@ from dlc import init
 from dlc.derive.precision import lowered
 from dlc.ir.graph import Node
 from dlc.ir.types import Type, f32, i32
+from dlc.lang.names import name_returned
 from dlc.lang.scope import Scope, state
 from dlc.ops import elementwise, reduce
 from dlc.ops.convert import cast
@@ -33,6 +34,7 @@ def in_task_precision(forward: Forward, precision: str) -> Forward:
     """`forward` with the casts of `precision` in everything that it computes."""
     if precision == "f32":
         return forward
+    name_returned()
     scope, result = forward.scope, forward.result
     shown = [] if scope.prediction is None else [scope.prediction[0]]
     roots = [result.value, *result.metrics.values(), *scope.updates.values(),

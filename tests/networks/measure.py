@@ -31,11 +31,12 @@ class Measured:
                 f"{self.seconds:6.1f} s{word}")
 
 
-def measure(name: str, seed: int) -> Measured:
+def measure(name: str, seed: int, precision: str = "f32") -> Measured:
     """Train the bundled network `name` from `seed`."""
     began = time.perf_counter()
+    whole = load_task(name).with_options(precision=precision)
     figures = [float(task.train(seed=seed).metrics[GOALS[name].metric])
-               for task in folds(load_task(name), GOALS[name].folds)]
+               for task in folds(whole, GOALS[name].folds)]
     return Measured(name, seed, sum(figures) / len(figures), time.perf_counter() - began)
 
 

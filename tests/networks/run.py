@@ -1,7 +1,7 @@
 """`make networks`: train every bundled network from three seeds; print name, seed, figure, required
 figure and seconds, a line each. `--record` writes models/figures.json and docs/networks.md.
 
-    python -m tests.networks.run [NAME ...] [--seeds 0,1,2] [--record]
+    python -m tests.networks.run [NAME ...] [--seeds 0,1,2] [--record] [--precision bf16]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from dlc.cli.models import FIGURES, figures
 from dlc.cli.source import load_task
+from dlc.derive.precision import PRECISIONS
 from dlc.models import GOALS
 from tests.networks.measure import Measured, beaten, measure, parameters
 from tests.networks.page import PAGE, page
@@ -25,11 +26,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", default=list(GOALS))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--precision", default="f32", choices=list(PRECISIONS))
     options = parser.parse_args()
+    if options.record and options.precision != "f32":
+        parser.error("figures on record are those of f32")
     seeds = [int(s) for s in options.seeds.split(",")]
     missed = 0
     for name in options.names:
-        found = [measured(name, seed) for seed in seeds]
+        found = [measured(name, seed, options.precision) for seed in seeds]
         missed += sum(not told for told in map(reached, found))
         if options.record:
             record(found)
@@ -39,15 +43,16 @@ def main() -> int:
     return int(missed > 0)
 
 
-_DONE: dict[tuple[str, int], Measured] = {}
+_DONE: dict[tuple[str, int, str], Measured] = {}
 
 
-def measured(name: str, seed: int) -> Measured:
+def measured(name: str, seed: int, precision: str = "f32") -> Measured:
     """A network's run, printed the first time; networks that others must beat run once."""
-    if (name, seed) not in _DONE:
-        _DONE[name, seed] = measure(name, seed)
-        print(_DONE[name, seed].line(), flush=True)
-    return _DONE[name, seed]
+    key = name, seed, precision
+    if key not in _DONE:
+        _DONE[key] = measure(*key)
+        print(_DONE[key].line(), flush=True)
+    return _DONE[key]
 
 
 def reached(found: Measured) -> bool:

@@ -12,7 +12,7 @@ import pytest
 import dlc
 from dlc import DlcError, f32, i32, nn, optim, tanh
 from dlc.derive.precision import PRECISIONS
-from dlc.faults import explain_fault
+from dlc.faults import cause_of
 from dlc.reference.evaluate import run
 from dlc.runtime.train.checkpoint import read_checkpoint
 from dlc.runtime.train.training import TrainingFault
@@ -95,8 +95,23 @@ def test_at_the_smallest_scale_an_overflow_is_a_fault_with_its_cause() -> None:
     out = stepped(GRAPH, values)
     assert out["fault"] == -1 and out["step"] == 0
     assert [out[name] for name in STATE] == [scaling.SMALLEST, 0, 0]
-    told = explain_fault(GRAPH, values, -1)
-    assert "cast gives inf" in told and "from dense2.weight = 1e+06" in told
+    told = str(cause_of(GRAPH, values, -1))
+    assert "the loss is nan: cast gives inf" in told and "from dense2.weight = 1e+06" in told
+
+
+def test_a_gradient_that_overflows_at_the_smallest_scale_is_told() -> None:
+    """The loss is finite: what is named is the first value of the gradient that is not."""
+    @dlc.task(optimizer=optim.sgd(0.1), precision="f16")
+    def steep(x: f32["batch", 6], y: i32["batch"]) -> Any:
+        return dlc.loss(nn.cross_entropy(net(x), y) * 1e8)
+
+    graph = steep.graphs(16)["train"]
+    values = begun(graph, **{"loss_scaling.scale": np.float32(scaling.SMALLEST)})
+    out = stepped(graph, values)
+    assert out["fault"] == -1 and np.isfinite(out["loss"])
+    told = str(cause_of(graph, values, -1))
+    assert "a gradient is not finite at the smallest loss scale: cast gives" in told
+    assert "at [0, 0] of f16[" in told
 
 
 def test_every_device_skips_as_the_evaluator_does() -> None:

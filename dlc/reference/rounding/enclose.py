@@ -36,11 +36,12 @@ def results(graph: Graph, given: Sequence[Interval]) -> list[Interval]:
     with np.errstate(all="ignore"):
         for node in graph.nodes():
             if node not in found:
-                found[node] = _of(node, [found[a] for a in node.args])
+                found[node] = of_node(node, [found[a] for a in node.args])
     return [found[o] for o in graph.outputs]
 
 
-def _of(node: Node, operands: Sequence[Found]) -> Found:
+def of_node(node: Node, operands: Sequence[Found]) -> Found:
+    """The interval of a node's result (a tuple of them for several) for those of its operands."""
     if node.op is tuples.ITEM:
         return operands[0][node.attrs["index"]]
     if node.op.kind is Kind.LEAF:

@@ -1,0 +1,96 @@
+"""The error budget of bf16 and f16 on every bundled network, against f64 (10 s)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc.derive.autodiff import reverse
+from dlc.ir.graph import Build, Graph, Kind, building
+from dlc.ir.types import Type, bf16, f64
+from dlc.models import GOALS
+from dlc.ops import leaf
+from dlc.reference.evaluate import run
+from dlc.reference.rounding import Interval, outside
+from dlc.reference.rounding.enclose import of_node
+from dlc.reference.rounding.interval import UNIT
+from dlc.runtime.data import load_dataset
+from tests.fuzzing.retyped import retyped, retyped_arrays
+from tests.precision.budget import along, budget, gradients_of, loss_of, values_of
+
+ROWS = 8
+# below the scale that a run begins with: no gradient overflows, whatever the first weights are
+SCALE = {"loss_scaling.scale": np.float32(128)}
+
+
+def begun(name: str, precision: str) -> tuple[dlc.Task, int, dict[str, Any]]:
+    """(a bundled network, how many rows, first values and the first rows of its data)."""
+    found: dlc.Task = getattr(importlib.import_module(f"dlc.models.{name}"), name)
+    task = found.with_options(precision=precision)
+    data = load_dataset(task.data)
+    rows = min(ROWS, int(data.samples or ROWS))
+    first = {k: v[:rows] for k, v in data.train.items()}
+    return task, rows, {**task.initial_values(task.graphs(rows), 0), **first, **SCALE}
+
+
+def in_f64(graph: Graph, arrays: dict[str, Any]) -> list[Any]:
+    wider = retyped_arrays(arrays, f64)
+    return run(retyped(graph, f64), [wider[n.attrs["label"]] for n in graph.inputs])
+
+
+@pytest.mark.parametrize("precision", ["bf16", "f16"])
+@pytest.mark.parametrize("name", GOALS)
+def test_loss_and_gradient_are_within_their_budgets(name: str, precision: str) -> None:
+    """The gradient along its own signs: the sum of its magnitudes. Nearly all of both budgets is
+    spent in the low dtype: what is f32 costs nothing beside it."""
+    task, rows, arrays = begun(name, precision)
+    loss = budget(loss_of(task, rows), arrays)
+    gradients = gradients_of(task, rows)
+    signs = [np.sign(g) for g in in_f64(gradients, arrays)]
+    gradient = budget(along(gradients, signs), arrays)
+    for found in (loss, gradient):
+        assert found.error <= found.bound < np.inf, found
+        assert found.bound < abs(found.exact), found
+    low = sum(share for what, share in loss.shares.items() if what.endswith(f" {precision}"))
+    assert low > 0.95 * loss.bound
+
+
+@pytest.mark.parametrize("precision", ["bf16", "f16"])
+@pytest.mark.parametrize("name", GOALS)
+def test_every_operator_is_within_its_own(name: str, precision: str) -> None:
+    """Each value of a training step, gradients and all, on the operands that it has: the units of
+    its record in its dtype, gamma(n) for sums, and nothing is free."""
+    task, rows, arrays = begun(name, precision)
+    graph = gradients_of(task, rows)
+    values = values_of(graph, arrays)
+    for node in graph.nodes():
+        if node.op.kind is not Kind.LEAF and isinstance(node.type, Type):
+            found = of_node(node, [Interval.exact(values[a]) for a in node.args])
+            assert not np.any(outside(found, values[node])), node
+            assert not np.any(found.free), node
+
+
+def test_the_budget_is_what_the_worst_roundings_cost() -> None:
+    """Inputs and weights that are off by the roundoff of their casts, in the direction that hurts,
+    cost what the budget says of casts, but for the second order; digits of 1/16 round nothing."""
+    task, rows, arrays = begun("logistic_regression", "bf16")
+    graph = loss_of(task, rows)
+    planned = budget(graph, arrays)
+    exact = retyped(graph, f64)
+    with building(Build()):
+        slopes = reverse({exact.outputs[0]: leaf.constant(1.0, exact.outputs[0].type)},
+                         exact.inputs)
+    given = retyped_arrays(arrays, f64)
+    moved = {}
+    for x, slope in zip(exact.inputs, run(Graph("slopes", exact.inputs, tuple(slopes)), [
+            given[n.attrs["label"]] for n in exact.inputs]), strict=True):
+        value = given[x.attrs["label"]]
+        rounds = value.astype(bf16.numpy) != value
+        moved[x.attrs["label"]] = value + rounds * UNIT["bf16"] * abs(value) * np.sign(slope)
+    (worst,) = run(exact, [moved[n.attrs["label"]] for n in exact.inputs])
+    share = planned.shares["cast in bf16"]
+    assert 0.95 * share < worst - planned.exact < 1.05 * share
