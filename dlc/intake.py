@@ -145,6 +145,15 @@ class Intake:
         self.made += count * grows
         return count
 
+    def allot(self, count: int, where: str = "", grows: int = 2) -> None:
+        """Note `count` bytes that are made at a size the user asked for, whatever the files hold.
+        Raises `error` when they are more than the memory."""
+        if self.made + count * grows > memory_limit():
+            raise self.error(self.source, where, f"take {count} bytes, more than fit into this "
+                             f"machine's memory of {memory_limit()}",
+                             "a smaller size, or an iterator of batches")
+        self.made += count * grows
+
     def take_array(self, dims: Sequence[int], itemsize: int, where: str = "",
                    source: object = None, grows: int = 2) -> int:
         """The bytes of an array with `dims`, about to be read; `dims` that are not a shape of NumPy

@@ -92,7 +92,7 @@ LAZY = {
 STANDARD = set(sys.stdlib_module_names)
 OUTSIDE = {
     "dlc": {"numpy", "ml_dtypes", "networkx", "llvmlite", "rich"},
-    "runtime": {"numpy", "ml_dtypes", "numba", "llvmlite", "rich", "safetensors"},
+    "runtime": {"numpy", "ml_dtypes", "numba", "llvmlite", "rich", "safetensors", "PIL"},
     "models": {"numpy"},
     "onnx": {"numpy", "onnx", "google"},
     "peers": {"numpy", "torch", "jax"},

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from dlc.runtime.data.bundled import CANVAS
-from dlc.runtime.data.dataset import HELD_OUT
+from dlc.runtime.data.dataset import HELD_OUT, DataError
 
-KINDS = ("idx", "cifar", "csv", "npy", "npz", "text")
+KINDS = ("idx", "cifar", "csv", "images", "npy", "npz", "text")
 
 
 @dataclass
 class Options:
     """What may follow a path: PATH?target=NAME&test=0.2&scale=255&length=64&size=32&fold=3/10&
-    standardize=1&x=FIELD."""
+    standardize=1&channels=3&fit=crop&x=FIELD."""
 
     target: str = "-1"
     test: float = HELD_OUT
     scale: float = 1.0
     length: int = 64
-    size: int = CANVAS
+    size: str = ""
+    channels: int = 3
+    fit: str = "crop"
     kind: str = ""
     fold: str = ""
     standardize: bool = False
+
+
+def read_size(source: object, text: str) -> tuple[int, int] | None:
+    """(height, width) of "32" or "48x32"; None for "". Raises DataError for others."""
+    found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+    size = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if text and not min(size):
+        raise DataError(source, "option size", f"{text!r} is no size", "e.g. size=32, or "
+                        "size=48x32 (height x width)")
+    return size if text else None

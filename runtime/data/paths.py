@@ -10,6 +10,7 @@ from dlc.runtime.data.cifar import RECORD, is_cifar_folder, load_cifar
 from dlc.runtime.data.dataset import DataError, Dataset
 from dlc.runtime.data.files import open_data
 from dlc.runtime.data.idx import find_images, is_idx, load_idx
+from dlc.runtime.data.images import is_picture_folder, load_images
 from dlc.runtime.data.npy import NPY_MAGIC, load_npy_folder, load_npz
 from dlc.runtime.data.options import KINDS, Options
 from dlc.runtime.data.table import load_csv
@@ -41,6 +42,8 @@ def load_path(path: Path, options: Options, intake: Intake) -> Dataset:
         return load_cifar(path, options.test, intake)
     if kind == "csv":
         return load_csv(path, options.target, options.test, intake)
+    if kind == "images":
+        return load_images(path, options, intake)
     if kind == "npz":
         return load_npz(path, options.test, options.scale, intake)
     if kind == "npy":
@@ -56,8 +59,11 @@ def folder_kind(path: Path) -> str:
         return "cifar"
     if any(path.glob("*.npy")):
         return "npy"
+    if is_picture_folder(path):
+        return "images"
     raise DataError(path, "", "is a folder without data that dlc knows",
-                    "train-images-idx3-ubyte (MNIST), data_batch_1.bin (CIFAR-10) or .npy files")
+                    "train-images-idx3-ubyte (MNIST), data_batch_1.bin (CIFAR-10), .npy files, or "
+                    "a folder of pictures for each class")
 
 
 def file_kind(path: Path, intake: Intake) -> str:

@@ -9,21 +9,29 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from dlc.runtime.data.bundled import load_digits, load_linear, load_xor
+from dlc.runtime.data.bundled import CANVAS, load_digits, load_linear, load_xor
 from dlc.runtime.data.dataset import DataError, Dataset, as_field, rename
 from dlc.runtime.data.npy import arrays_dataset
-from dlc.runtime.data.options import KINDS, Options
+from dlc.runtime.data.options import KINDS, Options, read_size
 from dlc.runtime.data.preparation import prepared
 from dlc.runtime.data.tables import TABLES
 
 # By name: what loads it, given all options.
 BUNDLED: dict[str, Callable[[Options], Dataset]] = {
-    "digits": lambda options: load_digits(options.size),
+    "digits": lambda options: load_digits(side(options)),
     "digits8": lambda options: load_digits(8),
     **TABLES,
     "linear": lambda options: load_linear(),
     "xor": lambda options: load_xor(),
 }
+
+
+def side(options: Options) -> int:
+    """The side of a square picture. Raises DataError for another shape."""
+    height, width = read_size("digits", options.size) or (CANVAS, CANVAS)
+    if height != width:
+        raise DataError("digits", "option size", f"{options.size!r} is no square", "e.g. size=32")
+    return height
 
 
 def load_dataset(spec: Any, **options: Any) -> Dataset:
@@ -34,7 +42,8 @@ def load_dataset(spec: Any, **options: Any) -> Dataset:
     of them (train, test); any iterable of batches, or a function epoch -> iterable, or a pair of
     these. Options stand behind a `?` in a string or are keywords: target (column of a CSV),
     test (fraction held out), scale (divides byte images of an .npz), length (characters in a
-    window), size (of the digits), kind (one of idx cifar csv npy npz text), fold ("3/10": the third
+    window), size (of the digits, or of pictures: 32, 48x32), channels and fit (of pictures), kind
+    (one of idx cifar csv images npy npz text), fold ("3/10": the third
     of ten folds is held out), standardize (1: columns of mean 0 and deviation 1), and NAME=FIELD,
     which gives a field the name that the task asks for.
 
