@@ -90,8 +90,12 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
 
     training_arguments(seed, threads, folder, rename, on_step=on_step, on_epoch=on_epoch)
     task = with_options(task, options)
+<<<<<<< HEAD
     prepared = prepare(task, dataset_of(task, data), threads=threads)
     inspector = inspector_of(prepared, seed, folder, threads) if inspect else None
+=======
+    prepared = prepare(task, dataset_of(task, data), threads=threads, progress=_compiling(show))
+>>>>>>> 8b3eebc (Integers of any width fill an integer input; data.md says what digits8 is, shows a table and pictures of one's own; task.train(show=True) tells how far compiling is)
     try:
         values, start = first_values(prepared, seed, init, rename)
         refuse_padding(prepared, values)
@@ -133,6 +137,14 @@ def _progress(show: bool) -> Any:
     from dlc.runtime.train.progress import make_progress
 
     return make_progress(sys.stdout) if show else None
+
+
+def _compiling(show: bool) -> Callable[[int, int], None] | None:
+    import sys
+
+    from dlc.runtime.train.progress import CompileLine
+
+    return CompileLine(sys.stdout) if show else None
 
 
 def dataset_of(task: Task, data: Any = None) -> Dataset:

@@ -55,8 +55,8 @@ def bind(graph: Graph, args: Sequence[Any], named: Mapping[str, Any]) -> list[An
 
 
 def fit(value: Any, node: Node) -> Any:
-    """`value` as an array of the node's type. Raises DlcError when shape or dtype do not fit, or
-    the dtype does not hold a Python number."""
+    """`value` as an array of the node's type: integers of any width, as loaders give labels in i64.
+    Raises DlcError when shape or dtype do not fit, or a number is not of the dtype."""
     data = array_of(value)
     if isinstance(value, (list, tuple)):
         data = as_integers(value, data)
@@ -64,7 +64,8 @@ def fit(value: Any, node: Node) -> Any:
     if tuple(data.shape) != tuple(want.shape):
         raise DlcError(f"input {node.name}: shape {data.shape} given, {want.describe()} wanted",
                        node.loc)
-    weak = isinstance(value, (bool, int, float, list, tuple))
+    weak = isinstance(value, (bool, int, float, list, tuple)) or (
+        data.dtype.kind in "iu" and want.dtype.is_integer)
     if data.dtype != want.dtype.numpy and not weak:
         raise DlcError(f"input {node.name}: dtype {data.dtype} given, {want.describe()} wanted",
                        node.loc, f"convert it: x.astype(numpy.{want.dtype.numpy})")

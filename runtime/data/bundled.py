@@ -50,13 +50,13 @@ def resize(images: FloatImages, inner: int, canvas: int) -> FloatImages:
 def load_digits(size: int = CANVAS) -> Dataset:
     """UCI optical digits, scikit-learn's stratified fifth held out (1,437 and 360 images).
 
-    Fields image f32[n, 1, size, size] from 0 to 1 and label i32[n]. Size 8 is the raw data; any
-    other is a bilinear resize to 24/28 of `size`, centred (E. Alpaydin, C. Kaynak: Optical
-    Recognition of Handwritten Digits, UCI 1998, CC BY 4.0).
+    Fields image f32[n, 1, size, size] from 0 to 1 and label i32[n]. Size 8 is the cells as they
+    are, divided by 16; any other is a bilinear resize to 24/28 of `size`, centred (E. Alpaydin, C.
+    Kaynak: Optical Recognition of Handwritten Digits, UCI 1998, CC BY 4.0).
     """
     if size != 8 and not 12 <= size <= 256:
         raise DataError("digits", "size", f"{size} is not a size for the images",
-                        "8 for the raw images, or 12 to 256")
+                        "8 for the cells as they are, or 12 to 256")
     stored = read_npz(DIGITS_FILE, Intake(DIGITS_FILE, DataError))
     images = stored["image"].astype(np.float32) * np.float32(1 / 16)
     inner = size * INNER // CANVAS
