@@ -90,12 +90,8 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
 
     training_arguments(seed, threads, folder, rename, on_step=on_step, on_epoch=on_epoch)
     task = with_options(task, options)
-<<<<<<< HEAD
-    prepared = prepare(task, dataset_of(task, data), threads=threads)
-    inspector = inspector_of(prepared, seed, folder, threads) if inspect else None
-=======
     prepared = prepare(task, dataset_of(task, data), threads=threads, progress=_compiling(show))
->>>>>>> 8b3eebc (Integers of any width fill an integer input; data.md says what digits8 is, shows a table and pictures of one's own; task.train(show=True) tells how far compiling is)
+    inspector = inspector_of(prepared, seed, folder, threads) if inspect else None
     try:
         values, start = first_values(prepared, seed, init, rename)
         refuse_padding(prepared, values)
