@@ -6,23 +6,19 @@ import argparse
 from typing import TYPE_CHECKING
 
 from dlc.cli.arguments import UsageError
-from dlc.cli.source import bundled_models, load_task, user_code
+from dlc.cli.source import load_task, user_code
 
 if TYPE_CHECKING:
     from dlc.cli.warm import Warm
     from dlc.runtime.bench.worker import Network
     from dlc.task.task import Task
 
-# What the peers' networks are trained with (docs/benchmarks.md).
-LEARNING_RATE = "1e-3"
-
-
 def run(options: argparse.Namespace) -> int:
     """Measure and print the table; raises BenchError, UsageError."""
     from dlc.runtime.bench.run import bench
 
     for name in options.names:
-        load_task(name)  # a misspelt name is told before anything is measured
+        measured_task(name, 0)  # a misspelt name is told before anything is measured
     peers = [peer for peer in options.against.split(",") if peer]
     bench(options.names, peers, options.dtype, options.threads, options.json)
     return 0
@@ -57,15 +53,13 @@ def network(options: argparse.Namespace, warm: Warm) -> Network:
 
 
 def measured_task(file: str, batch: int) -> Task:
-    """The task as it is measured: a model that peers have too trains as theirs do.
+    """The task as it is measured: a model that peers have too is that of models/peers.py.
 
-    Batch 0 leaves a model that peers do not have as it is written.
+    Batch 0 leaves the task's own.
     """
-    from dlc.runtime.bench.systems import BATCH
+    from dlc.models.peers import NETWORKS
 
-    task = load_task(file)
-    if file in BATCH and file in bundled_models():
-        task = task.with_options(lr=LEARNING_RATE, augment="no")
+    task = NETWORKS[file]() if file in NETWORKS else load_task(file)
     if batch:
         task = task.with_options(batch=batch)
     if not any(phase.optimizer for phase in task.phases):

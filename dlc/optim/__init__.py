@@ -17,6 +17,7 @@ from dlc.optim.combined import (
     unit_norm,
 )
 from dlc.optim.descent import momentum, nesterov, sgd
+from dlc.optim.hessian_free import hessian_free
 from dlc.optim.layerwise import lamb, lion, muon
 from dlc.optim.lbfgs import lbfgs
 from dlc.optim.learning_rate import (
@@ -34,13 +35,13 @@ from dlc.words import speaking
 
 __all__ = ["Optimizer", "Slot", "accumulate", "adadelta", "adagrad", "adam", "adamax", "adamw",
            "average", "by_name", "clip_by_norm", "clip_by_value", "constant", "constrain", "cosine",
-           "exponential", "lamb", "lbfgs", "lion", "max_norm", "momentum", "muon", "nadam",
-           "nesterov", "non_negative", "one_cycle", "piecewise", "plateau", "radam", "rmsprop",
-           "sgd", "step_decay", "unit_norm", "warmup"]
+           "exponential", "hessian_free", "lamb", "lbfgs", "lion", "max_norm", "momentum", "muon",
+           "nadam", "nesterov", "non_negative", "one_cycle", "piecewise", "plateau", "radam",
+           "rmsprop", "sgd", "step_decay", "unit_norm", "warmup"]
 
 # those that stand for themselves, in the order in which they are told
 NAMES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "adamax",
-         "nadam", "radam", "lion", "lamb", "muon", "lbfgs")
+         "nadam", "radam", "lion", "lamb", "muon", "lbfgs", "hessian_free")
 
 
 speaking("optim", globals(), __all__)

@@ -82,9 +82,10 @@ class Optimizer:
     """`rule(slot, *scalars(lr, t))` is the new parameter; t [()] counts updates from 1.
 
     `joint(slots, lr, t)` gives the new values of all parameters at once where one depends on the
-    others. `groups` are optimizers by name pattern, which then do the work; `every` is how many
-    steps' gradients one update sums; `average` the decay of the moving average of parameters;
-    `constraints` are what updated parameters are made to fit, by name pattern.
+    others; `curved(slots, lr, model)` too, from a Model (dlc/optim/hessian_free.py), the loss as a
+    function of parameters. `groups` are optimizers by name pattern, which then do the work; `every`
+    is how many steps' gradients one update sums; `average` the decay of the moving average of
+    parameters; `constraints` are what updated parameters are made to fit, by name pattern.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Optimizer:
     clip: tuple[Clip, ...] = ()
     loc: Loc | None = None
     joint: Callable[[Sequence[Slot], Node, Node], list[Node]] | None = None
+    curved: Callable[[Sequence[Slot], Node, Any], list[Node]] | None = None
     groups: tuple[tuple[str, Optimizer], ...] = ()
     every: int = 1
     average: float | None = None
@@ -119,8 +121,12 @@ class Optimizer:
 
 
 def update(optimizer: Optimizer, variables: Sequence[Variable], grads: Sequence[Node],
-           step: Node, epochs: int, prefix: str) -> tuple[dict[str, Node], Node]:
+           step: Node, epochs: int, prefix: str,
+           model: Callable[[Sequence[Variable]], Any] | None = None,
+           ) -> tuple[dict[str, Node], Node]:
     """(new value of each variable, the learning rate) of one step; moments go to the scope.
+
+    `model` gives the step's loss as a function of some of its parameters.
 
     Shared scalars serve the optimizer's line, each update the line of its parameter. `prefix` keeps
     the states of several phases apart.
@@ -136,7 +142,7 @@ def update(optimizer: Optimizer, variables: Sequence[Variable], grads: Sequence[
     new: dict[str, Node] = {}
     rates = []
     for part, chosen in divided(optimizer, variables):
-        found, rate = _part(part, chosen, by_name, clock, count, prefix, due)
+        found, rate = _part(part, chosen, by_name, clock, count, prefix, due, model)
         new.update(found)
         rates.append(rate)
     new = {v.name: new[v.name] for v in variables}
@@ -170,7 +176,8 @@ def _summed(optimizer: Optimizer, variables: Sequence[Variable], grads: list[Nod
 
 
 def _part(optimizer: Optimizer, variables: Sequence[Variable], grads: Mapping[str, Node],
-          clock: Clock, count: Node, prefix: str, due: Node | None) -> tuple[dict[str, Node], Node]:
+          clock: Clock, count: Node, prefix: str, due: Node | None,
+          model: Callable[[Sequence[Variable]], Any] | None) -> tuple[dict[str, Node], Node]:
     """(the new values, the learning rate) of the parameters that one optimizer updates."""
     with serving(lines(optimizer)):
         lr = optimizer.learning_rate.at(clock)
@@ -179,16 +186,28 @@ def _part(optimizer: Optimizer, variables: Sequence[Variable], grads: Mapping[st
     # moments are sums, of squares too: those of halves are f32
     slots = [Slot(prefix + optimizer.name, v.name, widened(v.node), grads[v.name], due, common)
              for v in variables]
-    if optimizer.joint is not None:
-        with serving(lines(optimizer)):
-            values = optimizer.joint(slots, lr, count)
+    with serving(lines(optimizer)):
+        values = _together(optimizer, slots, lr, count, model and model(variables))
     new = {}
     for at, (slot, variable) in enumerate(zip(slots, variables, strict=True)):
         with serving((*variable.node.locs, *lines(optimizer))):
-            value = values[at] if optimizer.joint is not None else _ruled(optimizer, slot, scalars)
+            value = _ruled(optimizer, slot, scalars) if values is None else values[at]
             value = cast(value, variable.node.dtype)
             new[variable.name] = when(due, value, variable.node)
     return new, lr
+
+
+def _together(optimizer: Optimizer, slots: Sequence[Slot], lr: Node, count: Node,
+              model: Any) -> list[Node] | None:
+    """The new values of parameters that are updated together, None for those that are not."""
+    if optimizer.joint is not None:
+        return optimizer.joint(slots, lr, count)
+    if optimizer.curved is None:
+        return None
+    if model is None or slots[0].due is not None:
+        raise DlcError(f"optim.{optimizer.name}: it can't be accumulated", optimizer.loc,
+                       "it looks at the losses of one batch; take larger batches")
+    return optimizer.curved(slots, lr, model)
 
 
 def _ruled(optimizer: Optimizer, slot: Slot, scalars: tuple[Node, ...]) -> Node:

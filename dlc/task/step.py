@@ -33,6 +33,7 @@ from dlc.ops import elementwise, leaf, tuples
 from dlc.ops.convert import as_node, cast, widened
 from dlc.ops.gather import Check
 from dlc.ops.varying import mean_count
+from dlc.optim.hessian_free import Model
 from dlc.optim.optimizer import AVERAGE, begun_as, update
 from dlc.task.over_set import row_outputs
 from dlc.task.scaling import Scaling, in_task_precision, scaling
@@ -159,7 +160,8 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         rate = None
         if phase.optimizer is not None:
             done = scopes.step() if scaled is None else scopes.step() - scaled.skipped
-            stepped, rate = update(phase.optimizer, trained, grads, done, task.epochs, prefix)
+            stepped, rate = update(phase.optimizer, trained, grads, done, task.epochs, prefix,
+                                   lambda chosen: model_of(forward, chosen))
             new = {**scope.updates, **stepped}
             outputs["lr"] = cast(rate, f32)
             scope.hints.append((outputs["lr"], "lr"))
@@ -256,6 +258,14 @@ def differentiate(
     scope.hints += [(m, name) for group in (metrics, result.metrics) for name, m in group.items()]
     scope.updates = {name: left.pop(0) for name in scope.updates}
     return values[0], metrics, left, grads
+
+
+def model_of(forward: Forward, chosen: Sequence[Variable]) -> Model:
+    """The loss as a function of the parameters `chosen`; it judges what its first loss function was
+    given, else the prediction."""
+    noted, told = forward.scope.prediction, forward.result.prediction
+    prediction = told if noted is None else noted[0]
+    return Model(forward.result.value, prediction, tuple(v.node for v in chosen))
 
 
 def require_path(phase: Phase, result: Loss, trained: Sequence[Variable]) -> None:

@@ -24,7 +24,7 @@ from dlc.runtime.bench.measure import (
     ratio,
     rows,
 )
-from dlc.runtime.bench.systems import BATCH, BenchError, System, all_systems, select
+from dlc.runtime.bench.systems import DEFAULT, MODELS, BenchError, System, all_systems, select
 
 DTYPES = ("f32",)
 COLUMNS = ("model", "system", "batch", "step_ms", "cold_s", "warm_s", "rss_mib", "gflops",
@@ -40,7 +40,7 @@ def bench(
     systems: Sequence[System] | None = None,
     plan: Plan | None = None,
 ) -> dict[str, Any]:
-    """Measure `names` (default: the models that the peers have too) and print the table.
+    """Measure `names` (default: the models that all peers have) and print the table.
 
     Returns {"machine", "rows", "ratios", "missing"} and writes it to `json_path` when given.
     `threads` 0 takes all cores this process may use. Raises BenchError for an unknown peer, a dtype
@@ -59,7 +59,7 @@ def bench(
         "machine": machine.describe(threads), "rows": [], "ratios": {}, "missing": missing,
     }
     measured = {}
-    for model in names or sorted(BATCH):
+    for model in names or DEFAULT:
         measured[model] = bench_model(model, chosen, plan, report)
         machine.measure_again(report["machine"])
     for model, by_system in measured.items():
@@ -82,7 +82,7 @@ def bench_model(
     model: str, systems: Sequence[System], plan: Plan, report: dict[str, Any]
 ) -> dict[str, Measured]:
     """Measure one model; what failed goes into `report`."""
-    able = [s for s in systems if s.family == "dlc" or model in BATCH]
+    able = [s for s in systems if s.family == "dlc" or model in MODELS[s.family]]
     measured, failed = measure_model(model, able, plan)
     check_same_network(model, measured)
     report["missing"].update({f"{name} ({model})": why for name, why in failed.items()})

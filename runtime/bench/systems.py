@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WORKER = Path(__file__).with_name("worker.py")
-BATCH = {"lenet": 128, "mlp": 128}  # the models that the peers have too, and their batch
+# the networks of models/peers.py, and their batch
+BATCH = {"gpt": 8, "gru": 32, "lenet": 128, "lstm": 32, "mlp": 128, "resnet18": 32, "vae": 128,
+         "vgg": 32}
+# those that a family of peers has too
+MODELS = {"dlc": tuple(BATCH), "torch": tuple(BATCH), "jax": ("lenet", "mlp")}
+DEFAULT = tuple(name for name in BATCH if all(name in known for known in MODELS.values()))
 
 
 class BenchError(RuntimeError):

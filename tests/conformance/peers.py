@@ -1,0 +1,113 @@
+"""Twenty steps of the eight networks in dlc and in PyTorch, from PyTorch's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+import dlc
+from dlc.models import peers
+from dlc.runtime.bench import peers_torch
+from dlc.runtime.bench.systems import BATCH
+
+STEPS, SEED = 20, 20263
+TABLES = ("word", "place")  # rows of embeddings, which stand alike in both
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Course:
+    """What 20 steps gave: each step's loss, and the parameters after the last, as PyTorch has them,
+    in f64."""
+
+    losses: list[float] = field(default_factory=list)
+    parameters: dict[str, Array] = field(default_factory=dict)
+
+    def from_(self, other: Course) -> tuple[float, float]:
+        """How far it is from `other`: the largest relative difference of a loss, and the relative
+        difference of all parameters together, by their 2-norm."""
+        mine, its = np.array(self.losses), np.array(other.losses)
+        apart = sum(float(((self.parameters[k] - v) ** 2).sum())
+                    for k, v in other.parameters.items())
+        whole = sum(float((v ** 2).sum()) for v in other.parameters.values())
+        return float(np.max(np.abs(mine - its) / np.abs(its))), (apart / whole) ** 0.5
+
+    def worst(self, other: Course) -> tuple[float, str]:
+        """(largest difference of an element over the largest of its parameter, which one)."""
+        return max((float(np.max(np.abs(self.parameters[k] - v)) / np.max(np.abs(v))), k)
+                   for k, v in other.parameters.items())
+
+
+def batches(name: str) -> Iterator[list[torch.Tensor]]:
+    """Other data in each step; the noise of `vae` is the last."""
+    data = np.random.default_rng(SEED)
+    for _ in range(STEPS):
+        inputs = peers_torch.batch_of(name, BATCH[name], data)
+        if name == "vae":
+            noise = data.normal(size=(BATCH[name], peers.CODE)).astype(np.float32)
+            inputs.append(torch.from_numpy(noise))
+        yield inputs
+
+
+def network(name: str) -> torch.nn.Module:
+    torch.manual_seed(SEED)
+    return peers_torch.NETWORKS[name]()
+
+
+def in_kind(tensor: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    return tensor.to(kind) if tensor.is_floating_point() else tensor
+
+
+def by_torch(name: str, kind: torch.dtype) -> Course:
+    """PyTorch's own course, in `kind`."""
+    net, course = network(name).to(kind), Course()
+    loss_of = peers_torch.loss_of(net)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    for inputs in batches(name):
+        optimizer.zero_grad()
+        loss = loss_of(*(in_kind(t, kind) for t in inputs))
+        loss.backward()
+        optimizer.step()
+        course.losses.append(float(loss.detach()))
+    course.parameters = {k: p.detach().numpy().astype(np.float64)
+                         for k, p in net.named_parameters()}
+    return course
+
+
+def by_dlc(name: str, kind: Any) -> Course:
+    """The compiled task's course from the same weights, in `kind`, on two threads."""
+    make = peers.vae_with_noise if name == "vae" else peers.NETWORKS[name]
+    compiled, course = dlc.compile(make(kind)), Course()
+    ports = [p.name for p in compiled.program.persistent if p.role == "param"]
+    theirs = dict(network(name).named_parameters())
+    assert len(ports) == len(theirs)
+    with compiled.load(threads=2) as program:
+        for port, tensor in zip(ports, theirs.values(), strict=True):
+            program.write(port, turned(port, tensor.detach().numpy()).astype(kind.numpy))
+        for inputs in batches(name):
+            arrays = [t.numpy() for t in inputs]
+            shapes = [tuple(map(int, p.type.shape)) for p in data_ports(compiled)]
+            arrays = [as_dlc(a, s, kind) for a, s in zip(arrays, shapes, strict=True)]
+            course.losses.append(float(program(*arrays, entry="train")["loss"]))
+        course.parameters = {k: turned(port, program.read(port)).astype(np.float64)
+                             for port, k in zip(ports, theirs, strict=True)}
+    return course
+
+
+def data_ports(compiled: Any) -> list[Any]:
+    return [p for p in compiled.program.entries["train"].inputs if p.role == "data"]
+
+
+def as_dlc(array: Array, shape: tuple[int, ...], kind: Any) -> Array:
+    """Floats in `kind`, class numbers as i32, labels of texts by sample."""
+    dtype = kind.numpy if array.dtype.kind == "f" else np.int32
+    return array.reshape(shape).astype(dtype)
+
+
+def turned(port: str, value: Array) -> Array:
+    """A weight as the other library has it: matrices are [in, out] here, [out, in] there."""
+    return value if value.ndim != 2 or port in TABLES else np.ascontiguousarray(value.T)
