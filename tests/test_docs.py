@@ -25,7 +25,8 @@ from dlc.lang.custom import OPERATORS
 from tests.documents import PAGES, ROOT, Block, agrees, blocks, excerpt, runs, with_texts
 
 EXECUTED = [ROOT / "docs" / page for page in ("tour.md", "onnx.md", "custom-operators.md",
-                                            "layers.md", "using.md", "training.md", "report.md")]
+                                            "layers.md", "using.md", "training.md", "report.md",
+                                            "lengths.md")]
 
 
 @pytest.fixture(autouse=True)
