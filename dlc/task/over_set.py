@@ -98,6 +98,8 @@ def _lengths(row: Node, count: int, before: Mapping[str, Node]) -> dict[str, Nod
     for dim in row.shape:
         if isinstance(dim, Dim) and isinstance(dim.name, Bounded):
             label = f"{dim.name}.lengths"
-            found[label] = before.get(label) or leaf.input_(label, i32[Dim(count, ROWS)], "data")
+            known = before.get(label)
+            found[label] = leaf.input_(label, i32[Dim(count, ROWS)], "data") if (
+                known is None) else known
             varying.declare(dim.name, found[label], ROWS)
     return found

@@ -13,7 +13,7 @@ KINDS = ("idx", "cifar", "csv", "images", "npy", "npz", "text")
 @dataclass
 class Options:
     """What may follow a path: PATH?target=NAME&test=0.2&scale=255&length=64&size=32&fold=3/10&
-    standardize=1&channels=3&fit=crop&x=FIELD."""
+    standardize=1&channels=3&fit=crop&lines=1&x=FIELD."""
 
     target: str = "-1"
     test: float = HELD_OUT
@@ -25,6 +25,7 @@ class Options:
     kind: str = ""
     fold: str = ""
     standardize: bool = False
+    lines: bool = False
 
 
 def read_size(source: object, text: str) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ from dlc.runtime.data.images import is_picture_folder, load_images
 from dlc.runtime.data.npy import NPY_MAGIC, load_npy_folder, load_npz
 from dlc.runtime.data.options import KINDS, Options
 from dlc.runtime.data.table import load_csv
-from dlc.runtime.data.textfile import load_text
+from dlc.runtime.data.textfile import load_lines, load_text
 
 
 def open_path(spec: str | Path, options: Options, bundled: tuple[str, ...]) -> Dataset:
@@ -48,6 +48,8 @@ def load_path(path: Path, options: Options, intake: Intake) -> Dataset:
         return load_npz(path, options.test, options.scale, intake)
     if kind == "npy":
         return load_npy_folder(path, options.test, options.scale, intake)
+    if options.lines:
+        return load_lines(path, options.test, intake)
     return load_text(path, options.length, options.test, intake)
 
 

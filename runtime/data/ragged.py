@@ -55,8 +55,8 @@ class Ragged:
     def __getitem__(self, index: Any) -> Any:
         """One row by its number, or the Ragged of several by a slice or an array of numbers."""
         if isinstance(index, (int, np.integer)):
-            start, end = self.offsets[index:][:2] if index >= 0 else self.offsets[index - 1:][:2]
-            return np.moveaxis(self.values[start:end], 0, self.axis)
+            row = range(len(self))[index]
+            return np.moveaxis(self.values[self.offsets[row]:self.offsets[row + 1]], 0, self.axis)
         rows = np.arange(len(self))[index]
         lengths = self.lengths[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])

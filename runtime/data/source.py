@@ -42,10 +42,10 @@ def load_dataset(spec: Any, **options: Any) -> Dataset:
     of them (train, test); any iterable of batches, or a function epoch -> iterable, or a pair of
     these. Options stand behind a `?` in a string or are keywords: target (column of a CSV),
     test (fraction held out), scale (divides byte images of an .npz), length (characters in a
-    window), size (of the digits, or of pictures: 32, 48x32), channels and fit (of pictures), kind
-    (one of idx cifar csv images npy npz text), fold ("3/10": the third
-    of ten folds is held out), standardize (1: columns of mean 0 and deviation 1), and NAME=FIELD,
-    which gives a field the name that the task asks for.
+    window), lines (1: a row for each line of a text), size (of the digits, or of pictures: 32,
+    48x32), channels and fit (of pictures), kind (one of idx cifar csv images npy npz text), fold
+    ("3/10": the third of ten folds is held out), standardize (1: columns of mean 0 and deviation
+    1), and NAME=FIELD, which gives a field the name that the task asks for.
 
     Raises DataError, which names file, place, problem and what would fit.
     """

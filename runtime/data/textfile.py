@@ -11,6 +11,7 @@ import numpy as np
 from dlc.intake import Intake
 from dlc.runtime.data.dataset import Arrays, DataError, Dataset
 from dlc.runtime.data.files import read_all
+from dlc.runtime.data.ragged import Ragged
 
 GROWS = 20  # characters are held as text, as code points, and three times as i32
 
@@ -42,20 +43,50 @@ def load_text(path: Path, length: int, test: float, intake: Intake) -> Dataset:
     """
     if length < 1:
         raise DataError(path, "length", f"windows of {length} characters", "length=1 or more")
-    if not 0 <= test < 1:
-        raise DataError(path, "test", f"{test} is not a fraction to hold out", "0 <= test < 1")
-    text = read_text(path, intake, GROWS)
-    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    held = math.ceil(len(codes) * test)
+    check_fraction(path, test)
+    alphabet, ids = characters(read_text(path, intake, GROWS))
+    held = math.ceil(len(ids) * test)
     need = length + 1
-    if len(codes) - held < need or (test > 0 and held < need):
-        raise DataError(path, "", f"{len(codes)} characters are too few for windows of {length}",
+    if len(ids) - held < need or (test > 0 and held < need):
+        raise DataError(path, "", f"{len(ids)} characters are too few for windows of {length}",
                         f"at least {need} to train on and {need} held out, or a smaller length")
-    alphabet = sorted(map(ord, set(text)))
-    places = np.zeros(alphabet[-1] + 1, np.int32)
-    places[alphabet] = np.arange(len(alphabet), dtype=np.int32)
-    ids = places[codes]
     cut = len(ids) - held
     return Dataset(path.name, windows(ids[:cut], length),
-                   windows(ids[cut:], length) if held else None,
-                   tuple(map(chr, alphabet)), source=str(path))
+                   windows(ids[cut:], length) if held else None, alphabet, source=str(path))
+
+
+def check_fraction(path: Path, test: float) -> None:
+    """Raise DataError for what is not a fraction to hold out."""
+    if not 0 <= test < 1:
+        raise DataError(path, "test", f"{test} is not a fraction to hold out", "0 <= test < 1")
+
+
+def characters(text: str) -> tuple[tuple[str, ...], np.ndarray[Any, Any]]:
+    """(the characters in code point order, i32: which of them stands at each place)."""
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    alphabet = sorted(map(ord, set(text)))
+    places = np.zeros(alphabet[-1] + 1 if alphabet else 0, np.int32)
+    places[alphabet] = np.arange(len(alphabet), dtype=np.int32)
+    return tuple(map(chr, alphabet)), places[codes]
+
+
+def load_lines(path: Path, test: float, intake: Intake) -> Dataset:
+    """A Dataset of the lines of a text that are not empty, of several lengths; the last of them, a
+    fraction `test`, are held out.
+
+    x are the characters of a line, y the next character of each: behind the last a newline.
+    """
+    check_fraction(path, test)
+    lines = [line + "\n" for line in read_text(path, intake, GROWS).splitlines() if line]
+    held = math.ceil(len(lines) * test)
+    if len(lines) <= held:
+        raise DataError(path, "", f"{len(lines)} lines are too few", "one to train on and one held "
+                        "out, or test=0")
+    alphabet, ids = characters("".join(lines))
+    ends = np.cumsum([0, *map(len, lines)])
+    offsets = ends - np.arange(len(ends))
+    x = Ragged(np.delete(ids, ends[1:] - 1), offsets)
+    y = Ragged(np.delete(ids, ends[:-1]), offsets)
+    cut = len(lines) - held
+    return Dataset(path.name, {"x": x[:cut], "y": y[:cut]},
+                   {"x": x[cut:], "y": y[cut:]} if held else None, alphabet, source=str(path))
