@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -130,6 +131,12 @@ def imports(tree: ast.AST, inside: bool = False) -> Iterator[tuple[str, int, boo
         yield from imports(node, inside or is_lazy(node))
 
 
+@cache
+def imported(source: str) -> tuple[tuple[str, int, bool], ...]:
+    """What `imports` finds in a text; several tests ask it of every file."""
+    return tuple(imports(ast.parse(source)))
+
+
 def is_lazy(node: ast.AST) -> bool:
     """Whether what stands in `node` is not run when its module is loaded."""
     if isinstance(node, ast.If):
@@ -149,7 +156,7 @@ def violations(module: str, source: str) -> list[str]:
     """Every import in `source` that the layering forbids to `module`."""
     part = part_of(module)
     found = []
-    for name, line, inside in imports(ast.parse(source)):
+    for name, line, inside in imported(source):
         top = name.split(".")[0]
         if top == "dlc":
             allowed = may_import(part, part_of(name), inside)
@@ -236,7 +243,7 @@ def test_no_circle_of_parts() -> None:
     below: dict[str, set[str]] = {}
     for path in FILES:
         part = part_of(module_of(path))
-        found = {part_of(name) for name, _, inside in imports(ast.parse(path.read_text()))
+        found = {part_of(name) for name, _, inside in imported(path.read_text())
                  if name.split(".")[0] == "dlc" and not inside}
         below.setdefault(part, set()).update(found - {part, ""})
     assert next(iter(TopologicalSorter(below).static_order())) in BASE
@@ -245,7 +252,7 @@ def test_no_circle_of_parts() -> None:
 def test_tests_import_the_folders_through_dlc() -> None:
     """`import runtime` works in the repository only, and would load every module twice."""
     for path in (ROOT / "tests").rglob("*.py"):
-        for name, line, _ in imports(ast.parse(path.read_text())):
+        for name, line, _ in imported(path.read_text()):
             assert name.split(".")[0] not in ("runtime", "models"), f"{path}:{line} imports {name}"
 
 
@@ -258,5 +265,5 @@ def test_one_place_reads_the_text_of_a_kernel() -> None:
     for module, known in readers.items():
         found = {path.relative_to(ROOT).as_posix() for folder in ("backend", "checks")
                  for path in (ROOT / "dlc" / folder).rglob("*.py")
-                 if any(name == module for name, _, _ in imports(ast.parse(path.read_text())))}
+                 if any(name == module for name, _, _ in imported(path.read_text()))}
         assert found == known

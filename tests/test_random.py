@@ -55,6 +55,8 @@ def lower_gamma(a: float) -> Callable[[float], float]:
         for n in range(1, 400):
             term *= x / (a + n)
             total += term
+            if term < 1e-17 * total:  # terms only fall from here: no sum would change
+                break
         return total * math.exp(a * math.log(max(x, 1e-300)) - x - math.lgamma(a))
 
     return cdf

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file, for all rules about it."""
+    return ast.parse(path.read_text())
+
+
 def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function of `tree`, nested ones too."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -57,7 +64,7 @@ def swallows(handler: ast.ExceptHandler) -> bool:
 def test_source_file_keeps_the_house_rules(path: Path) -> None:
     """Under 400 lines, a docstring first, functions of at most 60 lines, nothing unfinished."""
     text = path.read_text()
-    tree = ast.parse(text)
+    tree = parsed(path)
     assert path.name not in VAGUE_NAMES, "name the file after what lives in it"
     assert text.count("\n") < 400
     assert ast.get_docstring(tree), "the first line is a docstring that says what lives here"
@@ -86,7 +93,7 @@ INSTALLED = {re.match(r"[\w-]+", line).group().replace("-", "_")  # type: ignore
                                   and "conformance" not in p.parts], ids=name)
 def test_make_test_installs_what_tests_import(path: Path) -> None:
     """The peers are there for `make conformance` alone; a module that needs one ends the run."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     plain = {a.name for n in tree.body if isinstance(n, ast.Import) for a in n.names}
     named = {n.module for n in tree.body if isinstance(n, ast.ImportFrom) and n.module}
     tops = {word.split(".")[0] for word in plain | named}
