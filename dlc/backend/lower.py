@@ -308,4 +308,4 @@ def _lower_routine(part: Graph, isa: Isa) -> Lowered:
     """A routine's own text, after the loops that prepare its operands."""
     from dlc.backend.routine import lower_routine
 
-    return lower_routine(part, lambda graph: loops(graph, isa, {}))
+    return lower_routine(part, lambda graph: loops(graph, isa, {}), isa.limits)

@@ -1,7 +1,7 @@
 """A routine as kernels: operands copied to flat buffers, its own text, results rounded.
 
     stage 0   views and half-precision operands into workspaces (loops, as for any other group)
-    stage 1   the routine's text
+    stage 1   the routine's text, over its parallel axes, cut into chunks as any kernel
     stage 2   half-precision results out of workspaces
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from dlc.backend.cpu.limits import Limits
+from dlc.backend.cpu.mapping import Cuts, chunked, rows_per_chunk
 from dlc.backend.emit.work import Lowered, Operand, Work
 from dlc.backend.ir import computing
 from dlc.backend.ir.parser import parameter_names, parse
@@ -26,7 +28,7 @@ Loops = Callable[[Graph], Work]
 Storage = Node | Scratch
 
 
-def lower_routine(part: Graph, loops: Loops) -> Lowered:
+def lower_routine(part: Graph, loops: Loops, limits: Limits) -> Lowered:
     """The stages of a part that holds a routine; `loops` lowers a graph of other operators."""
     (node,) = [n for n in part.nodes() if n.op.kind is Kind.ROUTINE]
     routine: Routine = node.op.emit(node)
@@ -34,20 +36,34 @@ def lower_routine(part: Graph, loops: Loops) -> Lowered:
     after: list[Work] = []
     operands: list[Storage] = [_operand(a, part.name, loops, before) for a in node.args]
     results = [_result(node, i, part, loops, after) for i in range(len(result_types(node)))]
-    spaces = [Scratch(f"{node.op.name}_space", w.dtype, max(1, w.size * routine.chunks))
+    spaces = [Scratch(f"{node.op.name}_space", w.dtype, max(1, w.size * routine.positions))
               for w in routine.workspaces]
-    work = _work(part, node, routine, [*operands, *results, *spaces], len(operands))
+    work = _work(part, node, routine, [*operands, *results, *spaces], len(operands),
+                 limits)
     return Lowered(tuple(tuple(s) for s in (before, [work], after) if s))
 
 
-def _work(part: Graph, node: Node, routine: Routine, places: list[Storage], read: int) -> Work:
+def _work(part: Graph, node: Node, routine: Routine, places: list[Storage], read: int,
+          limits: Limits) -> Work:
     dtypes = [computing(a.type.dtype) for a in node.args]
     dtypes += [computing(t.dtype) for t in result_types(node)]
     dtypes += [w.dtype for w in routine.workspaces]
+    text = routine.over_axes()
     params = tuple(Parameter(name, dtype.name, "pointer", i >= read) for i, (name, dtype) in
-                   enumerate(zip(parameter_names(routine.text), dtypes, strict=True)))
-    kernel = replace(parse(routine.text, params), name=part.name, doc=tuple(doc_lines(part)))
-    return Work(kernel, tuple(places), routine.chunks)
+                   enumerate(zip(parameter_names(text), dtypes, strict=True)))
+    whole = replace(parse(text, params), name=part.name, doc=tuple(doc_lines(part)))
+    kernel, chunks = chunked(whole, _cuts(routine, limits))
+    return Work(kernel, tuple(places), chunks, whole)
+
+
+def _cuts(routine: Routine, limits: Limits) -> Cuts:
+    """Small positions of a single axis share a chunk; each large one, and each of which a failure
+    is told, has its own."""
+    work = routine.work or routine.flops // max(1, routine.positions)
+    if len(routine.axes) > 1 or not work or routine.raises:
+        return dict.fromkeys(routine.axes, 1)
+    ((axis, extent),) = routine.axes.items()
+    return {axis: rows_per_chunk(max(1, extent), work, limits)}
 
 
 def _operand(value: Node, name: str, loops: Loops, before: list[Work]) -> Storage:

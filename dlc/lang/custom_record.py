@@ -140,9 +140,9 @@ class ArrayRules:
         views = [_view("const_view", n, a.type, lead) for n, a in zip(read, y.args, strict=True)]
         views += [_view("view", n, t, lead) for n, t in zip(written, results, strict=True)]
         numbers = [_literal(y.attrs[word]) for word in self.text.keywords]
-        head = f"def {self.name}({', '.join([*read, *written, 'fault', 'chunk'])}):"
+        head = f"def {self.name}({', '.join([*read, *written, 'fault', 'example'])}):"
         call = f"    {self.text.name}({', '.join([*views, *numbers])})"
-        return Routine(f"{head}\n{call}\n", fault.size, raises=True)
+        return Routine(f"{head}\n{call}\n", {"example": fault.size}, raises=True)
 
     def pull(self, node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:
         """The user's gradient rule; over the axes that vmap added, the rule itself under vmap."""
@@ -187,7 +187,7 @@ class ArrayRules:
 def _view(word: str, name: str, type_: Type, lead: int) -> str:
     """The call that makes the array which the function sees of a buffer."""
     sizes = [int(d) for d in type_.shape[lead:]]
-    buffer = f"at({name}, chunk * {math.prod(sizes)})" if lead else name
+    buffer = f"at({name}, example * {math.prod(sizes)})" if lead else name
     return f"{word}_{kernel_dtype(type_)}({', '.join([buffer, *map(str, sizes)])})"
 
 

@@ -21,9 +21,9 @@ from dlc.ops.samples import spread
 # Runs of 8 by insertion, then merges of twice the width between the two halves of a workspace:
 # what is compared moves along with its place, so that every pass reads in order.
 _MERGE = """
-def argsort(x, order, keys, places, chunk):
-    home = chunk * $space
-    for row in range(chunk * $rows, min((chunk + 1) * $rows, $total)):
+def argsort(x, order, keys, places, block):
+    home = block * $space
+    for row in range(block * $rows, min((block + 1) * $rows, $total)):
         base = idiv(row, $inner) * ($n * $inner) + imod(row, $inner)
         into = idiv(row, $inner) * ($count * $inner) + imod(row, $inner)
         for i in range($n):
@@ -75,10 +75,10 @@ def argsort(x, order, keys, places, chunk):
 # Digits of 8 bits from the lowest up, each a stable counting sort of (key, place); a digit that is
 # the same in all keys costs nothing. Keys are whole numbers in the order of the values.
 _RADIX = """
-def argsort(x, order, keys, places, counts, chunk):
-    home = chunk * (2 * $n)
-    table = chunk * (256 * $digits)
-    for row in range(chunk * $rows, min((chunk + 1) * $rows, $total)):
+def argsort(x, order, keys, places, counts, block):
+    home = block * (2 * $n)
+    table = block * (256 * $digits)
+    for row in range(block * $rows, min((block + 1) * $rows, $total)):
         base = idiv(row, $inner) * ($n * $inner) + imod(row, $inner)
         into = idiv(row, $inner) * ($count * $inner) + imod(row, $inner)
         for i in range(256 * $digits):
@@ -117,9 +117,9 @@ $key
 
 # The first few in order, each new element put among them if it stands before the last.
 _SELECT = """
-def argsort(x, order, keys, places, chunk):
-    home = chunk * $count
-    for row in range(chunk * $rows, min((chunk + 1) * $rows, $total)):
+def argsort(x, order, keys, places, block):
+    home = block * $count
+    for row in range(block * $rows, min((block + 1) * $rows, $total)):
         base = idiv(row, $inner) * ($n * $inner) + imod(row, $inner)
         into = idiv(row, $inner) * ($count * $inner) + imod(row, $inner)
         known = 0
@@ -137,7 +137,7 @@ def argsort(x, order, keys, places, chunk):
         for i in range($count):
             order[into + i * $inner] = places[home + i]
 """
-_CHUNKS = 64  # at most: each has a workspace of two rows
+_BLOCKS = 64  # of rows, at most: each has a workspace of two rows
 _FEW = 32  # elements that are selected, not sorted
 # The places of a value in the order of its dtype, as `key` of $digits bytes in an i64.
 _FLOAT_KEY = """bits = {bits}
@@ -201,7 +201,7 @@ def _emit_argsort(y: Node) -> Routine:
     x, axis, descending = y.args[0].type, y.attrs["axis"], y.attrs["descending"]
     n, inner, count = int(x.shape[axis]), math.prod(map(int, x.shape[axis + 1:])), y.attrs["count"]
     total = math.prod(map(int, x.shape[:axis])) * inner
-    rows = max(-(-total // _CHUNKS), 1)
+    rows = max(-(-total // _BLOCKS), 1)
     kind = dtype(kernel_dtype(x))
     words = {"n": n, "inner": inner, "total": total, "rows": rows, "count": count,
              "goes_before": precedes("key", "keys[at - 1]", x, descending)}
@@ -215,7 +215,7 @@ def _emit_argsort(y: Node) -> Routine:
         text = filled(_MERGE, **words, space=2 * n,
                       right_first=precedes("other", "key", x, descending))
         spaces = (Workspace(kind, 2 * n), Workspace(i32, 2 * n))
-    return Routine(text, -(-total // rows), spaces)
+    return Routine(text, {"block": -(-total // rows)}, spaces)
 
 
 def _radix(kind: DType, n: int, descending: bool,

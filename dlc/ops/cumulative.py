@@ -22,13 +22,13 @@ from dlc.ops.samples import spread
 from dlc.ops.varying import present
 from dlc.ops.view import narrow, pad, reshape
 
-# A chunk takes a block of columns of one slab [n, inner]; their states lie in workspaces.
+# A position is a block of columns of one slab [n, inner]; their states lie in workspaces.
 _FOLD = """
-def cumulative($operands, y, $states, chunk):
-    base = idiv(chunk, $blocks) * ($n * $inner)
-    first = imod(chunk, $blocks) * $width
+def cumulative($operands, y, $states, slab, block):
+    base = slab * ($n * $inner)
+    first = block * $width
     last = min(first + $width, $inner)
-    home = chunk * $width - first
+    home = (slab * $blocks + block) * $width - first
     for c in range(first, last):
 $start
     for step in range($n):
@@ -59,8 +59,8 @@ def _routine(y: Node, operands: str, states: dict[str, DType], start: str, fold:
                   fold=_lines(fold, 3))
     # a second time for the dtypes and places that stand in `start` and `fold`
     text = filled(text, place=place, **words)
-    return Routine(text, outer * blocks, tuple(Workspace(d, width) for d in states.values()),
-                   flops=flops * int(x.size))
+    spaces = tuple(Workspace(d, width) for d in states.values())
+    return Routine(text, {"slab": outer, "block": blocks}, spaces, flops=flops * int(x.size))
 
 
 def _check(x: Type, axis: int, reverse: bool) -> None:

@@ -20,8 +20,8 @@ TERMS = 18  # of the series: below 1e-22 of a matrix whose norm is at most 1/2
 
 # e^a = (e^(a / 2^s))^(2^s): the series by Horner's rule in f64, then s squarings.
 _EXPM = """
-def expm(a, e, x, t, p, chunk):
-    base = chunk * ($n * $n)
+def expm(a, e, x, t, p, item):
+    base = item * ($n * $n)
     norm = 0.0
     for i in range($n):
         total = 0.0
@@ -79,7 +79,8 @@ def _eval_expm(a: Any) -> Any:
 def _emit_expm(y: Node) -> Routine:
     n, batch = int(y.shape[-1]), batch_count(y.shape, 2)
     text = filled(_EXPM, n=n, terms=TERMS, T=kernel_dtype(y.type))
-    return Routine(text, batch, (Workspace(f64, n * n),) * 3, flops=batch * 2 * TERMS * n ** 3)
+    return Routine(text, {"item": batch}, (Workspace(f64, n * n),) * 3,
+                   flops=batch * 2 * TERMS * n ** 3)
 
 
 def _grad_expm(g: Node, y: Node, a: Node) -> tuple[Node]:

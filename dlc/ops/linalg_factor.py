@@ -16,8 +16,8 @@ from dlc.ops.matrix import floating, half_diagonal, lower_gradient, square, tria
 from dlc.ops.routine import Routine, batch_count, filled, kernel_dtype
 
 _CHOLESKY = """
-def cholesky(a, l, chunk):
-    base = chunk * ($n * $n)
+def cholesky(a, l, item):
+    base = item * ($n * $n)
     for i in range($n):
         row = base + i * $n
         for j in range(i):
@@ -55,7 +55,7 @@ def _eval_cholesky(a: Any) -> Any:
 
 def _emit_cholesky(y: Node) -> Routine:
     n, batch = int(y.shape[-1]), batch_count(y.shape, 2)
-    return Routine(filled(_CHOLESKY, n=n, T=kernel_dtype(y.type)), batch,
+    return Routine(filled(_CHOLESKY, n=n, T=kernel_dtype(y.type)), {"item": batch},
                    flops=batch * n ** 3 // 3)
 
 
@@ -87,11 +87,10 @@ CHOLESKY = register(Op(
 
 # --- triangular systems ---------------------------------------------------------------------------
 
-# One chunk solves a block of columns of b, so that few big systems use all threads.
+# A position solves a block of columns of b, so that few big systems use all threads.
 _TRIANGLE = """
-def triangular_solve(a, b, x, chunk):
-    item = idiv(chunk, $blocks)
-    first = imod(chunk, $blocks) * $width
+def triangular_solve(a, b, x, item, block):
+    first = block * $width
     last = min(first + $width, $k)
     base = item * ($n * $n)
     top = item * ($n * $k)
@@ -109,7 +108,7 @@ $divide
 _DIVIDE = """        pivot = a[base + i * ($n + 1)]
         for c in range(first, last):
             x[top + i * $k + c] /= pivot"""
-_WIDTH = 64  # columns of a chunk
+_WIDTH = 64  # columns of a block
 
 
 def _infer_triangle(a: Type, b: Type, *, lower: bool, trans: bool, unit: bool) -> Type:
@@ -148,12 +147,13 @@ def _emit_triangle(y: Node) -> Routine:
     n, k, batch = int(y.shape[-2]), int(y.shape[-1]), batch_count(y.shape, 2)
     forward = y.attrs["lower"] is not y.attrs["trans"]
     blocks = -(-k // _WIDTH)
-    words = {"n": n, "k": k, "blocks": blocks, "width": _WIDTH,
+    words = {"n": n, "k": k, "width": _WIDTH,
              "row": "step" if forward else f"{n - 1} - step",
              "other": "other" if forward else f"{n - 1} - other",
              "element": f"a[base + j * {n} + i]" if y.attrs["trans"] else f"a[base + i * {n} + j]"}
     divide = "" if y.attrs["unit"] else filled(_DIVIDE, **words)
-    return Routine(filled(_TRIANGLE, divide=divide, **words), batch * blocks,
+    return Routine(filled(_TRIANGLE, divide=divide, **words),
+                   {"item": batch, "block": blocks},
                    flops=batch * n * n * k)
 
 

@@ -19,8 +19,8 @@ from dlc.ops.routine import Routine, Workspace, batch_count, filled, kernel_dtyp
 # Columns lie as rows of w: every inner loop walks along memory. LAPACK's signs: a reflection makes
 # the diagonal of R the opposite of the entry's sign, and is none where nothing is to be done.
 _QR = """
-def qr(a, q, r, w, v, tau, chunk):
-    base = chunk * ($m * $n)
+def qr(a, q, r, w, v, tau, item):
+    base = item * ($m * $n)
     poison = 0.0
     for i in range($m):
         for j in range($n):
@@ -32,10 +32,10 @@ def qr(a, q, r, w, v, tau, chunk):
         for i in range(j + 1, $m):
             below = radd(below, w[mine + i] * w[mine + i])
         alpha = w[mine + j]
-        tau[chunk * $n + j] = 0.0
+        tau[item * $n + j] = 0.0
         if below != 0.0:
             beta = -copysign(sqrt(alpha * alpha + below), alpha)
-            tau[chunk * $n + j] = (beta - alpha) / beta
+            tau[item * $n + j] = (beta - alpha) / beta
             for i in range(j + 1, $m):
                 w[mine + i] /= alpha - beta
             w[mine + j] = beta
@@ -44,14 +44,14 @@ def qr(a, q, r, w, v, tau, chunk):
             dot = w[other + j]
             for i in range(j + 1, $m):
                 dot = radd(dot, w[mine + i] * w[other + i])
-            dot *= tau[chunk * $n + j]
+            dot *= tau[item * $n + j]
             w[other + j] -= dot
             for i in range(j + 1, $m):
                 w[other + i] -= dot * w[mine + i]
     for i in range($n):
         for j in range($n):
             entry = w[base + j * $m + i] if i <= j else 0.0
-            r[chunk * ($n * $n) + i * $n + j] = $T(entry + poison)
+            r[item * ($n * $n) + i * $n + j] = $T(entry + poison)
     for c in range($n):
         for i in range($m):
             v[base + c * $m + i] = 1.0 if i == c else 0.0
@@ -63,7 +63,7 @@ def qr(a, q, r, w, v, tau, chunk):
             dot = v[other + j]
             for i in range(j + 1, $m):
                 dot = radd(dot, w[mine + i] * v[other + i])
-            dot *= tau[chunk * $n + j]
+            dot *= tau[item * $n + j]
             v[other + j] -= dot
             for i in range(j + 1, $m):
                 v[other + i] -= dot * w[mine + i]
@@ -97,7 +97,7 @@ def _emit_qr(y: Node) -> Routine:
     (m, n), batch = tall(a.type), batch_count(a.shape, 2)
     text = filled(_QR, m=m, n=n, T=kernel_dtype(a.type))
     spaces = (Workspace(f64, m * n), Workspace(f64, m * n), Workspace(f64, n))
-    return Routine(text, batch, spaces, flops=batch * 4 * m * n * n)
+    return Routine(text, {"item": batch}, spaces, flops=batch * 4 * m * n * n)
 
 
 def _pull_qr(node: Node, given: Mapping[int, Node]) -> Sequence[Node | None]:

@@ -42,9 +42,9 @@ $swap
 $row
 """
 _SOLVE = """
-def solve(a, b, x, lu, right, chunk):
-    base = chunk * ($n * $n)
-    top = chunk * ($n * $k)
+def solve(a, b, x, lu, right, item):
+    base = item * ($n * $n)
+    top = item * ($n * $k)
     poison = 0.0
     for i in range($n):
         for j in range($n):
@@ -109,7 +109,7 @@ def _emit_solve(y: Node) -> Routine:
                        row=filled(_ROW_RIGHT, **words), **words)
     at = f"j * {n} + i" if y.attrs["trans"] else f"i * {n} + j"
     text = filled(_SOLVE, eliminate=eliminate, at=at, T=kernel_dtype(y.type), **words)
-    return Routine(text, batch, (Workspace(f64, n * n), Workspace(f64, n * k)),
+    return Routine(text, {"item": batch}, (Workspace(f64, n * n), Workspace(f64, n * k)),
                    flops=batch * (2 * n ** 3 // 3 + 2 * n * n * k))
 
 
@@ -145,8 +145,8 @@ SOLVE = register(Op(
 # --- determinant ----------------------------------------------------------------------------------
 
 _SLOGDET = """
-def slogdet(a, sign, logabs, lu, chunk):
-    base = chunk * ($n * $n)
+def slogdet(a, sign, logabs, lu, item):
+    base = item * ($n * $n)
     for i in range($n * $n):
         lu[base + i] = f64(a[base + i])
     parity = 1.0
@@ -163,8 +163,8 @@ $eliminate
             parity = d
     if parity == 0.0:
         total = -inf
-    sign[chunk] = $T(parity)
-    logabs[chunk] = $T(total)
+    sign[item] = $T(parity)
+    logabs[item] = $T(total)
 """
 
 
@@ -184,7 +184,7 @@ def _emit_slogdet(y: Node) -> Routine:
     n, batch = int(a.shape[-1]), batch_count(a.shape, 2)
     eliminate = filled(_ELIMINATE, n=n, swap="            parity = -parity", row="")
     text = filled(_SLOGDET, n=n, eliminate=eliminate, T=kernel_dtype(a.type))
-    return Routine(text, batch, (Workspace(f64, n * n),), flops=batch * 2 * n ** 3 // 3)
+    return Routine(text, {"item": batch}, (Workspace(f64, n * n),), flops=batch * 2 * n ** 3 // 3)
 
 
 def identity_like(a: Node) -> Node:

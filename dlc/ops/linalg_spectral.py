@@ -59,8 +59,8 @@ _SWEEPS = """
 # The eigenvalues of a symmetric a are the singular values of a + shift, which is positive, less the
 # shift.
 _EIGH = """
-def eigh(a, values, vectors, w, v, chunk):
-    base = chunk * ($n * $n)
+def eigh(a, values, vectors, w, v, item):
+    base = item * ($n * $n)
     turn = base
     shift = 0.0
     for i in range($n):
@@ -98,7 +98,7 @@ $sweeps
             if abs(v[base + i * $n + k]) > abs(top):
                 top = v[base + i * $n + k]
         sign = copysign(1.0, top) + (shift - shift)
-        values[chunk * $n + i] = $T(sqrt(low) - shift)
+        values[item * $n + i] = $T(sqrt(low) - shift)
         for k in range($n):
             vectors[base + k * $n + i] = $T(sign * v[base + i * $n + k])
 """
@@ -129,7 +129,7 @@ def _emit_eigh(y: Node) -> Routine:
     n, batch = int(a.shape[-1]), batch_count(a.shape, 2)
     spaces = (Workspace(f64, n * n), Workspace(f64, n * n))
     text = filled(_EIGH, n=n, T=kernel_dtype(a.type), sweeps=filled(_SWEEPS, m=n, n=n))
-    return Routine(text, batch, spaces, flops=batch * 40 * n ** 3)
+    return Routine(text, {"item": batch}, spaces, flops=batch * 40 * n ** 3)
 
 
 def _apart(x: Node) -> Node:
@@ -176,9 +176,9 @@ EIGH = register(Op(
 # --- singular values ------------------------------------------------------------------------------
 
 _SVD = """
-def svd(a, u, values, vh, w, v, chunk):
-    base = chunk * ($m * $n)
-    turn = chunk * ($n * $n)
+def svd(a, u, values, vh, w, v, item):
+    base = item * ($m * $n)
+    turn = item * ($n * $n)
     poison = 0.0
     for i in range($m):
         for j in range($n):
@@ -209,7 +209,7 @@ $sweeps
             v[turn + at * $n + i] = one
         sigma = sqrt(best) + poison if best >= 0.0 else poison
         largest = sigma if j == 0 else largest
-        values[chunk * $n + j] = $T(sigma)
+        values[item * $n + j] = $T(sigma)
         if sigma > 1e-15 * largest:
             for i in range($m):
                 w[base + j * $m + i] /= sigma
@@ -273,7 +273,7 @@ def _emit_svd(y: Node) -> Routine:
     (m, n), batch = tall(a.type), batch_count(a.shape, 2)
     text = filled(_SVD, m=m, n=n, T=kernel_dtype(a.type), complete=filled(_COMPLETE, m=m),
                   sweeps=filled(_SWEEPS, m=m, n=n))
-    return Routine(text, batch, (Workspace(f64, m * n), Workspace(f64, n * n)),
+    return Routine(text, {"item": batch}, (Workspace(f64, m * n), Workspace(f64, n * n)),
                    flops=batch * 30 * m * n * n)
 
 

@@ -2,16 +2,17 @@
 
 A routine's text is one function in the dialect of docs/ir.md over flat C-contiguous buffers:
 
-    def NAME(operands..., results..., workspaces..., chunk):
+    def NAME(operands..., results..., workspaces..., axes...):
 
-One call does chunk `chunk` of `chunks`, which may run in any order and at the same time. It may
+It does one position of its parallel axes, which may run in any order and at the same time. It may
 read its operands anywhere; it writes its own part of results and workspaces only. Operands and
 results in half precisions are f32 there: they are converted before and after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
 from typing import Any
@@ -22,7 +23,7 @@ from dlc.ir.types import DType, TupleType, Type, accumulator
 
 @dataclass(frozen=True)
 class Workspace:
-    """Memory that a routine needs while it runs: `size` elements for each of its chunks."""
+    """Memory that a routine needs while it runs: `size` elements for each of its positions."""
 
     dtype: DType
     size: int
@@ -30,17 +31,33 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Routine:
-    """What the record of a ROUTINE emits: the text of its function and how it is called.
+    """What the record of a ROUTINE emits: the text of its function, and the extents of its axes.
 
-    `flops` counts the arithmetic of all chunks, for reports. One that `raises` calls a user's
-    function: its last result, i32 with a place for each chunk, takes the line that failed.
+    `flops` counts the arithmetic of all positions, for reports and for how many of them make a
+    chunk; `work` says in elements of a loop what one costs whose arithmetic is not counted. One
+    that `raises` calls a user's function: its last result, i32 with a place for each position,
+    takes the line that failed.
     """
 
     text: str
-    chunks: int
+    axes: Mapping[str, int]
     workspaces: tuple[Workspace, ...] = ()
     flops: int = 0
+    work: int = 0
     raises: bool = False
+
+    @property
+    def positions(self) -> int:
+        """How many positions the axes have together."""
+        return math.prod(self.axes.values())
+
+    def over_axes(self) -> str:
+        """The text as a function whose parallel loops are around what it does."""
+        head, *lines = self.text.strip("\n").splitlines()
+        for axis, extent in reversed(list(self.axes.items())):
+            head = head.replace(f", {axis}):", "):")
+            lines = [f"    for {axis} in parallel({extent}):", *(f"    {line}" for line in lines)]
+        return "\n".join([head, *lines, ""])
 
 
 def filled(text: str, **values: Any) -> str:
@@ -54,7 +71,7 @@ def result_types(node: Node) -> tuple[Type, ...]:
 
 
 def batch_count(shape: Sequence[Any], core: int) -> int:
-    """How many arrays of the last `core` axes there are: the chunks of a batched routine."""
+    """How many arrays of the last `core` axes there are: the positions of a batched routine."""
     count = 1
     for d in shape[:len(shape) - core]:
         count *= int(d)

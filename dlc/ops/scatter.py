@@ -93,12 +93,12 @@ SCATTER_MIN = _extreme("scatter_min", "smallest", np.minimum)
 # --- which update comes last ----------------------------------------------------------------------
 
 _LAST = """
-def scatter_last(index, winner, chunk):
-    for i in range(chunk * $size, (chunk + 1) * $size):
+def scatter_last(index, winner, row):
+    for i in range(row * $size, (row + 1) * $size):
         winner[i] = i32(-1)
     for i in range($count):
-        at = min(max(i64(index[chunk * $count + i]), 0), $size - 1)
-        winner[chunk * $size + at] = i32(i)
+        at = min(max(i64(index[row * $count + i]), 0), $size - 1)
+        winner[row * $size + at] = i32(i)
 """
 
 
@@ -121,7 +121,9 @@ def _eval_last(index: Any, *, size: int) -> Any:
 
 def _emit_last(y: Node) -> Routine:
     count = int(y.args[0].shape[-1])
-    return Routine(filled(_LAST, size=y.attrs["size"], count=count), batch_count(y.shape, 1))
+    size = y.attrs["size"]
+    return Routine(filled(_LAST, size=size, count=count), {"row": batch_count(y.shape, 1)},
+                   work=size + count)
 
 
 def _sample_last() -> Iterator[Any]:

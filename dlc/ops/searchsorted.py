@@ -17,26 +17,22 @@ from dlc.ops.convert import as_nodes, common_type
 from dlc.ops.routine import Routine, filled
 from dlc.ops.samples import spread
 
-_CHUNKS = 64
-
-
 # --- positions in sorted arrays -------------------------------------------------------------------
 
 _SEARCH = """
-def searchsorted(edges, x, place, chunk):
-    for i in range(chunk * $per, min((chunk + 1) * $per, $total)):
-        value = x[i]
-        base = idiv(i, $each) * $n
-        low = 0
-        high = $n
-        while low < high:
-            middle = idiv(low + high, 2)
-            edge = edges[base + middle]
-            if $left:
-                low = middle + 1
-            else:
-                high = middle
-        place[i] = i32(low)
+def searchsorted(edges, x, place, i):
+    value = x[i]
+    base = idiv(i, $each) * $n
+    low = 0
+    high = $n
+    while low < high:
+        middle = idiv(low + high, 2)
+        edge = edges[base + middle]
+        if $left:
+            low = middle + 1
+        else:
+            high = middle
+    place[i] = i32(low)
 """
 
 
@@ -61,14 +57,12 @@ def _eval_search(edges: Any, x: Any, *, right: bool) -> Any:
 
 def _emit_search(y: Node) -> Routine:
     edges, x = y.args[0].type, y.args[1].type
-    total = int(x.size)
+    total, n = int(x.size), int(edges.shape[-1])
     rows = math.prod(map(int, edges.shape[:-1]))
-    per = max(1024, -(-total // _CHUNKS))
     before = "not " + precedes("value", "edge", x, False) if y.attrs["right"] else (
         precedes("edge", "value", x, False))
-    text = filled(_SEARCH, per=per, total=total, each=max(1, total // max(rows, 1)),
-                  n=int(edges.shape[-1]), left=before)
-    return Routine(text, max(1, -(-total // per)))
+    text = filled(_SEARCH, each=max(1, total // max(rows, 1)), n=n, left=before)
+    return Routine(text, {"i": total}, work=1 + n.bit_length())
 
 
 def _sample_search() -> Iterator[Any]:

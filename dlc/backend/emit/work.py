@@ -16,7 +16,7 @@ Operand: TypeAlias = Node | Scratch | int | float
 class Work:
     """`chunks` calls of a kernel; operands in parameter order: body nodes, workspaces, numbers.
     `whole` is the kernel over its parallel axes, before it was cut, which takes the first of the
-    operands; routines have none."""
+    operands."""
 
     kernel: Function
     operands: tuple[Operand, ...]

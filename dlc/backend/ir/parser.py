@@ -42,6 +42,7 @@ from dlc.backend.ir.reading import (
     read,
     refused,
 )
+from dlc.backend.ir.walks import flattened
 from dlc.backend.ir.whole import settled, with_scalars
 from dlc.ir.types import DTYPES, DType, bool_, dtype
 from dlc.program import Parameter
@@ -68,7 +69,7 @@ def parse(text: str, params: tuple[Parameter, ...]) -> Function:
                   indices_of(body, params), defined(helpers))
     # a text may hold an index times 0, which is gone in what it means: settled as lowering does
     statements = tuple(with_scalars(block(body, scope)))
-    raises = any(isinstance(s, UserCall) for s in statements)
+    raises = any(isinstance(s, UserCall) for s in flattened(statements))
     return Function(first.name, tuple(params), doc_lines(doc), statements,
                     helpers, raises, chunked)
 
@@ -99,7 +100,7 @@ def defined(text: str) -> set[str]:
 
 def parameter_names(text: str) -> list[str]:
     """The names of a kernel's parameters, without `chunk`."""
-    return [a.arg for a in kernel_and_helpers(text)[0].args.args][:-1]
+    return [a.arg for a in kernel_and_helpers(text)[0].args.args if a.arg != "chunk"]
 
 
 # ---- which names are indices ---------------------------------------------------------------------

@@ -12,6 +12,7 @@ from dlc.backend.ir import (
     If,
     Let,
     Load,
+    Number,
     Pointer,
     Position,
     Statement,
@@ -24,6 +25,8 @@ from dlc.backend.ir import (
 )
 from dlc.backend.ir.index import Atom, Computed, Minimum, Quotient, Remainder, Sum, least
 from dlc.backend.ir.walks import with_operands
+from dlc.backend.ir.whole import settled
+from dlc.ir.types import i64
 
 Table = Mapping[str, Sum]
 
@@ -66,8 +69,10 @@ def _expression(value: Expression, table: Table) -> Expression:
         case Truth():
             return replace(value, condition=_condition(value.condition, table))
         case Position():
-            return replace(value, index=_sum(value.index, table))
-    return with_operands(value, lambda part: _expression(part, table))
+            index = _sum(value.index, table)
+            known = value.dtype is i64 and not index.terms
+            return Number(index.const, i64, value.level) if known else replace(value, index=index)
+    return settled(with_operands(value, lambda part: _expression(part, table)))
 
 
 def _condition(parts: Condition, table: Table) -> Condition:

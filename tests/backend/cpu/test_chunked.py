@@ -37,6 +37,9 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Type, ...]]] = {
     "packed apart": (lambda a, b: dlc.tanh(a @ b), (f32[90, 30], f32[30, 15])),
     "gemm in boxes": (lambda a, b: a @ b, (f32[2, 40, 35], f32[2, 35, 20])),
     "sums in parts": (lambda a, b: a @ b, (f32[3, 90], f32[90, 4])),
+    "small matrices": (dlc.linalg.expm, (f32[7, 3, 3],)),
+    "sorted rows": (lambda x: dlc.argsort(x, axis=1), (f32[9, 12],)),
+    "running sums": (lambda x: dlc.cumsum(x, axis=1), (f32[2, 3, 70],)),
     "images": (dlc.conv, (f32[5, 2, 6, 6], f32[3, 2, 3, 3])),
 }
 

@@ -84,3 +84,28 @@ def test_the_reader_of_one_result_may_run_before_another_result_is_read() -> Non
     q, r = np.linalg.qr(A)
     np.testing.assert_allclose(run(dlc.compile(f), "cpu", A), np.exp(q) @ np.tanh(r), rtol=2e-5,
                                atol=1e-6)
+
+
+def chunks_of(compiled: Compiled) -> list[int]:
+    (entry,) = compiled.program.entries.values()
+    return [s.chunks for launch in entry.flat for stage in launch.stages for s in stage]
+
+
+def test_small_matrices_share_chunks_and_large_ones_have_their_own() -> None:
+    """Of 300 matrices 3 x 3 a chunk is not worth a counter; each of 100 x 100 is."""
+    for shape, fewest, most in (((300, 3, 3), 2, 30), ((6, 100, 100), 6, 6)):
+        compiled = dlc.compile(dlc.trace(lambda a: make(CHOLESKY, (a,)), f32[shape]), verify=True)
+        (count,) = chunks_of(compiled)
+        assert fewest <= count <= most, (shape, count)
+        x = RNG.uniform(-1, 1, shape).astype(np.float32)
+        given = x @ np.swapaxes(x, 1, 2) + shape[-1] * np.eye(shape[-1], dtype=np.float32)
+        run(compiled, "cpu", given)  # each launch, against the meaning
+
+
+def test_values_that_are_searched_share_chunks() -> None:
+    compiled = dlc.compile(dlc.trace(dlc.searchsorted, f32[100], f32[9000]))
+    (count,) = chunks_of(compiled)
+    assert 4 <= count <= 64
+    edges, x = np.sort(RNG.uniform(0, 1, 100)), RNG.uniform(0, 1, 9000)
+    edges, x = edges.astype(np.float32), x.astype(np.float32)
+    np.testing.assert_array_equal(run(compiled, "cpu", edges, x), np.searchsorted(edges, x))

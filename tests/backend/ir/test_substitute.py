@@ -50,6 +50,13 @@ def test_every_form_of_an_index(index: Sum) -> None:
                 index.text(), words, at)
 
 
+def test_an_index_that_becomes_known_is_a_number() -> None:
+    """As it is read: a chunk's part of an axis of one position is 0."""
+    (found,) = substituted([Let("x", Position(ROW + 1, i64))], {name: Sum(0)
+                                                             for name in ROW.variables()})
+    assert isinstance(found, Let) and found.value == Number((ROW + 1).const, i64)
+
+
 def guarded() -> Expression:
     return Load("x", ROW, f32, 0, (Compare(ROW - 2, ">=", 0),))
 
