@@ -48,11 +48,31 @@ class Goal:
 
 CHAPTERS: dict[str, dict[str, Goal]] = {
     "Neurons and linear models": {
+        "perceptron": Goal("rule.accuracy", at_least=1.0),
+        "perceptron_xor": Goal("accuracy", at_most=0.75, file="perceptron"),
+        "adaline": Goal("erle", at_least=30.0),
         "linear_regression": Goal("loss", at_most=0.012),
+        "least_squares_bmi": Goal("r2", at_least=0.4725, file="regression"),
+        "least_squares": Goal("r2", at_least=0.5177, file="regression"),
+        "ridge": Goal("r2", at_least=0.4512, file="regression"),
+        "lasso": Goal("fista.zeros", at_least=7, file="regression"),
+        "elastic_net": Goal("fista.r2", at_least=0.379, file="regression"),
+        "polynomial_1": Goal("loss", at_most=0.13, file="polynomial"),
+        "polynomial_2": Goal("loss", at_most=0.046, beats="polynomial_9", file="polynomial"),
+        "polynomial_9": Goal("loss", at_most=0.06, file="polynomial"),
         "logistic_regression": Goal("accuracy", at_least=0.94),
+        "breast_cancer": Goal("accuracy", at_least=0.977, folds=10, file="logistic"),
+        "iris": Goal("accuracy", at_least=0.953, folds=10, file="logistic"),
     },
     "Multilayer perceptrons": {
+        "steps": Goal("loss", at_most=1e-4),
         "xor": Goal("accuracy", at_least=1.0),
+        "xor_online": Goal("accuracy", at_least=1.0, file="xor_nets"),
+        "xor_1986": Goal("accuracy", at_least=1.0, file="xor_nets"),
+        "xor_skip": Goal("accuracy", at_least=1.0, file="xor_nets"),
+        "xor_relu": Goal("accuracy", at_least=1.0, file="xor_nets"),
+        "mirror": Goal("accuracy", at_least=1.0),
+        "encoder": Goal("accuracy", at_least=1.0),
         "mlp": Goal("accuracy", at_least=0.975),
     },
     "Convolutional networks": {

@@ -1,4 +1,4 @@
-"""The data sets that come with dlc: digits, digits8, linear, xor."""
+"""The digits that come with dlc."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlc.intake import Intake
-from dlc.runtime.data.dataset import Arrays, DataError, Dataset
+from dlc.runtime.data.dataset import DataError, Dataset
 from dlc.runtime.data.npy import read_npz
 
 FloatImages = np.ndarray[Any, np.dtype[np.float32]]
@@ -18,10 +18,6 @@ FloatImages = np.ndarray[Any, np.dtype[np.float32]]
 CANVAS, INNER = 28, 24
 
 DIGITS_FILE = Path(__file__).resolve().parents[1] / "digits.npz"
-
-# The regression that `linear` is drawn from: y = x @ LINEAR_WEIGHTS + LINEAR_BIAS + noise.
-LINEAR_WEIGHTS = (1.5, -2.0, 0.5, 3.0, -1.0, 0.25, 0.0, 2.0)
-LINEAR_BIAS, LINEAR_NOISE, LINEAR_SAMPLES = 0.75, 0.1, 1000
 
 
 def interpolation(size: int, source: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -67,31 +63,3 @@ def load_digits(size: int = CANVAS) -> Dataset:
              for part in ("train", "test")]
     name = "digits" if size == CANVAS else f"digits{size}"
     return Dataset(name, parts[0], parts[1], tuple("0123456789"), source="bundled")
-
-
-def near_normal(key: int, count: int) -> np.ndarray[Any, Any]:
-    """f64[count] of mean 0 and variance 1: sums of 12 uniforms less 6, exact on every machine."""
-    words = np.random.Philox(key=key).random_raw(12 * count) >> np.uint64(11)
-    uniforms = words.astype(np.float64) * 2.0**-53
-    sums: np.ndarray[Any, Any] = np.sum(uniforms.reshape(count, 12), axis=1)
-    return sums - 6.0
-
-
-def load_linear() -> Dataset:
-    """A linear regression of known answer: x f32[n, 8] near normal, y f32[n, 1], noise 0.1."""
-    values = near_normal(8, LINEAR_SAMPLES * (len(LINEAR_WEIGHTS) + 1))
-    table = values.reshape(LINEAR_SAMPLES, -1)
-    x, noise = table[:, 1:], table[:, 0] * LINEAR_NOISE
-    y = np.sum(x * np.array(LINEAR_WEIGHTS), axis=1) + LINEAR_BIAS + noise
-    arrays = {"x": x.astype(np.float32), "y": y[:, None].astype(np.float32)}
-    cut = LINEAR_SAMPLES * 4 // 5
-    return Dataset("linear", {k: v[:cut] for k, v in arrays.items()},
-                   {k: v[cut:] for k, v in arrays.items()}, source="bundled")
-
-
-def load_xor() -> Dataset:
-    """The four cases of exclusive or: x f32[4, 2], y f32[4, 1]. Tested on the same four."""
-    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-    y = np.array([[0], [1], [1], [0]], np.float32)
-    arrays: Arrays = {"x": x, "y": y}
-    return Dataset("xor", arrays, {k: v.copy() for k, v in arrays.items()}, source="bundled")

@@ -9,11 +9,13 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from dlc.runtime.data.bundled import CANVAS, load_digits, load_linear, load_xor
+from dlc.runtime.data.bundled import CANVAS, load_digits
 from dlc.runtime.data.dataset import DataError, Dataset, as_field, rename
 from dlc.runtime.data.npy import arrays_dataset
 from dlc.runtime.data.options import KINDS, Options, read_size
+from dlc.runtime.data.patterns import PATTERNS
 from dlc.runtime.data.preparation import prepared
+from dlc.runtime.data.signals import SIGNALS
 from dlc.runtime.data.tables import TABLES
 
 # By name: what loads it, given all options.
@@ -21,8 +23,8 @@ BUNDLED: dict[str, Callable[[Options], Dataset]] = {
     "digits": lambda options: load_digits(side(options)),
     "digits8": lambda options: load_digits(8),
     **TABLES,
-    "linear": lambda options: load_linear(),
-    "xor": lambda options: load_xor(),
+    **SIGNALS,
+    **PATTERNS,
 }
 
 

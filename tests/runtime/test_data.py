@@ -10,7 +10,8 @@ import pytest
 from dlc.ir.types import bool_, f16, f32, i32, u8
 from dlc.program import Port
 from dlc.runtime.data import DataError, Dataset, Stream, bind_arrays, epoch_order, load_dataset
-from dlc.runtime.data.bundled import LINEAR_WEIGHTS, interpolation, resize
+from dlc.runtime.data.bundled import interpolation, resize
+from dlc.runtime.data.signals import LINEAR_WEIGHTS
 
 
 def test_digits_are_scikit_learns_stratified_fifth() -> None:
