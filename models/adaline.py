@@ -1,8 +1,8 @@
 """Adaline, trained by least mean squares, as an adaptive filter that cancels an echo.
 
-After B. Widrow and M. E. Hoff, Adaptive switching circuits, 1960. The filter sees the last 64 samples
-of the loudspeaker's signal, and learns the room's response from the microphone's, one sample at a
-time. What is left of the echo is measured in decibels (echo return loss enhancement).
+After B. Widrow and M. E. Hoff, Adaptive switching circuits, 1960. The filter sees the last 64
+samples of the loudspeaker's signal, and learns the room's response from the microphone's, one
+sample at a time. What is left of the echo is measured in decibels (echo return loss enhancement).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Mirror symmetry of six bits, found by two hidden units.
 
-After D. E. Rumelhart, G. E. Hinton and R. J. Williams, Learning representations by back-propagating
-errors, 1986: 64 words, momentum .9 on the sum of all errors, first weights within .3. Differs: half
-the rate, .05, with which no start ended in a local minimum, and 4,000 sweeps for 1,425. The units
-find opposite weights on mirrored bits, in the ratios 1 : 2 : 4.
+After D. E. Rumelhart, G. E. Hinton and R. J. Williams, Learning representations by
+back-propagating errors, 1986: 64 words, momentum .9 on the sum of all errors, first weights
+within .3. Differs: half the rate, .05, with which no start ended in a local minimum, and 4,000
+sweeps for 1,425. The units find opposite weights on mirrored bits, in the ratios 1 : 2 : 4.
 """
 
 from __future__ import annotations

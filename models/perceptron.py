@@ -1,9 +1,10 @@
 """Rosenblatt's perceptron rule on a McCulloch-Pitts neuron: iris setosa against the other two.
 
-After F. Rosenblatt, The perceptron, 1958, and W. S. McCulloch and W. Pitts, A logical calculus of the
-ideas immanent in nervous activity, 1943. Each sample that is on the wrong side moves the weights by
-itself; there is no gradient. The classes can be separated, so the errors end after finitely many
-passes. `perceptron_xor` runs the same rule on the four cases of exclusive or, where they never end.
+After F. Rosenblatt, The perceptron, 1958, and W. S. McCulloch and W. Pitts, A logical calculus of
+the ideas immanent in nervous activity, 1943. Each sample that is on the wrong side moves the
+weights by itself; there is no gradient. The classes can be separated, so the errors end after
+finitely many passes. `perceptron_xor` runs the same rule on the four cases of exclusive or, where
+they never end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def neuron(x: Node) -> tuple[Node, Node, Node]:
 
 
 def rule(x: Node, target: Node) -> dlc.Loss:
-    """Add a sample that should have fired to the weights, and take one that should not from them."""
+    """Add a sample that should have fired to the weights; subtract one that should not have."""
     fires, weight, threshold = neuron(x)
     error = target - fires
     if dlc.training():

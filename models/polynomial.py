@@ -1,8 +1,9 @@
 """Polynomials of degree 1, 2 and 9 on twelve noisy points of a parabola: under- and overfitting.
 
-After I. Goodfellow, Y. Bengio and A. Courville, Deep learning, 2016, section 5.2. Degree 1 can't bend,
-degree 9 follows the noise, and degree 2 is right: its error on 200 other points is the smallest. The
-polynomials are written in Chebyshev's, which keeps the least-squares problem well conditioned.
+After I. Goodfellow, Y. Bengio and A. Courville, Deep learning, 2016, section 5.2. Degree 1 can't
+bend, degree 9 follows the noise, and degree 2 is right: its error on 200 other points is the
+smallest. The polynomials are written in Chebyshev's, which keeps the least-squares problem well
+conditioned.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Linear regression on the diabetes data: one column, all, ridge, lasso and elastic net.
 
-After H. Zou and T. Hastie, Regularization and variable selection via the elastic net, 2005, and R.
-Tibshirani, Regression shrinkage and selection via the lasso, 1996. The objectives are scikit-learn's.
-Least squares and ridge are trained by L-BFGS. The penalty |w| has no gradient at 0, so lasso and
-elastic net take proximal steps with momentum (FISTA; A. Beck and M. Teboulle 2009), which set weights
-to exactly 0.
+After H. Zou and T. Hastie, Regularization and variable selection via the elastic net, 2005, and
+R. Tibshirani, Regression shrinkage and selection via the lasso, 1996. The objectives are
+scikit-learn's. Least squares and ridge are trained by L-BFGS. The penalty |w| has no gradient at
+0, so lasso and elastic net take proximal steps with momentum (FISTA; A. Beck and M. Teboulle
+2009), which set weights to exactly 0.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Universal approximation by steps: fifty steep sigmoid units, one after another, add up to a curve.
+"""Universal approximation by steps: fifty steep sigmoid units add up to a curve.
 
-After G. Cybenko, Approximation by superpositions of a sigmoidal function, 1989. The thresholds stand
-at even distances and the slopes are fixed, so each unit is nearly a step; training finds the heights.
-With more units the towers between two steps become narrower, and the error falls as 1 / units^2.
+After G. Cybenko, Approximation by superpositions of a sigmoidal function, 1989. The thresholds
+stand at even distances and the slopes are fixed, so each unit is nearly a step; training finds
+the heights. With more units the towers between two steps become narrower, and the error falls as
+1 / units^2.
 """
 
 from __future__ import annotations

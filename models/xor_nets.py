@@ -1,10 +1,11 @@
 """Exclusive or by the networks of 1986 and later: online, with ReLU, with one hidden unit.
 
 After D. E. Rumelhart, G. E. Hinton and R. J. Williams, Learning internal representations by error
-propagation, 1986. `xor_online` changes two tanh units after each case; `xor_1986` is the paper's two
-sigmoid units with momentum; `xor_skip` has a single hidden unit, and connections from the inputs past
-it. `xor_relu` has four ReLU and plain gradient descent at .5. From some first weights the smallest of
-these networks end in a local minimum, as the paper says: of `xor_1986`, one start in twenty.
+propagation, 1986. `xor_online` changes two tanh units after each case; `xor_1986` is the paper's
+two sigmoid units with momentum; `xor_skip` has a single hidden unit, and connections from the
+inputs past it. `xor_relu` has four ReLU and plain gradient descent at .5. From some first weights
+the smallest of these networks end in a local minimum, as the paper says: of `xor_1986`, one start
+in twenty.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.runtime.data.dataset import DataError, Dataset, shuffle
+from dlc.runtime.data.dataset import DataError, Dataset
 
-FOLD_SEED = 1
 MOST_FOLDS = 1000
 
 
@@ -39,9 +38,9 @@ def read_fold(source: object, text: str) -> tuple[int, int]:
 def with_fold(dataset: Dataset, k: int, count: int) -> Dataset:
     """All samples divided anew: fold `k` of `count` is held out, the others are trained on.
 
-    Folds are fixed and disjoint, and together are all samples; they hold equal shares of each class
-    where there is an integer field with one value a sample. Raises DataError for fewer samples than
-    folds.
+    Folds are disjoint and together are all samples: blocks in the samples' order, of each class
+    where there is an integer field with one value a sample, with equal shares of each (as
+    scikit-learn's StratifiedKFold and KFold). Raises DataError for fewer samples than folds.
     """
     test = dataset.test or {}
     whole = {name: np.concatenate([array, test[name]]) if test else array
@@ -50,14 +49,20 @@ def with_fold(dataset: Dataset, k: int, count: int) -> Dataset:
     if total < count:
         raise DataError(dataset.name, "option fold", f"{count} folds of {total} samples",
                         f"at most {total}")
-    order = shuffle(FOLD_SEED, total)
     labels = [a for a in whole.values() if a.ndim == 1 and a.dtype.kind in "iub"]
-    if labels:
-        order = order[np.argsort(labels[0][order], kind="stable")]
-    held = np.zeros(total, bool)
-    held[order[k - 1::count]] = True
+    held = fold_of(labels[0] if labels else np.zeros(total, np.int32), count) == k - 1
     return replace(dataset, train={n: a[~held] for n, a in whole.items()},
                    test={n: a[held] for n, a in whole.items()})
+
+
+def fold_of(label: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
+    """The fold, 0 .. count-1, of each sample."""
+    order = np.sort(label)
+    found = np.zeros(len(label), np.int64)
+    for value in np.unique(label):
+        shares = [int(np.sum(order[fold::count] == value)) for fold in range(count)]
+        found[label == value] = np.repeat(np.arange(count), shares)
+    return found
 
 
 def standardized(dataset: Dataset) -> Dataset:

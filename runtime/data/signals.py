@@ -72,7 +72,8 @@ def load_echo(options: Options) -> Dataset:
 def load_quadratic(options: Options) -> Dataset:
     """A noisy parabola: x f32[n, 1] in -1 .. 1, y = x^2 - 0.5 x + noise of 0.2: 12 evenly spaced
     samples, and 200 random ones held out."""
-    x = np.concatenate([np.linspace(-1, 1, QUADRATIC_TRAINED), 2.0 * uniform(31, 200) - 1.0])[:, None]
+    held = 2.0 * uniform(31, 200) - 1.0
+    x = np.concatenate([np.linspace(-1, 1, QUADRATIC_TRAINED), held])[:, None]
     y = x * x - 0.5 * x + QUADRATIC_NOISE * near_normal(32, len(x))[:, None]
     return split("quadratic", {"x": x, "y": y}, QUADRATIC_TRAINED)
 

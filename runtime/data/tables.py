@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -50,6 +51,6 @@ def load_diabetes(options: Options) -> Dataset:
     return Dataset("diabetes", train, test, source="bundled")
 
 
-TABLES = {"iris": partial(load_table, "iris", SPECIES),
+TABLES: dict[str, Callable[[Options], Dataset]] = {"iris": partial(load_table, "iris", SPECIES),
           "breast_cancer": partial(load_table, "breast_cancer", DIAGNOSES),
           "diabetes": load_diabetes}

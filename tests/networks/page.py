@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from itertools import groupby
 from pathlib import Path
 
 from dlc.cli.models import description, figures, told_figure
 from dlc.cli.source import bundled_file
-from dlc.models import CHAPTERS, Goal, file_of
+from dlc.models import CHAPTERS, GOALS, file_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "networks.md"
@@ -29,18 +30,21 @@ def page() -> str:
     parts = [HEAD.format(minutes=total / 60)]
     for chapter, part in CHAPTERS.items():
         parts.append(f"\n## {chapter}\n")
-        parts += [entry(name, goal) for name, goal in part.items()]
+        parts += [entry(list(names)) for _, names in groupby(part, file_of)]
     return "\n".join(parts)
 
 
-def entry(name: str, goal: Goal) -> str:
-    """A network: title, figures, what its file says, picture."""
-    title, _ = description(name)
-    file = f"models/{file_of(name)}.py"
-    lines = [f"### {name}\n", f"{title} [{file}](../{file})\n"]
-    lines += [f"{text}\n" for text in paragraphs(name)]
-    lines.append(facts(name, goal) + "\n")
-    lines += [f"![{name}](pictures/{path.name})\n"
+def entry(names: list[str]) -> str:
+    """The networks of a file: title, what the file says, a row for each, pictures."""
+    title, _ = description(names[0])
+    file = f"models/{file_of(names[0])}.py"
+    lines = [f"### {', '.join(names)}\n", f"{title} [{file}](../{file})\n"]
+    lines += [f"{text}\n" for text in paragraphs(names[0])]
+    lines.append("| command | parameters | data | required | reached | seconds |\n"
+                 "|---|---|---|---|---|---|")
+    lines += map(row, names)
+    lines.append("")
+    lines += [f"![{name}](pictures/{path.name})\n" for name in names
               for path in sorted(PICTURES.glob(f"{name}.*"))]
     return "\n".join(lines)
 
@@ -51,13 +55,12 @@ def paragraphs(name: str) -> list[str]:
     return [" ".join(part.split()) for part in text.split("\n\n")[1:]]
 
 
-def facts(name: str, goal: Goal) -> str:
-    """Parameters, data, figures and seconds of a network, as a table of one row."""
+def row(name: str) -> str:
+    """Command, parameters, data, required and reached figures, and seconds of a network."""
     record = figures().get(name)
     if record is None:
-        return f"`dlc train {name}`: {goal} is required."
+        return f"| `dlc train {name}` | | | {GOALS[name]} | | |"
     reached = ", ".join(map(told_figure, record["figures"]))
-    return ("| command | parameters | data | required | reached | seconds |\n"
-            "|---|---|---|---|---|---|\n"
-            f"| `dlc train {name}` | {record['parameters']:,} | `{record['data']}` | {goal} | "
-            f"{reached} | {', '.join(f'{s:.0f}' for s in record['seconds'])} |")
+    seconds = ", ".join(f"{s:.0f}" for s in record["seconds"])
+    return (f"| `dlc train {name}` | {record['parameters']:,} | `{record['data']}` | "
+            f"{GOALS[name]} | {reached} | {seconds} |")
