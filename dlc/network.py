@@ -15,6 +15,7 @@ from dlc.compiler import Compiled, Loaded, Source
 from dlc.definition import Definition, of_checkpoint, of_task
 from dlc.errors import DlcError, Loc, here, nearest
 from dlc.faults import raise_fault
+from dlc.independence import rows_are_apart
 from dlc.ir.graph import Graph, Node
 from dlc.ir.types import Type
 from dlc.ops.convert import widened
@@ -179,9 +180,10 @@ class Network:
         return loaded
 
     def _refuse_mixing(self, key: Key, loaded: Loaded, arrays: Arrays) -> None:
-        """Raise DlcError when the answer to a row depends on the rows beside it: run once with
-        these, and with small and with large ones, the first row's answer has the same bits."""
-        if key[0] == 1:
+        """Raise DlcError when the answer to a row depends on the rows beside it. Where the graph
+        does not prove that it doesn't: run once with these, and with small and with large ones,
+        the first row's answer has the same bits."""
+        if key[0] == 1 or rows_are_apart(self.graph(*key), self.wanted):
             return
         before = loaded.running.call("main", **arrays)
         for change in (_small_rows, _large_rows):

@@ -25,7 +25,8 @@ BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.emit", "backend.nest
            "backend.contract", "backend.share"}
 LOWERING = MEANING | PASSES | {"program", "backend.ir", "backend.cpu", "backend.emit"}
 FACADE = {"", "__main__", "compiler", "definition", "evaluate_function", "network", "starting",
-          "task_training", "inspection", "faults", "padding", "checks", "checks.kernels"}
+          "task_training", "independence", "inspection", "faults", "padding", "checks",
+          "checks.kernels"}
 # The command line: nothing imports it, and it may import every part.
 TOP = {"cli"}
 RUNTIME = {"program", "ir", "env", "errors", "intake"}
