@@ -34,10 +34,11 @@ from dlc.ops.convert import as_node, cast, widened
 from dlc.ops.gather import Check
 from dlc.ops.varying import mean_count
 from dlc.optim.hessian_free import Model
-from dlc.optim.optimizer import AVERAGE, begun_as, update
+from dlc.optim.optimizer import AVERAGE, Optimizer, begun_as, update
 from dlc.task.over_set import row_outputs
 from dlc.task.scaling import Scaling, in_task_precision, scaling
 from dlc.task.subject import CODE, code_of, subject_of
+from dlc.task.written import freely_rated
 from dlc.words import attributes
 
 if TYPE_CHECKING:
@@ -156,16 +157,20 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
             verdict = judged(scope, value, bad, grads, scaled)
             grads = grads if scaled is None else scaled.unscaled(grads)
             outputs.update({} if scaled is None else scaled.metrics(verdict.finite))
+        done = scopes.step() if scaled is None else scopes.step() - scaled.skipped
+
+        def updated(optimizer: Optimizer) -> tuple[dict[str, Node], Node]:
+            return update(optimizer, trained, grads, done, task.epochs, prefix,
+                          lambda chosen: model_of(forward, chosen))
+
+        written = freely_rated(scope, phase.optimizer, lambda rule: updated(rule)[0],
+                               task.entry_name(phase), [*forward.inputs.values()], {"loss": value})
         new = dict(scope.updates)
-        rate = None
         if phase.optimizer is not None:
-            done = scopes.step() if scaled is None else scopes.step() - scaled.skipped
-            stepped, rate = update(phase.optimizer, trained, grads, done, task.epochs, prefix,
-                                   lambda chosen: model_of(forward, chosen))
+            stepped, rate = updated(phase.optimizer)
             new = {**scope.updates, **stepped}
             outputs["lr"] = cast(rate, f32)
             scope.hints.append((outputs["lr"], "lr"))
-        written = {"loss": value, **new}
         with serving(forward.lines):
             counts = {phase.step_name: scopes.step() + 1,
                       **({} if scaled is None else scaled.updates(verdict.finite))}
@@ -173,7 +178,7 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         outputs.update(new_names(outputs, {**predicated(scope, new, verdict.kept),
                                            **predicated(scope, counts, verdict.ok)}))
     graph = close_graph(task.entry_name(phase), forward, outputs, (*new, *counts))
-    return replace(graph, notes={**graph.notes, "written": unrated(graph, written, rate)})
+    return replace(graph, notes={**graph.notes, "written": written})
 
 
 @dataclass(frozen=True)
@@ -197,20 +202,6 @@ def judged(scope: Scope, value: Node, bad: Sequence[Node], grads: Sequence[Node]
     scope.hints += [(fault, "fault"), (ok, "ok")]
     kept = ok if scaled is None else elementwise.and_(ok, finite)
     return Verdict(fault, ok, finite, kept)
-
-
-def unrated(graph: Graph, written: Mapping[str, Node], rate: Node | None) -> Graph:
-    """What a step is whatever its schedule: all that it writes, as a function of the learning rate.
-
-    A constant rate stays: it is folded into what it multiplies.
-    """
-    inputs, values = list(graph.inputs), list(written.values())
-    if rate is not None and rate.op is not leaf.CONSTANT:
-        free = leaf.input_("rate", rate.type)
-        with building(Build()):
-            values = substitute(values, {rate: free})
-        inputs.append(free)
-    return Graph(graph.name, tuple(inputs), tuple(values), tuple(written))
 
 
 def leaf_if(condition: Node, yes: int, no: int) -> Node:

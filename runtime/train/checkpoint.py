@@ -246,9 +246,6 @@ def first_difference(had: Identity, has: Identity) -> str:
     for old, new in itertools.zip_longest(before, now, fillvalue=""):
         if bare(old) == bare(new):
             continue
-        if not (new or old).startswith("data ") and had.learning_rate != has.learning_rate:
-            return (f"was made with the learning rate {had.learning_rate}, not {has.learning_rate} "
-                    "(schedules may change, a constant is part of the step)")
         part = "its data have" if (new or old).startswith("data ") else "what a step does has"
         return f"{part} changed: it was `{told(old)}` and is `{told(new)}`"
     return ""
