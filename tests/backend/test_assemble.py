@@ -20,7 +20,7 @@ from dlc.program import Program, Slot
 from dlc.runtime.cpu.check import check_program
 from dlc.runtime.reference.hazards import check_hazards
 from tests.backend.share.test_parametrize import check_put_back
-from tests.conformance.cut import chosen
+from tests.conformance.cut import swept
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.steps import program
 from tests.regressions.test_backend import graph_of, ramp
@@ -31,9 +31,7 @@ def assembled(**graphs: Graph) -> Program:
     return assemble.assembled("main", done, "cpu", instruction_set())[0]
 
 
-@pytest.mark.parametrize("block", [*range(10), *(
-    pytest.param(int(block), marks=pytest.mark.conformance)
-    for block in chosen("random programs", list(map(str, range(10, 50)))))])
+@pytest.mark.parametrize("block", swept("random programs", 10, 50))
 def test_random_programs_hold_together(block: int) -> None:
     """Offsets in the arena, arguments that fit, no hazard: what the runtime checks before a run.
     Kernels that the programs share are, with their numbers put back, those that were lowered."""

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dlc.compiler import instruction_set
 from dlc.runtime.compile.isa import machine_isa
 
@@ -79,6 +81,14 @@ def chosen(suite: str, names: Sequence[str], running: frozenset[int] = RUNNING) 
         raise KeyError(f"failed_before/{suite}.txt names no case of the suite: {unknown}")
     always = set() if FULL else always
     return [name for name in names if name in always or part_of(suite, name) in running]
+
+
+def swept(suite: str, always: int, total: int) -> list[Any]:
+    """Seeds of a test over random cases, for parametrize: the first `always` in every run, of those
+    up to `total` the day's in `make conformance`."""
+    others = chosen(suite, [str(seed) for seed in range(always, total)])
+    return [*range(always), *(pytest.param(int(seed), marks=pytest.mark.conformance)
+                              for seed in others)]
 
 
 class Tally:

@@ -45,8 +45,14 @@ Row = dict[str, Any]
 @cache
 def digest(isa: str) -> str:
     """Of the code that decides results on `isa`; "" is the evaluator."""
-    found = sorted(text for path in sources(isa) for text in statements(path.read_text()))
+    found = sorted(text for path in sources(isa) for text in statements_of(path))
     return hashlib.sha256("\n".join(found).encode()).hexdigest()[:12]
+
+
+@cache
+def statements_of(path: Path) -> list[str]:
+    """The statements of a file, which belongs to the digests of several instruction sets."""
+    return statements(path.read_text())
 
 
 def statements(source: str) -> list[str]:

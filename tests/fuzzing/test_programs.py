@@ -16,7 +16,7 @@ from dlc.passes.check import structure
 from dlc.passes.differentiate import differentiate
 from dlc.passes.fuse.fuse import fuse
 from dlc.runtime.compile.isa import machine_isa
-from tests.conformance.cut import chosen
+from tests.conformance.cut import chosen, swept
 from tests.fuzzing.programs import SIZES, STEPS, Report, fuzz, operators, share
 from tests.fuzzing.run import Setting, draw, wrong
 
@@ -40,10 +40,11 @@ def test_native_programs_at_the_limits_of_the_compiler() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("block", swept("interpreted programs", 2, 22))
 @pytest.mark.parametrize("isa", ["neon", "avx2"])
-def test_interpreted_programs(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interpreted_programs(isa: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CPU", isa)
-    assert share(range(20, 32), INTERPRETED).wrong == {}
+    assert share(range(20 + 3 * block, 23 + 3 * block), INTERPRETED).wrong == {}
 
 
 # Programs among the first 200 that show the faults of tests/faults that are named after them.
@@ -61,9 +62,10 @@ def test_programs_that_tell_of_a_fault(fault: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_unoptimized_programs() -> None:
+@pytest.mark.parametrize("block", swept("unoptimized programs", 1, 21))
+def test_unoptimized_programs(block: int) -> None:
     """Only differentiated and fused: what the passes between would have made of it, they mean."""
-    for drawn in (draw(seed, INTERPRETED) for seed in range(2000, 2010)):
+    for drawn in (draw(2000 + 5 * block + i, INTERPRETED) for i in range(5)):
         graph = run_pipeline(drawn.graph, structure, (differentiate, fuse))[-1].graph
         plain = assembled("plain", {graph.name: graph}, "cpu", instruction_set())[0]
         assert wrong(drawn, [runtime.load(plain, "interpret")]) == [], drawn.seed

@@ -17,7 +17,7 @@ from dlc.passes.check import structure
 from dlc.passes.differentiate import differentiate
 from dlc.passes.fuse.fuse import fuse
 from dlc.reference.evaluate import run
-from tests.conformance.cut import chosen
+from tests.conformance.cut import swept
 from tests.fuzzing.bounds import mistakes
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.steps import program
@@ -105,9 +105,7 @@ def test_scalars_take_no_launch() -> None:
     assert count(f, SQUARE, f32[()], f32[()]) == 1
 
 
-@pytest.mark.parametrize("block", [*range(4), *(
-    pytest.param(int(block), marks=pytest.mark.conformance)
-    for block in chosen("fused programs", list(map(str, range(4, 16)))))])
+@pytest.mark.parametrize("block", swept("fused programs", 4, 16))
 def test_fused_graphs_evaluate_to_the_same(block: int) -> None:
     for seed in range(5 * block, 5 * block + 5):
         maker = Maker(Seeded(np.random.default_rng(seed)), largest=600)

@@ -17,6 +17,7 @@ from dlc.passes.check import same_meaning
 from dlc.passes.loops.loops import loops
 from dlc.passes.rules.simplify import simplify
 from dlc.reference.text import print_graph
+from tests.conformance.cut import swept
 from tests.fuzzing.bounds import labelled, mistakes
 
 Golden = Callable[[str, str], None]
@@ -177,7 +178,7 @@ def test_what_a_step_draws_stays_in_it() -> None:
     assert inner(scan) == 1
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", swept("random products", 15, 80))
 def test_random_products(seed: int) -> None:
     """Random sizes, directions and readers: the meaning after every pass is the same."""
     rng = np.random.default_rng(seed)

@@ -18,6 +18,7 @@ from dlc.passes import run_pipeline
 from dlc.passes.check import same_meaning
 from dlc.program import Launch, Loop
 from dlc.reference.text import print_graph
+from tests.conformance.cut import swept
 from tests.fuzzing.bounds import labelled, mistakes
 
 Golden = Callable[[str, str], None]
@@ -217,7 +218,7 @@ def test_what_stays_as_it_is() -> None:
     assert [writes(g) for g in (half, large, other)] == [0, 0, 0]
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", swept("random writes", 10, 60))
 def test_random_writes(seed: int) -> None:
     """Two carries, written along random axes in random modes, read before and after."""
     rng = np.random.default_rng(seed)

@@ -28,6 +28,7 @@ from dlc.passes.schedule.plan_memory import (
 )
 from dlc.passes.schedule.supersteps import Supersteps
 from dlc.program import Buffer
+from tests.conformance.cut import swept
 from tests.fuzzing.bounds import mistakes
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.steps import program
@@ -82,7 +83,7 @@ def check_apart(plan: Plan) -> None:
             assert not (together and meet), (a, b)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", swept("memory plans", 15, 80))
 def test_values_that_live_at_one_time_lie_apart(seed: int) -> None:
     d, plan = plan_of(random_graph(seed))
     check_apart(plan)

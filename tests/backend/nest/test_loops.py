@@ -26,6 +26,7 @@ from dlc.ops.convert import broadcast_to
 from dlc.passes import run_pipeline
 from dlc.passes.fuse.components import components
 from dlc.runtime.reference.interpret import NUMPY, kernel_function
+from tests.conformance.cut import swept
 from tests.fuzzing.draw import Maker, Seeded
 from tests.fuzzing.steps import program
 from tests.regressions.test_backend import check, graph_of, ramp
@@ -78,7 +79,7 @@ def optimized(types: Sequence[Type], function: Callable[..., Any]) -> Graph:
     return run_pipeline(graph_of(types, function))[-1].graph
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", swept("written once", 15, 80))
 def test_every_element_is_written_once(seed: int) -> None:
     maker = Maker(Seeded(np.random.default_rng(seed)), largest=800)
     for body in bodies(run_pipeline(program(maker, 10))[-1].graph):
