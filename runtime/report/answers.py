@@ -78,18 +78,21 @@ def ask(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> A
         for name, parts in found.items():
             parts.append(np.asarray(said[name]).astype(np.float32))
         size += sum(parts[-1].nbytes for parts in found.values())
-        if size >= LIMIT:
+        if size >= LIMIT or kind == "samples":
             break
     if not found["prediction"]:
         return Answers()
-    arrays = dataset.test or dataset.train
+    # a generator, which is asked about no rows, is held against all that it was trained on
+    test = dataset.test if kind != "samples" else None
+    arrays = test or dataset.train
     rows = np.concatenate(numbers)
     order = np.argsort(rows, kind="stable")
+    asked = slice(None) if kind == "samples" else rows[order]
     prediction = np.concatenate(found["prediction"])[order]
     code = np.concatenate(found[CODE])[order] if CODE in found else None
     answers = Answers(
         kind, target, subject.get("link", ""), subject.get("code", ""),
-        "test" if dataset.test else "training", {k: v[rows[order]] for k, v in arrays.items()},
+        "test" if test else "training", {k: v[asked] for k, v in arrays.items()},
         len(next(iter(arrays.values()))), dataset.classes, prediction, code)
     return with_texts(loaded, entry, answers)
 

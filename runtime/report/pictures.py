@@ -126,18 +126,20 @@ def real_rows(answers: Answers, made: Numbers) -> Numbers | None:
 
 
 def nearest(made: Numbers, real: Numbers | None, low: float, high: float) -> str:
-    """Samples beside the data nearest to them: a copy of the data would show here."""
+    """Samples beside the training data nearest to them: a copy would show here."""
     if real is None:
         return ""
     flat, known = made[:NEAREST].reshape(min(len(made), NEAREST), -1), real.reshape(len(real), -1)
-    squares = ((flat[:, None] - known[None]) ** 2).mean(axis=2)
-    best = squares.argmin(axis=1)
-    figures = "".join(
-        pair(made[k], real[i], low, high, ("sample", "nearest"),
-             f"distance {squares[k, i] ** 0.5:.2g}", f"sample {k} and the data nearest to it")
-        for k, i in enumerate(best.tolist()))
-    return ("<h3>Beside the nearest of the data</h3><p>Left a sample, right what is nearest to it "
-            "by root mean square difference. A generator that copies shows twins.</p>"
+    figures = ""
+    for k, row in enumerate(flat):
+        squares = ((row - known) ** 2).mean(axis=1)
+        i = int(squares.argmin())
+        figures += pair(made[k], real[i], low, high, ("sample", "nearest"),
+                        f"distance {squares[i] ** 0.5:.2g}",
+                        f"sample {k} and the data nearest to it")
+    return ("<h3>Beside the nearest training samples</h3><p>Left a sample, right the nearest "
+            "training sample by root mean square difference. A generator that copies shows twins."
+            "</p>"
             f'<div class="pairs">{figures}</div>')
 
 
