@@ -17,6 +17,7 @@ from dlc.compiler import Compiled, Source, running_on
 from dlc.errors import DlcError
 from dlc.ir.graph import Graph
 from dlc.task.inside import CURVATURE, GRADIENT, NORM, VALUE, inside_graph
+from dlc.task.meta import varying_data
 from dlc.task.task import Task
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Inspector:
                            "inspection runs the same batches after each epoch: arrays, or a file")
         self.batch = min(task.batch, dataset.samples)
         graphs = inside_graphs(task, self.batch)
+        self.varying = varying_data(graphs)
         source = Source(f"{task.name} inside", graphs, lambda seed: {})
         self.loaded: CpuProgram = running_on(Compiled(source, "cpu").program, "cpu", threads)
         self.dataset, self.seed, self.path = dataset, seed, folder and folder / FILE
@@ -89,14 +91,15 @@ class Inspector:
 
     def batches(self, entry: str) -> list[Arrays]:
         """The first full batches of the first epoch's order: the same after each epoch."""
-        from dlc.runtime.data import bind_arrays, epoch_order
+        from dlc.runtime.data import epoch_order
+        from dlc.runtime.data.buckets import BoundRows, sizes_of
 
-        ports = self.loaded.program.entries[entry].inputs
-        arrays = bind_arrays(self.dataset.name, self.dataset.train, ports)
+        taken = self.loaded.program.entries[entry]
+        bound = BoundRows(self.dataset.name, self.dataset.train, taken.inputs, self.varying)
         order = epoch_order(self.seed, 0, self.dataset.samples)
         count = min(BATCHES, self.dataset.samples // self.batch)
         rows = order[:count * self.batch].reshape(count, self.batch)
-        return [{name: array[row] for name, array in arrays.items()} for row in rows]
+        return [bound.padded(sizes_of(taken, self.varying), row) for row in rows]
 
     def close(self) -> None:
         self.loaded.close()

@@ -11,6 +11,7 @@ import pytest
 import dlc
 from dlc import DlcError, f32, i32, nn, optim
 from dlc.init import initial_values
+from dlc.inspection import Inspector
 from dlc.runtime.data import load_dataset
 from dlc.task_training import dataset_of, prepare
 from tests.instruction_sets import NATIVE, generated_for
@@ -287,3 +288,13 @@ def test_a_bounded_dimension_has_rows_before_it() -> None:
 
     with pytest.raises(DlcError, match="has no axis of rows before it"):
         dlc.trace(function)
+
+
+def test_folds_and_inspection_of_rows_of_several_lengths() -> None:
+    folds = [load_dataset(rows(20), fold=f"{k}/4", test=0) for k in (1, 2, 3, 4)]
+    seen = sorted(v.tobytes() for d in folds for v in d.test["x"])
+    assert seen == sorted(v.tobytes() for v in rows(20)["x"])
+    inspector = Inspector(words, load_dataset(rows(20)))
+    inspected = inspector.batches("inside")
+    inspector.close()
+    assert [b["x"].shape for b in inspected] == [(4, BOUND)] * 4

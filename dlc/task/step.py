@@ -51,14 +51,13 @@ LONGEST_NAME = 100  # of a metric
 @attributes("loss")
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """What a task returns: the value to minimize, and metrics to report, f32 scalars."""
+    """What a task returns: the value to minimize, and metrics to report, f32 scalars. `counts` are
+    the numbers of elements that means over rows of several lengths are over: "loss.count"."""
 
     value: Node
     metrics: Mapping[str, Node]
     prediction: Node | None = None
     loc: Loc | None = None
-    # of means over rows of several lengths, how many elements they are over: "loss.count", by which
-    # a mean of several batches weighs each
     counts: Mapping[str, Node] = field(default_factory=dict)
 
 
@@ -387,5 +386,3 @@ def close_graph(name: str, forward: Forward, outputs: Mapping[str, Node],
              "prediction": None if prediction is None else prediction.type}
     return closed(Graph(name, (*forward.inputs.values(), *(v.node for v in variables)),
                         tuple(outputs.values()), tuple(outputs), {n: n for n in updated}, notes))
-
-

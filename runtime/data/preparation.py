@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlc.runtime.data.dataset import DataError, Dataset
+from dlc.runtime.data.ragged import Ragged, joined
 
 MOST_FOLDS = 1000
 
@@ -43,7 +44,7 @@ def with_fold(dataset: Dataset, k: int, count: int) -> Dataset:
     scikit-learn's StratifiedKFold and KFold). Raises DataError for fewer samples than folds.
     """
     test = dataset.test or {}
-    whole = {name: np.concatenate([array, test[name]]) if test else array
+    whole = {name: joined_rows(array, test[name]) if test else array
              for name, array in dataset.train.items()}
     total = len(next(iter(whole.values())))
     if total < count:
@@ -53,6 +54,13 @@ def with_fold(dataset: Dataset, k: int, count: int) -> Dataset:
     held = fold_of(labels[0] if labels else np.zeros(total, np.int32), count) == k - 1
     return replace(dataset, train={n: a[~held] for n, a in whole.items()},
                    test={n: a[held] for n, a in whole.items()})
+
+
+def joined_rows(first: Any, second: Any) -> Any:
+    """The rows of two fields, one after the other."""
+    if isinstance(first, Ragged):
+        return joined([*first, *second], first.axis)
+    return np.concatenate([first, second])
 
 
 def fold_of(label: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
@@ -70,7 +78,7 @@ def standardized(dataset: Dataset) -> Dataset:
     their standard deviation, both of the training samples alone; a constant column becomes 0."""
     train, test = dict(dataset.train), dict(dataset.test or {})
     for name, array in dataset.train.items():
-        if array.dtype.kind != "f" or array.ndim != 2 or name == "y":
+        if isinstance(array, Ragged) or array.dtype.kind != "f" or array.ndim != 2 or name == "y":
             continue
         mean, deviation = array.mean(0, np.float64), array.std(0, np.float64)
         for part in (train, test):

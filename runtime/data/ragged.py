@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,9 @@ class Ragged:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[row] for row in range(len(self)))
 
     def __getitem__(self, index: Any) -> Any:
         """One row by its number, or the Ragged of several by a slice or an array of numbers."""
