@@ -12,11 +12,11 @@ from dlc.cli import main
 from dlc.cli.show_step import FUSED, fitted, functions, rows
 from dlc.cli.source import load_task
 from dlc.program import Entry
+from tests.networks import SHOWN
 
 LOOPS = '''
 import dlc
 from dlc import f32, i32, nn, optim
-from tests.networks import SHOWN
 
 @dlc.task(data="rows", optimizer=optim.sgd(0.1), batch=8)
 def reader(x: f32["batch", 20, 6], label: i32["batch"]):

@@ -16,7 +16,7 @@ from dlc import DlcError, f16, f32, f64, i32, i64, u8, u32
 from dlc.ir.types import DType
 
 DIGITS = json.loads(
-    (Path(__file__).parents[1] / "codegen" / "special_f64.json").read_text())
+    (Path(__file__).parents[1] / "backend" / "cpu" / "special_f64.json").read_text())
 INF, NAN = math.inf, math.nan
 
 
