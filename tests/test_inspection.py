@@ -155,3 +155,24 @@ def test_what_cannot_be_inspected_is_refused(rng: np.random.Generator) -> None:
     task = dlc.task(name="counting", batch=2, phases=[dlc.phase("count", by_hand, None)])
     with pytest.raises(DlcError, match="counting has no gradient to inspect"):
         inside_graphs(task, 2)
+
+
+def test_rows_of_several_lengths_are_padded_without_changing_the_gradient(
+        rng: np.random.Generator) -> None:
+    """Padded to a bound of 6 and of 11 the gradient and the curvature are the same."""
+    rows = [rng.normal(size=(int(n), 2)).astype(np.float32) for n in rng.integers(1, 7, 24)]
+    given = {"x": rows, "y": np.array([r.mean() for r in rows], np.float32)[:, None]}
+    out = nn.dense(1, name="out")
+
+    def near(x: f32["batch", "time<=6", 2], y: f32["batch", 1]) -> dlc.Loss:
+        return dlc.loss(nn.mse(out(dlc.tanh(x).mean(1)), y))
+
+    def far(x: f32["batch", "time<=11", 2], y: f32["batch", 1]) -> dlc.Loss:
+        return dlc.loss(nn.mse(out(dlc.tanh(x).mean(1)), y))
+
+    found = [dlc.task(optimizer=optim.sgd(0.1), batch=8, name="lengths")(f).train(
+        given, inspect=True).inside[0] for f in (near, far)]
+    for key in ("norm", "curvature"):
+        # sums of at most 24 terms of size 1, in another order
+        np.testing.assert_allclose(found[0][key], found[1][key], rtol=1e-5)
+    assert found[0]["norm"] > 0.01

@@ -47,6 +47,8 @@ def subject_of(forward: Forward, prediction: Node | None, report: Mapping[str, s
     target, loss = None, ""
     if noted is not None and prediction is not None and noted[0].shape == prediction.shape:
         target, loss = noted[1], noted[2]
+    elif prediction is not None:
+        target = unread(forward, prediction)
     link = LINKS.get(loss, "") if noted is not None and prediction is noted[0] else ""
     kind = report.get("shows") or told(forward, prediction, target, loss)
     if kind == "nothing" or prediction is None:
@@ -56,6 +58,14 @@ def subject_of(forward: Forward, prediction: Node | None, report: Mapping[str, s
         label = next((k for k, n in forward.inputs.items()
                       if math.prod(sizes(n)) == math.prod(sizes(prediction))), "")
     return Subject(kind, label, link)
+
+
+def unread(forward: Forward, prediction: Node) -> Node | None:
+    """The only input that a prediction is not computed from: it may be the target, though no loss
+    of dlc.nn compares the two. None for several, and where there is no other input."""
+    read = set(toposort([prediction]))
+    rest = [n for n in forward.inputs.values() if n not in read]
+    return rest[0] if len(rest) == 1 and len(forward.inputs) > 1 else None
 
 
 def told(forward: Forward, prediction: Node | None, target: Node | None, loss: str) -> str:
@@ -73,7 +83,9 @@ def told(forward: Forward, prediction: Node | None, target: Node | None, loss: s
         return "tokens" if wanted else "classes"
     if loss == "cross_entropy" and row == wanted:  # towards a distribution
         return "classes" if len(row) == 1 else "nothing"
-    if target in read and math.prod(row) == math.prod(wanted):
+    if math.prod(row) != math.prod(wanted):
+        return "nothing"
+    if target in read and all(math.prod(sizes(n)) <= math.prod(wanted) for n in read):
         return "reconstruction"
     scored = math.prod(row) == 1 and {"accuracy", "auc"} & set(forward.result.metrics)
     return "yes_no" if loss in OF_YES_NO or scored else "values"

@@ -104,6 +104,37 @@ def test_a_judge_of_classes_does_not_make_samples_classes() -> None:
     assert subject(conditional) == row("samples")
 
 
+def test_a_loss_by_hand_has_the_only_unread_input_as_its_target() -> None:
+    head, three = nn.dense(1, name="head"), nn.dense(3, name="three")
+
+    def by_hand(x: f32["batch", 2], y: f32["batch", 1]) -> dlc.Loss:
+        out = head(x)
+        return dlc.loss(dlc.square(out - y).mean(), prediction=out)
+
+    def classes(x: f32["batch", 2], label: i32["batch"]) -> dlc.Loss:
+        out = three(x)
+        return dlc.loss(-(nn.log_softmax(out) * dlc.one_hot(label, 3)).sum(), prediction=out)
+
+    def two(x: f32["batch", 2], y: f32["batch", 1], weight: f32["batch", 1]) -> dlc.Loss:
+        out = head(x)
+        return dlc.loss((weight * dlc.square(out - y)).mean(), prediction=out)
+
+    for function, expected in ((by_hand, row("values", "y")), (classes, row("classes", "label")),
+                               (two, row("nothing"))):
+        assert subject(dlc.task(optimizer=ADAM, batch=4)(function)) == expected
+
+
+def test_a_mean_of_the_target_makes_no_reconstruction() -> None:
+    """The intercept of a regression may be the mean of y."""
+    head = nn.dense(1)
+
+    @dlc.task(optimizer=ADAM, batch=4)
+    def centred(x: f32["batch", 5], y: f32["batch", 1]) -> dlc.Loss:
+        return dlc.loss(nn.mse(head(x) + y.mean(), y))
+
+    assert subject(centred) == row("values", "y")
+
+
 @pytest.mark.parametrize(("report", "expected"), [
     ({"shows": "values"}, row("values", "y", "sigmoid")),
     ({"shows": "nothing"}, row("nothing")),
