@@ -114,6 +114,33 @@ def test_a_gradient_that_overflows_at_the_smallest_scale_is_told() -> None:
     assert "at [0, 0] of f16[" in told
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_skipped_batch_is_as_if_it_had_not_been_there(every: int) -> None:
+    """Adam's corrections, the schedule and the sums of accumulated gradients count what was taken:
+    the steps that follow a skipped one give the same bits as without it."""
+    plain = nn.chain(nn.dense(4), tanh, nn.dense(2))
+
+    @dlc.task(optimizer=optim.accumulate(optim.adam(optim.cosine(0.1)), every), precision="f16")
+    def quiet(x: f32["batch", 6], y: i32["batch"]) -> Any:
+        return dlc.loss(nn.cross_entropy(plain(x), y))
+
+    graph = quiet.graphs(16)["train"]
+    begin = {**quiet.initial_values({"train": graph}, 0), "steps_per_epoch": np.int32(9)}
+    usual = {"loss_scaling.scale": np.float32(2.0**10)}
+    ends = []
+    for scales in ([usual, usual, usual], [usual, OVERFLOWS, usual, usual]):
+        values, rows = dict(begin), iter(range(3))
+        for scale in scales:
+            at = 0 if scale is OVERFLOWS else 16 * next(rows)
+            given = {"x": X[at:at + 16], "y": DATA["y"][at:at + 16]}
+            out = stepped(graph, {**values, **scale, **given})
+            assert out["skipped"] == (scale is OVERFLOWS)
+            values.update({name: out[name] for name in graph.updates})
+        ends.append(values)
+    for name in set(graph.updates) - {*STATE, "step"}:
+        assert ends[0][name].tobytes() == ends[1][name].tobytes(), name
+
+
 def test_every_device_skips_as_the_evaluator_does() -> None:
     """The kernels and the evaluator agree on what is finite, and to the bit on what is kept."""
     for given in ({}, OVERFLOWS):
