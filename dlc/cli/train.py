@@ -205,7 +205,7 @@ def settings(session: Session, config: TrainConfig) -> dict[str, object]:
         "data": meta["data"], "epochs": config.epochs, "batch": config.batch,
         "seed": config.seed, "optimizer": meta["optimizer"],
         "learning rate": meta["learning_rate"],
-        "augmentation": "yes" if meta["augmented"] else "no",
+        "augmentation": "yes" if meta["augmented"] else "no", "precision": meta["precision"],
         "threads": session.run.loaded.threads, "instruction set": session.run.compiled.program.isa}
     return {**shown, **session.run.task.settings}
 

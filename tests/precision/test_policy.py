@@ -179,8 +179,26 @@ def per_example(x: f32[3, 4, 4], w: f32[4, 4]):
     return dlc.vmap(lambda row: dlc.jvp(lambda r: r @ w @ r, (row,), (row,)))(x)
 
 
+@dlc.custom_gradient
+def squared(v):
+    return v @ v, lambda g: g @ v + v @ g
+
+
+def ruled(x: f32[4, 4]):
+    return dlc.value_and_grad(lambda v: (squared(v) @ v).sum())(x)
+
+
+def penalty(w: f32[3, 4], x: f32[5, 3]):
+    """Second order: the gradient of what gradients are long."""
+    def length(w):
+        slope = dlc.vmap(dlc.grad(lambda row: tanh(row @ w).sum()))(x)
+        return ((dlc.sqrt((slope ** 2).sum(1)) - 1.0) ** 2).mean()
+
+    return dlc.value_and_grad(length)(w)
+
+
 PROGRAMS: tuple[Callable[..., Any], ...] = (recurrent, attending, branching, gradients,
-                                            per_example)
+                                            per_example, ruled, penalty)
 
 
 def products(graph: Graph) -> list[str]:
