@@ -155,6 +155,7 @@ def test_losses_and_gradients_are_within_one_budget(name: str) -> None:
               "x": RNG.normal(size=SHAPES[name]).astype(np.float32),
               "label": RNG.integers(0, 10, BATCH).astype(np.int32)}
     gradients = gradients_of(task, BATCH)
+    assert gradients is not None
     signs = [np.sign(g) for g in in_f64(gradients, arrays)]
     names = [n.attrs["label"] for n in graphs["train"].inputs if n.attrs["role"] == "param"]
     loss, gradient = budget(loss_of(task, BATCH), arrays), budget(along(gradients, signs), arrays)
@@ -186,6 +187,7 @@ def test_both_store_what_they_multiply_in_bf16() -> None:
     floats = {d for d in saved if d.is_floating_point}
     assert torch.bfloat16 in floats
     graph = gradients_of(convolving, BATCH)
+    assert graph is not None
     products = [n for n in graph.nodes() if n.op.precision == "low"]
     assert len(products) == 8 and all(
         isinstance(a.type, Type) and a.dtype is bf16 for n in products for a in n.args)

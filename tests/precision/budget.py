@@ -103,10 +103,13 @@ def loss_of(task: dlc.Task, batch: int) -> Graph:
     return differentiate(Graph("loss", graph.inputs, (graph.outputs[at],)))
 
 
-def gradients_of(task: dlc.Task, batch: int) -> Graph:
-    """The gradients of the (scaled) loss, as a training step of the first phase takes them."""
+def gradients_of(task: dlc.Task, batch: int) -> Graph | None:
+    """The gradients of the (scaled) loss, as a training step of the first phase takes them; None
+    where it takes none."""
     graph = next(g for name, g in task.graphs(batch).items() if name.startswith("train"))
-    node = next(n for n in graph.nodes() if n.op is higher.GRAD)
+    node = next((n for n in graph.nodes() if n.op is higher.GRAD), None)
+    if node is None:
+        return None
     first = len(node.attrs["body"].outputs)
     with building(Build()):
         grads = [tuples.item(node, first + i) for i in range(node.attrs["count"])]

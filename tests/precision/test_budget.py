@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 import pytest
 
 import dlc
+from dlc.cli.source import load_task
 from dlc.derive.autodiff import reverse
 from dlc.ir.graph import Build, Graph, Kind, building
 from dlc.ir.types import Type, bf16, f64
@@ -29,8 +29,7 @@ SCALE = {"loss_scaling.scale": np.float32(128)}
 
 def begun(name: str, precision: str) -> tuple[dlc.Task, int, dict[str, Any]]:
     """(a bundled network, how many rows, first values and the first rows of its data)."""
-    found: dlc.Task = getattr(importlib.import_module(f"dlc.models.{name}"), name)
-    task = found.with_options(precision=precision)
+    task = load_task(name).with_options(precision=precision)
     data = load_dataset(task.data)
     rows = min(ROWS, int(data.samples or ROWS))
     first = {k: v[:rows] for k, v in data.train.items()}
@@ -45,18 +44,19 @@ def in_f64(graph: Graph, arrays: dict[str, Any]) -> list[Any]:
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
 @pytest.mark.parametrize("name", GOALS)
 def test_loss_and_gradient_are_within_their_budgets(name: str, precision: str) -> None:
-    """The gradient along its own signs: the sum of its magnitudes. Nearly all of both budgets is
-    spent in the low dtype: what is f32 costs nothing beside it."""
+    """The gradient along its own signs: the sum of its magnitudes. What is computed in f32 adds no
+    more than rounding in f32 does; where data and weights need no rounding, nothing else is."""
     task, rows, arrays = begun(name, precision)
-    loss = budget(loss_of(task, rows), arrays)
+    measured = [budget(loss_of(task, rows), arrays)]
     gradients = gradients_of(task, rows)
-    signs = [np.sign(g) for g in in_f64(gradients, arrays)]
-    gradient = budget(along(gradients, signs), arrays)
-    for found in (loss, gradient):
+    if gradients is not None:
+        signs = [np.sign(g) for g in in_f64(gradients, arrays)]
+        measured.append(budget(along(gradients, signs), arrays))
+    for found in measured:
         assert found.error <= found.bound < np.inf, found
-        assert found.bound < abs(found.exact), found
-    low = sum(share for what, share in loss.shares.items() if what.endswith(f" {precision}"))
-    assert low > 0.95 * loss.bound
+    loss = measured[0]
+    full = sum(share for what, share in loss.shares.items() if what.endswith(" f32"))
+    assert full <= 64 * UNIT["f32"] * abs(loss.exact), loss
 
 
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
@@ -65,7 +65,7 @@ def test_every_operator_is_within_its_own(name: str, precision: str) -> None:
     """Each value of a training step, gradients and all, on the operands that it has: the units of
     its record in its dtype, gamma(n) for sums, and nothing is free."""
     task, rows, arrays = begun(name, precision)
-    graph = gradients_of(task, rows)
+    graph = gradients_of(task, rows) or loss_of(task, rows)
     values = values_of(graph, arrays)
     for node in graph.nodes():
         if node.op.kind is not Kind.LEAF and isinstance(node.type, Type):
