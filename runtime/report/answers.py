@@ -13,7 +13,8 @@ from dlc.program import Entry
 from dlc.runtime.data import Dataset, bind_arrays
 from dlc.runtime.data.buckets import varying_of
 from dlc.runtime.data.dataset import Arrays
-from dlc.runtime.report.text import Continuation, continuations
+from dlc.runtime.data.ragged import Ragged, uniform
+from dlc.runtime.report.text import Continuation, Writer, continuations
 from dlc.runtime.train.alternation import batch_size
 from dlc.runtime.train.measure import held_out_runs
 
@@ -68,9 +69,10 @@ def ask(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> A
         return Answers()
     names = {port.name for port in entry.outputs} & {"prediction", CODE}
     target = subject.get("target", "")
-    varies = any(target in v["inputs"] for v in varying_of(loaded.program).values())
-    if "prediction" not in names or varies:
-        return Answers()  # predictions of several lengths have no picture
+    if "prediction" not in names:
+        return Answers()
+    if any(target in v["inputs"] for v in varying_of(loaded.program).values()):
+        return with_texts(loaded, entry, of_positions(loaded, dataset, subject))
     found: dict[str, list[Floats]] = {name: [] for name in names}
     size, numbers = 0, []
     for rows, said in predictions(loaded, dataset):
@@ -97,6 +99,30 @@ def ask(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> A
     return with_texts(loaded, entry, answers)
 
 
+def of_positions(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> Answers:
+    """The classes of each position of rows of several lengths, one row after another: predictions
+    f32[positions, classes], targets i[positions]. None for other predictions of several lengths."""
+    arrays, target = dataset.test or dataset.train, subject.get("target", "")
+    found: dict[int, Floats] = {}
+    field = arrays[target] if isinstance(arrays[target], Ragged) else uniform(arrays[target], 0)
+    for rows, said in predictions(loaded, dataset):
+        if subject["kind"] != "tokens" or field.values.ndim > 1 or said["prediction"].ndim != 3:
+            return Answers()
+        for number, scores in zip(rows.tolist(), said["prediction"], strict=True):
+            found[number] = scores[:int(field.lengths[number])].astype(np.float32)
+        if sum(part.nbytes for part in found.values()) >= LIMIT:
+            break
+    if not found:
+        return Answers()
+    order = np.array(sorted(found))
+    told = {name: array[order] for name, array in arrays.items()}
+    prediction = np.concatenate([found[k] for k in order.tolist()])
+    return Answers(
+        "tokens", target, subject.get("link", ""), part="test" if dataset.test else "training",
+        arrays={**told, target: field[order].values}, of=len(prediction),
+        classes=dataset.classes, prediction=prediction)
+
+
 def predictions(loaded: ArenaProgram, dataset: Dataset) -> Iterator[tuple[Any, dict[str, Any]]]:
     """(numbers of rows, the outputs of entry "eval") for each batch: of the test data, or of the
     full batches of the training data where there are none."""
@@ -119,12 +145,12 @@ def with_texts(loaded: ArenaProgram, entry: Entry, answers: Answers) -> Answers:
     """`answers` and, of a text model, what it writes."""
     if not answers.is_text:
         return answers
-    ports = [p for p in entry.inputs if p.role == "data" and p.name != answers.target]
-    rows = answers.arrays.get(ports[0].name) if len(ports) == 1 else None
-    if rows is None or rows.ndim != 2 or rows.dtype.kind not in "iu":
+    lengths = tuple(varying_of(loaded.program))
+    ports = [p for p in entry.inputs if p.role == "data"
+             and p.name not in (answers.target, *lengths)]
+    rows, said = answers.arrays.get(ports[0].name) if len(ports) == 1 else None, answers.prediction
+    if rows is None or said is None or rows.ndim != 2 or rows.dtype.kind not in "iu" or (
+            said.shape[-1] != len(answers.classes)):
         return answers
-    said = answers.prediction
-    if said is None or said.shape[1:] != (rows.shape[1], len(answers.classes)):
-        return answers
-    return replace(answers, texts=continuations(loaded, entry, ports[0], answers.target, rows[0],
-                                                answers.classes))
+    writer = Writer(loaded, entry, ports[0], answers.target, lengths)
+    return replace(answers, texts=continuations(writer, rows[0], answers.classes))

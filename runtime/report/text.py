@@ -43,16 +43,15 @@ def drawn(scores: Numbers, temperature: float, rng: np.random.Generator) -> int:
     return int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))
 
 
-def continuations(loaded: ArenaProgram, entry: Entry, port: Port, target: str,
-                  row: Numbers, classes: Sequence[str]) -> tuple[Continuation, ...]:
+def continuations(writer: Writer, row: Numbers,
+                  classes: Sequence[str]) -> tuple[Continuation, ...]:
     """What the network writes after the beginning of `row` (i[length]), at some temperatures.
 
-    Each text is a row of the batch that `entry` takes. None for a network that looks ahead.
+    Each text is a row of the batch that an evaluation takes. None for a network that looks ahead.
     """
-    batch, window = (int(n) for n in port.type.shape)
+    batch, window = (int(n) for n in writer.port.type.shape)
     prompt = row[:max(1, min(window // 2, PROMPT))].astype(np.int64)
     count = min(len(TEMPERATURES), batch)
-    writer = Writer(loaded, entry, port, target)
     written = [list(map(int, prompt)) for _ in range(count)]
     if writer.looks_ahead(written[0], len(classes)):
         return ()
@@ -75,12 +74,17 @@ class Writer:
     entry: Entry
     port: Port
     target: str
+    lengths: tuple[str, ...] = ()  # inputs that say how long each row is
 
-    def scores(self, rows: Numbers) -> Numbers:
-        """The prediction for rows of the batch's shape; the target is not read for it."""
-        targets = {p.name: np.zeros(tuple(map(int, p.type.shape)), p.type.dtype.numpy)
-                   for p in self.entry.inputs if p.role == "data" and p.name == self.target}
-        given = {self.port.name: rows.astype(self.port.type.dtype.numpy), **targets}
+    def scores(self, rows: Numbers, seen: int) -> Numbers:
+        """The prediction for rows of the batch's shape, of which `seen` characters count; the
+        target is not read for it."""
+        given = {self.port.name: rows.astype(self.port.type.dtype.numpy)}
+        for port in self.entry.inputs:
+            if port.role == "data" and port.name in (self.target, *self.lengths):
+                value = seen if port.name in self.lengths else 0
+                shape = tuple(map(int, port.type.shape))
+                given[port.name] = np.full(shape, value, port.type.dtype.numpy)
         found: Numbers = self.loaded.call(self.entry.name, **given)["prediction"]
         return found
 
@@ -91,7 +95,7 @@ class Writer:
         seen = min(len(written[0]), window)
         for k, codes in enumerate(written):
             rows[k, :seen] = codes[-seen:]
-        return self.scores(rows)[:len(written), seen - 1]
+        return self.scores(rows, seen)[:len(written), seen - 1]
 
     def looks_ahead(self, codes: list[int], classes: int) -> bool:
         """Whether the prediction at a position depends on the characters behind it."""
@@ -99,9 +103,9 @@ class Writer:
         seen = min(len(codes), window - 1)
         rows = np.zeros((batch, window), np.int64)
         rows[:, :seen] = codes[:seen]
-        before = self.scores(rows)[0, :seen].copy()
+        before = self.scores(rows, window)[0, :seen].copy()
         rows[:, seen:] = classes - 1
-        return bool((before != self.scores(rows)[0, :seen]).any())
+        return bool((before != self.scores(rows, window)[0, :seen]).any())
 
 
 def bits(answers: Answers) -> Numbers | None:
