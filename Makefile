@@ -30,7 +30,7 @@ help:
 	@echo "                  must catch each (FAULTS=all: all of them)"
 	@echo "make instruction-sets  the backend tests on the other instruction sets, native or interpreted"
 	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
-	@echo "make wheel        build the wheel, install it into an empty environment and train xor there"
+	@echo "make wheel        install the wheel into an empty environment and follow docs/using.md there"
 	@echo "make networks     train every bundled network from three seeds, and hold it to its figure"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make bench-compile  processor time of compiling by stage, without kernels, as programs grow"

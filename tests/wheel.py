@@ -17,7 +17,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tests.documents import agrees, runs
+
 ROOT = Path(__file__).resolve().parent.parent
+CHARS = """import dlc
+from dlc import i32, nn, optim
+
+net = nn.chain(nn.embedding(10, 8), nn.gru(32), nn.dense(10))
+
+
+@dlc.task(data="text.txt?length=16", optimizer=optim.adam(0.02), batch=16, epochs=8)
+def chars(x: i32["batch", 16], y: i32["batch", 16]):
+    return dlc.loss(nn.cross_entropy(net(x), y))
+"""
 SHIPPED = ("dlc", "runtime", "models", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
 
 
@@ -45,10 +57,15 @@ def built(kind: str, folder: Path) -> Path:
 def installed(wheel: Path, folder: Path) -> Path:
     """The programs of a new environment in `folder` that has `wheel` and what it depends on."""
     venv.create(folder, with_pip=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile",
-           "--disable-pip-version-check", str(wheel)]
-    subprocess.run(pip, check=True, env=environment())
+    install(folder / "bin", str(wheel))
     return folder / "bin"
+
+
+def install(programs: Path, what: str) -> None:
+    """`pip install` into the environment of `programs`."""
+    pip = [str(programs / "python"), "-m", "pip", "install", "--quiet", "--no-compile",
+           "--disable-pip-version-check", what]
+    subprocess.run(pip, check=True, env=environment())
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -85,8 +102,28 @@ def used(programs: Path, folder: Path) -> dict[str, Any]:
     return result
 
 
+def followed(programs: Path, folder: Path) -> None:
+    """docs/using.md from top to bottom, as one program in an empty folder, and what it shows on the
+    command line for a file of the reader's. Raises SystemExit for other output than the page's."""
+    pairs = list(runs((ROOT / "docs" / "using.md").read_text()))
+    (folder / "page.py").write_text("\n".join(code.text for code, _ in pairs))
+    done = subprocess.run([programs / "python", "page.py"], cwd=folder, check=False,
+                          capture_output=True, text=True,
+                          env=environment(DLC_CACHE=str(folder / "cache")))
+    if done.returncode or not agrees(done.stdout, "".join(o.text for _, o in pairs if o)):
+        raise SystemExit(f"docs/using.md prints {done.stdout}\n{done.stderr}")
+    (folder / "chars.py").write_text(CHARS)
+    (folder / "text.txt").write_text("hello, world. " * 300)
+    said(programs, folder, "train", "chars.py")
+    told = said(programs, folder, "sample", "chars.py", "--weights", "runs/chars", "--prompt",
+                "hello", "--length", "23", "--temperature", "0")
+    said(programs, folder, "export", "xor", "--weights", "runs/xor", "-o", "xor.onnx")
+    if told != "hello, world. hello, world. \n" or not (folder / "xor.onnx").is_file():
+        raise SystemExit(f"what is sampled after hello: {told!r}")
+
+
 def main() -> int:
-    """Build, install, train and ask; 1 unless the network has learnt its four cases."""
+    """Build, install, train, ask, and follow docs/using.md; 1 unless the network has learnt its four cases."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         work = folder / "work"
@@ -98,9 +135,12 @@ def main() -> int:
         times.append(time.monotonic())
         accuracy = used(programs, work)["metrics"]["accuracy"]
         times.append(time.monotonic())
+        install(programs, f"{wheel}[onnx]")
+        followed(programs, work)
+        times.append(time.monotonic())
         took = [f"{b - a:.1f} s" for a, b in pairwise(times)]
         print(f"{wheel.name}: built in {took[0]}, installed in {took[1]}, xor trained and "
-              f"asked in {took[2]}: accuracy {accuracy}")
+              f"asked in {took[2]}: accuracy {accuracy}; docs/using.md followed in {took[3]}")
         return 0 if accuracy == 1.0 and (work / "runs" / "xor" / "report.html").is_file() else 1
 
 

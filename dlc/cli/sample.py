@@ -40,7 +40,8 @@ def text_window(net: Network) -> int:
         takes = ", ".join(f"{k}: {t}" for k, t in net.inputs.items())
         raise UsageError(f"{net.name} is not a text model: it takes {takes} and returns "
                          f"{said.type}\n  a text model takes i32[length] and returns a score for "
-                         "each of its characters at each position: f32[length, characters]")
+                         "each of its characters at each position: f32[length, characters]"
+                         ", as many as the training text has: len(set(text))")
     return int(types[0].shape[0])
 
 

@@ -125,7 +125,13 @@ def weights_at(path: Path) -> tuple[Path, Tensors]:
 
 
 def file_at(path: Path) -> Path:
-    """`path`, or of a run's folder the best checkpoint, else the last."""
+    """`path`, or of a run's folder the best checkpoint, else the last. Raises CheckpointError for
+    a path that is not there, with the runs beside it, and for a folder without one."""
+    if not path.exists():
+        runs = sorted({str(file.parent) for file in path.parent.glob(f"*/{LAST}")})
+        raise CheckpointError(path, "", "there is no such run or checkpoint",
+                              f"there are {', '.join(runs)}" if runs else
+                              "what `dlc train` leaves in runs/NAME, by the name of the task")
     if not path.is_dir():
         return path
     found = next((path / name for name in (BEST, LAST) if (path / name).is_file()), None)

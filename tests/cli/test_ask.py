@@ -139,6 +139,10 @@ def test_weights_that_do_not_fit(here: Path, capsys: pytest.CaptureFixture[str])
     assert "the model needs" in capsys.readouterr().err
     assert main(["evaluate", "noisy.py", "--weights", "."]) == 2
     assert "has no checkpoint" in capsys.readouterr().err
+    assert main(["evaluate", "noisy.py", "--weights", "runs/mine"]) == 2
+    assert "there is no such run or checkpoint; there are runs/noisy" in capsys.readouterr().err
+    assert main(["evaluate", "noisy.py", "--weights", "nowhere/mine"]) == 2
+    assert "what `dlc train` leaves in runs/NAME" in capsys.readouterr().err
     assert main(["sample", "noisy.py", "--weights", "runs/noisy"]) == 2
     assert "noisy is not a text model: it takes x: f32[8]" in capsys.readouterr().err
 
