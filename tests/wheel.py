@@ -123,7 +123,8 @@ def followed(programs: Path, folder: Path) -> None:
 
 
 def main() -> int:
-    """Build, install, train, ask, and follow docs/using.md; 1 unless the network has learnt its four cases."""
+    """Build, install, train, ask, and follow docs/using.md; 1 unless the network has learnt its
+    four cases."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         work = folder / "work"
