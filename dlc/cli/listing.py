@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import cleandoc
+from typing import Any
 
 from dlc.cli.arguments import UsageError
 from dlc.cli.paper import paint, width
@@ -35,22 +36,30 @@ def ops(options: argparse.Namespace) -> int:
     return 0
 
 
+def whole_pass(step: Callable[..., Any]) -> None:
+    """The page of one pass: its module, what it does, what it keeps."""
+    from dlc.reference.rewrite import Grade, grade_of
+
+    words = {Grade.EXACT: "every value, NaN and infinities too; only the sign of a zero may change",
+             Grade.ROUNDING: "every value within rounding"}
+    home = sys.modules[step.__module__].__doc__ or ""
+    print(paint(step.__name__, "bold"))
+    print(f"{prose(cleandoc(home))}\n\n{prose(cleandoc(step.__doc__ or ''))}\n")
+    print(prose(f"Keeps {words[grade_of(step)]}.\n"))
+
+
 def passes(options: argparse.Namespace) -> int:
     """Every pass in order, or every rewrite rule of `simplify`."""
     from dlc.passes import PIPELINE
     from dlc.passes.rules.simplify import RULES
-    from dlc.reference.rewrite import Grade, grade_of
+    from dlc.reference.rewrite import grade_of
 
     kept = {step.__name__: grade_of(step) for step in PIPELINE}
-    words = {Grade.EXACT: "every value, NaN and infinities too; only the sign of a zero may change",
-             Grade.ROUNDING: "every value within rounding"}
     documents = {step.__name__: step.__doc__ or "" for step in PIPELINE}
-    homes = {step.__name__: sys.modules[step.__module__].__doc__ or "" for step in PIPELINE}
     if options.names:
+        steps = {step.__name__: step for step in PIPELINE}
         for name in choose("pass", options.names, documents):
-            print(paint(name, "bold"))
-            print(f"{prose(cleandoc(homes[name]))}\n\n{prose(cleandoc(documents[name]))}\n")
-            print(prose(f"Keeps {words[kept[name]]}.\n"))
+            whole_pass(steps[name])
         return 0
     if options.rules:
         rules()

@@ -16,13 +16,10 @@ from dlc.ops.view import reshape, transpose
 Pairs = list[tuple[Node, bool]]
 
 
-def batch_scan(node: Node, args: Sequence[Node], mapped: Flags, size: int) -> Pairs:
-    """A loop over all examples: carries and elements [size, ...], sequences [length, size, ...].
-
-    A carry that no example changes stays one value.
-    """
-    loop = Loop.of(node)
-    body, count = node.attrs["body"], len(loop.carries)
+def _batched_body(loop: Loop, body: Graph, mapped: Flags, size: int) -> tuple[
+        dict[Node, bool], dict[Node, Node], Sequence[Batched]]:
+    """Which inputs of the body have examples once carries have what an iteration makes of them, its
+    new inputs, and its outputs over all examples."""
     flags = dict(zip(body.inputs, mapped, strict=True))
     while True:
         fresh = Fresh(())
@@ -34,8 +31,18 @@ def batch_scan(node: Node, args: Sequence[Node], mapped: Flags, size: int) -> Pa
         more = [x for (x, _), o in zip(loop.carries, outputs, strict=False)
                 if o.mapped and not flags[x]]
         if not more:
-            break
+            return flags, inner, outputs
         flags.update(dict.fromkeys(more, True))
+
+
+def batch_scan(node: Node, args: Sequence[Node], mapped: Flags, size: int) -> Pairs:
+    """A loop over all examples: carries and elements [size, ...], sequences [length, size, ...].
+
+    A carry that no example changes stays one value.
+    """
+    loop = Loop.of(node)
+    body, count = node.attrs["body"], len(loop.carries)
+    flags, inner, outputs = _batched_body(loop, body, mapped, size)
     operands = dict(zip(body.inputs, args, strict=True))
     given = dict(zip(body.inputs, mapped, strict=True))
     finals, rows = make_scan(Parts(

@@ -83,6 +83,13 @@ def run_body(function: Callable[..., Any], args: Sequence[Any],
                 scope.updates = before
     ran = Ran(result, set(build.table.values()), checks=checks[first:])
     del checks[first:]
+    _note_states(ran, build, before, held, after)
+    return ran
+
+
+def _note_states(ran: Ran, build: Build, before: Mapping[str, Node], held: Mapping[str, Node],
+                 after: Mapping[str, Node]) -> None:
+    """Which states the body updated, and which of those updated before it left as they were."""
     for name, value in after.items():
         if name in held and value is held[name]:
             ran.unchanged[value] = before[name]
@@ -90,7 +97,6 @@ def run_body(function: Callable[..., Any], args: Sequence[Any],
         handle = build.notes["scope"].variables[name].node
         reads = (handle, held[name]) if name in held else (handle,)
         ran.states[name] = (reads, before.get(name, handle), value)
-    return ran
 
 
 def check_arguments(what: str, function: Callable[..., Any], names: str, count: int,

@@ -75,6 +75,13 @@ def _at(where: Loc | None, users: bool) -> Iterator[None]:
         build.places = before
 
 
+def _placed(scope: Scope, element: Any, part: Callable[[], str]) -> Placed:
+    """Where `element` stands in the network, from its first use on."""
+    if id(element) not in scope.placed:
+        scope.placed[id(element)] = Placed(element, _path(scope, element, part))
+    return scope.placed[id(element)]
+
+
 def apply_layer(scope: Scope, element: Any, args: tuple[Any, ...],
                 part: Callable[[], str], where: Loc | None = None, hint: str = "",
                 more: Mapping[str, Any] | None = None, other: Function | None = None) -> Any:
@@ -89,10 +96,7 @@ def apply_layer(scope: Scope, element: Any, args: tuple[Any, ...],
         shown = "".join(f", {name}=" for name in named)
         check_arguments(str(element), function, f"({len(args)} arguments{shown})", len(args),
                         named)
-    placed = scope.placed.get(id(element))
-    if placed is None:
-        placed = Placed(element, _path(scope, element, part))
-        scope.placed[id(element)] = placed
+    placed = _placed(scope, element, part)
     place = element.loc if isinstance(element, Layer) else where
     code = getattr(function, "__code__", None)
     users = code is not None and is_user_file(code.co_filename)

@@ -111,18 +111,21 @@ def activations(call: Call, d: int, count: int) -> list[Activation]:
     return [lambda x, f=f: f(dlc.clip(x, -clip, clip)) for f in part]  # type: ignore[misc]
 
 
+def within(lengths: Node | None, steps: int, batch: int) -> Node:
+    """bool [steps, batch, 1]: the times before a sequence's end."""
+    if lengths is None:
+        return dlc.broadcast_to(array(True), (steps, batch, 1))
+    return dlc.iota((steps, 1, 1), 0, i32) < dlc.reshape(dlc.cast(lengths, i32), (1, -1, 1))
+
+
 def run(call: Call, at: Direction, x: Node, back: bool,
         lengths: Node | None) -> tuple[Node, tuple[Node, ...]]:
     """(h at every time [time, batch, hidden], the last states) of one direction."""
     cell = {"RNN": rnn_cell, "GRU": gru_cell, "LSTM": lstm_cell}[call.name](call, at)
     # the inputs' part of all gates, for all times in one product
     given = dlc.matmul(x, at.w.T) + at.wb
-    steps, batch = int(x.shape[0]), int(x.shape[1])
-    times = dlc.iota((steps, 1, 1), 0, i32)
-    if lengths is None:
-        live = dlc.broadcast_to(array(True), (steps, batch, 1))
-    else:
-        live = times < dlc.reshape(dlc.cast(lengths, i32), (1, -1, 1))
+    steps = int(x.shape[0])
+    live = within(lengths, steps, int(x.shape[1]))
     if back:
         given, live = dlc.flip(given, 0), dlc.flip(live, 0)
 

@@ -40,9 +40,7 @@ class TapsWriter(WindowWriter):
         images = image_box(math.prod(self.lead_cols), chunks)
         *batch, number = grid(e, shape.batch, part=images.count)
         run = run_of(e, images, number, "n")
-        steps = [window.plane * math.prod(self.lead_inner[i + 1:])
-                 for i in range(len(self.lead_inner))]
-        steps += [p * s.by_inner for p, s in zip(window.pitches, window.slides, strict=True)]
+        steps = window.steps(self.lead_inner, [s.by_inner for s in window.slides])
         table = self.table(e, shape.inner, steps, shape.k)
         stride = whole(window.flat(spatial), cuts.width)
         size = math.prod(self.lead_inner) * window.plane + stride
@@ -55,18 +53,25 @@ class TapsWriter(WindowWriter):
         self.fill_channels(e, image, batch, lead)
         p, shut = loop(e, "p", self.panels)
         rows = self.rows(e, p)
-        s, done = (sum_of(e.open("s", 0, stride)), True) if stride > cuts.width else (ZERO, False)
-        k, many, joined = self.open_products(e, shape.k, sum_of(shape.k))
-        panel = self.packed_panel(self.ready["a"] or space, batch, p) + k * cuts.height
-        e.tile(f"taps_{job.kind}_{cuts.height}x{cuts.width}", panel, image + s, Pointer(table, k),
-               many, acc + s, stride, rows, k)
-        joined()
-        if done:
-            self.close_strips(e, s, sum_of(stride))
+        panel = self.packed_panel(self.ready["a"] or space, batch, p)
+        self.multiply_strips(e, panel, rows, image, Pointer(table), acc, stride)
         self.finish_image(e, batch, lead, p, rows, acc, stride)
         shut()
         close()
         return dict.fromkeys(e.axes, 1)
+
+    def multiply_strips(self, e: Emitter, panel: Pointer, rows: Sum, image: Pointer,
+                        table: Pointer, acc: Pointer, stride: int) -> None:
+        """The products of a panel with the flat image: strip by strip where that is longer."""
+        cuts, count = self.cuts, self.shape.k
+        several = stride > cuts.width
+        s = sum_of(e.open("s", 0, stride)) if several else ZERO
+        k, many, joined = self.open_products(e, count, sum_of(count))
+        e.tile(f"taps_{self.job.kind}_{cuts.height}x{cuts.width}", panel + k * cuts.height,
+               image + s, table + k, many, acc + s, stride, rows, k)
+        joined()
+        if several:
+            self.close_strips(e, s, sum_of(stride))
 
     def fill_channels(self, e: Emitter, image: Pointer, batch: Sequence[Sum],
                       lead: Sequence[Sum]) -> None:
@@ -111,9 +116,7 @@ class DotsWriter(WindowWriter):
         window, job, cuts, shape = self.window, self.job, self.cuts, self.shape
         *batch, number = grid(e, shape.batch, part=self.parts)
         run = run_of(e, cuts.inner, number, "m")
-        steps = [window.plane * math.prod(self.lead_cols[i + 1:])
-                 for i in range(len(self.lead_cols))]
-        steps += [p * s.by_col for p, s in zip(window.pitches, window.slides, strict=True)]
+        steps = window.steps(self.lead_cols, [s.by_col for s in window.slides])
         table = self.table(e, shape.cols, steps, cuts.stride)
         length, high = self.length(), self.panels * cuts.height
         step_a, step_b = high * length, math.prod(self.lead_cols) * window.plane
@@ -126,16 +129,24 @@ class DotsWriter(WindowWriter):
         self.fill_all(e, image + step * step_b, batch, lead)
         self.fill_left(e, left + step * step_a, batch, lead, length)
         close()
+        part = self.part_place(space, batch, number)
+        self.multiply_images(e, (left, step_a), (image, step_b), Pointer(table), length, run.size,
+                             part)
+        return dict.fromkeys(e.axes, 1)
+
+    def multiply_images(self, e: Emitter, left: tuple[Pointer, int], image: tuple[Pointer, int],
+                        table: Pointer, length: int, count: Sum, part: Pointer) -> None:
+        """All blocks of a part: sums along `count` flat images of both operands, each with the
+        step from one image to the next."""
+        cuts = self.cuts
+        (a, step_a), (b, step_b) = left, image
         s, shut = loop(e, "s", cuts.stride // cuts.width)
         p, done = loop(e, "p", self.panels)
-        mine = self.part_place(space, batch, number) + (
-            p * (cuts.height * cuts.stride) + s * cuts.width)
-        e.tile(f"dots_{job.kind}_{cuts.height}x{cuts.width}", left + p * (cuts.height * length),
-               length, image, Pointer(table, s * cuts.width), length, run.size, step_a, step_b,
-               mine, cuts.stride)
+        mine = part + (p * (cuts.height * cuts.stride) + s * cuts.width)
+        e.tile(f"dots_{self.job.kind}_{cuts.height}x{cuts.width}", a + p * (cuts.height * length),
+               length, b, table + s * cuts.width, length, count, step_a, step_b, mine, cuts.stride)
         done()
         shut()
-        return dict.fromkeys(e.axes, 1)
 
     def length(self) -> int:
         """Elements of one flat image of A: whole vectors."""

@@ -70,6 +70,12 @@ class Window:
         """Elements from one position to the next, per sliding axis."""
         return [math.prod(s.padded for s in self.slides[i + 1:]) for i in range(len(self.slides))]
 
+    def steps(self, lead: Sequence[int], by: Sequence[int]) -> list[int]:
+        """Elements from one image to the next, per leading axis, then from one position to the one
+        `by` so many positions on, per sliding axis."""
+        planes = [self.plane * math.prod(lead[i + 1:]) for i in range(len(lead))]
+        return planes + [p * n for p, n in zip(self.pitches, by, strict=True)]
+
     def flat(self, extents: list[int]) -> int:
         """Length of the flat run that holds a block of `extents` positions."""
         return sum((n - 1) * p for n, p in zip(extents, self.pitches, strict=True)) + 1
