@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper
+from PIL import Image
 
 import dlc
-from dlc.intake import user_path
+from dlc.intake import Intake, user_path
 from dlc.ir.types import f32, i32
 from dlc.runtime.compile.cache import Cache, key_of, pack
-from dlc.runtime.data import load_dataset
+from dlc.runtime.data import DataError, load_dataset
 from dlc.runtime.data.cifar import RECORD
-from dlc.runtime.report.page import curves
+from dlc.runtime.data.images import Shape, read_pictures
+from dlc.runtime.report.curves import curves_section
 from dlc.runtime.train.checkpoint import (
     Checkpoint,
     check_belongs,
@@ -78,6 +80,7 @@ def formats(folder: Path) -> list[Format]:
         Format("t.txt.gz", packed(text), lambda path: load_dataset(path, length=4), "text", True),
         Format("x.npy", npy(images), load_dataset, "npy"),
         Format("x.npz", npz(x=images, y=np.arange(8)), load_dataset, "npz"),
+        *(Format(f"p.{kind}", drawn(kind), pictured) for kind in ("png", "jpeg", "gif")),
         Format("c.safetensors", checkpoint(folder), resumed, "safetensors"),
         *(Format(f"{name}.onnx", proto.SerializeToString(), built, "onnx")
           for name, proto in networks()),
@@ -99,6 +102,19 @@ def npz(**arrays: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()
+
+
+def drawn(kind: str) -> bytes:
+    """A picture of 9 x 7 pixels."""
+    stream = io.BytesIO()
+    pixels = (np.arange(9 * 7 * 3) * 37 % 251).astype(np.uint8).reshape(9, 7, 3)
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+def pictured(path: Path) -> Any:
+    """The picture in a file, as a folder of pictures reads it."""
+    return read_pictures(path, [path], Shape((8, 8), 3, "crop"), Intake(path, DataError))
 
 
 # --- checkpoints ----------------------------------------------------------------------------------
@@ -132,7 +148,7 @@ def resumed(path: Path) -> None:
     shown.start(TrainConfig("net", 9, 32), stood.samples, stood.batches, stood.epoch)
     for record in stood.history:
         shown.epoch(record)
-    curves(stood.history)
+    curves_section(stood.history, ())
 
 
 # --- models ---------------------------------------------------------------------------------------
