@@ -298,3 +298,24 @@ def test_folds_and_inspection_of_rows_of_several_lengths() -> None:
     inspected = inspector.batches("inside")
     inspector.close()
     assert [b["x"].shape for b in inspected] == [(4, BOUND)] * 4
+
+
+def test_two_dimensions_shrink_together() -> None:
+    """A row is in the first size that holds both; attention from one to the other sees its keys."""
+    attend = nn.multi_head_attention(1, name="attend")
+
+    @dlc.task(optimizer=optim.sgd(0.1), batch=3, buckets=2)
+    def pairs(a: f32["batch", "source<=6", 2], b: f32["batch", "target<=3", 2]) -> Any:
+        met = attend(b, a)
+        return dlc.loss(nn.mse(met, b), prediction=met)
+
+    rng = np.random.default_rng(4)
+    a = [rng.normal(size=(n, 2)).astype(np.float32) for n in (1, 2, 3, 6, 2, 3, 1, 3, 2)]
+    b = [rng.normal(size=(n, 2)).astype(np.float32) for n in (1, 2, 1, 2, 3, 2, 1, 2, 1)]
+    trained = pairs.train(({"a": a, "b": b}, {"a": a[:3], "b": b[:3]}), epochs=1)
+    net = trained.network
+    found = net.predict(a, b)
+    assert [f.shape for f in found] == [v.shape for v in b]
+    assert {key[1:] for key in net.compiled} == {(3, 2), (6, 3)}
+    for one, x, y in zip(found, a, b, strict=True):
+        np.testing.assert_allclose(net.predict([x], [y])[0], one, rtol=1e-5, atol=1e-6)
