@@ -86,7 +86,7 @@ def chosen(suite: str, names: Sequence[str], running: frozenset[int] = RUNNING) 
 def swept(suite: str, always: int, total: int) -> list[Any]:
     """Seeds of a test over random cases, for parametrize: the first `always` in every run, of those
     up to `total` the day's in `make conformance`."""
-    others = chosen(suite, [str(seed) for seed in range(always, total)])
+    others = chosen(suite, [str(seed) for seed in range(always, total)], RUNNING)
     return [*range(always), *(pytest.param(int(seed), marks=pytest.mark.conformance)
                               for seed in others)]
 

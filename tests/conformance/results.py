@@ -45,17 +45,12 @@ Row = dict[str, Any]
 @cache
 def digest(isa: str) -> str:
     """Of the code that decides results on `isa`; "" is the evaluator."""
-    found = sorted(text for path in sources(isa) for text in statements_of(path))
+    found = sorted(text for path in sources(isa) for text in statements(path.read_text()))
     return hashlib.sha256("\n".join(found).encode()).hexdigest()[:12]
 
 
-@cache
-def statements_of(path: Path) -> list[str]:
-    """The statements of a file, which belongs to the digests of several instruction sets."""
-    return statements(path.read_text())
-
-
-def statements(source: str) -> list[str]:
+@cache  # a file is part of several digests
+def statements(source: str) -> tuple[str, ...]:
     """The functions, classes and values of a module without what computes nothing. Text, because
     a dump of the syntax tree is another one in each version of Python."""
     tree = ast.parse(source)
@@ -68,7 +63,7 @@ def statements(source: str) -> list[str]:
         if isinstance(node, ast.Import | ast.ImportFrom) or is_text(node):
             for row in range(node.lineno - 1, node.end_lineno or node.lineno):
                 lines[row] = ""
-    return list(filter(None, (code_of(lines, node) for node in tree.body)))
+    return tuple(filter(None, (code_of(lines, node) for node in tree.body)))
 
 
 def is_text(node: ast.AST) -> TypeGuard[ast.Expr]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import conftest
 from tests.conformance import cut
 
 NAMES = [f"case{i}" for i in range(1000)]
@@ -57,3 +58,27 @@ def test_what_failed_before_is_always_in(monkeypatch: pytest.MonkeyPatch, tmp_pa
     (tmp_path / "suite.txt").write_text("gone\n")
     with pytest.raises(KeyError, match="gone"):
         cut.chosen("suite", NAMES)
+
+
+def test_sweeps_have_their_first_seeds_always_and_the_others_once_in_ten_days(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    later: list[int] = []
+    for day in range(10):
+        monkeypatch.setattr(cut, "RUNNING", cut.parts(False, day, ""))
+        seeds = cut.swept("sweep", 4, 200)
+        assert seeds[:4] == [0, 1, 2, 3]
+        assert all([mark.name for mark in seed.marks] == ["conformance"] for seed in seeds[4:])
+        later += [seed.values[0] for seed in seeds[4:]]
+    assert sorted(later) == list(range(4, 200))
+
+
+def test_files_with_sweeps_are_read_by_make_conformance(tmp_path: Path) -> None:
+    class Options:
+        def getoption(self, name: str) -> str:
+            return "conformance"
+
+    for name, text in (("test_a.py", 'swept("a", 1, 2)'), ("test_b.py", "mark.conformance"),
+                       ("test_c.py", "mark.fuzz")):
+        (tmp_path / name).write_text(text)
+        found = conftest.pytest_ignore_collect(tmp_path / name, Options())  # type: ignore[arg-type]
+        assert found is (True if name == "test_c.py" else None)
