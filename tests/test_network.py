@@ -225,7 +225,7 @@ def test_another_task(tmp_path: Path) -> None:
 def test_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="has no checkpoint"):
         dlc.load(tmp_path)
-    with pytest.raises(CheckpointError, match="No such file"):
+    with pytest.raises(CheckpointError, match="there is no such run or checkpoint"):
         dlc.load(tmp_path / "x.safetensors")
 
 

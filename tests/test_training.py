@@ -151,14 +151,6 @@ def test_more_epochs_on_another_schedule(tmp_path: Path) -> None:
     assert done.history[1]["train"]["lr"] != whole.history[1]["train"]["lr"]
 
 
-def test_from_a_constant_to_a_schedule_is_another_step(tmp_path: Path) -> None:
-    steady = fitted.with_options(lr=0.1)
-    steady.train(DATA, folder=tmp_path)
-    assert len(steady.train(DATA, folder=tmp_path, resume=True, epochs=4).history) == 4
-    with pytest.raises(CheckpointError, match=r"rate 0\.1, not cosine\(0\.1, 0\)"):
-        fitted.train(DATA, folder=tmp_path, resume=True)
-
-
 def test_the_first_difference_is_named(tmp_path: Path) -> None:
     fitted.train(DATA, folder=tmp_path)
     with pytest.raises(CheckpointError, match=r"its data have changed: it was `data x: float32"):

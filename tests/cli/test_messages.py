@@ -89,7 +89,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ("show \x1b[2Jforged.onnx", [r"\x1b[2Jforged.onnx"]),
     ("train xor --set data=\x1b[2Jforged", [r"\x1b[2Jforged"]),
     ("train xor --out empty.py/\x1b[2Jforged", [r"\x1b[2Jforged"]),
-    ("export xor -o x.onnx --weights \x1b[2Jforged", [r"\x1b[2Jforged: No such file"]),
+    ("export xor -o x.onnx --weights \x1b[2Jforged", [r"\x1b[2Jforged: there is no such run"]),
     ("export xor -o x.onnx --weights pipe", ["pipe: is not a regular file"]),
     ("export xor -o x.onnx --weights /dev/zero", ["/dev/zero: is not a regular file"]),
     ("export xor -o x.onnx --weights ~nosuch/x", ["~nosuch/x: the home folder is not known"]),
