@@ -4,6 +4,7 @@ import dlc.interrupt  # noqa: F401  first: it answers Ctrl-C while the rest is i
 
 # isort: split
 from dlc import augment, init, linalg, nn, onnx, optim, random
+from dlc.bagging import Ensemble, bootstrap, ensemble
 from dlc.compiler import Compiled, Loaded, compile
 from dlc.custom_check import check_op
 from dlc.derive.precision import in_precision
@@ -257,26 +258,25 @@ from dlc.task.task import Phase, Task, phase, task
 from dlc.words import speaking
 
 __all__ = [
-    "Compiled", "DlcError", "Graph", "Loaded", "Loss", "Network", "Node", "Phase", "Task", "Type",
-    "abs", "acos", "acosh", "adaptive_avg_pool", "adaptive_max_pool",
+    "Compiled", "DlcError", "Ensemble", "Graph", "Loaded", "Loss", "Network", "Node", "Phase",
+    "Task", "Type", "abs", "acos", "acosh", "adaptive_avg_pool", "adaptive_max_pool",
     "adaptive_max_pool_with_indices", "affine_grid", "all", "any", "arange", "argmax", "argmin",
     "argsort", "array_split", "asarray", "asin", "asinh", "atan", "atan2", "atanh", "atleast_nd",
     "augment", "avg_pool", "betaln", "bf16", "bilinear", "bincount", "bitcast", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "bool_", "broadcast_arrays", "broadcast_to", "cast",
-    "cbrt", "ceil", "check_op", "checkpoint", "clip", "clz", "col2im", "compile", "concat", "cond",
-    "conv", "conv_transpose", "copysign", "cos", "cosh", "count_nonzero", "cross", "cummax",
-    "cummax_with_indices", "cummin", "cummin_with_indices", "cumprod", "cumsum", "custom_gradient",
-    "custom_op", "deg2rad", "diag", "diag_embed", "diagonal", "diff", "digamma", "divmod", "dot",
-    "dynamic_slice", "dynamic_update_slice", "einsum", "entr", "erf", "erfc", "erfcx", "erfinv",
-    "evaluate", "exp", "exp2", "expand_dims", "expm1", "eye", "f16", "f32", "f64", "flip", "floor",
-    "floor_divide", "fmod", "fori", "frac", "frexp", "full", "full_like", "gcd", "global_avg_pool",
-    "global_max_pool", "grad", "grid_sample", "heaviside", "hessian", "histogram", "hvp", "hypot",
-    "i0", "i0e", "i1", "i1e", "i8", "i16", "i32", "i64", "identity", "im2col",
-    "in_precision", "init", "inner",
-    "iota", "isclose", "isfinite", "isinf", "isnan", "jacobian", "jvp", "kron", "last",
-    "latest_state", "ldexp", "left_shift", "lengths", "lerp", "lgamma", "linalg",
-    "linear_recurrence", "linspace", "load",
-    "log", "log1p", "log2", "log10", "log_ndtr", "log_sigmoid", "logaddexp", "logaddexp2",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "bool_", "bootstrap", "broadcast_arrays",
+    "broadcast_to", "cast", "cbrt", "ceil", "check_op", "checkpoint", "clip", "clz", "col2im",
+    "compile", "concat", "cond", "conv", "conv_transpose", "copysign", "cos", "cosh",
+    "count_nonzero", "cross", "cummax", "cummax_with_indices", "cummin", "cummin_with_indices",
+    "cumprod", "cumsum", "custom_gradient", "custom_op", "deg2rad", "diag", "diag_embed",
+    "diagonal", "diff", "digamma", "divmod", "dot", "dynamic_slice", "dynamic_update_slice",
+    "einsum", "ensemble", "entr", "erf", "erfc", "erfcx", "erfinv", "evaluate", "exp", "exp2",
+    "expand_dims", "expm1", "eye", "f16", "f32", "f64", "flip", "floor", "floor_divide", "fmod",
+    "fori", "frac", "frexp", "full", "full_like", "gcd", "global_avg_pool", "global_max_pool",
+    "grad", "grid_sample", "heaviside", "hessian", "histogram", "hvp", "hypot", "i0", "i0e", "i1",
+    "i1e", "i8", "i16", "i32", "i64", "identity", "im2col", "in_precision", "init", "inner", "iota",
+    "isclose", "isfinite", "isinf", "isnan", "jacobian", "jvp", "kron", "last", "latest_state",
+    "ldexp", "left_shift", "lengths", "lerp", "lgamma", "linalg", "linear_recurrence", "linspace",
+    "load", "log", "log1p", "log2", "log10", "log_ndtr", "log_sigmoid", "logaddexp", "logaddexp2",
     "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp",
     "loss", "lp_pool", "map", "matmul", "matrix_trace", "max", "max_pool", "max_pool_with_indices",
     "max_unpool", "max_with_indices", "maximum", "mean", "median", "meshgrid", "min",

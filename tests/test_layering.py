@@ -24,7 +24,8 @@ PASSES = {"passes", "passes.rules", "passes.fuse", "passes.loops", "passes.sched
 BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.emit", "backend.nest",
            "backend.contract", "backend.share"}
 LOWERING = MEANING | PASSES | {"program", "backend.ir", "backend.cpu", "backend.emit"}
-FACADE = {"", "__main__", "compiler", "definition", "evaluate_function", "network", "starting",
+FACADE = {"", "__main__", "compiler", "definition", "evaluate_function", "network", "bagging",
+          "starting",
           "task_training", "independence", "inspection", "faults", "padding", "checks",
           "checks.kernels"}
 # The command line: nothing imports it, and it may import every part.
