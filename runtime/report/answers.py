@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -63,16 +63,24 @@ class Answers:
 def ask(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> Answers:
     """Predict the test data (the training data where there are none), as many rows as LIMIT takes.
     """
-    kind = subject.get("kind", "nothing")
     entry = loaded.program.entries.get("eval")
-    if kind == "nothing" or entry is None or not dataset.in_memory or not dataset.train:
+    if subject.get("kind", "nothing") == "nothing" or entry is None or not dataset.train:
         return Answers()
     names = {port.name for port in entry.outputs} & {"prediction", CODE}
-    target = subject.get("target", "")
     if "prediction" not in names:
         return Answers()
-    if any(target in v["inputs"] for v in varying_of(loaded.program).values()):
-        return with_texts(loaded, entry, of_positions(loaded, dataset, subject))
+    target = subject.get("target", "")
+    varies = any(target in v["inputs"] for v in varying_of(loaded.program).values())
+    found = (of_positions(loaded, dataset, subject) if varies else
+             of_rows(loaded, dataset, subject, names))
+    return with_texts(loaded, entry, found)
+
+
+def of_rows(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str],
+            names: Collection[str]) -> Answers:
+    """The outputs `names` for each row. A generator, which is asked about no rows, is held against
+    all that it was trained on."""
+    makes = subject["kind"] == "samples"
     found: dict[str, list[Floats]] = {name: [] for name in names}
     size, numbers = 0, []
     for rows, said in predictions(loaded, dataset):
@@ -80,23 +88,20 @@ def ask(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> A
         for name, parts in found.items():
             parts.append(np.asarray(said[name]).astype(np.float32))
         size += sum(parts[-1].nbytes for parts in found.values())
-        if size >= LIMIT or kind == "samples":
+        if size >= LIMIT or makes:
             break
-    if not found["prediction"]:
+    if not numbers:
         return Answers()
-    # a generator, which is asked about no rows, is held against all that it was trained on
-    test = dataset.test if kind != "samples" else None
-    arrays = test or dataset.train
-    rows = np.concatenate(numbers)
-    order = np.argsort(rows, kind="stable")
-    asked = slice(None) if kind == "samples" else rows[order]
-    prediction = np.concatenate(found["prediction"])[order]
-    code = np.concatenate(found[CODE])[order] if CODE in found else None
-    answers = Answers(
-        kind, target, subject.get("link", ""), subject.get("code", ""),
-        "test" if test else "training", {k: v[asked] for k, v in arrays.items()},
-        len(next(iter(arrays.values()))), dataset.classes, prediction, code)
-    return with_texts(loaded, entry, answers)
+    told = np.concatenate(numbers)
+    order = np.argsort(told, kind="stable")
+    arrays = dataset.train if makes else dataset.test or dataset.train
+    asked = slice(None) if makes else told[order]
+    values = {name: np.concatenate(parts)[order] for name, parts in found.items()}
+    return Answers(
+        subject["kind"], subject.get("target", ""), subject.get("link", ""),
+        subject.get("code", ""), "test" if arrays is dataset.test else "training",
+        {k: v[asked] for k, v in arrays.items()}, len(next(iter(arrays.values()))),
+        dataset.classes, values["prediction"], values.get(CODE))
 
 
 def of_positions(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> Answers:
