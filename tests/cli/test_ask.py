@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,12 @@ def here(trained: Path, monkeypatch: pytest.MonkeyPatch,
     return trained
 
 
+def arrays(file: str) -> dict[str, Any]:
+    """The arrays of an .npz file, which is closed."""
+    with np.load(file) as found:
+        return dict(found)
+
+
 def test_evaluate_gives_the_numbers_that_training_gave(here: Path,
                                                        capsys: pytest.CaptureFixture[str]) -> None:
     """The same rows in the same batches through the same kernels: the same digits."""
@@ -66,7 +73,7 @@ def test_evaluate_gives_the_numbers_that_training_gave(here: Path,
 
 def test_evaluate_on_other_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All rows of a file that does not divide itself; fewer rows than a batch."""
-    rows = np.load("points.npz")
+    rows = arrays("points.npz")
     np.savez("few.npz", x=rows["x"][:5], y=rows["y"][:5])
     assert main(["evaluate", "noisy.py", "--weights", "runs/noisy", "--data", "few.npz"]) == 0
     said = capsys.readouterr().out.splitlines()
@@ -76,7 +83,7 @@ def test_evaluate_on_other_data(here: Path, capsys: pytest.CaptureFixture[str]) 
 def test_predict_writes_what_the_network_says(here: Path,
                                               capsys: pytest.CaptureFixture[str]) -> None:
     """Into each kind of file, and as a table on standard output; no label is needed."""
-    x = np.load("points.npz")["x"]
+    x = arrays("points.npz")["x"]
     np.save("new.npy", x)
     np.savetxt("new.csv", x, delimiter=",")
     expected = dlc.load("runs/noisy").predict(x)
@@ -86,7 +93,7 @@ def test_predict_writes_what_the_network_says(here: Path,
     assert "b.npz: 101 rows of prediction float32[3]" in capsys.readouterr().out
     assert main([*asked, "new.csv?target=none"]) == 0
     np.testing.assert_array_equal(np.load("a.npy"), expected)
-    np.testing.assert_array_equal(np.load("b.npz")["prediction"], expected)
+    np.testing.assert_array_equal(arrays("b.npz")["prediction"], expected)
     head, *table = list(csv.reader(capsys.readouterr().out.splitlines()))
     assert head == ["class", "prediction_0", "prediction_1", "prediction_2"]
     assert [int(row[0]) for row in table] == expected.argmax(1).tolist()
@@ -96,7 +103,7 @@ def test_predict_writes_what_the_network_says(here: Path,
 def test_predict_other_values(here: Path) -> None:
     asked = ["predict", "noisy.py", "--weights", "runs/noisy", "--data", "points.npz"]
     assert main([*asked, "--outputs", "relu1,logits", "-o", "c.npz"]) == 0
-    found = np.load("c.npz")
+    found = arrays("c.npz")
     assert found["relu1"].shape == (101, 24) and found["relu1"].min() == 0
 
 
@@ -111,7 +118,7 @@ def test_data_that_divide_themselves_give_their_test_part(
 
 
 def test_a_table_without_a_target_is_all_features(here: Path) -> None:
-    x, asked = np.load("points.npz")["x"], ["predict", "noisy.py", "--weights", "runs/noisy"]
+    x, asked = arrays("points.npz")["x"], ["predict", "noisy.py", "--weights", "runs/noisy"]
     for name, table in (("features", x), ("target", np.c_[x, x[:, :1]])):
         np.savetxt(f"{name}.csv", table, delimiter=",")
         assert main([*asked, "--data", f"{name}.csv", "-o", f"{name}.npy"]) == 0
@@ -129,7 +136,7 @@ def test_a_table_without_a_target_is_all_features(here: Path) -> None:
 ])
 def test_what_does_not_fit(arguments: list[str], message: str, here: Path,
                            capsys: pytest.CaptureFixture[str]) -> None:
-    np.savetxt("new.csv", np.load("points.npz")["x"][:, :7], delimiter=",")
+    np.savetxt("new.csv", arrays("points.npz")["x"][:, :7], delimiter=",")
     assert main(["predict", "noisy.py", "--weights", "runs/noisy", *arguments]) == 2
     assert message in capsys.readouterr().err
 
