@@ -130,7 +130,8 @@ def of_positions(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, s
 
 def predictions(loaded: ArenaProgram, dataset: Dataset) -> Iterator[tuple[Any, dict[str, Any]]]:
     """(numbers of rows, the outputs of entry "eval") for each batch: of the test data, or of the
-    full batches of the training data where there are none."""
+    training data where there are none. A last batch of these that is not full is filled up with
+    the first rows."""
     tested = dataset if dataset.test else replace(dataset, test=dataset.train)
     if dataset.test or varying_of(loaded.program):
         for run in itertools.chain.from_iterable(
@@ -141,9 +142,11 @@ def predictions(loaded: ArenaProgram, dataset: Dataset) -> Iterator[tuple[Any, d
     entry = loaded.program.entries["eval"]
     batch = batch_size(entry)
     arrays = bind_arrays(dataset.name, dataset.train, entry.inputs)
-    for start in range(0, dataset.samples // batch * batch, batch):
-        rows = np.arange(start, start + batch)
-        yield rows, loaded.call("eval", **{k: v[rows] for k, v in arrays.items()})
+    for start in range(0, dataset.samples, batch):
+        rows = np.arange(start, start + batch) % dataset.samples
+        kept = min(batch, dataset.samples - start)
+        said = loaded.call("eval", **{k: v[rows] for k, v in arrays.items()})
+        yield rows[:kept], {k: v[:kept] if v.ndim else v for k, v in said.items()}
 
 
 def with_texts(loaded: ArenaProgram, entry: Entry, answers: Answers) -> Answers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,26 @@ def test_bits_of_a_text_are_its_loss(function: object, options: str, tmp_path: P
     texts = [t.text for t in found.texts]
     assert len(texts) == (0 if function is ahead else 3), "none of a network that looks ahead"
     assert all(len(text) == WRITTEN and set(text) <= set(LINES) for text in texts)
+
+
+def test_training_data_are_asked_whole_where_there_are_no_test_data(
+        rng: np.random.Generator) -> None:
+    """In batches of 4 and of 40, larger than the data: each row's own prediction, in order."""
+    given = {"x": rng.normal(size=(10, 3)).astype(np.float32)}
+
+    def triple(x: f32["batch", 3]) -> dlc.Loss:
+        w = dlc.parameter("w", f32[()], dlc.init.ones)
+        return dlc.loss(nn.mse(x * w * 3.0, x))
+
+    for batch in (4, 40):
+        task = dlc.task(data=(given, given), optimizer=optim.sgd(0.1), batch=batch)(triple)
+        data = replace(dataset_of(task), test=None)
+        run = prepare(task, data, threads=1)
+        with run.loaded:
+            run.loaded.write("w", np.float32(1))
+            found = ask(run.loaded, data, run.compiled.program.meta["subject"])
+        assert (found.part, found.of) == ("training", 10)
+        np.testing.assert_array_equal(found.prediction, given["x"] * np.float32(3))
 
 
 def test_predictions_are_limited_and_samples_are_of_one_batch(
