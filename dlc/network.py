@@ -18,6 +18,7 @@ from dlc.faults import raise_fault
 from dlc.independence import rows_are_apart
 from dlc.ir.graph import Graph, Node
 from dlc.ir.types import Type
+from dlc.ops import leaf
 from dlc.ops.convert import widened
 from dlc.program import Port
 from dlc.reference.text.names import function_names, identifier, name_nodes
@@ -300,7 +301,7 @@ def _named(graph: Graph, name: str) -> Node:
     # names that the printer makes up (mul_3) may mean another value in another block
     found = {text: node for node, text in name_nodes(
         graph.nodes(), graph.inputs, function_names(graph)).items()
-        if node.name and text == identifier(node.name) and node.op.name != "input"}
+        if node.name and text == identifier(node.name) and node.op is not leaf.INPUT}
     if name in known or name in found:
         return known[name] if name in known else found[name]
     names = ["prediction", *found]

@@ -74,6 +74,7 @@ class Op:
              and reading it back: fusion computes it again instead of storing it
     commutative  two operands give the same value in either order
     fold     SCATTER: what an update does to what is there, a primitive (an attribute `fold` wins)
+    unique   LEAF: two nodes are two, whatever they hold (inputs)
     rounding ELEMENTWISE: how far its results may be from their meaning (dlc/ir/rounding.py)
     precision  what a task's bf16 or f16 makes of it (docs/precision.md): "low" computes in that
              dtype, "full" in f32, "follow" in the dtype of what it is given
@@ -100,6 +101,7 @@ class Op:
     cheap: bool = False
     commutative: bool = False
     fold: str = ""
+    unique: bool = False
     rounding: Rounding = field(default_factory=Rounding)
     precision: str = "full"
 
@@ -275,7 +277,7 @@ def adopt(node: Node) -> Node:
     A pass sends what it keeps through here, so that nodes it makes merge with them.
     """
     build = _BUILD.get()
-    if build is None or node.op.name == "input":
+    if build is None or node.op.unique:
         return node
     key = identity(node.op, node.args, node.attrs, node.type)
     found = build.table.setdefault(key, node)

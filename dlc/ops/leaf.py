@@ -26,7 +26,8 @@ def _eval_input(**attrs: Any) -> Any:
 
 INPUT = register(Op(
     "input", Kind.LEAF, infer=lambda *, type, **_: type, eval=_eval_input, samples=_no_samples,
-    gradient="zero", doc="A named input of a graph; `role` is data, param, state or arg.",
+    gradient="zero", unique=True,
+    doc="A named input of a graph; `role` is data, param, state or arg.",
 ))
 
 

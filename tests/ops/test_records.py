@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -211,3 +213,20 @@ def test_commutative_operators_take_either_order(sample: Sample) -> None:
                 one, other = (np.asarray(sample.op.eval(*pair, **sample.attrs))
                               for pair in ((a, b), (b, a)))
                 np.testing.assert_array_equal(one, other)
+
+
+# where names are the point: graphs as text, and ONNX's operators
+BY_NAME = ("dlc/onnx/", "dlc/reference/text/", "dlc/ir/registry.py")
+
+
+def test_nobody_asks_an_operator_for_its_name() -> None:
+    """What depends on an operator is a field of its record (docs/adding-an-op.md)."""
+    root = Path(__file__).resolve().parents[2]
+    asked = [f"{path.relative_to(root)}:{node.lineno}" for path in sorted(root.glob("dlc/**/*.py"))
+             if not str(path.relative_to(root)).startswith(BY_NAME)
+             for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Compare)
+             and any(ast.unparse(part).endswith("op.name") for part in (
+                 node.left, *node.comparators))
+             and not all(ast.unparse(part).endswith("op.name") for part in (
+                 node.left, *node.comparators))]
+    assert asked == []

@@ -11,6 +11,7 @@ import numpy as np
 
 from dlc.ir.access import Contraction
 from dlc.ir.graph import Kind, Node
+from dlc.ops.reduce import ARGMAX
 from dlc.reference.rounding.interval import Array, Interval, gamma, multilinear, rounded, wide
 
 
@@ -71,7 +72,7 @@ def _position(node: Node, x: Interval, axes: tuple[int, ...]) -> Interval:
     mid = node.op.eval(x.mid, axes=axes)
     if x.certain:
         return Interval(mid, mid, mid)
-    if node.op.name == "argmax":
+    if node.op is ARGMAX:
         candidates = x.high >= np.max(x.low, axis=axes, keepdims=True)
     else:
         candidates = x.low <= np.min(x.high, axis=axes, keepdims=True)
@@ -115,8 +116,7 @@ def scatter(node: Node, operands: Sequence[Interval]) -> Interval:
     mid = f(*(x.mid for x in operands))
     if not index.certain:
         return Interval(mid, mid, mid).freed(np.ones(mid.shape, bool))
-    adds = node.op.name == "scatter_add" or node.attrs.get("fold") == "add"
-    if not adds:
+    if (node.attrs.get("fold") or node.op.fold) != "add":
         low = f(index.mid, *(x.low for x in values))
         high = f(index.mid, *(x.high for x in values))
         free = f(index.mid, *(x.free.astype(x.mid.dtype) for x in values)) != 0

@@ -10,7 +10,7 @@ from dlc.derive import higher
 from dlc.ir.graph import Graph, Node
 from dlc.ir.registry import REGISTRY
 from dlc.ir.types import DTYPES
-from dlc.ops import tuples
+from dlc.ops import leaf, tuples
 
 # Words that mean something where a variable stands.
 RESERVED = frozenset({"inf", "nan", *keyword.kwlist})
@@ -78,12 +78,12 @@ def name_nodes(nodes: Sequence[Node], inputs: Sequence[Node],
     names: dict[Node, str] = {}
     taken: set[str] = set(RESERVED)
     for node in (*inputs, *nodes):
-        hint = node.attrs["label"] if node.op.name == "input" else node.name
-        if hint and node not in names and (node.op.name == "input"
+        hint = node.attrs["label"] if node.op is leaf.INPUT else node.name
+        if hint and node not in names and (node.op is leaf.INPUT
                                            or not _made_up(node, hint, functions)):
             _claim(node, identifier(hint), names, taken)
     for node in (*inputs, *nodes):
-        hint = node.attrs["label"] if node.op.name == "input" else node.name
+        hint = node.attrs["label"] if node.op is leaf.INPUT else node.name
         if node not in names and hint and not _made_up(node, hint, functions):
             base = identifier(hint)
             if _made_up(node, f"{base}_1", functions):
@@ -103,7 +103,7 @@ def _claim(node: Node, name: str, names: dict[Node, str], taken: set[str]) -> No
 
 
 def _made_up(node: Node, name: str, functions: dict[int, str]) -> bool:
-    return node.op.name != "input" and is_automatic(name, _base(node, functions))
+    return node.op is not leaf.INPUT and is_automatic(name, _base(node, functions))
 
 
 def _base(node: Node, functions: dict[int, str]) -> str:
