@@ -27,8 +27,6 @@ TORCH: dict[str, Any] = {"sgd": torch.optim.SGD, "momentum": torch.optim.SGD,
                          "adadelta": torch.optim.Adadelta, "rmsprop": torch.optim.RMSprop,
                          "adamax": torch.optim.Adamax, "nadam": torch.optim.NAdam,
                          "radam": torch.optim.RAdam}
-# settings of torch.optim that dlc has no word for
-UNSAID = {"maximize"}
 # torch's words for what dlc calls otherwise
 WORDS = {"initial_accumulator_value": "initial", "centered": "centred",
          "decoupled_weight_decay": "decoupled"}
@@ -37,13 +35,15 @@ RATES = {"adagrad": 1e-2, "adadelta": 1.0, "rmsprop": 1e-2, "adamax": 2e-3, "nad
 
 @dataclass(frozen=True)
 class Setting:
-    """One optimizer in both libraries; `clip` changes the gradients in torch before its step."""
+    """One optimizer in both libraries; `clip` changes the gradients in torch before its step. dlc
+    maximizes by minimizing the negative loss."""
 
     name: str
     ours: optim.Optimizer
     theirs: Callable[[Any], Any]
     clip: Callable[[Any], Any] | None = None
     schedule: Callable[[Any], Any] | None = None
+    maximize: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -52,7 +52,7 @@ class Setting:
 def settled(name: str, clip: Any = None, their_clip: Any = None, **settings: Any) -> Setting:
     """dlc.optim's `name` with torch's settings, in torch's words."""
     words = dict(settings)
-    ours = {WORDS.get(k, k): v for k, v in settings.items()}
+    ours = {WORDS.get(k, k): v for k, v in settings.items() if k != "maximize"}
     if name in ("momentum", "nesterov"):
         words.setdefault("momentum", 0.9)
         ours["momentum"] = words["momentum"]
@@ -66,7 +66,8 @@ def settled(name: str, clip: Any = None, their_clip: Any = None, **settings: Any
     text = ", ".join(f"{k}={v}" for k, v in settings.items())
     return Setting(f"{name}({text}){' clipped' if clip else ''}",
                    getattr(optim, name)(**ours, clip=clip),
-                   lambda params: TORCH[name](params, **words), their_clip)
+                   lambda params: TORCH[name](params, **words), their_clip,
+                   maximize=bool(settings.get("maximize")))
 
 
 def from_torch() -> Iterator[Setting]:
@@ -76,8 +77,6 @@ def from_torch() -> Iterator[Setting]:
         name = {**known, "SGD": "sgd"}.get(info.optim_cls.__name__)
         for given in info.optim_inputs_func(device="cpu") if name else ():
             settings = dict(given.kwargs)
-            if UNSAID & set(settings):
-                continue
             lookahead = settings.pop("nesterov", False)
             heavy = name == "sgd" and "momentum" in settings
             which = "nesterov" if lookahead else "momentum" if heavy else name
@@ -174,13 +173,13 @@ class Optax:
 SETTINGS = [*from_torch(), *own(), *second_order(), *muons()]
 
 
-def problem(optimizer: optim.Optimizer) -> dlc.Task:
-    """Two dense layers that fit random targets."""
+def problem(optimizer: optim.Optimizer, maximize: bool = False) -> dlc.Task:
+    """Two dense layers that fit random targets, or flee them."""
     net = nn.chain(nn.dense(6), nn.tanh, nn.dense(3))
 
     @dlc.task(optimizer=optimizer, batch=BATCH)
     def fit(x: f32["batch", 5], y: f32["batch", 3]) -> dlc.Loss:
-        return dlc.loss(nn.mse(net(x), y))
+        return dlc.loss(nn.mse(net(x), y) * (-1.0 if maximize else 1.0))
 
     return fit
 
@@ -193,7 +192,7 @@ def batches() -> list[tuple[np.ndarray, np.ndarray]]:
 
 def ours(setting: Setting) -> tuple[dict[str, Any], list[dict[str, Any]], list[float]]:
     """(first values, parameters after each step, learning rates) of the compiled program."""
-    compiled = dlc.compile(problem(setting.ours), batch=BATCH)
+    compiled = dlc.compile(problem(setting.ours, setting.maximize), batch=BATCH)
     first = {k: np.asarray(v) for k, v in compiled.initial_values(0).items()}
     history, rates = [], []
     with compiled.load(threads=2) as program:
