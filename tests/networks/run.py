@@ -34,7 +34,7 @@ def main() -> int:
     missed = 0
     for name in options.names:
         found = [measured(name, seed, options.precision) for seed in seeds]
-        missed += sum(not told for told in map(reached, found))
+        missed += sum(not reached(each, options.precision) for each in found)
         if options.record:
             record(found)
     if options.record:
@@ -55,11 +55,11 @@ def measured(name: str, seed: int, precision: str = "f32") -> Measured:
     return _DONE[key]
 
 
-def reached(found: Measured) -> bool:
+def reached(found: Measured, precision: str = "f32") -> bool:
     """Whether a run is within its bound, and better than the network that it has to beat."""
     good = found.goal.reached(found.figure)
     if found.goal.beats:
-        good = good and beaten(found, measured(found.goal.beats, found.seed))
+        good = good and beaten(found, measured(found.goal.beats, found.seed, precision))
     return good
 
 
