@@ -117,7 +117,9 @@ def _share_group(forms: Sequence[Form], members: Sequence[int], out: list[Form],
     numbers = [tuple(n.value for n in f.numbers) for f in forms]
     columns = list(zip(*numbers, strict=True))
     holes = [c for c, column in enumerate(columns) if len(set(map(repr, column))) > 1]
-    distinct = list(dict.fromkeys(columns[c] for c in holes))
+    # by their text: 512 rows are not the divisor 512.0
+    found = {repr(columns[c]): columns[c] for c in holes}
+    distinct, places = list(found.values()), {text: i for i, text in enumerate(found)}
     mixed = any(len({type(v) for v in column}) > 1 for column in distinct)
     if len(distinct) > MOST or mixed:
         by_numbers: dict[str, int] = {}
@@ -128,7 +130,7 @@ def _share_group(forms: Sequence[Form], members: Sequence[int], out: list[Form],
             uses[member] = Use(by_numbers[key], ())
         return
     index = len(out)
-    out.append(_with_scalars(forms[0], {c: distinct.index(columns[c]) for c in holes}, distinct))
+    out.append(_with_scalars(forms[0], {c: places[repr(columns[c])] for c in holes}, distinct))
     for row, member in enumerate(members):
         uses[member] = Use(index, tuple(column[row] for column in distinct))
 

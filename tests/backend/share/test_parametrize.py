@@ -174,3 +174,15 @@ def test_an_infinity_stays_in_the_text(infinity: str) -> None:
     out, uses = shared(kernel(f"y[0] = f32({infinity})"), kernel("y[0] = f32(2.0)"))
     assert len(out) == 2
     assert [u.scalars for u in uses] == [(), ()]
+
+
+def test_a_count_and_a_float_of_its_value_are_two_arguments() -> None:
+    """Rows that are divided by their number: 512 bounds a loop, 512.0 is a divisor. One argument
+    for both gave a loop over floats, which does not compile."""
+    def mean(rows: int) -> Function:
+        return kernel(f"for i in range({rows}):\n        y[i] = x[i] / {float(rows)}")
+
+    check_put_back([mean(512), mean(114)], ["train", "tail"])
+    out, uses = shared(mean(512), mean(114), entries=["train", "tail"])
+    assert [u.scalars for u in uses] == [(512, 512.0), (114, 114.0)]
+    assert [p.dtype for p in out[0].params[2:]] == ["i64", "f64"]
