@@ -15,7 +15,8 @@ from dlc.words.calls import answering, shown_call
 SPACES = {"dlc": "dlc", "nn": "dlc.nn", "optim": "dlc.optim", "random": "dlc.random",
           "linalg": "dlc.linalg", "init": "dlc.init", "augment": "dlc.augment"}
 KINDS = {"x": "a graph value", "net": "a layer", "task": "a task", "network": "a trained network",
-         "optimizer": "an optimizer", "loss": "a loss"}
+         "optimizer": "an optimizer", "loss": "a loss",
+         "x.at[0]": "x.at[...]"}
 Kind = TypeVar("Kind", bound=type[Any])
 
 

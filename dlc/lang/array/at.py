@@ -8,6 +8,7 @@ from dlc.ir.graph import Node
 from dlc.lang.array.indexing import index, update
 from dlc.ops import leaf
 from dlc.ops.convert import as_node
+from dlc.words import attributes
 
 
 class At:
@@ -20,6 +21,7 @@ class At:
         return Elements(self.x, key)
 
 
+@attributes("x.at[0]")
 class Elements:
     """x.at[key]: what to do there. Each gives a new array; `value` broadcasts to x[key].
 
