@@ -21,10 +21,11 @@ Array = np.ndarray[Any, Any]
 
 @dataclass
 class Course:
-    """What 20 steps gave: each step's loss, and the parameters after the last, as PyTorch has them,
-    in f64."""
+    """What 20 steps gave: each step's loss, the gradients of the first and the parameters after the
+    last, as PyTorch has them, in f64."""
 
     losses: list[float] = field(default_factory=list)
+    gradients: dict[str, Array] = field(default_factory=dict)
     parameters: dict[str, Array] = field(default_factory=dict)
 
     def from_(self, other: Course) -> tuple[float, float]:
@@ -35,6 +36,11 @@ class Course:
                     for k, v in other.parameters.items())
         whole = sum(float((v ** 2).sum()) for v in other.parameters.values())
         return float(np.max(np.abs(mine - its) / np.abs(its))), (apart / whole) ** 0.5
+
+    def slopes_from(self, other: Course) -> dict[str, float]:
+        """The relative difference of each parameter's first gradient, by its 2-norm."""
+        return {k: float(np.linalg.norm(self.gradients[k] - g) / np.linalg.norm(g))
+                for k, g in other.gradients.items()}
 
     def worst(self, other: Course) -> tuple[float, str]:
         """(largest difference of an element over the largest of its parameter, which one)."""
@@ -62,20 +68,18 @@ def in_kind(tensor: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
     return tensor.to(kind) if tensor.is_floating_point() else tensor
 
 
-def by_torch(name: str, kind: torch.dtype, order: int = 0) -> Course:
-    """PyTorch's own course, in `kind`. With an `order` the samples of each batch stand otherwise,
-    which changes nothing but the rounding of sums."""
+def by_torch(name: str, kind: torch.dtype) -> Course:
+    """PyTorch's own course, in `kind`."""
     net, course = network(name).to(kind), Course()
-    turn = np.random.default_rng(order)
     loss_of = peers_torch.loss_of(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     for inputs in batches(name):
-        if order:
-            rows = torch.from_numpy(turn.permutation(len(inputs[0])))
-            inputs = [t[rows] for t in inputs]
         optimizer.zero_grad()
         loss = loss_of(*(in_kind(t, kind) for t in inputs))
         loss.backward()
+        if not course.losses:
+            course.gradients = {k: p.grad.numpy().astype(np.float64)
+                                for k, p in net.named_parameters()}
         optimizer.step()
         course.losses.append(float(loss.detach()))
     course.parameters = {k: p.detach().numpy().astype(np.float64)
@@ -98,6 +102,9 @@ def by_dlc(name: str, kind: Any) -> Course:
             shapes = [tuple(map(int, p.type.shape)) for p in data_ports(compiled)]
             arrays = [as_dlc(a, s, kind) for a, s in zip(arrays, shapes, strict=True)]
             course.losses.append(float(program(*arrays, entry="train")["loss"]))
+            if not course.gradients:  # Adam's first moment is a tenth of the gradient
+                course.gradients = {k: 10 * turned(port, program.read(f"adam.m/{port}")).astype(
+                    np.float64) for port, k in zip(ports, theirs, strict=True)}
         course.parameters = {k: turned(port, program.read(port)).astype(np.float64)
                              for port, k in zip(ports, theirs, strict=True)}
     return course
