@@ -25,7 +25,7 @@ from dlc.ops.convert import as_node, cast
 Table = Sequence[Sequence[int]]
 
 
-def partial_conv(connections: Table, kernel: PerAxis, stride: PerAxis = 1, padding: Any = 0,
+def partial_conv(connections: Table, kernel: PerAxis, *, stride: PerAxis = 1, padding: Any = 0,
                  dilation: PerAxis = 1, bias: bool = True,
                  weight_init: Initializer | None = None, bias_init: Initializer | None = None,
                  name: str = "") -> Layer:

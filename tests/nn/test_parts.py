@@ -185,7 +185,8 @@ def test_h1_and_h2_of_1989() -> None:
     table = [[(i + k) % 12 for k in range(8)] for i in range(12)]
     wide = ((2, 2), (2, 2))
     h1 = nn.chain(nn.conv(12, 5, stride=2, padding=wide, bias=False), nn.bias(3), nn.tanh)
-    h2 = nn.chain(nn.partial_conv(table, 5, 2, wide, bias=False), nn.bias(3), nn.tanh)
+    h2 = nn.chain(nn.partial_conv(table, 5, stride=2, padding=wide, bias=False), nn.bias(3),
+                  nn.tanh)
     graph = dlc.trace(nn.chain(h1, h2), f32[1, 1, 16, 16])
     assert [v.type.size for v in graph.notes["variables"]] == [300, 768, 2400, 192]
     assert tuple(graph.outputs[0].shape) == (1, 12, 4, 4)
