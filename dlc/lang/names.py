@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
@@ -58,12 +59,21 @@ class Running:
 @contextmanager
 def naming(build: Build) -> Iterator[None]:
     """While inside, nodes take the names of the local variables of user functions that return."""
-    running = Running(user_frame())
+    running = Running(around_managers(user_frame()))
     build.watch = running.see
     try:
         yield
     finally:
         running.see(running.base)
+
+
+def around_managers(frame: FrameType | None) -> FrameType | None:
+    """`frame`, or the user's frame around it where it is contextlib's, which runs `naming`. Reading
+    the variables of a function that goes on would keep them alive."""
+    while frame is not None and (frame.f_code.co_filename == contextlib.__file__
+                                 or not is_user_file(frame.f_code.co_filename)):
+        frame = frame.f_back
+    return frame
 
 
 def name_returned() -> None:
