@@ -27,6 +27,7 @@ def freely_rated(scope: Scope, optimizer: Optimizer | None, updated: Updated, na
     def at(clock: Clock) -> Node:
         if not free:
             free.append(leaf.input_("rate", clock.step.type))
+            free[0].locs = ()  # not the line of what started dlc: another start has another
         return free[0]
 
     before = copied(scope)
