@@ -189,7 +189,7 @@ def test_optimizers_are_read_from_text() -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ("adm", "there is no 'adm' \\(did you mean adam"), ("adam(", "is not an expression of Python"),
-    ("adam(rate=1)", "unexpected keyword"), ("cosine(0.1)", "is not an optimizer"),
+    ("adam(rate=1)", "no argument rate="), ("cosine(0.1)", "is not an optimizer"),
     ("adam(__import__('os'))", "there is no '__import__'"), ("adam(x)", "optimizer=adam"),
     ("os.system('x')", "there is no 'os.system'"), ("3", "there is no '3'"),
 ])
