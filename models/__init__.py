@@ -76,7 +76,27 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
         "mlp": Goal("accuracy", at_least=0.975),
     },
     "Convolutional networks": {
+        "lecun1989": Goal("accuracy", at_least=0.95),
         "lenet": Goal("accuracy", at_least=0.985),
+    },
+    "Recurrent networks and language models": {
+        "ngram": Goal("bits", at_most=2.65),
+        "rnn": Goal("bits", at_most=2.4, beats="ngram", file="characters"),
+        "gru": Goal("bits", at_most=2.3, beats="ngram", file="characters"),
+        "lstm": Goal("bits", at_most=2.3, beats="ngram", file="characters"),
+    },
+    "Codes and generators": {
+        "linear_autoencoder": Goal("loss", at_most=0.031, file="autoencoder"),
+        "autoencoder": Goal("loss", at_most=0.02, beats="linear_autoencoder"),
+        "denoising": Goal("loss", at_most=0.02, file="autoencoder"),
+        "vae": Goal("loss", at_most=25.0),
+        "rbm": Goal("nats", at_least=-6.5),
+        "rbm_persistent": Goal("nats", at_least=-5.5, beats="rbm", file="rbm"),
+        "hopfield": Goal("overlap", at_least=0.95),
+        "hopfield_full": Goal("overlap", at_most=0.75, file="hopfield"),
+    },
+    "Learning to compare": {
+        "siamese": Goal("auc", at_least=0.9),
     },
 }
 GOALS: dict[str, Goal] = {name: goal for part in CHAPTERS.values() for name, goal in part.items()}

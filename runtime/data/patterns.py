@@ -42,4 +42,20 @@ def load_encoder(options: Options) -> Dataset:
     return all_cases("encoder", np.eye(8), np.eye(8))
 
 
-PATTERNS = {"xor": load_xor, "symmetry": load_symmetry, "encoder": load_encoder}
+def load_memories(options: Options) -> Dataset:
+    """Random patterns of 1 and -1 to remember: x f32[80, 400], y an index; tested on the same."""
+    words = np.random.Philox(key=51).random_raw(80 * 400) >> np.uint64(63)
+    return all_cases("memories", 2.0 * words.reshape(80, 400).astype(np.float64) - 1.0,
+                     np.arange(80)[:, None])
+
+
+def load_bars(options: Options) -> Dataset:
+    """Bars in a 4x4 image: every set of rows that are on, and every set of columns: x f32[30, 16];
+    y is 0 for rows and 1 for columns (G. E. Hinton and T. J. Sejnowski 1986)."""
+    rows = np.repeat(bits(4)[1:], 4, axis=1)
+    columns = np.tile(bits(4)[1:], (1, 4))
+    return all_cases("bars", np.concatenate([rows, columns]), np.repeat([[0], [1]], 15, axis=0))
+
+
+PATTERNS = {"xor": load_xor, "symmetry": load_symmetry, "encoder": load_encoder,
+            "memories": load_memories, "bars": load_bars}

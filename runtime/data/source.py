@@ -11,6 +11,7 @@ import numpy as np
 
 from dlc.runtime.data.bundled import CANVAS, load_digits
 from dlc.runtime.data.dataset import DataError, Dataset, as_field, rename
+from dlc.runtime.data.english import load_pydoc
 from dlc.runtime.data.npy import arrays_dataset
 from dlc.runtime.data.options import KINDS, Options, read_size
 from dlc.runtime.data.patterns import PATTERNS
@@ -25,6 +26,7 @@ BUNDLED: dict[str, Callable[[Options], Dataset]] = {
     **TABLES,
     **SIGNALS,
     **PATTERNS,
+    "pydoc": load_pydoc,
 }
 
 
