@@ -95,9 +95,6 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
         "hopfield": Goal("overlap", at_least=0.95),
         "hopfield_full": Goal("overlap", at_most=0.75, file="hopfield"),
     },
-    "Learning to compare": {
-        "siamese": Goal("auc", at_least=0.9),
-    },
 }
 GOALS: dict[str, Goal] = {name: goal for part in CHAPTERS.values() for name, goal in part.items()}
 

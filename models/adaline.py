@@ -20,5 +20,6 @@ def enhancement(echo: Node, error: Node) -> Node:
 
 @dlc.task(data="echo", optimizer=optim.sgd(0.005), batch=1, epochs=2)
 def adaline(x: f32["batch", 64], y: f32["batch", 1]) -> dlc.Loss:
-    error = y - filter_(x)
-    return dlc.loss(dlc.square(error).mean(), erle=dlc.over_set(enhancement, y, error))
+    heard = filter_(x)
+    error = y - heard
+    return dlc.loss(dlc.square(error).mean(), prediction=heard, erle=dlc.over_set(enhancement, y, error))

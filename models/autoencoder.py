@@ -1,10 +1,11 @@
 """Autoencoders of digits: linear, which is principal component analysis, and deep.
 
-After G. E. Hinton and R. R. Salakhutdinov, Reducing the dimensionality of data with neural networks,
-2006, and P. Baldi and K. Hornik, Neural networks and principal component analysis, 1989: the best
-that a linear network with 6 hidden units can do is the first 6 principal components, and the deep one
-reconstructs held-out digits better from a code of that width. `denoising` sees images with noise, and
-has to give back the clean ones (P. Vincent et al. 2008). Differs: no pre-training, 8x8 pixels, Adam.
+After G. E. Hinton and R. R. Salakhutdinov, Reducing the dimensionality of data with neural
+networks, 2006, and P. Baldi and K. Hornik, Neural networks and principal component analysis,
+1989: the best that a linear network with 6 hidden units can do is the first 6 principal
+components, and the deep one reconstructs held-out digits better from a code of that width.
+`denoising` sees images with noise, and has to give back the clean ones (P. Vincent et al. 2008).
+Differs: no pre-training, 8x8 pixels, Adam.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Recurrent networks that write English, character by character: simple, gated and LSTM.
 
-After S. Hochreiter and J. Schmidhuber, Long short-term memory, 1997, K. Cho et al., Learning phrase
-representations using RNN encoder-decoder, 2014, and J. L. Elman, Finding structure in time, 1990.
-Text is cut into windows of 64 characters, through which gradients flow, clipped to a norm of 1. Each
-has to beat the bits per character of the trigram model. `dlc sample` writes text with them.
+After S. Hochreiter and J. Schmidhuber, Long short-term memory, 1997, K. Cho et al., Learning
+phrase representations using RNN encoder-decoder, 2014, and J. L. Elman, Finding structure in
+time, 1990. Text is cut into windows of 64 characters, through which gradients flow, clipped to a
+norm of 1. Each has to beat the bits per character of the trigram model. `dlc sample` writes text
+with them.
 """
 
 from __future__ import annotations

@@ -18,5 +18,5 @@ decode = nn.chain(nn.dense(8, weight_init=wide), sigmoid, name="decode")
 @dlc.task(data="encoder", optimizer=optim.momentum(0.1, 0.9), batch=8, epochs=2000)
 def encoder(x: f32["batch", 8], y: f32["batch", 8]) -> dlc.Loss:
     out = decode(code(x))
-    return dlc.loss(dlc.square(out - y).sum() / 2.0,
+    return dlc.loss(dlc.square(out - y).sum() / 2.0, prediction=out,
                     accuracy=nn.accuracy(out, dlc.argmax(y, 1)))

@@ -2,9 +2,9 @@
 
 After J. J. Hopfield, Neural networks and physical systems with emergent collective computational
 abilities, 1982. One in ten units of each pattern is flipped; units then follow the sign of their
-input. `hopfield` stores 40 patterns, a load of .10; `hopfield_full` stores 80, a load of .20, beyond
-the capacity of .138 (D. J. Amit, H. Gutfreund and H. Sompolinsky 1985): recall breaks down. Differs:
-all units change at once, twenty times, in place of one after another.
+input. `hopfield` stores 40 patterns, a load of .10; `hopfield_full` stores 80, a load of .20,
+beyond the capacity of .138 (D. J. Amit, H. Gutfreund and H. Sompolinsky 1985): recall breaks
+down. Differs: all units change at once, twenty times, in place of one after another.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def recalled(weight: Node, x: Node) -> Node:
     def turn(i: Node, state: Node) -> Node:
         return dlc.where(state @ weight >= 0, 1.0, -1.0)
 
-    return dlc.fori(TIMES, turn, x)
+    settled: Node = dlc.fori(TIMES, turn, x)
+    return settled
 
 
 def store(x: f32["batch", 400], y: f32["batch", 1], patterns: int = 40) -> dlc.Loss:
@@ -30,7 +31,7 @@ def store(x: f32["batch", 400], y: f32["batch", 1], patterns: int = 40) -> dlc.L
     if dlc.training():
         hebb = (chosen * x).T @ x / UNITS
         dlc.update_state(weight, hebb - dlc.diag_embed(dlc.diagonal(hebb)))
-    found = recalled(weight, dlc.where(dlc.random.bernoulli(x.shape, FLIPPED), -x, x))
+    found = recalled(weight, dlc.where(dlc.random.bernoulli(x.shape, FLIPPED), 0.0 - x, x))
     overlap = (chosen * found * x).sum() / (patterns * UNITS)
     return dlc.loss(1.0 - overlap, overlap=overlap)
 

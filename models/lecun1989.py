@@ -1,10 +1,11 @@
 """The network that read zip codes in 1989: three layers of shared weights, 9,760 parameters.
 
 After Y. LeCun, B. Boser, J. S. Denker et al., Backpropagation applied to handwritten zip code
-recognition, 1989: 12 maps of 8x8 and 12 of 4x4 by kernels of 5x5 with stride 2, each of the second
-kind seeing 8 of the first; every position has a bias of its own; 30 units, 10 outputs; targets of 1
-and -1 under the squared error; first weights within 2.4 / fan-in. Differs: which 8 maps (the next
-ones, cyclically), momentum in place of the diagonal Newton step, and digits of UCI on 16x16 pixels.
+recognition, 1989: 12 maps of 8x8 and 12 of 4x4 by kernels of 5x5 with stride 2, each of the
+second kind seeing 8 of the first; every position has a bias of its own; 30 units, 10 outputs;
+targets of 1 and -1 under the squared error; first weights within 2.4 / fan-in. Differs: which 8
+maps (the next ones, cyclically), momentum in place of the diagonal Newton step, and digits of UCI
+on 16x16 pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def squash(x: Node) -> Node:
 
 
 def shared(connections: list[list[int]]) -> nn.Layer:
-    """5x5 kernels with stride 2 on maps in a border of 2 of the background, -1; a bias a position."""
+    """5x5 kernels, stride 2, on maps in a border of 2 of the background, -1; a bias a position."""
     within = 2.4 / (25 * len(connections[0]))
     kernels = nn.partial_conv(connections, 5, stride=2, bias=False,
                               weight_init=init.uniform(-within, within))
@@ -45,9 +46,10 @@ net = nn.chain(
 )
 
 
-@dlc.task(data="digits?size=16", optimizer=optim.momentum(optim.cosine(0.01), 0.9), batch=8, epochs=30)
+@dlc.task(data="digits?size=16", optimizer=optim.momentum(optim.cosine(0.01), 0.9), batch=8,
+          epochs=30)
 def lecun1989(image: f32["batch", 1, 16, 16], label: i32["batch"]) -> dlc.Loss:
     out = net(2.0 * image - 1.0)
     target = 2.0 * dlc.one_hot(label, 10) - 1.0
-    return dlc.loss(dlc.square(out - target).sum(1).mean() / 2.0,
+    return dlc.loss(dlc.square(out - target).sum(1).mean() / 2.0, prediction=out,
                     accuracy=nn.accuracy(out, label))

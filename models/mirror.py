@@ -19,5 +19,5 @@ net = nn.chain(nn.dense(2, weight_init=small, bias_init=small), sigmoid,
 @dlc.task(data="symmetry", optimizer=optim.momentum(0.05, 0.9), batch=64, epochs=4000)
 def mirror(x: f32["batch", 6], y: f32["batch", 1]) -> dlc.Loss:
     out = net(x)
-    return dlc.loss(dlc.square(out - y).sum() / 2.0,
+    return dlc.loss(dlc.square(out - y).sum() / 2.0, prediction=out,
                     accuracy=dlc.cast((out > 0.5) == (y > 0.5), f32).mean())

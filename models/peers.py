@@ -1,7 +1,7 @@
 """The eight networks that dlc is measured beside PyTorch and JAX with, in their full size.
 
-`NETWORKS[name](kind)` is the training task in the dtype `kind`: forward, loss, backward and Adam at
-1e-3, on a batch that `dlc bench` fills. runtime/bench/peers_torch.py has the same in PyTorch.
+`NETWORKS[name](kind)` is the training task in the dtype `kind`: forward, loss, backward and Adam
+at 1e-3, on a batch that `dlc bench` fills. runtime/bench/peers_torch.py has the same in PyTorch.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def rule(x: Node, target: Node) -> dlc.Loss:
     if dlc.training():
         dlc.update_state(weight, weight + error @ x)
         dlc.update_state(threshold, threshold - error.sum())
-    return dlc.loss(abs(error).mean(), accuracy=1.0 - abs(error).mean())
+    return dlc.loss(abs(error).mean(), prediction=fires, accuracy=1.0 - abs(error).mean())
 
 
 def setosa(x: f32["batch", 4], label: i32["batch"]) -> dlc.Loss:

@@ -55,18 +55,19 @@ def proximal(x: f32["batch", 10], y: f32["batch", 1], alpha: float = 1.0,
              ratio: float = 1.0) -> dlc.Loss:
     """FISTA on |y - x w - b|^2 / 2n + alpha (ratio |w|_1 + (1 - ratio) |w|_2^2 / 2)."""
     weight = dlc.parameter("weight", f32[10, 1], init.zeros)
+    bias = dlc.parameter("bias", f32[()], init.zeros)
     ahead = dlc.state("ahead", weight.type)  # where the momentum points
     speed = dlc.state("speed", f32[()], init.ones)
-    centred = y - y.mean()  # columns have mean 0, so the best intercept is the mean of y
     if dlc.training():
-        slope = x.T @ (x @ ahead - centred) / x.shape[0] + alpha * (1.0 - ratio) * ahead
+        slope = x.T @ (x @ ahead - (y - y.mean())) / x.shape[0] + alpha * (1.0 - ratio) * ahead
         step = 1.0 / (SMOOTH + alpha * (1.0 - ratio))
         new = nn.soft_shrink(ahead - step * slope, alpha * ratio * step)
         faster = (1.0 + dlc.sqrt(1.0 + 4.0 * speed * speed)) / 2.0
         dlc.update_state(ahead, new + (speed - 1.0) / faster * (new - weight))
         dlc.update_state(speed, faster)
         dlc.update_state(weight, new)
-    predicted = x @ weight + y.mean()
+        dlc.update_state(bias, y.mean())  # the best intercept, as columns have mean 0
+    predicted = x @ weight + bias
     penalty = alpha * (ratio * abs(weight).sum() + (1.0 - ratio) / 2.0 * dlc.square(weight).sum())
     return told(nn.mse(predicted, y) / 2.0 + penalty, y, predicted, weight)
 

@@ -1,8 +1,8 @@
 """A variational autoencoder of digits: a code of 8 numbers with a distribution, in nats.
 
 After D. P. Kingma and M. Welling, Auto-encoding variational Bayes, 2014: Gaussian codes drawn by
-reparameterization, Bernoulli pixels, and the evidence lower bound as the loss. Differs: 8x8 pixels,
-whose grey is taken for a probability, as is usual.
+reparameterization, Bernoulli pixels, and the evidence lower bound as the loss. Differs: 8x8
+pixels, whose grey is taken for a probability, as is usual.
 """
 
 from __future__ import annotations

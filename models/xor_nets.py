@@ -24,7 +24,7 @@ joined = nn.dense(1, weight_init=wide)
 
 def squares(out: Node, y: Node) -> dlc.Loss:
     """Half the squared error, and the share of outputs on the right side of a half."""
-    return dlc.loss(dlc.square(out - y).mean() / 2.0,
+    return dlc.loss(dlc.square(out - y).mean() / 2.0, prediction=out,
                     accuracy=dlc.cast((out > 0.5) == (y > 0.5), f32).mean())
 
 

@@ -17,8 +17,8 @@ def load_pydoc(options: Options) -> Dataset:
     """Python's documentation of its language, some 460,000 characters: x i32[n, length], and y, the
     next character of each; `length` characters a window, a fraction `test` held out at the end.
 
-    The 96 classes are ASCII's printable characters and the newline; others (a few dashes and quotes)
-    become "?". The text is that of the Python that runs, so figures differ between versions.
+    The 96 classes are ASCII's printable characters and the newline; others, a few dashes and
+    quotes, become "?". The text is that of the Python that runs: figures differ between versions.
     """
     from pydoc_data import topics
 

@@ -96,7 +96,11 @@ def compiled(chosen: Sequence[Case], count: cut.Tally) -> None:
     assert not any(wrong.values()), "\n".join(filter(None, wrong.values()))
 
 
-@pytest.mark.parametrize("name", bundled_models())
+# These draw random numbers to predict, or predict nothing.
+NOT_EXPORTED = {"ngram", "denoising", "vae", "rbm", "rbm_persistent", "hopfield", "hopfield_full"}
+
+
+@pytest.mark.parametrize("name", [name for name in bundled_models() if name not in NOT_EXPORTED])
 @pytest.mark.parametrize("opset", [17, 21])
 def test_exported_models_in_onnxruntime(name: str, opset: int, tmp_path: Path,
                                         tally: Callable[[str], cut.Tally]) -> None:

@@ -12,7 +12,7 @@ from dlc.cli.source import load_task
 from dlc.derive.autodiff import reverse
 from dlc.ir.graph import Build, Graph, Kind, building
 from dlc.ir.types import Type, bf16, f64
-from dlc.models import GOALS
+from dlc.models import CHAPTERS
 from dlc.ops import leaf
 from dlc.reference.evaluate import run
 from dlc.reference.rounding import Interval, outside
@@ -22,6 +22,8 @@ from dlc.runtime.data import load_dataset
 from tests.fuzzing.retyped import retyped, retyped_arrays
 from tests.precision.budget import along, budget, gradients_of, loss_of, values_of
 
+# Those without loops, whose budgets are not defined yet, and without draws, codes and long sums.
+BUDGETED = [name for chapter in list(CHAPTERS)[:3] for name in CHAPTERS[chapter]]
 ROWS = 8
 # below the scale that a run begins with: no gradient overflows, whatever the first weights are
 SCALE = {"loss_scaling.scale": np.float32(128)}
@@ -42,7 +44,7 @@ def in_f64(graph: Graph, arrays: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
-@pytest.mark.parametrize("name", GOALS)
+@pytest.mark.parametrize("name", BUDGETED)
 def test_loss_and_gradient_are_within_their_budgets(name: str, precision: str) -> None:
     """The gradient along its own signs: the sum of its magnitudes. What is computed in f32 adds no
     more than rounding in f32 does; where data and weights need no rounding, nothing else is."""
@@ -60,7 +62,7 @@ def test_loss_and_gradient_are_within_their_budgets(name: str, precision: str) -
 
 
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
-@pytest.mark.parametrize("name", GOALS)
+@pytest.mark.parametrize("name", BUDGETED)
 def test_every_operator_is_within_its_own(name: str, precision: str) -> None:
     """Each value of a training step, gradients and all, on the operands that it has: the units of
     its record in its dtype, gamma(n) for sums, and nothing is free."""
