@@ -22,4 +22,5 @@ def enhancement(echo: Node, error: Node) -> Node:
 def adaline(x: f32["batch", 64], y: f32["batch", 1]) -> dlc.Loss:
     heard = filter_(x)
     error = y - heard
-    return dlc.loss(dlc.square(error).mean(), prediction=heard, erle=dlc.over_set(enhancement, y, error))
+    return dlc.loss(dlc.square(error).mean(), prediction=heard,
+                    erle=dlc.over_set(enhancement, y, error))

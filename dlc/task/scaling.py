@@ -49,7 +49,7 @@ def in_task_precision(forward: Forward, precision: str) -> Forward:
                    result=replace(
                        result, value=new[result.value],
                        metrics={name: new[m] for name, m in result.metrics.items()},
-                       prediction=result.prediction and new[result.prediction]))
+                       prediction=None if result.prediction is None else new[result.prediction]))
 
 
 def _renew(scope: Scope, new: dict[Node, Node]) -> None:

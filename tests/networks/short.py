@@ -31,5 +31,13 @@ RUNS = {
     "steps": Short("loss", 0.0, 0.002, {"epochs": 60}),
     "xor_online": Short("loss", 0.0, 0.01, {"epochs": 400}),
     "xor": Short("loss", 0.001, 0.02, {"epochs": 60}),
+    "lecun1989": Short("accuracy", 0.93, 0.99, {"epochs": 5}),
+    "ngram": Short("bits", 2.4, 2.7),
+    "rnn": Short("bits", 2.2, 3.0, {"epochs": 1}),
+    "autoencoder": Short("loss", 0.015, 0.028, {"epochs": 15}),
+    "vae": Short("loss", 24.5, 26.5, {"epochs": 20}),
+    "rbm": Short("nats", -8.5, -5.0, {"epochs": 1500}),
+    "hopfield": Short("overlap", 0.98, 1.0),
+    "hopfield_full": Short("overlap", 0.4, 0.7),
     "encoder": Short("loss", 0.0, 0.3, {"epochs": 800}),
 }
