@@ -36,7 +36,7 @@ RUNS = {
     "rnn": Short("bits", 2.2, 3.0, {"epochs": 1}),
     "autoencoder": Short("loss", 0.015, 0.028, {"epochs": 15}),
     "vae": Short("loss", 24.5, 26.5, {"epochs": 20}),
-    "rbm": Short("nats", -8.5, -5.0, {"epochs": 1500}),
+    "rbm": Short("nats", -9.3, -8.0, {"epochs": 1500}),
     "hopfield": Short("overlap", 0.98, 1.0),
     "hopfield_full": Short("overlap", 0.4, 0.7),
     "encoder": Short("loss", 0.0, 0.3, {"epochs": 800}),
