@@ -12,10 +12,9 @@ import torch
 from dlc import f32, f64
 from dlc.models.peers import NETWORKS
 from tests.conformance.cut import chosen
-from tests.conformance.peers import STEPS, Course, by_dlc, by_torch
+from tests.conformance.peers import DEEP, Course, by_dlc, by_torch, steps
 
 pytestmark = pytest.mark.conformance
-DEEP = ("vgg", "resnet18")
 
 
 @pytest.mark.parametrize("name", chosen("peers followed", list(NETWORKS)))
@@ -26,7 +25,7 @@ def test_twenty_steps(name: str) -> None:
     wide, ours = by_torch(name, torch.float64), by_dlc(name, f64)
     loss, rest = ours.from_(wide)
     worst, which = ours.worst(wide)
-    print(f"{name} in f64, {STEPS} steps: loss {loss:.1e}, {which} {worst:.1e}")
+    print(f"{name} in f64, {steps(name)} steps: loss {loss:.1e}, {which} {worst:.1e}")
     assert max(loss, rest, worst) < 1e-6
     peer, narrow = by_torch(name, torch.float32), by_dlc(name, f32)
     own, found = peer.from_(wide), narrow.from_(wide)
