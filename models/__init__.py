@@ -41,9 +41,14 @@ class Goal:
         assert found is not None, "a goal has a bound"
         return found
 
+    @property
+    def sign(self) -> str:
+        """How a figure compares with the bound that it keeps."""
+        return ">=" if self.more_is_better else "<="
+
     def __str__(self) -> str:
-        sign = ">=" if self.more_is_better else "<="
-        return f"{self.metric} {sign} {self.bound:g}" + (f", beats {self.beats}" * bool(self.beats))
+        beats = f", beats {self.beats}" if self.beats else ""
+        return f"{self.metric} {self.sign} {self.bound:g}{beats}"
 
 
 CHAPTERS: dict[str, dict[str, Goal]] = {

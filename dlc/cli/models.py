@@ -8,37 +8,39 @@ import json
 import re
 import sys
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from dlc.cli.paper import paint, width
 from dlc.cli.source import bundled_file
 from dlc.cli.wrap import hang
-from dlc.models import CHAPTERS, Goal
+from dlc.models import CHAPTERS, GOALS, file_of
 
 FIGURES = Path(__file__).parent.parent / "models" / "figures.json"
 
 
 def models(options: argparse.Namespace) -> int:
-    """Every bundled network, in its chapter."""
-    edge = 2 + max(len(name) for part in CHAPTERS.values() for name in part)
+    """Every bundled network in its chapter, those of one file together; a command for each."""
+    edge = max(map(len, GOALS))
     for chapter, part in CHAPTERS.items():
         print(paint(chapter, "bold"))
-        for name, goal in part.items():
-            title, paper = description(name)
-            print_entry(name, edge, [title, paper, record_line(name, goal)])
+        for _, names in groupby(part, file_of):
+            listed = list(names)
+            title, paper = description(listed[0])
+            print_wrapped(f"{title} {paper}.", "  ")
+            for name in listed:
+                print_wrapped(f"{f'dlc train {name}':{edge + 10}}  {record_line(name)}", "    ")
         print()
     return 0
 
 
-def print_entry(name: str, edge: int, lines: list[str]) -> None:
-    """A name, and beside it what there is to say of it, wrapped in a terminal."""
-    room = max(width() - edge - 2, 20)
-    told = [part for line in lines if line
-            for part in (hang(line, room).split("\n") if sys.stdout.isatty() else [line])]
-    print(f"  {paint(f'{name:{edge}}', 'bold')}{told[0]}")
-    for line in told[1:]:
-        print(" " * (edge + 2) + line)
+def print_wrapped(text: str, indent: str) -> None:
+    """`text` behind an indent, wrapped in a terminal."""
+    room = max(width() - len(indent), 20)
+    lines = hang(text, room).split("\n") if sys.stdout.isatty() else [text]
+    for line in lines:
+        print(indent + line)
 
 
 def description(name: str) -> tuple[str, str]:
@@ -50,12 +52,13 @@ def description(name: str) -> tuple[str, str]:
     return first, next((found[1] for found in papers if found), "")
 
 
-def record_line(name: str, goal: Goal) -> str:
-    """Parameters, data, the figure reached beside what is required, and the command."""
-    record = figures().get(name)
-    told = [] if record is None else [f"{record['parameters']:,} parameters", record["data"]]
-    reached = "" if record is None else f" ({told_figure(record['figures'][0])} reached)"
-    return "; ".join([*told, f"{goal}{reached}", f"dlc train {name}"])
+def record_line(name: str) -> str:
+    """Parameters, data, and the figure reached beside what is required."""
+    goal, record = GOALS[name], figures().get(name)
+    if record is None:
+        return str(goal)
+    told = f"{goal.metric} {told_figure(record['figures'][0])} ({goal.sign} {goal.bound:g})"
+    return f"{record['parameters']:>9,}  {told}; {record['data']}"
 
 
 def told_figure(value: float) -> str:

@@ -7,7 +7,12 @@ from functools import cached_property
 
 from dlc.program import Buffer, Port, Program
 
-Key = tuple[str, int]  # an input's name and offset: entries may share it
+Key = tuple[str, int, int]  # an input's name, offset and bytes: entries may share it
+
+
+def key_of(port: Port) -> Key:
+    """What tells an input from others, of this entry or of another."""
+    return port.name, port.offset, port.type.bytes
 
 
 class SpentInputs:
@@ -25,13 +30,13 @@ class SpentInputs:
     @cached_property
     def inputs(self) -> dict[Key, Port]:
         """The inputs that are no parameters and no state, of all entries."""
-        return {(p.name, p.offset): p for entry in self.program.entries.values()
+        return {key_of(p): p for entry in self.program.entries.values()
                 for p in entry.inputs if p.name not in self._persistent and p.role != "step"}
 
     def given(self, port: Port) -> None:
         """`port` was written: it is there again, and what shares its bytes is not."""
-        self._gone.discard((port.name, port.offset))
-        if (port.name, port.offset) in self.inputs:
+        self._gone.discard(key_of(port))
+        if key_of(port) in self.inputs:
             self._gone |= set(self._within(port.offset, port.offset + port.type.bytes, port))
 
     def run(self, entry: str) -> None:
@@ -45,7 +50,7 @@ class SpentInputs:
     def gone(self, entry: str) -> list[str]:
         """The inputs of `entry` that have to be written again before it runs."""
         return [p.name for p in self.program.entries[entry].inputs
-                if (p.name, p.offset) in self._gone] if self._gone else []
+                if key_of(p) in self._gone] if self._gone else []
 
     def clear(self) -> None:
         """All bytes of the arena were put back."""
@@ -54,7 +59,7 @@ class SpentInputs:
     def _within(self, start: int, end: int, but: Port | None) -> Iterator[Key]:
         """The inputs with bytes in start .. end, `but` for one."""
         for key, port in self.inputs.items():
-            same = but is not None and key == (but.name, but.offset)
+            same = but is not None and key == key_of(but)
             if not same and port.offset < end and start < port.offset + port.type.bytes:
                 yield key
 

@@ -84,8 +84,8 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
 
 def test_lists_have_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
     models = shown(capsys, "models").splitlines()
-    entries = [line.split()[0] for line in models if re.match(r"  \S", line)]
-    assert entries == bundled_models()
+    commands = [line.split()[:3] for line in models if re.match(r"    \S", line)]
+    assert commands == [["dlc", "train", name] for name in bundled_models()]
     assert {line for line in models if re.match(r"\S", line)} == set(CHAPTERS)
     operators = shown(capsys, "ops").partition("\n\n")
     assert sorted(line.split()[0] for line in operators[0].splitlines()) == sorted(REGISTRY)

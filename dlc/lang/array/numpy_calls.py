@@ -39,18 +39,19 @@ def array_ufunc(self: Node, ufunc: Any, method: str, *inputs: Any, **options: An
     if options.get("out") is not None:
         raise DlcError("an array can't be changed by a graph value", here(),
                        "write y = array + x instead of array += x")
-    return refuse_function(ufunc.__name__, self)
+    name = ufunc.__name__
+    return refuse_function(name, self, counterpart(name) if method == "__call__" else None)
 
 
 def array_function(self: Node, function: Any, types: Any, args: Any, options: Any) -> NoReturn:
     """What NumPy calls for numpy.sum(node) and its like."""
-    refuse_function(function.__name__, self)
+    refuse_function(function.__name__, self, counterpart(function.__name__))
 
 
-def refuse_function(name: str, node: Node) -> NoReturn:
-    """Raise DlcError naming dlc's own function of that name, if there is one."""
+def refuse_function(name: str, node: Node, fits: str | None) -> NoReturn:
+    """Raise DlcError naming what fits: dlc's own function of that name, if there is one."""
     raise DlcError(f"numpy.{name} can't take a graph value ({describe(node)})", here(),
-                   counterpart(name) or "compose it of dlc's functions")
+                   fits or "compose it of dlc's functions")
 
 
 def refuse_number(self: Node, *_: Any, **__: Any) -> NoReturn:
