@@ -74,7 +74,8 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "nn.pairwise_distance": (nn.pairwise_distance, (V, V)),
     **{f"nn.{name}": (getattr(nn, name), (V, V)) for name in (
         "hinge", "hinge_embedding", "huber", "kl_div", "mae", "mse", "poisson_nll", "smooth_l1",
-        "soft_margin", "squared_hinge", "focal", "binary_accuracy", "auc", "mape", "msle", "log_cosh", "quantile")},
+        "soft_margin", "squared_hinge", "focal", "binary_accuracy", "auc", "mape", "msle",
+        "log_cosh", "quantile")},
     "nn.dice": (nn.dice, (M, M)),
     "nn.binary_cross_entropy": (nn.binary_cross_entropy, (V, V, V)),
     "nn.binary_cross_entropy_with_logits": (
