@@ -281,7 +281,12 @@ def outputs(network: Network, *names: str) -> Network:
 def _with_values(graph: Graph, wanted: Sequence[str]) -> Graph:
     """`graph` with the values of these names as its outputs, and its run-time checks."""
     kept = {name: _named(graph, name) for name in wanted}
-    block = next(int(n.shape[0]) for n in graph.inputs if n.attrs["role"] == "data")
+    data = [n for n in graph.inputs if n.attrs["role"] == "data"]
+    if not data:
+        raise DlcError(f"{wanted[0]}: is computed from none of the task's inputs, so it has no row "
+                       "for each of theirs", kept[wanted[0]].loc,
+                       "dlc.loss(..., prediction=value) names a value that depends on them")
+    block = int(data[0].shape[0])
     for name, node in kept.items():
         if not isinstance(node.type, Type) or not node.type.ndim or node.shape[0] != block:
             raise DlcError(f"{name}: {node.type} has no row for each of the {block} rows of the "

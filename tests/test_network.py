@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc import DlcError, f32, i32, nn, optim
+from dlc import DlcError, f32, i32, init, nn, optim
 from dlc.definition import BLOCKS, as_data
 from dlc.network import blocks_for
 from dlc.runtime.train.checkpoint import Checkpoint, write_checkpoint
@@ -163,6 +163,8 @@ def test_values_that_are_not_there(names: tuple[str, ...], message: str, tmp_pat
     (lambda net: net.predict(np.float32(1)), "the first axis counts rows"),
     (lambda net: net.predict(np.zeros((2, 5))), "5 values a sample"),
     (lambda net: net.predict([[1, 2], [3]]), "is not an array"),
+    (lambda net: net.predict([list("1234")]), "holds <U1, which is not a number"),
+    (lambda net: net.predict(np.ma.masked_less(np.eye(4), 1)), "has 12 masked values"),
     (lambda net: dlc.outputs(3, "code"), "3 is not a network"),
 ])
 def test_what_does_not_fit(ask: Callable[[Any], Any], message: str, tmp_path: Path) -> None:
@@ -214,6 +216,18 @@ def test_a_task_that_predicts_nothing(tmp_path: Path) -> None:
     path = saved(silent, tmp_path)
     with pytest.raises(DlcError, match="does not say what it predicts"):
         dlc.load(path, silent)
+
+
+def test_a_prediction_that_reads_no_input(tmp_path: Path) -> None:
+    """The stated prediction is a parameter: there is no row to answer."""
+    @dlc.task(data="d", optimizer=optim.sgd(0.1))
+    def apart(x: f32["batch", 4], y: f32["batch", 1]) -> Any:
+        weight = dlc.parameter("weight", f32[4, 1], init.zeros)
+        return dlc.loss(nn.mse(x @ weight, y), prediction=weight)
+
+    path = saved(apart, tmp_path)
+    with pytest.raises(DlcError, match="prediction: is computed from none of the task's inputs"):
+        dlc.load(path, apart)
 
 
 def test_another_task(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def read_range(task: Task, key: str, values: str, text: str) -> Range:
     log = scale == "log" or (key == "lr" and not scale)
     if log and low <= 0:
         raise UsageError(f"--random {text}: a logarithmic range begins above 0\n  e.g. "
-                         f"{key}=1e-5:{high_text}, or {values}:linear")
+                         f"{key}=1e-5:{max(high, 1.0):g}, or {low_text}:{high_text}:linear")
     return Range(key, low, high, log, whole)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dlc.derive.control import COND, SCAN
-from dlc.errors import DlcError, here, nearest
+from dlc.errors import DlcError, Loc, here, nearest
 from dlc.ir.graph import (
     Build,
     Graph,
@@ -48,20 +48,24 @@ class Computes(Enum):
 Decisions = Mapping[Node, Computes]
 
 
-def checked_precision(value: Any, what: str) -> str:
+def checked_precision(value: Any, what: str, loc: Loc | None) -> str:
     """`value`. Raises DlcError for what is not a precision."""
     if isinstance(value, str) and value in PRECISIONS:
         return value
     raise DlcError(f"{what}: precision={value!r} is invalid{nearest(str(value), list(PRECISIONS))}",
-                   here(), f"precisions are {', '.join(PRECISIONS)}")
+                   loc, f"precisions are {', '.join(PRECISIONS)}")
 
 
 def in_precision(graph: Graph, precision: str) -> Graph:
     """`graph` with the casts of `precision` ("bf16" or "f16"; "f32" has none).
 
-    Inputs and outputs keep their types. Raises DlcError for an unknown precision.
+    Inputs and outputs keep their types. Raises DlcError for an unknown precision, and for what is
+    no graph.
     """
-    kind = PRECISIONS[checked_precision(precision, graph.name)]
+    if not isinstance(graph, Graph):
+        raise DlcError(f"dlc.in_precision: {graph!r} is no graph", here(),
+                       "dlc.in_precision(dlc.trace(f), \"bf16\")")
+    kind = PRECISIONS[checked_precision(precision, graph.name, here())]
     if kind is f32:
         return graph
     with building(Build()):

@@ -225,7 +225,7 @@ def serving(locs: tuple[Loc, ...]) -> Iterator[None]:
         build.places.pop()
 
 
-def make(op: Op, args: Sequence[Node] = (), name: str = "", **attrs: Any) -> Node:
+def make(op: Op, args: Sequence[Node] = (), /, name: str = "", **attrs: Any) -> Node:
     """The node `op(*args, **attrs)`; the same node again when this build already holds it.
 
     Raises DlcError at the user's line when the operands do not fit.

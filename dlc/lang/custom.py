@@ -27,6 +27,7 @@ from dlc.ops.gather import note_check
 from dlc.ops.reduce import max_
 
 OPERATORS: dict[str, CustomOperator] = {}
+TAKEN = ("name", "lead")  # what `make` and array operators mean by these words
 Sample = tuple[Sequence[Any], Mapping[str, Any]]
 
 
@@ -45,7 +46,7 @@ class CustomOperator:
     def __repr__(self) -> str:
         return f"<custom operator {self.op.name}>"
 
-    def __call__(self, *values: Any, **attrs: Any) -> Any:
+    def __call__(self, /, *values: Any, **attrs: Any) -> Any:
         """The operator applied to arrays or graph values; a tuple where it has several results.
 
         Raises DlcError where the operands do not fit, or when another operator has its name now.
@@ -160,6 +161,10 @@ def _check_parts(word: str, function: Callable[..., Any], text: FunctionText,
     if not samples:
         raise DlcError(f"custom operator {word}: no samples", loc,
                        "give samples=[((array, ...), {attribute: value}), ...]")
+    taken = [key for key in text.keywords if key in TAKEN]
+    if taken:
+        raise DlcError(f"custom operator {word}: an attribute can't be called {taken[0]!r}", loc,
+                       "another name")
     if not callable(gradient) and gradient not in ("none", "zero"):
         raise DlcError(f"custom operator {word}: gradient={gradient!r}", loc,
                        'give a function (g, y, *operands), "none" or "zero"')

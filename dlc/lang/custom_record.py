@@ -38,7 +38,7 @@ def elementwise_op(name: str, text: FunctionText, meaning: Rule, samples: Callab
                           "an elementwise result has the operands' shape")
         return found
 
-    def emit(k: Any, *scalars: Any, **attrs: Any) -> Any:
+    def emit(k: Any, /, *scalars: Any, **attrs: Any) -> Any:
         kind = infer(*(Type(s.dtype, ()) for s in scalars), **attrs).dtype
         numbers = [k.number(attrs[w], _number_type(attrs[w])) for w in text.keywords]
         return k.function(text.name, (*scalars, *numbers), kind)

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Kind, Node, Op, OpError, make
-from dlc.ir.registry import register
+from dlc.ir.registry import operand_count, register
 from dlc.ir.rounding import CORRECT, EXACT, FUNCTIONS, ONCE, Rounding
 from dlc.ir.types import Type, bool_, f32
 from dlc.ops.cast_reference import convert_array
@@ -308,10 +308,17 @@ def apply(op: Op, *values: Any) -> Node:
     return make(op, operands(op.name, *values))
 
 
-def _function(op: Op) -> Callable[..., Node]:
-    def function(*values: Any) -> Node:
-        return apply(op, *values)
+def _function(op: Op, made: Callable[..., Node] | None = None) -> Callable[..., Node]:
+    """The DSL's function of `op`, with as many arguments as it has operands."""
+    build = made or partial(apply, op)
 
+    def one(x: Any) -> Node:
+        return build(x)
+
+    def two(x: Any, y: Any) -> Node:
+        return build(x, y)
+
+    function = one if operand_count(op) == 1 else two
     function.__name__ = function.__qualname__ = op.name
     function.__doc__ = op.doc
     return function
@@ -319,13 +326,11 @@ def _function(op: Op) -> Callable[..., Node]:
 
 def _float_function(op: Op) -> Callable[..., Node]:
     """Functions of the reals take integers too: they become f32 (semantics: promotion)."""
-    def function(*values: Any) -> Node:
+    def made(*values: Any) -> Node:
         nodes = operands(op.name, *values)
         return make(op, [n if n.dtype.is_float else cast(n, f32) for n in nodes])
 
-    function.__name__ = function.__qualname__ = op.name
-    function.__doc__ = op.doc
-    return function
+    return _function(op, made)
 
 
 add, sub, mul, neg = map(_function, (ADD, SUB, MUL, NEG))

@@ -33,7 +33,7 @@ def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(options["monitor"], str):
         raise unfit("task", "monitor", options["monitor"], "the name of a metric, e.g. 'loss'")
     selection("task", "frozen", options["frozen"])
-    checked_precision(options["precision"], "dlc.task")
+    checked_precision(options["precision"], "dlc.task", here())
     augment = options["augment"]
     functions = augment.values() if isinstance(augment, Mapping) else [augment]
     if augment is not None and not all(map(callable, functions)):

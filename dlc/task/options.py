@@ -131,7 +131,7 @@ def _augment(task: Task, key: str, value: Any) -> Task:
 
 
 def _precision(task: Task, key: str, value: Any) -> Task:
-    return replace(task, precision=checked_precision(value, task.name))
+    return replace(task, precision=checked_precision(value, task.name, None))
 
 
 def _setting(task: Task, key: str, value: Any) -> Task:

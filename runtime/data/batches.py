@@ -57,9 +57,15 @@ def convert(source: str, port: Port, array: np.ndarray[Any, Any]) -> np.ndarray[
     target = port.type.dtype
     if array.dtype == target.numpy:
         return array
+    if array.dtype.kind in "OUScMm":
+        raise DataError(source, f"field {port.name!r}", f"holds {array.dtype}, which is not a "
+                        "number", "real numbers, integers or booleans")
     if target.is_float:
         with np.errstate(over="ignore"):
             result = array.astype(target.numpy)
+        if not np.isfinite(array.astype(np.float64)).all():
+            raise DataError(source, f"field {port.name!r}", "holds nan or an infinity",
+                            "finite numbers")
         if not np.isfinite(result.astype(np.float32)).all():
             raise DataError(source, f"field {port.name!r}", f"holds a value beyond {target}",
                             f"values that {target} can hold, or a wider dtype in the task")

@@ -89,7 +89,11 @@ def describe_field(name: str, array: np.ndarray[Any, Any]) -> str:
 
 
 def as_array(value: Any, source: object, where: str) -> np.ndarray[Any, Any]:
-    """`value` as NumPy converts it, torch tensors among it; DataError where it cannot."""
+    """`value` as NumPy converts it, torch tensors among it; DataError where it cannot, or would
+    lose a mask."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError(source, where, f"has {int(np.ma.getmaskarray(value).sum())} masked values",
+                        "values for all, e.g. array.filled(0)")
     try:
         return np.asarray(value)
     except (ValueError, TypeError, OverflowError) as problem:

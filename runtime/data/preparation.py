@@ -75,11 +75,19 @@ def fold_of(label: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
 
 def standardized(dataset: Dataset) -> Dataset:
     """Columns of every f32 or f64 field of rows, x[n, columns], less their mean and divided by
-    their standard deviation, both of the training samples alone; a constant column becomes 0."""
+    their standard deviation, both of the training samples alone; a constant column becomes 0.
+
+    Raises DataError where there is no such field.
+    """
     train, test = dict(dataset.train), dict(dataset.test or {})
-    for name, array in dataset.train.items():
-        if isinstance(array, Ragged) or array.dtype.kind != "f" or array.ndim != 2 or name == "y":
-            continue
+    names = [name for name, array in train.items() if name != "y" and not isinstance(array, Ragged)
+             and array.dtype.kind == "f" and array.ndim == 2]
+    if not names:
+        raise DataError(dataset.name, "option standardize",
+                        "no field has columns of features: f32 or f64 [n, columns]",
+                        "leave standardize out, or give x as floats [n, columns]")
+    for name in names:
+        array = dataset.train[name]
         mean, deviation = array.mean(0, np.float64), array.std(0, np.float64)
         for part in (train, test):
             if name in part:

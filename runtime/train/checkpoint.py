@@ -21,6 +21,7 @@ from dlc.runtime.train.tensorfile import CheckpointError, Tensors, read_tensors
 FORMAT = 2
 # set by the training loop at every start: another schedule may need others
 OF_SCHEDULES = ("steps_per_epoch", "plateau")
+SCALE = "loss_scaling.scale"  # state of what trains in f16 (dlc/task/scaling.py)
 ANOTHER = "the same settings to resume exactly, or train without --resume, from its weights: --init"
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 
@@ -231,6 +232,11 @@ def check_belongs(path: Path | None, checkpoint: Checkpoint, identity: Identity,
         raise CheckpointError(path, "", f"is of the model {mine.model!r}, not {identity.model!r}",
                               "another --out folder")
     needed = {name: type_ for name, type_ in expected.items() if name not in OF_SCHEDULES}
+    scaled = [any(name.endswith(SCALE) for name in names)
+              for names in (checkpoint.arrays, expected)]
+    if scaled[0] != scaled[1]:
+        had, has = ("in f16" if scale else "in f32 or bf16" for scale in scaled)
+        raise CheckpointError(path, "", f"was trained {had}, not {has}", ANOTHER)
     check_fits(path, checkpoint.arrays, needed)
     foreign = sorted(set(checkpoint.arrays) - set(expected) - set(OF_SCHEDULES))
     if foreign:

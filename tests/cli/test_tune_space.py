@@ -96,6 +96,7 @@ def test_a_drawn_number_is_what_its_text_says() -> None:
     ([], ["lr=1"], "two numbers"),
     ([], ["lr=1:0.1"], "the first the smaller"),
     ([], ["lr=0:1"], "begins above 0"),
+    ([], ["lr=-2:-1:log"], r"e.g. lr=1e-5:1, or -2:-1:linear"),
     ([], ["lr=1:2:lgo"], "no scale.*log"),
     ([], ["optimizer=1:2"], "is no number"),
     ([], ["deep=0:1"], "is no number"),

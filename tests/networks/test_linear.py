@@ -78,7 +78,9 @@ def test_columns_are_scaled_by_the_training_samples() -> None:
 @pytest.mark.parametrize(("spec", "message"), [
     ("iris?fold=11/10", "'11/10' is no fold; fold=3/10 for the third of ten"),
     ("iris?fold=1/1", "'1/1' is no fold"), ("iris?fold=1/151", "151 folds of 150 samples"),
-    ("iris?standardize=maybe", "'maybe' is invalid")])
+    ("iris?standardize=maybe", "'maybe' is invalid"),
+    ("digits8?standardize=1", "no field has columns of features"),
+    ("pydoc?standardize=1", "no field has columns of features")])
 def test_options_that_do_not_fit_are_refused(spec: str, message: str) -> None:
     with pytest.raises(Exception, match=message) as found:
         load_dataset(spec)

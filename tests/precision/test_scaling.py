@@ -229,8 +229,9 @@ def test_options_are_checked_and_shown() -> None:
     assert set(PRECISIONS) == {"f32", "bf16", "f16"}
     with pytest.raises(DlcError, match="precision='half' is invalid"):
         dlc.task(optimizer=optim.sgd(0.1), precision="half")
-    with pytest.raises(DlcError, match=r"precision='fp16' is invalid \(did you mean f16"):
+    with pytest.raises(DlcError, match=r"precision='fp16' is invalid \(did you mean f16") as found:
         sorted_out.with_options(precision="fp16")
+    assert found.value.loc is None  # a text of the command line stands in no file
     graphs = sorted_out.with_options(precision="bf16").graphs()
     assert sorted_out.with_options(precision="bf16").meta(graphs)["precision"] == "bf16"
     assert not any("loss_scaling" in name for name in graphs["train"].updates)

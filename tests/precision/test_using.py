@@ -68,6 +68,8 @@ def test_training_goes_on_in_another_precision(trained: tuple[Path, Any]) -> Non
     assert started.metrics["accuracy"] > 0.8 and started.history[0]["train"]["skipped"] == 0
     with pytest.raises(DlcError, match="what a step does has changed"):
         sides.train(DATA, folder=trained[0].parent, resume=True, precision="f32", epochs=7)
+    with pytest.raises(DlcError, match="was trained in f32 or bf16, not in f16"):
+        sides.train(DATA, folder=trained[0].parent, resume=True, precision="f16", epochs=7)
 
 
 # --- the command line and ONNX --------------------------------------------------------------------

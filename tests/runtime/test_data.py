@@ -115,6 +115,7 @@ def test_bind_flattens_casts_and_leaves_the_rest() -> None:
     (np.array([-1, 3]), u8[2], ["-1 to 3"]),
     (np.array([0, 2]), bool_[2], ["0 to 1"]),
     (np.array([1e6]), f16[1], ["beyond f16"]),
+    (np.array([np.nan]), f32[1], ["holds nan or an infinity", "finite numbers"]),
     (np.array([2**40]), i32[1], ["i32"]),
 ])
 def test_bind_refuses_what_does_not_fit(array: Any, type_: Any, words: list[str]) -> None:

@@ -59,7 +59,7 @@ def install() -> None:
     functions: dict[str, Callable[..., Any]] = {
         "__neg__": e.neg, "__abs__": e.abs_, "__invert__": elementwise_functions.invert,
         "__pos__": convert.as_node, "__divmod__": elementwise_functions.divmod_,
-        "__rdivmod__": _swapped(elementwise_functions.divmod_), "__round__": e.round_,
+        "__rdivmod__": _swapped(elementwise_functions.divmod_), "__round__": _rounded,
         "__floor__": e.floor, "__ceil__": e.ceil, "__trunc__": elementwise_bits.trunc,
         "__getitem__": indexing.index,
         "__len__": _length, "__iter__": _iterate,
@@ -95,6 +95,14 @@ def _length(x: Node) -> int:
     if x.ndim == 0:
         raise DlcError(f"{describe(x)} has no length", here())
     return int(x.shape[0])
+
+
+def _rounded(x: Node, digits: Any = None) -> Node:
+    """round(x): the nearest whole numbers, as floats. Raises DlcError for a number of digits."""
+    if digits is not None:
+        raise DlcError(f"round(x, {digits}): a graph value is rounded to whole numbers", here(),
+                       "e.g. dlc.round(x * 100.0) / 100.0 for two digits")
+    return elementwise.round_(x)
 
 
 def _iterate(x: Node) -> Any:

@@ -61,6 +61,13 @@ def refuse_number(self: Node, *_: Any, **__: Any) -> NoReturn:
                    "dlc.take reads at computed indices")
 
 
+def formatted(self: Node, spec: str) -> str:
+    """f"{x}", as str(x). Raises DlcError for a number's format, such as f"{x:.2f}"."""
+    if spec:
+        refuse_number(self)
+    return str(self)
+
+
 def refuse_assignment(self: Node, key: Any, value: Any) -> NoReturn:
     """x[i] = value: values are never changed."""
     raise DlcError(f"a graph value can't be changed ({describe(self)})", here(),
@@ -71,7 +78,7 @@ def install() -> None:
     """Give Node these methods."""
     methods: dict[str, Callable[..., Any]] = {
         "__array_ufunc__": array_ufunc, "__array_function__": array_function,
-        "__setitem__": refuse_assignment}
+        "__setitem__": refuse_assignment, "__format__": formatted}
     for name in ("__array__", "__float__", "__int__", "__index__", "__complex__"):
         methods[name] = refuse_number
     for name, method in methods.items():
