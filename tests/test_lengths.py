@@ -188,6 +188,16 @@ def test_a_step_adds_up_what_rows_give_alone(isa: str, rng: np.random.Generator)
         assert np.abs(gradient - want).max() <= bound * max(1.0, np.abs(want).max()), k
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_norm_over_the_steps_is_refused(training: bool) -> None:
+    """Its features are the axis 1 unless told, which here are the steps."""
+    def normal(x: f32["batch", "time<=8", 3]) -> Any:
+        return nn.batch_norm(name="norm")(x)
+
+    with pytest.raises(DlcError, match="axis 1 is to hold its features, and its length varies"):
+        dlc.trace(normal, dims={"batch": 2, "time": 8}, training=training)
+
+
 def test_batch_norm_takes_what_is_there(rng: np.random.Generator) -> None:
     """Statistics and running statistics are those of the rows' steps alone."""
     norm = nn.batch_norm(axis=2, name="norm")

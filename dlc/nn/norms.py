@@ -44,7 +44,13 @@ def batch_norm(*, momentum: float = 0.1, eps: float = 1e-5, axis: int = 1,
 
 
 def _statistics(x: Node, axis: int, kind: Type, momentum: float) -> tuple[Node, Node]:
-    """(mean, variance) to normalize with: the batch's in training, the running ones otherwise."""
+    """(mean, variance) to normalize with: the batch's in training, the running ones otherwise.
+
+    Raises DlcError where lengths vary along `axis`.
+    """
+    if is_varying(x.shape[axis]):
+        raise DlcError(f"batch_norm of {describe(x)}: axis {axis} is to hold its features, and its "
+                       "length varies", here(), "the axis of the features: batch_norm(axis=2)")
     running_mean = state("mean", kind, init.zeros)
     running_var = state("var", kind, init.ones)
     if not training():
