@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from dlc.backend.emit.work import Work
 from dlc.backend.ir import Function
+from dlc.backend.ir.whole import with_scalars
 from dlc.checks.kernels.axes import check_positions, check_structure, one_by_one
 from dlc.checks.kernels.kinds import check_kinds
 from dlc.checks.kernels.program import judged
@@ -48,5 +50,6 @@ def _in_work(works: Works, work: Work) -> tuple[list[str], list[str]]:
 @lru_cache(maxsize=4096)
 def _in_kernel(whole: Function, kernel: Kernel) -> tuple[str, ...]:
     """What is wrong with a kernel over its axes, whatever it runs on."""
-    return tuple(w for w in (*check_structure(whole), *check_kinds(whole), other(whole, kernel))
+    settled = replace(whole, body=tuple(with_scalars(whole.body)))  # as folding leaves what is cut
+    return tuple(w for w in (*check_structure(whole), *check_kinds(whole), other(settled, kernel))
                  if w)

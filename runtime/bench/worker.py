@@ -97,6 +97,7 @@ def load_peer(name: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a module")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
     return module
 

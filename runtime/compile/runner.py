@@ -51,10 +51,11 @@ _NAMES: dict[str, int] = {
         ("MOVE_COUNT", MOVE_COUNT), ("FLAG", FLAG), ("EVERY", EVERY), ("OFFSET", OFFSET))}}
 
 _RUNNER = '''
-def dlc_wait(control, current, spins):
-    """Wait until the run has left its superstep number `current`; how many looks that took."""
+def dlc_wait(control, current, superstep, run, spins):
+    """Wait until the run has left its superstep number `current`, or opens the one looked at, which
+    it had not opened time `run` + 1 yet; how many looks that took."""
     waited = 0
-    while atomic_load(control + $CURRENT) == current:
+    while atomic_load(control + $CURRENT) == current and atomic_load(superstep + $OPENED) == run:
         waited += 1
         if waited < spins:
             pause()
@@ -153,9 +154,10 @@ def dlc_end_step(control):
     return atomic_store(control + $DONE, done)
 
 
-def dlc_advance(control, current):
-    """Leave superstep number `current`, whose chunks are all done: follow the instructions to the
-    next one that is worth sharing, and open it. One thread at a time is here."""
+def dlc_advance(control):
+    """Leave the superstep whose chunks are all done: follow the instructions to the next one that is
+    worth sharing, and open it, which is the last thing done. One thread at a time is here: nobody
+    can finish a superstep before it is open, late as the others may be with what they know."""
     rows = load_word(control)
     code = load_word(control + $CODE)
     at = load_word(control + $POSITION) + 1
@@ -185,14 +187,12 @@ def dlc_advance(control, current):
             dlc_end_step(control)
             at = i64(1)
             searching = load_word(control + $FINISHED) == 0
-    following = current + 1
-    if load_word(control + $FINISHED) == 0:
-        superstep = code + at * $INSTRUCTION
-        store_word(control + $POSITION, at)
-        atomic_store(superstep + $OPENED, load_word(superstep + $OPENED) + 1)
-    else:
-        following = i64(-1)
-    return atomic_store(control + $CURRENT, following)
+    if load_word(control + $FINISHED) != 0:
+        return atomic_store(control + $CURRENT, i64(-1))
+    superstep = code + at * $INSTRUCTION
+    store_word(control + $POSITION, at)
+    atomic_store(control + $CURRENT, atomic_load(control + $CURRENT) + 1)
+    return atomic_store(superstep + $OPENED, load_word(superstep + $OPENED) + 1)
 
 
 def dlc_runner(control, chunk):
@@ -219,9 +219,10 @@ def dlc_runner(control, chunk):
             whole = run * load_word(superstep + $CHUNKS_IN_ALL)
             over = atomic_add(superstep + $CHUNKS_DONE, done) + done == whole
         if over:
-            dlc_advance(control, current)
+            dlc_advance(control)
         else:
-            waited = dlc_wait(control, current, select(impatient > 0, i64(0), spins))
+            waited = dlc_wait(control, current, superstep, run,
+                              select(impatient > 0, i64(0), spins))
             # spinning is for when all threads run: two that share a core lose by it
             if waited > spins:
                 impatient = i64(64)

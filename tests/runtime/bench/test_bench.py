@@ -224,7 +224,8 @@ def test_peer_trains_the_same_network(name: str, model: str, tmp_path: Path) -> 
     with running(system, model, machine.cores(), tmp_path) as peer:
         assert peer.first["parameters"] == parameters
         assert peer.first["loss"] == pytest.approx(loss, rel=0.06)
-        assert peer.steps(60 if model in DEFAULT else 10)["loss"] < 0.98 * peer.first["loss"]
+        steps, share = (60, 0.98) if model in DEFAULT else (10, 0.999)
+        assert peer.steps(steps)["loss"] < share * peer.first["loss"]
 
 
 @pytest.mark.parametrize("model", sorted(BATCH))
