@@ -156,8 +156,9 @@ def dlc_end_step(control):
 
 def dlc_advance(control):
     """Leave the superstep whose chunks are all done: follow the instructions to the next one that
-    is worth sharing, and open it, which is the last thing done. One thread at a time is here: nobody
-    can finish a superstep before it is open, late as the others may be with what they know."""
+    is worth sharing, and open it, which is the last thing done. One thread at a time is here:
+    nobody can finish a superstep before it is open, late as the others may be with what they know.
+    """
     rows = load_word(control)
     code = load_word(control + $CODE)
     at = load_word(control + $POSITION) + 1
