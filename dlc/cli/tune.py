@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Search, going on with what the folder holds of this search; tell the best configuration."""
     task = changed_task(load_task(options.file), options)
     space = read_space(task, options.grid, options.random, options.seed)
+    refuse_fixed(space, options)
     if options.trials is not None and not space.ranges:
         raise UsageError("--trials counts random draws, and nothing is drawn\n  give --random "
                          "KEY=LOW:HIGH; a grid is tried whole")
@@ -44,6 +45,14 @@ def run(options: argparse.Namespace) -> int:
     say(closing(task, trials, rises, options))
     say(f"  trials  {folder / JOURNAL}\n  plot    {page}")
     return 0
+
+
+def refuse_fixed(space: Space, options: argparse.Namespace) -> None:
+    """Raise UsageError for a key that is searched and fixed for all trials as well."""
+    for setting in fixed(options):
+        key = setting.partition("=")[0]
+        if key in {*space.grids, *(r.key for r in space.ranges)}:
+            raise UsageError(f"{key} is searched, and fixed by {setting}\n  leave one of them out")
 
 
 def searched(task: Task, space: Space,

@@ -11,6 +11,7 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, nn, optim
+from dlc.cli import main
 from dlc.cli.arguments import UsageError
 from dlc.cli.tune import best_command, ranked
 from dlc.cli.tune_report import COLUMNS, page, table
@@ -107,6 +108,21 @@ def test_what_does_not_fit_is_refused_before_anything_compiles(
         grid: list[str], random: list[str], words: str) -> None:
     with pytest.raises((UsageError, DlcError), match=f"(?s){words}"):
         read_space(line, grid, random, 0)
+
+
+@pytest.mark.parametrize(("words", "named"), [
+    (["--grid", "width=3,4", "--set", "width=5"], "width is searched, and fixed by width=5"),
+    (["--random", "batch=8:16", "--batch", "4"], "batch is searched, and fixed by batch=4")])
+def test_what_is_searched_is_not_fixed_too(words: list[str], named: str, tmp_path: Path,
+                                           monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = ("import dlc\nfrom dlc import f32, nn, optim\n@dlc.task(data=\"linear\", "
+              "optimizer=optim.sgd(0.1))\ndef wide(x: f32[\"batch\", 8], y: f32[\"batch\", 1], "
+              "width: int = 4):\n    return dlc.loss(nn.mse(nn.dense(1)(nn.dense(width)(x)), y))\n")
+    Path("wide.py").write_text(source)
+    assert main(["tune", "wide.py", *words]) == 2
+    assert named in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folds", [1, 4])
