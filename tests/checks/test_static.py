@@ -143,3 +143,14 @@ def test_nothing_is_loaded_in_loops_of_no_round(function: Callable[..., Any]) ->
     """What is known outside of a loop is loaded outside of it: from operands without elements too,
     unless such loops are left out."""
     assert dlc.compile(function, verify=True).kernels
+
+
+def test_an_index_that_nothing_is_read_at_is_a_number() -> None:
+    """Rows of random bits taken at computed places: only the generator's position depends on them,
+    so where the text is read they are scalars, in the kernel over its axes too."""
+    def rows(order: i32[6], again: i32[6]) -> Any:
+        noise = dlc.random.bits((6, 17), name="noise")
+        return noise + dlc.take(noise, dlc.take(order, again, 0), 0)
+
+    compiled = dlc.compile(dlc.trace(rows), verify=True)
+    assert len(compiled.program.kernels) >= 1
