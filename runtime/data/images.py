@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -136,8 +138,12 @@ def decoded(path: Path, shape: Shape) -> Image:
     weight = Intake(path, DataError)
     with regular_file(path, DataError) as file:
         weight.hold(file)
+        # read whole: decoders ask an open file for as many bytes as a damaged header claims
+        size = os.fstat(file.fileno()).st_size
+        weight.weigh(size)
+        content = BytesIO(file.read(size))
         try:
-            return as_shaped(opened(file, path, weight, pillow), shape, pillow, ops)
+            return as_shaped(opened(content, path, weight, pillow), shape, pillow, ops)
         except DataError:
             raise
         # decoders of damaged files raise whatever comes: struct.error, SyntaxError, IndexError ...
