@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Goal:
-    """What a network must reach: `metric` of its held-out data after `dlc train NAME`.
+    """What a network must reach: `metric` after `dlc train NAME`, of the held-out data, or of the
+    training data where none are held out (test=0 without `folds`).
 
     `at_least` or `at_most` bounds it; `beats` names the network whose own figure it must be better
     than, trained from the same seed. `folds` averages over as many folds of the data. `file` is the
@@ -48,7 +49,8 @@ class Goal:
 
     def __str__(self) -> str:
         beats = f", beats {self.beats}" if self.beats else ""
-        return f"{self.metric} {self.sign} {self.bound:g}{beats}"
+        mean = f", mean of {self.folds} folds" if self.folds else ""
+        return f"{self.metric} {self.sign} {self.bound:g}{mean}{beats}"
 
 
 CHAPTERS: dict[str, dict[str, Goal]] = {

@@ -17,10 +17,11 @@ HEAD = """# The bundled networks
 
 `dlc train NAME` trains each of them, on data that comes with dlc or is made by an exact rule;
 nothing is downloaded. An entry says what the network is, the paper that it follows and where it
-differs, its parameters, and the figure that it reached on held-out data from three seeds beside
-what is required. `make networks` repeats all runs ({minutes:.0f} minutes on two cores) and
-prints a line for each. The figures are those on record in `models/figures.json`, the texts
-those in `models/`.
+differs, its parameters, and the figure that it reached from three seeds, with AVX-512, beside
+what is required: on held-out data, or on the training data where none are held out (`test=0`
+without folds). `make networks` repeats all runs ({minutes:.0f} minutes on two cores) and prints
+a line for each. The figures are those on record in `models/figures.json`, the texts those in
+`models/`.
 """
 
 
