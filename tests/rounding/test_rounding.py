@@ -38,11 +38,16 @@ def named(graph: Graph, arrays: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_every_sample_of_every_operator_lies_inside(kind: DType) -> None:
-    """In the dtype of each node, where `evaluate` rounds; exact operands leave nothing free."""
+    """In the dtype of each node, where `evaluate` rounds; exact operands leave nothing free.
+    Integers stand in the node's dtype: what reads them counts its bits, and wraps as it does."""
     for sample in filter(None, (cast_to(s, kind) for s in SAMPLES)):
         graph = graph_of(sample)
         found = enclose(graph, named(graph, sample.arrays))
-        for interval, got in zip(found, run(graph, sample.arrays), strict=True):
+        for node, interval, got in zip(graph.outputs, found, run(graph, sample.arrays),
+                                       strict=True):
+            dtype = np.float64 if node.dtype.is_float else node.dtype.numpy
+            assert {x.dtype for x in (interval.mid, interval.low, interval.high)} == {
+                np.dtype(dtype)}, f"{sample} in {kind}"
             assert not np.any(outside(interval, got)), f"{sample} in {kind}"
             assert not np.any(interval.free), f"{sample} in {kind} is free"
 

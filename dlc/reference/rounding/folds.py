@@ -69,7 +69,7 @@ def _logarithm(node: Node, x: Interval, n: int, spread: Any) -> Interval:
 
 def _position(node: Node, x: Interval, axes: tuple[int, ...]) -> Interval:
     """argmax and argmin: free where rounding decides which element wins."""
-    mid = node.op.eval(x.mid, axes=axes)
+    mid = _of(node)(x.mid)
     if x.certain:
         return Interval(mid, mid, mid)
     if node.op is ARGMAX:
@@ -144,7 +144,7 @@ def cumulative(node: Node, operands: Sequence[Interval]) -> Interval:
 def argsort(node: Node, operands: Sequence[Interval]) -> Interval:
     """Positions in order: free where two neighbours' intervals meet."""
     (x,) = operands
-    mid = node.op.eval(x.mid, **node.attrs)
+    mid = _of(node)(x.mid)
     found = Interval(mid, mid, mid)
     if x.certain:
         return found
@@ -165,14 +165,14 @@ def argsort(node: Node, operands: Sequence[Interval]) -> Interval:
 
 def position_so_far(node: Node, operands: Sequence[Interval]) -> Interval:
     """cumargmax: exact where what it compares is, else free."""
-    mid = node.op.eval(operands[0].mid, **node.attrs)
+    mid = _of(node)(operands[0].mid)
     return Interval(mid, mid, mid).freed(np.full(mid.shape, not operands[0].certain))
 
 
 def searchsorted(node: Node, operands: Sequence[Interval]) -> Interval:
     """A count: it grows with the value and falls as the edges grow."""
     edges, x = operands
-    mid, low, high = (node.op.eval(a, b, **node.attrs) for a, b in (
+    mid, low, high = (_of(node)(a, b) for a, b in (
         (edges.mid, x.mid), (edges.high, x.low), (edges.low, x.high)))
     free = x.free | bool(np.any(edges.free))
     return Interval(mid, low, high).freed(np.broadcast_to(free, mid.shape))
