@@ -72,8 +72,15 @@ def record(found: list[Measured]) -> None:
                    "parameters": parameters(name),
                    "seconds": [round(m.seconds, 1) for m in found],
                    "seeds": [m.seed for m in found]}
-    FIGURES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write(known)
     figures.cache_clear()
+
+
+def write(known: dict[str, Any]) -> None:
+    """models/figures.json, a line for each network."""
+    lines = [f" {json.dumps(name)}: {json.dumps(known[name], sort_keys=True)}"
+             for name in sorted(known)]
+    FIGURES.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
