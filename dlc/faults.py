@@ -15,6 +15,7 @@ from dlc.ops import leaf
 from dlc.ops.elementwise import ISFINITE, OR
 from dlc.passes.loops.bodies import is_control
 from dlc.reference.evaluate import apply
+from dlc.task.scaling import STATE
 
 if TYPE_CHECKING:
     from dlc.compiler import Compiled
@@ -56,7 +57,7 @@ def cause_of(graph: Graph, inputs: Mapping[str, Any], code: int) -> DlcError:
     if np.isfinite(given):  # loss scaling asks for gradients that are finite
         ends = [n.args[0] for n in plain.nodes() if n.op is ISFINITE
                 and not is_finite(values[n.args[0]])]
-        what = "a gradient is not finite at the smallest loss scale"
+        what = f"a gradient is not finite at the loss scale {scale_of(plain, inputs):g}"
         if not ends:
             return DlcError(f"the loss is not finite, but a replay in NumPy gives {given:.6g}: the "
                             "kernels overflow where NumPy does not")
@@ -65,6 +66,12 @@ def cause_of(graph: Graph, inputs: Mapping[str, Any], code: int) -> DlcError:
         return DlcError(what)
     origin, values, where = within_bodies(origin, values)
     return DlcError(f"{what}: {origin_text(origin, values)}{where}", origin.loc)
+
+
+def scale_of(graph: Graph, inputs: Mapping[str, Any]) -> float:
+    """The scale of the loss in the step `graph` on `inputs`."""
+    return float(next(inputs[name] for n in graph.inputs
+                      if (name := n.attrs["label"]).endswith(f"{STATE}.scale")))
 
 
 def replay(graph: Graph, inputs: Mapping[str, Any]) -> tuple[Graph, Values]:

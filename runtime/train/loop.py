@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from dlc.errors import DlcError
 from dlc.ir.types import f64
 from dlc.runtime.data import DataError, Dataset
-from dlc.runtime.train.alternation import BoundPhase, find_phases
+from dlc.runtime.train.alternation import BoundPhase, TrainPhase, find_phases
 from dlc.runtime.train.autosave import Autosave
 from dlc.runtime.train.checkpoint import OF_SCHEDULES, Checkpoint, check_belongs
+from dlc.runtime.train.failing import Latest, explained, fault_of, fault_of_skipped
 from dlc.runtime.train.feeding import Feed
 from dlc.runtime.train.interrupt import StopRequest
 from dlc.runtime.train.measure import HeldOutRun, Sums, evaluate, held_out_runs, metric_names
@@ -28,7 +29,6 @@ from dlc.runtime.train.training import (
     Hook,
     Moment,
     TrainConfig,
-    TrainingFault,
     TrainResult,
 )
 
@@ -92,6 +92,7 @@ class Trainer:
         self.held_out_runs: list[HeldOutRun] = []
         self.train_s = 0.0
         self.ended = False  # by a hook
+        self.latest: dict[TrainPhase, Latest] = {}
         self.feed = Feed(self.program, config, dataset, self.phases)
 
     # -- the run -----------------------------------------------------------------------------
@@ -108,6 +109,7 @@ class Trainer:
             while self.position.epoch < self.config.epochs and not self.is_patience_over():
                 self.run_epoch()
                 self.end_epoch()
+            self.check_taken()
         except Stopped:
             self.save()  # first: the terminal may be gone
             self.note(f"stopped at step {self.position.step} (epoch {self.position.epoch + 1}); "
@@ -206,10 +208,11 @@ class Trainer:
                                            watch=self.watcher(bound), interval=WATCH_SECONDS)
             faulty = report.reason == "fault"
             kept = report.steps - faulty
-            self.take(bound, report, kept, chunk.shape[1])
+            self.take(bound, report, chunk[:kept])
             done += kept
             if faulty:
-                self.fail(bound, report, chunk[kept])
+                fault = fault_of(bound, report, self.position, chunk[kept])
+                self.fail(fault, f"batch {self.position.batches + 1}")
             if self.callbacks.on_step and kept:
                 self.call(self.callbacks.on_step, self.recent(bound, kept, report.log, kept), None)
             if report.reason == "interrupt" or self.stop.signal:
@@ -255,12 +258,16 @@ class Trainer:
                   f"step {self.autosave.saved[0]}" if self.autosave.saved else
                   "stopping when the step is done; once more leaves it, without a checkpoint")
 
-    def take(self, bound: list[BoundPhase], report: StepReport, kept: int, samples: int) -> None:
-        """Count `kept` steps of a report: metrics, position, time."""
+    def take(self, bound: list[BoundPhase], report: StepReport,
+             rows: np.ndarray[Any, Any]) -> None:
+        """Count the steps of a report on `rows`: metrics, position, time."""
+        kept, samples = rows.shape
         steps = np.arange(self.position.step, self.position.step + kept)
         for b in bound:
-            runs = int(b.phase.runs_at(steps).sum())
-            self.sums.add(b.entry, report.log, runs, samples, b.phase.key)
+            runs = np.flatnonzero(b.phase.runs_at(steps))
+            self.sums.add(b.entry, report.log, len(runs), samples, b.phase.key)
+            if len(runs):
+                self.latest[b.phase] = Latest(b, int(steps[runs[-1]]), rows[runs[-1]])
         self.position.step += kept
         self.position.batches += kept
         self.position.samples += kept * samples
@@ -270,27 +277,16 @@ class Trainer:
         if self.callbacks.progress:
             self.callbacks.progress.advance(self.position.batches, self.sums.means())
 
-    def fail(self, bound: list[BoundPhase], report: StepReport, row: np.ndarray[Any, Any]) -> None:
+    def fail(self, fault: Fault, where: str) -> NoReturn:
         """Save the state before the fault and raise TrainingFault."""
-        culprit = next((b for b in bound if self.has_fault(b, report)), bound[0])
-        inputs = {name: array[row] for name, array in culprit.feeds.items()}
-        fault = Fault(self.position.step, self.position.epoch, culprit.entry.name, report.fault,
-                      inputs)
         self.save()
-        raise self.explain(fault, f"batch {self.position.batches + 1}")
+        raise explained(fault, where, self.config, self.callbacks)
 
-    def explain(self, fault: Fault, where: str) -> TrainingFault:
-        cause = self.config.meaning(fault)
-        if self.callbacks.explain_fault:
-            cause = self.callbacks.explain_fault(fault)
-        return TrainingFault(f"step {fault.step} (epoch {fault.epoch + 1}, {where}): {cause}",
-                             fault)
-
-    @staticmethod
-    def has_fault(bound: BoundPhase, report: StepReport) -> bool:
-        words = [report.log.get((bound.entry.name, port.name)) for port in bound.entry.outputs
-                 if port.role == "fault"]
-        return any(word is not None and len(word) and word[-1].any() for word in words)
+    def check_taken(self) -> None:
+        """Raise TrainingFault when the run is over and loss scaling skipped all its steps."""
+        fault = fault_of_skipped(self.position, self.latest.values(), self.loaded.read)
+        if fault is not None:
+            self.fail(fault, "skipped by loss scaling as all steps before it")
 
     # -- the end of an epoch -----------------------------------------------------------------
 
@@ -330,9 +326,8 @@ class Trainer:
         means, fault = evaluate(self.loaded, self.held_out_runs, self.config,
                                 lambda: self.stop.signal == 0)
         if fault is not None:
-            self.save()
-            raise self.explain(replace(fault, step=self.position.step,
-                                       epoch=self.position.epoch), "testing")
+            position = self.position
+            self.fail(replace(fault, step=position.step, epoch=position.epoch), "testing")
         if means is None:
             raise Stopped
         return means

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from dlc.runtime.train.training import TrainConfig
 
 # Reported as they last were, not as means: they do not depend on the batch.
-LAST_VALUES = ("lr", "learning_rate", "loss_scale")
+LOSS_SCALE = "loss_scale"
+LAST_VALUES = ("lr", "learning_rate", LOSS_SCALE)
 SKIPPED = "skipped"  # 1 in a step that loss scaling skipped: its other metrics do not count
 WHOLE = "eval_set"  # the entry for metrics of the whole set
 
