@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dlc.passes import Record
     from dlc.runtime.compile.kept import KeptProgram
 
-TARGETS = ("cpu",)
+TARGETS = ("cpu", "cuda")
 Check = Callable[[str, Graph, Graph], None]
 
 
@@ -92,7 +92,7 @@ class Compiled:
     def __init__(self, source: Source, target: str, level: int = 0) -> None:
         self.source, self._check, self._launches = source, _checker(level), level == 2
         self.texts = source.texts
-        isa = instruction_set()
+        isa = machine_of(target)
         kept = source.kept(target, isa) if level == 0 else None
         found = kept.get() if kept is not None else None
         self.was_kept = found is not None
@@ -113,7 +113,7 @@ class Compiled:
             static.check_assembled(program, drafts)
         if self._launches:
             from dlc.checks.launches import check_launches, device_for
-            with running_on(program, device_for(isa)) as running:
+            with running_on(program, device_for(program)) as running:
                 check_launches(running, drafts, optimized)
             from dlc.checks.chunk_order import check_chunk_order
             check_chunk_order(program, drafts)
@@ -145,12 +145,14 @@ class Compiled:
         """First values of parameters and state for `seed`, by name."""
         return self.source.initial(seed)
 
-    def load(self, device: str = "cpu", threads: int | None = None, seed: int = 0) -> Loaded:
-        """The program on `device` with initial values written: a callable over NumPy arrays.
+    def load(self, device: str | None = None, threads: int | None = None,
+             seed: int = 0) -> Loaded:
+        """The program on `device` (default: its target) with initial values written: a callable
+        over NumPy arrays.
 
-        Raises DlcError for an unknown device.
+        Raises DlcError for an unknown device, and for one that is not there.
         """
-        running = running_on(self.program, device, threads)
+        running = running_on(self.program, device or self.program.target, threads)
         for name, value in self.source.initial(seed).items():
             running.write(name, value)
         return Loaded(self, running)
@@ -371,6 +373,11 @@ def tell(compiled: Compiled, level: int) -> None:
                 say(f"{entry} launch {number + 1}: {launch.name}, {', '.join(launch.lines)}")
     for kernel in compiled.kernels if level >= 4 else ():
         say(kernel.text)
+
+
+def machine_of(target: str) -> str:
+    """What kernels are generated for: the CPU's instruction set, or any CUDA device."""
+    return instruction_set() if target == "cpu" else target
 
 
 def instruction_set() -> str:

@@ -167,7 +167,7 @@ def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | No
     check_monitor(task, source.meta)
     compiled = Compiled(source, target, env.number("DLC_CHECK"))
     with listening(progress or (lambda done, total: None)):
-        loaded: CpuProgram = running_on(compiled.program, "cpu", threads)
+        loaded: CpuProgram = running_on(compiled.program, compiled.program.target, threads)
     return Prepared(task, dataset, compiled, loaded, identity, time.perf_counter() - began)
 
 

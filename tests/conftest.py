@@ -92,7 +92,7 @@ def generate_for(isa: str) -> None:
 
     @functools.wraps(original)
     def load(program: Program, device: str = "cpu", threads: int | None = None) -> Any:
-        return original(program, device_for(program.isa) if device == "cpu" else device, threads)
+        return original(program, device_for(program) if device == "cpu" else device, threads)
 
     runtime.load = load
 

@@ -21,7 +21,7 @@ MEANING = GRAPHS | {"reference", "reference.text", "reference.rounding"}
 ARRAYS = GRAPHS | {"lang", "lang.array"}
 LANGUAGE = ARRAYS | {"augment", "init", "linalg", "nn", "optim", "random", "task"}
 PASSES = {"passes", "passes.rules", "passes.fuse", "passes.loops", "passes.schedule"}
-BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.emit", "backend.nest",
+BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.cuda", "backend.emit", "backend.nest",
            "backend.contract", "backend.share"}
 LOWERING = MEANING | PASSES | {"program", "backend.ir", "backend.cpu", "backend.emit"}
 FACADE = {"", "__main__", "compiler", "definition", "evaluate_function", "network", "bagging",
@@ -64,6 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backend": MEANING | PASSES | BACKEND | {"program"},
     "backend.ir": {"ir", "program"},
     "backend.cpu": {"ir", "program", "backend.ir"},
+    "backend.cuda": {"ir", "program", "backend.ir", "backend.cpu", "backend.emit"},
     "backend.emit": GRAPHS | {"backend.ir", "backend.cpu", "passes.schedule"},
     "backend.nest": LOWERING,
     "backend.contract": LOWERING,
@@ -71,6 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": RUNTIME,
     "runtime.compile": RUNTIME | {"runtime"},
     "runtime.cpu": RUNTIME | {"runtime", "runtime.compile"},
+    "runtime.cuda": RUNTIME | {"runtime", "runtime.compile"},
     "runtime.reference": RUNTIME | {"runtime", "runtime.compile", "runtime.cpu"},
     "runtime.data": RUNTIME,
     "runtime.train": RUNTIME | {"runtime", "runtime.cpu", "runtime.data"},
@@ -89,6 +91,7 @@ LAZY = {
     ("init", "linalg"): "orthogonal first values",
     ("init", "reference"): "first values are computed",
     ("runtime", "runtime.cpu"): "load() takes the device it is asked for",
+    ("runtime", "runtime.cuda"): "load() takes the device it is asked for",
     ("runtime", "runtime.reference"): "load() takes the device it is asked for",
 }
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from dlc.backend.cpu import prelude, tiles
 from dlc.backend.cpu.isa import ISAS, Isa
 from dlc.backend.cpu.limits import Limits
+from dlc.backend.cuda.machine import CUDA
+from dlc.backend.cuda.mapping import on_grid
 from dlc.backend.draft import Draft, scratch_of, stages_of
 from dlc.backend.lower import Known, lower
 from dlc.backend.prepack import prepack
@@ -39,7 +41,8 @@ def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
     """The Program of optimized graphs, one entry each, and the schedule and the plan of each;
     parameters and state are shared by name. `limits` are those at which kernels change their
     scheme, by default the instruction set's."""
-    machine = replace(ISAS[isa], limits=limits) if limits else ISAS[isa]
+    own = CUDA if target == "cuda" else ISAS[isa]
+    machine = replace(own, limits=limits) if limits else own
     known: Known = {}
     drafts = [draft(entry, graph, machine, known) for entry, graph in graphs.items()]
     kept, literals, base = persistent(drafts)
@@ -76,6 +79,8 @@ def draft(name: str, graph: Graph, isa: Isa, known: Known) -> Draft:
             if n.op is higher.FUSED:
                 body = replace(n.attrs["body"], name=names[id(n.attrs["body"])])
                 parts = lower(body, isa, _aliases(level, n, shared), known)
+                if isa.name == CUDA.name:
+                    parts = list(map(on_grid, parts))
                 made.lowered[n], made.stages[n] = parts, stages_of(level, n, parts)
     return made
 

@@ -140,7 +140,7 @@ def _lower_component(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Low
         return _lower_scatter(part, isa, aliases)
     if any(n.op.kind is Kind.ROUTINE for n in nodes):
         return _lower_routine(part, isa)
-    packing = pack_launch(part, isa.limits)
+    packing = pack_launch(part, isa.limits) if isa.limits.vectors else None
     return _lower_packing(part, packing, isa) if packing else _lower_loops(part, isa, aliases)
 
 

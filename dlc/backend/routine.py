@@ -53,7 +53,7 @@ def _work(part: Graph, node: Node, routine: Routine, places: list[Storage], read
                    enumerate(zip(parameter_names(text), dtypes, strict=True)))
     whole = replace(parse(text, params), name=part.name, doc=tuple(doc_lines(part)))
     kernel, chunks = chunked(whole, _cuts(routine, limits))
-    return Work(kernel, tuple(places), chunks, whole)
+    return Work(kernel, tuple(places), chunks, whole, as_written=True)
 
 
 def _cuts(routine: Routine, limits: Limits) -> Cuts:

@@ -29,7 +29,7 @@ from dlc.ops import leaf, tuples
 from dlc.passes.check import random_value, same_meaning
 from dlc.passes.schedule.lives import Scratch
 from dlc.passes.schedule.order import Schedule, launch_of
-from dlc.program import Branch, Launch, Loop, Slot, Step, place, walk
+from dlc.program import Branch, Launch, Loop, Program, Slot, Step, place, walk
 from dlc.reference import rounding
 from dlc.reference.rounding import Interval
 
@@ -55,12 +55,15 @@ def check_launches(running: Any, drafts: Sequence[Draft], graphs: dict[str, Grap
         EntryCheck(running, draft).run()
 
 
-def device_for(isa: str) -> str:
-    """The device that runs kernels of `isa` here: the CPU, or plain Python for those of others."""
+def device_for(program: Program) -> str:
+    """The device that runs a program here: the CPU, the CPU in place of a GPU, or plain Python for
+    another machine's instruction set."""
     from dlc.runtime.compile.isa import IsaError, target_cpu
 
+    if program.target == "cuda":
+        return "emulate"
     try:
-        target_cpu(isa)
+        target_cpu(program.isa)
     except IsaError:
         return "interpret"
     return "cpu"

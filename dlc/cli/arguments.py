@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from dlc.errors import nearest
 
 COMMANDS = ("train", "tune", "predict", "evaluate", "sample", "show", "export", "bench", "models",
-            "ops", "passes")
+            "devices", "ops", "passes")
 SEEDS, THREADS = 2**32 - 1, 256
 
 
@@ -65,8 +65,8 @@ def root_parser() -> tuple[Parser, Sequence[str]]:
     parser = Parser(prog="dlc", description="Compile, train and inspect neural networks.")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (train, tune, predict, evaluate, sample, show, export, bench, models, ops, passes,
-                bench_worker, tune_worker):
+    for add in (train, tune, predict, evaluate, sample, show, export, bench, models, devices, ops,
+                passes, bench_worker, tune_worker):
         add(commands)
     return parser, list(commands.choices)
 
@@ -221,6 +221,10 @@ def show(commands: Any) -> None:
                         help="only this body; with --kernels, its launch and kernels")
     parser.add_argument("--after", metavar="PASS", help="the graph after this pass (or: input)")
     parser.add_argument("--kernels", action="store_true", help="every launch with its kernels")
+    parser.add_argument("--ptx", action="store_true",
+                        help="with --kernels and --target cuda: PTX and registers")
+    parser.add_argument("--arch", default="sm_90", choices=("sm_80", "sm_90", "sm_100"),
+                        help="the CUDA architecture of --ptx (sm_90)")
     parser.add_argument("--memory", action="store_true", help="the memory plan")
     parser.add_argument("--dim", action=Sizes, dest="dims", default={}, metavar="NAME=N",
                         help="the size of a dynamic dimension of an .onnx file (1); repeatable")
@@ -280,6 +284,11 @@ def bench_worker(commands: Any) -> None:
 def models(commands: Any) -> None:
     """dlc models"""
     command(commands, "models", "list the bundled models", "models", "models")
+
+
+def devices(commands: Any) -> None:
+    """dlc devices"""
+    command(commands, "devices", "list the devices of this machine", "devices", "devices")
 
 
 def ops(commands: Any) -> None:

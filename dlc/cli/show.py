@@ -13,6 +13,7 @@ from dlc.cli.targets import check_target
 from dlc.errors import nearest
 
 if TYPE_CHECKING:
+    from dlc.cli.show_ptx import Ptx
     from dlc.compiler import Compiled
     from dlc.passes import Record
     from dlc.program import Entry, Program
@@ -26,6 +27,8 @@ def run(options: argparse.Namespace) -> int:
     from dlc.compiler import compile as compile_task
 
     check_target(options.target)
+    if options.ptx and not options.kernels:
+        raise UsageError("--ptx shows more of the kernels: give --kernels too")
     thing, sizes, chosen = asked(options)
     check_pass(options.after)
     with user_code():
@@ -40,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if options.kernels:
         from dlc.cli.show_kernels import kernels
 
-        kernels(program, steps(program), options.body)
+        kernels(program, steps(program), options.body, ptx_of(program, options))
     if options.memory:
         from dlc.cli.show_memory import memory
 
@@ -48,6 +51,18 @@ def run(options: argparse.Namespace) -> int:
     if options.summary or not parts:
         passes(compiled)
     return 0
+
+
+def ptx_of(program: Program, options: argparse.Namespace) -> Ptx | None:
+    """What prints PTX, if that is asked for. Raises UsageError where there is none."""
+    if not options.ptx:
+        return None
+    if program.target != "cuda":
+        raise UsageError(f"--ptx is for --target cuda; {program.name} is compiled for "
+                         f"{program.target}")
+    from dlc.cli.show_ptx import Ptx
+
+    return Ptx(program, options.arch)
 
 
 def asked(options: argparse.Namespace) -> tuple[Any, str, dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from textwrap import indent
+from typing import TYPE_CHECKING
 
 from dlc.cli.paper import flops, lines_of, paint, plural, python, size, width
 from dlc.cli.show import unknown_body
@@ -13,32 +14,38 @@ from dlc.cli.show_step import FUSED, rows, totals
 from dlc.cli.wrap import HANG, hang
 from dlc.program import Entry, Launch, Loop, Program, Segment, Step
 
+if TYPE_CHECKING:
+    from dlc.cli.show_ptx import Ptx
+
 INDENT = "    "
 
 
-def kernels(program: Program, entries: Sequence[Entry], body: str | None = None) -> None:
+def kernels(program: Program, entries: Sequence[Entry], body: str | None = None,
+            ptx: Ptx | None = None) -> None:
     """Print the launches of `entries`, or those of one body; a kernel that was printed before is
-    named by its launch. What a loop or a branch runs is indented below it.
+    named by its launch. What a loop or a branch runs is indented below it. `ptx` prints a CUDA
+    kernel's PTX below its text.
 
     Raises UsageError where no launch has a body of that name.
     """
     shown: dict[int, str] = {}
     if body is not None:
-        one_body(program, entries, body.removeprefix(FUSED))
+        one_body(program, entries, body.removeprefix(FUSED), ptx)
         return
     for entry in entries:
-        listing = Listing(program, entry, prefix(entry, entries), shown)
+        listing = Listing(program, entry, prefix(entry, entries), shown, ptx)
         listing.steps(entry.launches, 0)
     print()
     for entry in entries:
         print(f"{entry.name}: {totals(entry)}")
 
 
-def one_body(program: Program, entries: Sequence[Entry], body: str) -> None:
+def one_body(program: Program, entries: Sequence[Entry], body: str,
+             ptx: Ptx | None = None) -> None:
     """Print the launches whose body is called `body`."""
     count = 0
     for entry in entries:
-        listing = Listing(program, entry, prefix(entry, entries), {})
+        listing = Listing(program, entry, prefix(entry, entries), {}, ptx)
         for row in rows(entry):
             if row.launch and row.text == body:
                 listing.number = row.number - 1
@@ -61,6 +68,7 @@ class Listing:
     entry: Entry
     prefix: str
     shown: dict[int, str]
+    ptx: Ptx | None = None
     number: int = 0
 
     @cached_property
@@ -99,6 +107,9 @@ class Listing:
             self.shown[kernel] = place
             print()
             python(indent(self.program.kernels[kernel].text.strip("\n"), INDENT * depth))
+            if self.ptx is not None:
+                text, told = self.ptx.texts(kernel)
+                print(f"\n{indent(text.strip(), INDENT * (depth + 1))}\n\n{INDENT * depth}{told}")
 
 
 def control_line(text: str, lines: tuple[str, ...], depth: int) -> str:
@@ -132,7 +143,8 @@ def stage_line(program: Program, launch: Launch, depth: int, stage: tuple[Segmen
     for segment in stage:
         name = program.kernels[segment.kernel].name
         seen = f" (see {shown[segment.kernel]})" if segment.kernel in shown else ""
-        parts.append(f"{name} in {plural(segment.chunks, 'chunk')}{seen}")
+        word = "thread" if program.target == "cuda" else "chunk"
+        parts.append(f"{name} in {plural(segment.chunks, word)}{seen}")
     waits = depth > 0 or launch.barrier
     told = f"{'barrier, ' if waits else ''}{' beside '.join(parts)}"
     return hang(told, width(), before + "   ", HANG)

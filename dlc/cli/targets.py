@@ -13,3 +13,12 @@ def check_target(target: str) -> None:
     if target not in TARGETS:
         raise UsageError(f"unknown target {target!r}{nearest(target, list(TARGETS))}\n"
                          f"  targets are {', '.join(TARGETS)}")
+
+
+def check_runs(target: str) -> None:
+    """Raise UsageError for a target whose programs do not run here, with what is missing."""
+    check_target(target)
+    if target == "cuda":
+        from dlc.runtime.cuda.devices import missing
+
+        raise UsageError(missing())

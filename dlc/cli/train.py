@@ -20,7 +20,7 @@ from dlc.cli.arguments import UsageError
 from dlc.cli.paper import plural, size
 from dlc.cli.source import load_task, settings_given, user_code
 from dlc.cli.streams import say
-from dlc.cli.targets import check_target
+from dlc.cli.targets import check_runs
 
 if TYPE_CHECKING:
     from dlc.inspection import Inspector
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     """Train, write checkpoints and report.html, tell the result; 128 + signal when stopped."""
     from dlc.cli.warm import Warm
 
-    check_target(options.target)
+    check_runs(options.target)
     warm = Warm(options)
     warm.start_workers()
     # with --json standard output is the object alone

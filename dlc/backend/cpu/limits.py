@@ -57,6 +57,9 @@ class Limits:
     """elements that are one chunk: less than a microsecond"""
     column: int = 128
     """width of a column block: 8 AVX-512 vectors of f32"""
+    vectors: bool = True
+    """whether a position walks the contiguous axis of its nest in vectors, and lays out blocks by
+    tiles; else all axes are parallel, and a position computes one element"""
     unrolled: int = 16
     """elements up to which a reduction unrolls: a window of a pooling"""
     in_parts: int = 65536
@@ -73,7 +76,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         small = [f.name for f in fields(self)
-                 if getattr(self, f.name) < (0 if f.name == "plain_products" else 1)]
+                 if getattr(self, f.name) < (0 if f.name in ("plain_products", "vectors") else 1)]
         if small:
             raise ValueError(f"limits {', '.join(small)} must be at least 1")
 

@@ -16,12 +16,13 @@ Operand: TypeAlias = Node | Scratch | int | float
 class Work:
     """`chunks` calls of a kernel; operands in parameter order: body nodes, workspaces, numbers.
     `whole` is the kernel over its parallel axes, before it was cut, which takes the first of the
-    operands."""
+    operands. `as_written`: its lets stay where they are, as a routine's do, which are a text."""
 
     kernel: Function
     operands: tuple[Operand, ...]
     chunks: int
     whole: Function | None = None
+    as_written: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,7 +87,7 @@ def column_class(nodes: Sequence[Node], classes: MergedClasses, parallel: Sequen
                  reduced: set[Class], limits: Limits) -> Class | None:
     """The contiguous parallel class that becomes a vector, if reductions run outside of it."""
     reductions = [n for n in nodes if is_item(n, limits)]
-    if not reduced or not parallel or not reductions:
+    if not limits.vectors or not reduced or not parallel or not reductions:
         return None
     largest = max(reductions, key=lambda n: n.args[0].type.size)
     inside = classes.sized(largest.args[0])

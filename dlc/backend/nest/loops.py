@@ -71,7 +71,8 @@ class LoopWriter:
     def _rows(self) -> tuple[list[Class], int, int]:
         """The classes that chunks are cut from, their positions, and how many a chunk takes."""
         flat, nest = self.flat_parallel(), self.nest
-        inner = flat[-1] if not any(i.reduces for i in nest.items) and len(flat) > 1 else None
+        walks = self.limits.vectors and not any(i.reduces for i in nest.items)
+        inner = flat[-1] if walks and len(flat) > 1 else None
         last = inner if nest.column is None else nest.column
         outer = [c for c in flat if c != last]
         rows = math.prod(nest.sizes[c] for c in outer)

@@ -1,0 +1,1 @@
+"""The CUDA target: how kernels over parallel axes become grids of threads (docs/design/cuda.md)."""

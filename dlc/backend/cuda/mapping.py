@@ -1,0 +1,32 @@
+"""From parallel axes to a grid: every position of a kernel's axes is a thread.
+
+The same kernels over parallel axes that cpu/mapping.py cuts into chunks, cut to the finest:
+
+    for i in parallel(100):                     i = chunk
+        y[i] = tanh_f32(x[i])            ->     y[i] = tanh_f32(x[i])
+
+and `chunk` is the number of the thread in its grid. Neighbouring threads differ in the innermost
+axis, which the writers make the contiguous one, so a warp reads and writes runs of memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dlc.backend.cpu.mapping import chunked, finest
+from dlc.backend.emit.fold import mapped
+from dlc.backend.emit.work import Lowered, Work
+
+
+def on_grid(lowered: Lowered) -> Lowered:
+    """The kernels with a thread for each position of their parallel axes."""
+    return Lowered(tuple(tuple(map(_threads, stage)) for stage in lowered.stages))
+
+
+def _threads(work: Work) -> Work:
+    """Raises ValueError for a kernel that was written in chunks: only tiles are."""
+    if work.whole is None:
+        raise ValueError(f"{work.kernel.name} has no form over parallel axes")
+    cut = chunked if work.as_written else mapped
+    kernel, threads = cut(work.whole, finest(work.whole))
+    return replace(work, kernel=kernel, chunks=threads)

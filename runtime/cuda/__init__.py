@@ -1,0 +1,1 @@
+"""CUDA programs outside a GPU: PTX of kernels, machine code, which devices there are."""

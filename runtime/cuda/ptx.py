@@ -1,0 +1,108 @@
+"""Kernel to PTX: the CPU's front end lowers the text, LLVM's NVPTX back end prints it.
+
+    text  ->  LLVM IR (compile/frontend.py)  ->  LLVM's passes for NVPTX  ->  PTX
+
+No package of NVIDIA's is needed, and no CUDA C++: a kernel has one LLVM text for both targets. LLVM
+contracts no product and sum to fma unless the text says so, on either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from dlc.program import Kernel, Program
+from dlc.runtime.compile.frontend import Scope, functions_of
+from dlc.runtime.compile.llvm_module import module_text, pass_builder
+from dlc.runtime.compile.lower import KNOWN, parameter_types
+from dlc.runtime.compile.operators import OutsideError
+from dlc.runtime.compile.primitives import LLVM
+
+TRIPLE = "nvptx64-nvidia-cuda"
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+BLOCK = 128
+"""Threads of a block: a multiple of a warp's 32; four warps hide the latency of one another."""
+
+
+class PtxError(Exception):
+    """A kernel that does not compile for CUDA; the message says why, in the terms of its text."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a kernel is launched: blocks of the grid, threads of a block."""
+
+    blocks: int
+    threads: int
+
+
+def shape_of(positions: int) -> Shape:
+    """The launch of so many positions, one to a thread; the last block may have idle threads."""
+    threads = min(BLOCK, -(-positions // 32) * 32)
+    return Shape(-(-positions // threads), threads)
+
+
+class PtxCompiler:
+    """Kernels of one program to PTX for one architecture. Raises PtxError."""
+
+    def __init__(self, program: Program, architecture: str = "sm_90") -> None:
+        if architecture not in ARCHITECTURES:
+            raise PtxError(f"unknown architecture {architecture!r}; there are "
+                           f"{', '.join(ARCHITECTURES)}")
+        self.machine = machine(architecture)
+        self.scope = Scope(functions_of(program.prelude), KNOWN, {}, True)
+
+    def ptx(self, kernel: Kernel) -> str:
+        """The PTX of one kernel: an entry of its name that takes the parameters in order, then
+        the number of positions, an i64."""
+        module = self.module(kernel)
+        builder = pass_builder(self.machine)
+        builder.getModulePassManager().run(module, builder)
+        return str(self.machine.emit_assembly(module))
+
+    def module(self, kernel: Kernel) -> Any:
+        """The unoptimized LLVM module of a kernel and all that it calls."""
+        try:
+            functions = functions_of(kernel.text)
+            scope = Scope(functions, KNOWN, {}, True, self.scope)
+            inner = scope.function(kernel.name, parameter_types(kernel))
+        except OutsideError as error:
+            raise PtxError(f"{kernel.name}: {error}") from None
+        text = module_text(inner) + entry_text(kernel, inner.symbol)
+        module = llvm.parse_assembly(text)
+        module.triple = TRIPLE
+        module.data_layout = str(self.machine.target_data)
+        module.get_function(inner.symbol).add_function_attribute("alwaysinline")
+        module.verify()
+        return module
+
+
+@lru_cache(maxsize=len(ARCHITECTURES))
+def machine(architecture: str) -> Any:
+    """LLVM's machine for an architecture."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    return llvm.Target.from_triple(TRIPLE).create_target_machine(cpu=architecture, opt=3)
+
+
+def entry_text(kernel: Kernel, inner: str) -> str:
+    """LLVM IR of the entry: a thread whose number is below the count runs its position."""
+    given = [f"ptr{'' if p.written else ' readonly'} %a{i}" if p.kind == "pointer"
+             else f"{LLVM[p.dtype]} %a{i}" for i, p in enumerate(kernel.params)]
+    passed = [f"{'ptr' if p.kind == 'pointer' else LLVM[p.dtype]} %a{i}"
+              for i, p in enumerate(kernel.params)]
+    registers = ("ctaid", "ntid", "tid")
+    return "\n".join([
+        *(f"declare i32 @llvm.nvvm.read.ptx.sreg.{r}.x()" for r in registers),
+        f'define ptx_kernel void @"{kernel.name}"({", ".join([*given, "i64 %count"])}) {{',
+        *(f"  %{r} = call i32 @llvm.nvvm.read.ptx.sreg.{r}.x()" for r in registers),
+        *(f"  %{r}.wide = zext i32 %{r} to i64" for r in registers),
+        "  %first = mul nuw nsw i64 %ctaid.wide, %ntid.wide",
+        "  %chunk = add nuw nsw i64 %first, %tid.wide",
+        "  %is = icmp slt i64 %chunk, %count",
+        "  br i1 %is, label %run, label %end", "run:",
+        f'  call void @"{inner}"({", ".join([*passed, "i64 %chunk"])})',
+        "  br label %end", "end:", "  ret void", "}", ""])
