@@ -12,7 +12,7 @@ from dlc.models import CHAPTERS, GOALS, file_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "networks.md"
-PICTURES = ROOT / "docs" / "pictures"
+PICTURES = ROOT / "docs" / "pictures" / "networks"
 HEAD = """# The bundled networks
 
 `dlc train NAME` trains each of them, on data that comes with dlc or is made by an exact rule;
@@ -21,7 +21,7 @@ differs, its parameters, and the figure that it reached from three seeds, with A
 what is required: on held-out data, or on the training data where none are held out (`test=0`
 without folds). `make networks` repeats all runs ({minutes:.0f} minutes on two cores) and prints
 a line for each. The figures are those on record in `models/figures.json`, the texts those in
-`models/`.
+`models/`. The pictures are of seed 0 (`python -m tests.networks.pictures`).
 """
 
 
@@ -45,8 +45,8 @@ def entry(names: list[str]) -> str:
                  "|---|---|---|---|---|---|")
     lines += map(row, names)
     lines.append("")
-    lines += [f"![{name}](pictures/{path.name})\n" for name in names
-              for path in sorted(PICTURES.glob(f"{name}.*"))]
+    if (PICTURES / f"{file_of(names[0])}.svg").exists():
+        lines.append(f"![{title}](pictures/networks/{file_of(names[0])}.svg)\n")
     return "\n".join(lines)
 
 
