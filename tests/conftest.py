@@ -65,9 +65,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return not (f"mark.{marker}" in text or (marker == "conformance" and "swept(" in text)) or None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--isa`, tests whose parameters name an instruction set are left out: they do the same
-    in `make test`."""
+    """Of sweeps what this run takes. With `--isa`, tests whose parameters name an instruction set
+    are left out: they do the same in `make test`."""
+    from tests.conformance.cut import split  # it reads the day, which pytest_configure fixes
+
+    items[:] = split(items, config.args)
     if config.getoption("--isa") is None:
         return
     named = [i for i in items if isinstance(i, pytest.Function) and hasattr(i, "callspec")

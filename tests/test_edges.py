@@ -20,6 +20,7 @@ def test_every_edge_is_frozen() -> None:
     assert set(WANTED) == set(EDGES)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", EDGES)
 def test_value_and_derivatives(name: str) -> None:
     """Wherever torch has a number or an infinity; kernels are in the conformance tests."""

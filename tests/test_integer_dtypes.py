@@ -113,6 +113,7 @@ def agree(found: Any, wanted: Any, where: str) -> None:
             np.testing.assert_allclose(got, want, rtol=900 * unit, err_msg=message)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize(("kind", "program", "isa", "device"), list(cases()))
 def test_kernels_against_the_evaluator(
         kind: DType, program: Callable[..., list[Any]], isa: str, device: str) -> None:

@@ -157,6 +157,7 @@ def summed(x: f32["batch", "time<=10", 4], y: f32["batch", "time<=10"], label: i
     return dlc.loss(each + whole, prediction=h)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("isa", NATIVE)
 def test_a_step_adds_up_what_rows_give_alone(isa: str, rng: np.random.Generator) -> None:
     """Loss and gradients of a padded batch are the sums over the rows, each run by the evaluator
@@ -225,6 +226,7 @@ LAPSES = {"the last column": lambda h: h[:, -1], "a reversal": lambda h: dlc.las
           "a sorted axis": lambda h: dlc.sort(h, 1)[:, 2]}
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("lapse", LAPSES)
 def test_a_task_that_counts_padding_is_refused(lapse: str) -> None:
     """Before its first step, at the line that lets padding in; whatever came before is unharmed."""

@@ -49,6 +49,7 @@ def macro_f1(said: Any, label: Any) -> float:
     return float(np.mean([of(k) for k in range(3)]))
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("batch", [4, 16, 64])
 def test_the_whole_set_is_judged_whatever_the_batch(batch: int) -> None:
     """18 rows are held out: batches of 4 leave a tail, one of 64 is never full."""

@@ -105,6 +105,7 @@ CONTINUOUS: dict[str, tuple[Made, Callable[[float], float]]] = {
 }
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_distribution(name: str) -> None:
     make, cdf = CONTINUOUS[name]

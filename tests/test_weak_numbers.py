@@ -180,6 +180,7 @@ def outcome(call: Callable[..., Any], arrays: list[np.ndarray], place: int, give
         found.values() if isinstance(found, dict) else [found])]
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", CASES)
 def test_weak_as_the_table_says(name: str, rng: np.random.Generator) -> None:
     call, shapes = CASES[name]

@@ -121,6 +121,7 @@ CASES = [(group, name, context) for group, cases in WRONG.items() for name in ca
          for context in CONTEXTS if context != "function"]
 
 
+@pytest.mark.swept(5)
 @pytest.mark.parametrize(("group", "name", "context"), CASES,
                          ids=["-".join(c).replace(" ", "_") for c in CASES])
 def test_the_context_does_not_matter(group: str, name: str, context: str, tmp_path: Path,

@@ -31,7 +31,7 @@ def assembled(**graphs: Graph) -> Program:
     return assemble.assembled("main", done, "cpu", instruction_set())[0]
 
 
-@pytest.mark.parametrize("block", swept("random programs", 10, 50))
+@pytest.mark.parametrize("block", swept("random programs", 3, 50))
 def test_random_programs_hold_together(block: int) -> None:
     """Offsets in the arena, arguments that fit, no hazard: what the runtime checks before a run.
     Kernels that the programs share are, with their numbers put back, those that were lowered."""
@@ -49,6 +49,7 @@ def test_random_programs_hold_together(block: int) -> None:
     check_put_back(kernels, entries)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", ["linear_regression", "logistic_regression", "xor", "mlp",
                                   "lenet"])
 def test_models_hold_together(name: str) -> None:

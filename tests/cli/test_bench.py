@@ -13,6 +13,7 @@ from dlc.cli.bench import measured_task
 from tests.cli.command import variables
 
 
+@pytest.mark.swept(2)
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "parameters"), [("lenet", 61_706), ("mlp", 669_706)])
 def test_worker_runs_the_peers_network(model: str, parameters: int, tmp_path: Path) -> None:

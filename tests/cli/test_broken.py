@@ -48,6 +48,7 @@ def test_a_terminal_of_another_language_shows_training(tmp_path: Path) -> None:
     assert done.returncode == 0 and "epoch 2/2" in done.stdout
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("command", ["dlc ops", "dlc show xor", "dlc models",
                                      "dlc train xor --epochs 2 --json"])
 def test_a_full_disk_behind_the_output(command: str, tmp_path: Path) -> None:
@@ -62,6 +63,7 @@ def test_what_was_trained_is_kept_when_the_output_fails(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "run" / "last.safetensors").position.epoch == 3
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
 def test_closed_streams(closed: str, tmp_path: Path) -> None:
     done = shell(f"dlc train xor --epochs 2 --out run {closed}", tmp_path)

@@ -52,6 +52,7 @@ def test_while_the_command_line_is_imported(module: str, tmp_path: Path) -> None
     assert while_importing(module, tmp_path) == (130, "dlc: interrupted\n")
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("compiling", [True, False])
 def test_while_it_compiles_or_trains(compiling: bool, tmp_path: Path) -> None:
     status, said = stopped_when(compiling, tmp_path)

@@ -55,6 +55,7 @@ def meaning(text: str) -> str:
     return ast.dump(function)
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("columns", [60, 80])
 def test_graphs_and_kernels_stay_the_same_program(model: str, columns: int) -> None:
@@ -98,6 +99,7 @@ def test_long_words_are_not_broken() -> None:
     assert hang_lines("  one two three four five six", 22) == "  one two three four\n  five six"
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("command", [
     ("show", "lenet"), ("show", "lenet", "--kernels"), ("show", "lenet", "--memory"),
     ("show", "xor", "--after", "differentiate"), ("passes",), ("passes", "fuse"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,27 @@ def swept(suite: str, always: int, total: int) -> list[Any]:
     others = chosen(suite, [str(seed) for seed in range(always, total)], RUNNING)
     return [*range(always), *(pytest.param(int(seed), marks=pytest.mark.conformance)
                               for seed in others)]
+
+
+def split(items: Sequence[pytest.Item], asked: Collection[str]) -> list[pytest.Item]:
+    """Those of `items` that stay in a run: of a test with `@pytest.mark.swept(n, keep=...)` its
+    last case, each n-th before it and those whose ids `keep` names are in every run, the day's of
+    the others in `make conformance`; `asked` are cases asked for by their whole name, which run."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("swept") and not item.get_closest_marker("conformance"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    gone = set()
+    for group in cases.values():
+        mark = group[0].get_closest_marker("swept")
+        for place, item in enumerate(reversed(group)):
+            name = item.nodeid.partition("[")[2].removesuffix("]")
+            if place % mark.args[0] and name not in mark.kwargs.get("keep", ()) and (
+                    item.nodeid not in asked):
+                item.add_marker("conformance")
+                if part_of("swept", item.nodeid) not in RUNNING:
+                    gone.add(item)
+    return [item for item in items if item not in gone]
 
 
 class Tally:

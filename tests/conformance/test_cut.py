@@ -72,13 +72,37 @@ def test_sweeps_have_their_first_seeds_always_and_the_others_once_in_ten_days(
     assert sorted(later) == list(range(4, 200))
 
 
+def test_marked_sweeps_have_a_share_always_and_the_others_once_in_ten_days(
+        monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """The last case, each fifth before it and those to be kept; the others are conformance's."""
+    def cases() -> list[pytest.Item]:
+        found: list[pytest.Item] = [
+            pytest.Function.from_parent(request.node.parent, name=name, callobj=list)
+            for name in (*(f"test_x[{i}]" for i in range(98)), "test_y[0]")]
+        for item in found[:-1]:
+            item.add_marker(pytest.mark.swept(5, keep=("0", "41")))
+        return found
+
+    always, later = {"0", "41", *map(str, range(97, -1, -5))}, []
+    for day in range(10):
+        monkeypatch.setattr(cut, "RUNNING", cut.parts(False, day, ""))
+        left = cut.split(cases(), ())
+        here = [i for i in left if i.get_closest_marker("conformance") is None]
+        assert {i.name for i in here} == {"test_y[0]", *(f"test_x[{n}]" for n in always)}
+        later += [i.name for i in left if i not in here]
+    assert sorted(later) == sorted({f"test_x[{n}]" for n in range(98)} - {i.name for i in here})
+    asked = cases()[1]
+    assert asked.nodeid in {i.nodeid for i in cut.split(cases(), [asked.nodeid])
+                            if i.get_closest_marker("conformance") is None}
+
+
 def test_files_with_sweeps_are_read_by_make_conformance(tmp_path: Path) -> None:
     class Options:
         def getoption(self, name: str) -> str:
             return "conformance"
 
     for name, text in (("test_a.py", 'swept("a", 1, 2)'), ("test_b.py", "mark.conformance"),
-                       ("test_c.py", "mark.fuzz")):
+                       ("test_c.py", "mark.fuzz"), ("test_d.py", "@pytest.mark.swept(3)")):
         (tmp_path / name).write_text(text)
         found = conftest.pytest_ignore_collect(tmp_path / name, Options())  # type: ignore[arg-type]
         assert found is (True if name == "test_c.py" else None)

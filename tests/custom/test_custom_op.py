@@ -95,6 +95,7 @@ def registered() -> Iterator[None]:
     REGISTRY.update(before)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("operator", ALL, ids=str)
 @pytest.mark.parametrize("device", ["cpu", "interpret"])
 def test_the_records_hold(operator: Any, device: str) -> None:

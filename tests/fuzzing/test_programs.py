@@ -28,19 +28,20 @@ INTERPRETED = Setting("interpret", steps=STEPS["interpret"], sizes=SIZES[True, "
 
 
 @pytest.mark.slow
-def test_native_programs() -> None:
-    """8 s, nearly all of it Numba's."""
-    assert share(range(6), COMPILED).wrong == {}
+@pytest.mark.parametrize("block", swept("native programs", 1, 21))
+def test_native_programs(block: int) -> None:
+    assert share(range(3 * block, 3 * block + 3), COMPILED).wrong == {}
 
 
 @pytest.mark.slow
-def test_native_programs_at_the_limits_of_the_compiler() -> None:
+@pytest.mark.parametrize("block", swept("native programs at the limits", 1, 21))
+def test_native_programs_at_the_limits_of_the_compiler(block: int) -> None:
     setting = Setting("cpu", small=False, steps=STEPS["cpu"], sizes=SIZES[False, "cpu"])
-    assert share(range(3000, 3006), setting).wrong == {}
+    assert share(range(3000 + 3 * block, 3003 + 3 * block), setting).wrong == {}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", swept("interpreted programs", 2, 22))
+@pytest.mark.parametrize("block", swept("interpreted programs", 1, 22))
 @pytest.mark.parametrize("isa", ["neon", "avx2"])
 def test_interpreted_programs(isa: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CPU", isa)

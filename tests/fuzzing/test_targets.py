@@ -20,6 +20,7 @@ def test_every_target_has_a_generator() -> None:
     assert sorted(TARGETS) == sorted(KNOWN)
 
 
+@pytest.mark.swept(4, keep=("taps",))
 @pytest.mark.parametrize("name", KNOWN)
 def test_it_fires(name: str) -> None:
     """Three draws fire, the first is right; each target for one instruction set, interpreted."""

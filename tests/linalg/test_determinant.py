@@ -43,6 +43,7 @@ def derivative(a: Any, places: list[tuple[int, int]]) -> float:
     return total
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", MATRICES)
 def test_value_gradient_and_hessian(name: str) -> None:
     a = MATRICES[name]
@@ -58,6 +59,7 @@ def test_value_gradient_and_hessian(name: str) -> None:
     np.testing.assert_allclose(curve, twice, atol=1e-12)
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("kind, bound", [(f64, 1e-12), (f32, 1e-6), (dlc.f16, 2e-3)])
 def test_compiled_and_forward(kind: Any, bound: float) -> None:
     """A batch of regular and singular matrices; forward mode gives the sum along a direction."""
@@ -104,6 +106,7 @@ ROUTINES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", ROUTINES)
 def test_not_finite_or_singular(name: str) -> None:
     """Evaluator and kernel agree on every matrix; what is not finite spoils no other matrix."""

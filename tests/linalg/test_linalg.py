@@ -80,6 +80,7 @@ for _ord in (None, 0, 1, 2, 3, 0.5, -1, -2, np.inf, -np.inf):
         lambda a, o=_ord: np.linalg.norm(a, o, 1, keepdims=True), (draw(3, 4),))
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("name", CASES)
 def test_value(name: str) -> None:
     function, reference, arrays = CASES[name]

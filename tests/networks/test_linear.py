@@ -44,6 +44,7 @@ def test_least_squares_and_ridge_are_the_normal_equations() -> None:
         assert error < 0.05, name  # of a response from 25 to 346, in f32
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize(("name", "alpha", "ratio"), [("lasso", 1.0, 1.0),
                                                       ("elastic_net", 0.01, 0.5)])
 def test_penalized_weights_are_those_of_coordinate_descent(name: str, alpha: float,

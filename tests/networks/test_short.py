@@ -11,6 +11,7 @@ from dlc.cli.source import load_task
 from tests.networks.short import RUNS, Short
 
 
+@pytest.mark.swept(5, keep=("xor",))
 @pytest.mark.parametrize("name", RUNS)
 def test_a_short_run_gets_where_it_should(name: str) -> None:
     short: Short = RUNS[name]

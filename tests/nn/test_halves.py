@@ -101,12 +101,14 @@ def check(name: str, function: Callable[..., Any], kind: DType, arrays: Sequence
         assert units(got[key], exact[key], kind) <= 0.51, (name, key)
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("kind", [f16, bf16], ids=str)
 def test_functions_round_once(kind: DType) -> None:
     for name, (function, names) in CASES.items():
         check(name, function, kind, operands(names, kind), compiled=False)
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("name", [
     n if n in ("std", "norm", "mse", "softmax") else pytest.param(n, marks=pytest.mark.conformance)
     for n in CASES])

@@ -183,6 +183,7 @@ def samples() -> Iterator[Any]:
             yield pytest.param(name, sample, id=f"{name}-{number}")
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize(("name", "sample"), list(samples()))
 def test_operator(name: str, sample: Any, tmp_path: Path) -> None:
     """Read back by dlc, and run by the ONNX package's evaluator."""

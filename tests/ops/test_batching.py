@@ -43,6 +43,7 @@ def mapped_graph(body: Graph, arrays: list[np.ndarray], mapped: tuple[bool, ...]
         return Graph("mapped", inputs, results)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_all_examples_at_once_equal_one_after_the_other(sample: Sample) -> None:
     for mapped in mappings(len(sample.arrays)):

@@ -46,6 +46,7 @@ DERIVATIVES: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.swept(5)
 @pytest.mark.parametrize("derive", DERIVATIVES.values(), ids=DERIVATIVES.keys())
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_equals_the_unrolled_program(program: Program, derive: Callable[..., Any]) -> None:
@@ -250,6 +251,7 @@ def test_a_function_traced_twice_is_one_loop() -> None:
 # --- on the CPU -----------------------------------------------------------------------------------
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("derive", [
     "value and grad", *(pytest.param(d, marks=pytest.mark.conformance)
                         for d in ("grad of grad", "jvp"))])

@@ -93,6 +93,7 @@ def test_value_has_the_inferred_type(sample: Sample) -> None:
     verify(graph_of(sample))
 
 
+@pytest.mark.swept(3)
 @every(SAMPLES)
 def test_text_round_trip(sample: Sample) -> None:
     graph = graph_of(sample)
@@ -162,6 +163,7 @@ def derivative_graph(sample: Sample) -> tuple[Graph, list[int]]:
     return made, at
 
 
+@pytest.mark.swept(3)
 @every(SMOOTH)
 def test_derivatives(sample: Sample, rng: np.random.Generator) -> None:
     """Reverse and forward mode against differences and each other, in both orders."""

@@ -35,6 +35,7 @@ def small_graph(sample: Sample) -> Graph | None:
 ROUTINES = [s for s in SAMPLES if s.op.kind is Kind.ROUTINE]
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("sample", ROUTINES, ids=str)
 def test_kernels_of_extents_0_and_1(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CHECK", "1")

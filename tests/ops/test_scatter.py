@@ -35,6 +35,7 @@ CASES = [((5,), (7,), 0, 0), ((4, 3), (2, 3), 0, 0), ((2, 3, 5), (4,), 1, 0),
          ((3, 2, 4), (3, 6), 2, 1), ((2, 6, 3), (2, 5), 1, 1), ((3, 290), (4,), 0, 0)]
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("mode", FOLD)
 @pytest.mark.parametrize(("shape", "index", "axis", "batch"), CASES)
 def test_modes(shape: Any, index: Any, axis: int, batch: int, mode: str) -> None:

@@ -24,6 +24,7 @@ def compiled(function: Callable[..., Any], *arrays: np.ndarray) -> Any:
     return list(found.values()) if isinstance(found, dict) else found
 
 
+@pytest.mark.swept(5)
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("kind", [f32, f64, f16, bf16, i32, i64, u32, u8, bool_], ids=str)
 def test_every_dtype(kind: Any, descending: bool) -> None:

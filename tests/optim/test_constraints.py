@@ -50,6 +50,7 @@ def bowls(optimizer: optim.Optimizer) -> dlc.Task:
     return all_bowls
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("isa", NATIVE)
 @pytest.mark.parametrize("every", [1, 3])
 def test_every_update_fits(isa: str, every: int) -> None:

@@ -111,6 +111,7 @@ def follows(kind: Any, isa: str, device: str, steps: int, tolerance: float) -> N
             np.testing.assert_allclose(run.read(strength), damping, 1e-6)
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("isa", sorted({NATIVE[0], NATIVE[-1]}))
 def test_as_the_paper_says(isa: str) -> None:
     """In f64. Conjugate gradients lose their directions' independence by the condition of the

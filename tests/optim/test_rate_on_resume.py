@@ -39,6 +39,7 @@ def test_another_constant_is_what_a_schedule_gives(tmp_path: Path) -> None:
         np.testing.assert_array_equal(done.values[name], value, err_msg=name)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize(("before", "after"), [
     (optim.adam(1e-2), optim.adam(optim.cosine(1e-2))),
     (optim.adamw(optim.warmup(1e-2, epochs=1), weight_decay=0.1), optim.adamw(1e-3,

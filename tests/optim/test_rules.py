@@ -198,6 +198,7 @@ def expected_steps(update: Update) -> Iterator[Array]:
         yield w
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize(("kind", "isa"), [*((f32, isa) for isa in NATIVE), (f64, NATIVE[-1]),
                                            (f16, NATIVE[-1]), (bf16, NATIVE[-1])], ids=str)
 def test_rules(kind: Any, isa: str) -> None:
@@ -237,6 +238,7 @@ def lbfgs(lr: float, history: int) -> Update:
     return update
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("history", [1, 4, 10])
 def test_lbfgs(history: int) -> None:
     """In f64: the formula with matrices, whose condition grows as the bowl is solved."""

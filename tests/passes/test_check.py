@@ -166,6 +166,7 @@ WRONG: dict[str, Change] = {
 }
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_rewrite_is_caught(what: str) -> None:
     """The message names pass, output and node, and stands at the user's line."""

@@ -83,7 +83,7 @@ def check_apart(plan: Plan) -> None:
             assert not (together and meet), (a, b)
 
 
-@pytest.mark.parametrize("seed", swept("memory plans", 15, 80))
+@pytest.mark.parametrize("seed", swept("memory plans", 6, 80))
 def test_values_that_live_at_one_time_lie_apart(seed: int) -> None:
     d, plan = plan_of(random_graph(seed))
     check_apart(plan)
@@ -94,6 +94,7 @@ def test_values_that_live_at_one_time_lie_apart(seed: int) -> None:
             assert all(s.first < at <= s.last for s in spans)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", MODELS)
 def test_the_plan_of_every_model_is_near_the_lower_bound(
         name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,7 @@ def test_a_workspace_does_not_lie_on_another_of_its_superstep(monkeypatch: Any) 
     assert barriers(found.entries["main"]) < barriers(without.entries["main"])
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("seed", range(8))
 def test_barriers_are_fewer_and_paid_for(seed: int, monkeypatch: Any) -> None:
     maker = Maker(Seeded(np.random.default_rng(seed)), largest=3000)

@@ -43,6 +43,7 @@ def in_f64(graph: Graph, arrays: dict[str, Any]) -> list[Any]:
     return run(retyped(graph, f64), [wider[n.attrs["label"]] for n in graph.inputs])
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
 @pytest.mark.parametrize("name", BUDGETED)
 def test_loss_and_gradient_are_within_their_budgets(name: str, precision: str) -> None:
@@ -61,6 +62,7 @@ def test_loss_and_gradient_are_within_their_budgets(name: str, precision: str) -
     assert full <= 64 * UNIT["f32"] * abs(loss.exact), loss
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
 @pytest.mark.parametrize("name", BUDGETED)
 def test_every_operator_is_within_its_own(name: str, precision: str) -> None:

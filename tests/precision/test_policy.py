@@ -225,6 +225,7 @@ def test_bodies_keep_their_types_and_multiply_low(program: Any, kind: str) -> No
 # --- compiled -------------------------------------------------------------------------------------
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("isa", NATIVE)
 def test_compiled_kernels_give_what_the_graph_means(isa: str) -> None:
     """`verify` evaluates before and after every pass and holds every launch against the bounds of

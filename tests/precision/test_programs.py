@@ -68,6 +68,7 @@ def is_bounded(graph: Graph) -> bool:
     return all(n.op.kind is not Kind.ROUTINE or by_kind(n) is not None for n in graph.nodes())
 
 
+@pytest.mark.swept(2)
 @pytest.mark.slow
 @pytest.mark.parametrize(("isa", "device"), RUNS)
 def test_programs_in_a_low_precision(isa: str, device: str) -> None:

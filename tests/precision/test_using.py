@@ -117,6 +117,7 @@ def test_an_opset_without_bf16_is_told(tmp_path: Path) -> None:
 # --- the bundled networks -------------------------------------------------------------------------
 
 
+@pytest.mark.swept(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
 @pytest.mark.parametrize("name", ["linear_regression", "logistic_regression", "xor"])

@@ -52,6 +52,7 @@ def exact(device: str, function: Any, *arrays: Array) -> None:
         np.testing.assert_array_equal(got[name], want[name], err_msg=name)
 
 
+@pytest.mark.swept(3)
 def test_windows_end_where_their_operand_does(device: str) -> None:
     """A plain axis may leave the operand as a sliding one does: a kernel one element wide over
     padding, and residues of strided gradients."""
@@ -85,6 +86,7 @@ def test_no_later_loop_reads_what_a_result_overwrote(device: str) -> None:
           small(1, 1, 1, 2))
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("k", [4097, 9000])
 def test_long_sums_are_packed_in_parts(device: str, k: int) -> None:
     """More elements along k than a row that is transposed may have, in a box that starts in the

@@ -55,6 +55,7 @@ def doubled(x: np.ndarray, rounds: int, known: int) -> np.ndarray:
     return x
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("start", [True, None])
 @pytest.mark.parametrize("known", [0, 2])
 def test_a_constant_condition_that_ends_on_data(start: bool | None, known: int) -> None:

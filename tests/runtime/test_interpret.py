@@ -15,6 +15,7 @@ from dlc.task.task import Task
 from tests.runtime.programs import pointer, run_kernel, scalar
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize(("model", "batch", "steps"), [
     ("xor", 4, 3), ("linear_regression", 8, 3), ("logistic_regression", 3, 3), ("lenet", 1, 1)])
 def test_models_train_alike_on_both_devices(model: str, batch: int, steps: int,

@@ -70,6 +70,7 @@ def test_killed_at_any_moment_and_resumed(tmp_path: Path, expected: str) -> None
     assert "resumed at step" in output and final == expected
 
 
+@pytest.mark.swept(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_process_saves_and_says_how_to_go_on(tmp_path: Path, expected: str,

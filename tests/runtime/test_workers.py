@@ -50,6 +50,7 @@ def test_object_exports_one_symbol_and_needs_none() -> None:
     assert list(symbols(one.data)) == [(one.symbol, True)]
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize(("text", "told"), [
     ("def k(x, n, chunk):\n    x[0] = undefined(n)\n", "undefined"),
     ("def k(x, n, chunk):\n    x[0] = fma(x[0], n, n)\n", "fma takes 3 operands"),
@@ -227,6 +228,7 @@ print("fine")
 """
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("how", ["script", "-c", "stdin"])
 def test_any_main_module(how: str, tmp_path: Path) -> None:
     text = SCRIPT.format(root=str(ROOT))

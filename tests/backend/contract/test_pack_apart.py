@@ -74,6 +74,7 @@ def listed(results: Any) -> list[Any]:
     return list(results.values()) if isinstance(results, dict) else [results]
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("isa", NATIVE)
 @pytest.mark.parametrize("function", PACKED, ids=lambda f: f.__name__)
 def test_results(function: Function, isa: str) -> None:

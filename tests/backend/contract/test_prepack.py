@@ -73,6 +73,7 @@ def test_packed_once_in_front_of_the_loops(function: Any,
     assert "pack" not in launches(entry, inside=True)
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("function,isa,device", [
     *((f, i, "cpu") for f in PACKED for i in NATIVE),
     *((f, "neon", "interpret") for f in PACKED if f not in (tall, image))],  # minutes in Python

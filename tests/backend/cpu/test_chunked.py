@@ -81,6 +81,7 @@ def run(function: Function, chunks: int | None, program: Program, work: Work,
     return [a.array.tobytes() for a in arguments if isinstance(a, Pointer)]
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_any_cut_leaves_the_same(name: str) -> None:
     program, found = works(name)

@@ -98,6 +98,7 @@ PUBLIC = [n for n in PRELUDE_FUNCTIONS
           if n.rsplit("_", 1)[0] in WORDS or n in ("threefry2x32", "random_bits")]
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("name", PUBLIC)
 def test_plain_python_gives_the_compiled_bits(name: str, rng: np.random.Generator) -> None:
     columns = operands(name, rng, 60)
@@ -113,6 +114,7 @@ def test_plain_python_gives_the_compiled_bits(name: str, rng: np.random.Generato
 VECTOR_REGISTER = {"avx512": "zmm", "avx2": "ymm", "neon": r"v\d+\.4s|v\d+\.2d", "scalar": "xmm"}
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("name", [n for n in PUBLIC if n.endswith(("_f32", "_f64"))])
 def test_a_loop_vectorizes(name: str) -> None:
     """The assembly computes in full vector registers and calls no function."""
@@ -127,6 +129,7 @@ def test_a_loop_vectorizes(name: str) -> None:
     assert not [c for c in calls if re.match(r"_?(fma|exp|log|sin|cos|tan|erf|pow|rint|trunc)", c)]
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("name", [n for n in PUBLIC if n.endswith(("_f32", "_f64"))])
 def test_bits_do_not_depend_on_the_vector_width(name: str, rng: np.random.Generator) -> None:
     """A narrower instruction set gives the same bits: fma is fma everywhere."""

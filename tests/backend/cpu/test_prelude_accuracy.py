@@ -35,6 +35,7 @@ RANGES = {"exp": (-740, 709), "exp2": (-1070, 1023), "expm1": (-40, 709), "tanh"
           "atanh": (-1, 1), "cbrt": (-1e9, 1e9)}
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", BOUNDS)
 def test_f32_sample_of_bit_patterns(name: str) -> None:
     """Every 2048th pattern, all exponents and both signs, from a start of the name's own."""

@@ -218,6 +218,7 @@ def test_a_let_that_goes_into_its_use_is_an_index_there() -> None:
     assert parse(function_text(given_), PARAMS) == given_
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_golden_kernel_is_read_and_prints_alike(name: str,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:

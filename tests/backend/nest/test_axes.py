@@ -95,6 +95,7 @@ def test_two_axes_of_one_value_are_never_one_loop() -> None:
     assert len(set(of_x)) == len(set(of_y)) == 2
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("seed", range(30))
 def test_random_graphs_never_join_two_axes_of_a_node(seed: int) -> None:
     graph = program(Maker(Seeded(np.random.default_rng(seed))), 14)

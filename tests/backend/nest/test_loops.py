@@ -79,7 +79,7 @@ def optimized(types: Sequence[Type], function: Callable[..., Any]) -> Graph:
     return run_pipeline(graph_of(types, function))[-1].graph
 
 
-@pytest.mark.parametrize("seed", swept("written once", 15, 80))
+@pytest.mark.parametrize("seed", swept("written once", 6, 80))
 def test_every_element_is_written_once(seed: int) -> None:
     maker = Maker(Seeded(np.random.default_rng(seed)), largest=800)
     for body in bodies(run_pipeline(program(maker, 10))[-1].graph):
@@ -123,6 +123,7 @@ def test_normalizing_over_rows_in_column_mode(cols: int, device: str) -> None:
     check(graph_of([f32[6, cols]], f), ramp(f32[6, cols]), device=device)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("shape,axes", [((40, 300), (1,)), ((40, 300), (0,)), ((5, 6, 7), (1,)),
                                         ((5, 6, 7), (0, 2)), ((4, 3, 5, 6), (0, 2, 3)),
                                         ((1, 50), (0,)), ((50, 1), (1,)), ((130, 2), (0, 1))])

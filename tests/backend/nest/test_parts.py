@@ -95,6 +95,7 @@ def cases() -> dict[str, tuple[Graph, Any]]:
 CASES = cases()
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("isa,device", RUNS)
 def test_exact_folds(isa: str, device: str) -> None:
     """Sums of integers, extremes and their places: equal to the bit, by any number of threads."""
@@ -128,6 +129,7 @@ def test_infinities_nan_and_ties(isa: str, device: str) -> None:
             np.testing.assert_allclose(got, want, rtol=2e-6, atol=0)
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("isa,device", RUNS)
 def test_softmax_and_moments(isa: str, device: str) -> None:
     """Each reduction waits for the one before: three stages of parts, and what is made of them."""

@@ -82,6 +82,7 @@ def test_large_loops_need_no_expansion() -> None:
     assert verdict(text, 10**6, 10**6 - 1, 1000).wrong
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name, isa", [*((name, "avx512") for name in MODELS), ("mlp", "avx2"),
                                        ("lenet", "neon"), ("mlp", "scalar")])
 def test_every_access_of_the_bundled_models_is_decided(
