@@ -287,8 +287,7 @@ def conv_space() -> tuple[list[Node], list[Node]]:
 @pytest.mark.parametrize("name", CASES)
 def test_compiled(name: str) -> None:
     with building(Build()):
-        outputs, inputs = CASES[name]()
-        check(outputs, inputs)
+        check(*CASES[name]())
 
 
 @pytest.mark.parametrize("name", ["dense_relu", "transposed_result", "conv_padded"])
