@@ -1,5 +1,5 @@
 """The error budget of a graph in a low precision: what each operator may add to the error of one
-number that the graph gives, to first order.
+number that the graph gives, to first order. Loops are written out.
 
 The records say how far an operator's result may be from its meaning on the same operands (units in
 the dtype's roundoff, `dlc/ir/rounding.py`; gamma(n) for sums of n terms). A rounding e of a value v
@@ -30,6 +30,7 @@ from dlc.reference.evaluate import apply, run
 from dlc.reference.rounding.enclose import of_node
 from dlc.reference.rounding.interval import UNIT, Interval, wide
 from tests.fuzzing.retyped import retyped, retyped_arrays
+from tests.precision.unrolled import unrolled
 
 Values = Mapping[str, Any]
 EXACT = (Kind.LEAF, Kind.VIEW, Kind.GATHER)  # they round nothing
@@ -100,7 +101,7 @@ def loss_of(task: dlc.Task, batch: int) -> Graph:
     """The loss of an evaluation."""
     graph = task.graphs(batch)["eval"]
     at = graph.output_names.index("loss")
-    return differentiate(Graph("loss", graph.inputs, (graph.outputs[at],)))
+    return unrolled(differentiate(Graph("loss", graph.inputs, (graph.outputs[at],))))
 
 
 def gradients_of(task: dlc.Task, batch: int) -> Graph | None:
@@ -113,7 +114,7 @@ def gradients_of(task: dlc.Task, batch: int) -> Graph | None:
     first = len(node.attrs["body"].outputs)
     with building(Build()):
         grads = [tuples.item(node, first + i) for i in range(node.attrs["count"])]
-    return differentiate(Graph("gradients", graph.inputs, tuple(grads)))
+    return unrolled(differentiate(Graph("gradients", graph.inputs, tuple(grads))))
 
 
 def along(graph: Graph, directions: Sequence[Any]) -> Graph:
