@@ -18,7 +18,7 @@ NEWEST := 3.14
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help train test lint types conformance conformance-full faults instruction-sets fuzz wheel \
-	networks bench bench-compile clean
+	browser networks bench bench-compile clean
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
@@ -31,6 +31,7 @@ help:
 	@echo "make instruction-sets  the backend tests on the other instruction sets, native or interpreted"
 	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
 	@echo "make wheel        install the wheel into an empty environment and follow docs/using.md there"
+	@echo "make browser      open the inspector's page in a Chromium, where one is installed"
 	@echo "make networks     train every bundled network from three seeds, and hold it to its figure"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make bench-compile  processor time of compiling by stage, without kernels, as programs grow"
@@ -79,6 +80,11 @@ fuzz: $(VENV)/.test
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m tests.wheel
+
+browser: $(VENV)/.test
+	@if command -v chromium chromium-browser google-chrome >/dev/null; then \
+		$(BIN)/python -m pytest -q -m browser tests/inspector; \
+	else echo "no Chromium is installed: the inspector's page was not opened"; fi
 
 # NAMES="xor lenet" make networks trains some of them.
 networks: $(VENV)/.test

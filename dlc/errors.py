@@ -5,7 +5,8 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
 from functools import lru_cache
 from itertools import islice
 from types import FrameType, TracebackType
@@ -18,17 +19,45 @@ LINE, LINES = 2000, 200
 LONGEST_NAME = 100  # that others are compared with; each comparison takes time for every letter
 
 
+class Part(IntEnum):
+    """What a line is served by: the value it computes, its derivative, or an optimizer's update.
+
+    In this order each is computed from those before it.
+    """
+
+    FORWARD = 0
+    BACKWARD = 1
+    OPTIMIZER = 2
+
+
 @dataclass(frozen=True, order=True)
 class Loc:
-    """A place in the user's source: file, line, and the columns of the call when known."""
+    """A place in the user's source: file, line, and the columns of the call when known.
+
+    `part` says for what a node serves it; two places that differ in nothing else are one.
+    """
 
     file: str
     line: int
     column: int = -1
     end_column: int = -1
+    part: Part = field(default=Part.FORWARD, compare=False)
 
     def __str__(self) -> str:
         return f"{short_path(self.file)}:{self.line}"
+
+
+def in_part(locs: tuple[Loc, ...], part: Part) -> tuple[Loc, ...]:
+    """`locs` as those of `part`; those of a later part stay in it."""
+    if all(loc.part >= part for loc in locs):
+        return locs
+    return tuple(loc if loc.part >= part else
+                 Loc(loc.file, loc.line, loc.column, loc.end_column, part) for loc in locs)
+
+
+def part_of(locs: tuple[Loc, ...]) -> Part:
+    """The part of a node that serves `locs`: what several share is computed in the earliest."""
+    return min((loc.part for loc in locs), default=Part.FORWARD)
 
 
 def short_path(path: str) -> str:

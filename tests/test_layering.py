@@ -26,7 +26,7 @@ BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.cuda", "backend.emit
 LOWERING = MEANING | PASSES | {"program", "backend.ir", "backend.cpu", "backend.emit"}
 FACADE = {"", "__main__", "compiler", "definition", "evaluate_function", "network", "bagging",
           "starting",
-          "task_training", "independence", "inspection", "faults", "padding", "checks",
+          "task_training", "independence", "inspection", "inspector", "faults", "padding", "checks",
           "checks.kernels"}
 # The command line: nothing imports it, and it may import every part.
 TOP = {"cli"}

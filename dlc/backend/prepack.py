@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 
 from dlc.backend.cpu.isa import Isa
 from dlc.backend.packable import Known, Packing, packings_of, pays
@@ -158,8 +159,9 @@ class Level:
         read = set(toposort(outputs))
         inputs = tuple(i for i in outer if i in read)
         with serving(node.locs):
-            return intern(node.op, tuple(outer[i] for i in inputs),
-                          {"body": Graph(body.name, inputs, outputs)}, node.type, node.name)
+            packed = replace_fields(body, inputs=inputs, outputs=outputs)
+            return intern(node.op, tuple(outer[i] for i in inputs), {"body": packed}, node.type,
+                          node.name)
 
     def seen(self, outer: dict[Node, Node], packing: Packing, sources: Sequence[Node]) -> Node:
         """An input of a launch's body that is what `packing` makes of `sources`; `outer` gets it.

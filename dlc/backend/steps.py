@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from dlc.backend.costs import flops_of, moved_bytes, size_of
 from dlc.backend.draft import Draft, scratch_of, values_of, works_of
 from dlc.backend.share.parametrize import Use
 from dlc.derive import higher
 from dlc.derive.control import SCAN
-from dlc.ir.graph import Graph, Kind, Node
-from dlc.passes.schedule.lives import Location, Scratch, Value, aligned
+from dlc.ir.graph import Graph, Node
+from dlc.passes.schedule.lives import Location, Scratch, Value
 from dlc.passes.schedule.order import Schedule
 from dlc.program import Branch, Launch, Loop, Segment, Slot, Step, may_meet
 
@@ -48,13 +48,6 @@ def ranges_of(d: Draft, values: Sequence[Value]) -> Ranges:
     """Where values lie, each with its bytes."""
     assert d.plan is not None
     return [(slot(d.plan.slots[v]), size_of(v)) for v in values]
-
-
-def size_of(value: Value) -> int:
-    """The bytes that a value or a workspace has for itself."""
-    if isinstance(value, Scratch):
-        return aligned(value.size * value.dtype.bytes)
-    return aligned(int(value.type.bytes))
 
 
 def control_step(d: Draft, schedule: Schedule, node: Node, table: Mapping[int, Use],
@@ -93,41 +86,12 @@ def launch_of_node(d: Draft, schedule: Schedule, node: Node, table: Mapping[int,
         Segment(table[id(w)].kernel, (*map(argument, w.operands), *table[id(w)].scalars), w.chunks)
         for w in works) for works in works_of(d.lowered[node]))
     lines = tuple(dict.fromkeys(str(loc) for loc in node.locs))
-    touched: list[Value] = [*values.values(), *scratch_of(d.lowered[node])]
-    moved = sum(map(size_of, touched))
-    return Launch(body.name.removeprefix("fused_"), stages, lines, flops_of(body),
-                  moved - spared_bytes(body, place), False)
-
-
-def spared_bytes(body: Graph, place: Mapping[Any, Slot]) -> int:
-    """What writing some places of an array in place does not touch: the rest of it, twice."""
-    spared = 0
-    for node in body.outputs:
-        if node.op.kind is Kind.SCATTER and len(node.args) > 2 and (
-                place.get(node.args[2]) == place[node]):
-            written = min(node.args[1].type.bytes, node.type.bytes)
-            spared += 2 * (aligned(node.type.bytes) - aligned(written))
-    return spared
+    moved = moved_bytes(body, values, place, scratch_of(d.lowered[node]))
+    return Launch(body.name.removeprefix("fused_"), stages, lines,
+                  flops_of(body), sum(moved.values()), False)
 
 
 def overlaps(a: Ranges, b: Ranges, counts: Sequence[int] = ()) -> bool:
     """Whether some byte is in both, in some iteration of loops that run `counts` times."""
     return any(may_meet(one, size, other, other_size, counts)
                for one, size in a for other, other_size in b)
-
-
-def flops_of(body: Graph) -> int:
-    """Arithmetic of a body: two for each product of a contraction, one for each other element."""
-    total = 0
-    for node in body.nodes():
-        if node.op.kind is Kind.CONTRACT:
-            whole = node.op.emit(node)
-            parts = [(p.contraction, p.shape) for p in whole.residues] or [(whole, node.type.shape)]
-            total += sum(2 * math.prod(c.extents) * math.prod(shape) for c, shape in parts)
-        elif node.op.kind is Kind.ROUTINE:
-            total += node.op.emit(node).flops
-        elif node.op.kind is Kind.ELEMENTWISE:
-            total += node.type.size
-        elif node.op.kind in (Kind.REDUCE, Kind.FOLD):
-            total += node.args[0].type.size
-    return total

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from dlc.errors import nearest
 
-COMMANDS = ("train", "tune", "predict", "evaluate", "sample", "show", "export", "bench", "models",
-            "devices", "ops", "passes")
+COMMANDS = ("train", "tune", "predict", "evaluate", "sample", "show", "inspect", "export", "bench",
+            "models", "devices", "ops", "passes")
 SEEDS, THREADS = 2**32 - 1, 256
 
 
@@ -65,8 +65,8 @@ def root_parser() -> tuple[Parser, Sequence[str]]:
     parser = Parser(prog="dlc", description="Compile, train and inspect neural networks.")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (train, tune, predict, evaluate, sample, show, export, bench, models, devices, ops,
-                passes, bench_worker, tune_worker):
+    for add in (train, tune, predict, evaluate, sample, show, inspect, export, bench, models,
+                devices, ops, passes, bench_worker, tune_worker):
         add(commands)
     return parser, list(commands.choices)
 
@@ -226,6 +226,20 @@ def show(commands: Any) -> None:
     parser.add_argument("--arch", default="sm_90", choices=("sm_80", "sm_90", "sm_100"),
                         help="the CUDA architecture of --ptx (sm_90)")
     parser.add_argument("--memory", action="store_true", help="the memory plan")
+    parser.add_argument("--dim", action=Sizes, dest="dims", default={}, metavar="NAME=N",
+                        help="the size of a dynamic dimension of an .onnx file (1); repeatable")
+    set_argument(parser)
+
+
+def inspect(commands: Any) -> None:
+    """dlc inspect FILE -o OUT.html"""
+    parser = command(commands, "inspect", "write a page that shows what the compiler did, why, and "
+                     "what it costs, by your lines", "inspect")
+    file_argument(parser)
+    parser.add_argument("-o", "--output", metavar="OUT.html",
+                        help="the file to write (NAME-inspect.html)")
+    parser.add_argument("--profile", action="store_true",
+                        help="run the step, and show what each launch takes")
     parser.add_argument("--dim", action=Sizes, dest="dims", default={}, metavar="NAME=N",
                         help="the size of a dynamic dimension of an .onnx file (1); repeatable")
     set_argument(parser)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlc.derive.control_tidy import tidy
-from dlc.errors import DlcError
+from dlc.errors import DlcError, Part
 from dlc.ir.dependence import depends_on
 from dlc.ir.graph import (
     Given,
@@ -52,7 +52,7 @@ def reverse(outputs: Mapping[Node, Node], wrt: Sequence[Node]) -> list[Node]:
             _name(cotangents[node], node)
         if node not in reach or node.op is leaf.INPUT:
             continue
-        with serving(node.locs):
+        with serving(node.locs, Part.BACKWARD):
             _sweep(node, cotangents, parts, reach)
     return [cotangents[x] if x in cotangents else zeros(x.type) for x in wrt]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dlc.errors import DlcError, Loc, frame_location, here, user_frame
+from dlc.errors import DlcError, Loc, Part, frame_location, here, in_part, part_of, user_frame
 from dlc.ir.attributes import comparable, plain
 from dlc.ir.operators import Operators
 from dlc.ir.rounding import Rounding
@@ -211,14 +211,16 @@ def building(build: Build) -> Iterator[Build]:
 
 
 @contextmanager
-def serving(locs: tuple[Loc, ...]) -> Iterator[None]:
-    """Nodes made inside serve the lines `locs` (a gradient serves the line of its forward node)."""
+def serving(locs: tuple[Loc, ...], part: Part = Part.FORWARD) -> Iterator[None]:
+    """Nodes made inside serve the lines `locs`, as `part` of the program or a later one (a gradient
+    serves the line of its forward node)."""
     build = _BUILD.get()
     if build is None:
         yield
         return
     # a node that serves no line passes on what is served around it, never the caller's line
-    build.places.append(locs or (build.places[-1] if build.places else ()))
+    served = locs or (build.places[-1] if build.places else ())
+    build.places.append(in_part(served, part) if part else served)
     try:
         yield
     finally:
@@ -267,6 +269,8 @@ def serve_also(node: Node, locs: tuple[Loc, ...], name: str = "") -> Node:
     """`node`, which from now on also serves `locs`, and takes `name` if it had none."""
     if any(loc not in node.locs for loc in locs):
         node.locs = node.locs + tuple(loc for loc in locs if loc not in node.locs)
+    elif locs and part_of(locs) < part_of(node.locs):
+        node.locs = tuple(locs[locs.index(loc)] if loc in locs else loc for loc in node.locs)
     node.name = node.name or name
     return node
 

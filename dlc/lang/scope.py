@@ -252,7 +252,7 @@ def _reserved(name: str, type_: Type, init: Initializer) -> Node:
     known = scope.variables.get(name)
     if known is None:
         node = leaf.input_(name, type_, "state")
-        node.locs = ()
+        node.locs = _locations()  # where it is first asked for
         known = scope.variables[name] = Variable(name, node, init, "state")
     return known.node
 

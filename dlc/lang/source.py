@@ -67,6 +67,13 @@ def parameter_places(function: Callable[..., Any]) -> dict[str, Loc]:
     return {a.arg: _place(code.co_filename, a) for a in listed}
 
 
+def as_written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The user's function that a transformation such as dlc.grad was given; else the same."""
+    while definition(function) is None and hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function
+
+
 def definition(function: Callable[..., Any]) -> Loc | None:
     """The line of `def` of a user's function, below its decorators; None for any other."""
     code = getattr(function, "__code__", None)

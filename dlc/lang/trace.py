@@ -15,7 +15,7 @@ from dlc.ir.types import Bounded, Dim, DTypeError, Type, i32, is_size
 from dlc.lang.layer import Layer
 from dlc.lang.names import naming
 from dlc.lang.scope import Scope, Variable, variable_names
-from dlc.lang.source import definition, parameter_places
+from dlc.lang.source import as_written, definition, parameter_places
 from dlc.ops import elementwise, leaf, reduce, varying
 from dlc.ops.convert import as_node, holds_node
 from dlc.ops.gather import Check, note_check
@@ -152,10 +152,11 @@ def make_inputs(function: Callable[..., Any], types: Sequence[Type], dims: Mappi
         raise DlcError(f"{_name(function)} takes {len(wanted)} arrays ({', '.join(wanted)}), "
                        f"{len(types)} types are given", definition(function))
     wanted = dict(zip(wanted, types, strict=True)) if types else wanted
-    places = parameter_places(function)
+    written = as_written(function)
+    places = parameter_places(written)
     inputs = {}
     for label, type_ in wanted.items():
-        place = places.get(label) or definition(function)
+        place = places.get(label) or definition(written)
         if not isinstance(type_, Type):
             raise _no_type(function, label, type_, place)
         node = leaf.input_(label, bound(function, label, type_, dims, place), role)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dlc.errors import DlcError, Loc, here, nearest
+from dlc.errors import DlcError, Loc, Part, here, nearest
 from dlc.init import Key, zeros
 from dlc.ir.graph import Node, serving
 from dlc.ir.types import DType, Type, f32, f64
@@ -131,11 +131,11 @@ def update(optimizer: Optimizer, variables: Sequence[Variable], grads: Sequence[
     Shared scalars serve the optimizer's line, each update the line of its parameter. `prefix` keeps
     the states of several phases apart.
     """
-    with serving(lines(optimizer)):
+    with serving(lines(optimizer), Part.OPTIMIZER):
         clock = Clock(cast(step, widest(v.type.dtype for v in variables)), epochs)
         due, count = _turn(optimizer, clock.step)
     grads = _summed(optimizer, variables, [widened(g) for g in grads], prefix, due)
-    with serving(lines(optimizer)):
+    with serving(lines(optimizer), Part.OPTIMIZER):
         for clip in optimizer.clip:
             grads = clip(grads)
     by_name = dict(zip([v.name for v in variables], grads, strict=True))
@@ -167,7 +167,7 @@ def _summed(optimizer: Optimizer, variables: Sequence[Variable], grads: list[Nod
         return grads
     means = []
     for variable, g in zip(variables, grads, strict=True):
-        with serving((*variable.node.locs, *lines(optimizer))):
+        with serving((*variable.node.locs, *lines(optimizer)), Part.OPTIMIZER):
             handle = state(f"{prefix}gradient/{variable.name}", g.type, zeros)
             total = handle + g
             update_state(handle, elementwise.where(due, as_node(0.0, g.dtype), total))
@@ -179,18 +179,18 @@ def _part(optimizer: Optimizer, variables: Sequence[Variable], grads: Mapping[st
           clock: Clock, count: Node, prefix: str, due: Node | None,
           model: Callable[[Sequence[Variable]], Any] | None) -> tuple[dict[str, Node], Node]:
     """(the new values, the learning rate) of the parameters that one optimizer updates."""
-    with serving(lines(optimizer)):
+    with serving(lines(optimizer), Part.OPTIMIZER):
         lr = optimizer.learning_rate.at(clock)
         scalars = optimizer.scalars(lr, count)
     common: dict[str, Node] = {}
     # moments are sums, of squares too: those of halves are f32
     slots = [Slot(prefix + optimizer.name, v.name, widened(v.node), grads[v.name], due, common)
              for v in variables]
-    with serving(lines(optimizer)):
+    with serving(lines(optimizer), Part.OPTIMIZER):
         values = _together(optimizer, slots, lr, count, model and model(variables))
     new = {}
     for at, (slot, variable) in enumerate(zip(slots, variables, strict=True)):
-        with serving((*variable.node.locs, *lines(optimizer))):
+        with serving((*variable.node.locs, *lines(optimizer)), Part.OPTIMIZER):
             value = _ruled(optimizer, slot, scalars) if values is None else values[at]
             value = cast(value, variable.node.dtype)
             new[variable.name] = when(due, value, variable.node)
@@ -233,7 +233,7 @@ def _constrain(optimizer: Optimizer, variables: Sequence[Variable], new: dict[st
                      if fnmatch.fnmatchcase(variable.name, p)), None)
         if fits is None:
             continue
-        with serving((*variable.node.locs, *lines(optimizer))):
+        with serving((*variable.node.locs, *lines(optimizer)), Part.OPTIMIZER):
             value = cast(fits(widened(new[variable.name])), variable.node.dtype)
             new[variable.name] = when(due, value, variable.node)
 
@@ -245,7 +245,7 @@ def _average(optimizer: Optimizer, variables: Sequence[Variable], new: Mapping[s
     if decay is None:
         return
     for variable in variables:
-        with serving((*variable.node.locs, *lines(optimizer))):
+        with serving((*variable.node.locs, *lines(optimizer)), Part.OPTIMIZER):
             value = widened(new[variable.name])
             first = elementwise.eq(count, 1.0)
             handle = state(f"{AVERAGE}/{variable.name}", value.type, begun_as(variable))

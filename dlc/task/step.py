@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.derive import higher
-from dlc.errors import DlcError, Loc, here, printable
+from dlc.errors import DlcError, Loc, Part, here, part_of, printable
 from dlc.ir.graph import Build, Graph, Node, building, describe, make, serving, substitute, toposort
 from dlc.ir.types import Type, f32, i32
 from dlc.lang import scope as scopes
@@ -154,9 +154,11 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         outputs = {"loss": cast(value, f32), **metrics, **forward.result.counts}
         with serving(forward.lines):
             verdict = judged(scope, value, bad, grads, scaled)
+        with serving(forward.lines, Part.BACKWARD):
             grads = grads if scaled is None else scaled.unscaled(grads)
+        with serving(forward.lines):
             outputs.update({} if scaled is None else scaled.metrics(verdict.finite))
-        done = scopes.step() if scaled is None else scopes.step() - scaled.skipped
+            done = scopes.step() if scaled is None else scopes.step() - scaled.skipped
 
         def updated(optimizer: Optimizer) -> tuple[dict[str, Node], Node]:
             return update(optimizer, trained, grads, done, task.epochs, prefix,
@@ -170,12 +172,12 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
             new = {**scope.updates, **stepped}
             outputs["lr"] = cast(rate, f32)
             scope.hints.append((outputs["lr"], "lr"))
-        with serving(forward.lines):
+        with serving(forward.lines, Part.OPTIMIZER):
             counts = {phase.step_name: scopes.step() + 1,
                       **({} if scaled is None else scaled.updates(verdict.finite))}
         outputs["fault"] = verdict.fault
         outputs.update(new_names(outputs, {**predicated(scope, new, verdict.kept),
-                                           **predicated(scope, counts, verdict.ok)}))
+                                           **predicated(scope, counts, verdict.ok, True)}))
     graph = close_graph(task.entry_name(phase), forward, outputs, (*new, *counts))
     return replace(graph, notes={**graph.notes, "written": written})
 
@@ -273,12 +275,14 @@ def require_path(phase: Phase, result: Loss, trained: Sequence[Variable]) -> Non
                    result.loc, f"trained are {', '.join(v.name for v in trained)}")
 
 
-def predicated(scope: Scope, new: Mapping[str, Node], ok: Node) -> dict[str, Node]:
-    """Each update where the step was sound, the old value otherwise."""
+def predicated(scope: Scope, new: Mapping[str, Node], ok: Node,
+               counted: bool = False) -> dict[str, Node]:
+    """Each update where the step was sound, the old value otherwise. It serves the variable's line;
+    of what is `counted` by dlc itself, the line of the new value."""
     kept = {}
     for name, value in new.items():
         old = scope.variables[name].node
-        with serving(old.locs or value.locs):
+        with serving(value.locs if counted else old.locs or value.locs, part_of(value.locs)):
             kept[name] = elementwise.where(ok, cast(value, old.dtype), old)
             scope.hints.append((kept[name], f"{name}.new"))
     return kept

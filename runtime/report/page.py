@@ -75,7 +75,13 @@ def render(given: ReportInput) -> str:
 def framed(title: str, body: str) -> str:
     """A whole page around `body`, with the styles and the script of charts."""
     template = TEMPLATE.read_text(encoding="utf-8")
-    return template.replace("@title@", escape(title)).replace("@body@", body)
+    return template.replace("@look@", look()).replace("@title@", escape(title)).replace(
+        "@body@", body)
+
+
+def look() -> str:
+    """The style sheet that the report and the inspector share."""
+    return TEMPLATE.with_name("look.css").read_text(encoding="utf-8")
 
 
 def rest(answers: Answers) -> str:

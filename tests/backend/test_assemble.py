@@ -11,7 +11,8 @@ import pytest
 import dlc
 from dlc import f32, runtime
 from dlc.backend import assemble
-from dlc.backend.steps import flops_of, overlaps
+from dlc.backend.costs import flops_of
+from dlc.backend.steps import overlaps
 from dlc.compiler import instruction_set
 from dlc.ir.graph import Graph, Node
 from dlc.ops import leaf

@@ -4,7 +4,7 @@
     y = tanh(add(h, broadcast(b)))   ->       return tanh(add(matmul(x, w), broadcast(b)))
                                           y = fused_matmul_tanh(x, w, b)
 
-What may fuse with what is the table in docs/fusion.md; `may_merge` is that table, row by row.
+What may fuse with what is the table in docs/fusion.md; `refusal` is that table, row by row.
 """
 
 from __future__ import annotations
@@ -22,30 +22,39 @@ from dlc.passes.fuse.limits import DEFAULT, FusionLimits
 from dlc.passes.fuse.siblings import merge_siblings
 from dlc.reference.rewrite import Grade, keeps
 
+GROUP = "group"  # the note of a body: which group it is of
+
 
 @keeps(Grade.EXACT)
 def fuse(graph: Graph, limits: FusionLimits = DEFAULT) -> Graph:
     """Put operators that can share loops into fused nodes, each of which becomes one launch."""
+    return fuse_noting(graph, [], limits)
+
+
+def fuse_noting(graph: Graph, noted: list[Fuser], limits: FusionLimits = DEFAULT) -> Graph:
+    """As `fuse`; `noted` gets what decided, and each body notes its group: the place of its Fuser
+    in `noted`, and that of the group in its `groups`."""
     fuser = Fuser(graph, limits)
     groups = fuser.run()
     with building(Build()):
-        groups = merge_siblings(fuser, merge_horizontally(fuser, groups))
-        return Rebuilder(graph, fuser).rebuild(groups)
+        fuser.groups = merge_siblings(fuser, merge_horizontally(fuser, groups))
+        noted.append(fuser)
+        return Rebuilder(graph, fuser, len(noted) - 1).rebuild(fuser.groups)
 
 
 class Rebuilder:
     """Builds the fused graph: one fused node per group, items for several results."""
 
-    def __init__(self, graph: Graph, fuser: Fuser) -> None:
-        self.graph, self.fuser = graph, fuser
+    def __init__(self, graph: Graph, fuser: Fuser, number: int) -> None:
+        self.graph, self.fuser, self.number = graph, fuser, number
         self.placed: dict[Node, Node] = {}
 
     def rebuild(self, groups: Sequence[Group]) -> Graph:
-        for group in groups:
+        for place, group in enumerate(groups):
             if Kind.HIGHER in group.kinds:
                 self._place_control(group.members)
             else:
-                self._place(group)
+                self._place(group, place)
         outputs = [self.placed.get(o, o) for o in self.graph.outputs]
         return self.graph.with_outputs(outputs)
 
@@ -56,7 +65,7 @@ class Rebuilder:
         for result in results:
             self.placed[result] = rebuild(result, [self.placed[node]])
 
-    def _place(self, group: Group) -> None:
+    def _place(self, group: Group, place: int) -> None:
         members = set(group.members)
         results = [n for n in group.members
                    if n in self.fuser.roots or self.fuser.readers.get(n, set()) - members]
@@ -65,7 +74,8 @@ class Rebuilder:
         labels = Labels()
         for node in self._inside(results, members):
             self._copy(node, members, inner, outer, labels)
-        body = Graph(f"fused_{name_of(group)}", tuple(outer), tuple(inner[r] for r in results))
+        body = Graph(f"fused_{name_of(group)}", tuple(outer), tuple(inner[r] for r in results),
+                     notes={GROUP: (self.number, place)})
         with serving(lines_of(group.members)):
             # several results carry their own names
             name = results[0].name if len(results) == 1 else ""

@@ -1,4 +1,4 @@
-"""Grouping: which operators become one launch. `may_merge` is the table of docs/fusion.md."""
+"""Grouping: which operators become one launch. `refusal` is the table of docs/fusion.md."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dlc.passes.fuse.recompute import recomputed_nodes
 REDUCING = frozenset({Kind.REDUCE, Kind.FOLD})
 ALONE = frozenset({Kind.SCATTER, Kind.ROUTINE, Kind.HIGHER})  # launches of their own
 WITHOUT_LOOPS = ALONE | {Kind.CONTRACT}
+ALONE_ROWS = ((Kind.HIGHER, "control"), (Kind.ROUTINE, "routine"), (Kind.SCATTER, "scatter"))
 
 
 @dataclass(eq=False)
@@ -97,6 +98,7 @@ class Fuser:
         self.free = self._free_scalars()
         self.recomputed = recomputed_nodes(graph, self.roots, self.free, limits.again)
         self.group: dict[Node, Group] = {}
+        self.groups: list[Group] = []  # in order, once all merging is over
         self.edges: dict[Node, list[Edge]] = {}
         self.readers: dict[Node, set[Node]] = {}
         for position, node in enumerate(self.order):
@@ -230,24 +232,27 @@ class Fuser:
 
     def _try(self, edge: Edge) -> None:
         first, second = self.group[edge.producer], self.group[edge.consumer]
-        if first is not second and self.may_merge(first, second, edge):
+        if first is not second and not self.refusal(first, second, edge):
             self.join(first, second)
 
-    def may_merge(self, first: Group, second: Group, edge: Edge) -> bool:
-        """The fusion table (docs/fusion.md)."""
-        if not ALONE.isdisjoint(first.kinds | second.kinds):
-            return False
+    def refusal(self, first: Group, second: Group, edge: Edge) -> str:
+        """The row of the fusion table (docs/fusion.md) by which these two don't merge along `edge`;
+        "" where they may. What each says in words is in reasons.py."""
+        alone = ALONE & (first.kinds | second.kinds)
+        if alone:
+            return next(row for kind, row in ALONE_ROWS if kind in alone)
         if not self.fits(first, second):
-            return False
+            return "too_long"
         if second.contraction is not None:
-            return self._prologue(first, second, edge)
+            return self._no_prologue(first, second, edge)
         if first.contraction is not None:
-            return self._epilogue(first, second, edge)
+            return self._no_epilogue(first, second, edge)
         if not edge.aligned and not self._may_inline(first, edge):
-            return False
+            return "other_indices"
         if first.has_reduction and all(self._folded(n) for n in second.members):
-            return False
-        return self._parallel_enough(first, second)
+            return "kept_for_fold"
+        return "" if self._parallel_enough(first, second) else (
+            "reduction_again" if first.has_reduction else "few_loops")
 
     def _folded(self, node: Node) -> bool:
         """Cheap work that only a fold reads, overlapping: it is made there, or it would be stored
@@ -259,17 +264,21 @@ class Fuser:
             r.args[0].type.size == size if r.op.kind is Kind.FOLD else
             self._folded(r) and r.type.size == size for r in readers)
 
-    def _epilogue(self, first: Group, second: Group, edge: Edge) -> bool:
-        """Elementwise work on a contraction's result, of its shape, runs on the finished tile."""
+    def _no_epilogue(self, first: Group, second: Group, edge: Edge) -> str:
+        """Elementwise work on a contraction's result, of its shape, runs on the finished tile; the
+        row of the table for anything else."""
         anchor = first.contraction
         assert anchor is not None
-        if not (edge.aligned or edge.one_to_one) or second.has_reduction or any(
+        if second.has_reduction:
+            return "contraction_to_reduction"
+        if not (edge.aligned or edge.one_to_one) or any(
                 n.op.kind not in (Kind.ELEMENTWISE, Kind.LEAF) and
                 n.op not in (view.RESHAPE, view.TRANSPOSE) for n in second.members):
-            return False
+            return "rearranged"
         if self._better_later(first, second):
-            return False
-        return all(n.type.size == anchor.type.size for n in (*first.members, *second.members))
+            return "read_by_reductions"
+        same = all(n.type.size == anchor.type.size for n in (*first.members, *second.members))
+        return "" if same else "other_size"
 
     def _better_later(self, first: Group, second: Group) -> bool:
         """Cheap work whose operand is stored anyway and that only reductions read: it costs a store
@@ -281,14 +290,20 @@ class Fuser:
         cheap = all(n.op.cheap and n not in self.roots for n in second.members)
         return stored and cheap and loops and bool(readers)
 
-    def _prologue(self, first: Group, second: Group, edge: Edge) -> bool:
-        """Cheap elementwise work that only this contraction reads is done while packing."""
-        if first.contraction is not None or first.has_reduction:
-            return False
+    def _no_prologue(self, first: Group, second: Group, edge: Edge) -> str:
+        """Cheap elementwise work that only this contraction reads is done while packing; the row of
+        the table for anything else."""
+        if first.contraction is not None:
+            return "two_contractions"
+        if first.has_reduction:
+            return "reduction_to_contraction"
         alone = all(self.readers.get(n, set()) <= {*first.members, *second.members} and
                     n not in self.roots for n in first.members)
-        return alone and edge.consumer is second.contraction and all(
-            n.op.cheap for n in first.members)
+        if not alone:
+            return "shared_prologue"
+        if edge.consumer is not second.contraction:
+            return "beside_contraction"
+        return "" if all(n.op.cheap for n in first.members) else "costly_prologue"
 
     def _may_inline(self, first: Group, edge: Edge) -> bool:
         """Recompute the producer at other indices: only if nobody else reads it and it is cheap."""

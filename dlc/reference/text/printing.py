@@ -250,3 +250,17 @@ def align(rows: Sequence[tuple[tuple[str, ...], str]]) -> list[str]:
             lines.append(f"    {note}")
         lines += [*code[:-1], code[-1] if above or not note else f"{last}{note}"]
     return lines
+
+
+def spelled(graph: Graph) -> list[tuple[str, Graph, list[tuple[Node, str, str]]]]:
+    """The functions of `graph`'s text in order: (name, graph, (node, its name, its call) of each
+    input and binder). An input's call is its role."""
+    functions = function_names(graph)
+    found = []
+    for each in bodies(graph):
+        printer = _Printer(each, functions, {}, None)
+        rows = [(i, printer.names[i], str(i.attrs["role"])) for i in each.inputs]
+        rows += [(n, printer.names[n], " ".join(line.strip() for line in printer.call(n, "")))
+                 for n in printer.nodes]
+        found.append((functions[id(each)], each, rows))
+    return found

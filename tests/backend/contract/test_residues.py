@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlc.backend.steps import flops_of
+from dlc.backend.costs import flops_of
 from dlc.ir.graph import Build, Graph, Node, building, make
 from dlc.ir.types import DType, Type, f16, f32, f64
 from dlc.ops.contract import CONV

@@ -1,0 +1,46 @@
+"""`dlc inspect FILE`: one page with a program's lines, graphs, launches, kernels and memory."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlc.cli.paper import plural, size
+from dlc.cli.show import asked
+from dlc.cli.source import user_code
+from dlc.cli.targets import check_runs, check_target
+
+if TYPE_CHECKING:
+    from dlc.inspector.record import Inspection
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page and say where it is."""
+    from dlc.inspector.page import page
+    from dlc.runtime.train.checkpoint import replace_file
+
+    inspection = inspected(options, options.profile)
+    path = Path(options.output or f"{inspection.program}-inspect.html")
+    data = page(inspection).encode("utf-8")
+    replace_file(path, data)
+    launches = sum(len(e.launches) for e in inspection.entries)
+    print(f"{path}: {plural(launches, 'launch')}, {plural(len(inspection.rows), 'row')} of "
+          f"graphs, {size(len(data))}; opens in a browser, and asks the network for nothing")
+    return 0
+
+
+def inspected(options: argparse.Namespace, profile: bool) -> Inspection:
+    """The Inspection of what a command's FILE names."""
+    from dlc.compiler import compile as compile_task
+    from dlc.inspector.gather import inspect
+
+    (check_runs if profile else check_target)(options.target)
+    thing, _, chosen = asked(options)
+    with user_code():
+        compiled = compile_task(thing, options.target, **chosen)
+    if not profile:
+        return inspect(compiled)
+    from dlc.inspector.profile import profiled
+
+    return profiled(compiled, thing)

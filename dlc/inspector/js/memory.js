@@ -1,0 +1,101 @@
+// Memory and timeline: the arena over the launches of a step, and a profiled step over time.
+"use strict";
+const NAMES = { parameter: "parameters", state: "optimizer and other state", input: "batch", activation: "activations",
+  workspace: "workspace", output: "outputs", constant: "constants", free: "free or for other entries" };
+function buildMemory() {
+  const n = Math.max(E.launches.length, 1), W = innerWidth < 600 ? 380 : 760, H = 360, L = 66, R = 10, T = 10, B = 34;
+  const px = (k) => L + (k / n) * (W - L - R), py = (o) => H - B - (o / D.arena) * (H - B - T);
+  const parts = [];
+  for (let k = 0; k <= 4; k += 1) {
+    const o = (D.arena * k) / 4;
+    parts.push(svg("line", { class: "grid", x1: L, x2: W - R, y1: py(o), y2: py(o) }),
+      svg("text", { class: "tick", x: L - 7, y: py(o) + 4, "text-anchor": "end", text: size(o) }));
+  }
+  E.buffers.forEach((b, k) => {
+    const always = b.category === "parameter" || b.category === "state";
+    const from = always ? 0 : Math.max(b.first, 0), to = always ? n : Math.min(b.last + 1, n);
+    if (to <= from) return;
+    const life = always ? "always" : `launch ${from + 1} to ${to}`;
+    parts.push(svg("rect", { class: `life ${b.category}${py(b.offset) - py(b.offset + b.bytes) < 4 ? " thin" : ""}`, x: px(from), y: py(b.offset + b.bytes), width: Math.max(px(to) - px(from), 1),
+      height: Math.max(py(b.offset) - py(b.offset + b.bytes), 0.7), "data-buffer": k,
+      on: { click: () => { if (b.place >= 0) choose("place", b.place); },
+        ...hover(`${b.name}: ${b.type}`, `${size(b.bytes)} at ${b.offset.toLocaleString("en")}, ${life}`, `${NAMES[b.category]}, ${where(b.place)}`) } }));
+  });
+  parts.push(svg("line", { class: "now", x1: px(E.peak_launch + 0.5), x2: px(E.peak_launch + 0.5), y1: T, y2: H - B }),
+    svg("text", { class: "tick", x: px(E.peak_launch + 0.5), y: H - B + 16, "text-anchor": "middle", text: `fullest: ${E.peak_launch + 1}` }),
+    svg("text", { class: "tick", x: L, y: H - 4, text: `launches 1 to ${n} of the step` }));
+  const kinds = CATEGORIES.filter((c) => E.buffers.some((b) => b.category === c));
+  const picture = el("figure", { class: "card" }, el("figcaption", {}, "The arena over the step",
+    el("span", { class: "legend" }, ...kinds.map((c) => el("span", { class: `key ${c}`, text: NAMES[c] })))),
+    svg("svg", { class: "map", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `the arena, ${size(D.arena)}, offset against launch` }, ...parts));
+  byId("memory").replaceChildren(el("h2", { text: `${size(D.arena)} of arena` }),
+    el("p", { text: `${D.arena.toLocaleString("en")} bytes, known before the first step. A value that overlaps an earlier one takes over its bytes.` }),
+    picture, el("h2", { text: "Who holds the peak" }),
+    el("p", { text: `While launch ${launchName(E.peak_launch)} runs, the step is fullest; all rows together are the arena.` }), holders(),
+    el("h2", { text: "The largest values" }), largest());
+}
+function holders() {
+  const most = Math.max(...E.peak.map((s) => s.bytes), 1);
+  const rows = E.peak.map((s) => {
+    const fill_ = el("div", { class: `fill ${s.category}` });
+    fill_.style.width = `${Math.max(1, (s.bytes / most) * 140)}px`;
+    const cells = [el("td", { text: s.place >= 0 ? where(s.place) : "" }), el("td", {}, el("span", { class: `key ${s.category}`, text: NAMES[s.category] })),
+      el("td", { class: "wide-only" }, fill_), td(size(s.bytes), "num"), td(percent(s.bytes / D.arena), "num")];
+    return s.place >= 0 ? pickable("place", s.place, { place: s.place }, ...cells) : el("tr", {}, ...cells);
+  });
+  return table(["by line", "what", "", "bytes", "share"], rows, [3, 4]);
+}
+function largest() {
+  const chosen_ = [...E.buffers].sort((a, b) => b.bytes - a.bytes).slice(0, 40);
+  const rows = chosen_.map((b) => pickable("place", b.place, { place: b.place },
+    el("td", {}, el("code", { text: b.name }), el("div", { class: "soft mono", text: b.type })),
+    el("td", {}, el("span", { class: `key ${b.category}`, text: NAMES[b.category] })), td(size(b.bytes), "num"),
+    td(b.category === "parameter" || b.category === "state" ? "always" : `${Math.max(b.first, 0) + 1} to ${Math.min(b.last, E.launches.length - 1) + 1}`, "num"),
+    td(where(b.place), "wide-only")));
+  return table(["value", "what", "bytes", "launches", "line"], rows, [2, 3]);
+}
+function paintMemory() {
+  for (const rect of byId("memory").querySelectorAll("rect.life")) {
+    const b = E.buffers[Number(rect.dataset.buffer)];
+    const on = touched !== null && (touchesPlace(b.place) && chosen.kind !== "launch" ||
+      chosen.kind === "launch" && b.first === chosen.id);
+    rect.classList.toggle("on", on);
+    rect.classList.toggle("dim", touched !== null && !on);
+  }
+  for (const row of byId("memory").querySelectorAll("tr[data-place]")) {
+    const on = touchesPlace(Number(row.dataset.place));
+    row.classList.toggle("on", on);
+    row.classList.toggle("dim", touched !== null && !on);
+  }
+}
+function buildTimeline() {
+  if (!timed()) { byId("timeline").replaceChildren(); return; }
+  const total = sum(E.launches, (l) => l.seconds), W = 760, H = 120, L = 10, R = 10;
+  let at = 0;
+  const parts = E.launches.map((l, k) => {
+    const x = L + (at / total) * (W - L - R), wide = (l.seconds / total) * (W - L - R);
+    at += l.seconds;
+    return svg("rect", { class: `dotk p${partOf(k)}`, x, y: 22, width: Math.max(wide, 0.8), height: 62, "data-launch": k,
+      on: { click: () => choose("launch", k), ...hover(launchName(k), `${micro(l.seconds)}, ${percent(l.seconds / total)}`, wheres(l.places)) } });
+  });
+  for (let k = 0; k <= 4; k += 1) parts.push(svg("text", { class: "tick", x: L + ((W - L - R) * k) / 4, y: 104,
+    "text-anchor": k === 0 ? "start" : k === 4 ? "end" : "middle", text: micro((total * k) / 4) }));
+  const ranked = E.launches.map((l, k) => [l, k]).sort((a, b) => b[0].seconds - a[0].seconds);
+  byId("timeline").replaceChildren(el("h2", { text: `A step, launch by launch: ${micro(total)}` }),
+    el("p", { text: "Each launch as the runner's clock saw it, all threads together: a barrier stands between any two, and is counted in." }),
+    el("figure", { class: "card" }, el("figcaption", {}, "one step", el("span", { class: "legend" }, ...PARTS.map((p, k) => el("span", { class: `key p${k}`, text: p })))),
+      svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `a step of ${micro(total)}` }, ...parts)),
+    el("h2", { text: "The longest" }),
+    table(["#", "launch", "time", "share", "line"], ranked.slice(0, 30).map(([l, k]) => pickable("launch", k, { launch: k }, td(String(k + 1), "num"),
+      el("td", {}, el("b", { text: l.name })), td(micro(l.seconds), "num"), td(percent(l.seconds / total), "num"), td(wheres(l.places.slice(0, 4)), "wide-only"))), [0, 2, 3]));
+}
+function paintTimeline() {
+  for (const part of byId("timeline").querySelectorAll("[data-launch]")) {
+    const on = touchesLaunch(Number(part.dataset.launch));
+    part.classList.toggle("on", on);
+    part.classList.toggle("dim", touched !== null && !on);
+  }
+}
+builders.push(buildMemory, buildTimeline);
+painters.push(paintMemory, paintTimeline);
+unpack();

@@ -1,0 +1,60 @@
+"""The pictures of docs/inspect.md, by a Chromium that is installed.
+
+    python -m tests.inspector.pictures [OUT]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+import dlc
+from dlc.inspector.page import page
+from dlc.inspector.profile import profiled
+from dlc.models.lenet import lenet
+from tests.inspector.browser import Browser, installed
+
+HERE = Path(__file__).resolve().parent
+# name, width, height, dark, view, a line of lenet.py that is chosen
+PICTURES = (
+    ("inspect-graph-1280", 1280, 760, False, "graph", "nn.conv(16, 5)"),
+    ("inspect-source-390", 390, 760, True, "source", "nn.conv(16, 5)"),
+    ("inspect-fusion-1280", 1280, 620, True, "fusion", "nn.conv(6, 5"),
+    ("inspect-memory-1280", 1280, 700, False, "memory", "nn.conv(16, 5)"),
+    ("inspect-kernels-1280", 1280, 760, True, "kernels", "nn.conv(16, 5)"),
+)
+
+
+def small(path: Path) -> None:
+    """The picture in 220 colours: a third of the bytes."""
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(220).save(path, optimize=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Profile LeNet and take the pictures; 1 without a browser."""
+    out = Path(arguments[0]) if arguments else HERE.parents[1] / "docs" / "pictures"
+    if installed() is None:
+        print("no browser: Chromium takes the pictures", file=sys.stderr)
+        return 1
+    found = profiled(dlc.compile(lenet), lenet)
+    with tempfile.TemporaryDirectory() as folder, Browser() as browser:
+        file = Path(folder) / "lenet.html"
+        file.write_text(page(found), encoding="utf-8")
+        for name, width, height, dark, view, text in PICTURES:
+            line = next(p for p in range(len(found.places)) if text in found.source(p))
+            shown = browser.open(file, width, height, dark)
+            shown.click(f"#tab-{view}")
+            shown.evaluate(f"choose('place', {line})")
+            shown.evaluate("document.querySelectorAll('#fusion h2')[1].scrollIntoView()")
+            shown.picture(out / f"{name}.png")
+            small(out / f"{name}.png")
+            print(out / f"{name}.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""Programs that the inspector's tests share, each compiled once in a process."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+import dlc
+from dlc import f32, i32, nn, optim
+from dlc.compiler import Compiled
+from dlc.inspector.gather import inspect
+from dlc.inspector.record import Inspection
+from dlc.ir.graph import Node
+from dlc.models.lenet import lenet
+
+HOSTILE = "</script><b title='\"&\u2028\u202e${x}`"
+
+
+def looping(w: f32[8, 8], xs: f32["time", 8]) -> Node:
+    def step(h: Node, x: Node) -> tuple[Node, Node]:
+        h = dlc.tanh(x + h @ w)
+        return h, dlc.sum(h * h)
+
+    _, losses = dlc.scan(step, np.zeros(8, np.float32), xs)
+    return dlc.mean(losses)
+
+
+def branching(x: f32[32], flag: i32[()]) -> Node:
+    return dlc.cond(flag > 0, lambda v: dlc.cumsum(v), lambda v: dlc.sort(v) * 2, x).sum()
+
+
+net = nn.chain(nn.conv(4, 3), nn.batch_norm(), dlc.relu, nn.max_pool(2), nn.flatten, nn.dense(10))
+
+
+@dlc.task(data="digits", optimizer=optim.momentum(0.1, 0.9, clip=optim.clip_by_norm(1.0)), batch=16)
+def normalized(image: f32["batch", 1, 28, 28], label: i32["batch"]) -> dlc.Loss:
+    return dlc.loss(nn.cross_entropy(net(image), label))
+
+
+@cache
+def compiled(name: str) -> Compiled:
+    if name == "lenet":
+        return dlc.compile(lenet, batch=16)
+    if name == "loop":
+        return dlc.compile(dlc.value_and_grad(looping), time=12)
+    if name == "branch":
+        return dlc.compile(branching)
+    return dlc.compile(normalized)
+
+
+@cache
+def inspection(name: str) -> Inspection:
+    return inspect(compiled(name))

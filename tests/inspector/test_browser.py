@@ -1,0 +1,109 @@
+"""The page in a real browser: every view, one selection in all of them, a silent console.
+
+`make browser` runs it where a Chromium is installed, and else says that it did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dlc.inspector.page import page as page_of
+from tests.inspector.browser import Browser, Page
+from tests.inspector.programs import inspection
+
+pytestmark = pytest.mark.browser
+VIEWS = ["graph", "fusion", "memory", "kernels"]
+TOUCHED = 1500  # nodes of the page that a click may change
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with Browser() as found:
+        yield found
+
+
+def opened(browser: Browser, folder: Path, name: str, width: int = 1280, dark: bool = False,
+           ) -> Page:
+    path = folder / f"{name}.html"
+    path.write_text(page_of(inspection(name)), encoding="utf-8")
+    return browser.open(path, width, dark=dark)
+
+
+def line_of(name: str, text: str) -> int:
+    found = inspection(name)
+    return next(p for p in range(len(found.places)) if text in found.source(p))
+
+
+@pytest.mark.parametrize("name", ["lenet", "loop", "branch", "normalized"])
+def test_a_line_is_followed_through_every_view(browser: Browser, tmp_path: Path,
+                                               name: str) -> None:
+    page = opened(browser, tmp_path, name)
+    page.click("button.src:not(.free)")
+    assert page.evaluate("document.querySelectorAll('#lines .on').length") == 1
+    for view in VIEWS:
+        page.click(f"#tab-{view}")
+        assert page.evaluate(f"!document.getElementById('{view}').hidden")
+        assert page.evaluate(f"document.querySelectorAll('#{view} .on').length") > 0, view
+    page.key("Escape")
+    assert page.evaluate("document.querySelectorAll('.src.on, tr.on, rect.on').length") == 0
+    assert page.told() == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_nothing_is_wider_than_the_window(browser: Browser, tmp_path: Path, width: int,
+                                          dark: bool) -> None:
+    page = opened(browser, tmp_path, "lenet", width, dark)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(20, 22, 26)" if dark else "rgb(247, 247, 245)")
+    for view in ["source", *VIEWS]:
+        page.click(f"#tab-{view}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        box = "document.getElementById('source')" if view == "source" else (
+            f"document.getElementById('{view}')")
+        assert (width == 1280 and view == "source") or page.evaluate(f"{box}.offsetHeight") > 300
+    assert page.told() == []
+
+
+def test_passes_search_and_keys(browser: Browser, tmp_path: Path) -> None:
+    page = opened(browser, tmp_path, "lenet")
+    names = page.evaluate("E.stages.map((s) => s.name)")
+    for at, _ in enumerate(names):
+        page.evaluate(f"(() => {{ const s = document.getElementById('pass'); s.value = {at}; "
+                      "s.dispatchEvent(new Event('input')); })()")
+        assert page.evaluate("document.querySelectorAll('#sheet .row').length") > 3
+    page.key("/")
+    for letter in "d_conv2":
+        page.key(letter)
+    found = page.evaluate("[...document.querySelectorAll('#sheet .inner')].map((r) => "
+                          "r.textContent)")
+    assert found and all("d_conv2" in text for text in found)
+    page.click("#sheet .inner")
+    assert page.evaluate("!document.getElementById('detail').hidden")
+    page.evaluate("document.activeElement.blur()")
+    page.key("3")
+    assert page.evaluate("!document.getElementById('memory').hidden")
+    assert page.told() == []
+
+
+def test_a_click_touches_little(browser: Browser, tmp_path: Path) -> None:
+    """Counted, not timed: the nodes that are added, removed or changed."""
+    page = opened(browser, tmp_path, "lenet")
+    page.evaluate("""window.changed = 0; new MutationObserver((all) => { for (const m of all)
+        changed += m.addedNodes.length + m.removedNodes.length + (m.type === 'attributes'); })
+        .observe(document.body, {subtree: true, childList: true, attributes: true}); 0""")
+    page.click("button.src:not(.free)", 1)
+    page.evaluate("new Promise((done) => setTimeout(done, 0)) && 0")
+    assert 0 < page.evaluate("changed") < TOUCHED
+
+
+def test_the_large_value_is_reached(browser: Browser, tmp_path: Path) -> None:
+    """Who holds the peak: the memory view, its first row; the line lights up."""
+    page = opened(browser, tmp_path, "lenet")
+    page.click("#tab-memory")
+    page.click("#memory tr[data-place]")
+    line = int(page.evaluate("document.querySelector('#lines .on').dataset.place"))
+    share = inspection("lenet").entries[0].peak[0]
+    assert line == share.place == line_of("lenet", "nn.conv(6, 5")
