@@ -4,10 +4,11 @@ stage, while chains of 10, 20 and 40 layers are compiled. Counts do not depend o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from cProfile import Profile
 from dataclasses import dataclass
+from functools import lru_cache
 from unittest.mock import patch
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from dlc.backend import assemble, lower
 from tests.compile_time import networks
 from tests.compile_time.bench import ALL_STAGES, Clock, compile_timed
+from tests.conformance.cut import chosen
 
 GROWTH = 2.2  # a doubling, and a tenth for what a larger program does in deeper structures
 FEW = 400  # calls: below, a stage does next to nothing and its fixed part decides
@@ -69,24 +71,33 @@ def counted(layers: int) -> Compiled:
     return Compiled(calls.calls, lowered.call_count, max(len(k.text) for k in program.kernels))
 
 
-@pytest.fixture(scope="module")
-def chains() -> dict[int, Compiled]:
-    counted(2)  # imports, rules and texts that are kept are met once
-    return {n: counted(n) for n in (10, 20, 40)}
+@lru_cache
+def chain(layers: int) -> Compiled:
+    """A chain compiled once, after one whose imports, rules and texts that are kept are met."""
+    if layers > 2:
+        chain(2)
+    return counted(layers)
 
 
-@pytest.mark.parametrize("stage", ALL_STAGES)
-def test_a_stage_grows_with_the_program(stage: str, chains: Mapping[int, Compiled]) -> None:
+# 40 layers take as long as all else here: on the days of their cut
+LAYERS = pytest.mark.parametrize("layers", [10, *(
+    pytest.param(int(n), marks=pytest.mark.conformance) for n in chosen("growth", ["20"]))])
+
+
+@LAYERS
+def test_every_stage_grows_with_the_program(layers: int) -> None:
     """At most 2.2 times the calls for twice the layers."""
-    few, more, most = (chains[n].calls[stage] for n in (10, 20, 40))
-    assert more <= max(GROWTH * few, FEW), (few, more, most)
-    assert most <= max(GROWTH * more, FEW), (few, more, most)
+    few, many = chain(layers).calls, chain(2 * layers).calls
+    assert not {stage: (few[stage], many[stage]) for stage in ALL_STAGES
+                if many[stage] > max(GROWTH * few[stage], FEW)}
 
 
-def test_equal_layers_are_lowered_once(chains: Mapping[int, Compiled]) -> None:
-    assert chains[10].lowered == chains[20].lowered == chains[40].lowered < 40
+@LAYERS
+def test_equal_layers_are_lowered_once(layers: int) -> None:
+    assert chain(layers).lowered == chain(2 * layers).lowered < 40
 
 
-def test_kernels_do_not_grow_with_the_program(chains: Mapping[int, Compiled]) -> None:
+@LAYERS
+def test_kernels_do_not_grow_with_the_program(layers: int) -> None:
     """Updates of parameters of one size are parts of their launch, equal ones one kernel."""
-    assert chains[10].longest == chains[20].longest == chains[40].longest
+    assert chain(layers).longest == chain(2 * layers).longest

@@ -11,7 +11,7 @@ import pytest
 import dlc
 from dlc import f64, nn
 from dlc.init import initial_values
-from tests.instruction_sets import RUNS, loaded
+from tests.instruction_sets import NATIVE, RUNS, loaded
 
 TIME, FEATURES = 9, 4
 EPS = np.finfo(np.float64).eps
@@ -103,6 +103,7 @@ def padded(x: Any, lengths: Any, fill: float) -> Any:
     return found
 
 
+@pytest.mark.swept(5, keep=[f"{NATIVE[-1]}-cpu"])
 @pytest.mark.parametrize(("isa", "device"), RUNS)
 def test_a_row_is_what_it_is_alone(alone: Any, isa: str, device: str) -> None:
     """On every instruction set, in an array of the bound; and whatever stands behind the end of a

@@ -1,6 +1,6 @@
 """Draws the paths of the optimizers on three surfaces, from compiled runs: docs/optimizers.md.
 
-    python -m tests.optim.paths [--out docs/optimizers] [--steps N]
+    python -m tests.optim.paths [--out docs/optimizers] [--steps N] [SURFACE ...]
 """
 
 from __future__ import annotations
@@ -124,9 +124,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("surfaces", nargs="*", choices=[*SURFACES, []], metavar="SURFACE")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    for name in SURFACES:
+    for name in options.surfaces or SURFACES:
         draw(name, options.out, options.steps)
 
 
