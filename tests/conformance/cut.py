@@ -94,12 +94,15 @@ def swept(suite: str, always: int, total: int) -> list[Any]:
 def split(items: Sequence[pytest.Item], asked: Collection[str]) -> list[pytest.Item]:
     """Those of `items` that stay in a run: of a test with `@pytest.mark.swept(n, keep=...)` its
     last case, each n-th before it and those whose ids `keep` names are in every run, the day's of
-    the others in `make conformance`; `asked` are cases asked for by their whole name, which run."""
+    the others in `make conformance`; of one with `@pytest.mark.sliced` the day's cases. `asked` are
+    cases asked for by their whole name, which run."""
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("swept") and not item.get_closest_marker("conformance"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    gone = set()
+    gone = {item for item in items if item.nodeid not in asked
+            and item.get_closest_marker("sliced") and item.get_closest_marker("conformance")
+            and part_of("tests", item.nodeid) not in RUNNING}
     for group in cases.values():
         mark = group[0].get_closest_marker("swept")
         for place, item in enumerate(reversed(group)):

@@ -83,6 +83,7 @@ def decided_here(function: Callable[..., Any]) -> torch.dtype:
     return torch.float32 if lowered else torch.bfloat16
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_same_operators_compute_low(name: str) -> None:
     theirs, ours = PAIRS[name]

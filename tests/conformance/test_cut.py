@@ -96,6 +96,20 @@ def test_marked_sweeps_have_a_share_always_and_the_others_once_in_ten_days(
                             if i.get_closest_marker("conformance") is None}
 
 
+def test_sliced_tests_have_each_case_once_in_ten_days(
+        monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    cases: list[pytest.Item] = [pytest.Function.from_parent(
+        request.node.parent, name=f"test_x[{i}]", callobj=list) for i in range(98)]
+    for item in cases:
+        item.add_marker("sliced")
+        item.add_marker("conformance")
+    met: list[str] = []
+    for day in range(10):
+        monkeypatch.setattr(cut, "RUNNING", cut.parts(False, day, ""))
+        met += [item.name for item in cut.split(cases, ())]
+    assert sorted(met) == sorted(item.name for item in cases)
+
+
 def test_files_with_sweeps_are_read_by_make_conformance(tmp_path: Path) -> None:
     class Options:
         def getoption(self, name: str) -> str:

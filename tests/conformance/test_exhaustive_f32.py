@@ -56,6 +56,7 @@ def sweep(name: str, start: int, step: int) -> tuple[float, int]:
         return max(pool.map(block, range(start, 1 << 32, BLOCK * step)))
 
 
+@pytest.mark.sliced
 @pytest.mark.conformance
 @pytest.mark.parametrize("name", BOUNDS)
 def test_error_over_bit_patterns(name: str, request: pytest.FixtureRequest,

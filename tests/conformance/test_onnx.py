@@ -100,6 +100,7 @@ def compiled(chosen: Sequence[Case], count: cut.Tally) -> None:
 NOT_EXPORTED = {"ngram", "denoising", "vae", "rbm", "rbm_persistent", "hopfield", "hopfield_full"}
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("name", [name for name in bundled_models() if name not in NOT_EXPORTED])
 @pytest.mark.parametrize("opset", [17, 21])
 def test_exported_models_in_onnxruntime(name: str, opset: int, tmp_path: Path,

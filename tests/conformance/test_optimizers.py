@@ -251,6 +251,7 @@ def follows(setting: Setting) -> float:
     return worst
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_trajectory(setting: Setting) -> None:
     print(f"{setting}: {follows(setting):.1e} from torch.optim after {STEPS} steps, seed {SEED}")

@@ -70,6 +70,7 @@ def weighed(outputs: Any, total: Any) -> Any:
     return sum(total((k + 1.0) * o * o) + total(o) for k, o in enumerate(outputs))
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("packed", [False, True], ids=["whole", "packed"])
 @pytest.mark.parametrize("both", [False, True], ids=["forward", "bidirectional"])
 @pytest.mark.parametrize("layers", [1, 2])

@@ -82,6 +82,7 @@ CLOSE = {"polygamma": 1e-9}
 SAMPLED = sorted(set(OPERATORS) - {"eigh", "svd", "barrier"})
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("name", SAMPLED)
 def test_translations_of_samples(name: str) -> None:
     """Each operator's translation gives what the operator's own samples mean."""

@@ -104,6 +104,7 @@ def cases() -> dict[str, tuple[Any, ...]]:
     }
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("name", cases())
 def test_loss_follows_pytorch(name: str) -> None:
     """30 compiled steps: each loss equals PyTorch's, within rounding that grows by the step."""

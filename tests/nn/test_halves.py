@@ -108,6 +108,7 @@ def test_functions_round_once(kind: DType) -> None:
         check(name, function, kind, operands(names, kind), compiled=False)
 
 
+@pytest.mark.sliced
 @pytest.mark.swept(2)
 @pytest.mark.parametrize("name", [
     n if n in ("std", "norm", "mse", "softmax") else pytest.param(n, marks=pytest.mark.conformance)

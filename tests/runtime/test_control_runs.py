@@ -61,6 +61,7 @@ def check(graph: Graph, *devices: tuple[str, int | None]) -> None:
 TELLING = (0, 1, 2, 3, 9, 10, 19, 20)
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("seed", [
     s if s in TELLING else pytest.param(s, marks=pytest.mark.conformance) for s in range(24)])
 def test_random_loops_in_plain_python(seed: int) -> None:

@@ -82,6 +82,7 @@ CASTS = [(a, b) if {a, b} <= {*FIRST} else pytest.param(a, b, marks=pytest.mark.
          for a, b in itertools.product(NUMPY, NUMPY)]
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize(("source", "target"), CASTS)
 def test_cast(source: str, target: str, rng: np.random.Generator) -> None:
     check(target, [values(source, rng, 300)], target)

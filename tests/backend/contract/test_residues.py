@@ -56,6 +56,7 @@ def built(name: str) -> tuple[Node, list[Node]]:
 USUAL = ("groups", "tails cut", "more residues than outputs")
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("name", [
     n if n in USUAL else pytest.param(n, marks=pytest.mark.conformance) for n in CASES])
 def test_residues_give_the_whole(name: str) -> None:
