@@ -18,7 +18,7 @@ NEWEST := 3.14
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help train test lint types conformance conformance-full faults instruction-sets fuzz wheel \
-	browser networks bench bench-compile clean
+	browser networks networks-of-the-day bench bench-compile clean
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
@@ -33,6 +33,7 @@ help:
 	@echo "make wheel        install the wheel into an empty environment and follow docs/using.md there"
 	@echo "make browser      open the inspector's page in a Chromium, where one is installed"
 	@echo "make networks     train every bundled network from three seeds, and hold it to its figure"
+	@echo "make networks-of-the-day  a tenth of them, once"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
 	@echo "make bench-compile  processor time of compiling by stage, without kernels, as programs grow"
 	@echo "make clean        remove .venv and .venv-3.*, caches and build results"
@@ -89,6 +90,10 @@ browser: $(VENV)/.test
 # NAMES="xor lenet" make networks trains some of them.
 networks: $(VENV)/.test
 	$(BIN)/python -m tests.networks.run $(NAMES)
+
+# The tenth that is the day's.
+networks-of-the-day: $(VENV)/.test
+	$(BIN)/python -m pytest -q -m networks -n auto --dist worksteal tests/networks
 
 bench: $(VENV)/.conformance
 	$(BIN)/dlc bench lenet mlp --against torch,jax

@@ -9,7 +9,7 @@ from dlc.models import GOALS
 from tests.conformance.cut import SEED
 from tests.networks.measure import beaten, measure
 
-pytestmark = pytest.mark.conformance
+pytestmark = pytest.mark.networks
 
 
 @pytest.mark.parametrize("name", list(GOALS)[SEED % 10::10])
