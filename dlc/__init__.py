@@ -1,8 +1,9 @@
 """dlc: a declarative deep-learning graph compiler. The public names, and the lazy facade."""
 
-import dlc.interrupt  # noqa: F401  first: it answers Ctrl-C while the rest is imported
+import dlc.interrupt  # first: it answers Ctrl-C while the rest is imported
 
 # isort: split
+import dlc.inspector.notebook  # noqa: F401  graphs and programs as pictures
 from dlc import augment, init, linalg, nn, onnx, optim, random
 from dlc.bagging import Ensemble, bootstrap, ensemble
 from dlc.compiler import Compiled, Loaded, compile

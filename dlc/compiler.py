@@ -15,6 +15,7 @@ from dlc.derive.precision import in_precision
 from dlc.errors import DlcError, here, nearest
 from dlc.faults import raise_fault
 from dlc.init import initial_values
+from dlc.inspector.asked import Inspected
 from dlc.ir.graph import Graph, Node, Op
 from dlc.ir.types import is_size
 from dlc.lang.trace import graph_variables, trace
@@ -82,7 +83,7 @@ def custom_operators(graph: Graph) -> set[Op]:
     return found
 
 
-class Compiled:
+class Compiled(Inspected):
     """A compiled program: the graph after every pass, the kernels, the memory plan, and `load`.
 
     A Program loaded from the cache is not compiled again (`was_kept`): its passes run when

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dlc.cli.paper import plural, size
+from dlc.inspector.units import plural, size
 
 
 def devices(options: argparse.Namespace) -> int:

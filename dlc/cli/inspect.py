@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlc.cli.paper import plural, size
 from dlc.cli.show import asked
 from dlc.cli.source import user_code
 from dlc.cli.targets import check_runs, check_target
+from dlc.inspector.units import plural, size
 
 if TYPE_CHECKING:
     from dlc.inspector.record import Inspection

@@ -1,4 +1,4 @@
-"""Output of the command line: colours in a terminal only, units, columns."""
+"""Output of the command line: colours in a terminal only, columns."""
 
 from __future__ import annotations
 
@@ -40,38 +40,3 @@ def python(text: str) -> None:
 
     code = Syntax(text.rstrip("\n"), "python", theme="ansi_dark", background_color="default")
     Console(highlight=False, soft_wrap=True).print(code)
-
-
-def size(count: float) -> str:
-    """Bytes as 320 B, 9.4 KiB, 3.6 MiB."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
-
-
-def flops(count: float) -> str:
-    """Operations as 9 flop, 15.7 Mflop."""
-    for unit in ("", "k", "M", "G"):
-        if count < 1000:
-            return f"{count:.0f} flop" if not unit else f"{count:.1f} {unit}flop"
-        count /= 1000
-    return f"{count:.1f} Tflop"
-
-
-def plural(count: int, word: str) -> str:
-    """1 step, 2 steps, 3 launches."""
-    ending = "" if count == 1 else "es" if word == "launch" else "s"
-    return f"{count:,} {word}{ending}"
-
-
-def lines_of(places: tuple[str, ...]) -> str:
-    """Source places with each file named once: models/lenet.py:9, 18."""
-    parts: list[str] = []
-    last = ""
-    for place in places:
-        file, _, line = place.rpartition(":")
-        parts.append(line if file == last else place)
-        last = file
-    return ", ".join(parts)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.cli.arguments import UsageError
-from dlc.cli.paper import paint, python, size
+from dlc.cli.paper import paint, python
 from dlc.cli.source import changed_task, user_code
 from dlc.cli.targets import check_target
 from dlc.errors import nearest
+from dlc.inspector.units import size
 
 if TYPE_CHECKING:
     from dlc.cli.show_ptx import Ptx
@@ -33,6 +34,11 @@ def run(options: argparse.Namespace) -> int:
     check_pass(options.after)
     with user_code():
         compiled = compile_task(thing, options.target, **chosen)
+    if options.form:
+        from dlc.cli.show_form import show_form
+
+        show_form(compiled, options.form, options.after)
+        return 0
     program = compiled.program
     print(paint(f"{program.name}: {sizes}, {program.target} ({program.isa})", "bold"))
     parts = options.after or options.kernels or options.memory or options.body

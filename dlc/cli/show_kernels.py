@@ -8,10 +8,11 @@ from functools import cached_property
 from textwrap import indent
 from typing import TYPE_CHECKING
 
-from dlc.cli.paper import flops, lines_of, paint, plural, python, size, width
+from dlc.cli.paper import paint, python, width
 from dlc.cli.show import unknown_body
 from dlc.cli.show_step import FUSED, rows, totals
 from dlc.cli.wrap import HANG, hang
+from dlc.inspector.units import flops, lines_of, plural, size
 from dlc.program import Entry, Launch, Loop, Program, Segment, Step
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from dlc.cli.paper import paint, plural, size, width
+from dlc.cli.paper import paint, width
 from dlc.errors import printable
+from dlc.inspector.units import plural, size
 from dlc.program import Buffer, Entry, Launch, Loop, Program, Step
 
 PERSISTENT = ("parameter", "state")

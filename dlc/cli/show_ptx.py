@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlc.cli.paper import plural
+from dlc.inspector.units import plural
 from dlc.program import Program
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dlc.cli.paper import flops, lines_of, paint, plural, size, width
+from dlc.cli.paper import paint, width
 from dlc.cli.wrap import HANG, hang
+from dlc.inspector.units import flops, lines_of, plural, size
 from dlc.program import Branch, Entry, Launch, Loop, Step
 
 FUSED = "fused_"

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from dlc.cli import streams
 from dlc.cli.arguments import UsageError
-from dlc.cli.paper import plural, size
 from dlc.cli.source import load_task, settings_given, user_code
 from dlc.cli.streams import say
 from dlc.cli.targets import check_runs
+from dlc.inspector.units import plural, size
 
 if TYPE_CHECKING:
     from dlc.inspection import Inspector

@@ -8,7 +8,8 @@ from dlc.inspector.record import EdgeInfo
 from dlc.inspector.tables import Tables
 from dlc.ir.graph import Node
 from dlc.passes.fuse.grouping import Edge, Fuser, Group
-from dlc.passes.fuse.reasons import in_words, refusal_now
+from dlc.passes.fuse.reasons import ORDER, in_words, refusal_now
+from dlc.reference.text.printing import spelled
 
 Numbers = Mapping[tuple[int, int], int]  # (Fuser, group) -> launch
 
@@ -18,15 +19,16 @@ def stored_edges(fusers: Sequence[Fuser], numbers: Numbers, runs: Sequence[int],
     """Every value that one launch stores for another, the costliest first."""
     found = []
     for at, fuser in enumerate(fusers):
+        names = {node: label for *_, lines in spelled(fuser.graph) for node, label, _ in lines}
         places = {group: numbers.get((at, k), -1) for k, group in enumerate(fuser.groups)}
         for edge, first, second in crossing(fuser):
             readers = {fuser.group[r] for r in fuser.readers[edge.producer]}
             count = len(readers - {first})
-            row = refusal_now(fuser, first, second, edge)
-            reader = places[second]
+            row, reader = reason(fuser, first, second, edge), places[second]
+            value, by = names[edge.producer], names[edge.consumer]
             found.append(EdgeInfo(
-                name_of(edge.producer), str(edge.producer.type), places[first], reader, row,
-                in_words(row, name_of(edge.producer), name_of(edge.consumer), count),
+                value, str(edge.producer.type), places[first], reader, row,
+                in_words(row, value, by, count),
                 spared(fuser, edge, count) * (runs[reader] if reader >= 0 else 1),
                 tables.places_of(edge.producer.locs)))
     return tuple(sorted(found, key=lambda e: (-e.saved, e.maker, e.reader, e.value)))
@@ -51,6 +53,10 @@ def spared(fuser: Fuser, edge: Edge, readers: int) -> int:
     return size if stored else 2 * size
 
 
-def name_of(node: Node) -> str:
-    """The user's name of a value, else the operator that makes it."""
-    return node.name or node.op.name
+def reason(fuser: Fuser, first: Group, second: Group, edge: Edge) -> str:
+    """The row by which two groups are two: that of this edge, else of another one between them."""
+    row = refusal_now(fuser, first, second, edge)
+    others = (e for n in second.members for e in fuser.edges[n]
+              if fuser.group[e.producer] is first)
+    return row if row != ORDER else next((found for e in others if (
+        found := refusal_now(fuser, first, second, e)) != ORDER), row)

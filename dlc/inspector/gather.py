@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dlc.backend.assemble import as_run, assembled
 from dlc.backend.costs import moved_bytes, node_flops
 from dlc.backend.draft import Draft, scratch_of, values_of
 from dlc.backend.steps import slot
-from dlc.compiler import Compiled
 from dlc.derive import higher
 from dlc.inspector.fusion import stored_edges
 from dlc.inspector.lines import fullest, held_at, line_costs, peak_shares
@@ -32,6 +32,9 @@ from dlc.passes.loops.bodies import through_bodies
 from dlc.passes.rules.simplify import simplify
 from dlc.passes.schedule.order import Schedule
 from dlc.program import Entry, Launch, Loop, Program, Step
+
+if TYPE_CHECKING:
+    from dlc.compiler import Compiled
 
 PLANNED = "plan_memory"  # the last stage: order, packing and places in memory
 
@@ -104,7 +107,7 @@ class EntryView:
             found.append(self.tables.stage(record, found[-1] if found else None, rules))
         return found
 
-    def planned(self, before: Stage, costs: Mapping[Node, tuple[int, int]],
+    def planned(self, before: Stage, costs: Mapping[int, Mapping[Node, tuple[int, int]]],
                 ) -> tuple[Stage, Mapping[int, str]]:
         """The graph as it runs, and the names of its bodies by their ids."""
         graph = as_run(self.draft.schedule, {}, {})
@@ -112,20 +115,22 @@ class EntryView:
         added, removed = self.tables.changes(before, functions)
         return Stage(PLANNED, 0.0, functions, added, removed), names
 
-    def costs(self, launched: Sequence[tuple[Schedule, Node]]) -> dict[Node, tuple[int, int]]:
-        """(flops, bytes) of each node in each body."""
+    def costs(self, launched: Sequence[tuple[Schedule, Node]],
+              ) -> dict[int, dict[Node, tuple[int, int]]]:
+        """(flops, bytes) of the nodes of each body, by its id."""
         assert self.draft.plan is not None
         slots = self.draft.plan.slots
-        found: dict[Node, tuple[int, int]] = {}
+        every: dict[int, dict[Node, tuple[int, int]]] = {}
         for schedule, node in launched:
             body: Graph = node.attrs["body"]
             values = values_of(schedule, node)
             place = {twin: slot(slots[value]) for twin, value in values.items()}
             moved = moved_bytes(body, values, place, scratch_of(self.draft.lowered[node]))
+            found = every.setdefault(id(body), {})
             for inner in body.nodes():
                 found[inner] = node_flops(inner), moved.pop(inner, 0)
             found.update({unread: (0, size) for unread, size in moved.items()})
-        return found
+        return every
 
     def launch(self, number: int, body: str, loop: str) -> LaunchInfo:
         """One launch."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.compiler import Compiled, compile
 from dlc.inspector.gather import inspect
 from dlc.inspector.record import Inspection
 from dlc.ir.graph import Graph, Node
@@ -18,7 +16,11 @@ from dlc.ops.leaf import input_
 from dlc.passes.check import random_value
 from dlc.task.task import Task
 
+if TYPE_CHECKING:
+    from dlc.compiler import Compiled
+
 REPEAT = 20  # runs of which the median counts
+ROUNDS = 3  # of both measurements in turn; of each the least counts
 SQUARE, LONG = 1024, 1 << 23  # the product and the copy that measure the ceilings ...
 BEST = 12  # ... as the best of so many runs
 
@@ -42,8 +44,9 @@ def profile(compiled: Compiled, thing: Any = None, repeat: int = REPEAT) -> Prof
         seconds, plain = {}, {}
         for entry in entries_of(compiled):
             given = inputs_of(compiled, entry, thing)
-            plain[entry] = whole_step(running, entry, given, repeat)
-            seconds[entry] = tuple(running.profile(entry, repeat))
+            rounds = [once(running, entry, given, repeat) for _ in range(ROUNDS)]
+            plain[entry] = min(whole for whole, _ in rounds)
+            seconds[entry] = min((apart for _, apart in rounds), key=sum)
             for name, value in kept.items():
                 running.write(name, value)
         return Profile(seconds, plain, ceilings() | {"threads": float(running.threads)})
@@ -87,16 +90,15 @@ def data_of(task: Task) -> Mapping[str, Any]:
     return load_dataset(task.data).train
 
 
-def whole_step(running: Any, entry: str, given: Mapping[str, Any], repeat: int) -> float:
-    """Median seconds of a step that no launch's clock interrupts, on `given` inputs."""
-    times = []
-    for _ in range(repeat + 1):
+def once(running: Any, entry: str, given: Mapping[str, Any], repeat: int,
+         ) -> tuple[float, tuple[float, ...]]:
+    """(seconds of a step without a clock between its launches, those of each launch)."""
+    found = []
+    for apart in (False, True):
         for label, array in given.items():
             running.write(label, array, entry)
-        began = time.perf_counter()
-        running.run(entry)
-        times.append(time.perf_counter() - began)
-    return float(np.median(times[1:]))
+        found.append(tuple(running.profile(entry, repeat, apart)))
+    return found[0][0], found[1]
 
 
 def product() -> Graph:
@@ -113,6 +115,8 @@ def doubled() -> Graph:
 
 def ceilings() -> dict[str, float]:
     """The most flops and bytes a second of dlc's own product and sum here, on all threads."""
+    from dlc.compiler import compile
+
     found = {}
     for name, graph in (("flops", product()), ("bytes", doubled())):
         compiled = compile(graph)

@@ -52,15 +52,17 @@ class Tables:
             self.keys.append((shape, made.type, made.places, node.name))
         return number
 
-    def functions(self, graph: Graph, costs: Mapping[Node, tuple[int, int]] = {},
+    def functions(self, graph: Graph, costs: Mapping[int, Mapping[Node, tuple[int, int]]] = {},
                   ) -> tuple[tuple[Function, ...], dict[int, str]]:
-        """A graph and its bodies as rows; the name of each by its id."""
+        """A graph and its bodies as rows; the name of each by its id. `costs` are those of nodes
+        in each body, by its id: bodies share constants."""
         found, names = [], {}
         for name, each, lines in spelled(graph):
             numbers: dict[Node, int] = {}
+            known = costs.get(id(each), {})
             for node, label, call in lines:
                 args = tuple(numbers[a] for a in node.args if a in numbers)
-                numbers[node] = self.row(node, label, call, args, costs.get(node, (0, 0)))
+                numbers[node] = self.row(node, label, call, args, known.get(node, (0, 0)))
             found.append(Function(name, tuple(numbers.values())))
             names[id(each)] = name
         return tuple(found), names

@@ -142,17 +142,20 @@ class TableBuilder:
         self.table.watch_faults(recorder.faults)
         return recorder
 
-    def add_profile(self, entry: Entry, stamp: int, repeat: int) -> Array:
+    def add_profile(self, entry: Entry, stamp: int, repeat: int, apart: bool = True) -> Array:
         """Launches with a time stamp before and after each: int64 [repeat, 1 + launches] ns.
 
-        Column 1 + i is what launch i of `entry.flat` took in a run, all iterations together.
+        Column 1 + i is what launch i of `entry.flat` took in a run, all iterations together. Not
+        `apart`, there is a stamp before the first and after the last: int64 [repeat, 2].
         """
-        slots = len(entry.flat) + 1
+        slots = len(entry.flat) + 1 if apart else 2
         times = np.zeros((repeat, slots), np.int64)
         self.table.hold(times)
         stamps = Stamp(stamp, [address_of(times), self.table.control_address, slots])
         stamps.after_launch(self.table)
-        self.add_steps(entry.launches, stamps)
+        self.add_steps(entry.launches, stamps if apart else None)
+        if not apart:
+            stamps.after_launch(self.table)
         return times
 
     def _address(self, slot: Slot) -> int | Moving:

@@ -38,6 +38,15 @@ def normalized(image: f32["batch", 1, 28, 28], label: i32["batch"]) -> dlc.Loss:
     return dlc.loss(nn.cross_entropy(net(image), label))
 
 
+@dlc.task(data="digits8", optimizer=optim.adam(1e-3), batch=16)
+def recurrent(image: f32["batch", 64], label: i32["batch"]) -> dlc.Loss:
+    seen = nn.lstm(8)(dlc.reshape(image, (image.shape[0], 8, 8)))
+    return dlc.loss(nn.cross_entropy(nn.dense(10)(seen[:, -1]), label))
+
+
+TASKS = {"normalized": normalized, "recurrent": recurrent}
+
+
 @cache
 def compiled(name: str) -> Compiled:
     if name == "lenet":
@@ -46,7 +55,7 @@ def compiled(name: str) -> Compiled:
         return dlc.compile(dlc.value_and_grad(looping), time=12)
     if name == "branch":
         return dlc.compile(branching)
-    return dlc.compile(normalized)
+    return dlc.compile(TASKS[name])
 
 
 @cache

@@ -17,7 +17,7 @@ from dlc.passes.fuse.reasons import REASONS
 from tests.documents import ROOT
 from tests.inspector.programs import compiled, inspection
 
-NAMES = ["lenet", "loop", "branch", "normalized"]
+NAMES = ["lenet", "loop", "branch", "normalized", "recurrent"]
 
 
 def entries(name: str) -> list[EntryInfo]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dlc.passes.fuse.grouping import Edge, Fuser, Group
 
+ORDER = "order"
 REASONS = {
     "scatter": "a scatter runs in the order of its indices, in a launch of its own",
     "routine": "a hand-written routine (a sort, a factorization) is a launch of its own",
@@ -36,7 +37,7 @@ REASONS = {
                        "{reader}",
     "few_loops": "together they would have too few parallel loops to share among threads",
     "circle": "another launch stands between the two: it reads the one, and the other reads it",
-    "order": "nothing forbids it now: merging is greedy and took another pair first",
+    ORDER: "nothing forbids it now: merging is greedy and took another pair first",
 }
 
 
@@ -47,7 +48,7 @@ def refusal_now(fuser: Fuser, first: Group, second: Group, edge: Edge) -> str:
     if refused:
         return refused
     lower, upper = fuser.standing.sorted(first, second)
-    return "circle" if fuser.standing.between(lower, upper) is None else "order"
+    return "circle" if fuser.standing.between(lower, upper) is None else ORDER
 
 
 def in_words(row: str, value: str, reader: str, count: int) -> str:

@@ -1,0 +1,101 @@
+"""`dlc profile FILE`: what a step takes, by launch and by line of yours."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc.cli.paper import paint
+from dlc.cli.show import asked
+from dlc.cli.source import user_code
+from dlc.cli.targets import check_runs
+from dlc.inspector.units import flops, size
+
+if TYPE_CHECKING:
+    from dlc.inspector.record import EntryInfo, Inspection
+
+ROWS = 20
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the step, print the tables, write a trace where one is asked for."""
+    from dlc.compiler import compile as compile_task
+    from dlc.inspector.gather import inspect
+    from dlc.inspector.profile import profile
+
+    check_runs(options.target)
+    thing, sizes, chosen = asked(options)
+    with user_code():
+        compiled = compile_task(thing, options.target, **chosen)
+    found = profile(compiled, thing, options.repeat)
+    inspection = inspect(compiled, found.seconds, found.machine)
+    machine = found.machine
+    print(paint(f"{inspection.program}: {sizes}, {inspection.target} ({inspection.isa}), "
+                f"{machine['threads']:.0f} threads", "bold"))
+    print(f"ceilings measured here: {flops(machine['flops'])}/s, {size(machine['bytes'])}/s")
+    for entry in inspection.steps():
+        print()
+        tables(inspection, entry, found.plain[entry.name], options.all)
+    if options.trace:
+        Path(options.trace).write_text(json.dumps(trace(inspection)), encoding="utf-8")
+        print(f"\n{options.trace}: opens in ui.perfetto.dev and chrome://tracing")
+    return 0
+
+
+def tables(found: Inspection, entry: EntryInfo, plain: float, whole: bool) -> None:
+    """Both tables of a step, and what measuring costs."""
+    total = entry.seconds or 0.0
+    print(paint(f"{entry.name}: {total * 1e3:.3f} ms a step, launch by launch; "
+                f"the shortest without a clock in between {plain * 1e3:.3f} ms", "bold"))
+    print(paint(f"{'launch':30} {'us':>9} {'share':>6} {'calls':>6} {'Gflop/s':>9} {'GB/s':>7} "
+                f"{'of ceiling':>10}", "dim"))
+    ranked = sorted(enumerate(entry.launches), key=lambda item: -(item[1].seconds or 0.0))
+    for number, x in ranked if whole else ranked[:ROWS]:
+        took = x.seconds or 1e-12
+        name = f"{number + 1} {x.name}"
+        print(f"{name:30.30} {took * 1e6:9.1f} {took / (total or 1):6.1%} {x.runs:6} "
+              f"{x.flops * x.runs / took / 1e9:9.1f} {x.bytes * x.runs / took / 1e9:7.1f} "
+              f"{least(x.flops, x.bytes, found.machine) * x.runs / took:10.0%}")
+    if len(ranked) > ROWS and not whole:
+        print(f"and {len(ranked) - ROWS} more: --all")
+    print()
+    lines(found, entry, total)
+
+
+def least(work: int, moved: int, machine: Mapping[str, float]) -> float:
+    """Seconds that the machine's ceilings allow for so much arithmetic and traffic."""
+    return max(work / machine["flops"], moved / machine["bytes"])
+
+
+def lines(found: Inspection, entry: EntryInfo, total: float) -> None:
+    """The table by line: forward, backward and optimizer beside one another."""
+    rows: dict[int, list[float]] = {}
+    for x in entry.lines:
+        rows.setdefault(x.place, [0.0, 0.0, 0.0])[x.part] += x.seconds or 0.0
+    print(paint(f"{'line':24} {'us':>9} {'share':>6} {'forward':>9} {'backward':>9} "
+                f"{'optimizer':>9}", "dim"))
+    for place, parts in sorted(rows.items(), key=lambda item: -sum(item[1])):
+        name = found.place(place)
+        print(f"{name[-24:]:24} {sum(parts) * 1e6:9.1f} {sum(parts) / (total or 1):6.1%} "
+              + " ".join(f"{p * 1e6:9.1f}" for p in parts))
+        print(paint(f"  {found.source(place)[:76]}", "dim"))
+
+
+def trace(found: Inspection) -> dict[str, Sequence[Any]]:
+    """The steps in the Trace Event Format of Chrome and Perfetto: a track for each entry."""
+    events: list[dict[str, Any]] = []
+    for track, entry in enumerate(found.steps()):
+        events.append({"name": "thread_name", "ph": "M", "pid": 1, "tid": track,
+                       "args": {"name": f"{found.program} {entry.name}"}})
+        at = 0.0
+        for number, x in enumerate(entry.launches):
+            took = (x.seconds or 0.0) * 1e6
+            events.append({"name": f"{number + 1} {x.name}", "cat": "launch", "ph": "X", "pid": 1,
+                           "tid": track, "ts": at, "dur": took, "args": {
+                               "lines": ", ".join(found.words_of(x.places)),
+                               "flops": x.flops * x.runs, "bytes": x.bytes * x.runs}})
+            at += took
+    return {"traceEvents": events}
