@@ -91,6 +91,7 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
         "rnn": Goal("bits", at_most=2.25, beats="ngram", file="characters"),
         "gru": Goal("bits", at_most=2.1, beats="ngram", file="characters"),
         "lstm": Goal("bits", at_most=2.4, beats="ngram", file="characters"),
+        "gpt": Goal("bits", at_most=2.26, beats="ngram"),
     },
     "Codes and generators": {
         "linear_autoencoder": Goal("loss", at_most=0.031, file="autoencoder"),

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlc.cli.arguments import UsageError
+from dlc.cli.decoder import Decoder, Whole
 from dlc.cli.source import changed_task, user_code
 from dlc.cli.streams import say
 
 if TYPE_CHECKING:
     from dlc.network import Network
+    from dlc.task.task import Task
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
         window = text_window(net)
         codes = encoded(net, options.prompt)
         refuse_lookahead(net, codes, window)
-        written = continued(net, codes, window, options)
+        written = continued(quickest(net, task, window), codes, window, options)
     say("".join(net.classes[code] for code in written))
     return 0
 
@@ -71,16 +73,30 @@ def refuse_lookahead(net: Network, codes: list[int], window: int) -> None:
                          "recurrent layer")
 
 
-def continued(net: Network, codes: list[int], window: int,
+def quickest(net: Network, task: Task, window: int) -> Whole | Decoder:
+    """What computes one position after another, keeping what it needs of those before, where the
+    network has such a program that says the same; else what computes all of them each time."""
+    whole = Whole(net, window)
+    decoder = Decoder.of(net, task, window)
+    return whole if decoder is None or not decoder.agrees(whole) else decoder
+
+
+def continued(writer: Whole | Decoder, codes: list[int], window: int,
               options: argparse.Namespace) -> list[int]:
     """`codes` and as many more as are asked for, each drawn from what the network says of the last
-    `window` characters."""
+    characters: half of `window` of them, or more."""
     from dlc.runtime.report.text import drawn
 
     rng = np.random.Generator(np.random.Philox(key=options.seed))
     written = list(codes)
     for _ in range(options.length):
-        seen = written[-window:]
-        row = np.array([seen + [0] * (window - len(seen))])
-        written.append(drawn(net.predict(row)[0][len(seen) - 1], options.temperature, rng))
+        scores = writer.scores(written[beginning(len(written), window):])
+        written.append(drawn(scores, options.temperature, rng))
     return written
+
+
+def beginning(count: int, window: int) -> int:
+    """Where what the network sees of `count` characters begins: it moves on by half a window each
+    time that the window is full."""
+    half = max(1, window // 2)
+    return half * max(0, -(-(count - window) // half))

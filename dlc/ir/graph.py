@@ -176,9 +176,10 @@ VARYING = "varying"  # the note of a build's axes whose length varies (dlc/ops/v
 class Build:
     """One build of a graph: interns nodes, and knows the line and mode they are made for."""
 
-    def __init__(self, training: bool = False) -> None:
+    def __init__(self, training: bool = False, decoding: int | None = None) -> None:
         self.table: dict[Any, Node] = {}
         self.training = training
+        self.decoding = decoding  # one position at a time, of so many
         self.places: list[tuple[Loc, ...]] = []
         self.notes: dict[str, Any] = {}
         self.watch: Callable[[FrameType | None], None] | None = None  # told who makes a node

@@ -244,6 +244,18 @@ def training() -> bool:
     return build.training
 
 
+def decoding() -> int | None:
+    """In a program that computes one position of a sequence at a time, how many positions it may
+    reach; None in one over whole sequences.
+
+    `dlc sample` builds such a program of a text model. What a layer needs of earlier positions it
+    keeps in state there, at `position()`: attention its keys and values, a recurrent layer its
+    state.
+    """
+    build = current_build()
+    return None if build is None else build.decoding
+
+
 # --- values that the runtime sets -----------------------------------------------------------------
 
 
@@ -271,6 +283,14 @@ def step() -> Node:
     """i32[()]: how many steps this phase has done; it stands still in a step that faults."""
     scope = current_scope("step")
     return _reserved(scope.step_name, Type(i32), _zero)
+
+
+def position() -> Node:
+    """i32[()]: the place in its sequence of the first element that the program is given: 0, or in
+    one that computes a position at a time (`decoding()`) the number of those before it."""
+    if decoding() is None:
+        return leaf.constant(0, Type(i32))
+    return _reserved("position", Type(i32), _zero)
 
 
 def steps_per_epoch() -> Node:

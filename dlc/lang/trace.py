@@ -30,10 +30,10 @@ class CheckText:
 
 
 @contextmanager
-def tracing(function: Callable[..., Any], training: bool,
-            inputs: Mapping[str, Node]) -> Iterator[tuple[Build, Scope]]:
+def tracing(function: Callable[..., Any], training: bool, inputs: Mapping[str, Node],
+            decoding: int | None = None) -> Iterator[tuple[Build, Scope]]:
     """A new build with an empty scope, in which `function` is about to run on `inputs`."""
-    build = Build(training)
+    build = Build(training, decoding)
     scope = build.notes["scope"] = Scope(variable_names=variable_names(function, Layer))
     with building(build), naming(build):
         declare_lengths(inputs)

@@ -23,10 +23,7 @@ from dlc.nn.activations import (
 )
 from dlc.nn.attention import (
     multi_head_attention,
-    positional_encoding,
-    rotary,
     scaled_dot_product_attention,
-    sinusoidal_positions,
     transformer_decoder,
     transformer_encoder,
 )
@@ -117,10 +114,17 @@ from dlc.nn.pooling import (
     lp_pool,
     max_pool,
 )
+from dlc.nn.positions import (
+    position_embedding,
+    positional_encoding,
+    rotary,
+    sinusoidal_positions,
+)
 from dlc.nn.recurrent import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell
 from dlc.nn.regression import dice, log_cosh, mape, msle, quantile
 from dlc.nn.resizing import resize, upsample
 from dlc.nn.tables import embedding, embedding_bag, unembedding
+from dlc.nn.translation import encoder_decoder
 from dlc.words import speaking
 
 __all__ = [
@@ -129,17 +133,18 @@ __all__ = [
     "binary_cross_entropy_with_logits", "celu", "chain", "channel_shuffle", "confusion_matrix",
     "contrastive", "conv", "conv_transpose", "cosine_embedding", "cosine_similarity",
     "cross_entropy", "ctc_loss", "dense", "depthwise_conv", "dice", "dropout", "elu", "embedding",
-    "embedding_bag", "f1", "flatten", "focal", "gaussian_dropout", "gaussian_nll", "gaussian_noise",
-    "gelu", "gelu_tanh", "global_avg_pool", "global_max_pool", "glu", "group_norm", "gru",
-    "gru_cell", "gumbel_softmax", "hard_shrink", "hard_sigmoid", "hard_swish", "hard_tanh", "hinge",
-    "hinge_embedding", "huber", "info_nce", "instance_norm", "kl_div", "label_noise", "layer",
-    "layer_norm", "leaky_relu", "local_response_norm", "log_cosh", "log_sigmoid", "log_softmax",
-    "lp_pool", "lstm", "lstm_cell", "mae", "mape", "margin_ranking", "masking_noise", "max_pool",
-    "maxout", "mish", "mse", "msle", "multi_head_attention", "multi_margin", "multilabel_margin",
-    "multilabel_soft_margin", "nll", "normalize", "pairwise_distance", "parallel", "partial_conv",
-    "pixel_shuffle", "pixel_unshuffle", "poisson_nll", "positional_encoding", "precision", "prelu",
-    "quantile", "quick_gelu", "recall", "relu", "relu6", "relu_squared", "reshape", "residual",
-    "resize", "rms_norm", "rnn", "rnn_cell", "rotary", "rrelu", "salt_and_pepper",
+    "embedding_bag", "encoder_decoder", "f1", "flatten", "focal", "gaussian_dropout",
+    "gaussian_nll", "gaussian_noise", "gelu", "gelu_tanh", "global_avg_pool", "global_max_pool",
+    "glu", "group_norm", "gru", "gru_cell", "gumbel_softmax", "hard_shrink", "hard_sigmoid",
+    "hard_swish", "hard_tanh", "hinge", "hinge_embedding", "huber", "info_nce", "instance_norm",
+    "kl_div", "label_noise", "layer", "layer_norm", "leaky_relu", "local_response_norm", "log_cosh",
+    "log_sigmoid", "log_softmax", "lp_pool", "lstm", "lstm_cell", "mae", "mape", "margin_ranking",
+    "masking_noise", "max_pool", "maxout", "mish", "mse", "msle", "multi_head_attention",
+    "multi_margin", "multilabel_margin", "multilabel_soft_margin", "nll", "normalize",
+    "pairwise_distance", "parallel", "partial_conv", "pixel_shuffle", "pixel_unshuffle",
+    "poisson_nll", "position_embedding", "positional_encoding", "precision", "prelu", "quantile",
+    "quick_gelu", "recall", "relu", "relu6", "relu_squared", "reshape", "residual", "resize",
+    "rms_norm", "rnn", "rnn_cell", "rotary", "rrelu", "salt_and_pepper",
     "scaled_dot_product_attention", "selu", "separable_conv", "sigmoid", "silu",
     "sinusoidal_positions", "smooth_l1", "soft_margin", "soft_shrink", "softmax", "softmin",
     "softplus", "softsign", "spatial_dropout", "squared_hinge", "subsample", "tanh", "tanh_shrink",

@@ -1,4 +1,4 @@
-"""Attention, positional encodings and transformer blocks.
+"""Attention and transformer blocks.
 
 Arrays are [batch, time, features]; inside of attention [batch, heads, time, size].
 """
@@ -12,17 +12,18 @@ from typing import Any
 from dlc import random
 from dlc.errors import DlcError, here
 from dlc.ir.graph import Node, describe
-from dlc.ir.types import Type, bool_, f32
+from dlc.ir.types import Type, bool_
 from dlc.lang.array import rearrange
 from dlc.lang.layer import Layer
-from dlc.lang.scope import Initializer, parameter, training
+from dlc.lang.scope import Initializer, decoding, parameter, position, training
 from dlc.nn import checks
 from dlc.nn.convolution import like_weight
 from dlc.nn.dropout import dropout as dropout_layer
 from dlc.nn.functions import softmax
 from dlc.nn.norms import layer_norm
+from dlc.nn.positions import remembered, rotary, so_far
 from dlc.ops import contract, elementwise, leaf, reduce, view
-from dlc.ops.convert import as_node, as_nodes, cast
+from dlc.ops.convert import as_node, as_nodes
 
 
 def scaled_dot_product_attention(query: Any, key: Any, value: Any, mask: Any = None,
@@ -79,56 +80,6 @@ def _weights(scores: Node, mask: Node | None) -> Node:
     return elementwise.where(some, softmax(elementwise.where(some, scores, 0.0)), 0.0)
 
 
-# --- positions ------------------------------------------------------------------------------------
-
-
-def sinusoidal_positions(length: int, size: int, base: float = 10000.0) -> Node:
-    """f32[length, size]: sin(p / base^(2i/size)) in column 2i, the cosine in 2i+1 (Vaswani et al.
-    2017, section 3.5)."""
-    checks.at_least("sinusoidal_positions", 1, length=length, size=size)
-    checks.number("sinusoidal_positions", 0, base=base)
-    place = cast(leaf.iota((length, size), 0), f32)
-    column = leaf.iota((length, size), 1)
-    pair = cast(column - column % 2, f32)
-    angle = place * elementwise.exp(pair * (-math.log(base) / size))
-    return elementwise.where(column % 2 == 0, elementwise.sin(angle), elementwise.cos(angle))
-
-
-def positional_encoding(base: float = 10000.0, name: str = "") -> Layer:
-    """x [..., time, features] plus sinusoidal_positions."""
-    def apply(x: Node) -> Node:
-        checks.rank(x, 2, "[..., time, features]")
-        checks.floating(x)
-        length, size = map(int, x.shape[-2:])
-        return x + cast(sinusoidal_positions(length, size, base), x.dtype)
-
-    return Layer("positional_encoding", apply, "positional_encoding()", name, here())
-
-
-def rotary(x: Any, base: float = 10000.0, start: Any = 0) -> Node:
-    """Rotary embedding: pair (i, i + size/2) of x [..., time, size] is rotated by its position
-    times base^(-2i/size).
-
-    Products of rotated queries and keys depend on distances only. `start` is the first position, a
-    number or an integer scalar. Raises DlcError for an odd size. Source: Su et al. 2021, eq. 34,
-    with halves instead of neighbours as pairs.
-    """
-    node = as_node(x)
-    checks.rank(node, 2, "[..., time, size]")
-    checks.floating(node)
-    length, size = map(int, node.shape[-2:])
-    if size % 2:
-        raise DlcError(f"rotary({describe(node)}): the last axis has no halves", here(),
-                       "its size must be even")
-    half = size // 2
-    place = cast(leaf.iota((length, half), 0) + start, f32)
-    pair = cast(leaf.iota((length, half), 1), f32)
-    angle = place * elementwise.exp(pair * (-2.0 * math.log(base) / max(1, size)))
-    cos, sin = (cast(f(angle), node.dtype) for f in (elementwise.cos, elementwise.sin))
-    a, b = (view.narrow(node, node.ndim - 1, at, half) for at in (0, half))
-    return view.concat([a * cos - b * sin, b * cos + a * sin], -1)
-
-
 # --- layers ---------------------------------------------------------------------------------------
 
 
@@ -160,8 +111,10 @@ def multi_head_attention(heads: int, *, size: int | None = None, causal: bool = 
         k = _heads(make("key", key, (key_heads or heads) * width), key_heads or heads)
         v = _heads(make("value", value, (key_heads or heads) * width), key_heads or heads)
         if rotary_base is not None:
-            q, k = rotary(q, rotary_base), rotary(k, rotary_base)
-        y = scaled_dot_product_attention(q, k, v, mask, causal, dropout=dropout)
+            q, k = (rotary(part, rotary_base, position()) for part in (q, k))
+        if decoding() is not None and key is query:
+            k, v, mask = _remembered(k, v, mask, causal)
+        y = scaled_dot_product_attention(q, k, v, mask, causal and mask is None, dropout=dropout)
         joined = view.reshape(view.transpose(y, (0, 2, 1, 3)),
                               (*query.shape[:2], heads * width))
         return make("output", joined, features)
@@ -200,6 +153,16 @@ class _Projection:
         if not self.bias:
             return y
         return y + parameter(f"{name}_bias", Type(self.dtype, (units,)), like_weight(inputs))
+
+
+def _remembered(key: Node, value: Node, mask: Node | None,
+                causal: bool) -> tuple[Node, Node, Node]:
+    """Keys and values of all positions of a sequence that is computed one position at a time, and
+    which of them there are so far."""
+    if mask is not None or not causal:
+        raise DlcError("attention with a mask, or to all positions, can't be computed one at a "
+                       "time", here(), "causal=True looks back alone")
+    return remembered("keys", key), remembered("values", value), so_far()
 
 
 def _heads(x: Node, heads: int) -> Node:

@@ -15,7 +15,14 @@ from dlc.ir.types import Type, i32, i64
 from dlc.lang.array import rearrange
 from dlc.lang.layer import Layer
 from dlc.lang.loops import scan
-from dlc.lang.scope import Initializer, parameter
+from dlc.lang.scope import (
+    Initializer,
+    decoding,
+    parameter,
+    state,
+    training,
+    update_state,
+)
 from dlc.nn import checks
 from dlc.nn.convolution import like_weight
 from dlc.ops import contract, elementwise, gather, reduce, varying, view
@@ -32,7 +39,7 @@ class Cell:
     """One kind of recurrence: its gates, how many arrays its state has, and its step.
 
     `step` takes the gates' parts from the input, those from the state, and the old state. With
-    `second_bias` the part from the state has a bias of its own.
+    `second_bias` the part from the state has a bias of its own; with `peepholes` gates see memory.
     """
 
     kind: str
@@ -40,6 +47,7 @@ class Cell:
     parts: int
     step: Step
     second_bias: bool = False
+    peepholes: bool = False
 
 
 def _lstm_step(inputs: Sequence[Node], hidden: Sequence[Node], state: State) -> State:
@@ -47,6 +55,16 @@ def _lstm_step(inputs: Sequence[Node], hidden: Sequence[Node], state: State) -> 
     i, f, g, o = (a + b for a, b in zip(inputs, hidden, strict=True))
     memory = elementwise.sigmoid(f) * state[1] + elementwise.sigmoid(i) * elementwise.tanh(g)
     return elementwise.sigmoid(o) * elementwise.tanh(memory), memory
+
+
+def _peephole_step(inputs: Sequence[Node], hidden: Sequence[Node], state: State,
+                   peephole: Node) -> State:
+    """`_lstm_step` whose gates i and f see the old memory and o the new one, each unit its own."""
+    seen_i, seen_f, seen_o = rearrange.split(peephole, 3, 0)
+    i, f, g, o = (a + b for a, b in zip(inputs, hidden, strict=True))
+    memory = (elementwise.sigmoid(f + seen_f * state[1]) * state[1]
+              + elementwise.sigmoid(i + seen_i * state[1]) * elementwise.tanh(g))
+    return elementwise.sigmoid(o + seen_o * memory) * elementwise.tanh(memory), memory
 
 
 def _gru_step(inputs: Sequence[Node], hidden: Sequence[Node], state: State) -> State:
@@ -82,6 +100,7 @@ class _Weights:
     hidden: Node
     bias: Node | None
     hidden_bias: Node | None
+    peephole: Node | None
 
     def ahead(self, x: Node) -> Node:
         """What the input gives to the gates: [..., features] -> [..., gates * units]."""
@@ -93,6 +112,8 @@ class _Weights:
         product = contract.matmul(state[0], self.hidden)
         if self.hidden_bias is not None:
             product = product + self.hidden_bias
+        if self.peephole is not None:
+            return _peephole_step(_gates(row, cell), _gates(product, cell), state, self.peephole)
         return cell.step(_gates(row, cell), _gates(product, cell), state)
 
 
@@ -113,7 +134,8 @@ def _weights(cell: Cell, units: int, x: Node, suffix: str, bias: bool,
     hidden = make("weight_hidden", units, wide)
     first = _bias(cell, x, units, "bias" + suffix) if bias else None
     second = _bias(cell, x, units, "bias_hidden" + suffix) if bias and cell.second_bias else None
-    return _Weights(inputs, hidden, first, second)
+    peephole = make("peephole", 3 * units) if cell.peepholes else None
+    return _Weights(inputs, hidden, first, second, peephole)
 
 
 def _bias(cell: Cell, x: Node, units: int, name: str) -> Node:
@@ -161,9 +183,13 @@ RETURNS = ("sequence", "last", "both")
 
 
 def _recurrent(cell: Cell, units: int, layers: int, bidirectional: bool, returns: str, bias: bool,
-               weight_init: Initializer | None, name: str) -> Layer:
+               weight_init: Initializer | None, name: str, carry: bool = False) -> Layer:
     kind = cell.kind
     checks.at_least(kind, 1, units=units, layers=layers)
+    checks.truth(kind, carry=carry)
+    if carry and bidirectional:
+        raise DlcError(f"nn.{kind}: carry=True with bidirectional=True", here(),
+                       "the reverse direction begins at the end of what there is")
     checks.one_of(kind, "returns", returns, RETURNS)
     directions = ("", "_reverse") if bidirectional else ("",)
 
@@ -173,7 +199,8 @@ def _recurrent(cell: Cell, units: int, layers: int, bidirectional: bool, returns
         if lengths is None and is_varying(x.shape[1]):
             lengths = varying.lengths(x)
         there = None if lengths is None else _there(x, lengths)
-        starts = _starts(cell, x, initial, layers * len(directions), units)
+        kept = _kept(cell, x, layers, units) if _carries(carry, initial, bidirectional) else []
+        starts = kept or _starts(cell, x, initial, layers * len(directions), units)
         finals: list[State] = []
         for level in range(layers):
             found = []
@@ -184,9 +211,33 @@ def _recurrent(cell: Cell, units: int, layers: int, bidirectional: bool, returns
                 found.append(y)
                 finals.append(final)
             x = view.concat(found, -1) if bidirectional else found[0]
+        for handle, new in zip(kept, finals, strict=False):
+            _keep(handle, new)
         return _returned(x, finals, len(directions), returns)
 
     return Layer(kind, apply, f"{kind}({units})", name, here())
+
+
+def _carries(carry: bool, initial: Sequence[Node], bidirectional: bool) -> bool:
+    """Whether the state goes on where the last window, or the last position, ended. Raises DlcError
+    for a layer that looks ahead where one position is computed at a time."""
+    if decoding() is not None and bidirectional:
+        raise DlcError("a bidirectional layer can't be computed one position at a time", here())
+    return not initial and (decoding() is not None or (carry and training()))
+
+
+def _kept(cell: Cell, x: Node, layers: int, units: int) -> list[State]:
+    """The state of each layer as dlc.state: carried, carried2, and for the LSTM's memory
+    carried_memory; each [batch, units]."""
+    kind = Type(x.dtype, (int(x.shape[0]), units))
+    return [tuple(state(f"carried{part}{level + 1 if level else ''}", kind)
+                  for part in ("", "_memory")[:cell.parts]) for level in range(layers)]
+
+
+def _keep(handles: State, new: State) -> None:
+    """Let the next step begin with `new`, into which no gradient flows from there."""
+    for handle, value in zip(handles, new, strict=True):
+        update_state(handle, value)
 
 
 def _starts(cell: Cell, x: Node, initial: Sequence[Node], count: int, units: int) -> list[State]:
@@ -219,8 +270,8 @@ def _returned(sequence: Node, finals: Sequence[State], directions: int,
 
 
 def lstm(units: int, *, layers: int = 1, bidirectional: bool = False, returns: str = "sequence",
-         bias: bool = True, hidden_bias: bool = False, weight_init: Initializer | None = None,
-         name: str = "") -> Layer:
+         bias: bool = True, hidden_bias: bool = False, peepholes: bool = False, carry: bool = False,
+         weight_init: Initializer | None = None, name: str = "") -> Layer:
     """Long short-term memory over x [batch, time, features] -> [batch, time, units * directions].
 
     `returns` is "sequence", "last" (the final hidden state of the top layer, [batch, units *
@@ -233,29 +284,37 @@ def lstm(units: int, *, layers: int = 1, bidirectional: bool = False, returns: s
     [features, 4 units], weight_hidden [units, 4 units], bias [4 units] in the order of gates
     i f g o; those of layer k > 1 end in k, of the reverse direction in _reverse. With `hidden_bias`
     also bias_hidden [4 units], which is added to the product with the state: PyTorch's and Keras'
-    weights have it or not. Uniform within 1/sqrt(units).
+    weights have it or not; with `peepholes` the gates i f o see the memory, each unit its own, by
+    peephole [3 units]. Uniform within 1/sqrt(units).
 
-    Raises DlcError for states that do not fit; a length outside 0 .. time stops the step.
-    Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000 (the forget gate); meaning as
-    PyTorch's LSTM with batch_first.
+    With `carry` training begins where the last step's windows ended, in the states carried [batch,
+    units] and carried_memory, through which no gradient flows (truncated backpropagation through
+    time): rows that follow each other are data in lanes ("text.txt?lanes=32"). Evaluation begins
+    from zeros.
+
+    Raises DlcError for states that do not fit, and for `carry` of a bidirectional layer; a length
+    outside 0 .. time stops the step. Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000 (the
+    forget gate), 2002 (peepholes); meaning as PyTorch's LSTM with batch_first.
     """
-    cell = _biased(LSTM, bias, hidden_bias)
-    return _recurrent(cell, units, layers, bidirectional, returns, bias, weight_init, name)
+    checks.truth("lstm", peepholes=peepholes)
+    cell = replace(_biased(LSTM, bias, hidden_bias), peepholes=peepholes)
+    return _recurrent(cell, units, layers, bidirectional, returns, bias, weight_init, name, carry)
 
 
 def gru(units: int, *, layers: int = 1, bidirectional: bool = False, returns: str = "sequence",
-        bias: bool = True, weight_init: Initializer | None = None, name: str = "") -> Layer:
+        bias: bool = True, carry: bool = False, weight_init: Initializer | None = None,
+        name: str = "") -> Layer:
     """Gated recurrent units over x [batch, time, features]; arguments and shapes as `lstm`.
 
     "both" gives (sequence, h); layer(x, h) starts from h. Parameters with 3 gates r z n, and
     bias_hidden [3 units] that the reset gate scales (Cho et al. 2014, as PyTorch's GRU).
     """
-    return _recurrent(GRU, units, layers, bidirectional, returns, bias, weight_init, name)
+    return _recurrent(GRU, units, layers, bidirectional, returns, bias, weight_init, name, carry)
 
 
 def rnn(units: int, *, layers: int = 1, bidirectional: bool = False, returns: str = "sequence",
         activation: Callable[[Node], Node] = elementwise.tanh, bias: bool = True,
-        hidden_bias: bool = False, weight_init: Initializer | None = None,
+        hidden_bias: bool = False, carry: bool = False, weight_init: Initializer | None = None,
         name: str = "") -> Layer:
     """h' = activation(x W + h U + b) over x [batch, time, features]; arguments as `lstm`.
 
@@ -263,7 +322,7 @@ def rnn(units: int, *, layers: int = 1, bidirectional: bool = False, returns: st
     """
     _callable("rnn", activation)
     cell = _biased(_plain(activation), bias, hidden_bias)
-    return _recurrent(cell, units, layers, bidirectional, returns, bias, weight_init, name)
+    return _recurrent(cell, units, layers, bidirectional, returns, bias, weight_init, name, carry)
 
 
 def _callable(kind: str, activation: object) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.derive import higher
 from dlc.errors import DlcError, Loc, Part, here, part_of, printable
-from dlc.ir.graph import Build, Graph, Node, building, describe, make, serving, substitute, toposort
+from dlc.ir.graph import Build, Graph, Node, building, describe, make, serving, substitute
 from dlc.ir.types import Type, f32, i32
 from dlc.lang import scope as scopes
 from dlc.lang.scope import Scope, Variable
@@ -316,33 +316,6 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
     return replace(graph, notes={**graph.notes, "whole": whole, "subject": subject})
 
 
-def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
-    """The prediction alone: (the data it reads, params, state) -> prediction, fault; no updates.
-
-    Labels are not input, and of the run-time checks those stay that ask for none. Raises DlcError
-    for a task that says nothing of what it predicts.
-    """
-    inputs = make_inputs(phase.function, (), dims, "data")
-    with tracing(phase.function, False, inputs) as (build, scope):
-        forward = run_function(task, phase, build, scope, inputs)
-        prediction, _ = shown(forward)
-        if prediction is None:
-            raise DlcError(f"{task.name} does not say what it predicts", forward.result.loc,
-                           "name it: dlc.loss(value, prediction=logits)")
-        scope.hints.append((prediction, "prediction"))
-        read = data_read(prediction)
-        forward.inputs = {k: n for k, n in inputs.items() if n in read}
-        forward.checks = [c for c in forward.checks if data_read(c.bad) <= read]
-        outputs = {"prediction": prediction}
-        if forward.checks:
-            with serving(forward.lines):
-                zero = leaf.constant(0, Type(i32))
-                outputs["fault"] = fault_code([c.bad for c in forward.checks], zero)
-    alive = set(toposort(outputs.values()))
-    scope.variables = {k: v for k, v in scope.variables.items() if v.node in alive}
-    return averaged(task, close_graph("predict", forward, outputs, ()))
-
-
 def averaged(task: Task, graph: Graph) -> Graph:
     """`graph` with the moving average of each parameter that an optimizer averages in its place."""
     means: dict[Node, Variable] = {}
@@ -362,11 +335,6 @@ def averaged(task: Task, graph: Graph) -> Graph:
     return replace(
         graph, inputs=tuple(means[n].node if n in means else n for n in graph.inputs),
         outputs=tuple(outputs), notes={**graph.notes, "variables": variables})
-
-
-def data_read(node: Node) -> set[Node]:
-    """The data inputs that a value depends on."""
-    return {n for n in toposort([node]) if n.op is leaf.INPUT and n.attrs["role"] == "data"}
 
 
 def shown(forward: Forward) -> tuple[Node | None, str]:

@@ -19,7 +19,8 @@ from dlc.lang.source import definition
 from dlc.lang.trace import graph_variables, signature
 from dlc.optim import Optimizer
 from dlc.task.arguments import need_optimizer, phase_arguments, task_functions, task_options
-from dlc.task.step import eval_graph, predict_graph, train_graph
+from dlc.task.predict import predict_graph
+from dlc.task.step import eval_graph, train_graph
 from dlc.words import attributes
 
 if TYPE_CHECKING:

@@ -30,7 +30,8 @@ class Dataset:
     `train` and `test` map a field name ("image", "label", "x", "y") to an array. `classes` are the
     names of the label's values, in order; empty for a regression. A streamed dataset has empty
     `train` and gives its batches through `stream` and `test_stream`: any iterable of batches, or
-    a function epoch -> iterable.
+    a function epoch -> iterable. With `lanes` rows are in an order that is kept: each batch of so
+    many goes on where the last one ended, row by row.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Dataset:
     stream: Any = None
     test_stream: Any = None
     source: str = ""
+    lanes: int = 0
 
     @property
     def in_memory(self) -> bool:

@@ -8,14 +8,15 @@ import numpy as np
 
 from dlc.runtime.data.dataset import DataError, Dataset
 from dlc.runtime.data.options import Options
-from dlc.runtime.data.textfile import windows
+from dlc.runtime.data.textfile import in_lanes, windows
 
 ALPHABET = ("\n", *map(chr, range(32, 127)))
 
 
 def load_pydoc(options: Options) -> Dataset:
     """Python's documentation of its language, some 460,000 characters: x i32[n, length], and y, the
-    next character of each; `length` characters a window, a fraction `test` held out at the end.
+    next character of each; `length` characters a window, a fraction `test` held out at the end; in
+    `lanes` as a text file's.
 
     The 96 classes are ASCII's printable characters and the newline; others, a few dashes and
     quotes, become "?". The text is that of the Python that runs: figures differ between versions.
@@ -34,5 +35,6 @@ def load_pydoc(options: Options) -> Dataset:
         raise DataError("pydoc", "test", f"{options.test} is not a fraction to hold out",
                         "0 < test <= 0.5")
     cut = len(ids) - math.ceil(len(ids) * options.test)
-    return Dataset("pydoc", windows(ids[:cut], options.length), windows(ids[cut:], options.length),
-                   ALPHABET, source="bundled")
+    return Dataset("pydoc", in_lanes("pydoc", windows(ids[:cut], options.length), options.lanes),
+                   windows(ids[cut:], options.length), ALPHABET, source="bundled",
+                   lanes=options.lanes)

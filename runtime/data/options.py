@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from dlc.runtime.data.dataset import HELD_OUT, DataError
 
-KINDS = ("idx", "cifar", "csv", "images", "npy", "npz", "text")
+KINDS = ("idx", "cifar", "csv", "images", "nettalk", "npy", "npz", "text")
 
 
 @dataclass
 class Options:
     """What may follow a path: PATH?target=NAME&test=0.2&scale=255&length=64&size=32&fold=3/10&
-    standardize=1&channels=3&fit=crop&lines=1&x=FIELD."""
+    standardize=1&channels=3&fit=crop&lines=1&lanes=32&x=FIELD."""
 
     target: str = "-1"
     test: float = HELD_OUT
@@ -26,6 +26,7 @@ class Options:
     fold: str = ""
     standardize: bool = False
     lines: bool = False
+    lanes: int = 0
 
 
 def read_size(source: object, text: str) -> tuple[int, int] | None:

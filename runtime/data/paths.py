@@ -11,6 +11,7 @@ from dlc.runtime.data.dataset import DataError, Dataset
 from dlc.runtime.data.files import open_data
 from dlc.runtime.data.idx import find_images, is_idx, load_idx
 from dlc.runtime.data.images import is_picture_folder, load_images
+from dlc.runtime.data.nettalk import load_nettalk
 from dlc.runtime.data.npy import NPY_MAGIC, load_npy_folder, load_npz
 from dlc.runtime.data.options import KINDS, Options
 from dlc.runtime.data.table import load_csv
@@ -48,9 +49,11 @@ def load_path(path: Path, options: Options, intake: Intake) -> Dataset:
         return load_npz(path, options.test, options.scale, intake)
     if kind == "npy":
         return load_npy_folder(path, options.test, options.scale, intake)
+    if kind == "nettalk":
+        return load_nettalk(path, options.length, options.test, intake)
     if options.lines:
         return load_lines(path, options.test, intake)
-    return load_text(path, options.length, options.test, intake)
+    return load_text(path, options.length, options.test, options.lanes, intake)
 
 
 def folder_kind(path: Path) -> str:
@@ -84,6 +87,8 @@ def file_kind(path: Path, intake: Intake) -> str:
     whole = path.stat().st_size % RECORD == 0
     if (suffix == ".bin" and whole) or "data_batch" in path.name:
         return "cifar"
+    if "nettalk" in path.name:
+        return "nettalk"
     if suffix in (".csv", ".tsv"):
         return "csv"
     if suffix in (".txt", ".md", ".text"):

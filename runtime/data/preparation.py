@@ -21,6 +21,8 @@ def prepared(dataset: Dataset, fold: str, standardize: bool) -> Dataset:
         raise DataError(dataset.name, "fold" if fold else "standardize",
                         "a stream of batches can't be divided or measured before it is read",
                         "arrays, or a file")
+    if fold and dataset.lanes:
+        raise DataError(dataset.name, "fold", "rows in lanes keep their order", "one of the two")
     if fold:
         dataset = with_fold(dataset, *read_fold(dataset.name, fold))
     return standardized(dataset) if standardize else dataset

@@ -12,10 +12,12 @@ import numpy as np
 from dlc.runtime.data.bundled import CANVAS, load_digits
 from dlc.runtime.data.dataset import DataError, Dataset, as_field, rename
 from dlc.runtime.data.english import load_pydoc
+from dlc.runtime.data.nettalk import load_spelling
 from dlc.runtime.data.npy import arrays_dataset
 from dlc.runtime.data.options import KINDS, Options, read_size
 from dlc.runtime.data.patterns import PATTERNS
 from dlc.runtime.data.preparation import prepared
+from dlc.runtime.data.sequences import MADE
 from dlc.runtime.data.signals import SIGNALS
 from dlc.runtime.data.tables import TABLES
 
@@ -26,6 +28,8 @@ BUNDLED: dict[str, Callable[[Options], Dataset]] = {
     **TABLES,
     **SIGNALS,
     **PATTERNS,
+    **MADE,
+    "spelling": load_spelling,
     "pydoc": load_pydoc,
 }
 
@@ -44,12 +48,13 @@ def load_dataset(spec: Any, **options: Any) -> Dataset:
     `spec` is a Dataset; the name of a bundled one (BUNDLED; docs/data.md); a path to a file
     or folder (MNIST IDX, CIFAR-10 binary, CSV, .npy, .npz, text); a dict of arrays, or a pair
     of them (train, test); any iterable of batches, or a function epoch -> iterable, or a pair of
-    these. Options stand behind a `?` in a string or are keywords: target (column of a CSV),
-    test (fraction held out), scale (divides byte images of an .npz), length (characters in a
-    window), lines (1: a row for each line of a text), size (of the digits, or of pictures: 32,
-    48x32), channels and fit (of pictures), kind (one of idx cifar csv images npy npz text), fold
-    ("3/10": the third of ten folds is held out), standardize (1: columns of mean 0 and deviation
-    1), and NAME=FIELD, which gives a field the name that the task asks for.
+    these. Options stand behind a `?` in a string or are keywords: target (column of a CSV), test
+    (fraction held out), scale (divides byte images of an .npz), length (characters in a window),
+    lines (1: a row for each line of a text), lanes (batches of so many windows go on where the last
+    ended), size (of the digits, or of pictures: 32, 48x32), channels and fit (of pictures), kind
+    (one of idx cifar csv images nettalk npy npz text), fold ("3/10": the third of ten folds is held
+    out), standardize (1: columns of mean 0 and deviation 1), and NAME=FIELD, which gives a field
+    the name that the task asks for.
 
     Raises DataError, which names file, place, problem and what would fit.
     """

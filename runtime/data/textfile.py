@@ -36,7 +36,24 @@ def windows(ids: np.ndarray[Any, Any], length: int) -> Arrays:
             "y": ids[1:count * length + 1].reshape(count, length).copy()}
 
 
-def load_text(path: Path, length: int, test: float, intake: Intake) -> Dataset:
+def in_lanes(source: object, rows: Arrays, lanes: int) -> Arrays:
+    """Windows as batches of `lanes` rows that go on where the batch before ended: the text is cut
+    into as many parts, and row t * lanes + k is window t of part k. 0 leaves their order.
+
+    Raises DataError for more lanes than windows.
+    """
+    count = len(rows["x"]) // lanes if lanes > 0 else int(lanes == 0)
+    if not count:
+        raise DataError(source, "lanes", f"{lanes} lanes of {len(rows['x'])} windows",
+                        "lanes=32, as many as a batch has rows; 0 for none")
+    if not lanes:
+        return rows
+    return {name: np.ascontiguousarray(
+        array[:lanes * count].reshape(lanes, count, -1).swapaxes(0, 1)).reshape(lanes * count, -1)
+        for name, array in rows.items()}
+
+
+def load_text(path: Path, length: int, test: float, lanes: int, intake: Intake) -> Dataset:
     """A Dataset of character windows; the last part of the text, a fraction `test`, is held out.
 
     `classes` are the characters in code point order; x and y hold their indices.
@@ -51,8 +68,9 @@ def load_text(path: Path, length: int, test: float, intake: Intake) -> Dataset:
         raise DataError(path, "", f"{len(ids)} characters are too few for windows of {length}",
                         f"at least {need} to train on and {need} held out, or a smaller length")
     cut = len(ids) - held
-    return Dataset(path.name, windows(ids[:cut], length),
-                   windows(ids[cut:], length) if held else None, alphabet, source=str(path))
+    return Dataset(path.name, in_lanes(path, windows(ids[:cut], length), lanes),
+                   windows(ids[cut:], length) if held else None, alphabet, source=str(path),
+                   lanes=lanes)
 
 
 def check_fraction(path: Path, test: float) -> None:

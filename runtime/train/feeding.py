@@ -38,6 +38,9 @@ class Feed:
         self.stream = None if dataset.in_memory else Stream(dataset.stream, dataset.name)
         self.varying = varying_of(program)
         self.padded: dict[tuple[int, bool], list[BoundPhase]] = {}
+        if dataset.lanes not in (0, config.batch):
+            raise DataError(dataset.name, "lanes", f"{dataset.lanes} lanes, and batches of "
+                            f"{config.batch} rows", "as many lanes as a batch has rows")
         if dataset.in_memory:
             self.check_tail(dataset.samples % config.batch)
 
@@ -79,7 +82,8 @@ class Feed:
         if self.varying:
             yield from self.by_length(epoch, done)
             return
-        order = epoch_order(self.config.seed, epoch, count)
+        order = (np.arange(count, dtype=np.int64) if self.dataset.lanes else
+                 epoch_order(self.config.seed, epoch, count))
         full = count // batch
         rows = order[:full * batch].reshape(full, batch)
         if done < full:
