@@ -12,6 +12,7 @@ import pytest
 import dlc
 from dlc import DlcError, f32, i32, nn, optim
 from dlc.cli import main
+from dlc.compiler import task_source
 from dlc.runtime.data import load_dataset
 
 RNG = np.random.default_rng(5)
@@ -131,3 +132,12 @@ def test_a_task_without_rows_is_evaluated() -> None:
     for function in (lone, scaled):
         entries = dlc.compile(dlc.task(optimizer=optim.sgd(0.1))(function)).program.entries
         assert set(entries) == {"train", "eval"}
+
+
+def test_a_program_is_found_again_from_another_line() -> None:
+    """The entry of the whole set has the lines of the task, not those of who compiles it."""
+    tails = {"set": len(X)}
+    first = task_source(graded, 16, tails)
+    again = task_source(graded, 16, tails)
+    assert first.texts["eval_set"] == again.texts["eval_set"]
+    assert first.kept("cpu", "scalar").key == again.kept("cpu", "scalar").key

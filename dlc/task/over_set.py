@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dlc.errors import DlcError, here
-from dlc.ir.graph import Graph, Node, describe
-from dlc.ir.types import Bounded, Dim, f32, i32
+from dlc.errors import DlcError, Loc, here
+from dlc.ir.graph import Graph, Node, describe, serving
+from dlc.ir.types import Bounded, Dim, Type, f32, i32
 from dlc.lang.scope import current_scope
 from dlc.lang.trace import tracing
 from dlc.ops import leaf, varying
@@ -19,10 +19,11 @@ ROWS = "samples"  # the axis of a set's samples
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """One such metric: `function` of the rows of all batches, joined."""
+    """One such metric: `function` of the rows of all batches, joined; `locs` asked for it."""
 
     function: Callable[..., Any]
     rows: tuple[Node, ...]
+    locs: tuple[Loc, ...] = ()
 
 
 def over_set(function: Callable[..., Any], *rows: Any) -> Node:
@@ -39,7 +40,8 @@ def over_set(function: Callable[..., Any], *rows: Any) -> Node:
         raise DlcError("over_set: " + (", ".join(map(describe, values)) or "nothing") + " has no "
                        "rows", here(), "values with a row for each sample, e.g. logits, label")
     node = number(function, values)
-    scope.whole[node] = Whole(function, values)
+    loc = here()
+    scope.whole[node] = Whole(function, values, () if loc is None else (loc,))
     return node
 
 
@@ -84,10 +86,11 @@ def set_graph(whole: Mapping[str, Whole], count: int) -> Graph:
             arguments = []
             for at, row in enumerate(metric.rows):
                 type_ = row.type.with_(shape=(Dim(count, ROWS), *row.shape[1:]), layout=None)
-                node = inputs[row_name(name, at)] = leaf.input_(row_name(name, at), type_, "data")
+                node = inputs[row_name(name, at)] = _input(row_name(name, at), type_, row)
                 arguments.append(node)
                 inputs.update(_lengths(row, count, inputs))
-            outputs[name] = number(metric.function, tuple(arguments))
+            with serving(metric.locs):  # not the line where the size of the set became known
+                outputs[name] = number(metric.function, tuple(arguments))
     return Graph("eval_set", tuple(inputs.values()), tuple(outputs.values()), tuple(outputs),
                  {}, {"variables": (), "checks": ()})
 
@@ -99,7 +102,13 @@ def _lengths(row: Node, count: int, before: Mapping[str, Node]) -> dict[str, Nod
         if isinstance(dim, Dim) and isinstance(dim.name, Bounded):
             label = f"{dim.name}.lengths"
             known = before.get(label)
-            found[label] = leaf.input_(label, i32[Dim(count, ROWS)], "data") if (
-                known is None) else known
+            found[label] = _input(label, i32[Dim(count, ROWS)], row) if known is None else known
             varying.declare(dim.name, found[label], ROWS)
     return found
+
+
+def _input(label: str, type_: Type, row: Node) -> Node:
+    """An input that serves the lines of `row`, wherever the set's size becomes known."""
+    node = leaf.input_(label, type_, "data")
+    node.locs = row.locs
+    return node

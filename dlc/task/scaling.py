@@ -20,7 +20,6 @@ from dlc.lang.names import name_returned
 from dlc.lang.scope import Scope, state
 from dlc.ops import elementwise, reduce
 from dlc.ops.convert import cast
-from dlc.task.over_set import Whole
 
 if TYPE_CHECKING:
     from dlc.task.step import Forward
@@ -57,7 +56,7 @@ def _renew(scope: Scope, new: dict[Node, Node]) -> None:
     scope.updates = {name: new[value] for name, value in scope.updates.items()}
     if scope.prediction is not None:
         scope.prediction = (new[scope.prediction[0]], *scope.prediction[1:])
-    scope.whole = {new[metric]: Whole(whole.function, tuple(new[row] for row in whole.rows))
+    scope.whole = {new[metric]: replace(whole, rows=tuple(new[row] for row in whole.rows))
                    for metric, whole in scope.whole.items()}
 
 
