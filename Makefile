@@ -17,8 +17,8 @@ NEWEST := 3.14
 # Tests start hundreds of processes, which import dlc in half the time where bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help train test lint types conformance conformance-full faults instruction-sets fuzz wheel \
-	browser networks networks-of-the-day bench bench-compile clean
+.PHONY: help train test lint types conformance conformance-full faults instruction-sets \
+	fuzz wheel browser networks networks-of-the-day bench bench-compile clean cuda cuda-check
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
@@ -29,6 +29,8 @@ help:
 	@echo "make faults       plant the faults that the change touches and a quarter of the others; the tests"
 	@echo "                  must catch each (FAULTS=all: all of them)"
 	@echo "make instruction-sets  the backend tests on the other instruction sets, native or interpreted"
+	@echo "make cuda         CUDA kernels without a GPU: new ones compile to machine code, an eighth of all"
+	@echo "                  programs agrees with the evaluator; make cuda-check: all of everything"
 	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
 	@echo "make wheel        install the wheel into an empty environment and follow docs/using.md there"
 	@echo "make browser      open the inspector's page in a Chromium, where one is installed"
@@ -71,6 +73,12 @@ conformance-full: $(VENV)/.conformance
 
 instruction-sets: $(VENV)/.test
 	$(BIN)/python tests/each_instruction_set.py
+
+cuda: $(VENV)/.cuda
+	$(BIN)/python -m pytest -q -m cuda tests/cuda
+
+cuda-check: $(VENV)/.cuda
+	CUDA_FULL=1 $(BIN)/python -m pytest -q -m cuda tests/cuda
 
 faults: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m faults -n auto --dist worksteal tests/faults
@@ -120,6 +128,10 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.conformance: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-compile --editable ".[test,conformance]"
+	@touch $(VENV)/.installed $(VENV)/.test $@
+
+$(VENV)/.cuda: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-compile --editable ".[test,cuda]"
 	@touch $(VENV)/.installed $(VENV)/.test $@
 
 clean:

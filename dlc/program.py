@@ -31,7 +31,8 @@ class Kernel:
     `text` defines one function called `name` taking `params` in order, then `chunk`.
     `tiles` names the LLVM IR tiles it calls. A kernel that `raises` calls a user's function on
     array views: when it fails, the chunk's place in the last buffer (i32) takes the line of the
-    text, counted from its end and from 1, else 0.
+    text, counted from its end and from 1, else 0. `block`: on CUDA a chunk is a block of so many
+    threads; 0 where it is a thread.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Kernel:
     text: str
     tiles: tuple[str, ...] = ()
     raises: bool = False
+    block: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from llvmlite import ir
@@ -38,6 +38,7 @@ class Names(Protocol):
     primitives: Mapping[str, Primitive]
     tiles: Mapping[str, TileText]
     has_f16: bool
+    region: Callable[[Any, str, ast.For], None] | None
 
     def defines(self, name: str) -> bool: ...
 

@@ -11,9 +11,10 @@ written here. A construct that the dialect lacks raises OutsideError.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from dlc.program import TileText
 from dlc.runtime.compile.llvm_module import Lowered
@@ -51,6 +52,7 @@ class Scope:
     tiles: Mapping[str, TileText]
     has_f16: bool
     outer: Scope | None = None
+    region: Callable[[Any, str, ast.For], None] | None = None  # how a block's threads run a loop
     lowered: dict[tuple[str, tuple[str, ...]], Lowered] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
 

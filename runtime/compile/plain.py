@@ -98,8 +98,10 @@ def _reduce(*bounds: int, into: object, by: object = None) -> range:
     return range(*bounds)
 
 
-# Of kernels over parallel axes, before they are cut: all rounds one after the other.
-UNCUT = {"parallel": range, "vector": range, "reduce": _reduce, "shared_bool": LOCALS["u8"],
+# Of kernels over parallel axes, before they are cut, and of CUDA's: all rounds one after the other,
+# the threads of a region last to first.
+UNCUT = {"parallel": range, "threads": lambda count: range(count - 1, -1, -1), "vector": range,
+         "reduce": _reduce, "shared_bool": LOCALS["u8"],
          **{f"shared_{name}": local for name, local in LOCALS.items()}}
 VIEWS = {f"{word}view_{name}": _view(kind, bool(word)) for word in ("", "const_")
          for name, kind in {**_NUMPY, "bool": np.bool_}.items()}

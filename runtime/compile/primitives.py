@@ -230,10 +230,11 @@ def _at(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
     return builder.gep(operands[0], [operands[1]], source_etype=LLVM[types[0][:-1]])
 
 
-def _local(dtype: str, name: str = "") -> Primitive:
-    """A stack buffer of a literal number of elements, aligned to 64 bytes, contents undefined."""
-    name = name or f"local_{dtype}"
+SPACES = ("local", "shared")  # a CUDA block's threads share the latter; a CPU has one of each
 
+
+def _local(dtype: str, name: str) -> Primitive:
+    """A stack buffer of a literal number of elements, aligned to 64 bytes, contents undefined."""
     def emit(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
         with builder.goto_entry_block():
             buffer = builder.alloca(LLVM[dtype], ir.Constant(ir.IntType(64), operands[0]))
@@ -293,7 +294,8 @@ def _conversions() -> list[Primitive]:
 
 
 def _memory() -> list[Primitive]:
-    locals_ = [*(_local(d) for d in NUMBERS), _local("u8", "local_bool")]
+    locals_ = [*(_local(d, f"{space}_{d}") for space in SPACES for d in NUMBERS),
+               *(_local("u8", f"{space}_bool") for space in SPACES)]
     return [Primitive("at", _at_rule, _at, plain.at), *locals_]
 
 

@@ -186,6 +186,9 @@ class Walk(Expressions):
         """A loop over range(low, high, step): the variable is the counter as the round began."""
         if statement.orelse or not isinstance(statement.target, ast.Name):
             raise OutsideError("this form of a loop")
+        if self.scope.region is not None and is_region(statement.iter):
+            self.scope.region(self, statement.target.id, statement)
+            return
         low, high, step = self.range(statement.iter)
         test, body, then, after = map(self.block, ("for", "each", "next", "done"))
         before = self.builder.block
@@ -207,7 +210,8 @@ class Walk(Expressions):
     def range(self, call: ast.expr) -> tuple[Any, Any, int]:
         """The i64 bounds of a loop, and its step, which is a number."""
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
-                and call.func.id == "range" and 1 <= len(call.args) <= 3 and not call.keywords):
+                and call.func.id in ("range", "threads") and 1 <= len(call.args) <= 3
+                and not call.keywords):
             raise OutsideError("a loop that is none over range")
         values = [self.value(a) for a in call.args]
         if not all(whole(v) for v in values):
@@ -234,3 +238,9 @@ class Walk(Expressions):
     def go(self, block: Any) -> None:
         if not self.builder.block.is_terminated:
             self.builder.branch(block)
+
+
+def is_region(iterated: ast.expr) -> bool:
+    """Whether a loop runs over the threads of a block."""
+    return isinstance(iterated, ast.Call) and isinstance(iterated.func, ast.Name) and (
+        iterated.func.id == "threads")

@@ -17,12 +17,14 @@ import llvmlite.binding as llvm
 from dlc.program import Kernel, Program
 from dlc.runtime.compile.frontend import Scope, functions_of
 from dlc.runtime.compile.llvm_module import module_text, pass_builder
-from dlc.runtime.compile.lower import KNOWN, parameter_types
+from dlc.runtime.compile.lower import parameter_types
 from dlc.runtime.compile.operators import OutsideError
 from dlc.runtime.compile.primitives import LLVM
+from dlc.runtime.cuda.regions import ON_CUDA, region
 
 TRIPLE = "nvptx64-nvidia-cuda"
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+REGISTERS = ("ctaid", "ntid", "tid")  # block of the grid, threads of a block, thread of the block
 BLOCK = 128
 """Threads of a block: a multiple of a warp's 32; four warps hide the latency of one another."""
 
@@ -39,8 +41,11 @@ class Shape:
     threads: int
 
 
-def shape_of(positions: int) -> Shape:
-    """The launch of so many positions, one to a thread; the last block may have idle threads."""
+def shape_of(kernel: Kernel, positions: int) -> Shape:
+    """The launch of so many positions: a block each where the kernel has regions, else a thread
+    each; the last block may have idle threads."""
+    if kernel.block:
+        return Shape(positions, kernel.block)
     threads = min(BLOCK, -(-positions // 32) * 32)
     return Shape(-(-positions // threads), threads)
 
@@ -53,31 +58,35 @@ class PtxCompiler:
             raise PtxError(f"unknown architecture {architecture!r}; there are "
                            f"{', '.join(ARCHITECTURES)}")
         self.machine = machine(architecture)
-        self.scope = Scope(functions_of(program.prelude), KNOWN, {}, True)
+        self.scope = Scope(functions_of(program.prelude), ON_CUDA, {}, True)
 
     def ptx(self, kernel: Kernel) -> str:
         """The PTX of one kernel: an entry of its name that takes the parameters in order, then
         the number of positions, an i64."""
-        module = self.module(kernel)
+        module = llvm.parse_assembly(self.source(kernel))
+        module.triple = TRIPLE
+        module.data_layout = str(self.machine.target_data)
+        for function in module.functions:
+            if not function.is_declaration and function.linkage == llvm.Linkage.internal:
+                function.add_function_attribute("alwaysinline")
+                function.add_function_attribute("convergent")
+        module.verify()
         builder = pass_builder(self.machine)
         builder.getModulePassManager().run(module, builder)
         return str(self.machine.emit_assembly(module))
 
-    def module(self, kernel: Kernel) -> Any:
-        """The unoptimized LLVM module of a kernel and all that it calls."""
+    def source(self, kernel: Kernel) -> str:
+        """The unoptimized LLVM IR of a kernel, of all that it calls, and of its entry."""
         try:
             functions = functions_of(kernel.text)
-            scope = Scope(functions, KNOWN, {}, True, self.scope)
+            scope = Scope(functions, ON_CUDA, {}, True, self.scope, region)
             inner = scope.function(kernel.name, parameter_types(kernel))
         except OutsideError as error:
             raise PtxError(f"{kernel.name}: {error}") from None
-        text = module_text(inner) + entry_text(kernel, inner.symbol)
-        module = llvm.parse_assembly(text)
-        module.triple = TRIPLE
-        module.data_layout = str(self.machine.target_data)
-        module.get_function(inner.symbol).add_function_attribute("alwaysinline")
-        module.verify()
-        return module
+        text = module_text(inner)
+        declared = [f"declare i32 @{r}()" for r in map(register, REGISTERS) if f"@{r}" not in text
+                    and f'@"{r}"' not in text]
+        return "\n".join([*declared, text, entry_text(kernel, inner.symbol)])
 
 
 @lru_cache(maxsize=len(ARCHITECTURES))
@@ -88,20 +97,24 @@ def machine(architecture: str) -> Any:
     return llvm.Target.from_triple(TRIPLE).create_target_machine(cpu=architecture, opt=3)
 
 
+def register(name: str) -> str:
+    """LLVM's name of what reads one of a thread's special registers."""
+    return f"llvm.nvvm.read.ptx.sreg.{name}.x"
+
+
 def entry_text(kernel: Kernel, inner: str) -> str:
-    """LLVM IR of the entry: a thread whose number is below the count runs its position."""
-    given = [f"ptr{'' if p.written else ' readonly'} %a{i}" if p.kind == "pointer"
+    """LLVM IR of the entry: a thread whose number is below the count runs its position; of a kernel
+    with regions, each thread runs that of its block."""
+    given = [f"ptr noalias{'' if p.written else ' readonly'} %a{i}" if p.kind == "pointer"
              else f"{LLVM[p.dtype]} %a{i}" for i, p in enumerate(kernel.params)]
     passed = [f"{'ptr' if p.kind == 'pointer' else LLVM[p.dtype]} %a{i}"
               for i, p in enumerate(kernel.params)]
-    registers = ("ctaid", "ntid", "tid")
     return "\n".join([
-        *(f"declare i32 @llvm.nvvm.read.ptx.sreg.{r}.x()" for r in registers),
         f'define ptx_kernel void @"{kernel.name}"({", ".join([*given, "i64 %count"])}) {{',
-        *(f"  %{r} = call i32 @llvm.nvvm.read.ptx.sreg.{r}.x()" for r in registers),
-        *(f"  %{r}.wide = zext i32 %{r} to i64" for r in registers),
-        "  %first = mul nuw nsw i64 %ctaid.wide, %ntid.wide",
-        "  %chunk = add nuw nsw i64 %first, %tid.wide",
+        *(f"  %{r} = call i32 @{register(r)}()" for r in REGISTERS),
+        *(f"  %{r}.wide = zext i32 %{r} to i64" for r in REGISTERS),
+        f"  %first = mul nuw nsw i64 %ctaid.wide, {1 if kernel.block else '%ntid.wide'}",
+        f"  %chunk = add nuw nsw i64 %first, {0 if kernel.block else '%tid.wide'}",
         "  %is = icmp slt i64 %chunk, %count",
         "  br i1 %is, label %run, label %end", "run:",
         f'  call void @"{inner}"({", ".join([*passed, "i64 %chunk"])})',

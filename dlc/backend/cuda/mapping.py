@@ -1,4 +1,4 @@
-"""From parallel axes to a grid: every position of a kernel's axes is a thread.
+"""From parallel axes to a grid: every position of a kernel's axes is a thread, or a block of them.
 
 The same kernels over parallel axes that cpu/mapping.py cuts into chunks, cut to the finest:
 
@@ -6,7 +6,8 @@ The same kernels over parallel axes that cpu/mapping.py cuts into chunks, cut to
         y[i] = tanh_f32(x[i])            ->     y[i] = tanh_f32(x[i])
 
 and `chunk` is the number of the thread in its grid. Neighbouring threads differ in the innermost
-axis, which the writers make the contiguous one, so a warp reads and writes runs of memory.
+axis, which the writers make the contiguous one, so a warp reads and writes runs of memory. Where a
+position reduces a long run of memory it is a block of threads instead (blocks.py).
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dlc.backend.cpu.mapping import chunked, finest
-from dlc.backend.emit.fold import mapped
+from dlc.backend.cuda.blocks import in_blocks
+from dlc.backend.emit.fold import folded, mapped
 from dlc.backend.emit.work import Lowered, Work
 
 
 def on_grid(lowered: Lowered) -> Lowered:
-    """The kernels with a thread for each position of their parallel axes."""
+    """The kernels with a thread or a block for each position of their parallel axes."""
     return Lowered(tuple(tuple(map(_threads, stage)) for stage in lowered.stages))
 
 
@@ -27,6 +29,9 @@ def _threads(work: Work) -> Work:
     """Raises ValueError for a kernel that was written in chunks: only tiles are."""
     if work.whole is None:
         raise ValueError(f"{work.kernel.name} has no form over parallel axes")
+    blocks = None if work.as_written else in_blocks(folded(work.whole))
+    if blocks is not None:
+        return replace(work, kernel=blocks[0], chunks=blocks[1])
     cut = chunked if work.as_written else mapped
     kernel, threads = cut(work.whole, finest(work.whole))
     return replace(work, kernel=kernel, chunks=threads)

@@ -25,7 +25,7 @@ from dlc.ir.types import DType, bool_, f32
 from dlc.program import Parameter
 
 START = Sum()  # the first element
-Kind: TypeAlias = Literal["serial", "parallel", "vector", "reduce"]
+Kind: TypeAlias = Literal["serial", "parallel", "vector", "reduce", "threads"]
 Space: TypeAlias = Literal["stack", "shared"]
 
 # ---- expressions ---------------------------------------------------------------------------------
@@ -250,7 +250,8 @@ class For:
     with the identity of a combination: they may be folded in several runs of rounds, the results
     of which are combined in their order, two at a time: `by` is what each of `into` becomes, made
     of these names for the earlier rounds and of those that `later` gives for the later ones. A
-    "serial" one runs as it is written."""
+    "threads" one is a region of a CUDA block: its rounds are threads, all of which meet behind it.
+    A "serial" one runs as it is written."""
 
     var: str
     low: Sum
@@ -304,6 +305,12 @@ class Function:
     helpers: str = ""
     raises: bool = False
     chunked: bool = True
+
+
+def block_of(function: Function) -> int:
+    """The threads of a block of a CUDA kernel that has regions; 0 for one without."""
+    return max((s.high.const for s in function.body if isinstance(s, For) and s.kind == "threads"),
+               default=0)
 
 
 def later(name: str) -> str:

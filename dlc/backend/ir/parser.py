@@ -204,7 +204,8 @@ def loop(node: ast.For, scope: Scope) -> For:
     bounds = [index(a, scope) for a in call.args]
     low, high = bounds[:2] if len(bounds) > 1 else (Sum(), bounds[0])
     step = bounds[2] if len(bounds) > 2 else Sum(1)
-    if step.terms or step.const < 1 or (kind == "parallel" and len(bounds) > 1):
+    if step.terms or step.const < 1 or (
+            kind in ("parallel", "threads") and len(bounds) > 1):
         raise refused(node)
     return For(node.target.id, low, high, block(node.body, scope), step.const, kind, into, by)
 

@@ -39,6 +39,7 @@ from dlc.backend.ir import (
     UserCall,
     View,
     While,
+    block_of,
     computing,
     later,
 )
@@ -58,7 +59,7 @@ RANKS = {**dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARED),
 CALLED = ("idiv", "imod")
 """Functions whose second operand stays a number: the code is made for it."""
 KINDS: Mapping[Kind, str] = {"serial": "range", "parallel": "parallel", "vector": "vector",
-                             "reduce": "reduce"}
+                             "reduce": "reduce", "threads": "threads"}
 SPACES: Mapping[Space, str] = {"stack": "local", "shared": "shared"}
 
 
@@ -257,6 +258,8 @@ def bounds(loop: For) -> list[Word]:
     """What stands between the brackets of a loop."""
     if loop.kind == "reduce":
         return [*rounds(loop), *combination(loop)]
+    if loop.kind == "threads":
+        return [str(loop.high.const)]  # of the block, which no argument changes
     return rounds(loop)
 
 
@@ -304,7 +307,7 @@ def block(statements: Sequence[Statement], pad: str) -> list[list[Word]]:
 def kernel_of(function: Function) -> Kernel:
     """The kernel as the runtime takes it."""
     return Kernel(function.name, function.params, function_text(function),
-                  tiles_of(function.body), function.raises)
+                  tiles_of(function.body), function.raises, block_of(function))
 
 
 def function_text(function: Function) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
 
-from dlc.backend.ir import Function
+from dlc.backend.ir import Function, block_of
 from dlc.backend.ir.printer import body_words, heading
 from dlc.backend.ir.walks import functions_of, tiles_of
 from dlc.backend.ir.words import Name, Numeral, Word, joined
@@ -80,7 +80,8 @@ class Form:
     def kernel(self) -> Kernel:
         """The kernel as the runtime takes it."""
         f = self.function
-        return Kernel(f.name, f.params, heading(f) + joined(self.words), self.tiles, f.raises)
+        return Kernel(f.name, f.params, heading(f) + joined(self.words), self.tiles, f.raises,
+                      block_of(f))
 
 
 def form_of(function: Function) -> Form:

@@ -10,6 +10,7 @@ from dlc.checks.kernels.chunks import Touched, check_chunks, note
 from dlc.checks.kernels.frames import Event, Unread, WorkLimit
 from dlc.checks.kernels.initialised import check_locals
 from dlc.checks.kernels.known import Known
+from dlc.checks.kernels.regions import check_regions
 from dlc.checks.kernels.segment import BUDGETS, Case, Verdict, case_of
 from dlc.ir.types import DTYPES
 from dlc.program import Entry, Launch, Program, Segment, Slot
@@ -58,6 +59,9 @@ def check_segment(case: Case) -> Verdict:
     (loose, touched), cut = case.walk(BUDGETS[0], None, _nothing_seen, _see)
     found = check_bounds(case, (loose, cut))
     found = Verdict(found.wrong or check_locals(case).wrong, found.undecided)
+    if case.kernel.block and not found.wrong:
+        other = check_regions(case)
+        found = Verdict(other.wrong, found.undecided + other.undecided)
     if found.wrong or case.chunks == 1:
         return found
     other = check_chunks(case, (touched, cut))

@@ -103,7 +103,7 @@ def _empty() -> Program:
 @pytest.mark.parametrize(("positions", "blocks", "threads"), [
     (1, 1, 32), (33, 1, 64), (128, 1, 128), (129, 2, 128), (1 << 20, 8192, 128)])
 def test_shape_of_a_launch(positions: int, blocks: int, threads: int) -> None:
-    found = shape_of(positions)
+    found = shape_of(Kernel("k", (), ""), positions)
     assert (found.blocks, found.threads) == (blocks, threads)
     assert found.blocks * found.threads >= positions > (found.blocks - 1) * found.threads
 
