@@ -39,7 +39,10 @@ def _compiled(program: Program, device: str, threads: int | None) -> ArenaProgra
 
     if device == "cuda" and program.target == "cuda":
         from dlc.runtime.cuda.devices import missing
-        raise ValueError(missing())
+        from dlc.runtime.cuda.program import CudaProgram
+        if missing():
+            raise ValueError(missing())
+        return CudaProgram(program)
     if (device == "cpu") != (program.target == "cpu"):
         fits = "'emulate' or 'cuda'" if program.target == "cuda" else "'cpu'"
         raise ValueError(f"{program.name} is compiled for {program.target}, which does not run on "

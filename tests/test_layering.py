@@ -72,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": RUNTIME,
     "runtime.compile": RUNTIME | {"runtime"},
     "runtime.cpu": RUNTIME | {"runtime", "runtime.compile"},
-    "runtime.cuda": RUNTIME | {"runtime", "runtime.compile"},
+    "runtime.cuda": RUNTIME | {"runtime", "runtime.compile", "runtime.cpu"},
     "runtime.reference": RUNTIME | {"runtime", "runtime.compile", "runtime.cpu"},
     "runtime.data": RUNTIME,
     "runtime.train": RUNTIME | {"runtime", "runtime.cpu", "runtime.data"},

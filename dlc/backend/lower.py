@@ -198,7 +198,8 @@ def _lower_loops(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered
     parts = find_parts(nest, Emitter({}, {}, isa.limits), isa.limits)
     if parts is None:
         return Lowered(((loops(part, isa, aliases),),))
-    if not is_short(nest, parts, isa.limits):
+    alone = set(parts.body.outputs) == set(part.outputs)  # nothing would be left for later
+    if not alone and not is_short(nest, parts, isa.limits):
         return _reduce_first(part, parts.body, isa, aliases)
     folded = _written(parts.body, isa, {}, f"{part.name}_parts", parts.spaces,
                       lambda e, names: PartWriter(parts, e, isa.limits, names))

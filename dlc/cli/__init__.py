@@ -18,6 +18,7 @@ USER_ERRORS = (
     ("dlc.env", "EnvError"), ("dlc.runtime.compile.cache", "CacheError"),
     ("dlc.runtime.compile.isa", "IsaError"), ("dlc.runtime.compile.workers", "CompileError"),
     ("dlc.runtime.train.training", "TrainingFault"), ("dlc.runtime.bench.systems", "BenchError"),
+    ("dlc.runtime.cuda.driver", "CudaError"), ("dlc.runtime.cuda.ptx", "PtxError"),
 )
 USER_ERROR, BROKEN_PIPE = 2, 141
 

@@ -21,4 +21,5 @@ def check_runs(target: str) -> None:
     if target == "cuda":
         from dlc.runtime.cuda.devices import missing
 
-        raise UsageError(missing())
+        if missing():
+            raise UsageError(missing())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
-DRIVER = "libcuda.so.1"
+from dlc.runtime.cuda.driver import DRIVER
+
 INSTALL = "NVIDIA's driver (https://www.nvidia.com/drivers)"
 
 
@@ -37,13 +38,12 @@ def devices() -> list[Device]:
 
 
 def missing() -> str:
-    """One line: why a CUDA program does not run here."""
+    """One line: why a CUDA program does not run here; "" where it does."""
     try:
         devices()
     except NoDevice as reason:
         return f"device 'cuda': {reason}; load(device='emulate') runs its threads on the CPU"
-    return ("device 'cuda': dlc compiles for CUDA but does not launch on a device yet; "
-            "load(device='emulate') runs its threads on the CPU")
+    return ""
 
 
 def _device(driver: ctypes.CDLL, number: int) -> Device:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+MAY_BE_0 = ("plain_products", "vectors", "fused")
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -74,9 +76,12 @@ class Limits:
     """elements at a time of a sum that carries its rounding errors: they keep the adders busy while
     the first is on its way through memory"""
 
+    fused: bool = False
+    """whether plain loops add products by fma, as tiles do"""
+
     def __post_init__(self) -> None:
         small = [f.name for f in fields(self)
-                 if getattr(self, f.name) < (0 if f.name in ("plain_products", "vectors") else 1)]
+                 if getattr(self, f.name) < (0 if f.name in MAY_BE_0 else 1)]
         if small:
             raise ValueError(f"limits {', '.join(small)} must be at least 1")
 

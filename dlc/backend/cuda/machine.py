@@ -10,4 +10,4 @@ from dlc.backend.cpu.limits import Limits
 # thread, 255 its registers.
 CUDA = Isa("cuda", 16, 255, limits=Limits(
     vectors=False, column=1, plain_products=1 << 62, one_chunk=1, chunk_elements=1024,
-    loop_chunks=2048, parts=512, run=32))
+    loop_chunks=2048, parts=512, run=32, fused=True))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from dlc.backend.cpu.limits import Limits
 from dlc.backend.emit import lanes
@@ -17,6 +18,7 @@ from dlc.backend.emit.guards import divides, within
 from dlc.backend.emit.runs import runs_over, walk
 from dlc.backend.emit.scalar import ScalarBuilder, result_dtype
 from dlc.backend.ir import (
+    Binary,
     Call,
     Compare,
     Condition,
@@ -281,8 +283,10 @@ class Emitter(Blocks):
 
         level = max(self.level_of(index), self.condition(guard)[1])
         with self.at_level(level):
-            few = math.prod(c.extents) <= self.limits.products
-            return self.fold_loop(node, c.extents, products_of(node, few), product, "k")
+            combine = products_of(node, math.prod(c.extents) <= self.limits.products)
+            if self.limits.fused and not combine.lanes:
+                combine = replace(combine, step=fused(combine.step))
+            return self.fold_loop(node, c.extents, combine, product, "k")
 
     def _gather(self, node: Node, index: Index, guard: Guard) -> Expression:
         at, source = node.op.emit(index, node)
@@ -300,6 +304,17 @@ class Emitter(Blocks):
         self.stack[level].statements.append(Let(name, limited))
         self.levels[name] = level
         return sum_of(Var(name, 0, most))
+
+
+def fused(step: Callable[..., tuple[Expression, ...]]) -> Callable[..., tuple[Expression, ...]]:
+    """The step of a sum that takes a product of floats by one fma, and all else as `step` does."""
+    def add(k: ScalarBuilder, states: Sequence[Expression], x: Expression,
+            position: Expression) -> tuple[Expression, ...]:
+        total = states[0]
+        if isinstance(x, Binary) and x.sign == "*" and x.dtype.is_float and x.dtype is total.dtype:
+            return (Call("fma", (x.a, x.b, total), x.dtype, max(x.level, total.level)),)
+        return step(k, states, x, position)
+    return add
 
 
 class _Reader:

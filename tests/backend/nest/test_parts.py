@@ -178,3 +178,14 @@ def test_f64_totals_keep_what_rounding_loses() -> None:
                          replace(DEFAULT, in_parts=100, chunk_elements=1000))
     (got,) = results(runtime.load(program, "interpret"), program, "main", x)
     assert got == 2501.0
+
+
+def test_results_that_are_more_than_a_chunk_holds() -> None:
+    """Long reductions alone, of more results than a chunk: they are cut once, not for ever."""
+    graph = dlc.trace(lambda x: x.sum(1), Type(f32, (30, 40)))
+    program = program_of({"main": graph}, "", replace(LIMITS, loop_chunks=64, chunk_elements=8))
+    x = data(f32, (30, 40))
+    with runtime.load(program, "interpret") as running:
+        (found,) = results(running, program, "main", x)
+    np.testing.assert_array_equal(found, x.sum(1))
+    assert len(program.entries["main"].flat[0].stages) == 2
