@@ -1,0 +1,61 @@
+"""`--target cuda` and `dlc devices` on a machine without a driver, and the script for one with it.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dlc.cli import main
+from dlc.runtime.cuda import devices
+from tests.cuda.cases import cases
+from tests.gpu import run
+
+
+@pytest.fixture(autouse=True)
+def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there is one."""
+    monkeypatch.setattr(devices, "DRIVER", "libno-such-driver.so.1")
+
+
+def test_training_says_in_one_line_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "xor", "--target", "cuda"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    assert re.match(r"dlc: device 'cuda': there is no CUDA driver here .*; install NVIDIA's driver",
+                    told.err)
+
+
+def test_devices(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["devices"]) == 0
+    cpu, cuda = capsys.readouterr().out.splitlines()
+    assert re.match(r"cpu   (avx512|avx2|neon|scalar), \d+ cores?", cpu)
+    assert cuda.startswith("cuda  none: there is no CUDA driver here")
+
+
+def test_kernels_with_ptx(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["show", "xor", "--target", "cuda", "--kernels", "--ptx", "--body", "matmul_tanh"]
+    assert main([*asked, "--arch", "sm_80"]) == 0
+    shown = capsys.readouterr().out
+    assert "fused_matmul_tanh in 32 threads" in shown and ".target sm_80" in shown
+    # registers where NVIDIA's linker is installed, else how to install it
+    assert re.search(r"sm_80: \d+ registers, 0 B shared|pip install \"dlc\[cuda\]\"", shown)
+
+
+@pytest.mark.parametrize(("asked", "told"), [
+    ("show xor --kernels --ptx", "--ptx is for --target cuda"),
+    ("show xor --target cuda --ptx", "give --kernels too"),
+    ("show xor --target cuda --kernels --ptx --arch sm_10", "invalid choice"),
+])
+def test_what_does_not_fit(asked: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(asked.split()) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_script_for_a_gpu_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--device", "emulate"], cases()[:2], ["xor"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 programs on emulate, 0 disagree" in shown and "ms a step" in shown
+    assert run.main(["--device", "cuda"], cases()[:1], []) == 1
+    assert "there is no CUDA driver here" in capsys.readouterr().out
