@@ -87,7 +87,7 @@ def pytest_collection_finish() -> None:
     again took a tenth of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 10)
+    gc.set_threshold(200_000, 20, 10)
 
 
 def generate_for(isa: str) -> None:

@@ -23,6 +23,7 @@ PEERLESS = {"test_exhaustive_f32.py", "test_page.py", "test_cut.py", "test_onnx_
 # themselves.
 BOTH = "test_evaluated", "test_compiled"
 PARTED = {
+    "test_opinfo_errors.py": ("test_what_torch_refuses",),
     "test_opinfo.py": BOTH, "test_opinfo_integers.py": BOTH, "test_jax_harnesses.py": BOTH,
     "test_nnsmith.py": (*BOTH, "test_the_fresh_corpora_are_accounted_for_evaluated"),
     "test_onnx.py": ("test_nodes_evaluated", "test_nodes_of_other_dtypes_evaluated",

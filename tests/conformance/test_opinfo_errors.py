@@ -13,6 +13,7 @@ from dlc.errors import DlcError
 from dlc.ir.types import DTypeError
 from tests.conformance.adapters import TABLE, Adapter, Excluded
 from tests.conformance.adapters.differences import DIFFERENCES, NUMBERS, OUT
+from tests.conformance.cut import chosen
 from tests.conformance.test_opinfo import arrays_of, graph_of
 from tests.conformance.torch_samples import Case, error_cases
 
@@ -40,9 +41,12 @@ def answer(adapter: Adapter, case: Case) -> str:
 
 
 def test_what_torch_refuses() -> None:
-    """Each is refused, or listed with the reason why it is not; the list holds nothing else."""
+    """Each is refused, or listed with the reason why it is not; the list holds nothing else. Those
+    of the operators of the day, of which a fifth have such input."""
     counts, wrong = Counter[str](), []
-    for name, adapter in TABLE.items():
+    names = chosen("input that torch refuses", list(TABLE))
+    for name in names:
+        adapter = TABLE[name]
         for case, pattern in error_cases(name):
             if not pattern:
                 counts[NUMBERS] += 1
@@ -56,4 +60,4 @@ def test_what_torch_refuses() -> None:
                     wrong.append(f"{case}: {said}; torch: {pattern}")
     print("\n".join(f"{n} {reason}" for reason, n in counts.most_common()))
     assert not wrong, "\n".join(wrong)
-    assert counts["refused"] > 150
+    assert counts["refused"] > 15 * len(names) / len(TABLE)  # all together: 150, in few operators
