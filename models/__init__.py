@@ -92,6 +92,10 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
         "gru": Goal("bits", at_most=2.1, beats="ngram", file="characters"),
         "lstm": Goal("bits", at_most=2.4, beats="ngram", file="characters"),
         "gpt": Goal("bits", at_most=2.26, beats="ngram"),
+        "reverse": Goal("whole", at_least=0.9, file="seq2seq"),
+        "sort": Goal("whole", at_least=0.95, file="seq2seq"),
+        "nettalk": Goal("accuracy", at_least=0.99),
+        "phonemes": Goal("accuracy", at_least=0.93, file="nettalk"),
     },
     "Codes and generators": {
         "linear_autoencoder": Goal("loss", at_most=0.031, file="autoencoder"),

@@ -46,6 +46,8 @@ RUNS = {
     "lecun1989": Short("accuracy", 0.93, 0.99, {"epochs": 5}, blind=NO_MOMENT),
     "ngram": Short("bits", 2.4, 2.7, blind=NEITHER),
     "rnn": Short("bits", 2.2, 3.0, {"epochs": 1}),
+    "sort": Short("accuracy", 0.95, 1.0, {"epochs": 3}),
+    "nettalk": Short("accuracy", 0.98, 1.0, {"epochs": 3}),
     "autoencoder": Short("loss", 0.015, 0.028, {"epochs": 15}),
     "vae": Short("loss", 24.5, 26.5, {"epochs": 20}),
     "rbm": Short("nats", -9.3, -8.0, {"epochs": 1500}, blind=NO_GRADIENT),
