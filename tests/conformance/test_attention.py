@@ -72,6 +72,7 @@ def compare(layer: Any, wanted: Callable[..., Any], values: dict[str, Any],
         np.testing.assert_allclose(got, value, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("causal", [False, True])
 def test_self_attention(causal: bool, tally: Callable[[str], Tally]) -> None:
     torch.manual_seed(1)
@@ -96,6 +97,7 @@ def test_attention_to_a_memory_with_a_mask(tally: Callable[[str], Tally]) -> Non
     tally("torch.nn: attention").add()
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("first", [False, True])
 def test_transformer_blocks(first: bool, tally: Callable[[str], Tally]) -> None:
     torch.manual_seed(3)

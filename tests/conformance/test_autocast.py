@@ -146,6 +146,7 @@ def in_f64(graph: Graph, arrays: dict[str, Any]) -> list[Any]:
     return run(retyped(graph, f64), [wider[n.attrs["label"]] for n in graph.inputs])
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("name", NETWORKS)
 def test_losses_and_gradients_are_within_one_budget(name: str) -> None:
     """Both systems' loss, and both gradients along the signs of the exact one. The compiled step

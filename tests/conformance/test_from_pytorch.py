@@ -41,6 +41,7 @@ def test_every_section_has_both_halves() -> None:
 
 
 # what PyTorch imports on its first Hessian warns of itself
+@pytest.mark.sliced
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 def test_pytorchs_halves_run_and_agree(tmp_path: Path) -> None:
     """Models have as many parameters, derivatives and recurrences the same numbers."""

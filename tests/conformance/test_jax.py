@@ -172,6 +172,7 @@ def on_both(functions: dict[str, Callable[..., Any]], *arrays: np.ndarray) -> li
         return [dlc.evaluate(graph, *arrays), program(*arrays)]
 
 
+@pytest.mark.sliced
 def test_edges_of_unary_functions() -> None:
     for found in on_both({k: f for k, (f, _) in UNARY.items()}, EDGES):
         for name, (_, reference) in UNARY.items():
@@ -181,6 +182,7 @@ def test_edges_of_unary_functions() -> None:
             np.testing.assert_allclose(found[name][kept], want[kept], 5e-6, TINY, err_msg=name)
 
 
+@pytest.mark.sliced
 def test_edges_of_binary_functions() -> None:
     a, b = (v.ravel() for v in np.meshgrid(EDGES, EDGES, indexing="ij"))
     for found in on_both({k: f for k, (f, _) in BINARY.items()}, a, b):
@@ -189,6 +191,7 @@ def test_edges_of_binary_functions() -> None:
             np.testing.assert_allclose(found[name], want, 5e-6, TINY, err_msg=name)
 
 
+@pytest.mark.sliced
 def test_edges_of_reductions() -> None:
     """Infinities, NaN, rows without any finite number, and nothing at all."""
     rows = np.array([[0, 1, 2], [-INF, 0, 1], [-INF, -INF, -INF], [INF, 0, 1], [INF, -INF, 0],

@@ -257,6 +257,7 @@ def test_trajectory(setting: Setting) -> None:
     print(f"{setting}: {follows(setting):.1e} from torch.optim after {STEPS} steps, seed {SEED}")
 
 
+@pytest.mark.sliced
 def test_trajectories_of_optax() -> None:
     for setting in from_optax():
         print(f"{setting}: {follows(setting):.1e} from optax after {STEPS} steps, seed {SEED}")
@@ -292,11 +293,13 @@ def schedules() -> Iterator[Setting]:
                lambda o: of.LambdaLR(o, lambda step: 1 / (1 + step / 4)), 0.1)
 
 
+@pytest.mark.sliced
 @pytest.mark.parametrize("setting", list(schedules()), ids=str)
 def test_schedule(setting: Setting) -> None:
     print(f"{setting}: {follows(setting):.1e} from torch.optim.lr_scheduler, seed {SEED}")
 
 
+@pytest.mark.sliced
 def test_plateaus() -> None:
     """The count of reductions along 200 random walks is that of torch's ReduceLROnPlateau."""
     rng = np.random.default_rng(SEED)
