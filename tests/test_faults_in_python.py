@@ -75,6 +75,7 @@ def by_function(name: str, programs: dict[str, Any]) -> None:
         run(BAD)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name, way", [
     ("logarithm", by_train), ("logarithm", by_step), ("logarithm", by_interpreted_step),
     ("lookup", by_train), ("lookup", by_step), ("lookup", by_interpreted_step),

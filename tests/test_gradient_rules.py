@@ -245,6 +245,7 @@ def test_nested_checkpoints() -> None:
         lambda x: (dlc.sin(dlc.exp(dlc.tanh(x))) * x).sum()), X))
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("way", ["hvp", "grad of grad", "jvp", "vmap of grad", "hessian"])
 def test_checkpoint_in_every_derivative(way: str) -> None:
     def plain(x: Any) -> Any:

@@ -182,6 +182,7 @@ def whole() -> RuleSet:
     return RuleSet(RULES)
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("candidate", RULES, ids=lambda r: r.text)
 def test_all_rules_together_end_on_each_left_side(candidate: AnyRule) -> None:
     """No rule undoes another: the whole set comes to an end, and its end is a fixed point."""

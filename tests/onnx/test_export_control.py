@@ -113,6 +113,7 @@ def test_while_and_branches(tmp_path: Path) -> None:
     assert {"If", "Loop"} <= set(same_numbers(pruned, tmp_path / "m.onnx"))
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("seed", range(25))
 def test_random_loops(seed: int, tmp_path: Path) -> None:
     graph = LoopMaker(seed).graph()

@@ -116,6 +116,7 @@ def test_products_of_i8() -> None:
     both(one("QLinearMatMul", inputs, kind=i8), **arrays)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("kind", WIDTHS)
 @pytest.mark.parametrize("operator", ["Add", "Sub", "Mul", "Max", "Min", "Equal", "BitwiseXor"])
 def test_whole_numbers_of_every_width(kind: int, operator: str) -> None:

@@ -52,13 +52,13 @@ def first_two(suite: str, samples: Sequence[Sample]) -> list[Any]:
             for s in samples if s.number < 2 or str(s) in others]
 
 
-@pytest.mark.swept(2)
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("sample", first_two("operators", SAMPLES), ids=str)
 def test_value_on_the_cpu(sample: Sample) -> None:
     check(graph_of(sample), sample.arrays)
 
 
-@pytest.mark.swept(2)
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("sample", first_two("operators, gradients", SMOOTH), ids=str)
 def test_gradient_on_the_cpu(sample: Sample) -> None:
     """The derivative's operators in the types that they have there: f32."""
@@ -97,7 +97,7 @@ def takes(sample: Sample, kind: DType) -> bool:
 LARGEST = {s.op.name: s for s in SAMPLES if s.floats()}
 
 
-@pytest.mark.swept(2)
+@pytest.mark.swept(3)
 @pytest.mark.parametrize(("name", "kind"), other_floats())
 def test_other_floats_on_the_cpu(name: str, kind: DType) -> None:
     """The last sample of every operator that takes floats, in the other float dtypes."""

@@ -94,6 +94,7 @@ def attempt(name: str, arrays: tuple[np.ndarray, ...], attrs: dict[str, Any]) ->
     return True
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", [n for n, op in REGISTRY.items() if read(op)])
 def test_bad_input_is_answered(name: str) -> None:
     """Each changed sample is either refused with a DlcError or computes what its type says."""

@@ -17,6 +17,7 @@ from tests.ops.test_sort import compiled
 RNG = np.random.default_rng(12)
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("axis", [None, 0, 1, -1])
 def test_as_numpy(axis: int | None) -> None:
     x = RNG.normal(size=(4, 70, 3))

@@ -61,6 +61,7 @@ FOLDS: dict[str, Callable[[Any, Any, Any], None]] = {
     "max": np.maximum.at, "min": np.minimum.at, "divide": np.divide.at, "power": np.power.at}
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("mode", FOLDS)
 @pytest.mark.parametrize("name", KEYS)
 def test_writes_as_numpy(name: str, mode: str) -> None:

@@ -107,6 +107,7 @@ def test_derivatives_equal_those_of_the_unrolled_program(seed: int) -> None:
             np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("seed", SEEDS[::3])
 def test_vmap_equals_one_after_the_other(seed: int) -> None:
     made = program(seed)
@@ -127,6 +128,7 @@ def test_vmap_equals_one_after_the_other(seed: int) -> None:
             np.testing.assert_allclose(a[i], b, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("seed", SEEDS[::3])
 def test_compiled(seed: int) -> None:
     made = program(seed)

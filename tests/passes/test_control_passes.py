@@ -184,6 +184,7 @@ def test_a_finished_while_loop_runs_nothing() -> None:
     assert isinstance(rest, Launch) and rest.bytes <= 64
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("seed", range(30))
 def test_values_of_loops_that_live_at_one_time_lie_apart(seed: int) -> None:
     _, plan = planned(run_pipeline(LoopMaker(seed).graph())[-1].graph)

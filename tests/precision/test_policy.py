@@ -60,6 +60,7 @@ def signature(graph: Graph) -> list[str]:
     return [str(n.type) for n in (*graph.inputs, *graph.outputs)]
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("seed", range(40))
 def test_random_graphs_get_casts_and_nothing_else(seed: int) -> None:
     """bf16: the random graphs hold none of their own."""
@@ -72,6 +73,7 @@ def test_random_graphs_get_casts_and_nothing_else(seed: int) -> None:
     assert str(dlc.parse_graph(str(low))) == str(low)
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("seed", range(40))
 def test_operators_compute_where_their_record_says(seed: int) -> None:
     low = dlc.in_precision(random_graph(seed, 40), "bf16")

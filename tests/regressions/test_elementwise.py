@@ -77,6 +77,7 @@ def test_losses_refuse_what_makes_no_sense() -> None:
         dlc.trace(lambda x: dlc.nn.rrelu(x, 1.0, 0.5), f32[2])
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("function", [dlc.atan, dlc.asin, dlc.sinh, dlc.asinh, dlc.atanh])
 @pytest.mark.parametrize("size", [1, 2, 3, 9])
 def test_odd_functions_of_few_halves_compile(function: Any, size: int) -> None:

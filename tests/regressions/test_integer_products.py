@@ -61,6 +61,7 @@ def traced(kinds: Sequence[DType], function: Callable[..., Any]) -> dlc.Graph:
     return dlc.trace(function, *(k[s] for k, s in zip(kinds, SHAPES, strict=True)))
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("kind", [u8, bool_], ids=str)
 def test_one_meaning_on_every_instruction_set(kind: DType) -> None:
     """What evaluates and what runs, against NumPy in i64: nothing wraps in u8."""

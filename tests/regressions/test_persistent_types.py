@@ -95,6 +95,7 @@ def test_assembling_entries_that_differ_ends() -> None:
         assembled("two", {"eval": large, "eval_tail": small}, "cpu", "scalar")[0]
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize(("isa", "device"), RUNS)
 def test_state_beside_tails_is_one_array(isa: str, device: str) -> None:
     """What fits: read and updated by all entries, each with its own batch."""

@@ -49,6 +49,7 @@ def prepared(function: object, data: object) -> Prepared:
     return found
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize(("function", "options"), [
     (windows, "length=6"), (lines, "lines=1"), (ahead, "length=6")], ids=lambda v: getattr(
         v, "__name__", ""))

@@ -123,6 +123,7 @@ def test_halves_and_repeated_matrices_stay() -> None:
     assert packs(dlc.compile(halves)) == packs(dlc.compile(repeated)) == 0
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("isa,device", [*((i, "cpu") for i in NATIVE), ("neon", "interpret")])
 def test_matrices_of_whole_vectors_are_read_as_they_lie(isa: str, device: str) -> None:
     """64 columns need no packing in f32; a half has to be widened first, in a panel of rows too."""

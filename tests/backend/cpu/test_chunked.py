@@ -109,6 +109,7 @@ def test_kernels_over_their_axes_are_read_as_they_print(name: str) -> None:
         assert parse(text, whole.params) == whole
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_positions_and_vectors_run_in_any_order(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a kernel says of its loops is so: in another order they leave the same bits."""

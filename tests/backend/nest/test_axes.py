@@ -74,6 +74,7 @@ def test_a_view_says_by_its_index_map_what_one_loop_may_walk() -> None:
     assert [n.op.name for n in graph.nodes() if n.args and n.op.name != "item"] == ["fused"]
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("seed", range(20))
 def test_axes_that_are_probed_have_one_index(seed: int) -> None:
     """Whatever a view carries over: its element at any index is the operand's at the same ones."""

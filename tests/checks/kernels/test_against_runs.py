@@ -105,6 +105,7 @@ def goes_wrong(program: Program, kernel: Kernel, segment: Segment, extents: tupl
     return log.met
 
 
+@pytest.mark.swept(2)
 @pytest.mark.parametrize("name", SMALL)
 def test_what_goes_wrong_when_it_runs_is_found(name: str, rng: np.random.Generator) -> None:
     program, caught, quiet = SMALL[name](), 0, 0
