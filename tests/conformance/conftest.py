@@ -58,8 +58,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a shard: the tests that belong to it, without those that have passed."""
-    if not asked(config) or not cut.FULL:
+    """Long ones first, so that no process is left with one at the end. In a shard: the tests that
+    belong to it, without those that have passed."""
+    if not asked(config):
+        return
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    if not cut.FULL:
         return
     done = {(row["test"], row["isa"]) for row in results.journal()
             if not row["failed"] and {row["part"]} == cut.RUNNING}

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.conformance
 TRIES, LARGEST = 10_000, 20_000  # LARGEST: bytes of a model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["files", "models"])
 def test_damaged_files(part: str, tmp_path: Path, tally: Callable[[str], cut.Tally]) -> None:
     """One DlcError or success, nothing else, within 5 s of processor time and 500 MB each."""

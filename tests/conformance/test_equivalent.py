@@ -44,6 +44,7 @@ def twin(seed: int, used: Counter[str]) -> Twin:
                 balls_of(graph, arrays, known), balls_of(other, arrays, known))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [SEEDS[i:i + EACH] for i in range(0, len(SEEDS), EACH)],
                          ids=lambda seeds: f"{seeds[0]}-and-{len(seeds) - 1}")
 def test_rewritten_programs_compiled(seeds: list[str], tally: Callable[[str], Tally]) -> None:

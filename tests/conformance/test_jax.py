@@ -127,6 +127,7 @@ def bundled(cases: Sequence[Case]) -> tuple[Graph, list[np.ndarray]]:
     return trace(whole, *(Type(dtype(a.dtype), a.shape) for a in inputs)), inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cases", [CASES[i:i + TOGETHER] for i in range(0, len(CASES), TOGETHER)],
                          ids=lambda cases: f"{cases[0]}-and-{len(cases) - 1}")
 def test_on_the_cpu(cases: Sequence[Case]) -> None:

@@ -17,6 +17,7 @@ from tests.conformance.peers import DEEP, Course, by_dlc, by_torch, steps
 pytestmark = pytest.mark.conformance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", chosen("peers followed", list(NETWORKS)))
 def test_twenty_steps(name: str) -> None:
     """Each loss, and all parameters after the last step; in f64 each parameter by its largest

@@ -26,6 +26,7 @@ FIRST = SEED * 10_000  # of the day's programs
 MOST = 200  # programs within which a planted fault must show
 
 
+@pytest.mark.slow
 def test_programs_of_the_day(tally: Callable[[str], Tally]) -> None:
     """At least three fifths of them are translatable; none is wrong."""
     torch.set_num_threads(1)

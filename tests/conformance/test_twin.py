@@ -120,6 +120,7 @@ def test_loss_follows_pytorch(name: str) -> None:
     assert (apart <= 1e-6 + 1e-6 * np.arange(STEPS)).all(), apart
 
 
+@pytest.mark.slow
 @pytest.mark.sliced
 def test_trained_without_augmentation() -> None:
     """Adam at 2e-3, 8 epochs, three seeds: mean accuracies within .005 of each other."""
