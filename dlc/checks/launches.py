@@ -10,7 +10,7 @@ barriers and threads are not part of any single launch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,15 +44,17 @@ class LaunchError(DlcError):
     """A launch that does not leave in memory what the graph says."""
 
 
-def check_launches(running: Any, drafts: Sequence[Draft], graphs: dict[str, Graph]) -> None:
-    """Run every launch of every entry on random inputs; raises LaunchError at the user's line.
+def check_launches(running: Any, drafts: Sequence[Draft], graphs: Mapping[str, Graph],
+                   given: Mapping[str, Mapping[str, Array]] | None = None) -> None:
+    """Run every launch of every entry; raises LaunchError at the user's line.
 
     `running` is the assembled program on a device (`device_for`), `graphs` are the fused graphs by
-    entry.
+    entry, `given` inputs by entry and label: where there are none, they are random.
     """
     for draft in drafts:
-        same_meaning("order", graphs[draft.name], as_run(draft.schedule, {}, {}))
-        EntryCheck(running, draft).run()
+        known = (given or {}).get(draft.name, {})
+        same_meaning("order", graphs[draft.name], as_run(draft.schedule, {}, {}), known)
+        EntryCheck(running, draft, known).run()
 
 
 def device_for(program: Program) -> str:
@@ -105,8 +107,9 @@ class Frame:
 class EntryCheck:
     """Steps through one entry on a loaded program."""
 
-    def __init__(self, running: Any, draft: Draft) -> None:
+    def __init__(self, running: Any, draft: Draft, known: Mapping[str, Array]) -> None:
         assert draft.plan is not None
+        self.known = known  # inputs by label
         self.running, self.draft, self.slots = running, draft, draft.plan.slots
         self.entry = running.entry(draft.name)
         self.frames: list[Frame] = []
@@ -119,7 +122,8 @@ class EntryCheck:
         """Raise LaunchError for the first launch that is wrong."""
         graph = self.draft.schedule.graph
         self.running.spoil()
-        given = {node: random_value(node, i) for i, node in enumerate(graph.inputs)}
+        given = {node: self.known.get(node.attrs["label"], random_value(node, i))
+                 for i, node in enumerate(graph.inputs)}
         for node, array in given.items():
             self.running.write(node.attrs["label"], array, self.entry.name)
         saved = self.running.save()

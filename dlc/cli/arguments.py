@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from dlc.errors import nearest
 
 COMMANDS = ("train", "tune", "predict", "evaluate", "sample", "show", "inspect", "explain",
-            "diff", "profile", "export", "bench", "models", "devices", "ops", "passes")
+            "diff", "profile", "check", "export", "bench", "models", "devices", "ops", "passes")
 SEEDS, THREADS = 2**32 - 1, 256
 
 
@@ -65,8 +65,10 @@ def root_parser() -> tuple[Parser, Sequence[str]]:
     parser = Parser(prog="dlc", description="Compile, train and inspect neural networks.")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    from dlc.cli.arguments_inspect import check, diff, explain, inspect, profile
+
     for add in (train, tune, predict, evaluate, sample, show, inspect, explain, diff, profile,
-                export, bench, models, devices, ops, passes, bench_worker, tune_worker):
+                check, export, bench, models, devices, ops, passes, bench_worker, tune_worker):
         add(commands)
     return parser, list(commands.choices)
 
@@ -231,62 +233,6 @@ def show(commands: Any) -> None:
                        ("svg", "the graph after PASS (fuse) as a picture")):
         parser.add_argument(f"--{name}", dest="form", action="store_const", const=name,
                             help=f"print {what}")
-    dims_argument(parser)
-    set_argument(parser)
-
-
-def inspect(commands: Any) -> None:
-    """dlc inspect FILE -o OUT.html"""
-    parser = command(commands, "inspect", "write a page that shows what the compiler did, why, and "
-                     "what it costs, by your lines", "inspect")
-    file_argument(parser)
-    parser.add_argument("-o", "--output", metavar="OUT.html",
-                        help="the file to write (NAME-inspect.html)")
-    parser.add_argument("--profile", action="store_true",
-                        help="run the step, and show what each launch takes")
-    dims_argument(parser)
-    set_argument(parser)
-
-
-def explain(commands: Any) -> None:
-    """dlc explain FILE:LINE"""
-    parser = command(commands, "explain", "say in words what a line became: nodes, launches, "
-                     "memory and cost", "explain")
-    parser.add_argument("place", metavar="FILE:LINE",
-                        help="a line of a file with a task, or of a bundled model: lenet:15")
-    parser.add_argument("--of", metavar="FILE",
-                        help="the file with the task, where the line stands in another one")
-    parser.add_argument("--target", default="cpu", help="compilation target (default cpu)")
-    parser.set_defaults(dims={}, profile=False)
-    set_argument(parser)
-
-
-def diff(commands: Any) -> None:
-    """dlc diff A B"""
-    parser = command(commands, "diff", "say what changed between two programs, and fail over a "
-                     "limit", "diff")
-    for name in ("a", "b"):
-        parser.add_argument(name, metavar=name.upper(), help="FILE, FILE@REVISION of its git "
-                            "repository, a bundled model, or what dlc show --json wrote")
-    parser.add_argument("--fail-if", action="append", default=[], dest="limits", metavar="LIMIT",
-                        help='exit with 1 where it holds for B, e.g. "peak_bytes > 1.05x"; '
-                        "may be repeated")
-    parser.add_argument("--profile", action="store_true", help="measure the time of both")
-    parser.add_argument("--target", default="cpu", help="compilation target (default cpu)")
-    parser.set_defaults(dims={})
-    set_argument(parser)
-
-
-def profile(commands: Any) -> None:
-    """dlc profile FILE"""
-    parser = command(commands, "profile", "run the step, and print what each launch and each line "
-                     "takes", "profile")
-    file_argument(parser)
-    parser.add_argument("--repeat", type=whole(1, 10000), default=20, metavar="N",
-                        help="runs of which the median counts (20)")
-    parser.add_argument("--all", action="store_true", help="every launch, not the longest alone")
-    parser.add_argument("--trace", metavar="OUT.json",
-                        help="write the step for ui.perfetto.dev or chrome://tracing")
     dims_argument(parser)
     set_argument(parser)
 

@@ -117,7 +117,7 @@ def same(entry: str, a: Graph, b: Graph) -> str:
     try:
         same_meaning("diff", a, b)
     except DlcError as problem:
-        return f"{entry}: not the same: {problem.message}"
+        return f"{entry}: not the same: {problem.message.removeprefix('pass diff ')}"
     return f"{entry}: computes the same on random inputs"
 
 

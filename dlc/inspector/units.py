@@ -23,7 +23,7 @@ def flops(count: float) -> str:
 
 def plural(count: int, word: str) -> str:
     """1 step, 2 steps, 3 launches."""
-    ending = "" if count == 1 else "es" if word == "launch" else "s"
+    ending = "" if count == 1 else "es" if word in ("launch", "pass") else "s"
     return f"{count:,} {word}{ending}"
 
 

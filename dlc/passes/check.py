@@ -37,10 +37,14 @@ def structure(name: str, before: Graph, after: Graph) -> None:
                         problem.hint) from None
 
 
-def same_meaning(name: str, before: Graph, after: Graph) -> None:
-    """Verify structure, then compare both graphs on random inputs; raises PassError."""
+def same_meaning(name: str, before: Graph, after: Graph,
+                 given: Mapping[str, Any] | None = None) -> None:
+    """Verify structure, then compare both graphs on inputs by label, random ones where none is
+    given; raises PassError."""
     structure(name, before, after)
-    arrays = {n.attrs["label"]: random_value(n, i) for i, n in enumerate(before.inputs)}
+    known = given or {}
+    arrays = {n.attrs["label"]: known.get(n.attrs["label"], random_value(n, i))
+              for i, n in enumerate(before.inputs)}
     old, new = values(before, arrays), values(after, arrays)
     names = before.output_names or tuple(f"out{i}" for i in range(len(before.outputs)))
     for label, a, b in zip(names, before.outputs, after.outputs, strict=True):

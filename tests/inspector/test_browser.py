@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dlc.inspector.page import page as page_of
 from tests.inspector.browser import Browser, Page
-from tests.inspector.programs import inspection
+from tests.inspector.programs import HOSTILE, inspection
 
 pytestmark = pytest.mark.browser
 VIEWS = ["graph", "fusion", "memory", "kernels"]
@@ -37,18 +38,22 @@ def line_of(name: str, text: str) -> int:
     return next(p for p in range(len(found.places)) if text in found.source(p))
 
 
-@pytest.mark.parametrize("name", ["lenet", "loop", "branch", "normalized"])
+@pytest.mark.parametrize("name", ["lenet", "loop", "branch", "normalized", "recurrent"])
 def test_a_line_is_followed_through_every_view(browser: Browser, tmp_path: Path,
                                                name: str) -> None:
     page = opened(browser, tmp_path, name)
-    page.click("button.src:not(.free)")
+    held = page.evaluate("E.peak.find((s) => E.lines.some((l) => l.place === s.place)).place")
+    page.click(f"button.src[data-place='{held}']")
     assert page.evaluate("document.querySelectorAll('#lines .on').length") == 1
     for view in VIEWS:
         page.click(f"#tab-{view}")
         assert page.evaluate(f"!document.getElementById('{view}').hidden")
         assert page.evaluate(f"document.querySelectorAll('#{view} .on').length") > 0, view
     page.key("Escape")
-    assert page.evaluate("document.querySelectorAll('.src.on, tr.on, rect.on').length") == 0
+    for view in VIEWS:
+        page.click(f"#tab-{view}")
+        assert page.evaluate("document.querySelectorAll('.src.on').length") == 0
+        assert page.evaluate(f"document.querySelectorAll('#{view} .on:not(li)').length") == 0
     assert page.told() == []
 
 
@@ -97,6 +102,27 @@ def test_a_click_touches_little(browser: Browser, tmp_path: Path) -> None:
     page.click("button.src:not(.free)", 1)
     page.evaluate("new Promise((done) => setTimeout(done, 0)) && 0")
     assert 0 < page.evaluate("changed") < TOUCHED
+
+
+def test_names_are_texts_in_the_page(browser: Browser, tmp_path: Path) -> None:
+    """Hostile names reach every view as text: no element comes of them, nothing runs."""
+    plain = inspection("loop")
+    rows = tuple(replace(r, name=HOSTILE, call=HOSTILE * 200, type=HOSTILE) for r in plain.rows)
+    (entry,) = plain.entries
+    evil = replace(entry, launches=tuple(replace(x, name=HOSTILE) for x in entry.launches),
+                   buffers=tuple(replace(b, name=HOSTILE) for b in entry.buffers),
+                   edges=tuple(replace(e, value=HOSTILE, words=HOSTILE) for e in entry.edges))
+    path = tmp_path / "evil.html"
+    path.write_text(page_of(replace(plain, program=HOSTILE, rows=rows, entries=(evil,), files=tuple(
+        replace(f, path=HOSTILE, lines=(HOSTILE,) * len(f.lines)) for f in plain.files))))
+    page = browser.open(path)
+    for view in VIEWS:
+        page.click(f"#tab-{view}")
+        assert page.evaluate("document.querySelectorAll('b[title], script').length") == 2
+    page.click("button.src:not(.free)")
+    assert page.evaluate("document.querySelectorAll('b[title], script').length") == 2
+    assert page.evaluate("document.querySelector('h1').textContent").startswith("</script>")
+    assert page.told() == []
 
 
 def test_the_large_value_is_reached(browser: Browser, tmp_path: Path) -> None:

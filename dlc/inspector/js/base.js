@@ -8,7 +8,7 @@ const byId = (id) => document.getElementById(id);
 let D, E;                    // the data, and the entry that is shown
 let chosen = null;           // {kind: place | row | launch, id}
 let touched = null;          // {places: Set, launches: Set, rows: Set} of what is chosen
-const painters = [];         // called when the selection changes
+const painters = [];         // [view, function]: called when the selection changes while it is shown
 const builders = [];         // called when the entry changes
 
 // Every text of the data gets into the page through textContent: names never become markup.
@@ -65,7 +65,12 @@ function choose(kind, id) {
   chosen = again ? null : { kind, id };
   touched = chosen && reach(chosen);
   history.replaceState(null, "", chosen ? `#${kind}=${id}` : "#");
-  painters.forEach((paint) => paint());
+  repaint();
+}
+// What is hidden is painted when it is shown.
+function repaint() {
+  const shown = document.body.dataset.view;
+  painters.forEach(([view, paint]) => { if (view === "" || view === shown || (view === "source" && innerWidth > 900)) paint(); });
 }
 function reach({ kind, id }) {
   const found = { places: new Set(), launches: new Set(), rows: new Set() };
@@ -132,7 +137,7 @@ function show(name) {
   for (const tab of byId("tabs").children) tab.setAttribute("aria-selected", String(tab.dataset.view === name));
   if (name === "source") byId("graph").hidden = false;
   document.body.dataset.view = name;
-  painters.forEach((paint) => paint());
+  repaint();
 }
 function buildTabs() {
   const names = { source: "Source", graph: "Graph", fusion: "Fusion", memory: "Memory", kernels: "Kernels", timeline: "Timeline" };
@@ -149,7 +154,7 @@ function buildTop() {
     ...D.entries.map((e, k) => el("option", { value: k, text: e.name })));
   pick.value = String(D.entries.indexOf(E));
   byId("top").replaceChildren(
-    el("h1", {}, D.program, el("small", { text: `${D.target} ${D.isa}` })), D.entries.length > 1 ? pick : null,
+    el("h1", {}, D.program, el("small", { text: `${D.target} ${D.isa}` })), D.entries.length > 1 ? pick : "",
     el("dl", { class: "facts" }, ...facts.map(([k, v]) => el("div", {}, el("dt", { text: k }), el("dd", { text: v })))));
 }
 function enter(k) {
@@ -191,7 +196,7 @@ async function unpack() {
   D = JSON.parse(await new Response(stream).text());
   const keys = ["name", "type", "call", "op", "args", "places", "part", "flops", "bytes"];
   D.rows = D.rows.map((r) => Object.fromEntries(keys.map((k, i) => [k, r[i]])));
-  painters.push(paintChosen);
+  painters.push(["", paintChosen]);
   enter(0);
   const asked = /^#(place|row|launch)=(\d+)$/.exec(location.hash);
   if (asked) choose(asked[1], Number(asked[2]));

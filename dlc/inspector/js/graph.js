@@ -1,9 +1,10 @@
 // Graph: the text of a stage as rows with arcs, collapsed by line; only the rows in sight are in the page.
 "use strict";
-const HEIGHT = 22, AROUND = 12, FEW = 70;
+const HEIGHT = 22, AROUND = 12, FEW = 70, ARCS = 300;
 let stage = 0, query = "", changesOnly = false;
 let items = [];             // {head, row, key, sign} in order, as they are shown
 let open = new Set(), homes = new Map(), readers = new Map();
+let joints = [];            // [item, item, row, row]: each pair of items once, and those of the chosen node
 
 function buildGraph() {
   stage = Math.max(E.stages.findIndex((s) => s.name === "separate"), 0);
@@ -89,6 +90,7 @@ function arrange() {
     if (item.row !== undefined) homes.set(item.row, k);
     else if (item.block) item.block.rows.forEach((r) => homes.set(r, k));
   });
+  join();
   const box = byId("rows");
   box.replaceChildren(el("div", { id: "sheet" }));
   byId("sheet").style.height = `${items.length * HEIGHT + 8}px`;
@@ -133,25 +135,33 @@ function nodeOf(item) {
     el("span", { class: "code" }, row.name, el("em", { text: `: ${row.type} = ` }), row.call),
     el("span", { class: "at", text: wheres(row.places.slice(0, 2)) }));
 }
-// Arcs from a value to its readers, between rows or the blocks that they are in.
+// Arcs from a value to its readers, between rows or the blocks that they are in. What inputs are read
+// by shows with the node that is chosen: they are read everywhere.
+function join() {
+  const seen = new Set();
+  joints = [];
+  for (const [a, users] of readers) {
+    if (D.rows[a].op === "input" || homes.get(a) === undefined) continue;
+    for (const u of users) {
+      const i = homes.get(a), j = homes.get(u), key = i * 65536 + j;
+      if (j === undefined || i === j || seen.has(key)) continue;
+      seen.add(key);
+      joints.push([i, j, ""]);
+    }
+  }
+}
+function chosenJoints() {
+  if (!chosen || chosen.kind !== "row") return [];
+  const at = homes.get(chosen.id);
+  const found = D.rows[chosen.id].args.map((a) => [homes.get(a), at, " in"])
+    .concat((readers.get(chosen.id) || []).map((u) => [at, homes.get(u), " out"]));
+  return found.filter(([i, j]) => i !== undefined && j !== undefined && i !== j);
+}
 function arcs(from, to) {
   const picture = svg("svg", { height: items.length * HEIGHT + 8, width: 64 });
-  const seen = new Set();
-  let drawn = 0;
-  const edges = [];
-  for (const [a, users] of readers) for (const u of users) {
-    const i = homes.get(a), j = homes.get(u);
-    if (i === undefined || j === undefined || i === j || (Math.max(i, j) < from || Math.min(i, j) > to)) continue;
-    const inputs = D.rows[a].op === "input" && !(chosen && chosen.kind === "row");
-    if (inputs) continue; // they are read everywhere
-    const css = chosen && chosen.kind === "row" && chosen.id === u ? " in" : chosen && chosen.kind === "row" && chosen.id === a ? " out" : "";
-    edges.push([i, j, css]);
-  }
   const wide = innerWidth > 900 ? 60 : 34;
-  for (const [i, j, css] of edges.sort((x, y) => x[2].length - y[2].length)) {
-    if (seen.has(`${i} ${j}${css}`) || (drawn > 600 && !css)) continue;
-    seen.add(`${i} ${j}${css}`);
-    drawn += 1;
+  const near = joints.filter(([i, j]) => Math.max(i, j) >= from && Math.min(i, j) <= to).slice(0, ARCS);
+  for (const [i, j, css] of near.concat(chosenJoints())) {
     const y = i * HEIGHT + 13, z = j * HEIGHT + 9, bow = Math.min(6 + Math.log2(1 + Math.abs(j - i)) * 7, wide - 4);
     picture.append(svg("path", { class: `arc${css}`, d: `M${wide} ${y}C${wide - bow * 1.3} ${y} ${wide - bow * 1.3} ${z} ${wide} ${z}` }));
   }
@@ -195,4 +205,4 @@ function paintGraph() {
   draw();
 }
 builders.push(buildGraph);
-painters.push(paintGraph);
+painters.push(["graph", paintGraph]);

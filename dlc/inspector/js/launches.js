@@ -1,5 +1,6 @@
 // Fusion and kernels: what became one launch, what did not and why, and the code that runs.
 "use strict";
+const EDGES = 150; // the costliest: what the rest would save is little
 const ops = (k) => E.of[k].filter((r) => D.rows[r].op !== "input" && D.rows[r].op !== "constant").map((r) => D.rows[r].op);
 const brief = (names) => {
   const counts = new Map();
@@ -19,7 +20,7 @@ function pickable(kind, id, data, ...cells) {
 }
 const td = (text, css = "") => el("td", { text, class: css });
 function buildFusion() {
-  const edges = E.edges.slice(0, 400);
+  const edges = E.edges.slice(0, EDGES);
   const rows = edges.map((x) => {
     const row = pickable("launch", x.reader >= 0 ? x.reader : Math.max(x.maker, 0), { edge: E.edges.indexOf(x) },
       el("td", {}, el("code", { text: x.value }), el("div", { class: "soft mono", text: x.type })),
@@ -36,7 +37,7 @@ function buildFusion() {
     el("p", { text: `${plural(E.launches.length, "launch", "launches")}; values inside one stay in registers and cache.` }),
     table(["#", "launch and its operators", "flops", "moved", "lines"], launches, [0, 2, 3]),
     el("h2", { text: "What is stored between launches, and why" }),
-    el("p", { text: `${plural(E.edges.length, "value")} one launch stores for another, the costliest first. The last word is the row of docs/fusion.md.` }),
+    el("p", { text: `${plural(E.edges.length, "time")} one launch stores a value for another, the costliest ${Math.min(EDGES, E.edges.length)} first. The last word is the row of docs/fusion.md.` }),
     table(["value", "stored by, read by", "why they are not one", "would save", "line"], rows, [3]));
 }
 const WIDE_ONLY = ["line", "lines", "flops", "chunks", "bytes moved", "share of the step", ""];
@@ -45,19 +46,17 @@ function table(names, rows, numbers) {
     el("th", { text: n, class: `${numbers.includes(k) ? "num" : ""}${WIDE_ONLY.includes(n) ? " wide-only" : ""}` })))),
     el("tbody", {}, ...rows)));
 }
-function paintLists() {
-  for (const view of ["fusion", "kernels"]) {
-    let first = null;
-    for (const row of byId(view).querySelectorAll("tr[data-launch], tr[data-edge]")) {
-      const x = row.dataset.edge === undefined ? null : E.edges[Number(row.dataset.edge)];
-      const on = touched !== null && (x === null ? touchesLaunch(Number(row.dataset.launch))
-        : chosen.kind === "launch" ? touchesLaunch(x.maker) || touchesLaunch(x.reader) : x.places.some(touchesPlace));
-      row.classList.toggle("on", on);
-      row.classList.toggle("dim", touched !== null && !on);
-      if (on && !first) first = row;
-    }
-    if (first && view === "fusion" && !byId(view).hidden && chosen.kind !== "launch") first.scrollIntoView({ block: "nearest" });
+function paintList(view) {
+  let first = null;
+  for (const row of byId(view).querySelectorAll("tr[data-launch], tr[data-edge]")) {
+    const x = row.dataset.edge === undefined ? null : E.edges[Number(row.dataset.edge)];
+    const on = touched !== null && (x === null ? touchesLaunch(Number(row.dataset.launch))
+      : chosen.kind === "launch" ? touchesLaunch(x.maker) || touchesLaunch(x.reader) : x.places.some(touchesPlace));
+    row.classList.toggle("on", on);
+    row.classList.toggle("dim", touched !== null && !on);
+    if (on && !first) first = row;
   }
+  if (first && view === "fusion" && chosen.kind !== "launch") first.scrollIntoView({ block: "nearest" });
 }
 
 // --- kernels --------------------------------------------------------------------------------------
@@ -146,4 +145,4 @@ function kernelOf(kernel) {
   return parts;
 }
 builders.push(buildFusion, buildKernels);
-painters.push(paintLists, paintKernel);
+painters.push(["fusion", () => paintList("fusion")], ["kernels", () => paintList("kernels")], ["kernels", paintKernel]);

@@ -3,7 +3,7 @@
 const NAMES = { parameter: "parameters", state: "optimizer and other state", input: "batch", activation: "activations",
   workspace: "workspace", output: "outputs", constant: "constants", free: "free or for other entries" };
 function buildMemory() {
-  const n = Math.max(E.launches.length, 1), W = innerWidth < 600 ? 380 : 760, H = 360, L = 66, R = 10, T = 10, B = 34;
+  const n = Math.max(E.launches.length, 1), W = innerWidth < 600 ? 380 : 760, H = 360, L = 74, R = 10, T = 10, B = 34;
   const px = (k) => L + (k / n) * (W - L - R), py = (o) => H - B - (o / D.arena) * (H - B - T);
   const parts = [];
   for (let k = 0; k <= 4; k += 1) {
@@ -97,5 +97,5 @@ function paintTimeline() {
   }
 }
 builders.push(buildMemory, buildTimeline);
-painters.push(paintMemory, paintTimeline);
+painters.push(["memory", paintMemory], ["timeline", paintTimeline]);
 unpack();

@@ -38,6 +38,8 @@ function buildSource() {
       el("span", { class: "keys", id: "source-keys" })),
     el("div", { class: "lines", id: "lines" }));
   fillSource();
+  const first = byId("lines").querySelector("button.src:not(.free)");
+  if (first && first.offsetTop > byId("lines").clientHeight) byId("lines").scrollTop = first.offsetTop - 120;
 }
 function fillSource() {
   const [found, total] = costs();
@@ -94,7 +96,7 @@ function paintSource() {
   if (first && chosen.kind !== "place") first.scrollIntoView({ block: "nearest" });
 }
 builders.push(buildSource);
-painters.push(paintSource);
+painters.push(["source", paintSource]);
 document.addEventListener("keydown", (event) => {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (!step || !event.target.classList || !event.target.classList.contains("src")) return;
