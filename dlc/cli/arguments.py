@@ -118,7 +118,8 @@ def train(commands: Any) -> None:
                         "repeated")
     set_argument(parser, "lr=0.01")
     parser.add_argument("--inspect", action="store_true",
-                        help="look at gradients, curvature and layers after each epoch")
+                        help="look at gradients, curvature and layers after each epoch, and write "
+                        "inspect.html")
     parser.add_argument("--json", action="store_true",
                         help="print one JSON object on standard output")
 

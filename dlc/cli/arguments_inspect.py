@@ -16,6 +16,8 @@ def inspect(commands: Any) -> None:
                         help="the file to write (NAME-inspect.html)")
     parser.add_argument("--profile", action="store_true",
                         help="run the step, and show what each launch takes")
+    parser.add_argument("--assembly", action="store_true",
+                        help="compile every kernel once more, and show its assembly, or its PTX")
     dims_argument(parser)
     set_argument(parser)
 
@@ -29,7 +31,7 @@ def explain(commands: Any) -> None:
     parser.add_argument("--of", metavar="FILE",
                         help="the file with the task, where the line stands in another one")
     parser.add_argument("--target", default="cpu", help="compilation target (default cpu)")
-    parser.set_defaults(dims={}, profile=False)
+    parser.set_defaults(dims={}, profile=False, assembly=False)
     set_argument(parser)
 
 

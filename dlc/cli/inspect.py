@@ -39,8 +39,13 @@ def inspected(options: argparse.Namespace, profile: bool) -> Inspection:
     thing, _, chosen = asked(options)
     with user_code():
         compiled = compile_task(thing, options.target, **chosen)
+    code: tuple[str, ...] = ()
+    if options.assembly:
+        from dlc.inspector.code import machine_code
+
+        code = machine_code(compiled.program)
     if not profile:
-        return inspect(compiled)
+        return inspect(compiled, assembly=code)
     from dlc.inspector.profile import profiled
 
-    return profiled(compiled, thing)
+    return profiled(compiled, thing, code)

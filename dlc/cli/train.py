@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -25,11 +25,13 @@ from dlc.inspector.units import plural, size
 if TYPE_CHECKING:
     from dlc.inspection import Inspector
     from dlc.runtime.data import Dataset
+    from dlc.runtime.report.page import ReportInput
     from dlc.runtime.train.training import Progress, TrainConfig, TrainResult
     from dlc.task.task import Task
     from dlc.task_training import Prepared
 
 SAVE_SECONDS = 5.0  # between checkpoints; a run that is killed loses at most this
+INSPECTION = "inspect.html"  # beside the report
 
 
 @dataclass
@@ -183,10 +185,23 @@ def write_report(session: Session, config: TrainConfig, result: TrainResult,
                           graphs(session), about(session, config),
                           session.inspector.records if session.inspector else ())
     try:
+        if session.options.inspect:
+            given = replace(given, inspector=write_inspection(session, given, folder))
         return write(folder / "report.html", given)
     except OSError as error:
         say(f"warning: report.html was not written ({error.strerror})", session.out)
         return None
+
+
+def write_inspection(session: Session, given: ReportInput, folder: Path) -> str:
+    """inspect.html in `folder`, with the times of the report; its name. Raises OSError."""
+    from dlc.inspector.gather import inspect
+    from dlc.inspector.page import page
+    from dlc.runtime.train.checkpoint import replace_file
+
+    times = {given.entry: [t.seconds for t in given.launch_times]}
+    replace_file(folder / INSPECTION, page(inspect(session.run.compiled, times)).encode("utf-8"))
+    return INSPECTION
 
 
 def about(session: Session, config: TrainConfig) -> dict[str, object]:

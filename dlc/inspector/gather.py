@@ -42,8 +42,10 @@ Seconds = Mapping[str, Sequence[float]]  # of each launch of an entry's `flat`
 
 
 def inspect(compiled: Compiled, seconds: Seconds | None = None,
-            machine: Mapping[str, float] | None = None) -> Inspection:
-    """What a program is made of. `seconds` and the `machine`'s ceilings come from a profile.
+            machine: Mapping[str, float] | None = None,
+            assembly: Sequence[str] = ()) -> Inspection:
+    """What a program is made of. `seconds` and the `machine`'s ceilings come from a profile,
+    `assembly` is that of each kernel (code.py).
 
     Fusion and assembly run once more, since a Program that was kept on disk has no graphs.
     """
@@ -55,7 +57,9 @@ def inspect(compiled: Compiled, seconds: Seconds | None = None,
     tables = Tables()
     found = [EntryView(program, draft, compiled.records[draft.name], fusers[draft.name], tables,
                        (seconds or {}).get(draft.name, ())).info() for draft in drafts]
-    kernels = tuple(KernelInfo(k.name, k.text, k.tiles) for k in program.kernels)
+    codes = assembly or [""] * len(program.kernels)
+    kernels = tuple(KernelInfo(k.name, k.text, k.tiles, code)
+                    for k, code in zip(program.kernels, codes, strict=True))
     return Inspection(program.name, program.target, program.isa, program.arena_bytes,
                       tables.read_files(), tuple(tables.places), tuple(tables.rows), tuple(found),
                       kernels, dict(machine or {}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +52,10 @@ def profile(compiled: Compiled, thing: Any = None, repeat: int = REPEAT) -> Prof
         return Profile(seconds, plain, ceilings() | {"threads": float(running.threads)})
 
 
-def profiled(compiled: Compiled, thing: Any = None) -> Inspection:
+def profiled(compiled: Compiled, thing: Any = None, assembly: Sequence[str] = ()) -> Inspection:
     """The Inspection of a program with what a step takes."""
     found = profile(compiled, thing)
-    return inspect(compiled, found.seconds, found.machine)
+    return inspect(compiled, found.seconds, found.machine, assembly)
 
 
 def entries_of(compiled: Compiled) -> list[str]:

@@ -82,6 +82,10 @@ class Toolchain:
         """The ELF object of `kernel`, exporting `symbol`. Raises LowerError with the reason."""
         return bytes(self.machine.emit_object(self.optimized(kernel, symbol)))
 
+    def assembly(self, kernel: Kernel, symbol: str) -> str:
+        """The same as text in the assembler's language."""
+        return str(self.machine.emit_assembly(self.optimized(kernel, symbol)))
+
     def optimized(self, kernel: Kernel, symbol: str) -> Any:
         """The LLVM module of `kernel` as it goes to the assembler, checked for forbidden calls."""
         module = self.module(kernel, symbol)

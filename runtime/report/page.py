@@ -39,6 +39,7 @@ class ReportInput:
     the network says of the test data. `settings` is the run's configuration by name. `graphs` are
     printed graphs by title. `launch_times` come from a profile of the training step. `filters` is
     (parameter name, pictures). `inside` has the records of gradients and layers (inside.py).
+    `inspector` is the file beside the report that shows the program line by line.
     """
 
     result: TrainResult
@@ -52,6 +53,7 @@ class ReportInput:
     entry: str = "train"
     about: Mapping[str, object] = field(default_factory=dict)
     inside: Sequence[Mapping[str, Any]] = ()
+    inspector: str = ""
 
 
 def write_report(path: Path, given: ReportInput) -> Path:
@@ -110,7 +112,9 @@ def compiled_section(given: ReportInput) -> str:
             + launch_section(given.launch_times, launches, step_times(given.result.history)))
     if not body:
         return ""
-    return ("<h2>The compiled step</h2><details><summary>Memory and time, launch by launch"
+    link = (f'<p><a href="{escape(given.inspector)}">The program line by line</a>: graphs, fusion, '
+            "memory, kernels.</p>") if given.inspector else ""
+    return (f"<h2>The compiled step</h2>{link}<details><summary>Memory and time, launch by launch"
             f"</summary>{body}</details>")
 
 

@@ -66,6 +66,9 @@ def test_the_page_is_small() -> None:
 
 
 def test_the_command_writes_the_page(tmp_path: Path) -> None:
-    assert main(["inspect", "xor", "-o", str(tmp_path / "x.html")]) == 0
+    assert main(["inspect", "xor", "--assembly", "-o", str(tmp_path / "x.html")]) == 0
     text = (tmp_path / "x.html").read_text()
     assert "<title>xor: dlc inspect</title>" in text and "@" + "data@" not in text
+    kernels = data(text)["kernels"]  # type: ignore[index]
+    assert kernels and all(f"{k['name']}:" in k["assembly"] for k in kernels)
+    assert not any(".cfi" in k["assembly"] for k in kernels)

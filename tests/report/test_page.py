@@ -216,6 +216,14 @@ def make_input(**changes: Any) -> ReportInput:
     return replace(given, **changes)
 
 
+def test_the_report_links_to_the_inspector() -> None:
+    """Where one was written: its only reference, to a file beside it."""
+    times = [LaunchTime("launch", 1e-6)]
+    html = render(replace(make_input(), inspector="inspect.html", launch_times=times))
+    links = [a for t, a in check(html).tags if t == "a"]
+    assert [a["href"] for a in links] == ["inspect.html"]
+
+
 def test_report_is_one_sound_file_without_references() -> None:
     html = render(make_input())
     checker = check(html)
