@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from dlc.backend.cpu.isa import ISAS
-from dlc.checks.launches import device_for
+from dlc.checks.launches import device_of
 from dlc.runtime.compile.isa import machine_isa
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +33,7 @@ INTERPRETED = ("tests/backend/nest/test_loops.py", "tests/backend/emit/test_emit
 
 def run(isa: str) -> int:
     """One run of pytest; its exit status."""
-    native = device_for(isa) == "cpu"
+    native = device_of(isa) == "cpu"
     print(f"\n-- {isa}, {'native' if native else 'interpreted'}", flush=True)
     own = {k: v for k, v in os.environ.items() if k != "DLC_CPU"}
     command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal",

@@ -12,7 +12,7 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, i32, nn, optim
-from dlc.checks.launches import device_for
+from dlc.checks.launches import device_of
 from dlc.inspection import BINS, inside_graphs, spread
 from dlc.ir.graph import Graph
 from dlc.runtime.report.inside import inside_section
@@ -37,7 +37,7 @@ def everywhere(graph: Graph, arrays: dict[str, Any]) -> Iterator[dict[str, Any]]
     interpreted."""
     yield dlc.evaluate(graph, **arrays)
     for isa, device in (*((name, "cpu") for name in ("avx512", "avx2", "scalar")
-                          if device_for(name) == "cpu"), ("neon", "interpret")):
+                          if device_of(name) == "cpu"), ("neon", "interpret")):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DLC_CPU", isa)
             with dlc.compile(graph).load(device=device) as program:

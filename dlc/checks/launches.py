@@ -60,12 +60,15 @@ def check_launches(running: Any, drafts: Sequence[Draft], graphs: Mapping[str, G
 def device_for(program: Program) -> str:
     """The device that runs a program here: the CPU, the CPU in place of a GPU, or plain Python for
     another machine's instruction set."""
+    return "emulate" if program.target == "cuda" else device_of(program.isa)
+
+
+def device_of(isa: str) -> str:
+    """The device that runs kernels of `isa` here."""
     from dlc.runtime.compile.isa import IsaError, target_cpu
 
-    if program.target == "cuda":
-        return "emulate"
     try:
-        target_cpu(program.isa)
+        target_cpu(isa)
     except IsaError:
         return "interpret"
     return "cpu"
