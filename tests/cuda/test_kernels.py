@@ -22,6 +22,7 @@ from dlc.runtime.cuda.ptx import ARCHITECTURES, PtxCompiler
 from tests.conformance.cut import SEED
 from tests.cuda import figures
 from tests.cuda.cases import Case, cases, key_of, networks
+from tests.cuda.fuzzed import blocks
 from tests.ops.test_backend import TOLERANCE, compare
 
 pytestmark = pytest.mark.cuda
@@ -78,7 +79,10 @@ def agrees(case: Case) -> None:
         compare(got, want, TOLERANCE.get(node.dtype.name), name)
 
 
-@pytest.mark.parametrize("name", ["xor", "mlp", "lenet", "gru"])
+STEPPED = ("mlp", "lenet", "gru", "vae")
+
+
+@pytest.mark.parametrize("name", STEPPED if FULL else ("xor", STEPPED[SEED % len(STEPPED)]))
 def test_a_training_step_launch_by_launch(name: str) -> None:
     """Each launch beside the evaluator, then threads in random order (dlc/checks)."""
     task = dict(networks()).get(name)
@@ -104,6 +108,11 @@ def test_ptx_and_machine_code(architecture: str) -> None:
             assert found.spilled <= SPILLS, f"{kernel.name} spills {found.spilled} bytes"
     if FULL and has_linker() and architecture == "sm_90":
         figures.write(new, names)
+
+
+def test_random_programs_of_today() -> None:
+    """Seeds of the day, each with its own number; `python -m tests.cuda.fuzzed` runs others."""
+    assert blocks(range(20 * SEED, 20 * SEED + (60 if FULL else 10))) == {}
 
 
 def has_linker() -> bool:

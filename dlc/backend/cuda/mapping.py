@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from dlc.backend.cpu.mapping import chunked, finest
 from dlc.backend.cuda.blocks import in_blocks
+from dlc.backend.cuda.jam import jammed
 from dlc.backend.emit.fold import folded, mapped
 from dlc.backend.emit.work import Lowered, Work
 
@@ -34,4 +35,6 @@ def _threads(work: Work) -> Work:
         return replace(work, kernel=blocks[0], chunks=blocks[1])
     cut = chunked if work.as_written else mapped
     kernel, threads = cut(work.whole, finest(work.whole))
+    if not work.as_written:
+        kernel, threads = jammed(kernel, threads)
     return replace(work, kernel=kernel, chunks=threads)
