@@ -16,7 +16,8 @@ class Goal:
 
     `at_least` or `at_most` bounds it; `beats` names the network whose own figure it must be better
     than, trained from the same seed. `folds` averages over as many folds of the data. `file` is the
-    file of models/ that defines the task where that isn't called like the network.
+    file of models/ that defines the task where that isn't called like the network. `init` names the
+    network whose trained weights it starts from.
     """
 
     metric: str
@@ -25,6 +26,7 @@ class Goal:
     beats: str = ""
     folds: int = 0
     file: str = ""
+    init: str = ""
 
     @property
     def more_is_better(self) -> bool:
@@ -85,6 +87,17 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
     "Convolutional networks": {
         "lecun1989": Goal("accuracy", at_least=0.95),
         "lenet": Goal("accuracy", at_least=0.985),
+        "alexnet": Goal("accuracy", at_least=0.92),
+        "vgg": Goal("accuracy", at_least=0.96),
+        "resnet": Goal("accuracy", at_least=0.95),
+        "resnet_plain": Goal("accuracy", at_most=0.75, file="resnet"),
+        "motion": Goal("accuracy", at_least=0.95),
+        "unet": Goal("iou", at_least=0.85),
+        "transfer_source": Goal("accuracy", at_least=0.96, file="transfer"),
+        "transfer_scratch": Goal("accuracy", at_least=0.8, file="transfer"),
+        "transfer_frozen": Goal("accuracy", at_least=0.87, file="transfer", init="transfer_source"),
+        "transfer_tuned": Goal("accuracy", at_least=0.88, beats="transfer_scratch",
+                               file="transfer", init="transfer_source"),
     },
     "Recurrent networks and language models": {
         "ngram": Goal("bits", at_most=2.65),
@@ -114,3 +127,10 @@ GOALS: dict[str, Goal] = {name: goal for part in CHAPTERS.values() for name, goa
 def file_of(name: str) -> str:
     """The module of models/ that holds the network `name`."""
     return GOALS[name].file or name
+
+
+def command(name: str) -> str:
+    """What trains the network `name` from the command line, after the one whose weights it takes.
+    """
+    first = GOALS[name].init
+    return f"dlc train {name} --init runs/{first}" if first else f"dlc train {name}"

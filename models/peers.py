@@ -14,6 +14,7 @@ from dlc.ir.graph import Node
 from dlc.ir.types import DType, Type
 from dlc.models import lenet as lenet_model
 from dlc.models import mlp as mlp_model
+from dlc.models import resnet as resnet_model
 from dlc.nn import Layer
 
 # words and times of the recurrent networks; words, times and width of the transformer
@@ -22,7 +23,6 @@ WORDS, CONTEXT, WIDTH, HEADS, BLOCKS = 256, 128, 256, 4, 4
 PIXELS, HIDDEN, CODE = 784, 400, 20
 VGG: tuple[int | str, ...] = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512,
                               "pool")
-RESNET = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))
 
 
 def trained(name: str, function: Callable[..., dlc.Loss], batch: int, **types: Type) -> dlc.Task:
@@ -62,22 +62,9 @@ def vgg(kind: DType = f32) -> dlc.Task:
 
 def resnet18(kind: DType = f32) -> dlc.Task:
     """ResNet-18 for 32x32 pixels: a 3x3 stem, eight basic blocks, no pool before them."""
-    wide, parts = 64, []
-    for width, stride in RESNET:
-        parts.append(_basic_block(width, stride, widen=stride != 1 or wide != width))
-        wide = width
-    net = nn.chain(nn.conv(64, 3, padding=1, bias=False), nn.batch_norm(), nn.relu, *parts,
-                   nn.global_avg_pool, nn.flatten, nn.dense(10))
+    stem = nn.chain(resnet_model.normed(64), nn.relu)
+    net = resnet_model.residual_network(18, stem, classes=10)
     return classifier("resnet18", net, 32, kind, 3, 32, 32)
-
-
-def _basic_block(width: int, stride: int, widen: bool) -> Layer:
-    """relu(x + two convolutions of it), x through a 1x1 convolution where its shape changes."""
-    shortcut = nn.chain(nn.conv(width, 1, stride=stride, bias=False), nn.batch_norm())
-    return nn.chain(nn.residual(
-        nn.conv(width, 3, stride=stride, padding=1, bias=False), nn.batch_norm(), nn.relu,
-        nn.conv(width, 3, padding=1, bias=False), nn.batch_norm(),
-        shortcut=shortcut if widen else None), nn.relu)
 
 
 def speller(name: str, recurrent: Layer, kind: DType) -> dlc.Task:

@@ -15,14 +15,14 @@ from typing import Any
 from dlc.cli.paper import paint, width
 from dlc.cli.source import bundled_file
 from dlc.cli.wrap import hang
-from dlc.models import CHAPTERS, GOALS, file_of
+from dlc.models import CHAPTERS, GOALS, command, file_of
 
 FIGURES = Path(__file__).parent.parent / "models" / "figures.json"
 
 
 def models(options: argparse.Namespace) -> int:
     """Every bundled network in its chapter, those of one file together; a command for each."""
-    edge = max(map(len, GOALS))
+    edge = max(len(f"dlc train {name}") for name in GOALS)
     for chapter, part in CHAPTERS.items():
         print(paint(chapter, "bold"))
         for _, names in groupby(part, file_of):
@@ -30,7 +30,7 @@ def models(options: argparse.Namespace) -> int:
             title, paper = description(listed[0])
             print_wrapped(f"{title} {paper}.", "  ")
             for name in listed:
-                print_wrapped(f"{f'dlc train {name}':{edge + 10}}  {record_line(name)}", "    ")
+                print_wrapped(f"{command(name):{edge}}  {record_line(name)}", "    ")
         print()
     return 0
 

@@ -1,4 +1,4 @@
-"""What options do to loaded arrays: cross-validation folds, standardized columns."""
+"""What options do to loaded arrays: chosen classes, folds of cross-validation, scaled columns."""
 
 from __future__ import annotations
 
@@ -8,24 +8,35 @@ from typing import Any
 
 import numpy as np
 
+from dlc.runtime.data.choice import all_samples, first_of_each, with_classes, with_unseen
 from dlc.runtime.data.dataset import DataError, Dataset
-from dlc.runtime.data.ragged import Ragged, joined
+from dlc.runtime.data.options import Options
+from dlc.runtime.data.ragged import Ragged
 
 MOST_FOLDS = 1000
 
 
-def prepared(dataset: Dataset, fold: str, standardize: bool) -> Dataset:
-    """`dataset` after the options `fold` ("3/10") and `standardize`. Raises DataError for either
-    where the data are a stream."""
-    if (fold or standardize) and not dataset.in_memory:
-        raise DataError(dataset.name, "fold" if fold else "standardize",
+def prepared(dataset: Dataset, options: Options) -> Dataset:
+    """`dataset` after the options classes, unseen, fold, each and standardize, in this order.
+    Raises DataError for any of them where the data are a stream."""
+    given = [name for name in ("classes", "unseen", "fold", "each", "standardize")
+             if getattr(options, name)]
+    if given and not dataset.in_memory:
+        raise DataError(dataset.name, given[0],
                         "a stream of batches can't be divided or measured before it is read",
                         "arrays, or a file")
-    if fold and dataset.lanes:
-        raise DataError(dataset.name, "fold", "rows in lanes keep their order", "one of the two")
-    if fold:
-        dataset = with_fold(dataset, *read_fold(dataset.name, fold))
-    return standardized(dataset) if standardize else dataset
+    moving = [name for name in given if name != "standardize"]
+    if moving and dataset.lanes:
+        raise DataError(dataset.name, moving[0], "rows in lanes keep their order", "one of the two")
+    if options.classes:
+        dataset = with_classes(dataset, options.classes)
+    if options.unseen:
+        dataset = with_unseen(dataset, options.unseen)
+    if options.fold:
+        dataset = with_fold(dataset, *read_fold(dataset.name, options.fold))
+    if options.each:
+        dataset = first_of_each(dataset, options.each)
+    return standardized(dataset) if options.standardize else dataset
 
 
 def read_fold(source: object, text: str) -> tuple[int, int]:
@@ -45,9 +56,7 @@ def with_fold(dataset: Dataset, k: int, count: int) -> Dataset:
     where there is an integer field with one value a sample, with equal shares of each (as
     scikit-learn's StratifiedKFold and KFold). Raises DataError for fewer samples than folds.
     """
-    test = dataset.test or {}
-    whole = {name: joined_rows(array, test[name]) if test else array
-             for name, array in dataset.train.items()}
+    whole = all_samples(dataset)
     total = len(next(iter(whole.values())))
     if total < count:
         raise DataError(dataset.name, "option fold", f"{count} folds of {total} samples",
@@ -56,13 +65,6 @@ def with_fold(dataset: Dataset, k: int, count: int) -> Dataset:
     held = fold_of(labels[0] if labels else np.zeros(total, np.int32), count) == k - 1
     return replace(dataset, train={n: a[~held] for n, a in whole.items()},
                    test={n: a[held] for n, a in whole.items()})
-
-
-def joined_rows(first: Any, second: Any) -> Any:
-    """The rows of two fields, one after the other."""
-    if isinstance(first, Ragged):
-        return joined([*first, *second], first.axis)
-    return np.concatenate([first, second])
 
 
 def fold_of(label: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:

@@ -16,6 +16,7 @@ from dlc.runtime.data.nettalk import load_spelling
 from dlc.runtime.data.npy import arrays_dataset
 from dlc.runtime.data.options import KINDS, Options, read_size
 from dlc.runtime.data.patterns import PATTERNS
+from dlc.runtime.data.pictures import PICTURES
 from dlc.runtime.data.preparation import prepared
 from dlc.runtime.data.sequences import MADE
 from dlc.runtime.data.signals import SIGNALS
@@ -30,6 +31,7 @@ BUNDLED: dict[str, Callable[[Options], Dataset]] = {
     **PATTERNS,
     **MADE,
     "spelling": load_spelling,
+    **PICTURES,
     "pydoc": load_pydoc,
 }
 
@@ -53,8 +55,9 @@ def load_dataset(spec: Any, **options: Any) -> Dataset:
     lines (1: a row for each line of a text), lanes (batches of so many windows go on where the last
     ended), size (of the digits, or of pictures: 32, 48x32), channels and fit (of pictures), kind
     (one of idx cifar csv images nettalk npy npz text), fold ("3/10": the third of ten folds is held
-    out), standardize (1: columns of mean 0 and deviation 1), and NAME=FIELD, which gives a field
-    the name that the task asks for.
+    out), standardize (1: columns of mean 0 and deviation 1), classes ("5-9": these alone), unseen
+    ("7-9": all of these held out), each (so many training samples of each class), and NAME=FIELD,
+    which gives a field the name that the task asks for.
 
     Raises DataError, which names file, place, problem and what would fit.
     """
@@ -62,7 +65,7 @@ def load_dataset(spec: Any, **options: Any) -> Dataset:
         spec, _, query = spec.partition("?")
         options = {**dict(parse_qsl(query, keep_blank_values=True)), **options}
     known, names = read_options(spec, options)
-    dataset = prepared(open_spec(spec, known), known.fold, known.standardize)
+    dataset = prepared(open_spec(spec, known), known)
     return rename(dataset, names) if names else dataset
 
 

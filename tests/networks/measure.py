@@ -32,11 +32,13 @@ class Measured:
 
 
 def measure(name: str, seed: int, precision: str = "f32") -> Measured:
-    """Train the bundled network `name` from `seed`."""
+    """Train the bundled network `name` from `seed`, and before it the one that it starts from."""
     began = time.perf_counter()
+    goal = GOALS[name]
     whole = load_task(name).with_options(precision=precision)
-    figures = [float(task.train(seed=seed).metrics[GOALS[name].metric])
-               for task in folds(whole, GOALS[name].folds)]
+    start = load_task(goal.init).train(seed=seed).network if goal.init else None
+    figures = [float(task.train(seed=seed, init=start).metrics[goal.metric])
+               for task in folds(whole, goal.folds)]
     return Measured(name, seed, sum(figures) / len(figures), time.perf_counter() - began)
 
 

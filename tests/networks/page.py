@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlc.cli.models import description, figures, told_figure
 from dlc.cli.source import bundled_file
-from dlc.models import CHAPTERS, GOALS, file_of
+from dlc.models import CHAPTERS, GOALS, command, file_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "networks.md"
@@ -60,8 +60,8 @@ def row(name: str) -> str:
     """Command, parameters, data, required and reached figures, and seconds of a network."""
     record = figures().get(name)
     if record is None:
-        return f"| `dlc train {name}` | | | {GOALS[name]} | | |"
+        return f"| `{command(name)}` | | | {GOALS[name]} | | |"
     reached = ", ".join(map(told_figure, record["figures"]))
     seconds = ", ".join(f"{s:.0f}" for s in record["seconds"])
-    return (f"| `dlc train {name}` | {record['parameters']:,} | `{record['data']}` | "
+    return (f"| `{command(name)}` | {record['parameters']:,} | `{record['data']}` | "
             f"{GOALS[name]} | {reached} | {seconds} |")
