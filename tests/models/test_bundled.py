@@ -94,10 +94,14 @@ def test_xor_is_learned(seed: int) -> None:
     assert train(model("xor"), 150, seed)["accuracy"] == 1
 
 
+@pytest.mark.sliced
+@pytest.mark.conformance
 def test_mlp_learns_the_digits() -> None:
     assert train(model("mlp"), 4, limit=640)["accuracy"] > 0.8
 
 
+@pytest.mark.sliced
+@pytest.mark.conformance
 def test_lenet_steps_lower_the_loss() -> None:
     """Four passes over 128 images, augmentation and all, in the evaluator."""
     task = model("lenet")
