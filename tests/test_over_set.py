@@ -74,6 +74,21 @@ def test_scores_that_are_equal_count_half() -> None:
     assert np.isnan(dlc.evaluate(nn.auc, np.ones(3, np.float32), np.ones(3, np.float32)))
 
 
+def test_the_inception_score_is_the_mean_divergence_from_the_mean_row() -> None:
+    """1 where all rows are alike, the number of classes where each is sure and all occur alike."""
+    for logits in (RNG.normal(size=(40, 5)), 30.0 * np.eye(4), np.tile(RNG.normal(size=3), (7, 1))):
+        x = logits.astype(np.float32)
+        sure = np.exp(x.astype(np.float64))
+        sure /= sure.sum(1, keepdims=True)
+        exact = np.exp((sure * np.log(sure / sure.mean(0))).sum(1).mean())
+        with dlc.compile(dlc.trace(nn.inception_score, f32[x.shape])).load() as run:
+            found = [float(run(x)), float(dlc.evaluate(nn.inception_score, x))]
+        # logarithms of up to 30, each rounded a few times
+        assert found == pytest.approx([exact, exact], rel=200 * float(np.finfo(np.float32).eps))
+    with pytest.raises(DlcError, match="logits are floats"):
+        dlc.evaluate(nn.inception_score, np.ones(3, np.float32))
+
+
 def test_a_monitor_stops_by_the_whole_set() -> None:
     """A rate of 0 makes no epoch better than the first."""
     done = graded.train(ROWS, monitor="auc", patience="2", epochs=9, lr=0)

@@ -76,7 +76,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         "hinge", "hinge_embedding", "huber", "kl_div", "mae", "mse", "poisson_nll", "smooth_l1",
         "soft_margin", "squared_hinge", "focal", "binary_accuracy", "auc", "mape", "msle",
         "log_cosh", "quantile")},
-    "nn.dice": (nn.dice, (M, M)),
+    "nn.dice": (nn.dice, (M, M)), "nn.inception_score": (nn.inception_score, (M,)),
     "nn.binary_cross_entropy": (nn.binary_cross_entropy, (V, V, V)),
     "nn.binary_cross_entropy_with_logits": (
         nn.binary_cross_entropy_with_logits, (V, V, V, V)),

@@ -27,6 +27,7 @@ from dlc.nn.attention import (
     transformer_decoder,
     transformer_encoder,
 )
+from dlc.nn.boltzmann import rbm
 from dlc.nn.combinators import parallel, reshape, residual
 from dlc.nn.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from dlc.nn.ctc import ctc_loss
@@ -85,6 +86,7 @@ from dlc.nn.metrics import (
     binary_accuracy,
     confusion_matrix,
     f1,
+    inception_score,
     precision,
     recall,
     top_k_accuracy,
@@ -136,15 +138,15 @@ __all__ = [
     "embedding_bag", "encoder_decoder", "f1", "flatten", "focal", "gaussian_dropout",
     "gaussian_nll", "gaussian_noise", "gelu", "gelu_tanh", "global_avg_pool", "global_max_pool",
     "glu", "group_norm", "gru", "gru_cell", "gumbel_softmax", "hard_shrink", "hard_sigmoid",
-    "hard_swish", "hard_tanh", "hinge", "hinge_embedding", "huber", "info_nce", "instance_norm",
-    "kl_div", "label_noise", "layer", "layer_norm", "leaky_relu", "local_response_norm", "log_cosh",
-    "log_sigmoid", "log_softmax", "lp_pool", "lstm", "lstm_cell", "mae", "mape", "margin_ranking",
-    "masking_noise", "max_pool", "maxout", "mish", "mse", "msle", "multi_head_attention",
-    "multi_margin", "multilabel_margin", "multilabel_soft_margin", "nll", "normalize",
-    "pairwise_distance", "parallel", "partial_conv", "pixel_shuffle", "pixel_unshuffle",
-    "poisson_nll", "position_embedding", "positional_encoding", "precision", "prelu", "quantile",
-    "quick_gelu", "recall", "relu", "relu6", "relu_squared", "reshape", "residual", "resize",
-    "rms_norm", "rnn", "rnn_cell", "rotary", "rrelu", "salt_and_pepper",
+    "hard_swish", "hard_tanh", "hinge", "hinge_embedding", "huber", "inception_score", "info_nce",
+    "instance_norm", "kl_div", "label_noise", "layer", "layer_norm", "leaky_relu",
+    "local_response_norm", "log_cosh", "log_sigmoid", "log_softmax", "lp_pool", "lstm", "lstm_cell",
+    "mae", "mape", "margin_ranking", "masking_noise", "max_pool", "maxout", "mish", "mse", "msle",
+    "multi_head_attention", "multi_margin", "multilabel_margin", "multilabel_soft_margin", "nll",
+    "normalize", "pairwise_distance", "parallel", "partial_conv", "pixel_shuffle",
+    "pixel_unshuffle", "poisson_nll", "position_embedding", "positional_encoding", "precision",
+    "prelu", "quantile", "quick_gelu", "rbm", "recall", "relu", "relu6", "relu_squared", "reshape",
+    "residual", "resize", "rms_norm", "rnn", "rnn_cell", "rotary", "rrelu", "salt_and_pepper",
     "scaled_dot_product_attention", "selu", "separable_conv", "sigmoid", "silu",
     "sinusoidal_positions", "smooth_l1", "soft_margin", "soft_shrink", "softmax", "softmin",
     "softplus", "softsign", "spatial_dropout", "squared_hinge", "subsample", "tanh", "tanh_shrink",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from dlc.errors import DlcError, here
@@ -10,6 +11,7 @@ from dlc.ir.types import f32, f64
 from dlc.lang.array import order, rearrange
 from dlc.lang.array.diagonals import diagonal
 from dlc.nn import checks
+from dlc.nn.functions import log_softmax
 from dlc.ops import elementwise, gather, reduce, view
 from dlc.ops.contract import matmul
 from dlc.ops.convert import as_node, as_nodes, cast
@@ -95,6 +97,25 @@ def auc(scores: Any, target: Any) -> Node:
     count, other = reduce.sum_(ours), reduce.sum_(1.0 - ours)
     wins = reduce.sum_(place * ours) - count * (count + 1.0) * 0.5
     return cast(wins / (count * other), f32)
+
+
+def inception_score(logits: Any) -> Node:
+    """e ** mean KL(p(class | row) || p(class)) of a classifier's logits [rows, classes].
+
+    1 for rows that it can't tell, or that are all alike; the number of classes where it is sure of
+    each and all classes occur alike (Salimans et al. 2016, section 4).
+
+    Of a data set: dlc.over_set(nn.inception_score, logits).
+    """
+    x = as_node(logits)
+    if x.ndim != 2 or not x.dtype.is_float:
+        raise DlcError(f"inception_score: the logits are {describe(x)}", here(),
+                       "logits are floats [rows, classes]")
+    each = log_softmax(x, -1)
+    count = math.log(max(1, int(x.shape[0])))
+    whole = reduce.logsumexp(each, 0) - count
+    apart = reduce.sum_(elementwise.exp(each) * (each - whole), -1)
+    return elementwise.exp(reduce.mean(apart))
 
 
 def _share(part: Node, whole: Node) -> Node:

@@ -6,6 +6,7 @@ import fnmatch
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,6 +19,7 @@ from dlc.lang.scope import Variable
 from dlc.lang.source import definition
 from dlc.lang.trace import graph_variables, signature
 from dlc.optim import Optimizer
+from dlc.optim.optimizer import AVERAGE
 from dlc.task.arguments import need_optimizer, phase_arguments, task_functions, task_options
 from dlc.task.predict import predict_graph
 from dlc.task.step import eval_graph, train_graph
@@ -193,10 +195,18 @@ class Task:
         return self.frozen is not None and chosen(variable, self.frozen)
 
     def averages(self, variable: Variable) -> bool:
-        """Whether evaluation uses the moving average of `variable`."""
-        return not self.freezes(variable) and any(
-            p.optimizer is not None and p.optimizer.average is not None and p.selects(variable)
-            for p in self.phases)
+        """Whether evaluation uses the moving average of `variable`: some phase keeps one."""
+        return f"{AVERAGE}/{variable.name}" in self._averages
+
+    @cached_property
+    def _averages(self) -> frozenset[str]:
+        """The moving averages that the phases keep. What a phase trains is known when its function
+        was called: without `params` it is all that the function uses."""
+        dims = self.bound_dims(self.batch)
+        steps = [train_graph(self, p, dims) for p in self.phases
+                 if p.optimizer is not None and p.optimizer.average is not None]
+        return frozenset(v.name for step in steps for v in graph_variables(step)
+                         if v.role == "state")
 
     def settings_of(self, function: Function) -> dict[str, Any]:
         """The settings that `function` takes (its arguments with default values)."""

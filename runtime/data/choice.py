@@ -46,6 +46,20 @@ def first_of_each(dataset: Dataset, count: int) -> Dataset:
     return replace(dataset, train=picked(dataset.train, np.isin(np.arange(len(label)), few)))
 
 
+def with_labels(dataset: Dataset, count: int) -> Dataset:
+    """The first `count` training samples of each class keep their label, the others get -1."""
+    name = label_of(dataset)
+    label = dataset.train[name]
+    classes, sizes = np.unique(label, return_counts=True)
+    if not 1 <= count <= sizes.min():
+        raise DataError(dataset.name, "option labels", f"{count} labels of each class",
+                        f"1 to {sizes.min()}, the samples of the rarest class")
+    kept = np.concatenate([np.flatnonzero(label == value)[:count] for value in classes])
+    few = np.full_like(label, -1)
+    few[kept] = label[kept]
+    return replace(dataset, train={**dataset.train, name: few})
+
+
 def all_samples(dataset: Dataset) -> Arrays:
     """Training and test samples, one after the other."""
     test = dataset.test or {}
@@ -70,7 +84,7 @@ def label_of(dataset: Dataset) -> str:
     for name, array in dataset.train.items():
         if array.ndim == 1 and array.dtype.kind in "iu":
             return name
-    raise DataError(dataset.name, "options classes, unseen, each",
+    raise DataError(dataset.name, "options classes, unseen, each, labels",
                     "no field has a class for each sample", "label as integers [n]")
 
 

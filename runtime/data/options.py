@@ -13,7 +13,8 @@ KINDS = ("idx", "cifar", "csv", "images", "nettalk", "npy", "npz", "text")
 @dataclass
 class Options:
     """What may follow a path: PATH?target=NAME&test=0.2&scale=255&length=64&size=32&fold=3/10&
-    standardize=1&classes=5-9&each=10&unseen=7-9&channels=3&fit=crop&lines=1&lanes=32&x=FIELD."""
+    labels=10&standardize=1&classes=5-9&each=10&unseen=7-9&channels=3&fit=crop&lines=1&lanes=32&
+    x=FIELD."""
 
     target: str = "-1"
     test: float = HELD_OUT
@@ -24,6 +25,7 @@ class Options:
     fit: str = "crop"
     kind: str = ""
     fold: str = ""
+    labels: int = 0
     standardize: bool = False
     classes: str = ""
     each: int = 0

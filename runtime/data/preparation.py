@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from dlc.runtime.data.choice import all_samples, first_of_each, with_classes, with_unseen
+from dlc.runtime.data.choice import (
+    all_samples,
+    first_of_each,
+    with_classes,
+    with_labels,
+    with_unseen,
+)
 from dlc.runtime.data.dataset import DataError, Dataset
 from dlc.runtime.data.options import Options
 from dlc.runtime.data.ragged import Ragged
@@ -17,15 +23,15 @@ MOST_FOLDS = 1000
 
 
 def prepared(dataset: Dataset, options: Options) -> Dataset:
-    """`dataset` after the options classes, unseen, fold, each and standardize, in this order.
-    Raises DataError for any of them where the data are a stream."""
-    given = [name for name in ("classes", "unseen", "fold", "each", "standardize")
+    """`dataset` after the options classes, unseen, fold, each, labels and standardize, in this
+    order. Raises DataError for any of them where the data are a stream."""
+    given = [name for name in ("classes", "unseen", "fold", "each", "labels", "standardize")
              if getattr(options, name)]
     if given and not dataset.in_memory:
         raise DataError(dataset.name, given[0],
                         "a stream of batches can't be divided or measured before it is read",
                         "arrays, or a file")
-    moving = [name for name in given if name != "standardize"]
+    moving = [name for name in given if name not in ("labels", "standardize")]
     if moving and dataset.lanes:
         raise DataError(dataset.name, moving[0], "rows in lanes keep their order", "one of the two")
     if options.classes:
@@ -36,6 +42,8 @@ def prepared(dataset: Dataset, options: Options) -> Dataset:
         dataset = with_fold(dataset, *read_fold(dataset.name, options.fold))
     if options.each:
         dataset = first_of_each(dataset, options.each)
+    if options.labels:
+        dataset = with_labels(dataset, options.labels)
     return standardized(dataset) if options.standardize else dataset
 
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from dlc.runtime.data.bundled import CANVAS, load_digits
+from dlc.runtime.data.captions import load_captions
 from dlc.runtime.data.dataset import DataError, Dataset, as_field, rename
 from dlc.runtime.data.english import load_pydoc
 from dlc.runtime.data.nettalk import load_spelling
@@ -26,6 +27,7 @@ from dlc.runtime.data.tables import TABLES
 BUNDLED: dict[str, Callable[[Options], Dataset]] = {
     "digits": lambda options: load_digits(side(options)),
     "digits8": lambda options: load_digits(8),
+    "captions": lambda options: load_captions(),
     **TABLES,
     **SIGNALS,
     **PATTERNS,
@@ -55,9 +57,10 @@ def load_dataset(spec: Any, **options: Any) -> Dataset:
     lines (1: a row for each line of a text), lanes (batches of so many windows go on where the last
     ended), size (of the digits, or of pictures: 32, 48x32), channels and fit (of pictures), kind
     (one of idx cifar csv images nettalk npy npz text), fold ("3/10": the third of ten folds is held
-    out), standardize (1: columns of mean 0 and deviation 1), classes ("5-9": these alone), unseen
-    ("7-9": all of these held out), each (so many training samples of each class), and NAME=FIELD,
-    which gives a field the name that the task asks for.
+    out), labels (10: so many training samples of each class keep their label, the others get -1),
+    standardize (1: columns of mean 0 and deviation 1), classes ("5-9": these alone), unseen ("7-9":
+    all of these held out), each (so many training samples of each class), and NAME=FIELD, which
+    gives a field the name that the task asks for.
 
     Raises DataError, which names file, place, problem and what would fit.
     """

@@ -76,9 +76,21 @@ def test_columns_are_scaled_by_the_training_samples() -> None:
     np.testing.assert_allclose(scaled.train["x"].std(0), 1.0, rtol=1e-5)
 
 
+def test_few_labels_are_the_first_of_each_class() -> None:
+    whole, few = load_dataset("digits8"), load_dataset("digits8?labels=5")
+    assert whole.test is not None and few.test is not None
+    label, kept = whole.train["label"], few.train["label"]
+    for digit in range(10):
+        np.testing.assert_array_equal(np.flatnonzero(kept == digit),
+                                      np.flatnonzero(label == digit)[:5])
+    assert set(kept) == set(range(-1, 10))
+    np.testing.assert_array_equal(few.test["label"], whole.test["label"])
+
+
 @pytest.mark.parametrize(("spec", "message"), [
     ("iris?fold=11/10", "'11/10' is no fold; fold=3/10 for the third of ten"),
     ("iris?fold=1/1", "'1/1' is no fold"), ("iris?fold=1/151", "151 folds of 150 samples"),
+    ("iris?labels=41", "41 labels of each class"), ("xor?labels=1", "no field has a class"),
     ("iris?standardize=maybe", "'maybe' is invalid"),
     ("digits8?standardize=1", "no field has columns of features"),
     ("pydoc?standardize=1", "no field has columns of features")])

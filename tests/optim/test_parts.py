@@ -149,6 +149,30 @@ def test_phases_have_parts_of_their_own() -> None:
     np.testing.assert_allclose(done.network.predict(X), (X @ w + b)[:, 0], rtol=1e-5, atol=1e-6)
 
 
+def test_a_phase_averages_what_its_function_uses_alone() -> None:
+    """The parameters of the other phase have no average, and are evaluated as they are."""
+    left, right = nn.dense(1, name="left"), nn.dense(1, name="right")
+
+    def one(x: f32["batch", 3], y: f32["batch"]) -> Any:
+        return dlc.loss(nn.mse(left(x)[:, 0], y))
+
+    def two(x: f32["batch", 3], y: f32["batch"]) -> Any:
+        return dlc.loss(nn.mse(right(x)[:, 0], y))
+
+    def whole(x: f32["batch", 3], y: f32["batch"]) -> Any:
+        said = left(x)[:, 0] + right(x)[:, 0]
+        return dlc.loss(nn.mse(said, y), prediction=said)
+
+    both = dlc.task(name="both", batch=16, epochs=4, evaluate=whole, phases=[
+        dlc.phase("one", one, optim.average(optim.adam(0.05), 0.5)),
+        dlc.phase("two", two, optim.adam(0.05))])
+    done = both.train(DATA)
+    w, b = (done.values[f"average/left.{k}"] + done.values[f"right.{k}"]
+            for k in ("weight", "bias"))
+    assert not any(name.startswith("average/right") for name in done.values)
+    np.testing.assert_allclose(done.network.predict(X), (X @ w + b)[:, 0], rtol=1e-5, atol=1e-6)
+
+
 # --- plateaus -------------------------------------------------------------------------------------
 
 

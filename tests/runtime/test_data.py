@@ -11,6 +11,7 @@ from dlc.ir.types import bool_, f16, f32, i32, u8
 from dlc.program import Port
 from dlc.runtime.data import DataError, Dataset, Stream, bind_arrays, epoch_order, load_dataset
 from dlc.runtime.data.bundled import interpolation, resize
+from dlc.runtime.data.captions import NAMES, WORDS, encoded
 from dlc.runtime.data.signals import LINEAR_WEIGHTS
 
 
@@ -179,3 +180,17 @@ def test_load_dataset_takes_streams_and_datasets() -> None:
     assert load_dataset(whole) is whole
     with pytest.raises(DataError, match="gives no batches"):
         Stream(7, "s")
+
+
+def test_a_caption_says_what_is_on_its_picture() -> None:
+    data = load_dataset("captions")
+    assert data.test is not None
+    for part in (data.train, data.test):
+        said = [[WORDS[w] for w in row if w] for row in part["caption"]]
+        assert len({tuple(words) for words in said}) == 50
+        for words, label in zip(said, part["label"], strict=True):
+            assert [name for name in words if name in NAMES] == [NAMES[label]]
+    for caption, message in (("a handwritten eleven", "'eleven' is in no caption"),
+                             ("a a a a a a", "has 6 words")):
+        with pytest.raises(DataError, match=message):
+            encoded(caption)
