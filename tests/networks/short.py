@@ -45,6 +45,8 @@ RUNS = {
     "xor": Short("loss", 0.001, 0.02, {"epochs": 60}),
     "lecun1989": Short("accuracy", 0.93, 0.99, {"epochs": 5}, blind=NO_MOMENT),
     "resnet": Short("loss", 1.5, 1.9, {"blocks": 2, "epochs": 4}),
+    "capsule": Short("loss", 0.17, 0.26, {"epochs": 2}),
+    "smoothing": Short("off", 0.0, 1e-5, blind=NO_DRAWS),
     "motion": Short("loss", 1.1, 1.5, {"epochs": 2}),
     "transfer_source": Short("loss", 0.9, 1.35, {"epochs": 2}),
     "ngram": Short("bits", 2.4, 2.7, blind=NEITHER),
