@@ -22,6 +22,7 @@ from dlc.backend.ir.index import Sum, Var, sum_of
 from dlc.backend.ir.names import Names
 from dlc.backend.ir.substitute import substituted
 from dlc.backend.ir.walks import expressions, flattened, indices, names_of, with_operands
+from dlc.backend.ir.whole import with_scalars
 
 POSITIONS = 4
 """Positions of a thread: a product then takes 1.25 loads in place of 2."""
@@ -43,7 +44,8 @@ def jammed(kernel: Function, threads: int) -> tuple[Function, int]:
         table = {n: names.new(n) for n in sorted(given)} if number else {}
         copies.append(_moved(kernel.body, place, table))
     body = _in_turns(copies)
-    return (kernel, threads) if body is None else (replace(kernel, body=body), apart)
+    return (kernel, threads) if body is None else (
+        replace(kernel, body=tuple(with_scalars(body))), apart)
 
 
 def is_product(kernel: Function) -> bool:

@@ -26,7 +26,6 @@ from dlc.backend.ir import (
 from dlc.backend.ir.index import Atom, Computed, Minimum, Quotient, Remainder, Sum, least
 from dlc.backend.ir.walks import with_operands
 from dlc.backend.ir.whole import settled
-from dlc.ir.types import i64
 
 Table = Mapping[str, Sum]
 
@@ -70,8 +69,9 @@ def _expression(value: Expression, table: Table) -> Expression:
             return replace(value, condition=_condition(value.condition, table))
         case Position():
             index = _sum(value.index, table)
-            known = value.dtype is i64 and not index.terms
-            return Number(index.const, i64, value.level) if known else replace(value, index=index)
+            if index.terms:
+                return replace(value, index=index)
+            return Number(index.const, value.dtype, value.level)
     return settled(with_operands(value, lambda part: _expression(part, table)))
 
 

@@ -27,7 +27,7 @@ from dlc.backend.ir.index import Computed, Sum, Var, least, sum_of
 from dlc.backend.ir.printer import block
 from dlc.backend.ir.substitute import substituted
 from dlc.backend.ir.words import joined
-from dlc.ir.types import bool_, f32, i64
+from dlc.ir.types import bool_, f32, i32, i64
 
 ROW, COLUMN = sum_of(Var("i", 0, 99)), sum_of(Var("j", 0, 9))
 TO = sum_of(Var("chunk", 0, 9)) * 10 + 3
@@ -80,3 +80,11 @@ def test_every_statement(statement: Statement) -> None:
     assert "renamed" in text(found)
     assert text(found).replace("renamed", "i") == text(statement)
     assert substituted([found], {"renamed": ROW}) == (statement,)
+
+
+def test_a_position_that_becomes_a_number_is_one() -> None:
+    """As it reads again: `i32(3)` is a number of every dtype."""
+    for dtype in (i64, i32, f32):
+        given = Let("x", Position(ROW + 1, dtype))
+        (found,) = substituted([given], {"i": Sum(2)})
+        assert found == Let("x", Number(3, dtype))
