@@ -40,6 +40,7 @@ def test_native_programs_at_the_limits_of_the_compiler(block: int) -> None:
     assert share(range(3000 + 3 * block, 3003 + 3 * block), setting).wrong == {}
 
 
+@pytest.mark.swept(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("block", swept("interpreted programs", 1, 22))
 @pytest.mark.parametrize("isa", ["neon", "avx2"])

@@ -20,7 +20,7 @@ from dlc.reference.rounding.folds import by_kind
 from dlc.reference.verify import verify
 from tests.fuzzing.programs import SIZES, STEPS
 from tests.fuzzing.run import Setting, close, draw, execute
-from tests.instruction_sets import RUNS, generated_for
+from tests.instruction_sets import NATIVE, RUNS, generated_for
 
 SEED = int(os.environ["FUZZ_SEED"])
 TELLING = (7001, 7006, 7020)  # with products: they get casts
@@ -68,9 +68,9 @@ def is_bounded(graph: Graph) -> bool:
     return all(n.op.kind is not Kind.ROUTINE or by_kind(n) is not None for n in graph.nodes())
 
 
-@pytest.mark.swept(2)
+@pytest.mark.swept(3)
 @pytest.mark.slow
-@pytest.mark.parametrize(("isa", "device"), RUNS)
+@pytest.mark.parametrize(("isa", "device"), sorted(RUNS, key=(NATIVE[-1], "cpu").__eq__))
 def test_programs_in_a_low_precision(isa: str, device: str) -> None:
     setting = Setting(device, steps=STEPS[device], sizes=SIZES[True, device])
     with generated_for(isa):

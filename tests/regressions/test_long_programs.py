@@ -26,10 +26,10 @@ def results(function: Callable[..., Any], *arrays: np.ndarray) -> tuple[Any, Any
 
 
 @pytest.mark.slow
-def test_an_unrolled_loop_of_400_steps_and_its_gradient() -> None:
+def test_an_unrolled_loop_of_300_steps_and_its_gradient() -> None:
     def steps(x: Any) -> Any:
         y = x
-        for i in range(400):
+        for i in range(300):
             y = 0.5 * y * y + x * (i * 1e-3)
         return y
 
