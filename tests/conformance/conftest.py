@@ -32,6 +32,7 @@ PARTED = {
     "test_training.py": ("test_training_compiled",),
     "test_training_onnx.py": ("test_training_compiled",),
     "test_edges.py": ("test_edges_through_kernels",), "test_peers.py": ("test_twenty_steps",),
+    "test_full_size.py": ("test_one_step_in_full_size",),
     "test_jax.py": ("test_derivatives", "test_on_the_cpu"),
     "test_numerics.py": ("test_along_the_last_axis", "test_along_the_first_axis_and_both_ends",
                          "test_ten_million_elements", "test_products", "test_dots")}

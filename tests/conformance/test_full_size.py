@@ -17,6 +17,7 @@ pytestmark = pytest.mark.conformance
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", chosen("full size", list(TWINS)))
 def test_one_step_in_full_size(name: str) -> None:
     """Both within three times the peer's own error in f32. For the loss, the logarithm of a sum of
