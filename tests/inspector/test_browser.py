@@ -38,7 +38,8 @@ def line_of(name: str, text: str) -> int:
     return next(p for p in range(len(found.places)) if text in found.source(p))
 
 
-@pytest.mark.parametrize("name", ["lenet", "loop", "branch", "normalized", "recurrent"])
+@pytest.mark.parametrize("name", ["lenet", "loop", "branch", "normalized", "recurrent", "lstm",
+                                  "gpt", "resnet18"])
 def test_a_line_is_followed_through_every_view(browser: Browser, tmp_path: Path,
                                                name: str) -> None:
     page = opened(browser, tmp_path, name)

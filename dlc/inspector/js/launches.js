@@ -37,7 +37,7 @@ function buildFusion() {
     el("p", { text: `${plural(E.launches.length, "launch", "launches")}; values inside one stay in registers and cache.` }),
     table(["#", "launch and its operators", "flops", "moved", "lines"], launches, [0, 2, 3]),
     el("h2", { text: "What is stored between launches, and why" }),
-    el("p", { text: `${plural(E.edges.length, "time")} one launch stores a value for another, the costliest ${Math.min(EDGES, E.edges.length)} first. The last word is the row of docs/fusion.md.` }),
+    el("p", { text: `${plural(E.edges.length, "time")} one launch stores a value for another, the costliest${E.edges.length > EDGES ? ` ${EDGES}` : ""} first. The last word is the row of docs/fusion.md.` }),
     table(["value", "stored by, read by", "why they are not one", "would save", "line"], rows, [3]));
 }
 const WIDE_ONLY = ["line", "lines", "flops", "chunks", "bytes moved", "share of the step", ""];
