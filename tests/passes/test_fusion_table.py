@@ -103,6 +103,12 @@ def test_epilogue_rearranged() -> None:
 
     assert launches(f) == [["matmul", "tanh"]]
 
+    def hebb(x: f32[32, 400]) -> Node:
+        product = x.T @ x
+        return product - dlc.diag_embed(dlc.diagonal(product))
+
+    assert launches(hebb) == [["matmul"], ["sub"]]  # the diagonal is read at other places, too
+
 
 def test_contraction_to_reduction() -> None:
     def f(x: f32[64, 128], w: f32[128, 256]) -> Node:
@@ -228,7 +234,14 @@ def test_sibling_products() -> None:
     def large(x: f32[512, 64], a: f32[64, 512], b: f32[64, 512]) -> Any:
         return x @ a, x @ b
 
+    def rearranged(x: f32[32, 64, 48], a: f32[64, 32, 60], b: f32[64, 32, 60]) -> Any:
+        rows = dlc.reshape(x, (2048, 48)).T
+        return [rows @ dlc.reshape(dlc.transpose(g, (1, 0, 2)), (2048, 60)) for g in (a, b)]
+
     assert launches(projections) == [["matmul"] * 3]
+    (launch,) = dlc.compile(rearranged).program.entries["main"].flat
+    # a view that both read is no work that they share: each product runs in tiles
+    assert [len(stage) for stage in launch.stages] == [1, 2]
     assert sorted(launches(in_turn)) == [["matmul"], ["matmul"] * 2]
     assert launches(large) == [["matmul"], ["matmul"]]
     (launch,) = dlc.compile(projections).program.entries["main"].flat

@@ -29,7 +29,7 @@ def _components(body: Graph) -> list[Graph]:
             x = parent[x]
         return x
 
-    free = _made_of_scalars(body)
+    free = _made_of_scalars(body) | _loads(body)
     for node in body.nodes():
         if (node.op.kind is Kind.LEAF and node.op is not leaf.RANDOM_BITS) or node in free:
             continue
@@ -55,6 +55,16 @@ def _made_of_scalars(body: Graph) -> set[Node]:
         if scalar:
             free.add(node)
     return free
+
+
+def _loads(body: Graph) -> set[Node]:
+    """Views of inputs: a part that reads one reads the input at other places."""
+    loads: set[Node] = set()
+    for node in body.nodes():
+        if node.op is leaf.INPUT or (node.op.kind is Kind.VIEW and all(
+                a in loads for a in node.args)):
+            loads.add(node)
+    return loads
 
 
 def _part(body: Graph, outs: Sequence[Node]) -> Graph:

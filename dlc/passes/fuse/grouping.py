@@ -271,7 +271,9 @@ class Fuser:
         assert anchor is not None
         if second.has_reduction:
             return "contraction_to_reduction"
-        if not (edge.aligned or edge.one_to_one) or any(
+        between = [e for n in second.members for e in self.edges.get(n, ())
+                   if self.group[e.producer] is first]
+        if not all(e.aligned or e.one_to_one for e in (edge, *between)) or any(
                 n.op.kind not in (Kind.ELEMENTWISE, Kind.LEAF) and
                 n.op not in (view.RESHAPE, view.TRANSPOSE) for n in second.members):
             return "rearranged"
