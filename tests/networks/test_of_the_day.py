@@ -12,6 +12,12 @@ from tests.networks.measure import beaten, measure
 pytestmark = pytest.mark.networks
 
 
+def test_pretraining_wins() -> None:
+    """From each of five seeds, one a day: few labels after two machines beat few labels alone."""
+    found, other = (measure(name, SEED % 5) for name in ("deep_belief", "deep_belief_random"))
+    assert beaten(found, other), f"{found.line()}\n{other.line()}"
+
+
 @pytest.mark.parametrize("name", list(GOALS)[SEED % 10::10])
 def test_a_network_reaches_its_figure(name: str) -> None:
     found = measure(name, SEED % 3)
