@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -105,10 +104,10 @@ class EntryView:
         """The graph as written and after each pass."""
         found: list[Stage] = []
         for at, record in enumerate(self.records):
-            rules: Counter[str] = Counter()
+            fired: list[tuple[str, Node]] = []
             if record.name == simplify.__name__:
-                through_bodies(partial(simplify, counts=rules), self.records[at - 1].graph)
-            found.append(self.tables.stage(record, found[-1] if found else None, rules))
+                through_bodies(partial(simplify, fired=fired), self.records[at - 1].graph)
+            found.append(self.tables.stage(record, found[-1] if found else None, fired))
         return found
 
     def planned(self, before: Stage, costs: Mapping[int, Mapping[Node, tuple[int, int]]],

@@ -35,17 +35,26 @@ class Function:
 
 
 @dataclass(frozen=True)
+class RuleInfo:
+    """A rewrite rule, how often it fired in a pass, and the lines of the nodes it replaced."""
+
+    text: str
+    count: int
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Stage:
     """A graph after a pass. `added` are rows that the one before has not, `removed` rows of the one
-    before that are gone; what only reads other operands is neither. `rules` are those that fired,
-    with how often."""
+    before that are gone; what only reads other operands is neither. `rules` are those that fired.
+    """
 
     name: str
     seconds: float
     functions: tuple[Function, ...]
     added: tuple[int, ...] = ()
     removed: tuple[int, ...] = ()
-    rules: tuple[tuple[str, int], ...] = ()
+    rules: tuple[RuleInfo, ...] = ()
 
 
 @dataclass(frozen=True)

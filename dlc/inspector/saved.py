@@ -19,6 +19,7 @@ from dlc.inspector.record import (
     LineCost,
     PeakShare,
     Row,
+    RuleInfo,
     Stage,
 )
 
@@ -27,7 +28,7 @@ PARTS: dict[type, dict[str, type]] = {
     Inspection: {"files": File, "rows": Row, "entries": EntryInfo, "kernels": KernelInfo},
     EntryInfo: {"stages": Stage, "launches": LaunchInfo, "edges": EdgeInfo, "buffers": BufferInfo,
                 "lines": LineCost, "peak": PeakShare},
-    Stage: {"functions": Function}}
+    Stage: {"functions": Function, "rules": RuleInfo}}
 
 
 class FormatError(ValueError):

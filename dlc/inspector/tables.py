@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from dlc.errors import Loc, part_of, printable, short_path
-from dlc.inspector.record import File, Function, Row, Stage
+from dlc.inspector.record import File, Function, Row, RuleInfo, Stage
 from dlc.ir.graph import Graph, Node
 from dlc.passes import Record
 from dlc.reference.text.printing import spelled
@@ -68,12 +68,18 @@ class Tables:
         return tuple(found), names
 
     def stage(self, record: Record, before: Stage | None,
-              rules: Mapping[str, int] = {}) -> Stage:
+              fired: Sequence[tuple[str, Node]] = ()) -> Stage:
         """The graph after a pass beside the one before."""
         functions, _ = self.functions(record.graph)
         added, removed = self.changes(before, functions)
-        told = tuple(sorted(rules.items(), key=lambda item: (-item[1], item[0])))
-        return Stage(record.name, record.seconds, functions, added, removed, told)
+        return Stage(record.name, record.seconds, functions, added, removed, self.rules(fired))
+
+    def rules(self, fired: Sequence[tuple[str, Node]]) -> tuple[RuleInfo, ...]:
+        """How often each rule fired, the most frequent first, and on which lines."""
+        counts = Counter(text for text, _ in fired)
+        return tuple(RuleInfo(text, count, self.places_of(
+            [loc for rule, node in fired if rule == text for loc in node.locs]))
+            for text, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def changes(self, before: Stage | None, functions: Sequence[Function],
                 ) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -305,11 +305,13 @@ class RuleSet:
 class Driver:
     """Rewrites bottom-up to a fixed point. Each node is brought to normal form once: linear time.
 
-    `counts` adds up how often each rule fired, by its text.
+    `counts` adds up how often each rule fired, by its text; `fired` gets each with the node that it
+    replaced.
     """
 
-    def __init__(self, rules: RuleSet, counts: Counter[str] | None = None) -> None:
-        self.rules = rules
+    def __init__(self, rules: RuleSet, counts: Counter[str] | None = None,
+                 fired: list[tuple[str, Node]] | None = None) -> None:
+        self.rules, self.fired = rules, fired
         self.counts: Counter[str] = Counter() if counts is None else counts
         self.normal: dict[Node, Node] = {}
 
@@ -347,6 +349,8 @@ class Driver:
             if new is not None and new is not node:
                 _check_type(candidate, node, new)
                 self.counts[candidate.text] += 1
+                if self.fired is not None:
+                    self.fired.append((candidate.text, node))
                 if new.op is not leaf.CONSTANT:
                     new.name = new.name or node.name
                 return new
@@ -366,6 +370,7 @@ def _check_type(candidate: AnyRule, old: Node, new: Node) -> None:
                        old.loc)
 
 
-def rewrite(graph: Graph, rules: RuleSet, counts: Counter[str] | None = None) -> Graph:
+def rewrite(graph: Graph, rules: RuleSet, counts: Counter[str] | None = None,
+            fired: list[tuple[str, Node]] | None = None) -> Graph:
     """`graph` with `rules` applied until none matches. Needs a running build."""
-    return graph.with_outputs(Driver(rules, counts).run(graph.outputs))
+    return graph.with_outputs(Driver(rules, counts, fired).run(graph.outputs))

@@ -105,8 +105,8 @@ def test_stages_tell_what_a_pass_changed() -> None:
     assert next(iter(stages)) == "input" and list(stages)[-1] == "plan_memory"
     assert not stages["cse"].added or stages["cse"].removed
     assert stages["differentiate"].added
-    rules = dict(stages["simplify"].rules)
-    assert rules and all(count > 0 for count in rules.values())
+    rules = stages["simplify"].rules
+    assert rules and all(rule.count > 0 and rule.places for rule in rules)
     rows = inspection("lenet").rows
     added = {rows[r].part for r in stages["differentiate"].added}
     assert 1 in added  # the gradients

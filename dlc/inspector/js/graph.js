@@ -33,7 +33,8 @@ function fillStage() {
   const nodes = plural(sum(s.functions, (f) => f[1].length), "node");
   const told = stage ? `${nodes} after ${s.name}${s.seconds ? `, which took ${micro(s.seconds)}` : ""}. ` : `${nodes}, as written. `;
   const rules = s.rules.length ? el("details", {}, el("summary", { text: `${plural(s.rules.length, "rule")} fired` }),
-    ...s.rules.map(([rule, n]) => el("div", {}, el("span", { class: "num", text: `${n} × ` }), el("code", { text: rule })))) : null;
+    ...s.rules.map((rule) => el("div", {}, el("span", { class: "num", text: `${rule.count} × ` }), el("code", { text: rule.text }), " at ",
+      ...rule.places.slice(0, 8).map((p) => el("button", { class: "link", text: where(p), on: { click: () => choose("place", p) } }))))) : null;
   byId("pass-told").replaceChildren(told, rules || "");
   readers = new Map();
   homes = new Map();

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dlc.ir.graph import Build, Graph, building
+from dlc.ir.graph import Build, Graph, Node, building
 from dlc.passes.rules.arithmetic import ARITHMETIC
 from dlc.passes.rules.constant_fold import FOLD
 from dlc.passes.rules.logic import LOGIC
@@ -18,13 +18,15 @@ DEFAULT = RuleSet(RULES)
 
 # its rules regroup sums and write powers as products
 @keeps(Grade.ROUNDING)
-def simplify(graph: Graph, counts: Counter[str] | None = None) -> Graph:
+def simplify(graph: Graph, counts: Counter[str] | None = None,
+             fired: list[tuple[str, Node]] | None = None) -> Graph:
     """Apply the rules of RULES until none matches; equal nodes become one.
 
-    `counts` adds up how often each rule fired. Bodies of nodes that hold a graph stay as they are.
+    `counts` adds up how often each rule fired, `fired` gets each with the node that it replaced.
+    Bodies of nodes that hold a graph stay as they are.
 
     before:  a: f32[3] = add(x, 0.0);  b: f32[3] = neg(g);  y: f32[3] = add(a, b)
     after:   y: f32[3] = sub(x, g)
     """
     with building(Build()):
-        return rewrite(graph, DEFAULT, counts)
+        return rewrite(graph, DEFAULT, counts, fired)
