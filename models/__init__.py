@@ -72,6 +72,7 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
         "logistic_regression": Goal("accuracy", at_least=0.94),
         "breast_cancer": Goal("accuracy", at_least=0.977, folds=10, file="logistic"),
         "iris": Goal("accuracy", at_least=0.973, folds=10, file="logistic"),
+        "diagnosis": Goal("auc", at_least=0.99),
     },
     "Multilayer perceptrons": {
         "steps": Goal("loss", at_most=1e-4),
@@ -114,6 +115,12 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
         "sort": Goal("whole", at_least=0.95, file="seq2seq"),
         "nettalk": Goal("accuracy", at_least=0.99),
         "phonemes": Goal("accuracy", at_least=0.93, file="nettalk"),
+        "deep": Goal("bits", at_most=2.5, beats="ngram", file="recurrent"),
+        "forward": Goal("bits", at_most=3.0, file="recurrent"),
+        "bidirectional": Goal("bits", at_most=2.5, beats="forward", file="recurrent"),
+    },
+    "Control": {
+        "truck": Goal("docked", at_least=0.95),
     },
     "Codes and generators": {
         "linear_autoencoder": Goal("loss", at_most=0.031, file="autoencoder"),

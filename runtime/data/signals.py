@@ -86,9 +86,9 @@ def load_wave(options: Options) -> Dataset:
 
 def load_yard(options: Options) -> Dataset:
     """Where a truck starts: start f32[n, 4], x and y of the trailer's rear, angles of trailer and
-    cab: 3 to 6 and within 2; within 1 radian, the cab's within .3 of the trailer's."""
+    cab: 4 to 6 and within 2; within 1 radian, the cab's within .3 of the trailer's."""
     draw = uniform(51, 4 * 1200).reshape(1200, 4)
-    x, y, trailer = 3.0 + 3.0 * draw[:, 0], 4.0 * draw[:, 1] - 2.0, 2.0 * draw[:, 2] - 1.0
+    x, y, trailer = 4.0 + 2.0 * draw[:, 0], 4.0 * draw[:, 1] - 2.0, 2.0 * draw[:, 2] - 1.0
     start = np.stack([x, y, trailer, trailer + 0.6 * draw[:, 3] - 0.3], axis=1)
     return split("yard", {"start": start}, 1000)
 

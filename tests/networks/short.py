@@ -53,6 +53,8 @@ RUNS = {
     "rnn": Short("bits", 2.2, 3.0, {"epochs": 1}),
     "sort": Short("accuracy", 0.95, 1.0, {"epochs": 3}),
     "nettalk": Short("accuracy", 0.98, 1.0, {"epochs": 3}),
+    "truck": Short("docked", 0.7, 1.0, {"epochs": 140}),
+    "diagnosis": Short("loss", 0.075, 0.083, {"epochs": 20}),
     "autoencoder": Short("loss", 0.015, 0.028, {"epochs": 15}),
     "conv_autoencoder": Short("loss", 0.025, 0.04, {"epochs": 6}),
     "anomaly": Short("auc", 0.7, 0.9, {"epochs": 6}),
