@@ -47,6 +47,8 @@ RUNS = {
     "resnet": Short("loss", 1.5, 1.9, {"blocks": 2, "epochs": 4}),
     "capsule": Short("loss", 0.17, 0.26, {"epochs": 2}),
     "smoothing": Short("off", 0.0, 1e-5, blind=NO_DRAWS),
+    "vgg": Short("loss", 0.8, 1.4, {"epochs": 4}),
+    "unet": Short("loss", 0.14, 0.21, {"epochs": 5}),
     "motion": Short("loss", 1.1, 1.5, {"epochs": 2}),
     "transfer_source": Short("loss", 0.9, 1.35, {"epochs": 2}),
     "ngram": Short("bits", 2.4, 2.7, blind=NEITHER),
