@@ -138,6 +138,7 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
         "dcgan": Goal("score", at_least=4.5),
         "caption_gan": Goal("accuracy", at_least=0.9),
         "diffusion": Goal("accuracy", at_least=0.8),
+        "boltzmann": Goal("nats", at_least=-2.75),
         "rbm": Goal("nats", at_least=-6.5),
         "rbm_persistent": Goal("nats", at_least=-6.5, file="rbm"),
         "hopfield": Goal("overlap", at_least=0.95),
