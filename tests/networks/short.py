@@ -59,7 +59,7 @@ RUNS = {
     "diagnosis": Short("loss", 0.075, 0.083, {"epochs": 20}),
     "autoencoder": Short("loss", 0.015, 0.028, {"epochs": 15}),
     "conv_autoencoder": Short("loss", 0.025, 0.04, {"epochs": 6}),
-    "anomaly": Short("auc", 0.7, 0.9, {"epochs": 6}),
+    "anomaly": Short("loss", 0.03, 0.05, {"epochs": 6}),
     "deep_autoencoder": Short("loss", 0.025, 0.05, {"epochs": 110}),
     "vae": Short("loss", 24.5, 26.5, {"epochs": 20}),
     "rbm": Short("nats", -9.3, -8.0, {"epochs": 1500}, blind=NO_GRADIENT),
