@@ -67,7 +67,7 @@ RUNS = {
     "hopfield_full": Short("overlap", 0.4, 0.7, blind=NEITHER),
     "encoder": Short("loss", 0.0, 0.3, {"epochs": 800}, blind=NO_MOMENT),
     "deep_belief": Short("accuracy", 0.6, 0.85, {"epochs": 115}),
-    "boltzmann": Short("nats", -3.3, -2.9, {"epochs": 100}, blind=NO_GRADIENT),
+    "boltzmann": Short("nats", -3.3, -2.9, {"epochs": 100}, blind=NEITHER),
     "gan": Short("score", 2.5, 5.5, {"epochs": 60}),
     "wgan_gp": Short("score", 3.5, 6.5, {"epochs": 30}),
     "dcgan": Short("score", 2.5, 5.0, {"epochs": 8}),
