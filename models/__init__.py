@@ -84,6 +84,8 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
         "mirror": Goal("accuracy", at_least=1.0),
         "encoder": Goal("accuracy", at_least=1.0),
         "mlp": Goal("accuracy", at_least=0.975),
+        "equilibrium": Goal("accuracy", at_least=0.95),
+        "unrolled": Goal("accuracy", at_least=0.95, file="equilibrium"),
     },
     "Convolutional networks": {
         "lecun1989": Goal("accuracy", at_least=0.95),

@@ -178,6 +178,43 @@ def test_a_function_without_pullback_is_told() -> None:
     assert "pullback" in raised.value.hint
 
 
+def equilibrium(bound: int) -> Callable[..., Any]:
+    """z = a z + b by iteration, whose cotangent solves a fixed point of its own."""
+    def solved(f: Callable[[Any], Any], start: Any) -> Any:
+        return dlc.while_loop(lambda u: dlc.abs(f(u) - u).max() > 1e-13, f, start, bound=bound)[0]
+
+    @dlc.custom_gradient
+    def z(a: Any, b: Any) -> Any:
+        z = solved(lambda z: a @ z + b, b)
+
+        def pullback(g: Any) -> Any:
+            u = solved(lambda u: g + a.T @ u, g * 1e3)
+            return dlc.expand_dims(u, 1) * z, u
+
+        return z, pullback
+
+    return z
+
+
+def test_a_pullback_may_loop_until_its_cotangent_is_found() -> None:
+    a = np.array([[0.1, -0.3], [0.2, 0.25]])
+    b, w = np.array([1.0, 2.0]), np.array([0.5, -1.5])
+    found = everywhere(dlc.grad(lambda a, b: (equilibrium(60)(a, b) * w).sum(), wrt=(0, 1)), a, b)
+    u = np.linalg.solve(np.eye(2) - a.T, w)
+    np.testing.assert_allclose(found["out0"], np.outer(u, np.linalg.solve(np.eye(2) - a, b)),
+                               rtol=1e-11)
+    np.testing.assert_allclose(found["out1"], u, rtol=1e-11)
+
+
+def test_a_check_that_fails_in_the_backward_pass_gives_nan() -> None:
+    """From b the forward iterations end within 26; from 1000 g the backward ones do not."""
+    a, b = np.array([[0.3, 0.0], [0.0, 0.25]]), np.array([1.0, 2.0])
+    z = everywhere(lambda a, b: equilibrium(26)(a, b), a, b)["out"]
+    np.testing.assert_allclose(z, np.linalg.solve(np.eye(2) - a, b), rtol=1e-11)
+    found = everywhere(dlc.grad(lambda b: equilibrium(26)(dlc.asarray(a), b).sum()), b)["out"]
+    assert np.isnan(found).all()
+
+
 # --- checkpoint -----------------------------------------------------------------------------------
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dlc.derive.autodiff import zeros
 from dlc.derive.gradient_rules import CHECKPOINT, CUSTOM_GRADIENT
 from dlc.errors import DlcError, Loc, here
+from dlc.ir.dependence import depends_on
 from dlc.ir.graph import Graph, Node, describe, make
+from dlc.ir.types import Type
 from dlc.lang.bodies import check_arguments
 from dlc.lang.nesting import children, filled, leaves, rebuilt
 from dlc.lang.source import definition
 from dlc.lang.transform import Body, Effects, close, fresh_inputs, lift, results_of
-from dlc.ops import leaf
+from dlc.ops import elementwise, leaf
 from dlc.ops.convert import as_argument, as_node
+from dlc.ops.gather import Check
 
 
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,6 +46,7 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     `pullback(g)` takes the cotangent of y, nested like y, and returns the cotangent of each
     argument, nested like the arguments: a single one as it is, several as a tuple, None where it is
     zero or the argument is a string or a function. It may use values that `function` computed.
+    A check in it that depends on g can't stop the step: its results are then NaN.
     Reverse mode calls it; forward mode transposes it, so it should be linear in g; a second
     derivative differentiates it. An argument passed by name, or left to its default, counts at its
     position in the signature of `function`.
@@ -88,7 +93,8 @@ class _Rule:
         outputs = [as_node(r) for r in leaves(y)]
         gs = [leaf.input_(f"cotangent {i}", o.type) for i, o in enumerate(outputs)]
         cotangents = self._cotangents(pullback(rebuilt(y, gs)))
-        updates, checks = before.since()
+        updates, found = before.since()
+        checks, cotangents = self._told_by_nan(found, gs, cotangents)
         effects = [*updates.values(), *(c.bad for c in checks)]
         body, captured = lift([*outputs, *effects, *cotangents], [*self.fresh, *gs])
         inputs = (*self.fresh, *captured.values())
@@ -104,6 +110,21 @@ class _Rule:
         node = make(CUSTOM_GRADIENT, self.body.operands, body=self.body.graph,
                     pullback=self.pullback, count=len(self.fresh))
         return rebuilt(self.body.structure, results_of(self.body, node))
+
+    def _told_by_nan(self, checks: Sequence[Check], gs: Sequence[Node],
+                     cotangents: Sequence[Node]) -> tuple[list[Check], list[Node]]:
+        """The checks that the step can make, and the cotangents, NaN where another one fails.
+
+        Where a check depends on the cotangent of y, it is known only in the backward pass, in
+        which there is nobody to report it.
+        """
+        later = depends_on([c.bad for c in checks], gs)
+        failed = [c.bad for c in checks if c.bad in later]
+        if failed:
+            bad = functools.reduce(elementwise.or_, failed)
+            cotangents = [elementwise.where(bad, leaf.constant(math.nan, Type(c.dtype)), c)
+                          if c.dtype.is_float else c for c in cotangents]
+        return [c for c in checks if c.bad not in later], [*cotangents]
 
     def _pair(self, result: Any) -> tuple[Any, Callable[[Any], Any]]:
         if isinstance(result, tuple) and len(result) == 2 and callable(result[1]):

@@ -43,6 +43,7 @@ RUNS = {
     "steps": Short("loss", 0.0, 0.002, {"epochs": 60}, blind=NO_DRAWS),
     "xor_online": Short("loss", 0.0, 0.01, {"epochs": 400}, blind=NO_MOMENT),
     "xor": Short("loss", 0.001, 0.02, {"epochs": 60}),
+    "equilibrium": Short("loss", 0.6, 1.0, {"epochs": 3}),
     "lecun1989": Short("accuracy", 0.93, 0.99, {"epochs": 5}, blind=NO_MOMENT),
     "resnet": Short("loss", 1.5, 1.9, {"blocks": 2, "epochs": 4}),
     "capsule": Short("loss", 0.17, 0.26, {"epochs": 2}),
