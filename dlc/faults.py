@@ -57,10 +57,10 @@ def cause_of(graph: Graph, inputs: Mapping[str, Any], code: int) -> DlcError:
     if np.isfinite(given):  # loss scaling asks for gradients that are finite
         ends = [n.args[0] for n in plain.nodes() if n.op is ISFINITE
                 and not is_finite(values[n.args[0]])]
-        what = f"a gradient is not finite at the loss scale {scale_of(plain, inputs):g}"
         if not ends:
             return DlcError(f"the loss is not finite, but a replay in NumPy gives {given:.6g}: the "
                             "kernels overflow where NumPy does not")
+        what = f"a gradient is not finite at the loss scale {scale_of(plain, inputs):g}"
     origin = first_cause(ends, values)
     if origin is None:
         return DlcError(what)

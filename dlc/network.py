@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,8 @@ class Network:
         with a bound have these sizes, else the largest."""
         key = (block, *(sizes or self.definition.levels[-1]))
         if key not in self._graphs:
-            self._graphs[key] = _with_values(self.definition.graph(key[0], key[1:]), self.wanted)
+            whole = self.definition.graph(key[0], key[1:])
+            self._graphs[key] = _with_values(whole, self.wanted, block)
         return self._graphs[key]
 
     def predict(self, *args: Any, **named: Any) -> Any:
@@ -102,6 +103,31 @@ class Network:
         return joined[self.wanted[0]] if len(self.wanted) == 1 else joined
 
     __call__ = predict
+
+    def sample(self, count: int, *, seed: int = 0, **given: Any) -> Any:
+        """`count` samples of a network that draws random numbers, such as a generator's pictures.
+
+        They follow from `seed` alone. What they are conditioned on is given by name, a row for each
+        or one row for all: net.sample(64, label=[7]). Gives what `predict` does. Raises DlcError
+        for a network that draws none.
+        """
+        from dlc.sampling import sample
+
+        return sample(self, count, seed, given)
+
+    def drawn(self, count: int, rows: Arrays, state: Callable[[int], Arrays]) -> Any:
+        """The values for `count` rows, with other values of some state in each block: state(0),
+        state(1), ..."""
+        bound = self._rows((), rows) if self.inputs or rows else None
+        sizes, parts, done = self.definition.levels[-1], [], 0
+        with self._turn:
+            for number, block in enumerate(blocks_for(count, self.blocks)):
+                chosen = np.minimum(np.arange(done, done + block), count - 1)
+                arrays = {} if bound is None else bound.padded(sizes, chosen)
+                parts.append(self._run((block, *sizes), arrays, state(number)))
+                done += block
+        joined = {k: np.concatenate([p[k] for p in parts])[:count] for k in self.wanted}
+        return joined[self.wanted[0]] if len(self.wanted) == 1 else joined
 
     def _all_rows(self, rows: BoundRows) -> dict[str, Any]:
         """The values that are wanted, for every row."""
@@ -145,6 +171,9 @@ class Network:
         from dlc.runtime.data.dataset import as_field
 
         names = list(self.inputs)
+        if not names:
+            raise DlcError(f"{self.name} takes no rows: it draws samples", here(),
+                           "net.sample(64)")
         given = {**dict(zip(names, args, strict=False)), **named}
         if len(args) > len(names) or set(given) != set(names) or len(args) + len(named) != len(
                 given):
@@ -161,13 +190,19 @@ class Network:
                  if n.attrs["role"] == "data"]
         return BoundRows("predict", arrays, ports, self.definition.varying)
 
-    def _run(self, key: Key, arrays: Arrays) -> dict[str, Any]:
-        """The values that are wanted for one full block. Raises DlcError for a failed check."""
+    def _run(self, key: Key, arrays: Arrays, state: Arrays | None = None) -> dict[str, Any]:
+        """The values that are wanted for one full block, some of its state for this run alone
+        another. Raises DlcError for a failed check."""
         if key not in self._loaded:
             loaded = self._load(key)
             self._refuse_mixing(key, loaded, arrays)
             self._loaded[key] = loaded
-        found = self._loaded[key].running.call("main", **arrays)
+        loaded = self._loaded[key]
+        for label, value in (state or {}).items():
+            loaded.write(label, value)
+        found = loaded.running.call("main", **arrays)
+        for label in state or {}:
+            loaded.write(label, self.values[label])
         raise_fault(self.graph(*key), found.pop("fault", None),
                     lambda: {**self.values, **arrays})
         return dict(found)
@@ -278,17 +313,16 @@ def outputs(network: Network, *names: str) -> Network:
 # --- values of a graph ----------------------------------------------------------------------------
 
 
-def _with_values(graph: Graph, wanted: Sequence[str]) -> Graph:
+def _with_values(graph: Graph, wanted: Sequence[str], block: int) -> Graph:
     """`graph` with the values of these names as its outputs, and its run-time checks."""
     kept = {name: _named(graph, name) for name in wanted}
     data = [n for n in graph.inputs if n.attrs["role"] == "data"]
-    if not data:
-        raise DlcError(f"{wanted[0]}: is computed from none of the task's inputs, so it has no row "
-                       "for each of theirs", kept[wanted[0]].loc,
-                       "dlc.loss(..., prediction=value) names a value that depends on them")
-    block = int(data[0].shape[0])
     for name, node in kept.items():
         if not isinstance(node.type, Type) or not node.type.ndim or node.shape[0] != block:
+            if not data:
+                raise DlcError(f"{name}: is computed from none of the task's inputs, so it has no "
+                               "row for each of theirs", node.loc,
+                               "dlc.loss(..., prediction=value) names a value that depends on them")
             raise DlcError(f"{name}: {node.type} has no row for each of the {block} rows of the "
                            "input", node.loc, "a value whose first axis is the batch")
     known = dict(zip(graph.output_names, graph.outputs, strict=True))

@@ -202,8 +202,16 @@ def evaluate(commands: Any) -> None:
 
 def sample(commands: Any) -> None:
     """dlc sample FILE --weights CHECKPOINT"""
-    parser = command(commands, "sample", "generate text with a trained network", "sample")
+    parser = command(commands, "sample", "generate text or pictures with a trained network",
+                     "sample")
     weights_argument(parser)
+    parser.add_argument("-n", "--count", type=whole(1), default=64, metavar="N",
+                        help="samples of a network that draws random numbers (64)")
+    parser.add_argument("-o", "--output", metavar="OUT",
+                        help="where they go: pictures in rows to OUT.png, an array to OUT.npy")
+    parser.add_argument("--given", action="append", default=[], dest="conditions",
+                        metavar="NAME=NUMBER,...",
+                        help="one row of an input that all samples are conditioned on")
     parser.add_argument("--prompt", default="", metavar="TEXT", help="the beginning of the text")
     parser.add_argument("--length", type=whole(1), default=200, metavar="N",
                         help="characters to write (200)")

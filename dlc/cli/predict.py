@@ -34,6 +34,9 @@ def run(options: argparse.Namespace) -> int:
     task = changed_task(options.file, options.settings)
     with user_code():
         net = outputs(load(options.weights, task), *names)
+        if not net.inputs:
+            raise UsageError(f"{net.name} takes no rows: it draws samples\n  dlc sample "
+                             f"{options.file} --weights {options.weights} -o samples.png")
         rows = new_rows(options.data, net)
         found = net.predict(**rows)
     results = found if isinstance(found, dict) else {names[0]: found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -59,6 +60,32 @@ def to_pixels(image: np.ndarray[Any, Any], low: float, high: float) -> Image:
     part = np.clip((image.astype(np.float32) - low) / span, 0.0, 1.0)
     pixels = (part * 255 + 0.5).astype(np.uint8)
     return pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
+
+
+def pictures_of(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+    """`rows` as pictures [n, 1 or 3, h, w]: as they are, without a channel axis, or as many values
+    as a square has; None for what is no picture."""
+    shape = rows.shape[1:]
+    side = math.isqrt(math.prod(shape))
+    if len(shape) == 1 and side * side == shape[0]:
+        shape = (1, side, side)
+    shape = (1, *shape) if len(shape) == 2 else shape
+    fits = len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) > 1
+    return rows.reshape(len(rows), *shape) if fits else None
+
+
+def in_rows(pictures: np.ndarray[Any, Any], zoom: int = 4) -> Image:
+    """One picture of [n, c, h, w] in rows, a line of grey between them, each pixel `zoom` wide."""
+    count, channels, high, wide = pictures.shape
+    across = math.ceil(count ** 0.5)
+    low, top = float(pictures.min()), float(pictures.max())
+    sheet = np.full((-(-count // across) * (high + 1) + 1, across * (wide + 1) + 1,
+                     *((3,) if channels == 3 else ())), 128, np.uint8)
+    for k, picture in enumerate(pictures):
+        y, x = k // across * (high + 1) + 1, k % across * (wide + 1) + 1
+        sheet[y:y + high, x:x + wide] = to_pixels(picture, low, top)
+    enlarged: Image = sheet.repeat(zoom, 0).repeat(zoom, 1)
+    return enlarged
 
 
 def diverging(values: np.ndarray[Any, Any]) -> Image:

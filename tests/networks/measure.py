@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dlc.cli.source import load_task
 from dlc.models import GOALS, Goal
+from dlc.network import Network
 from dlc.task.task import Task
 
 
@@ -36,10 +37,17 @@ def measure(name: str, seed: int, precision: str = "f32") -> Measured:
     began = time.perf_counter()
     goal = GOALS[name]
     whole = load_task(name).with_options(precision=precision)
-    start = load_task(goal.init).train(seed=seed).network if goal.init else None
+    start = begun_from(name, seed)
     figures = [float(task.train(seed=seed, init=start).metrics[goal.metric])
                for task in folds(whole, goal.folds)]
     return Measured(name, seed, sum(figures) / len(figures), time.perf_counter() - began)
+
+
+def begun_from(name: str, seed: int) -> Network | None:
+    """The trained network whose weights a network starts from, None where it starts from its own.
+    """
+    first = GOALS[name].init
+    return load_task(first).train(seed=seed).network if first else None
 
 
 def folds(task: Task, count: int) -> list[Task]:

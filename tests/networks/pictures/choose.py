@@ -8,9 +8,10 @@ from dlc.models import GOALS
 from tests.networks.pictures.classic import DRAWERS as CLASSIC
 from tests.networks.pictures.classic import Runs, line
 from tests.networks.pictures.codes import DRAWERS as CODES
+from tests.networks.pictures.generators import DRAWERS as GENERATORS
 from tests.networks.pictures.sheet import Curves, Panel, Tiles
 
-DRAWERS = {**CLASSIC, **CODES}
+DRAWERS = {**CLASSIC, **CODES, **GENERATORS}
 FILTERS = 16
 
 

@@ -51,6 +51,7 @@ class Curves:
     dots: dict[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
     log: bool | None = None
     y: tuple[float, float] | None = None
+    named: bool = True
 
     def drawn(self) -> str:
         groups = [*self.dots.items(), *self.lines.items()]
@@ -62,13 +63,15 @@ class Curves:
             across.ticks = [t for t in across.ticks if float(t).is_integer()]
         across.low, across.high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
         up = Axis(ys if self.y is None else list(self.y), HIGH - BOTTOM, 0, log)
-        colour = dict(zip([*dict.fromkeys(name for name, _ in groups)], COLOURS, strict=False))
+        colour = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(
+            dict.fromkeys(name for name, _ in groups))}
         marks = "".join(self._mark(name, part, across, up, colour[name]) for name, part in groups)
         right = [up.pixel(float(b)) for _, (part, values) in groups
                  for a, b in zip(part, values, strict=True)
                  if a > (min(xs) + max(xs)) / 2 and np.isfinite(b)]
         below = bool(right) and float(np.mean(right)) < (HIGH - BOTTOM) / 2
-        return grid(across, up, self.x) + marks + legend(colour, below)
+        keys = legend(colour, below) if self.named else ""
+        return grid(across, up, self.x) + marks + keys
 
     def _mark(self, name: str, part: Any, across: Axis, up: Axis, css: str) -> str:
         points = [(across.pixel(float(a)), up.pixel(float(b))) if np.isfinite(b) else None

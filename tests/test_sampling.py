@@ -1,0 +1,119 @@
+"""Networks that draw random numbers: net.sample, and `dlc sample -o`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc import DlcError, f32, i32, nn, optim
+from dlc.cli import main
+from dlc.network import Network
+from dlc.runtime.report.images import in_rows, pictures_of
+
+make = nn.dense(9)
+
+
+def task(source: str = "") -> dlc.Task:
+    """A generator of 3x3 pictures; with a label each is `label` brighter."""
+    @dlc.task(name="generator", optimizer=optim.sgd(0.1), batch=8, report={"shows": "samples"})
+    def plain(image: f32["batch", 9]) -> Any:
+        drawn = make(dlc.random.normal((image.shape[0], 4)))
+        return dlc.loss(nn.mse(drawn, image), prediction=drawn)
+
+    @dlc.task(name="labelled", optimizer=optim.sgd(0.1), batch=8, report={"shows": "samples"})
+    def labelled(image: f32["batch", 9], label: i32["batch"]) -> Any:
+        drawn = make(dlc.random.normal((image.shape[0], 4))) + dlc.cast(label, f32)[:, None] * 100
+        return dlc.loss(nn.mse(drawn, image), prediction=drawn)
+
+    return labelled if source == "labelled" else plain
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    rows = {"image": np.ones((16, 9), np.float32), "label": np.zeros(16, np.int32)}
+    task().train({"image": rows["image"]}, folder=folder / "plain", epochs=1)
+    task("labelled").train(rows, folder=folder / "labelled", epochs=1)
+    return folder
+
+
+def test_samples_follow_from_the_seed_and_none_repeats(runs: Path) -> None:
+    """Also beyond the largest block, whose draws another block's would repeat."""
+    with dlc.load(runs / "plain") as net:
+        first = net.sample(150)
+        assert first.shape == (150, 9) and len(np.unique(first, axis=0)) == 150
+        assert np.array_equal(first, net.sample(150))
+        assert not np.any(first == net.sample(150, seed=1))
+
+
+def test_what_samples_are_conditioned_on(runs: Path) -> None:
+    with dlc.load(runs / "labelled") as net:
+        assert np.all(net.sample(9, label=[3]).mean(1) > 200)
+        each = net.sample(3, label=np.array([0, 5, 9])).mean(1)
+        assert each[0] < 100 < each[1] < 700 < each[2]
+        again = net.predict(label=np.array([0], np.int32))
+        net.sample(1, seed=5, label=[0])
+        assert np.array_equal(again, net.predict(label=np.array([0], np.int32)))
+
+
+def refused(net: Network, *args: Any, **named: Any) -> str:
+    with pytest.raises(DlcError) as caught:
+        net.sample(*args, **named)
+    return str(caught.value)
+
+
+def test_what_cannot_be_sampled(runs: Path) -> None:
+    with dlc.load(runs / "labelled") as net:
+        assert "sample: label has 2 rows, for 3 samples" in refused(net, 3, label=[1, 2])
+        assert "labelled takes label" in refused(net, 3)
+        assert "sample: 0 samples" in refused(net, 0, label=[1])
+        assert "sample: seed -1" in refused(net, 3, seed=-1, label=[1])
+    with dlc.load(runs / "plain") as net, pytest.raises(DlcError, match=r"takes no rows: it draws"):
+        net.predict()
+
+
+def test_a_network_without_draws() -> None:
+    @dlc.task(optimizer=optim.sgd(0.1), batch=8)
+    def classifier(image: f32["batch", 9], label: i32["batch"]) -> Any:
+        return dlc.loss(nn.cross_entropy(make(image), label))
+
+    rows = {"image": np.ones((16, 9), np.float32), "label": np.zeros(16, np.int32)}
+    net = classifier.train(rows, epochs=1).network
+    assert "draws no random numbers" in refused(net, 3)
+
+
+FILE = """
+import dlc
+from dlc import f32, nn, optim
+make = nn.dense(9)
+@dlc.task(optimizer=optim.sgd(0.1), batch=8, report={"shows": "samples"})
+def generator(image: f32["batch", 9]):
+    drawn = make(dlc.random.normal((image.shape[0], 4)))
+    return dlc.loss(nn.mse(drawn, image), prediction=drawn)
+"""
+
+
+def test_pictures_go_to_a_file(runs: Path, tmp_path: Path,
+                               capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "generator.py").write_text(FILE, encoding="utf-8")
+    sample = ["sample", str(tmp_path / "generator.py"), "--weights", str(runs / "plain")]
+    for name, status in (("a.png", 0), ("a.npy", 0), ("a.jpg", 2)):
+        assert main([*sample, "-n", "5", "-o", str(tmp_path / name)]) == status, name
+    assert np.load(tmp_path / "a.npy").shape == (5, 9)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert main(sample) == 2
+    assert main([*sample, "-o", "a.npy", "--given", "x=1"]) == 2
+    assert "generator takes nothing" in capsys.readouterr().err
+
+
+def test_rows_of_pictures() -> None:
+    rows = np.arange(5 * 4, dtype=np.float32).reshape(5, 4)
+    pictures = pictures_of(rows)
+    assert pictures is not None and pictures.shape == (5, 1, 2, 2)
+    assert in_rows(pictures, 1).shape == (2 * 3 + 1, 3 * 3 + 1)
+    assert pictures_of(np.zeros((5, 3, 2, 2))) is not None
+    assert pictures_of(np.zeros((5, 7))) is None
