@@ -101,6 +101,7 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
         "vit": Goal("accuracy", at_least=0.95),
         "smoothing": Goal("off", at_most=1e-5),
         "smoothing_2d": Goal("off", at_most=2e-4, file="smoothing"),
+        "siamese": Goal("auc", at_least=0.9),
         "transfer_source": Goal("accuracy", at_least=0.96, file="transfer"),
         "transfer_scratch": Goal("accuracy", at_least=0.8, file="transfer"),
         "transfer_frozen": Goal("accuracy", at_least=0.87, file="transfer", init="transfer_source"),

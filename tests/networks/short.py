@@ -52,6 +52,7 @@ RUNS = {
     "unet": Short("loss", 0.14, 0.21, {"epochs": 5}),
     "motion": Short("loss", 1.1, 1.5, {"epochs": 2}),
     "transfer_source": Short("loss", 0.9, 1.35, {"epochs": 2}),
+    "siamese": Short("loss", 0.07, 0.092, {"epochs": 2}),
     "ngram": Short("bits", 2.4, 2.7, blind=NEITHER),
     "rnn": Short("bits", 2.2, 3.0, {"epochs": 1}),
     "sort": Short("accuracy", 0.95, 1.0, {"epochs": 3}),
