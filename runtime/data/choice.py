@@ -1,4 +1,5 @@
-"""Options that choose samples by their label: some classes, some held out whole, a few of each."""
+"""Options that choose samples by their label: some classes, some held out whole, a few of each,
+some with a wrong one."""
 
 from __future__ import annotations
 
@@ -46,6 +47,21 @@ def first_of_each(dataset: Dataset, count: int) -> Dataset:
     return replace(dataset, train=picked(dataset.train, np.isin(np.arange(len(label)), few)))
 
 
+def with_noise(dataset: Dataset, share: float) -> Dataset:
+    """That share of the training samples, drawn at random, with the label of another class, drawn
+    too: the same for every seed of a training. The test samples stay."""
+    if not 0 < share < 1:
+        raise DataError(dataset.name, "option noise", f"{share:g} of the labels",
+                        "a share between 0 and 1, such as noise=0.2")
+    name, classes = label_of(dataset), class_count(dataset)
+    label = dataset.train[name].copy()
+    rng = np.random.default_rng(0)
+    wrong = rng.permutation(len(label))[:round(share * len(label))]
+    shifted = label[wrong] + rng.integers(1, max(classes, 2), len(wrong))
+    label[wrong] = shifted % classes
+    return replace(dataset, train={**dataset.train, name: label})
+
+
 def with_labels(dataset: Dataset, count: int) -> Dataset:
     """The first `count` training samples of each class keep their label, the others get -1."""
     name = label_of(dataset)
@@ -84,7 +100,7 @@ def label_of(dataset: Dataset) -> str:
     for name, array in dataset.train.items():
         if array.ndim == 1 and array.dtype.kind in "iu":
             return name
-    raise DataError(dataset.name, "options classes, unseen, each, labels",
+    raise DataError(dataset.name, "options classes, unseen, each, noise, labels",
                     "no field has a class for each sample", "label as integers [n]")
 
 

@@ -13,7 +13,7 @@ KINDS = ("idx", "cifar", "csv", "images", "nettalk", "npy", "npz", "text")
 @dataclass
 class Options:
     """What may follow a path: PATH?target=NAME&test=0.2&scale=255&length=64&size=32&fold=3/10&
-    labels=10&standardize=1&classes=5-9&each=10&unseen=7-9&channels=3&fit=crop&lines=1&lanes=32&
+    labels=10&standardize=1&classes=5-9&each=10&noise=0.2&unseen=7-9&channels=3&fit=crop&lines=1&lanes=32&
     x=FIELD."""
 
     target: str = "-1"
@@ -29,6 +29,7 @@ class Options:
     standardize: bool = False
     classes: str = ""
     each: int = 0
+    noise: float = 0.0
     unseen: str = ""
     lines: bool = False
     lanes: int = 0

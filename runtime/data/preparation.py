@@ -13,6 +13,7 @@ from dlc.runtime.data.choice import (
     first_of_each,
     with_classes,
     with_labels,
+    with_noise,
     with_unseen,
 )
 from dlc.runtime.data.dataset import DataError, Dataset
@@ -42,6 +43,8 @@ def prepared(dataset: Dataset, options: Options) -> Dataset:
         dataset = with_fold(dataset, *read_fold(dataset.name, options.fold))
     if options.each:
         dataset = first_of_each(dataset, options.each)
+    if options.noise:
+        dataset = with_noise(dataset, options.noise)
     if options.labels:
         dataset = with_labels(dataset, options.labels)
     return standardized(dataset) if options.standardize else dataset

@@ -46,10 +46,23 @@ def test_a_few_samples_of_each_class() -> None:
     assert np.bincount(few).tolist() == [10] * 5
 
 
+def test_noise_gives_a_share_of_the_training_samples_another_label() -> None:
+    clean, noisy, again = (load_dataset(f"digits8?each=20{more}") for more in (
+        "", "&noise=0.2", "&noise=0.2"))
+    wrong = clean.train["label"] != noisy.train["label"]
+    assert wrong.sum() == 40
+    assert set(noisy.train["label"]) == set(range(10))
+    assert noisy.train["label"].dtype == clean.train["label"].dtype
+    assert clean.test is not None and noisy.test is not None
+    for part, other in ((noisy.train, again.train), (clean.test, noisy.test)):
+        np.testing.assert_array_equal(part["label"], other["label"])
+
+
 @pytest.mark.parametrize(("option", "value", "told"), [
     ("classes", "5-9", "names no classes"), ("classes", "2-1", "names no classes"),
     ("unseen", "all", "names no classes"), ("unseen", "0-2", "leaves no class to train on"),
-    ("each", "-1", "a number from 1"),
+    ("each", "-1", "a number from 1"), ("noise", "1.5", "a share between 0 and 1"),
+    ("noise", "-0.1", "a share between 0 and 1"),
 ])
 def test_refused(option: str, value: str, told: str) -> None:
     with pytest.raises(DataError, match=told):
