@@ -133,6 +133,7 @@ CHAPTERS: dict[str, dict[str, Goal]] = {
         "denoising": Goal("loss", at_most=0.02, file="autoencoder"),
         "anomaly": Goal("auc", at_least=0.85, file="autoencoder"),
         "deep_autoencoder": Goal("loss", at_most=0.02, beats="linear_autoencoder"),
+        "semantic_hashing": Goal("precision", at_least=0.8),
         "deep_belief_random": Goal("accuracy", at_least=0.75, file="deep_belief"),
         "deep_belief": Goal("accuracy", at_least=0.8, beats="deep_belief_random"),
         "vae": Goal("loss", at_most=25.0),

@@ -63,6 +63,7 @@ RUNS = {
     "conv_autoencoder": Short("loss", 0.025, 0.04, {"epochs": 6}),
     "anomaly": Short("loss", 0.03, 0.05, {"epochs": 6}),
     "deep_autoencoder": Short("loss", 0.025, 0.05, {"epochs": 110}),
+    "semantic_hashing": Short("precision", 0.6, 0.78, {"epochs": 8}),
     "vae": Short("loss", 24.5, 26.5, {"epochs": 20}),
     "rbm": Short("nats", -9.3, -8.0, {"epochs": 1500}, blind=NO_GRADIENT),
     "hopfield": Short("overlap", 0.98, 1.0, blind=NEITHER),

@@ -55,6 +55,20 @@ def vae(runs: Runs) -> list[Panel]:
                                               "test": line(trained, "loss", "test")})]
 
 
+def semantic_hashing(runs: Runs) -> list[Panel]:
+    """Held-out digits, a row each with those whose codes are nearest, and the share by epoch."""
+    (trained,) = runs.values()
+    given = np.asarray((load_dataset("digits8").test or {})["image"]).reshape(-1, 64)
+    signs = 2 * np.asarray(trained.network.predict(given)) - 1
+    alike = signs @ signs.T
+    near = [np.argsort(-alike[at], kind="stable") for at in range(SHOWN)]
+    rows = [np.r_[at, order[order != at][:SHOWN]] for at, order in enumerate(near)]
+    return [Tiles("a digit, and those of the nearest codes",
+                  given[np.concatenate(rows)].reshape(-1, 8, 8), SHOWN + 1),
+            Curves("precision of the ten nearest", "epoch",
+                   {"": line(trained, "precision", "test")}, log=False)]
+
+
 def rbm(runs: Runs) -> list[Panel]:
     """What its hidden units see, and its likelihood as it learns."""
     weight = next(v for v in runs["rbm"].values.values() if v.ndim == 2 and 16 in v.shape)
@@ -100,5 +114,6 @@ def logistic(runs: Runs) -> list[Panel]:
 
 
 DRAWERS: dict[str, Any] = {"autoencoder": autoencoder, "vae": vae, "rbm": rbm,
+                           "semantic_hashing": semantic_hashing,
                            "hopfield": hopfield, "ngram": ngram, "characters": bits,
                            "logistic": logistic}
