@@ -1,9 +1,14 @@
-"""Recurrent networks of English: a deep one, and one that reads from both sides.
+"""Recurrent networks of English: deep, bidirectional, with peepholes, with state carried on.
 
 After A. Graves, Generating sequences with recurrent neural networks, 2013 (`deep`, three layers),
-and M. Schuster and K. K. Paliwal, Bidirectional recurrent neural networks, 1997: `bidirectional`
-restores every eighth character from both sides of it; `forward`, as wide and from the left alone,
-is what it has to beat. Differs: gated units, trained by Adam.
+M. Schuster and K. K. Paliwal, Bidirectional recurrent neural networks, 1997 (`bidirectional`), F.
+A. Gers, N. N. Schraudolph and J. Schmidhuber, Learning precise timing with LSTM recurrent networks,
+2002 (`peephole`), and R. J. Williams and J. Peng, An efficient gradient-based algorithm for on-line
+training of recurrent network trajectories, 1990 (`carried`: 32 lanes of text, one-hot, each window
+begun in the state that ended the one before, with no gradient into it). `bidirectional` restores
+every eighth character from both sides of it; `forward`, as wide and from the left alone, is what it
+has to beat. Differs: gated units, trained by Adam; `carried` goes from the end of an epoch into the
+beginning of the next without setting its state back, and is evaluated from a state of zeros.
 """
 
 from __future__ import annotations
@@ -14,7 +19,8 @@ import dlc
 from dlc import Node, i32, nn, optim
 
 SIZE = 96  # characters
-LEARNING = optim.adam(optim.one_cycle(4e-3), clip=optim.clip_by_norm(1.0))
+LEARNING, FASTER = (optim.adam(optim.one_cycle(rate), clip=optim.clip_by_norm(1.0))
+                    for rate in (4e-3, 6e-3))
 
 
 def model(layer: nn.Layer, name: str) -> nn.Layer:
@@ -22,6 +28,8 @@ def model(layer: nn.Layer, name: str) -> nn.Layer:
 
 
 stacked = model(nn.gru(80, layers=3), "stacked")
+seeing = model(nn.lstm(128, peepholes=True), "seeing")
+on = nn.chain(nn.gru(160, carry=True), nn.dense(SIZE), name="on")
 both = model(nn.gru(64, bidirectional=True), "both")
 left = model(nn.gru(128), "left")
 
@@ -35,6 +43,16 @@ def predicted(logits: Node, y: Node) -> dlc.Loss:
 @dlc.task(data="pydoc", optimizer=LEARNING, batch=32, epochs=3)
 def deep(x: i32["batch", 64], y: i32["batch", 64]) -> dlc.Loss:
     return predicted(stacked(x), y)
+
+
+@dlc.task(data="pydoc", optimizer=FASTER, batch=32, epochs=4)
+def peephole(x: i32["batch", 64], y: i32["batch", 64]) -> dlc.Loss:
+    return predicted(seeing(x), y)
+
+
+@dlc.task(data="pydoc?lanes=32", optimizer=FASTER, batch=32, epochs=4)
+def carried(x: i32["batch", 64], y: i32["batch", 64]) -> dlc.Loss:
+    return predicted(on(dlc.one_hot(x, SIZE)), y)
 
 
 def restored(net: nn.Layer, x: Node) -> dlc.Loss:

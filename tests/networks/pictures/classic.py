@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from dlc.cli.source import load_task
 from dlc.runtime.data import load_dataset
 from dlc.task_training import Trained
 from tests.networks.pictures.sheet import Array, Curves, Panel, Region, Tiles
@@ -121,10 +123,27 @@ def encoder(runs: Runs) -> list[Panel]:
                   words="a row a pattern, a column a hidden unit")]
 
 
+WIDTHS = (4, 8, 14, 20, 26, 40, 80, 256)
+
+
+def width(runs: Runs) -> list[Panel]:
+    """The error of networks of eight widths after training, on both parts of the data."""
+    task = load_task("width_below")
+    trained = [task.with_options(units=units).train(seed=0) for units in WIDTHS]
+    at = [math.log2(units) for units in WIDTHS]
+    ends = {name: [line(each, "loss", part)[1][-1] for each in trained]
+            for name, part in (("training", "train"), ("test", "test"))}
+    return [Curves("squared error after training", "log2 of the number of hidden units",
+                   {name: (at, values) for name, values in ends.items()}, log=False),
+            Curves("test error of the three networks", "epoch", {
+                name: line(each, "loss", "test") for name, each in runs.items()})]
+
+
 DRAWERS: dict[str, Any] = {
     "perceptron": perceptron, "adaline": adaline, "linear_regression": linear_regression,
     "regression": least_squares, "polynomial": polynomial, "logistic_regression": digits,
-    "steps": steps, "xor": regions, "xor_nets": regions, "mirror": mirror, "encoder": encoder,
+    "steps": steps, "width": width, "xor": regions, "xor_nets": regions, "mirror": mirror,
+    "encoder": encoder,
 }
 
 
