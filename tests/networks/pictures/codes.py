@@ -28,12 +28,14 @@ def sigmoid(x: Array) -> Array:
 def autoencoder(runs: Runs) -> list[Panel]:
     """Test images, and what each network makes of them."""
     given = images()
-    rows = [given, *(np.asarray(trained.network.predict(given)) for trained in runs.values())]
-    tiles = np.clip(np.concatenate(rows), 0, 1).reshape(-1, 8, 8)
-    return [Tiles("test images, linear, deep, denoising", tiles, SHOWN,
-                  words="first row: the images; then a row for each network"),
+    shown = {name: trained for name, trained in runs.items() if name != "anomaly"}
+    rows = [given, *(np.asarray(trained.network.predict(given.reshape(
+        SHOWN, *trained.network.inputs["image"].shape))) for trained in shown.values())]
+    tiles = np.clip(np.concatenate([part.reshape(-1, 8, 8) for part in rows]), 0, 1)
+    return [Tiles("test images and their reconstructions", tiles, SHOWN,
+                  words="images; " + ", ".join(name.partition("_")[0] for name in shown)),
             Curves("mean squared error", "epoch", {
-                name: line(trained, "loss", "test") for name, trained in runs.items()})]
+                name: line(trained, "loss", "test") for name, trained in shown.items()})]
 
 
 def vae(runs: Runs) -> list[Panel]:
@@ -116,4 +118,4 @@ def logistic(runs: Runs) -> list[Panel]:
 DRAWERS: dict[str, Any] = {"autoencoder": autoencoder, "vae": vae, "rbm": rbm,
                            "semantic_hashing": semantic_hashing,
                            "hopfield": hopfield, "ngram": ngram, "characters": bits,
-                           "logistic": logistic}
+                           "logistic": logistic, "gpt": bits, "recurrent": bits}

@@ -21,7 +21,7 @@ def answered(trained: Trained, count: int) -> tuple[Mapping[str, Array], Array]:
     rows = {name: np.asarray(a)[:count] for name, a in (data.test or data.train).items()}
     given = {name: rows[name].reshape(count, *type_.shape)
              for name, type_ in trained.network.inputs.items()}
-    return rows, np.asarray(trained.network.predict(given))
+    return rows, np.asarray(trained.network.predict(**given))
 
 
 def drawn(trained: Trained) -> tuple[Mapping[str, Array], Array]:
