@@ -10,7 +10,7 @@ from dlc.cli.models import description, figures
 from dlc.cli.source import bundled_file, load_task
 from dlc.models import GOALS, file_of
 from tests.networks.measure import folds
-from tests.networks.page import PAGE, ROOT, page
+from tests.networks.page import PAGE, PICTURES, ROOT, page
 
 MODELS = ROOT / "models"
 # All but those of the benchmark, which stand together in models/peers.py.
@@ -27,6 +27,11 @@ def test_the_page_is_made_of_the_catalogue(request: pytest.FixtureRequest) -> No
 def test_every_file_is_in_the_catalogue() -> None:
     files = {path.stem for path in FILES}
     assert files == {file_of(name) for name in GOALS}
+
+
+def test_every_file_has_its_picture() -> None:
+    for file in dict.fromkeys(map(file_of, GOALS)):
+        assert (PICTURES / f"{file}.svg").exists(), f"python -m tests.networks.pictures {file}"
 
 
 def test_files_are_short() -> None:
