@@ -8,10 +8,11 @@ from dlc.models import GOALS
 from tests.networks.pictures.classic import DRAWERS as CLASSIC
 from tests.networks.pictures.classic import Runs, line
 from tests.networks.pictures.codes import DRAWERS as CODES
+from tests.networks.pictures.convolutional import DRAWERS as CONVOLUTIONAL
 from tests.networks.pictures.generators import DRAWERS as GENERATORS
 from tests.networks.pictures.sheet import Curves, Panel, Tiles
 
-DRAWERS = {**CLASSIC, **CODES, **GENERATORS}
+DRAWERS = {**CLASSIC, **CODES, **CONVOLUTIONAL, **GENERATORS}
 FILTERS = 16
 
 
