@@ -55,7 +55,8 @@ def learn(x: f32["batch", 8]) -> dlc.Loss:
     if not dlc.training():
         return dlc.loss(-nats, nats=nats)
     chains = dlc.state("chains", f32[CHAINS, UNITS])
-    held = dlc.concat([dlc.repeat(x, CHAINS // VISIBLE, 0), chains[:, VISIBLE:]], 1)
+    each = dlc.take(x, dlc.arange(CHAINS) * x.shape[0] // CHAINS, 0)
+    held = dlc.concat([each, chains[:, VISIBLE:]], 1)
     held, free = settled(held, VISIBLE, weight, bias), settled(chains, 0, weight, bias)
     step = (held.T @ held - free.T @ free) / CHAINS * (1.0 - dlc.eye(UNITS))
     true = slope * (1.0 - dlc.eye(UNITS))
