@@ -10,6 +10,7 @@ import numpy as np
 
 from dlc.derive.autodiff import expand_higher
 from dlc.derive.batching import draws
+from dlc.derive.gradient_rules import settled
 from dlc.errors import DlcError, Loc, printable
 from dlc.init import initial_values
 from dlc.ir.graph import Build, Graph, Node, building, toposort
@@ -100,9 +101,9 @@ def exported(build: Builder, values: Values, opset: int, batch: int | None) -> A
 
 
 def expanded(graph: Graph) -> Graph:
-    """`graph` without nodes that hold derivatives."""
+    """`graph` without nodes that hold derivatives, or rules for them."""
     with building(Build()):
-        return graph.with_outputs(expand_higher(graph.outputs))
+        return graph.with_outputs(settled(expand_higher(graph.outputs)))
 
 
 def refuse_random(graph: Graph) -> None:

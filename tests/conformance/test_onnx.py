@@ -11,6 +11,8 @@ import pytest
 
 import dlc
 from dlc.cli.source import bundled_models, load_task
+from dlc.ir.graph import Graph
+from dlc.reference.text import print_graph
 from tests.conformance import cut
 from tests.conformance.onnx_cases import Case, cases, difference, listed, other_cases
 from tests.conformance.together import Entry, computed, given
@@ -96,18 +98,35 @@ def compiled(chosen: Sequence[Case], count: cut.Tally) -> None:
     assert not any(wrong.values()), "\n".join(filter(None, wrong.values()))
 
 
-# These draw random numbers to predict, or predict nothing.
-NOT_EXPORTED = {"ngram", "denoising", "vae", "rbm", "rbm_persistent", "hopfield", "hopfield_full"}
+def without_export(task: dlc.Task) -> str:
+    """Why a task has no prediction as an ONNX file; "" where it has one."""
+    graph = task.graphs(2, ("eval",))["eval"]
+    if "prediction" not in graph.output_names:
+        return "predicts nothing"
+    said = graph.outputs[graph.output_names.index("prediction")]
+    text = print_graph(Graph("said", graph.inputs, (said,)))  # bodies of loops are in it
+    return "draws random numbers to predict" if "= random_bits(" in text else ""
+
+
+def test_most_bundled_models_are_exported() -> None:
+    """Eighteen of 83 draw or predict nothing in November 2026: a rule that left out more than
+    it means to would show."""
+    left = {n: why for n in bundled_models() if (why := without_export(load_task(n)))}
+    assert {"gan", "vae", "denoising", "ngram", "rbm"} <= set(left)
+    assert len(left) <= 0.25 * len(bundled_models()), left
 
 
 @pytest.mark.sliced
-@pytest.mark.parametrize("name", [name for name in bundled_models() if name not in NOT_EXPORTED])
+@pytest.mark.parametrize("name", bundled_models())
 @pytest.mark.parametrize("opset", [17, 21])
 def test_exported_models_in_onnxruntime(name: str, opset: int, tmp_path: Path,
                                         tally: Callable[[str], cut.Tally]) -> None:
     """What every bundled model predicts, at several batches of one file: rtol 1e-4."""
     onnxruntime.set_default_logger_severity(3)
-    task, path = load_task(name), tmp_path / "model.onnx"
+    task, path, count = load_task(name), tmp_path / "model.onnx", tally("ONNX export")
+    if reason := without_export(task):
+        count.leave_out(reason)
+        return
     dlc.onnx.export(task, path, opset=opset)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for size in (1, 5, 32):
@@ -115,4 +134,4 @@ def test_exported_models_in_onnxruntime(name: str, opset: int, tmp_path: Path,
         given = {i.name: values[i.name] for i in session.get_inputs()}
         expected = dlc.evaluate(graph, **values)["prediction"]
         np.testing.assert_allclose(session.run(None, given)[0], expected, rtol=1e-4, atol=1e-6)
-    tally("ONNX export").add()
+    count.add()

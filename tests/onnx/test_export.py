@@ -140,6 +140,21 @@ def test_gradients_are_written_out(tmp_path: Path) -> None:
                                np.sin(x) + x * np.cos(x), rtol=1e-5)
 
 
+def test_functions_with_rules_for_their_gradients_are_themselves(tmp_path: Path) -> None:
+    @dlc.custom_gradient
+    def rounded(x: Any) -> Any:
+        return dlc.round(x), lambda g: g
+
+    def f(x: f32[3]):
+        return dlc.checkpoint(dlc.sin)(rounded(x)), dlc.grad(lambda v: rounded(v * v).sum())(x)
+
+    dlc.onnx.export(f, tmp_path / "m.onnx")
+    x = np.array([0.4, -1.6, 2.0], np.float32)
+    value, slope = run(tmp_path / "m.onnx", {"x": x})
+    np.testing.assert_allclose(value, np.sin(np.round(x)), rtol=1e-5)
+    np.testing.assert_allclose(slope, 2 * x, rtol=1e-6)
+
+
 def test_what_onnx_has_no_form_of(tmp_path: Path) -> None:
     matrix = dlc.trace(lambda x: dlc.linalg.svd(x)[1], f32[3, 3])
     with pytest.raises(dlc.DlcError, match="ONNX has no form of dlc's svd") as problem:
