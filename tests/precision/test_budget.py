@@ -26,6 +26,8 @@ from tests.precision.budget import along, budget, gradients_of, loss_of, values_
 KINDS = pytest.mark.swept(500, keep=[f"{name}-{precision}" for name in (
     "ridge", "logistic_regression", "xor_1986", "lenet", "vae", "rbm") for precision in (
     "bf16", "f16")])
+# How often a loop that ends by its data runs is no function of the graph, so it is not written out.
+BUDGETED = [name for name in GOALS if name != "equilibrium"]
 ROWS = 8
 # below the scale that a run begins with: no gradient overflows, whatever the first weights are
 SCALE = {"loss_scaling.scale": np.float32(128)}
@@ -55,7 +57,7 @@ def longest(graph: Graph) -> int:
 
 @KINDS
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
-@pytest.mark.parametrize("name", GOALS)
+@pytest.mark.parametrize("name", BUDGETED)
 def test_loss_and_gradient_are_within_their_budgets(name: str, precision: str) -> None:
     """The gradient along its own signs: the sum of its magnitudes. What is computed in f32 adds no
     more than rounding in f32 does; where data and weights need no rounding, nothing else is."""
@@ -75,7 +77,7 @@ def test_loss_and_gradient_are_within_their_budgets(name: str, precision: str) -
 
 @KINDS
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
-@pytest.mark.parametrize("name", GOALS)
+@pytest.mark.parametrize("name", BUDGETED)
 def test_every_operator_is_within_its_own(name: str, precision: str) -> None:
     """Each value of a training step, gradients and all, on the operands that it has: the units of
     its record in its dtype, gamma(n) for sums, and nothing is free."""
