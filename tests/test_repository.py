@@ -179,3 +179,12 @@ def test_wheel_holds_dlc_and_nothing_beside_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", probe]
     found = subprocess.run(command, cwd=site, capture_output=True, text=True, check=True)
     assert found.stdout.startswith(str(site))
+
+
+def test_make_test_leaves_out_what_has_a_gate_of_its_own() -> None:
+    """A marker that names another command of make runs there, and not in `make test` as well."""
+    options = PYPROJECT["tool"]["pytest"]["ini_options"]
+    for marker in options["markers"]:
+        name, _, what = marker.partition(":")
+        if re.search(r"\(`make (?!test)[\w-]+`\)$", what):
+            assert re.search(rf"not {name}\b", options["addopts"][-1]), marker
