@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
-	@echo "make test         lint, types and all tests (about 5 minutes on two cores);"
+	@echo "make test         lint, types and all tests (about 6 minutes on two cores);"
 	@echo "                  PYTHON=python3.13 make test  with that Python, in .venv-3.13"
 	@echo "make conformance  tests of PyTorch, JAX, ONNX and others: the cut of the day (docs/conformance.md)"
 	@echo "make conformance-full  all of them, or SHARD=k/20; writes the table of docs/conformance.md"
