@@ -200,9 +200,11 @@ class Network:
         loaded = self._loaded[key]
         for label, value in (state or {}).items():
             loaded.write(label, value)
-        found = loaded.running.call("main", **arrays)
-        for label in state or {}:
-            loaded.write(label, self.values[label])
+        try:
+            found = loaded.running.call("main", **arrays)
+        finally:  # an interrupted call, too, leaves the network as it was
+            for label in state or {}:
+                loaded.write(label, self.values[label])
         raise_fault(self.graph(*key), found.pop("fault", None),
                     lambda: {**self.values, **arrays})
         return dict(found)
