@@ -22,6 +22,7 @@ from dlc.ops import leaf
 from dlc.ops.convert import widened
 from dlc.program import Port
 from dlc.reference.text.names import function_names, identifier, name_nodes
+from dlc.sampling import SAMPLES
 from dlc.task.task import Task
 from dlc.words import attributes
 
@@ -50,6 +51,7 @@ class Network:
         self._graphs: dict[Key, Graph] = {}
         self._loaded: dict[Key, Loaded] = {}
         self._turn = threading.RLock()
+        self.drawing: Network | None = None  # what gives samples that are not the prediction
         # the largest first: in a block of one row every value of one row looks like the rows'
         graphs = [self.graph(block) for block in reversed(definition.blocks)]
         first = graphs[0]
@@ -107,7 +109,8 @@ class Network:
     def sample(self, count: int, *, seed: int = 0, **given: Any) -> Any:
         """`count` samples of a network that draws random numbers, such as a generator's pictures.
 
-        They follow from `seed` alone. What they are conditioned on is given by name, a row for each
+        They are what the task names by `dlc.loss(..., samples=value)`, else its prediction, and
+        follow from `seed` alone. What they are conditioned on is given by name, a row for each
         or one row for all: net.sample(64, label=[7]). Gives what `predict` does. Raises DlcError
         for a network that draws none.
         """
@@ -152,6 +155,8 @@ class Network:
         for loaded in self._loaded.values():
             loaded.close()
         self._loaded.clear()
+        if self.drawing is not None:
+            self.drawing.close()
 
     def __enter__(self) -> Network:
         return self
@@ -332,8 +337,9 @@ def _with_values(graph: Graph, wanted: Sequence[str], block: int) -> Graph:
     # in f32: NumPy's files have no bf16
     found = replace(graph, outputs=tuple(map(widened, kept.values())), output_names=tuple(kept))
     alive = set(found.nodes())
+    asked = "data" if tuple(wanted) != (SAMPLES,) else ""  # samples take what they are made of
     return replace(found, inputs=tuple(
-        n for n in graph.inputs if n in alive or n.attrs["role"] == "data"))
+        n for n in graph.inputs if n in alive or n.attrs["role"] == asked))
 
 
 def _named(graph: Graph, name: str) -> Node:

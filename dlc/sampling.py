@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from dlc.network import Network
 
 SEEDS = 1 << 32
+SAMPLES = "samples"  # the output of a network that names what it draws
 
 
 def sample(network: Network, count: int, seed: int, given: Mapping[str, Any]) -> Any:
     """See Network.sample."""
+    network = sampler(network)
     state = drawn_from(network)
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise DlcError(f"sample: {count!r} samples", here(), "a whole number, 1 or more")
@@ -25,6 +27,18 @@ def sample(network: Network, count: int, seed: int, given: Mapping[str, Any]) ->
     rows = {name: repeated(name, value, count) for name, value in given.items()}
     return network.drawn(count, rows, lambda number: {
         label: dtype.type(seed if label == "seed" else number) for label, dtype in state.items()})
+
+
+def sampler(network: Network) -> Network:
+    """The network that gives the samples a task names (dlc.loss(..., samples=value)), made once;
+    `network` itself where it names none, or where other values are asked for."""
+    graph = network.definition.graph(network.blocks[0], network.definition.levels[-1])
+    if network.wanted != ("prediction",) or SAMPLES not in graph.output_names:
+        return network
+    if network.drawing is None:
+        network.drawing = type(network)(network.definition, network.values, network.source,
+                                        (SAMPLES,))
+    return network.drawing
 
 
 def drawn_from(network: Network) -> dict[str, np.dtype[Any]]:

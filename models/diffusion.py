@@ -53,7 +53,7 @@ def drawn(label: Node) -> Node:
         return mean + dlc.where(at > 0, dlc.sqrt(1.0 - kept[at]), 0.0) * noise[at]
 
     pictures: Node = dlc.fori(STEPS, back, noise[STEPS])
-    return 0.5 * pictures + 0.5
+    return dlc.clip(0.5 * pictures + 0.5, 0.0, 1.0)
 
 
 def reading(image: f32["batch", 64], label: i32["batch"]) -> dlc.Loss:

@@ -26,4 +26,5 @@ def vae(image: f32["batch", 64]) -> dlc.Loss:
     code = mean + dlc.exp(0.5 * log_variance) * dlc.random.normal(mean.shape)
     rebuilt = nn.binary_cross_entropy_with_logits(decode(code), image, reduction="none").sum(1)
     kl = divergence(mean, log_variance)
-    return dlc.loss((rebuilt + kl).mean(), kl=kl.mean(), rebuilt=rebuilt.mean())
+    drawn = nn.sigmoid(decode(dlc.random.normal(mean.shape)))
+    return dlc.loss((rebuilt + kl).mean(), kl=kl.mean(), rebuilt=rebuilt.mean(), samples=drawn)

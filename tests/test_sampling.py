@@ -86,6 +86,55 @@ def test_a_network_without_draws() -> None:
     assert "draws no random numbers" in refused(net, 3)
 
 
+@dlc.task(name="coded", optimizer=optim.sgd(0.1), batch=8)
+def coded(image: f32["batch", 9]) -> Any:
+    """An autoencoder that names what it draws from the prior; its decoder is `make`."""
+    code = nn.dense(4, name="encode")(image) + 0.1 * dlc.random.normal((image.shape[0], 4))
+    return dlc.loss(nn.mse(make(code), image),
+                    samples=make(dlc.random.normal((image.shape[0], 4))))
+
+
+def test_samples_that_are_not_the_prediction(tmp_path: Path) -> None:
+    """They take no rows, and are the decoder's answers to codes from the prior, here of one weight
+    matrix: their covariance is weight.T @ weight."""
+    trained = coded.train({"image": np.ones((16, 9), np.float32)}, folder=tmp_path, epochs=1)
+    rows = np.zeros((3, 9), np.float32)
+    with dlc.load(tmp_path) as net:
+        before, drawn = net.predict(rows), net.sample(4000)
+        assert drawn.shape == (4000, 9) and list(net.inputs) == ["image"]
+        assert np.array_equal(before, net.predict(rows))
+        weight = next(v for k, v in net.values.items() if v.shape == (4, 9))
+        # an entry of a covariance of n normal rows has a deviation of at most 2 var / sqrt(n)
+        spread = weight.T @ weight
+        bound = 5 * np.sqrt(2 / 4000) * float(np.diag(spread).max())
+        np.testing.assert_allclose(np.cov(drawn.T), spread, atol=bound)
+        assert np.array_equal(drawn[:64], trained.network.sample(4000)[:64])
+
+
+def test_samples_alone_are_the_prediction() -> None:
+    @dlc.task(optimizer=optim.sgd(0.1), batch=8)
+    def alone(image: f32["batch", 9]) -> Any:
+        drawn = make(dlc.random.normal((image.shape[0], 4)))
+        return dlc.loss(dlc.square(drawn.mean(0) - image.mean(0)).mean(), samples=drawn)
+
+    net = alone.train({"image": np.ones((16, 9), np.float32)}, epochs=1).network
+    assert net.sample(3).shape == (3, 9) and not net.inputs
+    assert alone.meta(alone.graphs())["subject"]["kind"] == "samples"
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    (lambda image: dlc.random.normal((3, 4)), "has no row for each of the 8 of the batch"),
+    (lambda image: image * 2.0, "depends on no random numbers")])
+def test_what_cannot_be_samples(wrong: Any, message: str) -> None:
+    @dlc.task(optimizer=optim.sgd(0.1), batch=8)
+    def task(image: f32["batch", 9]) -> Any:
+        return dlc.loss(nn.mse(make(image), image), samples=wrong(image))
+
+    with pytest.raises(DlcError, match=message) as caught:
+        task.graphs()
+    assert "test_sampling.py" in str(caught.value)
+
+
 FILE = """
 import dlc
 from dlc import f32, nn, optim
@@ -108,6 +157,24 @@ def test_pictures_go_to_a_file(runs: Path, tmp_path: Path,
     assert main(sample) == 2
     assert main([*sample, "-o", "a.npy", "--given", "x=1"]) == 2
     assert "generator takes nothing" in capsys.readouterr().err
+
+
+def test_pictures_from_the_prior_go_to_a_file(tmp_path: Path) -> None:
+    """Without --given: the rows that the network reconstructs are not needed."""
+    source = tmp_path / "coded.py"
+    source.write_text(FILE.replace("prediction=drawn", "samples=drawn").replace(
+        "nn.mse(drawn, image)", "nn.mse(make(image[:, :4]), image)").replace(
+        ', report={"shows": "samples"}', ""), encoding="utf-8")
+    rows = np.ones((16, 9), np.float32)
+    np.savez(tmp_path / "rows.npz", image=rows)
+    run = ["--out", str(tmp_path / "run"), "--epochs", "1", "--set",
+           f"data={tmp_path / 'rows.npz'}"]
+    assert main(["train", str(source), *run]) == 0
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Samples</h2>" in page and "<h2>Reconstructions</h2>" in page
+    assert main(["sample", str(source), "--weights", str(tmp_path / "run"), "-n", "5", "-o",
+                 str(tmp_path / "a.npy")]) == 0
+    assert np.load(tmp_path / "a.npy").shape == (5, 9)
 
 
 def test_rows_of_pictures() -> None:

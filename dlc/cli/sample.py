@@ -39,11 +39,13 @@ def run(options: argparse.Namespace) -> int:
 def drawn(net: Network, options: argparse.Namespace) -> int:
     """Write samples of a network that draws random numbers to a file."""
     from dlc.runtime.report.images import in_rows, pictures_of, png
+    from dlc.sampling import sampler
 
     path = user_path(options.output)
     if path.suffix not in (".png", ".npy"):
         raise UsageError(f"-o {options.output}: the kind of file is not known\n  it ends in .png "
                          "or .npy")
+    net = sampler(net)
     found = net.sample(options.count, seed=options.seed, **conditions(net, options.conditions))
     if path.suffix == ".npy":
         np.save(path, found)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
-    """The prediction alone: (the data it reads, params, state) -> prediction, fault; no updates.
+    """The prediction alone: (the data it reads, params, state) -> prediction, fault, and the
+    samples that the task names; no updates.
 
     Labels are not input, and of the run-time checks those stay that ask for none. Raises DlcError
     for a task that says nothing of what it predicts.
@@ -26,7 +27,12 @@ def predict_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
     inputs = make_inputs(phase.function, (), dims, "data")
     with tracing(phase.function, False, inputs) as (build, scope):
         forward = run_function(task, phase, build, scope, inputs)
+        read, samples = forward.inputs, forward.result.samples
         outputs = predicted(task, forward)
+        if samples is not None:
+            outputs["samples"] = samples
+            forward.inputs = {k: n for k, n in read.items() if n in data_read(
+                outputs["prediction"]) | data_read(samples)}
     return predicting(task, "predict", forward, outputs)
 
 

@@ -37,14 +37,14 @@ from dlc.optim.hessian_free import Model
 from dlc.optim.optimizer import AVERAGE, Optimizer, begun_as, update
 from dlc.task.over_set import row_outputs
 from dlc.task.scaling import Scaling, in_task_precision, scaling
-from dlc.task.subject import CODE, code_of, subject_of
+from dlc.task.subject import CODE, SAMPLES, code_of, samples_of, subject_of
 from dlc.task.written import freely_rated
 from dlc.words import attributes
 
 if TYPE_CHECKING:
     from dlc.task.task import Phase, Task
 
-RESERVED = ("fault", "prediction", "loss", "lr", "loss_scale", "skipped", CODE)
+RESERVED = ("fault", "prediction", "loss", "lr", "loss_scale", "skipped", CODE, SAMPLES)
 LONGEST_NAME = 100  # of a metric
 
 
@@ -59,12 +59,16 @@ class Loss:
     prediction: Node | None = None
     loc: Loc | None = None
     counts: Mapping[str, Node] = field(default_factory=dict)
+    samples: Node | None = None
 
 
-def loss(value: Any, *, prediction: Any = None, **metrics: Any) -> Loss:
+def loss(value: Any, *, prediction: Any = None, samples: Any = None, **metrics: Any) -> Loss:
     """The result of a task: `value` is minimized, `metrics` are reported.
 
     `prediction` is shown in reports (default: the first argument of the first loss function).
+    `samples`, a row for each of the batch, are what the network makes of random numbers where that
+    is not the prediction: of codes drawn from a prior. Reports show them, `Network.sample` gives
+    them.
     Raises DlcError for a value that is not a float scalar, and for a metric that is not a scalar.
     """
     found = scalar("loss", value)
@@ -82,7 +86,8 @@ def loss(value: Any, *, prediction: Any = None, **metrics: Any) -> Loss:
     reported = {name: cast(scalar(name, m), f32) for name, m in metrics.items()}
     each = {f"{k}.count": mean_count(as_node(m)) for k, m in {"loss": found, **metrics}.items()}
     return Loss(found, reported, None if prediction is None else as_node(prediction), here(),
-                {k: count for k, count in each.items() if count is not None})
+                {k: count for k, count in each.items() if count is not None},
+                None if samples is None else as_node(samples))
 
 
 def scalar(name: str, value: Any) -> Node:
@@ -309,6 +314,8 @@ def eval_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
         batch = next((int(n.shape[0]) for n in inputs.values() if n.ndim), 0)
         rows, whole = row_outputs(result.metrics, scope.whole, batch)
         outputs.update(rows)
+        if result.samples is not None:
+            outputs[SAMPLES] = widened(samples_of(task, forward, batch))
     code = code_of(task, subject, close_graph("eval", forward, outputs, ()), prediction)
     if code is not None:
         outputs[CODE], subject = widened(code), replace(subject, code=code.name)
@@ -345,7 +352,7 @@ def shown(forward: Forward) -> tuple[Node | None, str]:
     if noted is not None:
         prediction = noted[0] if prediction is None else prediction
         target = str(noted[1].attrs["label"])
-    return prediction, target
+    return forward.result.samples if prediction is None else prediction, target
 
 
 def close_graph(name: str, forward: Forward, outputs: Mapping[str, Node],

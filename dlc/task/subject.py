@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlc.errors import DlcError, nearest
-from dlc.ir.graph import Graph, Node, toposort
+from dlc.ir.graph import Graph, Node, describe, toposort
 from dlc.ir.types import Type
 from dlc.ops import leaf
 
@@ -27,6 +27,7 @@ LINKS = {"cross_entropy": "softmax", "nll": "exp", "focal": "sigmoid",
          "binary_cross_entropy": "identity", "binary_cross_entropy_with_logits": "sigmoid",
          "soft_margin": "sigmoid", "multilabel_soft_margin": "sigmoid"}
 CODE = "report.code"  # the output of an evaluation that holds the code
+SAMPLES = "report.samples"  # and the one that holds dlc.loss(..., samples=value)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,21 @@ def told(forward: Forward, prediction: Node | None, target: Node | None, loss: s
 def sizes(node: Node) -> tuple[int, ...]:
     """The shape of a row."""
     return tuple(map(int, node.shape[1:]))
+
+
+def samples_of(task: Task, forward: Forward, batch: int) -> Node:
+    """What `dlc.loss(..., samples=value)` was given. Raises DlcError for what is not a row for each
+    of the batch, and for what depends on no random numbers."""
+    found, fits = forward.result.samples, "make(dlc.random.normal((image.shape[0], 8)))"
+    assert found is not None
+    if not found.ndim or int(found.shape[0]) != batch:
+        raise DlcError(f"{task.name}: samples={describe(found)} has no row for each of the {batch} "
+                       "of the batch", forward.result.loc, fits)
+    if not any(n.op is leaf.INPUT and n.attrs["label"].rpartition(".")[2] == "seed"
+               for n in toposort([found])):
+        raise DlcError(f"{task.name}: samples={describe(found)} depends on no random numbers",
+                       forward.result.loc, fits)
+    return found
 
 
 # --- codes ----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 LIMIT = 1 << 26  # bytes of predictions that are kept
-CODE = "report.code"
+CODE, SAMPLES = "report.code", "report.samples"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Answers:
 
     `kind`, `target`, `link` and `code_name` are the task's subject (dlc/task/subject.py). `arrays`
     holds the rows of the `part` ("test" or "training") that were asked, `of` how many it has.
-    `prediction` and `code` are f32 with a row for each, `texts` what a text model writes.
+    `prediction` and `code` are f32 with a row for each, `texts` what a text model writes, `samples`
+    what is drawn beside the prediction, and `trained` what a sample is held against.
     """
 
     kind: str = "nothing"
@@ -46,6 +47,8 @@ class Answers:
     prediction: Floats | None = None
     code: Floats | None = None
     texts: tuple[Continuation, ...] = ()
+    samples: Floats | None = None
+    trained: Arrays = field(default_factory=dict)
 
     @property
     def truth(self) -> np.ndarray[Any, Any] | None:
@@ -66,7 +69,7 @@ def ask(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> A
     entry = loaded.program.entries.get("eval")
     if subject.get("kind", "nothing") == "nothing" or entry is None or not dataset.train:
         return Answers()
-    names = {port.name for port in entry.outputs} & {"prediction", CODE}
+    names = {port.name for port in entry.outputs} & {"prediction", CODE, SAMPLES}
     if "prediction" not in names:
         return Answers()
     target = subject.get("target", "")
@@ -86,7 +89,8 @@ def of_rows(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str],
     for rows, said in predictions(loaded, dataset):
         numbers.append(rows)
         for name, parts in found.items():
-            parts.append(np.asarray(said[name]).astype(np.float32))
+            if name != SAMPLES or not parts:  # each batch would draw the same
+                parts.append(np.asarray(said[name]).astype(np.float32))
         size += sum(parts[-1].nbytes for parts in found.values())
         if size >= LIMIT or makes:
             break
@@ -96,12 +100,14 @@ def of_rows(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str],
     order = np.argsort(told, kind="stable")
     arrays = dataset.train if makes else dataset.test or dataset.train
     asked = slice(None) if makes else told[order]
+    drawn = found.pop(SAMPLES, [None])[0]
     values = {name: np.concatenate(parts)[order] for name, parts in found.items()}
     return Answers(
         subject["kind"], subject.get("target", ""), subject.get("link", ""),
         subject.get("code", ""), "test" if arrays is dataset.test else "training",
         {k: v[asked] for k, v in arrays.items()}, len(next(iter(arrays.values()))),
-        dataset.classes, values["prediction"], values.get(CODE))
+        dataset.classes, values["prediction"], values.get(CODE),
+        samples=drawn, trained=dataset.train)
 
 
 def of_positions(loaded: ArenaProgram, dataset: Dataset, subject: Mapping[str, str]) -> Answers:

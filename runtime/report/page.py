@@ -27,7 +27,7 @@ from dlc.runtime.train.training import TrainResult
 
 TEMPLATE = Path(__file__).resolve().parent / "report.html"
 # What the test data show; each is empty for a task of another kind.
-ANSWERS = (samples_section, text_section, reconstruction_section, codes_section, roc_section,
+ANSWERS = (text_section, reconstruction_section, samples_section, codes_section, roc_section,
            classes_section, values_section)
 
 

@@ -100,10 +100,9 @@ def number_rows(flat: Numbers, said: Numbers, errors: Numbers, chosen: Numbers, 
 
 def samples_section(answers: Answers) -> str:
     """What a generator makes, and what of the data is nearest to it."""
-    said = answers.prediction
-    if answers.kind != "samples" or said is None:
+    if answers.samples is None and (answers.kind != "samples" or answers.prediction is None):
         return ""
-    made = linked(answers)
+    made = linked(answers) if answers.samples is None else answers.samples
     real = real_rows(answers, made)
     pictures = as_pictures(answers, made)
     if pictures is None:
@@ -120,7 +119,7 @@ def samples_section(answers: Answers) -> str:
 def real_rows(answers: Answers, made: Numbers) -> Numbers | None:
     """The field of the data whose rows have as many values as a sample; None for none."""
     size = int(np.prod(made.shape[1:]))
-    found = next((a for a in answers.arrays.values()
+    found = next((a for a in answers.trained.values()
                   if int(np.prod(a.shape[1:])) == size and a.dtype.kind == "f"), None)
     return None if found is None else found.astype(np.float32)
 

@@ -162,7 +162,8 @@ def test_samples_stand_beside_the_nearest_data(shape: tuple[int, ...],
                                                rng: np.random.Generator) -> None:
     real = rng.random((50, *((1, 8, 8) if np.prod(shape) == 64 else shape))).astype(np.float32)
     made = real[:20].reshape(20, *shape)
-    html = samples_section(Answers("samples", arrays={"image": real}, prediction=made))
+    html = samples_section(Answers("samples", arrays={"image": real}, prediction=made,
+                                   trained={"image": real}))
     check(html)
     if np.prod(shape) == 64:
         assert html.count("<img") == 20 + 24 and html.count("distance 0<") == 12
