@@ -301,11 +301,18 @@ def places(node: Node, *args: Ball) -> Ball:
 # --- small dense routines -------------------------------------------------------------------------
 
 
+# The place of the eigenvalues or singular values among the results of a factorization.
+SPECTRA = {"eigh": 0, "svd": 1}
+
+
 def small_routine(node: Node, *args: Ball) -> Any:
     """Factorizations and solvers: every element of the operands is moved by its bound, alone.
 
     The sum of the changes is the first-order bound; the routine's own error is that of its
-    operands being off by some units of f64 (they compute in f64), rounded once.
+    operands being off by some units of f64 (they compute in f64), rounded once. Of eigenvalues and
+    singular values the largest change stands for all of a matrix: none moves by more than the norm
+    of the change of the matrix (Weyl 1912), but equal ones part in ways that no single element's
+    change shows.
     """
     f = meaning(node)
     types = node.type.items if isinstance(node.type, TupleType) else (node.type,)
@@ -329,6 +336,8 @@ def small_routine(node: Node, *args: Ball) -> Any:
             found = results([*values[:i], other, *values[i + 1:]])
             for c, b, r in zip(changes, base, found, strict=True):
                 c += np.where(b == r, 0.0, np.abs(r - b) / scale)
+    if (at := SPECTRA.get(node.op.name)) is not None:
+        changes[at][...] = np.max(changes[at], -1, initial=0.0, keepdims=True)
     balls = [settle(b, 2 * c, t, 2.0) for b, c, t in zip(base, changes, types, strict=True)]
     return tuple(balls) if isinstance(node.type, TupleType) else balls[0]
 

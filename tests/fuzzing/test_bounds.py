@@ -131,3 +131,14 @@ def test_two_sums_that_are_equal_are_no_tie() -> None:
     graph = dlc.trace(f)
     best, order, exact = balls_of(graph, {"x": np.full((1, 4), 1.5, np.float16)})
     assert np.isinf(best.error).all() and np.isinf(order.error).all() and exact.exact
+
+
+def test_equal_eigenvalues_share_their_bound() -> None:
+    """A matrix of rank one and twice the identity: three of its eigenvalues are 2, and rounding
+    moves any of them."""
+    def f(x: f64[4, 1]) -> Any:
+        a = x @ x.T + 2.0 * dlc.eye(4, dtype=f64)
+        return dlc.linalg.eigvalsh(a), dlc.linalg.svdvals(a)
+
+    for ball in balls_of(dlc.trace(f), {"x": np.full((4, 1), 0.99999, np.float64)}):
+        assert (ball.error > 1e-13).all() and (ball.error < 1e-11).all()
