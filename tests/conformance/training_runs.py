@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 
 import dlc
 from tests.conformance.closeness import LENIENCE, RELATIVE, close, error, size
+from tests.conformance.torch_roundings import OtherRoundings
 from tests.conformance.training import Array, Slope, Subject, given, rule_of, slope, task_of
 from tests.conformance.training_optimizers import Rule, State, Told, beyond, problems
 
@@ -128,7 +129,7 @@ class Wanted:
 
     As an OpInfo result is compared (closeness.py). How wrong f32 is at one place is luck: where
     that is not enough, it is the largest error of the peer's f32 over WOBBLES arrays around, each
-    element moved by up to a unit in its last place.
+    element moved by up to a unit in its last place, and each value computed on the way likewise.
     """
 
     WOBBLES = 8
@@ -138,14 +139,16 @@ class Wanted:
         self.narrow, self.wide = self.both(subject, arrays)
         self.scale = subject.scale
 
-    def both(self, subject: Subject, arrays: Sequence[Array]) -> tuple[Slope, Slope]:
-        """The peer's loss and gradients in f32 and f64."""
-        return (self.peer(subject, arrays, torch.float32), self.peer(subject, arrays,
-                                                                     torch.float64))
+    def both(self, subject: Subject, arrays: Sequence[Array],
+             roundings: OtherRoundings | None = None) -> tuple[Slope, Slope]:
+        """The peer's loss and gradients in f32, perhaps with other roundings, and f64."""
+        with roundings or nullcontext():
+            narrow = self.peer(subject, arrays, torch.float32)
+        return narrow, self.peer(subject, arrays, torch.float64)
 
     @cached_property
     def around(self) -> list[tuple[Slope, Slope]]:
-        """The same a unit in the last place away, and where they are."""
+        """The same a unit in the last place away with other roundings, and where they are."""
         rng = np.random.default_rng(len(self.subject.name))
 
         def moved(x: Array) -> Array:
@@ -155,11 +158,11 @@ class Wanted:
             return np.asarray(x + np.spacing(np.abs(x)) * units)
 
         pairs = [(self.narrow, self.wide)]
-        for _ in range(self.WOBBLES):
+        for seed in range(self.WOBBLES):
             other = replace(self.subject, cotangents=tuple(map(moved, self.subject.cotangents)))
             near = [moved(a) if i in self.subject.smooth else a for i, a in enumerate(self.arrays)]
             with suppress(RuntimeError):  # out of what PyTorch takes
-                pairs.append(self.both(other, near))
+                pairs.append(self.both(other, near, OtherRoundings(seed)))
         return pairs
 
     def loss_problems(self, got: float) -> list[str]:
