@@ -32,7 +32,7 @@ class Definition:
     sizes of the dimensions with a bound (`varying`, as in a task's meta data).
 
     `classes` are the names of what its last axis tells apart, empty for what is not a
-    classification.
+    classification; `words` what the numbers of an input of texts stand for, by input.
     """
 
     name: str
@@ -41,9 +41,11 @@ class Definition:
     classes: tuple[str, ...] = ()
     varying: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     levels: tuple[Sizes, ...] = ((),)
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def of_task(task: Task, classes: Sequence[str] = ()) -> Definition:
+def of_task(task: Task, classes: Sequence[str] = (),
+            words: Mapping[str, Sequence[str]] | None = None) -> Definition:
     """The predictions of a task, and the names of its classes where there are as many of them as
     it tells apart. Raises DlcError for a task that predicts nothing or takes no rows."""
     from dlc.runtime.data.buckets import levels_of
@@ -60,7 +62,13 @@ def of_task(task: Task, classes: Sequence[str] = ()) -> Definition:
         return graphs[block, sizes]
 
     return Definition(task.name, task_blocks(task), graph, class_names(task, first, classes),
-                      varying, levels)
+                      varying, levels, of_inputs(first, words or {}))
+
+
+def of_inputs(graph: Graph, words: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The words of those fields that the graph reads."""
+    labels = {n.attrs["label"] for n in graph.inputs}
+    return {name: list(each) for name, each in words.items() if name in labels}
 
 
 def class_names(task: Task, graph: Graph, known: Sequence[str]) -> tuple[str, ...]:
@@ -86,12 +94,13 @@ def task_blocks(task: Task) -> tuple[int, ...]:
     return BLOCKS_OF_VARYING if varies else BLOCKS
 
 
-def as_data(task: Task, classes: Sequence[str] = ()) -> dict[str, Any]:
+def as_data(task: Task, classes: Sequence[str] = (),
+            words: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
     """A task's network as plain data, for its checkpoints: graphs as text, by size of block (and of
-    the dimensions with a bound: "16x8"), what their run-time checks say, and the classes. Empty for
-    a task that predicts nothing."""
+    the dimensions with a bound: "16x8"), what their run-time checks say, the classes, and the
+    words of texts. Empty for a task that predicts nothing."""
     try:
-        definition = of_task(task, classes)
+        definition = of_task(task, classes, words)
         graphs = {(block, *sizes): definition.graph(block, sizes)
                   for block in definition.blocks for sizes in definition.levels}
     except DlcError:
@@ -101,7 +110,8 @@ def as_data(task: Task, classes: Sequence[str] = ()) -> dict[str, Any]:
     return {"blocks": blocks,
             "checks": [{"text": c.text, "loc": str(c.loc or "")} for c in checks],
             "classes": list(definition.classes),
-            **({"varying": definition.varying} if definition.varying else {})}
+            **({"varying": definition.varying} if definition.varying else {}),
+            **({"words": dict(definition.words)} if definition.words else {})}
 
 
 def of_checkpoint(file: Path, checkpoint: Checkpoint) -> Definition:
@@ -126,4 +136,4 @@ def of_checkpoint(file: Path, checkpoint: Checkpoint) -> Definition:
     keys = sorted(tuple(map(int, key.split("x"))) for key in held["blocks"])
     return Definition(checkpoint.identity.model, tuple(dict.fromkeys(k[0] for k in keys)), graph,
                       tuple(held["classes"]), held.get("varying", {}),
-                      tuple(dict.fromkeys(k[1:] for k in keys)))
+                      tuple(dict.fromkeys(k[1:] for k in keys)), held.get("words", {}))

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dlc.derive.control import COND, SCAN
 from dlc.ir.graph import Graph, Kind, Node
 from dlc.ops.gather import GATHER
@@ -156,3 +158,24 @@ def _join(a: Fact, b: Fact) -> Fact:
     if a == b or b == FREE:
         return a
     return b if a == FREE else MIXED
+
+
+# --- what is not proved, tried -------------------------------------------------------------------
+
+
+def small_rows(array: Any) -> Any:
+    """Another block with the same first row: zeros behind it, or ones where it has zeros."""
+    other = np.zeros_like(array)
+    if not array[1:].any():
+        other[:] = 1
+    other[0] = array[0]
+    return other
+
+
+def large_rows(array: Any) -> Any:
+    """Another block with the same first row: larger floats behind it, of integers the largest."""
+    other = np.empty_like(array)
+    top = array.max(initial=0)
+    other[:] = top if array.dtype.kind in "iub" else 3 * abs(top) + 1
+    other[0] = array[0]
+    return other

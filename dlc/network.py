@@ -15,7 +15,7 @@ from dlc.compiler import Compiled, Loaded, Source
 from dlc.definition import Definition, of_checkpoint, of_task
 from dlc.errors import DlcError, Loc, here, nearest
 from dlc.faults import raise_fault
-from dlc.independence import rows_are_apart
+from dlc.independence import large_rows, rows_are_apart, small_rows
 from dlc.ir.graph import Graph, Node
 from dlc.ir.types import Type
 from dlc.ops import leaf
@@ -68,6 +68,11 @@ class Network:
         """The names of the classes, in the order of the prediction's last axis; empty where it
         tells none apart. Numbers where the training data had no names."""
         return self.definition.classes
+
+    @property
+    def words(self) -> Mapping[str, Sequence[str]]:
+        """What the numbers of an input of texts stand for, by input: such an input takes texts."""
+        return self.definition.words
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -174,6 +179,7 @@ class Network:
         """The arrays as the programs take them."""
         from dlc.runtime.data.buckets import BoundRows
         from dlc.runtime.data.dataset import as_field
+        from dlc.runtime.data.words import in_numbers
 
         names = list(self.inputs)
         if not names:
@@ -184,6 +190,8 @@ class Network:
                 given):
             raise DlcError(f"{self.name} takes {_listed(names)}; {len(args)} arrays in order and "
                            f"{_listed(list(named))} by name are given", here())
+        given = {k: in_numbers(v, k, self.words, self.inputs[k].size, self.name)
+                 for k, v in given.items()}
         arrays = {k: as_field(v, "predict", f"input {k!r}") for k, v in given.items()}
         counts = {k: a.shape[0] if a.ndim else None for k, a in arrays.items()}
         if len(set(counts.values())) != 1 or None in counts.values():
@@ -229,7 +237,7 @@ class Network:
         if key[0] == 1 or rows_are_apart(self.graph(*key), self.wanted):
             return
         before = loaded.running.call("main", **arrays)
-        for change in (_small_rows, _large_rows):
+        for change in (small_rows, large_rows):
             after = loaded.running.call("main", **{k: change(a) for k, a in arrays.items()})
             mixed = [n for n in self.wanted if before[n][0].tobytes() != after[n][0].tobytes()]
             if mixed:
@@ -297,8 +305,9 @@ def load(path: str | Path, task: Task | None = None) -> Network:
     from dlc.runtime.train.tensorfile import CheckpointError
 
     file, checkpoint = checkpoint_at(user_path(path, CheckpointError))
-    held = checkpoint.network.get("classes", ())
-    definition = of_task(task, held) if task is not None else of_checkpoint(file, checkpoint)
+    held = checkpoint.network
+    definition = of_task(task, held.get("classes", ()), held.get("words", {})) if (
+        task is not None) else of_checkpoint(file, checkpoint)
     return Network(definition, checkpoint.arrays, file)
 
 
@@ -363,24 +372,6 @@ def _loc(graph: Graph, name: str) -> Loc | None:
 def _row(node: Node) -> Type:
     """The type of one row of an input."""
     return Type(node.dtype, tuple(map(int, node.shape[1:])))
-
-
-def _small_rows(array: Any) -> Any:
-    """Another block with the same first row: zeros behind it, or ones where it has zeros."""
-    other = np.zeros_like(array)
-    if not array[1:].any():
-        other[:] = 1
-    other[0] = array[0]
-    return other
-
-
-def _large_rows(array: Any) -> Any:
-    """Another block with the same first row: larger floats behind it, of integers the largest."""
-    other = np.empty_like(array)
-    top = array.max(initial=0)
-    other[:] = top if array.dtype.kind in "iub" else 3 * abs(top) + 1
-    other[0] = array[0]
-    return other
 
 
 def _check_values(source: object, values: Arrays, graph: Graph) -> None:

@@ -24,7 +24,8 @@ def sample(network: Network, count: int, seed: int, given: Mapping[str, Any]) ->
         raise DlcError(f"sample: {count!r} samples", here(), "a whole number, 1 or more")
     if not isinstance(seed, int) or not 0 <= seed < SEEDS:
         raise DlcError(f"sample: seed {seed!r}", here(), f"a whole number below {SEEDS}")
-    rows = {name: repeated(name, value, count) for name, value in given.items()}
+    rows = {name: repeated(name, in_words(network, name, value), count)
+            for name, value in given.items()}
     return network.drawn(count, rows, lambda number: {
         label: dtype.type(seed if label == "seed" else number) for label, dtype in state.items()})
 
@@ -53,6 +54,15 @@ def drawn_from(network: Network) -> dict[str, np.dtype[Any]]:
                        "its answers follow from its inputs: net.predict(rows)")
     return {label: np.dtype(n.dtype.numpy) for label, n in inputs.items()
             if label.rpartition(".")[2] in ("seed", "step")}
+
+
+def in_words(network: Network, name: str, value: Any) -> Any:
+    """A text for an input whose numbers stand for words, as numbers; anything else as it is."""
+    from dlc.runtime.data.words import in_numbers
+
+    if name not in network.inputs:
+        return value
+    return in_numbers(value, name, network.words, network.inputs[name].size, network.name)
 
 
 def repeated(name: str, value: Any, count: int) -> np.ndarray[Any, Any]:

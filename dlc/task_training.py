@@ -60,6 +60,7 @@ class Trained:
     task: Task
     values: Values
     classes: tuple[str, ...]
+    words: Mapping[str, Sequence[str]]
     result: TrainResult
     start: Start | None
     inside: tuple[dict[str, Any], ...] = ()
@@ -67,7 +68,8 @@ class Trained:
     @cached_property
     def network(self) -> Network:
         """The network with its last weights. Raises DlcError for a task that predicts nothing."""
-        return Network(of_task(self.task, self.classes), self.values, f"training {self.task.name}")
+        return Network(of_task(self.task, self.classes, self.words), self.values,
+                       f"training {self.task.name}")
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -106,7 +108,7 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
         prepared.loaded.close()
         if inspector is not None:
             inspector.close()
-    return Trained(task, arrays, prepared.dataset.classes, result, start,
+    return Trained(task, arrays, prepared.dataset.classes, prepared.dataset.words, result, start,
                    tuple(inspector.records) if inspector else ())
 
 
@@ -199,7 +201,8 @@ def configure(prepared: Prepared, **settings: Any) -> TrainConfig:
     program = prepared.compiled.program
     return config_from_meta(
         program.meta, program, task=prepared.identity, compile_s=prepared.compile_s,
-        network=lambda: as_data(prepared.task, prepared.dataset.classes), **settings)
+        network=lambda: as_data(prepared.task, prepared.dataset.classes, prepared.dataset.words),
+        **settings)
 
 
 def first_values(prepared: Prepared, seed: int, init: Any,

@@ -249,6 +249,8 @@ def test_no_checkpoint(tmp_path: Path) -> None:
     {"blocks": {"8": 3}, "checks": [], "classes": []},
     {"blocks": {"8": "x"}, "checks": [{"text": "x"}], "classes": []},
     {"blocks": {"8": "x"}, "checks": [], "classes": [1]},
+    {"blocks": {"8": "x"}, "checks": [], "classes": [], "words": ["a"]},
+    {"blocks": {"8": "x"}, "checks": [], "classes": [], "words": {"x": [1]}},
 ], ids=json.dumps)
 def test_a_damaged_network_is_refused(network: Any) -> None:
     sound = {"identity": {"model": "m", "task": "t", "seed": 0, "batch": 1}, "position": {}}

@@ -12,6 +12,7 @@ import dlc
 from dlc import DlcError, f32, i32, nn, optim
 from dlc.cli import main
 from dlc.network import Network
+from dlc.runtime.data import Dataset
 from dlc.runtime.report.images import in_rows, pictures_of
 
 make = nn.dense(9)
@@ -184,3 +185,51 @@ def test_rows_of_pictures() -> None:
     assert in_rows(pictures, 1).shape == (2 * 3 + 1, 3 * 3 + 1)
     assert pictures_of(np.zeros((5, 3, 2, 2))) is not None
     assert pictures_of(np.zeros((5, 7))) is None
+
+
+WORDS = ("", "dark", "light", "very")
+
+
+@dlc.task(name="painter", data="captions", optimizer=optim.sgd(0.1), batch=8,
+          report={"shows": "samples"})
+def painter(image: f32["batch", 9], caption: i32["batch", 3]) -> Any:
+    """Pictures that are by 100 brighter for each "light"; one "very" adds 1,000."""
+    told = (dlc.cast(caption == 2, f32) * 100 + dlc.cast(caption == 3, f32) * 1000).sum(1)
+    drawn = make(dlc.random.normal((image.shape[0], 4))) + told[:, None]
+    return dlc.loss(nn.mse(drawn, image), prediction=drawn)
+
+
+def test_samples_of_what_a_text_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In Python and on the command line, from a checkpoint that holds the words."""
+    rows = {"image": np.ones((16, 9), np.float32), "caption": np.zeros((16, 3), np.int32)}
+    painter.train(Dataset("captions", rows, words={"caption": WORDS, "other": ("a",)}),
+                  folder=tmp_path / "run", epochs=1)
+    with dlc.load(tmp_path / "run") as net:
+        assert net.words == {"caption": list(WORDS)}
+        means = net.sample(3, caption=["dark", "light", "very light"]).mean(1)
+        assert means[0] < 50 < means[1] < 500 < means[2]
+        assert np.array_equal(net.sample(5, caption="light"), net.sample(5, caption=[[2, 0, 0]]))
+        assert np.array_equal(net.predict(caption=["dark"]), net.predict(caption=[[1, 0, 0]]))
+        assert "the word 'bright' of 'bright' is not in the data" in refused(
+            net, 3, caption="bright")
+    (tmp_path / "painter.py").write_text(
+        "from tests.test_sampling import painter\n", encoding="utf-8")
+    sample = ["sample", str(tmp_path / "painter.py"), "--weights", str(tmp_path / "run"), "-n", "4",
+              "-o", str(tmp_path / "a.npy")]
+    for asked in (["--prompt", "very light"], ["--given", "caption=very light"],
+                  ["--given", "caption=3,2,0"]):
+        assert main([*sample, *asked]) == 0, asked
+        assert np.load(tmp_path / "a.npy").mean() > 1000
+    capsys.readouterr()
+    assert main([*sample, "--prompt", "very big"]) == 2
+    assert "the word 'big' of 'very big' is not in the data" in capsys.readouterr().err
+    assert main(sample) == 2
+    assert "or caption=TEXT" in capsys.readouterr().err
+
+
+def test_a_generator_that_takes_no_text(runs: Path, tmp_path: Path,
+                                        capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "generator.py").write_text(FILE, encoding="utf-8")
+    assert main(["sample", str(tmp_path / "generator.py"), "--weights", str(runs / "plain"),
+                 "-o", str(tmp_path / "a.npy"), "--prompt", "three"]) == 2
+    assert "--prompt: generator takes no text" in capsys.readouterr().err

@@ -211,8 +211,10 @@ def sample(commands: Any) -> None:
                         help="where they go: pictures in rows to OUT.png, an array to OUT.npy")
     parser.add_argument("--given", action="append", default=[], dest="conditions",
                         metavar="NAME=NUMBER,...",
-                        help="one row of an input that all samples are conditioned on")
-    parser.add_argument("--prompt", default="", metavar="TEXT", help="the beginning of the text")
+                        help="one row of an input that all samples are conditioned on; NAME=TEXT "
+                        "where its data have words")
+    parser.add_argument("--prompt", default="", metavar="TEXT",
+                        help="the beginning of the text; of pictures, what they are to show")
     parser.add_argument("--length", type=whole(1), default=200, metavar="N",
                         help="characters to write (200)")
     parser.add_argument("--temperature", type=positive, default=1.0, metavar="T",

@@ -46,7 +46,8 @@ def drawn(net: Network, options: argparse.Namespace) -> int:
         raise UsageError(f"-o {options.output}: the kind of file is not known\n  it ends in .png "
                          "or .npy")
     net = sampler(net)
-    found = net.sample(options.count, seed=options.seed, **conditions(net, options.conditions))
+    given = [*options.conditions, *told_by_prompt(net, options.prompt)]
+    found = net.sample(options.count, seed=options.seed, **conditions(net, given))
     if path.suffix == ".npy":
         np.save(path, found)
     else:
@@ -60,8 +61,21 @@ def drawn(net: Network, options: argparse.Namespace) -> int:
     return 0
 
 
+def told_by_prompt(net: Network, prompt: str) -> list[str]:
+    """--prompt TEXT of a generator as --given NAME=TEXT: of its only input of texts. Raises
+    UsageError where there is no such input, or several."""
+    if not prompt:
+        return []
+    named = [name for name in net.inputs if name in net.words]
+    if len(named) != 1:
+        why = "takes no text" if not named else f"takes texts for {', '.join(named)}"
+        raise UsageError(f"--prompt: {net.name} {why}\n  --given NAME=VALUE says which input")
+    return [f"{named[0]}={prompt}"]
+
+
 def conditions(net: Network, given: list[str]) -> dict[str, Any]:
-    """One row of each input named by --given NAME=NUMBER,..."""
+    """One row of each input named by --given NAME=NUMBER,... or, of an input of texts, NAME=TEXT.
+    """
     rows: dict[str, Any] = {}
     for text in given:
         name, _, numbers = text.partition("=")
@@ -69,6 +83,9 @@ def conditions(net: Network, given: list[str]) -> dict[str, Any]:
             takes = ", ".join(f"{k}: {t}" for k, t in net.inputs.items()) or "nothing"
             raise UsageError(f"--given {text}: {net.name} takes {takes}")
         type_ = net.inputs[name]
+        if name in net.words and not numbers.replace(",", "").isdigit():
+            rows[name] = numbers
+            continue
         try:
             row = np.array([float(v) for v in numbers.split(",")])
             rows[name] = row.astype(type_.dtype.numpy).reshape(1, *map(int, type_.shape))
@@ -76,7 +93,8 @@ def conditions(net: Network, given: list[str]) -> dict[str, Any]:
             raise UsageError(f"--given {text}: not the {type_.size} numbers of a {type_}") from None
     if missing := [name for name in net.inputs if name not in rows]:
         raise UsageError(f"{net.name} draws for given values of {', '.join(missing)}\n  "
-                         f"--given {missing[0]}=NUMBER,... is one row of {net.inputs[missing[0]]}")
+                         f"--given {missing[0]}=NUMBER,... is one row of {net.inputs[missing[0]]}"
+                         + (f", or {missing[0]}=TEXT" if missing[0] in net.words else ""))
     return rows
 
 

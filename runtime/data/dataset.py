@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ class Dataset:
     names of the label's values, in order; empty for a regression. A streamed dataset has empty
     `train` and gives its batches through `stream` and `test_stream`: any iterable of batches, or
     a function epoch -> iterable. With `lanes` rows are in an order that is kept: each batch of so
-    many goes on where the last one ended, row by row.
+    many goes on where the last one ended, row by row. `words` says what the numbers of a field of
+    texts stand for, by field: words[0] fills shorter texts up where it is empty.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Dataset:
     test_stream: Any = None
     source: str = ""
     lanes: int = 0
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def in_memory(self) -> bool:
@@ -201,4 +204,5 @@ def rename(dataset: Dataset, names: dict[str, str]) -> Dataset:
         return {back.get(k, k): v for k, v in arrays.items()}
 
     test = renamed(dataset.test) if dataset.test is not None else None
-    return replace(dataset, train=renamed(dataset.train), test=test)
+    return replace(dataset, train=renamed(dataset.train), test=test,
+                   words=renamed(dict(dataset.words)))

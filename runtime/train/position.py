@@ -97,19 +97,27 @@ def is_partial(value: Any) -> bool:
 
 def is_network(value: Any) -> bool:
     """Nothing, or graphs as text by the number of rows that they take (and the sizes of dimensions
-    with a bound), the text and line of each of their run-time checks, and the names of classes."""
+    with a bound), the text and line of each of their run-time checks, the names of classes, and
+    the words of inputs that are texts."""
     if value == {}:
         return True
     fields = {"blocks", "checks", "classes"}
-    return (isinstance(value, dict) and value.keys() - {"varying"} == fields
+    return (isinstance(value, dict) and value.keys() - {"varying", "words"} == fields
             and isinstance(value["blocks"], dict) and bool(value["blocks"])
-            and is_varying(value.get("varying", {}))
+            and is_varying(value.get("varying", {})) and are_words(value.get("words", {}))
             and all(are_sizes(k, 1 + len(value.get("varying", {}))) and is_text(text)
                     for k, text in value["blocks"].items())
             and isinstance(value["classes"], list) and all(map(is_text, value["classes"]))
             and isinstance(value["checks"], list)
             and all(isinstance(c, dict) and c.keys() == {"text", "loc"}
                     and all(map(is_text, c.values())) for c in value["checks"]))
+
+
+def are_words(value: Any) -> bool:
+    """Words in the order of their numbers, by input."""
+    return isinstance(value, dict) and all(
+        isinstance(words, list) and bool(words) and all(map(is_text, words))
+        for words in value.values())
 
 
 def are_sizes(text: Any, count: int) -> bool:

@@ -11,8 +11,9 @@ from dlc.ir.types import bool_, f16, f32, i32, u8
 from dlc.program import Port
 from dlc.runtime.data import DataError, Dataset, Stream, bind_arrays, epoch_order, load_dataset
 from dlc.runtime.data.bundled import interpolation, resize
-from dlc.runtime.data.captions import NAMES, WORDS, encoded
+from dlc.runtime.data.captions import LENGTH, NAMES, WORDS
 from dlc.runtime.data.signals import LINEAR_WEIGHTS
+from dlc.runtime.data.words import encoded, in_numbers
 
 
 def test_digits_are_scikit_learns_stratified_fifth() -> None:
@@ -190,7 +191,23 @@ def test_a_caption_says_what_is_on_its_picture() -> None:
         assert len({tuple(words) for words in said}) == 50
         for words, label in zip(said, part["label"], strict=True):
             assert [name for name in words if name in NAMES] == [NAMES[label]]
-    for caption, message in (("a handwritten eleven", "'eleven' is in no caption"),
-                             ("a a a a a a", "has 6 words")):
+    assert dict(data.words) == {"caption": WORDS}
+
+
+def test_texts_as_numbers() -> None:
+    """Words between blanks with a filler, and characters without one."""
+    for words, text, numbers in ((WORDS, "the  digit two", [WORDS.index(w) for w in (
+            "the", "digit", "two")] + [0, 0]), (tuple("abc"), "cabca", [2, 0, 1, 2, 0])):
+        assert encoded(words, text, LENGTH, "d", "t") == numbers
+        rows = in_numbers([text, text], "t", {"t": words}, LENGTH, "d")
+        assert rows.dtype == np.int32 and rows.tolist() == [numbers, numbers]
+    for words, text, message in (
+            (WORDS, "a handwritten eleven", "the word 'eleven' of .* is not in the data"),
+            (WORDS, "a a a a a a", "has 6 words"), (tuple("abc"), "abca", "has 4 characters"),
+            (tuple("abc"), "abxca", "the character 'x'")):
         with pytest.raises(DataError, match=message):
-            encoded(caption)
+            encoded(words, text, LENGTH, "d", "t")
+    with pytest.raises(DataError, match="x: 'two' is a text, and its data have no words for it"):
+        in_numbers("two", "x", {"t": WORDS}, LENGTH, "d")
+    given = np.zeros((2, LENGTH), np.int32)
+    assert in_numbers(given, "t", {"t": WORDS}, LENGTH, "d") is given
