@@ -223,9 +223,7 @@ class Loaded:
         outputs = self.compiled.program.entries[entry].outputs
         with self._turn:
             try:
-                for label, array in arrays.items():
-                    self.running.write(label, array, entry)
-                self.running.run(entry)
+                self.running.run_on(entry, arrays)
                 return {port.name: self.running.read(port.name, entry) for port in outputs}
             except PortError as problem:
                 raise DlcError(str(problem), here(), "load the program again") from None

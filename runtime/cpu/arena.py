@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import mmap
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -59,10 +59,21 @@ class ArenaProgram(ABC):
         self.entry(entry)
         gone = self._spent.gone(entry)
         if gone:
-            raise PortError(f"{entry} can't run again: {', '.join(gone)} gave its memory to later "
-                            "values of a run; write it before each run, or use "
+            raise PortError(f"{entry} can't run again: {', '.join(gone)} is not in the arena any "
+                            "more (a call reads large arrays where they lie, and later values of "
+                            "a run take an input's memory); write it before each run, or use "
                             f"call({entry!r}, {gone[0]}=...)")
         self._spent.run(entry)
+
+    def run_on(self, entry: str, inputs: Mapping[str, Any]) -> None:
+        """Run `entry` on `inputs`, which need not lie in the arena then or afterwards. Raises
+        PortError for a misfitting one, and as `run` does."""
+        self._write_all(entry, inputs)
+        self.run(entry)
+
+    def _write_all(self, entry: str, inputs: Mapping[str, Any]) -> None:
+        for name, value in inputs.items():
+            self.write(name, value, entry)
 
     @abstractmethod
     def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:
@@ -96,9 +107,7 @@ class ArenaProgram(ABC):
         missing = [p.name for p in ports.values() if p.name not in inputs and p.role != "step"]
         if missing:
             raise PortError(f"{entry} also takes {', '.join(missing)}")
-        for name, port in ports.items():
-            self._store(port, inputs.get(name, 0))
-        self.run(entry)
+        self.run_on(entry, {name: inputs.get(name, 0) for name in ports})
         return {p.name: self._load(p) for p in found.outputs if p.name not in self._persistent}
 
     # ---- values ----------------------------------------------------------------------------
@@ -116,8 +125,13 @@ class ArenaProgram(ABC):
         self._store(self.port(name, entry, outputs=False), value)
 
     def read(self, name: str, entry: str | None = None) -> Array:
-        """A copy of the persistent value, entry output or entry input `name`, in logical order."""
-        return self._load(self.port(name, entry, outputs=True))
+        """A copy of the persistent value, entry output or entry input `name`, in logical order.
+        Raises PortError for an input that the arena does not hold any more."""
+        port = self.port(name, entry, outputs=True)
+        if self._spent.lost(port):
+            raise PortError(f"{name} is not in the arena any more: a call reads large arrays where "
+                            "they lie, and later values of a run take an input's memory")
+        return self._load(port)
 
     def value_at(self, offset: int, kind: Type) -> Array:
         """A copy of the value of type `kind` at `offset`, in logical order."""
@@ -248,6 +262,13 @@ def to_array(port: Port, value: Any) -> Array:
 def physical(kind: Type, array: Array) -> Array:
     """`array`, in logical order, as it lies in memory: contiguous, axes in layout order."""
     return np.ascontiguousarray(array.transpose(kind.layout) if kind.layout else array)
+
+
+def readable(port: Port, value: Any) -> Array:
+    """`value` as kernels can read it: as it lies in memory if it is contiguous and its elements are
+    aligned, else a copy. Raises PortError when it does not fit."""
+    array = physical(port.type, to_array(port, value))
+    return array if array.flags.aligned else array.copy()
 
 
 def _number(port: Port, value: Any) -> Array:

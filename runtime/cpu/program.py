@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from dlc import env
-from dlc.program import Program, standing
+from dlc.program import Entry, Port, Program, standing
 from dlc.runtime.compile import workers
 from dlc.runtime.compile.cache import Cache
 from dlc.runtime.compile.link import Linked
@@ -24,7 +25,8 @@ from dlc.runtime.compile.runner import (
     STAMP,
 )
 from dlc.runtime.cores import available_cores
-from dlc.runtime.cpu.arena import ArenaProgram
+from dlc.runtime.cpu.arena import ArenaProgram, readable
+from dlc.runtime.cpu.in_place import large
 from dlc.runtime.cpu.table import Array, Table, address_of
 from dlc.runtime.cpu.table_builder import TableBuilder
 from dlc.runtime.cpu.threads import NATIVE, Attendant, Run, Threads
@@ -61,6 +63,7 @@ class CpuProgram(ArenaProgram):
         self._threads = Threads(count)
         self._lock = threading.Lock()
         self._single: dict[str, Table] = {}
+        self._calls: dict[str, tuple[dict[str, Port], Table]] = {}
         self._current: Run | None = None
         self._control: Array = np.zeros(CONTROL_WORDS, np.int64)
 
@@ -84,6 +87,33 @@ class CpuProgram(ArenaProgram):
             self._single[entry] = builder.table.finish()
         if self._execute(self._single[entry], 1, 0):
             raise KeyboardInterrupt
+
+    def run_on(self, entry: str, inputs: Mapping[str, Any]) -> None:
+        """Run `entry` on `inputs`: launches read large arrays where they lie if they do not write
+        over them, else all threads copy them (docs/design/runtime.md)."""
+        self._alive()
+        if entry not in self._calls:
+            self._calls[entry] = self._call_table(self.entry(entry))
+        ports, table = self._calls[entry]
+        if not ports.keys() <= inputs.keys():
+            super().run_on(entry, inputs)
+            return
+        given = {name: readable(port, inputs[name]) for name, port in ports.items()}
+        self._write_all(entry, {k: v for k, v in inputs.items() if k not in given})
+        for port in ports.values():
+            self._spent.given(port)
+        self._begin(entry)
+        self._spent.elsewhere(ports.values())
+        if self._execute(table, 1, 0, given=given):
+            raise KeyboardInterrupt
+
+    def _call_table(self, entry: Entry) -> tuple[dict[str, Port], Table]:
+        """The inputs that a call does not write into the arena, and the table that runs on them."""
+        builder = TableBuilder(self.program, self.threads, self._kernels, self._copy_rows,
+                               address_of(self._arena))
+        ports = large(self.program, entry)
+        builder.add_call(entry, ports)
+        return ports, builder.table.finish()
 
     def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:
         """Run launch `index` of `entry.flat` alone, in these iterations of the loops around it."""
@@ -152,21 +182,25 @@ class CpuProgram(ArenaProgram):
         super().close()
 
     def _execute(self, table: Table, steps: int, first_step: int,
-                 watch: Callable[[], bool | None] | None = None, interval: float = 0.1) -> bool:
-        """Run a finished table; whether Ctrl-C came meanwhile. Raises what `watch` raised."""
+                 watch: Callable[[], bool | None] | None = None, interval: float = 0.1,
+                 given: Mapping[str, Array] | None = None) -> bool:
+        """Run a finished table, on `given` arrays; whether Ctrl-C came meanwhile. Raises what
+        `watch` raised."""
         self._threads.check_process()
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(f"{self.program.name} is running in another thread")
         try:
             self._settle()
             crowded = self.threads > available_cores()
-            table.rewind(steps, first_step, 0 if crowded else SPINS)
+            given = given or {}
+            table.rewind(steps, first_step, 0 if crowded else SPINS,
+                         {name: address_of(array) for name, array in given.items()})
             self._control = table.control
             arguments = np.array([table.control_address], np.int64)
             if self.threads == 1 and steps == 1:
                 self._runner(address_of(arguments), 0)
                 return False
-            held = (table, arguments, self._linked, self._arena)
+            held = (table, arguments, self._linked, self._arena, given)
             self._current = run = Run(self._runner, address_of(arguments), held)
             attendant = Attendant(run, self._threads, table.stop, watch, interval)
             attendant.attend()

@@ -1,8 +1,9 @@
-"""Which inputs of a program are gone: their memory is reused after their last use in a run."""
+"""Which inputs of a program are gone: their memory is reused after their last use in a run, and a
+call may read them where the caller has them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from dlc.program import Buffer, Port, Program
@@ -39,6 +40,10 @@ class SpentInputs:
         if key_of(port) in self.inputs:
             self._gone |= set(self._within(port.offset, port.offset + port.type.bytes, port))
 
+    def elsewhere(self, ports: Iterable[Port]) -> None:
+        """A run read `ports` where the caller had them: the arena does not hold them."""
+        self._gone.update(map(key_of, ports))
+
     def run(self, entry: str) -> None:
         """`entry` runs: what its values overlap is gone."""
         if entry not in self._by_entry:
@@ -51,6 +56,12 @@ class SpentInputs:
         """The inputs of `entry` that have to be written again before it runs."""
         return [p.name for p in self.program.entries[entry].inputs
                 if key_of(p) in self._gone] if self._gone else []
+
+    def lost(self, port: Port) -> bool:
+        """Whether `port` is an input that is gone, and no output that took its place."""
+        return key_of(port) in self._gone and not any(
+            key_of(port) == key_of(out) for entry in self.program.entries.values()
+            for out in entry.outputs)
 
     def clear(self) -> None:
         """All bytes of the arena were put back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,13 @@ def address_of(array: Array) -> int:
 
 @dataclass(frozen=True)
 class Moving:
-    """An argument that the loops around it move: its address at first, and by how much."""
+    """An argument that the loops around it move: its address at first, and by how much. With an
+    `input`, the address is counted from the first byte of that, wherever it lies in a run."""
 
     address: int
     strides: tuple[int, ...] = ()
     swaps: tuple[int, ...] = ()
+    input: str = ""
 
 
 class Table:
@@ -49,6 +51,7 @@ class Table:
         self._loops: list[list[tuple[int, int, int]]] = []  # moves of the loops around
         self._moves: list[tuple[int, list[tuple[int, int, int]]]] = []
         self._arguments: list[int] = []
+        self._inputs: dict[str, list[int]] = {}  # the arguments that point into an input
         self._held: list[Any] = []
         self._new_superstep = True
         # the superstep that all begin with: whoever takes its one chunk looks for the first work
@@ -88,6 +91,8 @@ class Table:
                                 for tuple_ in (argument.strides, argument.swaps))
                 if stride or swap:
                     moves.append((len(self._arguments), stride, swap))
+            if argument.input:
+                self._inputs.setdefault(argument.input, []).append(len(self._arguments))
             argument = argument.address
         self._arguments.append(argument)
 
@@ -178,14 +183,18 @@ class Table:
         self.control[runner.FAULT_COUNT] = len(faults)
         self.hold(faults)
 
-    def rewind(self, steps: int, first_step: int, spins: int) -> None:
-        """Make the table ready to run `steps` steps, numbered from `first_step`."""
+    def rewind(self, steps: int, first_step: int, spins: int,
+               inputs: Mapping[str, int] | None = None) -> None:
+        """Make the table ready to run `steps` steps, numbered from `first_step`, on `inputs` at
+        these addresses."""
         self.control[_CLEARED] = 0
         self.control[runner.STEPS] = steps
         self.control[runner.STEP] = first_step
         self.control[runner.SPINS] = spins
         self._counters[:] = 0
         self._words[:] = self._arguments_at_first
+        for name, address in (inputs or {}).items():
+            self._words[self._inputs.get(name, [])] += address
         code = self._instructions
         work = code[:, runner.KIND] == runner.WORK
         code[work, runner.OPENED] = code[work, runner.CHUNKS_DONE] = 0

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from dlc.program import Branch, Entry, Launch, Loop, Port, Program, Segment, Slot, Step
 from dlc.runtime.compile.runner import STEP
 from dlc.runtime.cpu.arena import physical, to_array
+from dlc.runtime.cpu.in_place import last_readers
 from dlc.runtime.cpu.table import ALONE, Array, Moving, Table, address_of
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase
 
@@ -85,10 +86,31 @@ class TableBuilder:
         self.copy_rows = copy_rows
         self.arena = arena
         self.persistent = {p.name for p in program.persistent}
+        self._read_in_place: list[tuple[Port, int]] = []  # inputs, and their last launches
+        self._launches = 0  # that were added
 
     def add_entry(self, entry: Entry) -> None:
         """The launches of `entry`, behind a barrier."""
         self.add_steps(entry.launches)
+
+    def add_call(self, entry: Entry, given: Mapping[str, Port]) -> None:
+        """The launches of `entry` on `given` inputs, which lie in each run where the caller has
+        them: they are read there, or all threads copy them where a launch writes over them."""
+        last = last_readers(self.program, entry, given)
+        self._read_in_place = [(given[name], at) for name, at in last.items()]
+        for port in (p for name, p in given.items() if name not in last):
+            whole, rest = divmod(port.type.bytes, COPY_BYTES)
+            rows = np.arange(whole)
+            self._add_given(port, RowCopy(0, 0, COPY_BYTES, whole, rows))
+            if rest:
+                self._add_given(port, RowCopy(whole * COPY_BYTES, whole * COPY_BYTES, rest))
+        self.add_entry(entry)
+
+    def _add_given(self, port: Port, copy: RowCopy) -> None:
+        """A row that copies a part of an input from where the caller has it."""
+        part = replace(copy, target=self.arena + port.offset + copy.target)
+        self._add_copy(part, Phase(""), 0, barrier=False,
+                       source=Moving(copy.source, input=port.name))
 
     def add_steps(self, steps: Sequence[Step], stamp: Stamp | None = None) -> None:
         """Rows and instructions of launches, loops and branches, the first behind a barrier."""
@@ -106,6 +128,7 @@ class TableBuilder:
                 self.table.end_branch()
             else:
                 self.add_launch(step, step.barrier or first or stamp is not None)
+                self._launches += 1
                 if stamp is not None:
                     stamp.after_launch(self.table)
             first = False
@@ -160,6 +183,10 @@ class TableBuilder:
 
     def _address(self, slot: Slot) -> int | Moving:
         """Where a slot points to, and how loops move it."""
+        for port, last in self._read_in_place:
+            within = slot.offset - port.offset
+            if self._launches <= last and 0 <= within < port.type.bytes:
+                return Moving(within, slot.strides, slot.swaps, port.name)
         at = self.arena + slot.offset
         return Moving(at, slot.strides, slot.swaps) if slot.moves else at
 
@@ -210,11 +237,13 @@ class TableBuilder:
                 copies.append(RowCopy(address_of(data), source, count, target_stride=count))
         return copies
 
-    def _add_copy(self, copy: RowCopy, phase: Phase, base: int, barrier: bool) -> None:
+    def _add_copy(self, copy: RowCopy, phase: Phase, base: int, barrier: bool,
+                  source: Moving | None = None) -> None:
+        """A row that copies, from `source` where that is not the same in every run of the table."""
         per_chunk = max(1, COPY_BYTES // max(copy.row_bytes, 1))
-        arguments = [copy.target, copy.source, address_of(copy.index), self.table.control_address,
-                     phase.every, phase.offset, base, copy.row_bytes, copy.rows, per_chunk,
-                     copy.target_stride, copy.index_stride]
+        arguments = [copy.target, source or copy.source, address_of(copy.index),
+                     self.table.control_address, phase.every, phase.offset, base, copy.row_bytes,
+                     copy.rows, per_chunk, copy.target_stride, copy.index_stride]
         self.table.hold(copy.index)
         self.table.add(self.copy_rows, arguments, -(-copy.rows // per_chunk), barrier,
                        copy.rows * copy.row_bytes / 4)

@@ -6,7 +6,7 @@ launches if no barrier stands between them. So every order has to leave the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,6 +39,11 @@ class ShuffledProgram(CpuProgram):
         self._begin(entry)
         self._walk(self.entry(entry).launches, ())
         self._finish()
+
+    def run_on(self, entry: str, inputs: Mapping[str, Any]) -> None:
+        """Run `entry` so on `inputs`, written into the arena."""
+        self._write_all(entry, inputs)
+        self.run(entry)
 
     def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:
         """Run launch `index` of `entry.flat` alone, in these iterations of the loops around it."""

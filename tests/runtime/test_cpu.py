@@ -287,7 +287,7 @@ def test_a_second_run_is_right_or_refused(device: str) -> None:
                 loaded.run(entry)
             except PortError as problem:
                 assert function is reuses
-                assert "x gave its memory to later values" in str(problem)
+                assert "x is not in the arena any more" in str(problem)
                 loaded.write("x", x)
                 loaded.run(entry)
             else:
