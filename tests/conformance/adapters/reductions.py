@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,29 +76,24 @@ def aminmax(x: Node, dim: Any = None, keepdim: bool = False) -> list[Node]:
     return [dlc.min(x, at, keepdim), dlc.max(x, at, keepdim)]
 
 
-@covers("var_mean var_mean/unbiased")
-def var_mean(x: Node, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-             correction: Any = None) -> list[Node]:
-    """The variance with torch's correction of the count (1 unless told), and the mean."""
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    less = correction if correction is not None else 0 if unbiased is False else 1
-    at = axes(x, dim)
-    mean = dlc.mean(x, at, keepdims=True)
-    squares = dlc.sum((x - mean) * (x - mean), at, keepdim)
-    count = x.size // max(1, squares.size)
-    rest = max(0, count - less)
-    return [squares * (1 / rest if rest else math.inf), dlc.mean(x, at, keepdim)]
+def moment(of: Callable[..., Node]) -> Callable[..., list[Node]]:
+    """`of`, dlc.variance or dlc.std, with torch's correction of the count (1 unless told), and the mean.
+    """
+    def with_mean(x: Node, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
+                  correction: Any = None) -> list[Node]:
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        less = correction if correction is not None else 0 if unbiased is False else 1
+        at = axes(x, dim)
+        return [of(x, at, keepdim, correction=less), dlc.mean(x, at, keepdim)]
+
+    return with_mean
 
 
-add("var var/unbiased", lambda *args, **more: var_mean(*args, **more)[0])
-add("std std/unbiased", lambda *args, **more: dlc.sqrt(var_mean(*args, **more)[0]))
-
-
-@covers("std_mean std_mean/unbiased")
-def std_mean(*args: Any, **more: Any) -> list[Node]:
-    var, mean = var_mean(*args, **more)
-    return [dlc.sqrt(var), mean]
+for name, measure in (("var", moment(dlc.variance)), ("std", moment(dlc.std))):
+    add(f"{name}_mean {name}_mean/unbiased", measure)
+    add(f"{name} {name}/unbiased",
+        lambda *args, measure=measure, **more: measure(*args, **more)[0])
 
 
 @covers("torch.ops.aten._safe_softmax.default")
