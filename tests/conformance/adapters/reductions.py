@@ -77,8 +77,7 @@ def aminmax(x: Node, dim: Any = None, keepdim: bool = False) -> list[Node]:
 
 
 def moment(of: Callable[..., Node]) -> Callable[..., list[Node]]:
-    """`of`, dlc.variance or dlc.std, with torch's correction of the count (1 unless told), and the mean.
-    """
+    """`of`, dlc.variance or dlc.std, with torch's correction (1 unless told), and the mean."""
     def with_mean(x: Node, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
                   correction: Any = None) -> list[Node]:
         if isinstance(dim, bool):
