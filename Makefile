@@ -104,7 +104,7 @@ networks-of-the-day: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m networks -n auto --dist worksteal tests/networks
 
 bench: $(VENV)/.conformance
-	$(BIN)/dlc bench lenet mlp --against torch,jax
+	$(BIN)/dlc bench --against torch,jax
 
 bench-compile: $(VENV)/.test
 	$(BIN)/python -m tests.compile_time.bench

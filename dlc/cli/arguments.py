@@ -292,6 +292,12 @@ def bench(commands: Any) -> None:
     parser.add_argument("--dtype", default="f32", help="element type (f32)")
     parser.add_argument("--threads", type=whole(1, THREADS), default=0, metavar="N",
                         help="threads for every system (default: all cores)")
+    parser.add_argument("--isa", default="", metavar="ISA",
+                        help="hold every system to this instruction set (avx512, avx2)")
+    parser.add_argument("--starts", type=whole(1), default=3, metavar="N",
+                        help="cold and warm starts of each system (3)")
+    parser.add_argument("--rounds", type=whole(1), default=21, metavar="N",
+                        help="rounds of interleaved steps (21)")
     parser.add_argument("--json", metavar="OUT", help="write the results to this file")
 
 

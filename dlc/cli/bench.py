@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print the table; raises BenchError, UsageError."""
+    from dlc.runtime.bench.measure import Plan
     from dlc.runtime.bench.run import bench
 
     for name in options.names:
         measured_task(name, 0)  # a misspelt name is told before anything is measured
     peers = [peer for peer in options.against.split(",") if peer]
-    bench(options.names, peers, options.dtype, options.threads, options.json)
+    plan = Plan(options.threads, options.dtype, options.isa, options.starts, options.rounds)
+    bench(options.names, peers, plan, options.json)
     return 0
 
 
@@ -39,7 +41,7 @@ def worker(options: argparse.Namespace) -> int:
 def network(options: argparse.Namespace, warm: Warm) -> Network:
     """The training step alone, loaded: what the peers build and compile too."""
     from dlc.compiler import Compiled, Source
-    from dlc.runtime.bench import own
+    from dlc.runtime.bench import own, start
     from dlc.runtime.cpu.program import CpuProgram
 
     task = measured_task(options.file, options.batch)
@@ -49,7 +51,11 @@ def network(options: argparse.Namespace, warm: Warm) -> Network:
         compiled = Compiled(source, "cpu")
     loaded = CpuProgram(compiled.program, options.threads)
     warm.remember(compiled.program)
-    return own.network(loaded, compiled.initial_values())
+    initial, inputs = dict(compiled.initial_values()), None
+    if options.file in start.PARTS:
+        initial |= own.started(compiled.program, start.parameters(options.file))
+        inputs = start.inputs(options.file, task.batch)
+    return own.network(loaded, initial, inputs)
 
 
 def measured_task(file: str, batch: int) -> Task:

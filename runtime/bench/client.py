@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dlc.runtime.bench.systems import BATCH, BenchError, System
+from dlc.runtime.bench.systems import BATCH, HELD, BenchError, System
 
 START_LIMIT = 300.0  # seconds until a worker has done its first step
 STEPS_LIMIT = 300.0
@@ -26,7 +26,8 @@ class Worker:
     The clock starts before the process does, so the interpreter, imports and compilation count.
     """
 
-    def __init__(self, system: System, model: str, threads: int, cache: Path) -> None:
+    def __init__(self, system: System, model: str, threads: int, cache: Path,
+                 isa: str = "") -> None:
         self.system = system
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the worker)
         batch = str(BATCH.get(model, 0))
@@ -34,7 +35,7 @@ class Worker:
         started = time.perf_counter()
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
-            env=environment(system, threads, cache), start_new_session=True,
+            env=environment(system, threads, cache, isa), start_new_session=True,
         )
         try:
             self.first = self.answer(START_LIMIT)
@@ -91,8 +92,9 @@ class Worker:
         self.errors.close()
 
 
-def environment(system: System, threads: int, cache: Path) -> dict[str, str]:
-    """This process's variables, with the thread count and the cache folder of `system`.
+def environment(system: System, threads: int, cache: Path, isa: str = "") -> dict[str, str]:
+    """This process's variables, with the thread count and the cache folder of `system`, held to
+    `isa` where one is named.
 
     Bytecode is written, as it is everywhere by default: an installer has written the peers', and
     without it dlc would compile its own sources at every start.
@@ -100,13 +102,17 @@ def environment(system: System, threads: int, cache: Path) -> dict[str, str]:
     count = str(threads)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "DLC_THREADS")
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    return {**inherited, **dict.fromkeys(names, count), **system.cache(cache)}
+    held = dict(HELD[isa])
+    if "XLA_FLAGS" in held and "XLA_FLAGS" in inherited:
+        held["XLA_FLAGS"] = f"{inherited['XLA_FLAGS']} {held['XLA_FLAGS']}"
+    return {**inherited, **dict.fromkeys(names, count), **system.cache(cache), **held}
 
 
 @contextmanager
-def running(system: System, model: str, threads: int, cache: Path) -> Iterator[Worker]:
+def running(system: System, model: str, threads: int, cache: Path,
+            isa: str = "") -> Iterator[Worker]:
     """A worker that has done its first step; ended when the block ends."""
-    worker = Worker(system, model, threads, cache)
+    worker = Worker(system, model, threads, cache, isa)
     try:
         yield worker
     finally:

@@ -124,10 +124,17 @@ def best_seconds(work: list[Callable[[], object]], repeat: int) -> float:
     return best
 
 
-def peak_gflops(threads: int) -> float:
-    """Most f32 GFLOP/s that `threads` threads reach in registers; a multiply-add counts as two."""
-    features = llvm.get_host_cpu_features()
-    width, chains = (16, 24) if features.get("avx512f") else (8, 12)
+def has(feature: str) -> bool:
+    """Whether this processor has what LLVM calls `feature`."""
+    return bool(llvm.get_host_cpu_features().get(feature))
+
+
+def peak_gflops(threads: int, isa: str = "") -> float:
+    """Most f32 GFLOP/s that `threads` threads reach in registers; a multiply-add counts as two.
+
+    In registers of 512 bits where there are some and `isa` does not say otherwise.
+    """
+    width, chains = (16, 24) if has("avx512f") and isa != "avx2" else (8, 12)
     peak = native(fma_loop(width, chains), "peak", ctypes.c_float, ctypes.c_int64)
     rounds = 2_000_000
     seconds = best_seconds([lambda: peak(rounds)] * threads, repeat=7)
@@ -184,7 +191,7 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
-def describe(threads: int) -> dict[str, Any]:
+def describe(threads: int, isa: str = "") -> dict[str, Any]:
     """The `machine` part of a report.
 
     `load` is the mean number of running threads in the minute before: near 0 is good.
@@ -194,7 +201,8 @@ def describe(threads: int) -> dict[str, Any]:
         "llvm_cpu": llvm.get_host_cpu_name(),
         "cores": cores(),
         "threads": threads,
-        "peak_gflops": round(peak_gflops(threads), 1),
+        "isa": isa,
+        "peak_gflops": round(peak_gflops(threads, isa), 1),
         "bandwidth_gbs": round(bandwidth_gbs(threads), 1),
         "load": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
@@ -209,5 +217,7 @@ def measure_again(found: dict[str, Any]) -> None:
     A neighbour on a shared machine can take half of either for seconds; the most of several
     moments is nearest to what the machine can do.
     """
-    for name, measure in (("peak_gflops", peak_gflops), ("bandwidth_gbs", bandwidth_gbs)):
-        found[name] = max(found[name], round(measure(found["threads"]), 1))
+    threads = found["threads"]
+    for name, now in (("peak_gflops", peak_gflops(threads, found["isa"])),
+                      ("bandwidth_gbs", bandwidth_gbs(threads))):
+        found[name] = max(found[name], round(now, 1))

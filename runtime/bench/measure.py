@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlc.runtime.bench import start
 from dlc.runtime.bench.client import Worker, running
 from dlc.runtime.bench.systems import BenchError, System
 
 Row = dict[str, Any]
+ALIKE = 5  # steps from the same weights on the same batch after which losses are compared
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Plan:
 
     threads: int
     dtype: str = "f32"
+    isa: str = ""  # "": the widest each system finds
     starts: int = 3
     rounds: int = 21
     turn: float = 0.25
@@ -30,11 +33,13 @@ class Plan:
 
 @dataclass
 class Measured:
-    """Everything read from one system's processes for one model."""
+    """Everything read from one system's processes for one model. `losses` are those of the first
+    step and of step ALIKE."""
 
     cold: list[float] = field(default_factory=list)
     warm: list[float] = field(default_factory=list)
     step: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
     first: dict[str, Any] = field(default_factory=dict)
     rss_mib: float = 0.0
 
@@ -72,7 +77,7 @@ def measure_start(
     """One cold start into the empty folder `cache`, then one warm start from it."""
     cache.mkdir(mode=0o700)
     for seconds in (measured.cold, measured.warm):
-        with running(system, model, plan.threads, cache) as worker:
+        with running(system, model, plan.threads, cache, plan.isa) as worker:
             seconds.append(worker.start_seconds)
             measured.first = worker.first
 
@@ -91,9 +96,10 @@ def measure_steps(
     with ExitStack() as stack:
         workers: list[Worker] = []
         for system in systems:
-            enter = running(system, model, plan.threads, caches[system.name])
+            enter = running(system, model, plan.threads, caches[system.name], plan.isa)
             workers.append(stack.enter_context(enter))
-            workers[-1].steps(1)
+            later = workers[-1].steps(ALIKE - 1)
+            measured[system.name].losses = [workers[-1].first["loss"], later["loss"]]
         count = steps_a_turn(workers, plan.turn)
         for round_ in range(plan.rounds):
             for turn in range(len(workers)):
@@ -122,6 +128,19 @@ def check_same_network(model: str, measured: dict[str, Measured]) -> None:
         raise BenchError(f"{model} is not the same network everywhere: {'; '.join(parts)}")
 
 
+def check_same_loss(model: str, measured: dict[str, Measured]) -> None:
+    """Raise BenchError where a peer's loss is another than dlc's: that of the first step within
+    what rounding may do (`start.rounding`), that of step ALIKE within as much for each step."""
+    if model not in start.PARTS or "dlc" not in measured:
+        return
+    allowed = start.rounding(model) * abs(measured["dlc"].losses[0])
+    for name, m in measured.items():
+        for steps, ours, other in zip((1, ALIKE), measured["dlc"].losses, m.losses, strict=True):
+            if not abs(ours - other) <= steps * allowed:
+                raise BenchError(f"{model}: the loss of step {steps} is {ours:.6g} in dlc and "
+                                 f"{other:.6g} in {name}, from the same weights")
+
+
 def floor_seconds(launches: Sequence[Sequence[int]], machine: dict[str, Any]) -> float:
     """Least time of a step: a launch takes its arithmetic or its memory traffic, the larger."""
     flop_rate = machine["peak_gflops"] * 1e9
@@ -144,12 +163,15 @@ def rows(
             "model": model,
             "system": name,
             "dtype": plan.dtype,
+            "isa": plan.isa,
             "threads": plan.threads,
             "batch": m.first["batch"],
             "step_ms": round(step * 1e3, 5),
             "cold_s": round(statistics.median(m.cold), 3),
             "warm_s": round(statistics.median(m.warm), 3),
             "rss_mib": round(m.rss_mib, 1),
+            "loss_first": float(f"{m.losses[0]:.7g}"),
+            "loss": float(f"{m.losses[-1]:.7g}"),
             "gflops": round(flops / step / 1e9, 2) if flops else None,
             "percent_of_floor": round(100 * floor / step, 1) if floor else None,
         })

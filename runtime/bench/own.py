@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlc.program import Entry, Port, Program
+from dlc.runtime.bench.systems import BenchError
 from dlc.runtime.bench.worker import Network
 from dlc.runtime.steps import Phase
 from dlc.runtime.train.alternation import batch_size, find_phases, fixed_inputs
@@ -16,15 +17,18 @@ if TYPE_CHECKING:
     from dlc.runtime.cpu.arena import ArenaProgram
 
 Array = np.ndarray[Any, Any]
+TABLES = ("word", "place")  # rows of embeddings, which stand alike in all libraries
 
 
 def network(
-    loaded: ArenaProgram, initial: Mapping[str, Array], fixed: Mapping[str, Any] | None = None
+    loaded: ArenaProgram, initial: Mapping[str, Array], inputs: Sequence[Array] | None = None,
+    fixed: Mapping[str, Any] | None = None,
 ) -> Network:
     """`loaded`, its persistent values set to `initial`, as a network to measure.
 
-    Data inputs are one batch: floats uniform in [0, 1), integers 0 and 1, which are legal labels
-    and indices everywhere. `fixed` are the values of inputs that are neither data, step nor seed.
+    `inputs` are one batch for its data inputs, in their order; without them floats uniform in
+    [0, 1), integers 0 and 1, which are legal labels and indices everywhere. `fixed` are the values
+    of inputs that are neither data, step nor seed.
     """
     for name, value in initial.items():
         loaded.write(name, value)
@@ -32,7 +36,7 @@ def network(
     phases = find_phases(program)
     entry = program.entries[phases[0].entry]
     return Network(
-        steps=stepper(loaded, entry, fixed or {}),
+        steps=stepper(loaded, entry, batch_of(entry, inputs), fixed or {}),
         parameters=sum(port.type.size for port in program.persistent if port.role == "param"),
         batch=batch_size(entry),
         version=version(program),
@@ -41,10 +45,30 @@ def network(
     )
 
 
-def stepper(loaded: ArenaProgram, entry: Entry, fixed: Mapping[str, Any]) -> Callable[[int], float]:
+def started(program: Program, parameters: Iterable[Array]) -> dict[str, Array]:
+    """What `parameters`, a peer's in its order and layout, are by name in `program`.
+
+    Raises BenchError where one has another shape, ValueError where there are more or fewer.
+    """
+    ports = [port for port in program.persistent if port.role == "param"]
+    values = {}
+    for port, value in zip(ports, parameters, strict=True):
+        values[port.name] = turned(port.name, value)
+        shape = tuple(map(int, port.type.shape))
+        if values[port.name].shape != shape:
+            raise BenchError(f"{port.name} is {list(shape)} in dlc, and its peer "
+                             f"{list(values[port.name].shape)}")
+    return values
+
+
+def turned(name: str, value: Array) -> Array:
+    """A parameter as the other library has it: matrices are [in, out] here, [out, in] there."""
+    return value if value.ndim != 2 or name in TABLES else np.ascontiguousarray(value.T)
+
+
+def stepper(loaded: ArenaProgram, entry: Entry, feeds: Mapping[str, Array],
+            fixed: Mapping[str, Any]) -> Callable[[int], float]:
     """`steps(n)`: n steps of `entry` in one native call; returns the loss of the last."""
-    rng = np.random.default_rng(0)
-    feeds = {port.name: batch_of(port, rng) for port in entry.inputs if port.role == "data"}
     rows = np.arange(batch_size(entry), dtype=np.int64)
     values = fixed_inputs(entry, fixed, seed=0)
     done = 0
@@ -62,13 +86,19 @@ def stepper(loaded: ArenaProgram, entry: Entry, fixed: Mapping[str, Any]) -> Cal
     return steps
 
 
-def batch_of(port: Port, rng: np.random.Generator) -> Array:
-    """One batch for a data input."""
-    numpy_type = port.type.dtype.numpy
+def batch_of(entry: Entry, inputs: Sequence[Array] | None) -> dict[str, Array]:
+    """One batch by the names of the data inputs: `inputs`, or random numbers."""
+    ports = [port for port in entry.inputs if port.role == "data"]
+    rng = np.random.default_rng(0)
+    values = [random_batch(port, rng) for port in ports] if inputs is None else inputs
+    return {port.name: value.astype(port.type.dtype.numpy, copy=False)
+            for port, value in zip(ports, values, strict=True)}
+
+
+def random_batch(port: Port, rng: np.random.Generator) -> Array:
+    """One batch for a data input of a network that no peer has."""
     shape = tuple(int(d) for d in port.type.shape)
-    if port.type.dtype.is_float:
-        return rng.random(shape).astype(numpy_type)
-    return rng.integers(0, 2, shape).astype(numpy_type)
+    return rng.random(shape) if port.type.dtype.is_float else rng.integers(0, 2, shape)
 
 
 def version(program: Program) -> str:

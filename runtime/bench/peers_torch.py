@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Array = np.ndarray[Any, Any]
+
 VGG = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512, "pool")
 RESNET = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a network is given: the sizes of an image, or (words, times) of a text."""
-
-    image: tuple[int, ...] = ()
-    text: tuple[int, ...] = ()
-    labelled: bool = True
-
-
-SHAPES = {
-    "mlp": Shape((784,)), "lenet": Shape((1, 28, 28)), "vae": Shape((784,), labelled=False),
-    "lstm": Shape(text=(96, 64)), "gru": Shape(text=(96, 64)), "gpt": Shape(text=(256, 128)),
-    "vgg": Shape((3, 32, 32)), "resnet18": Shape((3, 32, 32)),
-}
 
 
 def mlp() -> nn.Module:
@@ -163,31 +149,31 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "gru": lambda: Speller(nn.GRU), "gpt": GPT, "vgg": vgg, "resnet18": ResNet18}
 
 
-def batch_of(model: str, batch: int, data: np.random.Generator) -> list[Tensor]:
-    """Random inputs of `model`: an image or text, and labels where it has some."""
-    shape = SHAPES[model]
-    if shape.text:
-        words, times = shape.text
-        text = data.integers(0, words, (2, batch, times))
-        return [torch.from_numpy(text[0]), torch.from_numpy(text[1].reshape(-1))]
-    image = torch.from_numpy(data.random((batch, *shape.image), np.float32))
-    labels = [torch.from_numpy(data.integers(0, 10, batch))] if shape.labelled else []
-    return [image, *labels]
-
-
 def loss_of(net: nn.Module) -> Callable[..., Tensor]:
     """inputs -> the loss of `net`: its own, or cross-entropy where the last input is a label."""
     def loss(*inputs: Tensor) -> Tensor:
         if isinstance(net, VAE):
             own: Tensor = net(*inputs)
             return own
-        return F.cross_entropy(net(inputs[0]), inputs[1])
+        return F.cross_entropy(net(inputs[0]), inputs[1].flatten())
 
     return loss
 
 
+def tensors(arrays: Sequence[Array]) -> list[Tensor]:
+    """Inputs as PyTorch takes them: class numbers are i64."""
+    return [torch.from_numpy(a.astype(np.int64) if a.dtype.kind == "i" else a) for a in arrays]
+
+
+def set_parameters(net: nn.Module, values: Iterable[Array]) -> None:
+    """Give `net` its first weights; raises ValueError where there are more or fewer."""
+    with torch.no_grad():
+        for parameter, value in zip(net.parameters(), values, strict=True):
+            parameter.copy_(torch.from_numpy(value))
+
+
 def build(
-    model: str, batch: int, threads: int, compiled: bool
+    model: str, parameters: Iterable[Array], inputs: Sequence[Array], threads: int, compiled: bool
 ) -> tuple[Callable[[int], float], int, int, str]:
     """(steps, parameters, batch, version) of `model`; `compiled` puts the loss under torch.compile.
 
@@ -195,8 +181,9 @@ def build(
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    inputs = batch_of(model, batch, np.random.default_rng(0))
+    batch = tensors(inputs)
     net = NETWORKS[model]()
+    set_parameters(net, parameters)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     loss_function = loss_of(net)
     forward = torch.compile(loss_function) if compiled else loss_function
@@ -204,9 +191,9 @@ def build(
     def steps(count: int) -> float:
         for _ in range(count):
             optimizer.zero_grad(set_to_none=True)
-            loss = forward(*inputs)
+            loss = forward(*batch)
             loss.backward()
             optimizer.step()
         return float(loss.item())
 
-    return steps, sum(p.numel() for p in net.parameters()), batch, str(torch.__version__)
+    return steps, sum(p.numel() for p in net.parameters()), len(inputs[0]), str(torch.__version__)

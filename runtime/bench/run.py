@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,72 +20,90 @@ from dlc.runtime.bench.measure import (
     Measured,
     Plan,
     Row,
+    check_same_loss,
     check_same_network,
     measure_model,
     ratio,
     rows,
 )
-from dlc.runtime.bench.systems import DEFAULT, MODELS, BenchError, System, all_systems, select
+from dlc.runtime.bench.systems import (
+    BATCH,
+    FEATURE,
+    HELD,
+    BenchError,
+    System,
+    all_systems,
+    select,
+)
 
 DTYPES = ("f32",)
 COLUMNS = ("model", "system", "batch", "step_ms", "cold_s", "warm_s", "rss_mib", "gflops",
-           "percent_of_floor")
+           "percent_of_floor", "loss")
 
 
 def bench(
     names: Sequence[str] = (),
     against: Sequence[str] = ("torch", "jax"),
-    dtype: str = "f32",
-    threads: int = 0,
+    plan: Plan | None = None,
     json_path: str | None = None,
     systems: Sequence[System] | None = None,
-    plan: Plan | None = None,
 ) -> dict[str, Any]:
     """Measure `names` (default: the models that all peers have) and print the table.
 
-    Returns {"machine", "rows", "ratios", "missing"} and writes it to `json_path` when given.
-    `threads` 0 takes all cores this process may use. Raises BenchError for an unknown peer, a dtype
-    that is not measured, a thread count above the cores, networks that differ between systems, or
-    a failure of dlc itself.
+    Returns {"machine", "rows", "ratios", "geometric_mean", "missing"} and writes it to `json_path`
+    when given. A plan of 0 threads takes all cores this process may use. Raises BenchError for an
+    unknown peer, a dtype that is not measured, an instruction set that is not known or not here,
+    a thread count above the cores, networks or losses that differ between systems, or a failure of
+    dlc itself.
     """
+    plan = plan or Plan(0)
     available = machine.cores()
-    threads = threads or available
-    check_arguments(dtype, threads, available)
+    plan = replace(plan, threads=plan.threads or available)
+    check_arguments(plan, available)
     chosen, missing = select(against, all_systems() if systems is None else systems)
     errors = Console(stderr=True, highlight=False, markup=False)
-    plan = replace(plan or Plan(threads, dtype), threads=threads, say=errors.print)
+    plan = replace(plan, say=errors.print)
     for system, why in missing.items():
         errors.print(f"{system} is left out: {why}")
     report: dict[str, Any] = {
-        "machine": machine.describe(threads), "rows": [], "ratios": {}, "missing": missing,
+        "machine": machine.describe(plan.threads, plan.isa), "rows": [], "ratios": {},
+        "geometric_mean": None, "missing": missing,
     }
     measured = {}
-    for model in names or DEFAULT:
+    for model in names or BATCH:
         measured[model] = bench_model(model, chosen, plan, report)
         machine.measure_again(report["machine"])
     for model, by_system in measured.items():
         add_rows(model, by_system, plan, report)
+    if report["ratios"]:
+        mean = statistics.geometric_mean(report["ratios"].values())
+        report["geometric_mean"] = round(mean, 3)
     print_report(report)
     if json_path is not None:
         write_json(Path(json_path), report)
     return report
 
 
-def check_arguments(dtype: str, threads: int, available: int) -> None:
-    """Raise BenchError for a dtype or a thread count that can't be measured."""
-    if dtype not in DTYPES:
-        raise BenchError(f"--dtype {dtype}: the benchmark measures {', '.join(DTYPES)}")
-    if not 0 < threads <= available:
-        raise BenchError(f"--threads {threads}: this process may use {available} cores")
+def check_arguments(plan: Plan, available: int) -> None:
+    """Raise BenchError for a dtype, an instruction set or a thread count that can't be measured."""
+    if plan.dtype not in DTYPES:
+        raise BenchError(f"--dtype {plan.dtype}: the benchmark measures {', '.join(DTYPES)}")
+    if plan.isa not in HELD:
+        raise BenchError(f"--isa {plan.isa}: systems are held to {' or '.join(FEATURE)}")
+    if plan.isa and not machine.has(FEATURE[plan.isa]):
+        raise BenchError(f"--isa {plan.isa}: this machine does not have it")
+    if not 0 < plan.threads <= available:
+        raise BenchError(f"--threads {plan.threads}: this process may use {available} cores")
 
 
 def bench_model(
     model: str, systems: Sequence[System], plan: Plan, report: dict[str, Any]
 ) -> dict[str, Measured]:
     """Measure one model; what failed goes into `report`."""
-    able = [s for s in systems if s.family == "dlc" or model in MODELS[s.family]]
+    able = [s for s in systems if s.family == "dlc" or model in BATCH]
     measured, failed = measure_model(model, able, plan)
     check_same_network(model, measured)
+    check_same_loss(model, measured)
     report["missing"].update({f"{name} ({model})": why for name, why in failed.items()})
     return measured
 
@@ -104,7 +123,8 @@ def print_report(report: dict[str, Any]) -> None:
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
     found = report["machine"]
     console.print(
-        f"{found['cpu']}, {found['threads']} of {found['cores']} cores: "
+        f"{found['cpu']}, {found['threads']} of {found['cores']} cores"
+        f"{', held to ' + found['isa'] if found['isa'] else ''}: "
         f"{found['peak_gflops']} GFLOP/s and {found['bandwidth_gbs']} GB/s measured"
     )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True)
@@ -117,6 +137,8 @@ def print_report(report: dict[str, Any]) -> None:
     console.print(table)
     for model, value in report["ratios"].items():
         console.print(f"{model}: best peer / dlc = {value}")
+    if len(report["ratios"]) > 1:
+        console.print(f"geometric mean of {len(report['ratios'])}: {report['geometric_mean']}")
     for name, why in report["missing"].items():
         console.print(f"left out: {name}: {why}")
 

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WORKER = Path(__file__).with_name("worker.py")
-# the networks of models/peers.py, and their batch
-BATCH = {"gpt": 8, "gru": 32, "lenet": 128, "lstm": 32, "mlp": 128, "resnet18": 32, "vae": 128,
-         "vgg": 32}
-# those that a family of peers has too
-MODELS = {"dlc": tuple(BATCH), "torch": tuple(BATCH), "jax": ("lenet", "mlp")}
-DEFAULT = tuple(name for name in BATCH if all(name in known for known in MODELS.values()))
+# the networks of models/peers.py, which all peers have, and their batch
+BATCH = {"mlp": 128, "lenet": 128, "vae": 128, "lstm": 32, "gru": 32, "gpt": 8, "vgg": 32,
+         "resnet18": 32}
+# What holds every system to an instruction set. MKL has no such word for AVX-512.
+HELD = {
+    "": {},
+    "avx512": {"DLC_CPU": "avx512"},
+    "avx2": {"DLC_CPU": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+             "MKL_ENABLE_INSTRUCTIONS": "AVX2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"},
+}
+FEATURE = {"avx512": "avx512f", "avx2": "avx2"}  # LLVM's name of what each needs
 
 
 class BenchError(RuntimeError):

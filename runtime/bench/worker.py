@@ -90,7 +90,7 @@ def serve(build: Callable[[], Network]) -> None:
         answer(event="steps", seconds=seconds, loss=loss, rss_mib=peak_rss_mib())
 
 
-def load_peer(name: str) -> ModuleType:
+def load_beside(name: str) -> ModuleType:
     """The module `name` beside this file, without putting this folder on the module path."""
     path = Path(__file__).with_name(f"{name}.py")
     spec = importlib.util.spec_from_file_location(name, path)
@@ -113,9 +113,11 @@ def main() -> None:
     keep_to_cores(options.threads)
 
     def build() -> Network:
-        peer = load_peer(PEERS[options.system])
+        peer, start = load_beside(PEERS[options.system]), load_beside("start")
+        parameters = start.parameters(options.model)
+        inputs = start.inputs(options.model, options.batch)
         compiled = options.system == "torch-compile"
-        return Network(*peer.build(options.model, options.batch, options.threads, compiled))
+        return Network(*peer.build(options.model, parameters, inputs, options.threads, compiled))
 
     serve(build)
 

@@ -11,13 +11,13 @@ import torch
 
 import dlc
 from dlc.models import peers
-from dlc.runtime.bench import peers_torch
+from dlc.runtime.bench import peers_torch, start
+from dlc.runtime.bench.own import turned
 from dlc.runtime.bench.systems import BATCH
 from tests.conformance import cut
 
 SEED = 20263
 DEEP = ("vgg", "resnet18")
-TABLES = ("word", "place")  # rows of embeddings, which stand alike in both
 Array = np.ndarray[Any, Any]
 
 
@@ -59,7 +59,7 @@ def batches(name: str) -> Iterator[list[torch.Tensor]]:
     """Other data in each step; the noise of `vae` is the last."""
     data = np.random.default_rng(SEED)
     for _ in range(steps(name)):
-        inputs = peers_torch.batch_of(name, BATCH[name], data)
+        inputs = peers_torch.tensors(start.inputs(name, BATCH[name], data))
         if name == "vae":
             noise = data.normal(size=(BATCH[name], peers.CODE)).astype(np.float32)
             inputs.append(torch.from_numpy(noise))
@@ -125,8 +125,3 @@ def as_dlc(array: Array, shape: tuple[int, ...], kind: Any) -> Array:
     """Floats in `kind`, class numbers as i32, labels of texts by sample."""
     dtype = kind.numpy if array.dtype.kind == "f" else np.int32
     return array.reshape(shape).astype(dtype)
-
-
-def turned(port: str, value: Array) -> Array:
-    """A weight as the other library has it: matrices are [in, out] here, [out, in] there."""
-    return value if value.ndim != 2 or port in TABLES else np.ascontiguousarray(value.T)

@@ -11,6 +11,7 @@ import pytest
 from dlc.ir.types import f32, i32, u32
 from dlc.program import Entry, Launch, Port, Program
 from dlc.runtime.bench import own
+from dlc.runtime.bench.systems import BenchError
 from dlc.runtime.steps import Phase, StepReport
 
 ENTRY = Entry(
@@ -69,6 +70,20 @@ def test_steps_go_on_where_the_last_call_ended() -> None:
     assert set(phase.feeds["label"].tolist()) <= {0, 1}
     assert phase.index is not None and phase.index.tolist() == [[0, 1, 2, 3]] * 5
     assert phase.fixed == {"seed": np.uint32(0)}
+
+
+def test_a_batch_and_weights_that_are_given() -> None:
+    """The batch in the order of the inputs, class numbers in their dtype; a matrix transposed."""
+    loaded: Any = Recorder()
+    image, label = np.ones((4, 3), np.float32), np.array([7, 0, 9, 3], np.int64)
+    own.network(loaded, {}, [image, label]).steps(1)
+    feeds = loaded.calls[0][0].feeds
+    assert feeds["image"] is image and feeds["label"].dtype == np.int32
+    assert feeds["label"].tolist() == [7, 0, 9, 3]
+    value = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert np.array_equal(own.started(PROGRAM, [value])["w"], value.T)
+    with pytest.raises(BenchError, match=r"w is \[3, 2\] in dlc, and its peer \[2, 3\]"):
+        own.started(PROGRAM, [value.T])
 
 
 def test_a_step_that_does_not_finish_is_an_error() -> None:
