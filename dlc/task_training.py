@@ -15,6 +15,7 @@ from dlc.compiler import Compiled, Source, running_on, task_source
 from dlc.definition import as_data, of_task
 from dlc.errors import DlcError, here, nearest
 from dlc.faults import explainer
+from dlc.init import initial_values
 from dlc.network import Network
 from dlc.padding import refuse_padding
 from dlc.program import Port
@@ -202,7 +203,14 @@ def configure(prepared: Prepared, **settings: Any) -> TrainConfig:
     return config_from_meta(
         program.meta, program, task=prepared.identity, compile_s=prepared.compile_s,
         network=lambda: as_data(prepared.task, prepared.dataset.classes, prepared.dataset.words),
-        **settings)
+        each_epoch=begun_anew(prepared, settings.get("seed", 0)), **settings)
+
+
+def begun_anew(prepared: Prepared, seed: int) -> Values:
+    """The first values of the states that each epoch begins with."""
+    variables = prepared.task.variables(prepared.compiled.source.graphs)
+    chosen = [v for v in variables if v.each_epoch]
+    return initial_values(chosen, seed) if chosen else {}
 
 
 def first_values(prepared: Prepared, seed: int, init: Any,

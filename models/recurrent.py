@@ -7,8 +7,7 @@ A. Gers, N. N. Schraudolph and J. Schmidhuber, Learning precise timing with LSTM
 training of recurrent network trajectories, 1990 (`carried`: 32 lanes of text, one-hot, each window
 begun in the state that ended the one before, with no gradient into it). `bidirectional` restores
 every eighth character from both sides of it; `forward`, as wide and from the left alone, is what it
-has to beat. Differs: gated units, trained by Adam; `carried` goes from the end of an epoch into the
-beginning of the next without setting its state back, and is evaluated from a state of zeros.
+has to beat. Differs: gated units, trained by Adam; `carried` is evaluated from a state of zeros.
 """
 
 from __future__ import annotations

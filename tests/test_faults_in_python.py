@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 
 import dlc
 from dlc import DlcError, f32, i32, nn, optim
+from dlc.cli import main
+from dlc.cli.source import load_task
 
 X = np.zeros((8, 3), np.float32)
 BAD = np.array([0, 1, 2, 9], np.int32)
@@ -86,3 +90,35 @@ def test_the_line_the_value_and_its_place(name: str, way: Any, programs: dict[st
         way(name, programs)
     assert "test_faults_in_python.py:" in str(raised.value)
     assert LINES[name] in str(raised.value)
+
+
+ODD = """
+import dlc
+from dlc import f32, nn, optim
+head = nn.dense(1)
+@dlc.task(data="rows.npz", optimizer=optim.sgd(0.0), batch=4, epochs=2)
+def odd(x: f32["batch", 3]):
+    return dlc.loss(dlc.mean(dlc.log(x) + head(x)))
+"""
+
+
+def test_a_test_loss_that_is_not_finite_is_told_once(tmp_path: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    """With its line and place, of the first such batch, though training goes on: as a warning of
+    Python, in `dlc train`'s output and in that of `dlc evaluate`."""
+    rows, held = np.ones((8, 3), np.float32), np.ones((9, 3), np.float32)
+    held[6, 1] = held[8, 0] = 0.0
+    told = r"the loss is -inf: log gives -inf at \[2, 1\]"
+    (tmp_path / "odd.py").write_text(ODD, encoding="utf-8")
+    task = load_task(str(tmp_path / "odd.py"))
+    with pytest.warns(UserWarning, match=rf"step 2 \(epoch 1, testing\): .*odd\.py:7: {told}") as w:
+        found = task.train(({"x": rows}, {"x": held}), folder=tmp_path / "run")
+    assert len(w) == 1 and len(found.history) == 2 and found.metrics["loss"] == -np.inf
+    np.savez(tmp_path / "rows.npz", train_x=rows, test_x=held)
+    data = ["--set", f"data={tmp_path / 'rows.npz'}"]
+    assert main(["train", str(tmp_path / "odd.py"), *data, "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr()
+    assert len(re.findall(told, said.out + said.err)) == 1 and "warning: step 2" in said.out
+    assert main(["evaluate", str(tmp_path / "odd.py"), *data, "--weights", str(tmp_path / "run")]
+                ) == 0
+    assert re.search(f"warning: evaluating: .*odd.py:7: {told}", capsys.readouterr().err)

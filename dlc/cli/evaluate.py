@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +73,16 @@ def measured(compiled: Compiled, loaded: CpuProgram, dataset: Dataset,
              seed: int) -> dict[str, float]:
     """The means of the metrics over all rows. Raises TrainingFault at an index out of range."""
     from dlc.runtime.train.measure import evaluate, held_out_runs
-    from dlc.runtime.train.training import TrainingFault, config_from_meta
+    from dlc.runtime.train.training import Fault, TrainingFault, config_from_meta
 
     config = config_from_meta(compiled.program.meta, compiled.program, seed=seed)
-    means, fault = evaluate(loaded, held_out_runs(loaded, dataset), config, lambda: True)
+    explain, odd = explainer(compiled, loaded), list[Fault]()
+    runs = held_out_runs(loaded, dataset)
+    means, fault = evaluate(loaded, runs, config, lambda: True, odd.append)
     if fault is not None:
-        raise TrainingFault(f"evaluating: {explainer(compiled, loaded)(fault)}", fault)
+        raise TrainingFault(f"evaluating: {explain(fault)}", fault)
+    if odd:
+        say(f"warning: evaluating: {explain(odd[0])}", sys.stderr)
     return means or {}
 
 

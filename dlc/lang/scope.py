@@ -24,7 +24,8 @@ Initializer = Callable[..., Node]
 class Variable:
     """A parameter or state of a graph: its checkpoint key, input node, and first value.
 
-    `owners` are the layers that were running when it was made, outermost first.
+    `owners` are the layers that were running when it was made, outermost first; a state of
+    `each_epoch` has its first value again when an epoch of training begins.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Variable:
     role: Literal["param", "state"]
     owners: tuple[Any, ...] = ()
     application: int = 0
+    each_epoch: bool = False
 
     @property
     def type(self) -> Type:
@@ -143,7 +145,7 @@ def _locations() -> tuple[Loc, ...]:
 
 
 def _declare(name: str, type_: Type, init: Initializer | None, role: Literal["param", "state"],
-             what: str) -> Variable:
+             what: str, each_epoch: bool = False) -> Variable:
     scope = current_scope(what)
     if not isinstance(type_, Type) or any(isinstance(d, str) for d in type_.shape):
         raise DlcError(f"{what}({name!r}): {type_} is not a type with known dimensions", here(),
@@ -165,7 +167,7 @@ def _declare(name: str, type_: Type, init: Initializer | None, role: Literal["pa
         init = fan_in_uniform if role == "param" and type_.ndim > 1 else zeros
     node = leaf.input_(full, type_, role)
     node.locs = _locations()
-    variable = Variable(full, node, init, role, scope.owners, scope.application)
+    variable = Variable(full, node, init, role, scope.owners, scope.application, each_epoch)
     scope.variables[full] = variable
     return variable
 
@@ -202,12 +204,17 @@ def parameter(name: str, type: Type, init: Initializer | None = None) -> Node:
     return _declare(name, type, init, "param", "parameter").node
 
 
-def state(name: str, type: Type, init: Initializer | None = None) -> Node:
+def state(name: str, type: Type, init: Initializer | None = None,
+          each_epoch: bool = False) -> Node:
     """A value kept from step to step but not trained: a handle that reads this step's value.
 
     `init` is its initializer (default zeros). `update_state` sets the value the next step reads.
+    With `each_epoch` an epoch of training begins with the first value again. Raises DlcError if the
+    name is taken.
     """
-    return _declare(name, type, init, "state", "state").node
+    if not isinstance(each_epoch, bool):
+        raise DlcError(f"state({name!r}): each_epoch={each_epoch!r}", here(), "True or False")
+    return _declare(name, type, init, "state", "state", each_epoch).node
 
 
 def update_state(handle: Node, new: Any) -> None:

@@ -230,7 +230,7 @@ def _kept(cell: Cell, x: Node, layers: int, units: int) -> list[State]:
     """The state of each layer as dlc.state: carried, carried2, and for the LSTM's memory
     carried_memory; each [batch, units]."""
     kind = Type(x.dtype, (int(x.shape[0]), units))
-    return [tuple(state(f"carried{part}{level + 1 if level else ''}", kind)
+    return [tuple(state(f"carried{part}{level + 1 if level else ''}", kind, each_epoch=True)
                   for part in ("", "_memory")[:cell.parts]) for level in range(layers)]
 
 
@@ -289,8 +289,8 @@ def lstm(units: int, *, layers: int = 1, bidirectional: bool = False, returns: s
 
     With `carry` training begins where the last step's windows ended, in the states carried [batch,
     units] and carried_memory, through which no gradient flows (truncated backpropagation through
-    time): rows that follow each other are data in lanes ("text.txt?lanes=32"). Evaluation begins
-    from zeros.
+    time): rows that follow each other are data in lanes ("text.txt?lanes=32"). An epoch of
+    training, where the text begins again, and evaluation begin from zeros.
 
     Raises DlcError for states that do not fit, and for `carry` of a bidirectional layer; a length
     outside 0 .. time stops the step. Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000 (the

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,3 +67,29 @@ def explained(fault: Fault, where: str, config: TrainConfig,
     """What is raised for a fault: which step, and the cause."""
     cause = callbacks.explain_fault(fault) if callbacks.explain_fault else config.meaning(fault)
     return TrainingFault(f"step {fault.step} (epoch {fault.epoch + 1}, {where}): {cause}", fault)
+
+
+class OddLosses:
+    """Losses of the test data that are not finite. Training goes on, its own losses are finite; the
+    user is told of the first, once."""
+
+    def __init__(self, config: TrainConfig, callbacks: Callbacks) -> None:
+        self.config, self.callbacks = config, callbacks
+        self.found: list[Fault] = []
+        self.told = False
+
+    def hear(self, fault: Fault) -> None:
+        """A batch has such a loss."""
+        self.found.append(fault)
+
+    def warn(self, position: Position) -> None:
+        """Say which loss it was, and why: where progress is shown, else as a warning of Python."""
+        if self.told or not self.found:
+            return
+        self.told = True
+        fault = replace(self.found[0], step=position.step, epoch=position.epoch)
+        text = str(explained(fault, "testing", self.config, self.callbacks))
+        if self.callbacks.progress:
+            self.callbacks.progress.note(f"warning: {text}")
+        else:
+            warnings.warn(text, stacklevel=2)

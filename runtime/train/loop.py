@@ -17,7 +17,7 @@ from dlc.runtime.data import DataError, Dataset
 from dlc.runtime.train.alternation import BoundPhase, TrainPhase, find_phases
 from dlc.runtime.train.autosave import Autosave
 from dlc.runtime.train.checkpoint import OF_SCHEDULES, Checkpoint, check_belongs
-from dlc.runtime.train.failing import Latest, explained, fault_of, fault_of_skipped
+from dlc.runtime.train.failing import Latest, OddLosses, explained, fault_of, fault_of_skipped
 from dlc.runtime.train.feeding import Feed
 from dlc.runtime.train.interrupt import StopRequest
 from dlc.runtime.train.measure import HeldOutRun, Sums, evaluate, held_out_runs, metric_names
@@ -92,6 +92,7 @@ class Trainer:
         self.held_out_runs: list[HeldOutRun] = []
         self.train_s = 0.0
         self.ended = False  # by a hook
+        self.odd_losses = OddLosses(config, self.callbacks)
         self.latest: dict[TrainPhase, Latest] = {}
         self.feed = Feed(self.program, config, dataset, self.phases)
 
@@ -189,6 +190,9 @@ class Trainer:
         self.loaded.write(port.name, port.type.dtype.numpy.type(batches))
 
     def run_epoch(self) -> None:
+        if not self.position.batches:
+            for name, value in self.config.each_epoch.items():
+                self.loaded.write(name, value)
         for bound, rows in self.feed.epoch(self.position.epoch, self.position.batches):
             self.run_rows(bound, rows)
 
@@ -324,12 +328,13 @@ class Trainer:
         if self.dataset.test is None or not self.held_out_runs:
             self.held_out_runs = held_out_runs(self.loaded, self.dataset)
         means, fault = evaluate(self.loaded, self.held_out_runs, self.config,
-                                lambda: self.stop.signal == 0)
+                                lambda: self.stop.signal == 0, self.odd_losses.hear)
         if fault is not None:
             position = self.position
             self.fail(replace(fault, step=position.step, epoch=position.epoch), "testing")
         if means is None:
             raise Stopped
+        self.odd_losses.warn(self.position)
         return means
 
     def judge(self, means: Mapping[str, float]) -> None:

@@ -109,25 +109,35 @@ class HeldOutRun:
 
 
 def evaluate(loaded: ArenaProgram, runs: Iterable[HeldOutRun], config: TrainConfig,
-             go_on: Callable[[], bool]) -> tuple[dict[str, float] | None, Fault | None]:
+             go_on: Callable[[], bool], not_finite: Callable[[Fault], None],
+             ) -> tuple[dict[str, float] | None, Fault | None]:
     """(means of the metrics over `runs`, weighted by samples; a fault that ended it).
 
-    The means are None when `go_on` became False on the way.
+    The means are None when `go_on` became False on the way. A loss that is not finite ends nothing:
+    `not_finite` hears of the first batch that has one.
     """
-    sums, whole = Sums(loaded.program), WholeSet(loaded)
+    odd, sums, whole = False, Sums(loaded.program), WholeSet(loaded)
     for run in itertools.chain.from_iterable(map(whole.parts, runs)):
         phase = Phase(run.entry.name, feeds=run.arrays, index=run.rows,
                       fixed=fixed_inputs(run.entry, config.fixed, config.seed))
         report = loaded.run_steps([phase], len(run.rows), watch=lambda done, log: go_on())
         if report.reason == "fault":
-            row = run.rows[report.steps - 1]
-            inputs = {name: array[row] for name, array in run.arrays.items()}
-            return None, Fault(0, 0, run.entry.name, report.fault, inputs)
+            return None, fault_in(run, report.steps - 1, report.fault)
         if report.reason != "done" or not go_on():
             return None, None
+        losses = report.log[run.entry.name, "loss"][:len(run.rows)].reshape(-1)
+        if not odd and not np.isfinite(losses).all():
+            odd = True
+            not_finite(fault_in(run, int(np.argmin(np.isfinite(losses))), -1))
         sums.add(run.entry, report.log, len(run.rows), run.rows.shape[1])
         whole.take(run)
     return {**sums.means(), **whole.metrics()}, None
+
+
+def fault_in(run: HeldOutRun, batch: int, code: int) -> Fault:
+    """Fault `code` in one of the batches of a run."""
+    inputs = {name: array[run.rows[batch]] for name, array in run.arrays.items()}
+    return Fault(0, 0, run.entry.name, code, inputs)
 
 
 class WholeSet:

@@ -34,7 +34,8 @@ class TrainConfig:
     `fixed` gives values to inputs that are not data. `checks[entry][k - 1]` has "text" and "loc"
     of what fault k of an entry means. `resume_hint` is the command that a note about an
     interrupted run names. `network` gives what checkpoints hold beside the weights, so that they
-    can be asked (dlc.load); it is called once, for the first checkpoint.
+    can be asked (dlc.load); it is called once, for the first checkpoint. `each_epoch` are
+    persistent values that every epoch begins with.
     """
 
     model: str
@@ -57,6 +58,7 @@ class TrainConfig:
     compile_s: float = 0.0
     resume_hint: str = "--resume"
     network: Callable[[], Mapping[str, Any]] = dict
+    each_epoch: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, low in (("epochs", 0), ("batch", 1), ("seed", 0), ("patience", 1),

@@ -3,6 +3,7 @@ they must do."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,67 @@ def test_an_encoder_decoder_goes_on_from_what_it_wrote() -> None:
         assert one.shape == (2, 5, 4)
         differs = (one != other).any(axis=(0, 2)).tolist()
         assert differs == [False, False, False, training, training]
+
+
+def carrying(layer: nn.Layer, folder: Path) -> dlc.Task:
+    """A text in two lanes of five windows through a layer that carries its state; lr=0.1."""
+    text = "".join("abcd"[i * i % 7 % 4] for i in range(41))
+    (folder / "text.txt").write_text(text, encoding="utf-8")
+    net = nn.chain(nn.embedding(4, 2), layer, nn.dense(4), name="n")
+
+    @dlc.task(data=f"{folder / 'text.txt'}?lanes=2&length=4&test=0", optimizer=optim.sgd(0.1),
+              batch=2, epochs=2)
+    def task(x: i32["batch", 4], y: i32["batch", 4]) -> dlc.Loss:
+        return dlc.loss(nn.cross_entropy(net(x), y))
+
+    return task
+
+
+@pytest.mark.parametrize("layer", [nn.gru(3, carry=True), nn.lstm(3, layers=2, carry=True)],
+                         ids=("gru", "lstm"))
+def test_each_epoch_begins_with_no_carried_state(layer: nn.Layer, tmp_path: Path) -> None:
+    """A network that learns nothing has the same loss in each epoch, to the bit, and within one the
+    state goes on. A resumed run is the same as one that was not interrupted."""
+    learning = carrying(layer, tmp_path)
+    whole = learning.with_options(lr=0)
+    seen: list[float] = []
+
+    def look(at: Any) -> bool:
+        seen.append(sum(float(np.abs(at.read(k)).sum()) for k in names))
+        return len(seen) == 2
+
+    names = [v.name for v in whole.variables(whole.graphs()) if ".carried" in v.name]
+    whole.train(on_step=look)
+    assert len(names) == (1 if layer.kind == "gru" else 4) and 0 < seen[0] != seen[1] > 0
+    history = whole.train().history
+    assert history[0]["train"]["loss"] == history[1]["train"]["loss"]
+    two = learning.train(epochs=2)
+    learning.train(epochs=1, folder=tmp_path)
+    after = learning.train(epochs=2, folder=tmp_path, resume=True)
+    for name, value in two.values.items():
+        np.testing.assert_array_equal(value, after.values[name], err_msg=name)
+
+
+def test_a_state_of_each_epoch_begins_with_its_first_value() -> None:
+    """Beside one that goes on: both count steps, three an epoch, from 5 and from 0."""
+    @dlc.task(optimizer=optim.sgd(0.1), batch=2, epochs=2)
+    def counting(x: f32["batch", 1]) -> dlc.Loss:
+        again = dlc.state("again", f32[()], dlc.init.constant(5.0), each_epoch=True)
+        on = dlc.state("on", f32[()])
+        for count in (again, on):
+            dlc.update_state(count, count + 1.0)
+        return dlc.loss(dlc.square(nn.dense(1)(x)).mean())
+
+    seen: list[tuple[float, float]] = []
+
+    def look(at: Any) -> None:
+        seen.append((float(at.read("again")), float(at.read("on"))))
+
+    rows = {"x": np.ones((6, 1), np.float32)}
+    counting.train((rows, rows), on_step=look)
+    assert seen == [(6, 1), (7, 2), (8, 3), (6, 4), (7, 5), (8, 6)]
+    with pytest.raises(DlcError, match=r"state\('x'\): each_epoch=1"):
+        dlc.trace(lambda: dlc.state("x", f32[()], each_epoch=1))
 
 
 def test_carried_state_needs_lanes_as_a_batch_has_rows() -> None:

@@ -59,10 +59,11 @@ def test_bits_of_a_text_are_its_loss(function: object, options: str, tmp_path: P
     run = prepared(function, f"{tmp_path}/lines.txt?{options}")
     with run.loaded:
         found = ask(run.loaded, run.dataset, run.compiled.program.meta["subject"])
+        odd: list[object] = []
         means, _ = evaluate(run.loaded, held_out_runs(run.loaded, run.dataset),
-                            configure(run), lambda: True)
+                            configure(run), lambda: True, odd.append)
     cost = bits(found)
-    assert found.is_text and cost is not None and means is not None
+    assert found.is_text and cost is not None and means is not None and not odd
     held = run.dataset.test
     assert held is not None and cost.size == held["y"].size
     # f32 sums of a hundred terms of size 3
