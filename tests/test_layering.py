@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backend": MEANING | PASSES | BACKEND | {"program"},
     "backend.ir": {"ir", "program"},
     "backend.cpu": {"ir", "program", "backend.ir"},
-    "backend.cuda": {"ir", "program", "backend.ir", "backend.cpu", "backend.emit"},
+    "backend.cuda": LOWERING | {"backend.contract"},
     "backend.emit": GRAPHS | {"backend.ir", "backend.cpu", "passes.schedule"},
     "backend.nest": LOWERING,
     "backend.contract": LOWERING,

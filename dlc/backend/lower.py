@@ -9,6 +9,7 @@ from typing import TypeAlias
 from dlc.backend.contract import lower as contract
 from dlc.backend.contract.pack_launch import PackLaunch, blocks_kernel, pack_launch
 from dlc.backend.cpu.isa import Isa
+from dlc.backend.cuda.tiles import lower_tiled
 from dlc.backend.emit.emitter import Emitter
 from dlc.backend.emit.fold import mapped
 from dlc.backend.emit.work import Lowered, Operand, Work
@@ -134,8 +135,9 @@ def without_empty(part: Graph) -> Graph:
 
 def _lower_component(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
     nodes = part.nodes()
-    if contract.uses_tiles(part, isa.limits):
-        return _lower_tiles(part, isa, aliases)
+    tiled = _lower_tiles(part, isa, aliases)
+    if tiled is not None:
+        return tiled
     if any(n.op.kind is Kind.SCATTER for n in nodes):
         return _lower_scatter(part, isa, aliases)
     if any(n.op.kind is Kind.ROUTINE for n in nodes):
@@ -267,9 +269,14 @@ def _written(part: Graph, isa: Isa, aliases: Mapping[Node, Node], name: str,
     return Work(kernel, tuple(o for _, o in rows), chunks, whole)
 
 
-def _lower_tiles(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
+def _lower_tiles(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered | None:
+    """A group around one contraction by the tiles of a CPU or of a block of threads; None for a
+    group that plain loops serve."""
+    if not contract.uses_tiles(part, isa.limits):
+        return None
     table = buffers(part, aliases)
-    return contract.lower_contract(part.name, doc_lines(part), part, table.loads, table.stores, isa)
+    write = contract.lower_contract if isa.limits.vectors else lower_tiled
+    return write(part.name, doc_lines(part), part, table.loads, table.stores, isa)
 
 
 def _lower_packing(part: Graph, packing: PackLaunch, isa: Isa) -> Lowered:

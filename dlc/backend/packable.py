@@ -75,7 +75,7 @@ def packings_of(part: Graph, isa: Isa, known: Known) -> list[Packing]:
 
 
 def _packings_of(part: Graph, isa: Isa) -> Iterator[Packing]:
-    y = contract.contraction_of(part)
+    y = contract.contraction_of(part) if isa.limits.vectors else None
     residues = contract.residues_of(y) if y is not None else []
     if y is None or len(residues) != 1 or not contract.shape_of(y).k or not contract.uses_tiles(
             part, isa.limits):

@@ -169,7 +169,8 @@ class Expressions:
 
     def value_Subscript(self, expression: ast.Subscript) -> Value:
         place, dtype = self.element(expression)
-        return Value(dtype, self.builder.load(place, typ=LLVM[dtype]))
+        found = self.builder.load(place, typ=LLVM[dtype], align=alignment(expression))
+        return Value(dtype, found)
 
     def element(self, expression: ast.Subscript) -> tuple[Any, str]:
         """The address of an element, and its dtype."""
@@ -233,3 +234,10 @@ class Expressions:
         made = call_intrinsic(self.builder, tile.name, LLVM[tile.result],
                               [v.llvm for v in values])
         return Value(tile.result, made)
+
+
+def alignment(expression: ast.Subscript) -> int | None:
+    """Bytes to which an element is aligned, where who made the text ready has said so; else None:
+    its own size."""
+    found: int = getattr(expression, "aligned", 0)
+    return found or None

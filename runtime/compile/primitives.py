@@ -230,7 +230,8 @@ def _at(builder: Any, types: tuple[str, ...], operands: list[Any]) -> Any:
     return builder.gep(operands[0], [operands[1]], source_etype=LLVM[types[0][:-1]])
 
 
-SPACES = ("local", "shared")  # a CUDA block's threads share the latter; a CPU has one of each
+SPACES = ("local", "shared", "thread")
+"""A position's own, a CUDA block's, and a block's with a part for each thread: one on a CPU."""
 
 
 def _local(dtype: str, name: str) -> Primitive:

@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from dlc.runtime.compile.expressions import Expressions, Names
+from dlc.runtime.compile.expressions import Expressions, Names, alignment
 from dlc.runtime.compile.llvm_module import Lowered, llvm_type
 from dlc.runtime.compile.operators import OutsideError, Value, arithmetic, converted, number, whole
 from dlc.runtime.compile.primitives import LLVM
@@ -127,7 +127,8 @@ class Walk(Expressions):
                 self.assign(name, value)
             case ast.Subscript():
                 place, dtype = self.element(target)
-                self.builder.store(converted(self.builder, value, dtype).llvm, place)
+                self.builder.store(converted(self.builder, value, dtype).llvm, place,
+                                   align=alignment(target))
             case _:
                 raise OutsideError(f"{type(target).__name__} as a target")
 

@@ -8,6 +8,7 @@ contracts no product and sum to fma unless the text says so, on either.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,7 +21,7 @@ from dlc.runtime.compile.llvm_module import module_text, pass_builder
 from dlc.runtime.compile.lower import parameter_types
 from dlc.runtime.compile.operators import OutsideError
 from dlc.runtime.compile.primitives import LLVM
-from dlc.runtime.cuda.regions import ON_CUDA, region
+from dlc.runtime.cuda.regions import ON_CUDA, Places, region
 
 TRIPLE = "nvptx64-nvidia-cuda"
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
@@ -78,7 +79,8 @@ class PtxCompiler:
     def source(self, kernel: Kernel) -> str:
         """The unoptimized LLVM IR of a kernel, of all that it calls, and of its entry."""
         try:
-            functions = functions_of(kernel.text)
+            functions = {name: Places().visit(deepcopy(f))  # which are kept by their text
+                         for name, f in functions_of(kernel.text).items()}
             scope = Scope(functions, ON_CUDA, {}, True, self.scope, region)
             inner = scope.function(kernel.name, parameter_types(kernel))
         except OutsideError as error:

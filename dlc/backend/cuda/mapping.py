@@ -17,6 +17,7 @@ from dataclasses import replace
 from dlc.backend.cpu.mapping import chunked, finest
 from dlc.backend.cuda.blocks import in_blocks
 from dlc.backend.cuda.jam import jammed
+from dlc.backend.cuda.tiles import is_block
 from dlc.backend.emit.fold import folded, mapped
 from dlc.backend.emit.work import Lowered, Work
 
@@ -27,7 +28,9 @@ def on_grid(lowered: Lowered) -> Lowered:
 
 
 def _threads(work: Work) -> Work:
-    """Raises ValueError for a kernel that was written in chunks: only tiles are."""
+    """Raises ValueError for a kernel that was written in chunks: only the CPU's tiles are."""
+    if is_block(work):
+        return work
     if work.whole is None:
         raise ValueError(f"{work.kernel.name} has no form over parallel axes")
     blocks = None if work.as_written else in_blocks(folded(work.whole))

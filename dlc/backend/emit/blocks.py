@@ -132,7 +132,7 @@ class Blocks:
         if states is not None:
             self.write(For(var.name, first, end, body, step, kind, states.names, states.by))
             return
-        if kind != "parallel":
+        if kind not in ("parallel", "threads"):
             kind = "vector" if is_vector(var.name, body) else "serial"
         self.write(For(var.name, first, end, body, step, kind))
 

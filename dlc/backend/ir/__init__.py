@@ -26,7 +26,7 @@ from dlc.program import Parameter
 
 START = Sum()  # the first element
 Kind: TypeAlias = Literal["serial", "parallel", "vector", "reduce", "threads"]
-Space: TypeAlias = Literal["stack", "shared"]
+Space: TypeAlias = Literal["stack", "shared", "thread"]
 
 # ---- expressions ---------------------------------------------------------------------------------
 
@@ -188,7 +188,9 @@ class Pointer:
 class Alloc:
     """name = a buffer of `size` elements, gone when the position of the parallel axes around it is
     done. `space`: "stack" is this position's own, "shared" is that of the parallel axis inside,
-    whose positions read it. What outlives a kernel is a parameter: a workspace of the arena."""
+    whose positions read it. "thread" is a CUDA block's: an equal part for each of its threads,
+    which keeps it from region to region. What outlives a kernel is a parameter: a workspace.
+    """
 
     name: str
     dtype: DType
@@ -309,8 +311,13 @@ class Function:
 
 def block_of(function: Function) -> int:
     """The threads of a block of a CUDA kernel that has regions; 0 for one without."""
-    return max((s.high.const for s in function.body if isinstance(s, For) and s.kind == "threads"),
-               default=0)
+    found = 0
+    pending = list(function.body)
+    for s in pending:  # it grows: regions may stand in loops, not in each other
+        if isinstance(s, For):
+            found = max(found, s.high.const if s.kind == "threads" else 0)
+            pending += s.body if s.kind == "serial" else ()
+    return found
 
 
 def later(name: str) -> str:

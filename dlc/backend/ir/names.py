@@ -9,7 +9,7 @@ from collections.abc import Iterable
 # what kernel texts call, and Python's own words: no local may be called so
 WORDS = """range parallel vector reduce threads min max select at fma radd rmul rmin rmax sqrt floor
 ceil rint abs trunc copysign maximum minimum idiv imod f32 f64 i8 i16 i32 i64 u8 u16 u32 u64
-mulhi_u32 random_bits chunk inf nan local_bool shared_bool quarter_turns threefry_rounds
+mulhi_u32 random_bits chunk inf nan local_bool shared_bool thread_bool quarter_turns threefry_rounds
 threefry2x32"""
 RESERVED = (*keyword.kwlist, *WORDS.split())
 

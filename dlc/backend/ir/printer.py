@@ -60,7 +60,7 @@ CALLED = ("idiv", "imod")
 """Functions whose second operand stays a number: the code is made for it."""
 KINDS: Mapping[Kind, str] = {"serial": "range", "parallel": "parallel", "vector": "vector",
                              "reduce": "reduce", "threads": "threads"}
-SPACES: Mapping[Space, str] = {"stack": "local", "shared": "shared"}
+SPACES: Mapping[Space, str] = {"stack": "local", "shared": "shared", "thread": "thread"}
 
 
 def rank(value: Expression) -> int:

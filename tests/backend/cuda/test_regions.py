@@ -103,7 +103,7 @@ FAULTS = {
         "every thread stores"),
     "a region in a branch": (
         r"    for t in threads\(1\):\n        out\[chunk\] = (.*)\n",
-        "    for u in range(min(chunk, 1)):\n        for t in threads(1):\n"
+        "    if chunk < 1:\n        for t in threads(1):\n"
         "            out[chunk] = \\1\n", "in a loop or a branch"),
     "a name outlives its region": (
         r"    (\w+) = \1_parts\[0\]\n", "", "kept from an earlier region"),

@@ -73,7 +73,8 @@ def test_every_position_is_a_thread(compiled: Any) -> None:
     assert program.target == "cuda"
     threads = {launch.name: [[s.chunks for s in stage] for stage in launch.stages]
                for launch in program.entries["main"].flat}
-    assert 64 * 30 in [n for stages in threads.values() for stage in stages for n in stage]
+    assert 300 in [n for stages in threads.values() for stage in stages for n in stage]
+    assert {kernel.block for kernel in program.kernels} == {0, 128, 256}
     assert not any(kernel.tiles for kernel in program.kernels)
 
 
