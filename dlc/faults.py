@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlc.derive.control import SCAN
-from dlc.errors import DlcError
+from dlc.errors import DlcError, Part, part_of
 from dlc.ir.graph import Graph, Kind, Node, describe
 from dlc.ir.types import Type
 from dlc.ops import leaf
@@ -25,12 +26,20 @@ if TYPE_CHECKING:
 Values = Mapping[Node, Any]
 
 
-def explainer(compiled: Compiled, loaded: ArenaProgram) -> Callable[[Fault], str]:
-    """What the training loop asks about a fault: the operator and the user's line behind it."""
+def explainer(compiled: Compiled, loaded: ArenaProgram,
+              bundle: Path | None = None) -> Callable[[Fault], str]:
+    """What the training loop asks about a fault: the operator and the user's line behind it. The
+    step is kept in the file `bundle`, where one is named."""
     def explain(fault: Fault) -> str:
         graph = compiled.source.graphs[fault.entry]
         kept = {port.name: loaded.read(port.name) for port in loaded.program.persistent}
-        return str(cause_of(graph, {**kept, **fault.inputs}, fault.code))
+        inputs = {**kept, **fault.inputs}
+        cause = str(cause_of(graph, inputs, fault.code))
+        if bundle is None:
+            return cause
+        from dlc.replay import Bundle, keep
+
+        return f"{cause}\n  {keep(bundle, Bundle.of(compiled, fault, graph, inputs))}"
 
     return explain
 
@@ -46,11 +55,15 @@ def cause_of(graph: Graph, inputs: Mapping[str, Any], code: int) -> DlcError:
     """The cause of fault `code` of the step `graph` on `inputs` (arrays by input name).
 
     A positive code is a run-time check (an index out of range), -1 a loss that is not finite, or
-    with loss scaling a gradient.
+    with loss scaling a gradient; NOT_FINITE what the step writes.
     """
+    from dlc.runtime.train.training import NOT_FINITE
+
     plain, values = replay(graph, inputs)
     if code > 0:
         return broken_check(plain, values, code)
+    if code == NOT_FINITE:
+        return spoilt_update(plain, values)
     loss = plain.outputs[plain.output_names.index("loss")]
     given = float(values[loss])
     ends, what = [loss], f"the loss is {given}"
@@ -61,11 +74,28 @@ def cause_of(graph: Graph, inputs: Mapping[str, Any], code: int) -> DlcError:
             return DlcError(f"the loss is not finite, but a replay in NumPy gives {given:.6g}: the "
                             "kernels overflow where NumPy does not")
         what = f"a gradient is not finite at the loss scale {scale_of(plain, inputs):g}"
+    return traced(what, ends, values)
+
+
+def traced(what: str, ends: Sequence[Node], values: Values) -> DlcError:
+    """`what` is wrong, and the operator that made `ends` so, with what it was given."""
     origin = first_cause(ends, values)
     if origin is None:
         return DlcError(what)
     origin, values, where = within_bodies(origin, values)
-    return DlcError(f"{what}: {origin_text(origin, values)}{where}", origin.loc)
+    gradient = ", in the gradient" if part_of(origin.locs) is Part.BACKWARD else ""
+    return DlcError(f"{what}: {origin_text(origin, values)}{where}{gradient}", origin.loc,
+                    "\n  ".join(statistics(origin, values)))
+
+
+def spoilt_update(plain: Graph, values: Values) -> DlcError:
+    """Why what the step writes is not finite any more."""
+    spoilt = spoilt_by(plain, values)
+    if not spoilt:
+        return DlcError("what the step writes is not finite, but it is in a replay in NumPy: the "
+                        "kernels overflow where NumPy does not")
+    rest = f" and {len(spoilt) - 1} more are" if len(spoilt) > 1 else " is"
+    return traced(f"the new {spoilt[0][0]}{rest} not finite", [n for _, n in spoilt], values)
 
 
 def scale_of(graph: Graph, inputs: Mapping[str, Any]) -> float:
@@ -184,6 +214,40 @@ def operand_text(node: Node, value: Any, at: tuple[Any, ...]) -> str:
     if len(value.shape) == len(at) and all(i < n for i, n in zip(at, value.shape, strict=True)):
         return f"{name} = {value[at]:.6g}"
     return f"{name} between {value.min():.6g} and {value.max():.6g}"
+
+
+def spoilt_by(plain: Graph, values: Values) -> list[tuple[str, Node]]:
+    """What a step writes that is not finite, where it was before: names and new values."""
+    before = {n.attrs["label"]: values[n] for n in plain.inputs}
+    written = [(name, plain.outputs[plain.output_names.index(output)])
+               for output, name in plain.updates.items()]
+    return [(name, node) for name, node in written
+            if not is_finite(values[node]) and is_finite(before[name])]
+
+
+def statistics(node: Node, values: Values) -> list[str]:
+    """A line for the result of a node, and one for each array that it was given."""
+    seen = dict.fromkeys(a for a in node.args if a.op is not leaf.CONSTANT)
+    return [f"{heading} {each.name or each.attrs.get('label') or each.op.name}: "
+            f"{statistic(each, values[each])}" for heading, each in
+            [("result", node), *(("operand", a) for a in seen)] if isinstance(each.type, Type)]
+
+
+def statistic(node: Node, value: Any) -> str:
+    """Of an array: `f32[64, 10], 3 of 640 nan; the others from -1 to 4, mean 2, deviation 1`."""
+    known = np.asarray(value).astype(np.float64).reshape(-1)
+    finite = known[np.isfinite(known)]
+    bad = [f"{count} of {known.size} {word}" for word, count in (
+        ("nan", int(np.isnan(known).sum())), ("inf", int(np.isinf(known).sum()))) if count]
+    shape = node.type.describe() if isinstance(node.type, Type) else str(node.type)
+    if not len(finite):
+        return ", ".join([shape, *bad])
+    with np.errstate(all="ignore"):
+        told = (f"from {finite.min():.4g} to {finite.max():.4g}, mean {finite.mean():.4g}, "
+                f"deviation {finite.std():.4g}")
+    zeros = int((finite == 0).sum())
+    rest = f"; the others {told}" if bad else f", {told}"
+    return ", ".join([shape, *bad]) + rest + (f", {zeros} are 0" if zeros else "")
 
 
 def place(at: tuple[Any, ...]) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dlc.runtime.data import Dataset
     from dlc.runtime.train.training import Moment, TrainConfig, TrainResult
 
+BUNDLE = "fault.safetensors"  # a step that failed, in a run's folder
 SAMPLED_ROWS = 64  # of every field, for the identity of the data
 Hook = Callable[["Moment"], bool | None]
 
@@ -86,23 +87,25 @@ def train(task: Task, data: Any = None, *, seed: int = 0, folder: str | Path | N
           resume: bool = False, init: str | Path | Network | Values | None = None,
           rename: Mapping[str, str] | None = None, threads: int | None = None,
           on_step: Hook | None = None, on_epoch: Hook | None = None, show: bool = False,
-          inspect: bool = False, **options: Any) -> Trained:
+          inspect: bool = False, trap: str | None = None, **options: Any) -> Trained:
     """See Task.train."""
     from dlc.runtime.train.loop import train as run
     from dlc.runtime.train.training import Callbacks
 
-    training_arguments(seed, threads, folder, rename, on_step=on_step, on_epoch=on_epoch)
+    training_arguments(seed, threads, folder, rename, trap, on_step=on_step, on_epoch=on_epoch)
     task = with_options(task, options)
     prepared = prepare(task, dataset_of(task, data), threads=threads, progress=_compiling(show))
     inspector = inspector_of(prepared, seed, folder, threads) if inspect else None
     try:
         values, start = first_values(prepared, seed, init, rename)
         refuse_padding(prepared, values)
-        config = configure(prepared, seed=seed, resume=resume)
-        result = run(prepared.loaded, config, prepared.dataset,
-                     None if folder is None else Path(folder), values,
-                     Callbacks(_progress(show), explainer(prepared.compiled, prepared.loaded),
-                               on_step, inspector.hook(on_epoch) if inspector else on_epoch))
+        config = configure(prepared, seed=seed, resume=resume, trap=trap is not None)
+        where = None if folder is None else Path(folder)
+        bundle = where / BUNDLE if where is not None and trap is not None else None
+        result = run(prepared.loaded, config, prepared.dataset, where, values,
+                     Callbacks(_progress(show),
+                               explainer(prepared.compiled, prepared.loaded, bundle), on_step,
+                               inspector.hook(on_epoch) if inspector else on_epoch))
         arrays = {p.name: prepared.loaded.read(p.name)
                   for p in prepared.loaded.program.persistent}
     finally:

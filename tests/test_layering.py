@@ -25,7 +25,7 @@ BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.cuda", "backend.emit
            "backend.contract", "backend.share"}
 LOWERING = MEANING | PASSES | {"program", "backend.ir", "backend.cpu", "backend.emit"}
 FACADE = {"", "__main__", "compiler", "definition", "evaluate_function", "network", "bagging",
-          "sampling", "starting",
+          "sampling", "starting", "replay",
           "task_training", "independence", "inspection", "inspector", "faults", "padding", "checks",
           "checks.kernels"}
 # The command line: nothing imports it, and it may import every part.

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 from dlc.errors import nearest
 
 COMMANDS = ("train", "tune", "predict", "evaluate", "sample", "show", "inspect", "explain",
-            "diff", "profile", "check", "export", "bench", "models", "devices", "ops", "passes")
+            "diff", "profile", "check", "replay", "export", "bench", "models", "devices",
+            "ops", "passes")
 SEEDS, THREADS = 2**32 - 1, 256
 
 
@@ -65,10 +66,11 @@ def root_parser() -> tuple[Parser, Sequence[str]]:
     parser = Parser(prog="dlc", description="Compile, train and inspect neural networks.")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    from dlc.cli.arguments_inspect import check, diff, explain, inspect, profile
+    from dlc.cli.arguments_inspect import check, diff, explain, inspect, profile, replay
 
     for add in (train, tune, predict, evaluate, sample, show, inspect, explain, diff, profile,
-                check, export, bench, models, devices, ops, passes, bench_worker, tune_worker):
+                check, replay, export, bench, models, devices, ops, passes, bench_worker,
+                tune_worker):
         add(commands)
     return parser, list(commands.choices)
 
@@ -120,6 +122,9 @@ def train(commands: Any) -> None:
     parser.add_argument("--inspect", action="store_true",
                         help="look at gradients, curvature and layers after each epoch, and write "
                         "inspect.html")
+    parser.add_argument("--trap", choices=("nan",),
+                        help="stop at the step that makes a parameter or state not finite, name "
+                        "its operator and line, and keep it for `dlc replay`")
     parser.add_argument("--json", action="store_true",
                         help="print one JSON object on standard output")
 

@@ -74,3 +74,13 @@ def check(commands: Any) -> None:
                         help="seed of the initial weights (0)")
     dims_argument(parser)
     set_argument(parser)
+
+
+def replay(commands: Any) -> None:
+    """dlc replay BUNDLE [FILE]"""
+    parser = command(commands, "replay", "run a step that was kept at a fault through NumPy, and "
+                     "name what is not finite", "replay")
+    parser.add_argument("bundle", metavar="BUNDLE", help="what `dlc train --trap nan` has kept")
+    parser.add_argument("file", metavar="FILE", nargs="?",
+                        help="take the step of this file's task instead, on the same inputs")
+    set_argument(parser)

@@ -130,7 +130,8 @@ def settings_of(session: Session) -> TrainConfig:
     options = session.options
     again = ["dlc", *(a for a in options.given if a != "--resume"), "--resume"]
     return configure(session.run, seed=options.seed, resume=options.resume,
-                     save_seconds=SAVE_SECONDS, resume_hint=shlex.join(again))
+                     trap=options.trap is not None, save_seconds=SAVE_SECONDS,
+                     resume_hint=shlex.join(again))
 
 
 def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
@@ -139,7 +140,7 @@ def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
     from dlc.padding import refuse_padding
     from dlc.runtime.train.loop import train as train_loop
     from dlc.runtime.train.training import Callbacks
-    from dlc.task_training import first_values, inspector_of
+    from dlc.task_training import BUNDLE, first_values, inspector_of
 
     run, options = session.run, session.options
     values, start = first_values(run, config.seed, options.init, renames(options.rename))
@@ -149,8 +150,9 @@ def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
     if options.inspect:
         session.inspector = inspector_of(run, config.seed, folder, options.threads)
     look = session.inspector.hook() if session.inspector else None
-    calls = Callbacks(display(session.out), explainer(run.compiled, run.loaded), on_epoch=look,
-                      leave=streams.leave)
+    bundle = folder / BUNDLE if options.trap else None
+    calls = Callbacks(display(session.out), explainer(run.compiled, run.loaded, bundle),
+                      on_epoch=look, leave=streams.leave)
     return train_loop(run.loaded, config, run.dataset, folder, values, calls)
 
 

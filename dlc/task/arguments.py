@@ -90,7 +90,8 @@ def task_functions(name: Any, evaluate: Any, loc: Loc | None) -> None:
         raise DlcError(f"dlc.task: evaluate={evaluate!r} is not a function", loc)
 
 
-def training_arguments(seed: Any, threads: Any, folder: Any, rename: Any, **hooks: Any) -> None:
+def training_arguments(seed: Any, threads: Any, folder: Any, rename: Any, trap: Any = None,
+                       **hooks: Any) -> None:
     """Raise DlcError for what no training can have."""
     for name, hook in hooks.items():
         if hook is not None and not callable(hook):
@@ -104,6 +105,8 @@ def training_arguments(seed: Any, threads: Any, folder: Any, rename: Any, **hook
             isinstance(part, str) for rule in rename.items() for part in rule)):
         raise unfit("train", "rename", rename, "new names by old ones, e.g. "
                     "{'encoder/*': 'body/*'}")
+    if trap not in (None, "nan"):
+        raise unfit("train", "trap", trap, "'nan' or None")
 
 
 def need_optimizer(value: Any, none_fits: bool) -> None:

@@ -243,7 +243,7 @@ class Task:
               resume: bool = False, init: Any = None, rename: Mapping[str, str] | None = None,
               threads: int | None = None, on_step: Hook | None = None,
               on_epoch: Hook | None = None, show: bool = False, inspect: bool = False,
-              **options: Any) -> Trained:
+              trap: str | None = None, **options: Any) -> Trained:
         """Train, and give the network and what the run came to (docs/using.md).
 
         `data` are what `load_dataset` takes (default: the task's own), `options` those of
@@ -252,14 +252,16 @@ class Task:
         arrays by name, under other names with `rename` (dlc/starting.py). The hooks are called with
         a Moment after each step and each epoch; one that returns True ends the training. `show`
         prints a line an epoch; `inspect` looks at gradients, curvature and layers after each epoch
-        (docs/report.md). Raises DlcError for invalid arguments, TrainingFault for a loss that
-        is not finite and an index out of range.
+        (docs/report.md). With trap="nan" a parameter or state that stops being finite ends the
+        run at the step that made it so, which is kept in the folder (docs/inspect.md). Raises
+        DlcError for invalid arguments, TrainingFault for a loss that is not finite and an index out
+        of range.
         """
         from dlc.task_training import train
 
         return train(self, data, seed=seed, folder=folder, resume=resume, init=init, rename=rename,
                      threads=threads, on_step=on_step, on_epoch=on_epoch, show=show,
-                     inspect=inspect, **options)
+                     inspect=inspect, trap=trap, **options)
 
 
 def _kind(variable: Variable) -> tuple[Any, ...]:

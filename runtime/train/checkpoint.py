@@ -43,14 +43,20 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     A temporary file in the same folder is written, synced and renamed over `path`, and the folder
     is synced. Raises OSError (a full disk) with the old file untouched.
     """
+    write_record(path, "dlc", {"format": FORMAT, "identity": asdict(checkpoint.identity),
+                               "position": asdict(checkpoint.position),
+                               "network": dict(checkpoint.network)}, checkpoint.arrays)
+
+
+def write_record(path: Path, key: str, record: Mapping[str, Any],
+                 given: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """A safetensors file of arrays, with a record and its checksum as the metadata `key`."""
     from safetensors.numpy import save
 
-    arrays = {k: np.array(v, order="C") for k, v in checkpoint.arrays.items()}
-    record = json.dumps({"format": FORMAT, "identity": asdict(checkpoint.identity),
-                         "position": asdict(checkpoint.position),
-                         "network": dict(checkpoint.network)})
+    arrays = {k: np.array(v, order="C") for k, v in given.items()}
+    text = json.dumps(record)
     # one entry: the package writes several in any order
-    replace_file(path, save(arrays, {"dlc": f"{checksum(record, arrays)} {record}"}))
+    replace_file(path, save(arrays, {key: f"{checksum(text, arrays)} {text}"}))
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -23,14 +23,8 @@ from dlc.runtime.train.interrupt import StopRequest
 from dlc.runtime.train.measure import HeldOutRun, Sums, evaluate, held_out_runs, metric_names
 from dlc.runtime.train.plateau import STATE as PLATEAUS
 from dlc.runtime.train.position import Identity, Position
-from dlc.runtime.train.training import (
-    Callbacks,
-    Fault,
-    Hook,
-    Moment,
-    TrainConfig,
-    TrainResult,
-)
+from dlc.runtime.train.training import Callbacks, Fault, Hook, Moment, TrainConfig, TrainResult
+from dlc.runtime.train.trap import Trap
 
 if TYPE_CHECKING:
     from dlc.runtime.cpu.arena import ArenaProgram
@@ -95,6 +89,7 @@ class Trainer:
         self.odd_losses = OddLosses(config, self.callbacks)
         self.latest: dict[TrainPhase, Latest] = {}
         self.feed = Feed(self.program, config, dataset, self.phases)
+        self.trap = Trap(loaded, config, self.callbacks)
 
     # -- the run -----------------------------------------------------------------------------
 
@@ -110,6 +105,7 @@ class Trainer:
             while self.position.epoch < self.config.epochs and not self.is_patience_over():
                 self.run_epoch()
                 self.end_epoch()
+            self.trap.spring()
             self.check_taken()
         except Stopped:
             self.save()  # first: the terminal may be gone
@@ -158,6 +154,7 @@ class Trainer:
             if name in values:
                 self.loaded.write(name, values[name])
         self.set_epoch_length()
+        self.trap.renew()
         self.count_plateaus()
 
     def count_plateaus(self) -> None:
@@ -167,7 +164,8 @@ class Trainer:
             return
         found = ((r["test"] or r["train"]).get(self.config.monitor) for r in self.position.history)
         count = self.config.plateau.count([v for v in found if v is not None], self.config.rises)
-        self.loaded.write(port.name, port.type.dtype.numpy.type(count))
+        with self.trap.others_write():
+            self.loaded.write(port.name, port.type.dtype.numpy.type(count))
 
     def note_schedule(self, before: Identity) -> None:
         """Tell of a schedule that goes on another than it began."""
@@ -211,6 +209,7 @@ class Trainer:
             report = self.loaded.run_steps(phases, count, first_step=self.position.step,
                                            watch=self.watcher(bound), interval=WATCH_SECONDS)
             faulty = report.reason == "fault"
+            self.trap.ran(bound, chunk[:report.steps], self.position, faulty)
             kept = report.steps - faulty
             self.take(bound, report, chunk[:kept])
             done += kept
@@ -231,7 +230,8 @@ class Trainer:
             if self.callbacks.progress:
                 means = {**self.sums.means(), **self.recent(bound, done, log)}
                 self.callbacks.progress.advance(self.position.batches + done, means)
-            return not self.stop.signal and not self.autosave.is_time()
+            due = self.autosave.is_time() or self.trap.is_due()
+            return not self.stop.signal and not due
 
         return watch
 
@@ -240,8 +240,9 @@ class Trainer:
         """Call a hook of the user's. Raises Ended when it ends the training."""
         moment = Moment(self.position.step, self.position.epoch, metrics, test, self.loaded.read,
                         self.loaded.write)
-        if hook(moment):
-            raise Ended
+        with self.trap.others_write():
+            if hook(moment):
+                raise Ended
 
     def recent(self, bound: list[BoundPhase], done: int, log: Log,
                counted: int = 0) -> dict[str, float]:
@@ -356,6 +357,7 @@ class Trainer:
         return self.config.network()
 
     def checkpoint(self) -> Checkpoint:
+        self.trap.spring()
         arrays = {port.name: self.loaded.read(port.name) for port in self.program.persistent}
         position = replace(self.position, partial=dict(self.position.partial),
                            history=list(self.position.history))

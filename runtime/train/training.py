@@ -16,6 +16,7 @@ from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.train.alternation import TrainPhase, base_entry
 from dlc.runtime.train.plateau import PlateauRule
 
+NOT_FINITE = -2  # the code of a fault that a trap found; no program gives it
 # A metric whose name holds one of these is the better the higher it is; all others the lower.
 RISING = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score", "reward", "iou", "bleu")
 
@@ -31,6 +32,8 @@ class TrainConfig:
     one end the run (None: never); `plateau` says when the metric stands still. A checkpoint is
     written at the end of an epoch or, in long epochs, within it, once `save_seconds` have passed
     since the last, and at every multiple of `save_steps` steps (None: by time alone).
+    With `trap` a parameter or state that stops being finite ends the run, at the step that made it
+    so (trap.py).
     `fixed` gives values to inputs that are not data. `checks[entry][k - 1]` has "text" and "loc"
     of what fault k of an entry means. `resume_hint` is the command that a note about an
     interrupted run names. `network` gives what checkpoints hold beside the weights, so that they
@@ -53,6 +56,7 @@ class TrainConfig:
     resume: bool = False
     save_seconds: float = 5.0
     save_steps: int | None = None
+    trap: bool = False
     fixed: Mapping[str, Any] = field(default_factory=dict)
     checks: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     compile_s: float = 0.0
@@ -89,7 +93,8 @@ class TrainConfig:
         if 1 <= fault.code <= len(checks):
             check = checks[fault.code - 1]
             return f"{check['text']}  {check['loc']}".rstrip()
-        return "the loss is not finite" if fault.code == -1 else f"fault {fault.code}"
+        return {-1: "the loss is not finite", NOT_FINITE: "what it trains is not finite"}.get(
+            fault.code, f"fault {fault.code}")
 
 
 class Progress(Protocol):

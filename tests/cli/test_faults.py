@@ -39,11 +39,13 @@ def test_not_a_number_names_step_operator_and_line(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text(LOGARITHM)
     done = dlc("train", "bad.py", at=tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    head, source, caret = done.stderr.splitlines()
+    head, source, caret, result, operand = done.stderr.splitlines()
     assert head.startswith("dlc: step 3 (epoch 1, batch 4): bad.py:9: the loss is nan: log")
     assert "gives nan at [" in head and "of f32[batch=100, 1], from add = -0." in head
     assert source.strip() == "z = dlc.log(line(x) + 3.0)"
     assert source[caret.index("^"):].startswith("dlc.log(line(x) + 3.0)")
+    assert result.startswith("  result z: f32[batch=100, 1], ") and " of 100 nan; the oth" in result
+    assert operand.startswith("  operand add: f32[batch=100, 1], from -0.")
     assert (tmp_path / "runs/bad/last.safetensors").is_file(), "the state before it is kept"
 
 

@@ -165,10 +165,11 @@ def safetensors_field(content: bytes, draw: random.Random) -> bytes:
     size = int.from_bytes(content[:8], "little")
     header, data = json.loads(content[8:8 + size]), content[8 + size:]
     if draw.random() < 0.5:
-        record = json.loads(header["__metadata__"]["dlc"].partition(" ")[2])
+        (key,) = header["__metadata__"]
+        record = json.loads(header["__metadata__"][key].partition(" ")[2])
         replaced_value(record, draw)
         text = json.dumps(record)
-        header["__metadata__"]["dlc"] = f"{checksum(text, ARRAYS)} {text}"
+        header["__metadata__"][key] = f"{checksum(text, ARRAYS)} {text}"
     else:
         replaced_value(header, draw)
     text = json.dumps(header).encode()

@@ -17,6 +17,7 @@ from PIL import Image
 import dlc
 from dlc.intake import Intake, user_path
 from dlc.ir.types import f32, i32
+from dlc.replay import Bundle, keep, read
 from dlc.runtime.compile.cache import Cache, key_of, pack
 from dlc.runtime.data import DataError, load_dataset
 from dlc.runtime.data.cifar import RECORD
@@ -82,6 +83,7 @@ def formats(folder: Path) -> list[Format]:
         Format("x.npz", npz(x=images, y=np.arange(8)), load_dataset, "npz"),
         *(Format(f"p.{kind}", drawn(kind), pictured) for kind in ("png", "jpeg", "gif")),
         Format("c.safetensors", checkpoint(folder), resumed, "safetensors"),
+        Format("f.safetensors", bundle(folder), lambda path: read(path).graph(), "safetensors"),
         *(Format(f"{name}.onnx", proto.SerializeToString(), built, "onnx")
           for name, proto in networks()),
         external(),
@@ -126,6 +128,19 @@ ARRAYS = {"w": np.ones((2, 3), np.float32), "none": np.ones((0, 4), np.float32),
 
 
 PROGRAM: Any = None  # what is summed is in the record alone
+
+
+def bundle(folder: Path) -> bytes:
+    """A step that failed."""
+    graph = dlc.trace(scaled, dims={"batch": 2})
+    checks = (("an index", "f.py", 3),)
+    keep(folder / "f.safetensors", Bundle("b", "train", 3, 0, -1, str(graph), {"f.py": "x\n"},
+                                          checks, ARRAYS))
+    return (folder / "f.safetensors").read_bytes()
+
+
+def scaled(x: dlc.f32["batch", 3]) -> dlc.Node:
+    return dlc.log(x) * 2.0
 
 
 def checkpoint(folder: Path) -> bytes:
