@@ -8,6 +8,7 @@ contracts no product and sum to fma unless the text says so, on either.
 
 from __future__ import annotations
 
+import ast
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,13 +16,14 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from dlc.program import Kernel, Program
+from dlc.ir.types import DTYPES
+from dlc.program import Kernel, Program, Slot
 from dlc.runtime.compile.frontend import Scope, functions_of
 from dlc.runtime.compile.llvm_module import module_text, pass_builder
 from dlc.runtime.compile.lower import parameter_types
 from dlc.runtime.compile.operators import OutsideError
 from dlc.runtime.compile.primitives import LLVM
-from dlc.runtime.cuda.regions import ON_CUDA, Places, region
+from dlc.runtime.cuda.regions import ALIGNED, ON_CUDA, Places, region
 
 TRIPLE = "nvptx64-nvidia-cuda"
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
@@ -59,6 +61,7 @@ class PtxCompiler:
             raise PtxError(f"unknown architecture {architecture!r}; there are "
                            f"{', '.join(ARCHITECTURES)}")
         self.machine = machine(architecture)
+        self.aligned = aligned_parameters(program)
         self.scope = Scope(functions_of(program.prelude), ON_CUDA, {}, True)
 
     def ptx(self, kernel: Kernel) -> str:
@@ -76,10 +79,18 @@ class PtxCompiler:
         builder.getModulePassManager().run(module, builder)
         return str(self.machine.emit_assembly(module))
 
+    def placed(self, kernel: Kernel, function: ast.FunctionDef) -> ast.FunctionDef:
+        """A function of a kernel's text with what is known of the places of elements."""
+        places = self.aligned.get(id(kernel), ()) if function.name == kernel.name else ()
+        known = (kernel.params[at] for at in places)
+        found: ast.FunctionDef = Places({p.name: DTYPES[p.dtype].bytes for p in known}).visit(
+            function)
+        return found
+
     def source(self, kernel: Kernel) -> str:
         """The unoptimized LLVM IR of a kernel, of all that it calls, and of its entry."""
         try:
-            functions = {name: Places().visit(deepcopy(f))  # which are kept by their text
+            functions = {name: self.placed(kernel, deepcopy(f))  # which are kept by their text
                          for name, f in functions_of(kernel.text).items()}
             scope = Scope(functions, ON_CUDA, {}, True, self.scope, region)
             inner = scope.function(kernel.name, parameter_types(kernel))
@@ -89,6 +100,19 @@ class PtxCompiler:
         declared = [f"declare i32 @{r}()" for r in map(register, REGISTERS) if f"@{r}" not in text
                     and f'@"{r}"' not in text]
         return "\n".join([*declared, text, entry_text(kernel, inner.symbol)])
+
+
+def aligned_parameters(program: Program) -> dict[int, set[int]]:
+    """The pointers of each kernel, by its identity, that are multiples of 16 bytes in all launches
+    and in all rounds of the loops around them; the arena itself begins at one of 256."""
+    found: dict[int, set[int]] = {}
+    for segment in (s for entry in program.entries.values() for launch in entry.flat
+                    for stage in launch.stages for s in stage):
+        places = {at for at, value in enumerate(segment.args) if isinstance(value, Slot)
+                  and not any(n % ALIGNED for n in (value.offset, *value.strides, *value.swaps))}
+        kernel = program.kernels[segment.kernel]
+        found[id(kernel)] = found.get(id(kernel), places) & places
+    return found
 
 
 @lru_cache(maxsize=len(ARCHITECTURES))

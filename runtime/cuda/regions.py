@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from llvmlite import ir
@@ -41,11 +42,12 @@ def region(walk: Any, name: str, loop: ast.For) -> None:
 
 class Places(ast.NodeTransformer):
     """Drops the thread's number from the indices of `thread_` buffers: `acc[t * 32 + 5]` is
-    `acc[5]`; and says how elements of shared buffers are aligned, where their index tells."""
+    `acc[5]`; and says how elements of shared buffers and of those `aligned` to 16 bytes (bytes of
+    an element by name) are aligned, where their index tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, aligned: Mapping[str, int]) -> None:
         self.own: set[str] = set()
-        self.shared: dict[str, int] = {}
+        self.aligned = dict(aligned)
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         match node:
@@ -54,13 +56,13 @@ class Places(ast.NodeTransformer):
                 if space == "thread":
                     self.own.add(name)
                 elif space == "shared":
-                    self.shared[name] = DTYPES[dtype].bytes
+                    self.aligned[name] = DTYPES[dtype].bytes
         return self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         name = node.value.id if isinstance(node.value, ast.Name) else ""
-        if name in self.shared:
-            bytes_ = self.shared[name] * (factor_of(node.slice) or ALIGNED)
+        if name in self.aligned:
+            bytes_ = self.aligned[name] * (factor_of(node.slice) or ALIGNED)
             node.aligned = math.gcd(bytes_, ALIGNED)  # type: ignore[attr-defined]
         if name not in self.own:
             return self.generic_visit(node)

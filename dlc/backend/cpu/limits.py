@@ -68,6 +68,10 @@ class Limits:
     """elements from which a reduction to few results is folded in parts by several threads"""
     parts: int = 64
     """parts of such a reduction at most: one for each core of a large machine"""
+    merged: int = 64
+    """parts of one result at most: they are merged one after the other"""
+    row: int = 1
+    """threads that fold a row together which lies along memory"""
     run: int = 512
     """elements that a sum adds up in vector lanes before it goes on to a total of more precision"""
     chain: int = 32

@@ -44,6 +44,8 @@ from dlc.backend.ir.walks import expressions, flattened, names_of
 
 THREADS = 128
 """Threads of such a block, and the rounds from which a loop is worth one."""
+LEAST_ROUNDS = 32
+"""Rounds of an inner loop from which it is worth dividing: a warp reads them as one."""
 SYMMETRIC = ("radd", "rmul", "rmin", "rmax", "minimum", "maximum", "min", "max")
 
 
@@ -176,15 +178,38 @@ def run_of(loop: For) -> For | None:
     return inner[0]
 
 
+def nested(loop: For) -> For | None:
+    """The loop inside a reduction that its threads divide in its place, each of them running all
+    rounds of the outer one: `for r in range(64): for r2 in range(784): ...`. None where the outer
+    one folds anything that is not of the inner one: every thread would fold it."""
+    inner = [s for s in loop.body if isinstance(s, For)]
+    if run_of(loop) is not None or len(inner) != 1:
+        return None
+    at = list(loop.body).index(inner[0])
+    begun = {s.name for s in loop.body[:at] if isinstance(s, Let) and isinstance(s.value, Number)}
+    for s in (*loop.body[:at], *loop.body[at + 1:]):
+        if not isinstance(s, Let):
+            return None
+        used = {e.name for e in expressions(s) if isinstance(e, Ref)}
+        if s.name in loop.into and (s in loop.body[:at] or not used <= begun | {s.name}):
+            return None
+    return inner[0]
+
+
 def _place(loop: For) -> Sum:
     """Where a loop stands. The name alone says which variable it is."""
     return sum_of(Var(loop.var, loop.low.low, loop.high.high - 1))
 
 
 def spread(loop: For, thread: Var) -> For:
-    """The rounds of a loop that a thread takes: every THREADS-th. Of a reduction in runs it takes
-    every THREADS-th element of THREADS runs at a time."""
-    run = run_of(loop)
+    """The rounds of a loop that a thread takes: every THREADS-th, or of each round those of the
+    loop inside. Of a reduction in runs it takes every THREADS-th element of THREADS runs at a time.
+    """
+    run, inner = run_of(loop), nested(loop)
+    if inner is not None:
+        mine = spread(inner, thread)
+        return replace(loop, body=tuple(mine if s is inner else s for s in loop.body),
+                       kind="serial", into=(), by=())
     if run is None:
         return replace(loop, low=loop.low + sum_of(thread), step=loop.step * THREADS,
                        kind="serial", into=(), by=())
@@ -198,10 +223,14 @@ def spread(loop: For, thread: Var) -> For:
 def is_worth(loop: For) -> bool:
     """Whether a loop has rounds for all threads, and neighbouring rounds read neighbouring
     elements."""
-    if loop.kind != "reduce" or loop.high.high - loop.low.low < THREADS:
+    if loop.kind != "reduce":
         return False
-    run = run_of(loop)
-    var = (run or loop).var
+    leaf, least_rounds = loop, THREADS
+    while (inner := nested(leaf)) is not None:
+        leaf, least_rounds = inner, LEAST_ROUNDS
+    if leaf.high.high - leaf.low.low < least_rounds:
+        return False
+    var = (run_of(leaf) or leaf).var
     places = [e.index.coefficient(var) for s in flattened(loop.body) for e in expressions(s)
               if isinstance(e, Load)]
     return 1 in places and all(p in (0, 1) for p in places)

@@ -42,8 +42,8 @@ def jammed(kernel: Function, threads: int) -> tuple[Function, int]:
     for number in range(POSITIONS):
         place = sum_of(Var("chunk", 0, apart - 1)) + number * apart
         table = {n: names.new(n) for n in sorted(given)} if number else {}
-        copies.append(_moved(kernel.body, place, table))
-    body = _in_turns(copies)
+        copies.append(moved(kernel.body, place, table))
+    body = in_turns(copies)
     return (kernel, threads) if body is None else (
         replace(kernel, body=tuple(with_scalars(body))), apart)
 
@@ -58,7 +58,7 @@ def is_product(kernel: Function) -> bool:
                for s in every for e in expressions(s))
 
 
-def _moved(body: Sequence[Statement], place: Sum,
+def moved(body: Sequence[Statement], place: Sum,
            names: Mapping[str, str]) -> tuple[Statement, ...]:
     """A position's statements at `place`, with names of its own."""
     places = {old: sum_of(Var(new, *_range(body, old))) for old, new in names.items()}
@@ -89,7 +89,7 @@ def _renamed(s: Statement, names: Mapping[str, str]) -> Statement:
     return Let(names.get(s.name, s.name), value(s.value))
 
 
-def _in_turns(copies: Sequence[Sequence[Statement]]) -> tuple[Statement, ...] | None:
+def in_turns(copies: Sequence[Sequence[Statement]]) -> tuple[Statement, ...] | None:
     """The statements of several positions, each after its twins; None where their loops differ."""
     found: list[Statement] = []
     for twins in zip(*copies, strict=True):
@@ -100,7 +100,7 @@ def _in_turns(copies: Sequence[Sequence[Statement]]) -> tuple[Statement, ...] | 
         loops = [t for t in twins if isinstance(t, For)]
         if any((t.low, t.high, t.step) != (first.low, first.high, first.step) for t in loops):
             return None
-        body = _in_turns([t.body for t in loops])
+        body = in_turns([t.body for t in loops])
         if body is None:
             return None
         found.append(replace(first, body=body))

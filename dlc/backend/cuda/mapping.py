@@ -18,6 +18,8 @@ from dlc.backend.cpu.mapping import chunked, finest
 from dlc.backend.cuda.blocks import in_blocks
 from dlc.backend.cuda.jam import jammed
 from dlc.backend.cuda.tiles import is_block
+from dlc.backend.cuda.turn import turned
+from dlc.backend.cuda.wide import widened
 from dlc.backend.emit.fold import folded, mapped
 from dlc.backend.emit.work import Lowered, Work
 
@@ -33,11 +35,13 @@ def _threads(work: Work) -> Work:
         return work
     if work.whole is None:
         raise ValueError(f"{work.kernel.name} has no form over parallel axes")
-    blocks = None if work.as_written else in_blocks(folded(work.whole))
+    blocks = None
+    if not work.as_written:
+        blocks = in_blocks(folded(work.whole)) or turned(folded(work.whole))
     if blocks is not None:
         return replace(work, kernel=blocks[0], chunks=blocks[1])
     cut = chunked if work.as_written else mapped
     kernel, threads = cut(work.whole, finest(work.whole))
     if not work.as_written:
-        kernel, threads = jammed(kernel, threads)
+        kernel, threads = widened(*jammed(kernel, threads))
     return replace(work, kernel=kernel, chunks=threads)

@@ -55,9 +55,12 @@ def find_parts(nest: Nest, emitter: Emitter, limits: Limits) -> Parts | None:
     threads to share; None for any other nest."""
     chunks = LoopWriter(nest, emitter, limits).chunks()
     first = [i for i in nest.items if i.reduces and i.layer == 0 and i.space]
-    if not first or chunks >= limits.loop_chunks:
+    if not first:
         return None
     longest = max(first, key=lambda i: i.node.args[0].type.size)
+    along = nest.classes.sized(longest.node.args[0])[-1][0] in longest.space
+    if chunks * (limits.row if along else 1) >= limits.loop_chunks:
+        return None
     work = math.prod(nest.sizes[c] for c in {*longest.space, *nest.parallel})
     if work < limits.in_parts:
         return None
@@ -65,7 +68,7 @@ def find_parts(nest: Nest, emitter: Emitter, limits: Limits) -> Parts | None:
              and kept(nest, i) == kept(nest, longest)]
     alone = part_of_group(nest.body, nodes)
     wanted = max(2, work // limits.chunk_elements)
-    return cut_parts(alone, emitter, limits, min(limits.parts, wanted))
+    return cut_parts(alone, emitter, limits, min(limits.parts, limits.merged * chunks, wanted))
 
 
 def cut_parts(body: Graph, emitter: Emitter, limits: Limits, wanted: int) -> Parts | None:
