@@ -153,10 +153,9 @@ def test_adam_over_all_parameters_in_one_launch(golden: Golden) -> None:
              "dense_bias": f32[128], "last": f32[128, 10], "last_bias": f32[10]}
     optimizer = optim.adam(1e-3)
 
-    def step(rate: Any, t: Any, conv: Any, conv_bias: Any, dense: Any, dense_bias: Any,
-             last: Any, last_bias: Any) -> Any:
+    def step(rate: Any, t: Any, g1: Any, g2: Any, g3: Any, g4: Any, g5: Any, g6: Any) -> Any:
         scalars = optimizer.scalars(rate, t)
-        grads = (conv, conv_bias, dense, dense_bias, last, last_bias)
+        grads = (g1, g2, g3, g4, g5, g6)
         for (name, type_), g in zip(sizes.items(), grads, strict=True):
             old = dlc.state(name, type_, zeros)
             dlc.update_state(old, optimizer.rule(optim.Slot("adam", name, old, g), *scalars))

@@ -68,6 +68,8 @@ class Placed:
 class Scope:
     """The collections of one trace. `path` is where the running layer stands."""
 
+    # the arguments of the function, whose names no variable may have
+    inputs: Mapping[str, Node] = field(default_factory=dict)
     variables: dict[str, Variable] = field(default_factory=dict)
     updates: dict[str, Node] = field(default_factory=dict)
     placed: dict[int, Placed] = field(default_factory=dict)
@@ -158,6 +160,12 @@ def _declare(name: str, type_: Type, init: Initializer | None, role: Literal["pa
         raise DlcError(f"parameter({name!r}): {type_} can't be trained", here(),
                        "parameters are floats; dlc.state keeps counts and indices")
     full = scope.full_name(name)
+    if full in (*RESERVED, scope.step_name):
+        raise DlcError(f"{what}({name!r}): the name {full!r} is reserved for a value of dlc's own",
+                       here(), "choose another name")
+    if full in scope.inputs:
+        raise DlcError(f"{what}({name!r}) has the name of an argument, "
+                       f"{describe(scope.inputs[full])}", here(), "choose another name")
     known = scope.variables.get(full)
     if known is not None:
         return _again(scope, known, type_, what)
@@ -265,11 +273,22 @@ def decoding() -> int | None:
 
 # --- values that the runtime sets -----------------------------------------------------------------
 
+RESERVED = ("seed", "step", "steps_per_epoch", "plateau", "position")
+
+
+def check_argument(node: Node, name: str) -> None:
+    """Raises DlcError for an argument with the name of a value of dlc's own."""
+    if name in RESERVED:
+        raise DlcError(f"{describe(node)}: the name {name!r} is reserved for a value of dlc's own",
+                       node.loc, "rename the argument")
+
 
 def _reserved(name: str, type_: Type, init: Initializer) -> Node:
     scope = current_scope(name)
     known = scope.variables.get(name)
     if known is None:
+        if name in scope.inputs:
+            check_argument(scope.inputs[name], name)
         node = leaf.input_(name, type_, "state")
         node.locs = _locations()  # where it is first asked for
         known = scope.variables[name] = Variable(name, node, init, "state")

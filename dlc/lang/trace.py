@@ -14,7 +14,7 @@ from dlc.ir.graph import Build, Graph, Node, building, describe
 from dlc.ir.types import Bounded, Dim, DTypeError, Type, i32, is_size
 from dlc.lang.layer import Layer
 from dlc.lang.names import naming
-from dlc.lang.scope import Scope, Variable, variable_names
+from dlc.lang.scope import Scope, Variable, check_argument, variable_names
 from dlc.lang.source import as_written, definition, parameter_places
 from dlc.ops import elementwise, leaf, reduce, varying
 from dlc.ops.convert import as_node, holds_node
@@ -34,7 +34,10 @@ def tracing(function: Callable[..., Any], training: bool, inputs: Mapping[str, N
             decoding: int | None = None) -> Iterator[tuple[Build, Scope]]:
     """A new build with an empty scope, in which `function` is about to run on `inputs`."""
     build = Build(training, decoding)
-    scope = build.notes["scope"] = Scope(variable_names=variable_names(function, Layer))
+    scope = build.notes["scope"] = Scope(inputs, variable_names=variable_names(function, Layer))
+    for name, node in inputs.items():
+        if node.attrs["role"] == "data":
+            check_argument(node, name)
     with building(build), naming(build):
         declare_lengths(inputs)
         yield build, scope
