@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlc.cli.paper import paint
 from dlc.cli.show import asked
@@ -15,6 +15,7 @@ from dlc.cli.targets import check_runs
 from dlc.inspector.units import flops, size
 
 if TYPE_CHECKING:
+    from dlc.inspector.profile import Profile
     from dlc.inspector.record import EntryInfo, Inspection
 
 ROWS = 20
@@ -23,33 +24,35 @@ ROWS = 20
 def run(options: argparse.Namespace) -> int:
     """Run the step, print the tables, write a trace where one is asked for."""
     from dlc.compiler import compile as compile_task
-    from dlc.inspector.gather import inspect
     from dlc.inspector.profile import profile
+    from dlc.inspector.timeline import events
 
     check_runs(options.target)
     thing, sizes, chosen = asked(options)
     with user_code():
         compiled = compile_task(thing, options.target, **chosen)
     found = profile(compiled, thing, options.repeat)
-    inspection = inspect(compiled, found.seconds, found.machine)
+    inspection = found.inspection(compiled)
     machine = found.machine
     print(paint(f"{inspection.program}: {sizes}, {inspection.target} ({inspection.isa}), "
                 f"{machine['threads']:.0f} threads", "bold"))
     print(f"ceilings measured here: {flops(machine['flops'])}/s, {size(machine['bytes'])}/s")
     for entry in inspection.steps():
         print()
-        tables(inspection, entry, found.plain[entry.name], options.all)
+        tables(inspection, entry, found, options.all)
     if options.trace:
-        Path(options.trace).write_text(json.dumps(trace(inspection)), encoding="utf-8")
+        Path(options.trace).write_text(json.dumps(events(inspection)), encoding="utf-8")
         print(f"\n{options.trace}: opens in ui.perfetto.dev and chrome://tracing")
     return 0
 
 
-def tables(found: Inspection, entry: EntryInfo, plain: float, whole: bool) -> None:
-    """Both tables of a step, and what measuring costs."""
+def tables(found: Inspection, entry: EntryInfo, measured: Profile, whole: bool) -> None:
+    """The tables of a step, and what measuring costs."""
     total = entry.seconds or 0.0
-    print(paint(f"{entry.name}: {total * 1e3:.3f} ms a step, launch by launch; "
-                f"the shortest without a clock in between {plain * 1e3:.3f} ms", "bold"))
+    print(paint(f"{entry.name}: {total * 1e3:.3f} ms a step; the shortest that was not traced "
+                f"{measured.plain[entry.name] * 1e3:.3f} ms, tracing costs "
+                f"{measured.cost[entry.name]:.1%}", "bold"))
+    threads(entry)
     print(paint(f"{'launch':30} {'us':>9} {'share':>6} {'calls':>6} {'Gflop/s':>9} {'GB/s':>7} "
                 f"{'of ceiling':>10}", "dim"))
     ranked = sorted(enumerate(entry.launches), key=lambda item: -(item[1].seconds or 0.0))
@@ -63,6 +66,15 @@ def tables(found: Inspection, entry: EntryInfo, plain: float, whole: bool) -> No
         print(f"and {len(ranked) - ROWS} more: --all")
     print()
     lines(found, entry, total)
+
+
+def threads(entry: EntryInfo) -> None:
+    """What each thread did in the step of the timeline."""
+    told = entry.timeline
+    for number, (busy, waits) in enumerate(zip(told["busy"], told["waiting"], strict=True)):
+        print(f"  thread {number}: busy {busy / told['seconds']:6.1%}, waiting "
+              f"{waits / told['seconds']:6.1%}, looking for work "
+              f"{max(0.0, 1 - (busy + waits) / told['seconds']):6.1%}")
 
 
 def least(work: int, moved: int, machine: Mapping[str, float]) -> float:
@@ -82,20 +94,3 @@ def lines(found: Inspection, entry: EntryInfo, total: float) -> None:
         print(f"{name[-24:]:24} {sum(parts) * 1e6:9.1f} {sum(parts) / (total or 1):6.1%} "
               + " ".join(f"{p * 1e6:9.1f}" for p in parts))
         print(paint(f"  {found.source(place)[:76]}", "dim"))
-
-
-def trace(found: Inspection) -> dict[str, Sequence[Any]]:
-    """The steps in the Trace Event Format of Chrome and Perfetto: a track for each entry."""
-    events: list[dict[str, Any]] = []
-    for track, entry in enumerate(found.steps()):
-        events.append({"name": "thread_name", "ph": "M", "pid": 1, "tid": track,
-                       "args": {"name": f"{found.program} {entry.name}"}})
-        at = 0.0
-        for number, x in enumerate(entry.launches):
-            took = (x.seconds or 0.0) * 1e6
-            events.append({"name": f"{number + 1} {x.name}", "cat": "launch", "ph": "X", "pid": 1,
-                           "tid": track, "ts": at, "dur": took, "args": {
-                               "lines": ", ".join(found.words_of(x.places)),
-                               "flops": x.flops * x.runs, "bytes": x.bytes * x.runs}})
-            at += took
-    return {"traceEvents": events}

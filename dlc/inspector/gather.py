@@ -23,6 +23,7 @@ from dlc.inspector.record import (
     Stage,
 )
 from dlc.inspector.tables import Tables
+from dlc.inspector.timeline import Timeline
 from dlc.ir.graph import Graph, Node
 from dlc.passes import Record
 from dlc.passes.fuse.fuse import GROUP, fuse_noting
@@ -41,10 +42,10 @@ Seconds = Mapping[str, Sequence[float]]  # of each launch of an entry's `flat`
 
 
 def inspect(compiled: Compiled, seconds: Seconds | None = None,
-            machine: Mapping[str, float] | None = None,
-            assembly: Sequence[str] = ()) -> Inspection:
-    """What a program is made of. `seconds` and the `machine`'s ceilings come from a profile,
-    `assembly` is that of each kernel (code.py).
+            machine: Mapping[str, float] | None = None, assembly: Sequence[str] = (),
+            timelines: Mapping[str, Timeline] | None = None) -> Inspection:
+    """What a program is made of. `seconds` of launches, the `machine`'s ceilings, and `timelines`
+    of steps come from a profile (profile.py), `assembly` is that of each kernel (code.py).
 
     Fusion and assembly run once more, since a Program that was kept on disk has no graphs.
     """
@@ -55,7 +56,8 @@ def inspect(compiled: Compiled, seconds: Seconds | None = None,
     _, drafts = assembled(program.name, fused, program.target, program.isa, dict(program.meta))
     tables = Tables()
     found = [EntryView(program, draft, compiled.records[draft.name], fusers[draft.name], tables,
-                       (seconds or {}).get(draft.name, ())).info() for draft in drafts]
+                       (seconds or {}).get(draft.name, ()),
+                       (timelines or {}).get(draft.name, {})).info() for draft in drafts]
     codes = assembly or [""] * len(program.kernels)
     kernels = tuple(KernelInfo(k.name, k.text, k.tiles, code)
                     for k, code in zip(program.kernels, codes, strict=True))
@@ -74,6 +76,7 @@ class EntryView:
     fusers: Sequence[Fuser]
     tables: Tables
     seconds: Sequence[float]
+    timeline: Timeline
 
     @property
     def entry(self) -> Entry:
@@ -98,7 +101,8 @@ class EntryView:
         peak = fullest(buffers, len(launches))
         return EntryInfo(self.entry.name, (*stages, last), launches, edges, buffers,
                          line_costs(launches, bodies), peak,
-                         peak_shares(held_at(buffers, peak), self.program.arena_bytes))
+                         peak_shares(held_at(buffers, peak), self.program.arena_bytes),
+                         self.timeline)
 
     def stages(self) -> list[Stage]:
         """The graph as written and after each pass."""

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from dlc.errors import printable
-from dlc.inspector.record import EntryInfo, Function, Inspection, Row
+from dlc.inspector.record import Function, Inspection, Row
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("base", "source", "graph", "launches", "memory")  # in the order in which they run
+# In the order in which they run.
+SCRIPTS = ("base", "source", "graph", "launches", "memory", "timeline")
 
 
 def page(inspection: Inspection) -> str:
@@ -49,8 +50,7 @@ def packed(value: Any) -> Any:
     if isinstance(value, Row | Function):
         return [packed(getattr(value, f.name)) for f in fields(value)]
     if is_dataclass(value):
-        return {f.name: packed(getattr(value, f.name)) for f in fields(value)
-                if not (isinstance(value, EntryInfo) and f.name == "timeline")}
+        return {f.name: packed(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple | list):
         return [packed(v) for v in value] if value and not isinstance(value[0], int) else (
             list(value))

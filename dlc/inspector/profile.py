@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlc.inspector.gather import inspect
 from dlc.inspector.record import Inspection
+from dlc.inspector.timeline import Timeline, timeline
 from dlc.ir.graph import Graph, Node
 from dlc.ir.types import Type, f32
 from dlc.ops.leaf import input_
@@ -18,44 +20,60 @@ from dlc.task.task import Task
 
 if TYPE_CHECKING:
     from dlc.compiler import Compiled
+    from dlc.runtime.cpu.tracing import TracedStep
 
-REPEAT = 20  # runs of which the median counts
-ROUNDS = 3  # of both measurements in turn; of each the least counts
+REPEAT = 20  # runs of each round
+ROUNDS = 3  # of both measurements in turn
 SQUARE, LONG = 384, 1 << 23  # the product and the copy that measure the ceilings ...
 BEST = 40  # ... as the best of so many runs: short ones, which little interrupts
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Seconds of each launch of each entry; `plain` are those of whole steps without a clock in
-    them, `machine` what this machine does at best: flops and bytes a second, and its threads."""
+    """Seconds of each launch of each entry, which add up to a step; `plain` are those of whole
+    steps without a clock in them, `cost` how much longer a step takes that is traced, `timelines`
+    one step by thread; `machine` what this machine does at best: flops and bytes a second, and its
+    threads."""
 
     seconds: Mapping[str, tuple[float, ...]]
     plain: Mapping[str, float]
+    cost: Mapping[str, float]
+    timelines: Mapping[str, Timeline]
     machine: Mapping[str, float]
+
+    def inspection(self, compiled: Compiled, assembly: Sequence[str] = ()) -> Inspection:
+        """What the program is made of, with what it takes."""
+        return inspect(compiled, self.seconds, self.machine, assembly, self.timelines)
 
 
 def profile(compiled: Compiled, thing: Any = None, repeat: int = REPEAT) -> Profile:
     """Time the training steps (of what is not trained, all entries) on the data that the task names
     where they are at hand, else on random numbers. `thing` is what was compiled."""
+    from dlc.runtime.cpu.tracing import seconds_of
+
     with compiled.load() as loaded:
         running = loaded.running
         kept = {port.name: running.read(port.name) for port in compiled.program.persistent}
-        seconds, plain = {}, {}
+        seconds, plain, cost, timelines = {}, {}, {}, {}
         for entry in entries_of(compiled):
             given = inputs_of(compiled, entry, thing)
+            count = len(compiled.program.entries[entry].flat)
             rounds = [once(running, entry, given, repeat) for _ in range(ROUNDS)]
             plain[entry] = min(whole for whole, _ in rounds)
-            seconds[entry] = min((apart for _, apart in rounds), key=sum)
+            cost[entry] = median(min(s.seconds for s in steps) / whole - 1
+                                 for whole, steps in rounds)
+            steps = [step for _, each in rounds for step in each]
+            seconds[entry] = tuple(seconds_of(steps, count))
+            timelines[entry] = timeline(min(steps, key=lambda s: s.seconds), running.threads)
             for name, value in kept.items():
                 running.write(name, value)
-        return Profile(seconds, plain, ceilings() | {"threads": float(running.threads)})
+        return Profile(seconds, plain, cost, timelines,
+                       ceilings() | {"threads": float(running.threads)})
 
 
 def profiled(compiled: Compiled, thing: Any = None, assembly: Sequence[str] = ()) -> Inspection:
     """The Inspection of a program with what a step takes."""
-    found = profile(compiled, thing)
-    return inspect(compiled, found.seconds, found.machine, assembly)
+    return profile(compiled, thing).inspection(compiled, assembly)
 
 
 def entries_of(compiled: Compiled) -> list[str]:
@@ -91,14 +109,14 @@ def data_of(task: Task) -> Mapping[str, Any]:
 
 
 def once(running: Any, entry: str, given: Mapping[str, Any], repeat: int,
-         ) -> tuple[float, tuple[float, ...]]:
-    """(seconds of a step without a clock between its launches, those of each launch)."""
-    found = []
-    for apart in (False, True):
+         ) -> tuple[float, Sequence[TracedStep]]:
+    """(seconds of the shortest step without a clock in it, steps by thread and launch)."""
+    def ready() -> Any:
         for label, array in given.items():
             running.write(label, array, entry)
-        found.append(tuple(running.profile(entry, repeat, apart)))
-    return found[0][0], found[1]
+        return running
+
+    return ready().shortest(entry, repeat), ready().trace(entry, repeat)
 
 
 def product() -> Graph:
@@ -124,7 +142,7 @@ def ceilings() -> dict[str, float]:
             running = loaded.running
             for at, node in enumerate(compiled.source.graphs["main"].inputs):
                 running.write(node.attrs["label"], random_value(node, at), "main")
-            (took,) = running.profile("main", BEST, apart=False)
+            took = running.shortest("main", BEST)
         launches = compiled.program.entries["main"].flat
         work = sum(x.flops if name == "flops" else x.bytes for x in launches)
         found[name] = work / max(took, 1e-9)

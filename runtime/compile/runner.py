@@ -1,11 +1,13 @@
 """The runner: native code that runs a launch table for many steps without Python.
 
 It is itself a Kernel, compiled by the workers and cached like any other. Every thread calls it
-with its own number as `chunk`. Rows and control words are int64 arrays made by table.py.
+with its own number as `chunk`. Rows and control words are int64 arrays made by table.py. Lines that
+begin with #traced are those of TRACED alone, which notes who did what when.
 """
 
 from __future__ import annotations
 
+import re
 from string import Template
 
 from dlc.program import Kernel, Parameter
@@ -13,6 +15,7 @@ from dlc.runtime.steps import Reason
 
 # Words of the control block, in units of 8 bytes; what threads write lies on lines of its own.
 ROWS, CODE, THREADS, SPINS, STEPS, FAULTS, FAULT_COUNT = range(7)
+LOG, LOG_BYTES, LOG_EVENTS = 7, 8, 9  # of each thread, where the runner is TRACED
 CURRENT, POSITION, STOP, STEP, DONE, FINISHED, REASON = 16, 17, 24, 32, 33, 34, 35
 CONTROL_WORDS = 40
 LINE = 64  # bytes between counters of different threads
@@ -32,6 +35,11 @@ FLAG = 2  # BRANCH: the address of the word that holds the address of the flag's
 EVERY, OFFSET = 2, 3  # WHEN: go to the target unless step % every == offset
 CODE_WORDS = 8
 
+# An event in the log of a thread is three words: a row of which a chunk ran, or one of these; when
+# it began and when it ended. The log's first line holds how many there are.
+WAITED, STEP_ENDED, OPENED_NEXT = -1, -2, -3
+EVENT_WORDS = 3
+
 REASONS: tuple[Reason, ...] = ("done", "fault", "stopped")
 
 # What a text names with a dollar: words as offsets in bytes, kinds of instructions as they are.
@@ -40,9 +48,11 @@ _NAMES: dict[str, int] = {
     "WORK": WORK, "LOOP": LOOP, "AGAIN": AGAIN, "BRANCH": BRANCH, "JUMP": JUMP, "WHEN": WHEN,
     **{f"BY_{name}": REASONS.index(reason) for name, reason in (
         ("DONE", "done"), ("FAULT", "fault"), ("STOP", "stopped"))},
+    "BY_WAITING": WAITED, "BY_STEP_END": STEP_ENDED, "BY_OPENING": OPENED_NEXT,
     **{name: 8 * word for name, word in (
         ("ROWS", ROWS), ("CODE", CODE), ("THREADS", THREADS), ("SPINS", SPINS), ("STEPS", STEPS),
-        ("FAULTS", FAULTS), ("FAULT_COUNT", FAULT_COUNT), ("CURRENT", CURRENT),
+        ("FAULTS", FAULTS), ("FAULT_COUNT", FAULT_COUNT), ("LOG", LOG), ("LOG_BYTES", LOG_BYTES),
+        ("LOG_EVENTS", LOG_EVENTS), ("EVENT", EVENT_WORDS), ("CURRENT", CURRENT),
         ("POSITION", POSITION), ("STOP", STOP), ("STEP", STEP), ("DONE", DONE),
         ("FINISHED", FINISHED), ("REASON", REASON), ("ARGUMENTS", ARGUMENTS), ("CHUNKS", CHUNKS),
         ("COUNTERS", COUNTERS), ("TARGET", TARGET), ("FIRST", FIRST), ("STOP_ROW", STOP_ROW),
@@ -78,7 +88,20 @@ def dlc_claim(counter, limit):
     return -1
 
 
-def dlc_work(row, thread, threads, run):
+#traced def dlc_note(control, thread, what, began):
+#traced     """Note what `thread` did from `began` to now; how many notes it has."""
+#traced     log = load_word(control + $LOG) + thread * load_word(control + $LOG_BYTES)
+#traced     count = load_word(log)
+#traced     if count < load_word(control + $LOG_EVENTS):
+#traced         place = log + $LINE + count * $EVENT
+#traced         store_word(place, what)
+#traced         store_word(place + 8, began)
+#traced         store_word(place + 16, clock_ns())
+#traced         store_word(log, count + 1)
+#traced     return count
+#traced
+#traced
+def dlc_work(control, row, thread, threads, run):
     """Run chunks of one row, first this thread's, then those that others have left; how many."""
     function = load_word(row)
     arguments = load_word(row + $ARGUMENTS)
@@ -94,20 +117,25 @@ def dlc_work(row, thread, threads, run):
         number = dlc_claim(counter, run * count)
         while number >= 0:
             if function != 0:
+                #traced began = clock_ns()
                 call_kernel(function, arguments, low + number - (run - 1) * count)
+                #traced dlc_note(control, thread, idiv(row - load_word(control), $ROW), began)
             done += 1
             number = dlc_claim(counter, run * count)
     return done
 
 
-def dlc_alone(rows, superstep):
+def dlc_alone(control, superstep, thread):
     """Run a whole superstep on this thread: it is not worth waking others for."""
+    rows = load_word(control)
     for r in range(load_word(superstep + $FIRST), load_word(superstep + $STOP_ROW)):
         row = rows + r * $ROW
+        #traced began = clock_ns()
         function = load_word(row)
         arguments = load_word(row + $ARGUMENTS)
         for chunk in range(load_word(row + $CHUNKS)):
             call_kernel(function, arguments, chunk)
+        #traced dlc_note(control, thread, r, began)
     return 0
 
 
@@ -154,12 +182,11 @@ def dlc_end_step(control):
     return atomic_store(control + $DONE, done)
 
 
-def dlc_advance(control):
+def dlc_advance(control, thread):
     """Leave the superstep whose chunks are all done: follow the instructions to the next one that
     is worth sharing, and open it, which is the last thing done. One thread at a time is here:
     nobody can finish a superstep before it is open, late as the others may be with what they know.
     """
-    rows = load_word(control)
     code = load_word(control + $CODE)
     at = load_word(control + $POSITION) + 1
     searching = True
@@ -170,7 +197,7 @@ def dlc_advance(control):
             if load_word(here + $INLINE) == 0:
                 searching = False
             else:
-                dlc_alone(rows, here)
+                dlc_alone(control, here, thread)
                 at += 1
         elif kind == $LOOP:
             at = select(load_word(here + $COUNT) > 0, at + 1, load_word(here + $TARGET))
@@ -185,6 +212,7 @@ def dlc_advance(control):
             turn = imod(load_word(control + $STEP), load_word(here + $EVERY))
             at = select(turn == load_word(here + $OFFSET), at + 1, load_word(here + $TARGET))
         else:
+            #traced dlc_note(control, thread, i64($BY_STEP_END), clock_ns())
             dlc_end_step(control)
             at = i64(1)
             searching = load_word(control + $FINISHED) == 0
@@ -192,6 +220,7 @@ def dlc_advance(control):
         return atomic_store(control + $CURRENT, i64(-1))
     superstep = code + at * $INSTRUCTION
     store_word(control + $POSITION, at)
+    #traced dlc_note(control, thread, i64($BY_OPENING), clock_ns())
     atomic_store(control + $CURRENT, atomic_load(control + $CURRENT) + 1)
     return atomic_store(superstep + $OPENED, load_word(superstep + $OPENED) + 1)
 
@@ -214,16 +243,18 @@ def dlc_runner(control, chunk):
         run = atomic_load(superstep + $OPENED)
         done = i64(0)
         for r in range(load_word(superstep + $FIRST), load_word(superstep + $STOP_ROW)):
-            done += dlc_work(rows + r * $ROW, chunk, threads, run)
+            done += dlc_work(control, rows + r * $ROW, chunk, threads, run)
         over = False
         if done > 0:
             whole = run * load_word(superstep + $CHUNKS_IN_ALL)
             over = atomic_add(superstep + $CHUNKS_DONE, done) + done == whole
         if over:
-            dlc_advance(control)
+            dlc_advance(control, chunk)
         else:
+            #traced began = clock_ns()
             waited = dlc_wait(control, current, superstep, run,
                               select(impatient > 0, i64(0), spins))
+            #traced dlc_note(control, chunk, i64($BY_WAITING), began)
             # spinning is for when all threads run: two that share a core lose by it
             if waited > spins:
                 impatient = i64(64)
@@ -246,20 +277,22 @@ def dlc_copy_rows(target, source, index, control, every, offset, base, row_bytes
 '''
 
 _STAMP = '''
-def dlc_stamp(times, control, slots, slot, chunk):
-    """Add the time since the last stamp to times[step, slot], so that a launch in a loop adds up;
-    times[step, 0] is the last stamp."""
-    at = load_word(control + $DONE) * slots
-    now = clock_ns()
-    if slot > 0:
-        times[at + slot] += now - times[at]
-    times[at] = now
+def dlc_stamp(times, control, slot, chunk):
+    """Write the time to times[step, slot]."""
+    times[load_word(control + $DONE) * 2 + slot] = clock_ns()
 '''
 
 
 def _named(text: str) -> str:
     """The text with numbers for the words that it names."""
     return Template(text).substitute(_NAMES)
+
+
+def _runner(name: str, traced: bool) -> Kernel:
+    """The runner; `traced`, with what its text has for that."""
+    kept = [line for line in _RUNNER.split("\n") if traced or "#traced" not in line]
+    text = re.sub(r"#traced ?", "", "\n".join(kept)).replace("dlc_runner", name)
+    return Kernel(name, _scalars("control"), _named(text))
 
 
 def _scalars(names: str) -> tuple[Parameter, ...]:
@@ -270,11 +303,11 @@ def _pointers(**dtypes: str) -> tuple[Parameter, ...]:
     return tuple(Parameter(name, dtype, "pointer") for name, dtype in dtypes.items())
 
 
-RUNNER = Kernel("dlc_runner", _scalars("control"), _named(_RUNNER))
+RUNNER, TRACED = _runner("dlc_runner", False), _runner("dlc_traced", True)
 COPY_ROWS = Kernel(
     "dlc_copy_rows",
     (*_pointers(target="u8", source="u8", index="i64"),
      *_scalars("control every offset base row_bytes rows rows_per_chunk target_stride "
                "index_stride")), _named(_COPY))
-STAMP = Kernel("dlc_stamp", (*_pointers(times="i64"), *_scalars("control slots slot")),
+STAMP = Kernel("dlc_stamp", (*_pointers(times="i64"), *_scalars("control slot")),
                _named(_STAMP))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dlc import env
-from dlc.program import Entry, Port, Program, standing
+from dlc.program import Entry, Kernel, Port, Program, standing
 from dlc.runtime.compile import workers
 from dlc.runtime.compile.cache import Cache
 from dlc.runtime.compile.link import Linked
@@ -23,6 +23,7 @@ from dlc.runtime.compile.runner import (
     REASONS,
     RUNNER,
     STAMP,
+    TRACED,
 )
 from dlc.runtime.cores import available_cores
 from dlc.runtime.cpu.arena import ArenaProgram, readable
@@ -30,6 +31,7 @@ from dlc.runtime.cpu.in_place import large
 from dlc.runtime.cpu.table import Array, Table, address_of
 from dlc.runtime.cpu.table_builder import TableBuilder
 from dlc.runtime.cpu.threads import NATIVE, Attendant, Run, Threads
+from dlc.runtime.cpu.tracing import Logs, TracedStep, seconds_of
 from dlc.runtime.steps import Log, Phase, PhaseError, Reason, StepReport
 
 SPINS = 1000  # pauses before a waiting thread yields; none when threads outnumber cores
@@ -153,25 +155,39 @@ class CpuProgram(ArenaProgram):
         return StepReport(done, reason, recorder.log(done), time.perf_counter() - began,
                           recorder.fault())
 
-    def profile(self, entry: str, repeat: int = 10, apart: bool = True) -> list[float]:
-        """Seconds that each of `entry.flat` takes in a run: the median of `repeat` runs. Not
-        `apart`, one number: the shortest whole run, with no clock between its launches.
+    def profile(self, entry: str, repeat: int = 10) -> list[float]:
+        """Seconds of a run that each of `entry.flat` takes, all its iterations together, and what
+        threads wait for it counted in; they add up to a run (runtime/cpu/tracing.py).
 
-        The arena is left as the runs leave it. A barrier (below 1 us) is counted in, and for a
-        launch in a loop all its iterations are.
+        The arena is left as the runs leave it.
         """
-        job = workers.runtime_job(STAMP)
+        return seconds_of(self.trace(entry, repeat), len(self.entry(entry).flat))
+
+    def trace(self, entry: str, repeat: int = 10) -> list[TracedStep]:
+        """About `repeat` runs back to back, each by thread and launch."""
+        runner, builder = self._support(TRACED)
+        builder.add_entry(self.entry(entry))
+        logs = Logs(builder.table, self.entry(entry), builder.owners, repeat + 1)
+        if self._execute(builder.table.finish(), logs.steps, 0, runner=NATIVE(runner)):
+            raise KeyboardInterrupt
+        return logs.read()
+
+    def shortest(self, entry: str, repeat: int = 10) -> float:
+        """Seconds of the shortest of `repeat` whole runs, with no clock in them."""
+        stamp, builder = self._support(STAMP)
+        times = builder.add_timed(self.entry(entry), stamp, repeat)
+        if self._execute(builder.table.finish(), repeat, 0):
+            raise KeyboardInterrupt
+        return float(np.min(times[:, 1] - times[:, 0])) * 1e-9
+
+    def _support(self, kernel: Kernel) -> tuple[int, TableBuilder]:
+        """(the address of a kernel of the runtime's, a table that keeps it)."""
+        job = workers.runtime_job(kernel)
         linked = Linked(workers.objects([job], self._cache))
         builder = TableBuilder(self.program, self.threads, self._kernels, self._copy_rows,
                                address_of(self._arena))
-        times = builder.add_profile(self.entry(entry), linked.addresses[job.symbol], repeat,
-                                    apart)
         builder.table.hold(linked)
-        if self._execute(builder.table.finish(), repeat, 0):
-            raise KeyboardInterrupt
-        if not apart:
-            return [float(np.min(times[:, 1])) * 1e-9]
-        return [float(t) for t in np.median(times[:, 1:], axis=0) * 1e-9]
+        return linked.addresses[job.symbol], builder
 
     def close(self) -> None:
         """Wait for a run in progress, end the threads and give the memory back."""
@@ -183,7 +199,7 @@ class CpuProgram(ArenaProgram):
 
     def _execute(self, table: Table, steps: int, first_step: int,
                  watch: Callable[[], bool | None] | None = None, interval: float = 0.1,
-                 given: Mapping[str, Array] | None = None) -> bool:
+                 given: Mapping[str, Array] | None = None, runner: Any = None) -> bool:
         """Run a finished table, on `given` arrays; whether Ctrl-C came meanwhile. Raises what
         `watch` raised."""
         self._threads.check_process()
@@ -197,11 +213,12 @@ class CpuProgram(ArenaProgram):
                          {name: address_of(array) for name, array in given.items()})
             self._control = table.control
             arguments = np.array([table.control_address], np.int64)
+            runner = runner or self._runner
             if self.threads == 1 and steps == 1:
-                self._runner(address_of(arguments), 0)
+                runner(address_of(arguments), 0)
                 return False
             held = (table, arguments, self._linked, self._arena, given)
-            self._current = run = Run(self._runner, address_of(arguments), held)
+            self._current = run = Run(runner, address_of(arguments), held)
             attendant = Attendant(run, self._threads, table.stop, watch, interval)
             attendant.attend()
             return attendant.interrupted

@@ -183,6 +183,12 @@ class Table:
         self.control[runner.FAULT_COUNT] = len(faults)
         self.hold(faults)
 
+    def log_to(self, address: int, bytes_: int, events: int) -> None:
+        """Where a traced run notes what each thread does: `bytes_` for a thread, so many events."""
+        self.control[runner.LOG] = address
+        self.control[runner.LOG_BYTES] = bytes_
+        self.control[runner.LOG_EVENTS] = events
+
     def rewind(self, steps: int, first_step: int, spins: int,
                inputs: Mapping[str, int] | None = None) -> None:
         """Make the table ready to run `steps` steps, numbered from `first_step`, on `inputs` at

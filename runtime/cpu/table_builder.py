@@ -61,20 +61,6 @@ class Recorder:
         return int(words.astype(np.int32)[0]) if len(words) else 0
 
 
-@dataclass
-class Stamp:
-    """The kernel that notes times: its address, its arguments, and the slot that comes next."""
-
-    function: int
-    arguments: list[int]
-    slot: int = 0
-
-    def after_launch(self, table: Table) -> None:
-        """A row that notes the time."""
-        table.add(self.function, [*self.arguments, self.slot], 1, True)
-        self.slot += 1
-
-
 class TableBuilder:
     """Builds one Table from the kernels' addresses and the arena's."""
 
@@ -88,6 +74,7 @@ class TableBuilder:
         self.persistent = {p.name for p in program.persistent}
         self._read_in_place: list[tuple[Port, int]] = []  # inputs, and their last launches
         self._launches = 0  # that were added
+        self.owners = [-1]  # of each row of a table with one entry: the number of its launch
 
     def add_entry(self, entry: Entry) -> None:
         """The launches of `entry`, behind a barrier."""
@@ -112,25 +99,23 @@ class TableBuilder:
         self._add_copy(part, Phase(""), 0, barrier=False,
                        source=Moving(copy.source, input=port.name))
 
-    def add_steps(self, steps: Sequence[Step], stamp: Stamp | None = None) -> None:
+    def add_steps(self, steps: Sequence[Step]) -> None:
         """Rows and instructions of launches, loops and branches, the first behind a barrier."""
         first = True
         for step in steps:
             if isinstance(step, Loop):
                 self.table.begin_loop(step.count)
-                self.add_steps(step.launches, stamp)
+                self.add_steps(step.launches)
                 self.table.end_loop()
             elif isinstance(step, Branch):
                 self.table.begin_branch(self._address(step.flag))
-                self.add_steps(step.then, stamp)
+                self.add_steps(step.then)
                 self.table.otherwise()
-                self.add_steps(step.otherwise, stamp)
+                self.add_steps(step.otherwise)
                 self.table.end_branch()
             else:
-                self.add_launch(step, step.barrier or first or stamp is not None)
+                self.add_launch(step, step.barrier or first)
                 self._launches += 1
-                if stamp is not None:
-                    stamp.after_launch(self.table)
             first = False
 
     def add_launch(self, launch: Launch, barrier: bool) -> None:
@@ -141,6 +126,8 @@ class TableBuilder:
             for segment in stage:
                 self.table.add(self.kernels[segment.kernel], self.arguments(segment),
                                segment.chunks, barrier, work)
+                if segment.chunks:
+                    self.owners.append(self._launches)
                 barrier = False
             barrier = True
 
@@ -165,20 +152,14 @@ class TableBuilder:
         self.table.watch_faults(recorder.faults)
         return recorder
 
-    def add_profile(self, entry: Entry, stamp: int, repeat: int, apart: bool = True) -> Array:
-        """Launches with a time stamp before and after each: int64 [repeat, 1 + launches] ns.
-
-        Column 1 + i is what launch i of `entry.flat` took in a run, all iterations together. Not
-        `apart`, there is a stamp before the first and after the last: int64 [repeat, 2].
-        """
-        slots = len(entry.flat) + 1 if apart else 2
-        times = np.zeros((repeat, slots), np.int64)
+    def add_timed(self, entry: Entry, stamp: int, repeat: int) -> Array:
+        """`entry` with a time stamp before it and one after it: int64 [repeat, 2] ns."""
+        times = np.zeros((repeat, 2), np.int64)
         self.table.hold(times)
-        stamps = Stamp(stamp, [address_of(times), self.table.control_address, slots])
-        stamps.after_launch(self.table)
-        self.add_steps(entry.launches, stamps if apart else None)
-        if not apart:
-            stamps.after_launch(self.table)
+        for slot in range(2):
+            self.table.add(stamp, [address_of(times), self.table.control_address, slot], 1, True)
+            if slot == 0:
+                self.add_entry(entry)
         return times
 
     def _address(self, slot: Slot) -> int | Moving:

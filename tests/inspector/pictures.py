@@ -16,7 +16,11 @@ from dlc.inspector.page import page
 from dlc.inspector.profile import profiled
 from dlc.models.lenet import lenet
 from tests.inspector.browser import Browser, installed
+from tests.inspector.programs import inspection
 
+# The walks of the page on tests.inspector.programs.planted: the tab, and the row that is clicked.
+WALKS = (("inspect-walk-memory", "memory", "tr[data-place]"),
+         ("inspect-walk-fusion", "fusion", "tr[data-edge]"))
 HERE = Path(__file__).resolve().parent
 # name, width, height, dark, view, a line of lenet.py that is chosen
 PICTURES = (
@@ -25,6 +29,7 @@ PICTURES = (
     ("inspect-fusion-1280", 1280, 620, True, "fusion", "nn.conv(6, 5"),
     ("inspect-memory-1280", 1280, 700, False, "memory", "nn.conv(16, 5)"),
     ("inspect-kernels-1280", 1280, 760, True, "kernels", "nn.conv(16, 5)"),
+    ("inspect-timeline-1280", 1280, 480, False, "timeline", "nn.conv(16, 5)"),
 )
 
 
@@ -53,7 +58,22 @@ def main(arguments: list[str]) -> int:
             shown.picture(out / f"{name}.png")
             small(out / f"{name}.png")
             print(out / f"{name}.png")
+        walks(browser, Path(folder), out)
     return 0
+
+
+def walks(browser: Browser, folder: Path, out: Path) -> None:
+    """Where each walk ends."""
+    file = folder / "planted.html"
+    file.write_text(page(inspection("planted")), encoding="utf-8")
+    for name, view, row in WALKS:
+        shown = browser.open(file, 1100, 420)
+        shown.click(f"#tab-{view}")
+        shown.click(f"#{view} {row}")
+        shown.evaluate(f"document.querySelector('#{view} {row}').scrollIntoView({{block: 'end'}})")
+        shown.picture(out / f"{name}.png")
+        small(out / f"{name}.png")
+        print(out / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,12 @@ def branching(x: f32[32], flag: i32[()]) -> Node:
     return dlc.cond(flag > 0, lambda v: dlc.cumsum(v), lambda v: dlc.sort(v) * 2, x).sum()
 
 
+def planted(x: f32[1280, 512], w: f32[512, 8192]) -> Node:
+    wide = dlc.tanh(x @ w)
+    shares = wide / wide.sum(1, keepdims=True)
+    return shares.max(0)
+
+
 net = nn.chain(nn.conv(4, 3), nn.batch_norm(), dlc.relu, nn.max_pool(2), nn.flatten, nn.dense(10))
 
 
@@ -56,6 +62,8 @@ def compiled(name: str) -> Compiled:
         return dlc.compile(dlc.value_and_grad(looping), time=12)
     if name == "branch":
         return dlc.compile(branching)
+    if name == "planted":
+        return dlc.compile(planted)
     if name in NETWORKS:  # the training step alone
         return Compiled(task_source(NETWORKS[name](), None, {}, kinds=("train",)), "cpu")
     return dlc.compile(TASKS[name])

@@ -9,7 +9,6 @@ import pytest
 
 import dlc
 from dlc.cli import main
-from dlc.inspector.gather import inspect
 from dlc.inspector.profile import ceilings, first_rows, profile
 from dlc.models.xor import xor
 
@@ -21,21 +20,26 @@ def test_tables_and_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     told = capsys.readouterr().out
     events = json.loads(out.read_text())["traceEvents"]
     spans = [e for e in events if e["ph"] == "X"]
-    assert spans and all(e["dur"] >= 0 and e["args"]["lines"] for e in spans)
+    launches = [e for e in spans if e["cat"] == "launch"]
+    assert launches and all(e["dur"] >= 0 for e in spans)
     assert [e["ts"] for e in spans] == sorted(e["ts"] for e in spans)
-    for e in spans:
-        assert f"{e['name']:30.30}".rstrip() in told
-    assert "ceilings measured here" in told and "models/xor.py:" in told
+    for e in launches:
+        assert f"{e['name']:30.30}".rstrip() in told and e["args"]["lines"]
+    tracks = {e["tid"] for e in events if e["name"] == "thread_name"}
+    assert {e["tid"] for e in spans} <= tracks and "thread 0: busy" in told
+    assert "tracing costs" in told and "ceilings measured here" in told and "models/xor.py:" in told
 
 
 def test_time_of_lines_adds_up_and_the_state_is_as_before() -> None:
-    """Sums over lines are the step; profiling steps leaves no trace in a later load."""
+    """Sums over lines are the step that was measured, within 3 %."""
     compiled = dlc.compile(xor)
     found = profile(compiled, xor, 2)
-    (entry,) = (e for e in inspect(compiled, found.seconds, found.machine).steps())
+    (entry,) = found.inspection(compiled).steps()
     assert entry.seconds is not None and len(found.seconds["train"]) == len(entry.launches)
     assert sum(x.seconds or 0.0 for x in entry.lines) == pytest.approx(entry.seconds, rel=1e-9)
-    assert found.plain["train"] > 0
+    whole = entry.timeline["seconds"]
+    assert whole <= entry.seconds <= 1.03 * whole * (1 + 1e-9), "the shortest step, and those near"
+    assert found.plain["train"] > 0 and len(entry.timeline["busy"]) == found.machine["threads"]
     assert set(found.machine) == {"flops", "bytes", "threads"}
 
 

@@ -134,7 +134,10 @@ function describe() {
 function show(name) {
   for (const view of VIEWS.slice(1)) byId(view).hidden = view !== name;
   document.body.classList.toggle("other", name !== "source");
-  for (const tab of byId("tabs").children) tab.setAttribute("aria-selected", String(tab.dataset.view === name));
+  for (const tab of byId("tabs").children) {
+    tab.setAttribute("aria-selected", String(tab.dataset.view === name));
+    if (tab.dataset.view === name) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
   if (name === "source") byId("graph").hidden = false;
   document.body.dataset.view = name;
   repaint();

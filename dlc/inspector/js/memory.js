@@ -1,4 +1,4 @@
-// Memory and timeline: the arena over the launches of a step, and a profiled step over time.
+// Memory: the arena over the launches of a step, and who holds its peak.
 "use strict";
 const NAMES = { parameter: "parameters", state: "optimizer and other state", input: "batch", activation: "activations",
   workspace: "workspace", output: "outputs", constant: "constants", free: "free or for other entries" };
@@ -68,34 +68,5 @@ function paintMemory() {
     row.classList.toggle("dim", touched !== null && !on);
   }
 }
-function buildTimeline() {
-  if (!timed()) { byId("timeline").replaceChildren(); return; }
-  const total = sum(E.launches, (l) => l.seconds), W = 760, H = 120, L = 10, R = 10;
-  let at = 0;
-  const parts = E.launches.map((l, k) => {
-    const x = L + (at / total) * (W - L - R), wide = (l.seconds / total) * (W - L - R);
-    at += l.seconds;
-    return svg("rect", { class: `dotk p${partOf(k)}`, x, y: 22, width: Math.max(wide, 0.8), height: 62, "data-launch": k,
-      on: { click: () => choose("launch", k), ...hover(launchName(k), `${micro(l.seconds)}, ${percent(l.seconds / total)}`, wheres(l.places)) } });
-  });
-  for (let k = 0; k <= 4; k += 1) parts.push(svg("text", { class: "tick", x: L + ((W - L - R) * k) / 4, y: 104,
-    "text-anchor": k === 0 ? "start" : k === 4 ? "end" : "middle", text: micro((total * k) / 4) }));
-  const ranked = E.launches.map((l, k) => [l, k]).sort((a, b) => b[0].seconds - a[0].seconds);
-  byId("timeline").replaceChildren(el("h2", { text: `A step, launch by launch: ${micro(total)}` }),
-    el("p", { text: "Each launch as the runner's clock saw it, all threads together: a barrier stands between any two, and is counted in." }),
-    el("figure", { class: "card" }, el("figcaption", {}, "one step", el("span", { class: "legend" }, ...PARTS.map((p, k) => el("span", { class: `key p${k}`, text: p })))),
-      svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `a step of ${micro(total)}` }, ...parts)),
-    el("h2", { text: "The longest" }),
-    table(["#", "launch", "time", "share", "line"], ranked.slice(0, 30).map(([l, k]) => pickable("launch", k, { launch: k }, td(String(k + 1), "num"),
-      el("td", {}, el("b", { text: l.name })), td(micro(l.seconds), "num"), td(percent(l.seconds / total), "num"), td(wheres(l.places.slice(0, 4)), "wide-only"))), [0, 2, 3]));
-}
-function paintTimeline() {
-  for (const part of byId("timeline").querySelectorAll("[data-launch]")) {
-    const on = touchesLaunch(Number(part.dataset.launch));
-    part.classList.toggle("on", on);
-    part.classList.toggle("dim", touched !== null && !on);
-  }
-}
-builders.push(buildMemory, buildTimeline);
-painters.push(["memory", paintMemory], ["timeline", paintTimeline]);
-unpack();
+builders.push(buildMemory);
+painters.push(["memory", paintMemory]);

@@ -1,0 +1,81 @@
+"""The walks of docs/inspect.md in a real browser: from a question to its line in five clicks.
+
+A planted NaN and a planted miscompile take one command: tests/test_trap.py, test_check.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dlc.inspector.page import page as page_of
+from dlc.inspector.profile import profiled
+from tests.inspector.browser import Browser, Page
+from tests.inspector.programs import compiled, inspection
+
+pytestmark = pytest.mark.browser
+MOST = 5  # clicks
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with Browser() as found:
+        yield found
+
+
+@pytest.fixture
+def planted(browser: Browser, tmp_path: Path) -> Page:
+    path = tmp_path / "planted.html"
+    path.write_text(page_of(inspection("planted")), encoding="utf-8")
+    return browser.open(path)
+
+
+def chosen_lines(page: Page) -> list[str]:
+    """The lines of source that are marked."""
+    found = page.evaluate("[...document.querySelectorAll('#lines .src.on .code')].map("
+                          "(c) => c.textContent.trim())")
+    return list(found)
+
+
+def walked(page: Page, *selectors: str) -> None:
+    """Click one after the other."""
+    assert len(selectors) <= MOST
+    for selector in selectors:
+        page.click(selector)
+
+
+def test_forty_megabytes(planted: Page) -> None:
+    """Memory, and the first row of who holds the peak."""
+    walked(planted, "#tab-memory", "#memory tr[data-place]")
+    assert chosen_lines(planted) == ["wide = dlc.tanh(x @ w)"]
+    told = planted.evaluate("document.getElementById('chosen').textContent")
+    assert "40.0 MiB at the peak" in told and planted.told() == []
+
+
+def test_a_fusion_that_was_not_made(planted: Page) -> None:
+    """Fusion, and the first row of what is stored: why, what one launch would save, which lines."""
+    walked(planted, "#tab-fusion", "#fusion tr[data-edge]")
+    row = planted.evaluate("document.querySelector('#fusion tr[data-edge]').textContent")
+    assert "wide" in row and "a block of the product has parts of many sums" in row
+    assert "80.0 MiB" in row
+    assert "shares = wide / wide.sum(1, keepdims=True)" in chosen_lines(planted)
+    assert planted.told() == []
+
+
+def test_the_slowest_launch(browser: Browser, tmp_path: Path) -> None:
+    """Timeline, and the first row of the longest: its spans and its lines."""
+    path = tmp_path / "loop.html"
+    path.write_text(page_of(profiled(compiled("loop"))), encoding="utf-8")
+    page = browser.open(path)
+    walked(page, "#tab-timeline", "#timeline tr[data-launch]")
+    assert page.evaluate("document.querySelectorAll('#lanes rect.lane').length") == page.evaluate(
+        "E.timeline.threads")
+    assert page.evaluate("document.querySelectorAll('#lanes rect.on').length") > 0
+    assert chosen_lines(page)
+    page.evaluate("(() => { const z = document.getElementById('zoom'); z.value = 3; "
+                  "z.dispatchEvent(new Event('input')); })()")
+    assert page.evaluate("byId('lanes').scrollWidth > 4 * byId('lanes').clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    assert page.told() == []
