@@ -6,7 +6,6 @@ import base64
 import json
 import zlib
 from dataclasses import fields, is_dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,18 @@ SCRIPTS = ("base", "source", "graph", "launches", "memory", "timeline")
 def page(inspection: Inspection) -> str:
     """The page. Data are compressed and in base64, so that no text of them can be read as markup
     or as a script; what is shown becomes text nodes only."""
-    from dlc.runtime.report.page import look
+    from dlc.runtime.report.page import filled, whole_page
 
-    packed = zlib.compress(json.dumps(data_of(inspection), separators=(",", ":")).encode(), 9)
-    parts = {
-        "title": escape(f"{printable(inspection.program)}: dlc inspect"),
-        "style": f"{look()}\n{(HERE / 'inspect.css').read_text(encoding='utf-8')}",
-        "data": base64.b64encode(packed).decode("ascii"),
-        "script": "\n".join((HERE / "js" / f"{name}.js").read_text(encoding="utf-8")
-                            for name in SCRIPTS)}
-    text = (HERE / "inspect.html").read_text(encoding="utf-8")
-    for name, part in parts.items():
-        head, _, tail = text.partition(f"@{name}@")
-        text = head + part + tail
-    return text
+    data = zlib.compress(json.dumps(data_of(inspection), separators=(",", ":")).encode(), 9)
+    body = filled(text_of("inspect.html"), data=base64.b64encode(data).decode("ascii"),
+                  script="\n".join(text_of(f"js/{name}.js") for name in SCRIPTS))
+    return whole_page(f"{printable(inspection.program)}: dlc inspect",
+                      "\n" + text_of("inspect.css"), body)
+
+
+def text_of(name: str) -> str:
+    """A file that the page is made of."""
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 def data_of(inspection: Inspection) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -76,14 +77,19 @@ def render(given: ReportInput) -> str:
 
 def framed(title: str, body: str) -> str:
     """A whole page around `body`, with the styles and the script of charts."""
-    template = TEMPLATE.read_text(encoding="utf-8")
-    return template.replace("@look@", look()).replace("@title@", escape(title)).replace(
-        "@body@", body)
+    return whole_page(title, "", filled(TEMPLATE.read_text(encoding="utf-8"), body=body))
 
 
-def look() -> str:
-    """The style sheet that the report and the inspector share."""
-    return TEMPLATE.with_name("look.css").read_text(encoding="utf-8")
+def whole_page(title: str, style: str, body: str) -> str:
+    """The one frame of every page: its head, the look that all share, and `style` of its own."""
+    frame, look = (TEMPLATE.with_name(name).read_text(encoding="utf-8")
+                   for name in ("frame.html", "look.css"))
+    return filled(frame, title=escape(title), style=f"{look}{style}", body=body)
+
+
+def filled(template: str, **parts: str) -> str:
+    """`template` with its parts where it names them; in a part nothing is replaced."""
+    return re.sub(f"@({'|'.join(parts)})@", lambda found: parts[found[1]], template)
 
 
 def rest(answers: Answers) -> str:

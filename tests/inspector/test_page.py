@@ -43,6 +43,8 @@ def test_names_and_files_are_data() -> None:
     """Markup, quotes, line separators, right-to-left marks and 10,000 characters stay texts."""
     plain = inspection("normalized")
     row = replace(plain.rows[0], name=HOSTILE, call=HOSTILE * 300)
+    frame = page(replace(plain, program="@style@ @data@ @script@"))
+    assert "<title>@style@ @data@ @script@: dlc inspect</title>" in frame
     evil = replace(plain, program=HOSTILE, rows=(row, *plain.rows[1:]))
     text = page(evil)
     assert tags(text) == tags(page(plain))
