@@ -13,8 +13,14 @@ def within(value: Sum, c: Within) -> Condition | None:
     """low <= value < high without what the range of value already says; None: never."""
     if value.high < c.low or value.low >= c.high:
         return None
-    low = (Compare(value, ">=", c.low),) if value.low < c.low else ()
-    return (*low, Compare(value, "<", c.high)) if value.high >= c.high else low
+    low = (compared(value, ">=", c.low),) if value.low < c.low else ()
+    return (*low, compared(value, "<", c.high)) if value.high >= c.high else low
+
+
+def compared(value: Sum, sign: str, bound: int) -> Compare:
+    """The comparison with its constant on the right: a condition and its opposite are then made of
+    one value, which LLVM has to see to find that one of the two branches is taken."""
+    return Compare(value - value.const, sign, bound - value.const)
 
 
 def divides(value: Sum, c: Divides) -> Condition | None:

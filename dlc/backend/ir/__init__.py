@@ -59,7 +59,7 @@ class Ref:
 
 @dataclass(frozen=True)
 class Compare:
-    """value sign bound, of an index: `i - 2 >= 0`, `imod(i, 3) == 0`. sign: "<", ">=" or "=="."""
+    """value sign bound, of an index: `i >= 2`, `imod(i, 3) == 0`. sign: "<", ">=" or "=="."""
 
     value: Sum
     sign: str

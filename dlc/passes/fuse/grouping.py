@@ -13,6 +13,7 @@ from dlc.ops import leaf, view
 from dlc.ops.routine import result_types
 from dlc.ops.tuples import ITEM
 from dlc.passes.fuse.axes import Axis, AxisClasses, carried, classes_of
+from dlc.passes.fuse.copies import Paths, operators_of, wide_concats
 from dlc.passes.fuse.group_order import GroupOrder
 from dlc.passes.fuse.limits import DEFAULT, FusionLimits
 from dlc.passes.fuse.recompute import recomputed_nodes
@@ -96,11 +97,15 @@ class Fuser:
         self.roots = {n for n in graph.outputs if n.op not in (leaf.INPUT, leaf.ARRAY)}
         self.roots |= control_operands(graph)
         self.free = self._free_scalars()
+        self.wide: set[Node] = set()
         self.recomputed = recomputed_nodes(graph, self.roots, self.free, limits.again)
+        self.wide = wide_concats(self.order, self.computes)
         self.group: dict[Node, Group] = {}
         self.groups: list[Group] = []  # in order, once all merging is over
         self.edges: dict[Node, list[Edge]] = {}
         self.readers: dict[Node, set[Node]] = {}
+        self.turned: dict[Node, set[Node]] = {}  # what a node reads at other indices than its own
+        self.paths = Paths(self.stands)
         for position, node in enumerate(self.order):
             if node.op is ITEM:
                 self._add_result(node, position)
@@ -109,6 +114,8 @@ class Fuser:
                 self.edges[node] = self._edges(node)
                 for edge in self.edges[node]:
                     self.readers.setdefault(edge.producer, set()).add(node)
+                    if not edge.aligned:
+                        self.turned.setdefault(node, set()).add(edge.producer)
         self.standing = GroupOrder(list(dict.fromkeys(self.group.values())), self._sources)
 
     def _sources(self, group: Group) -> set[Group]:
@@ -143,7 +150,11 @@ class Fuser:
             return node in self.roots
         if node.op.kind is Kind.LEAF:
             return node.op is leaf.RANDOM_BITS or node in self.roots
-        return node.op.kind is not Kind.VIEW or node in self.roots or is_wide(node)
+        return node.op.kind is not Kind.VIEW or node in self.roots or node in self.wide
+
+    def stands(self, node: Node) -> bool:
+        """Whether a reader finds the node in memory or in a group, instead of computing it."""
+        return node.op.kind is Kind.LEAF or self.computes(node)
 
     def _edges(self, consumer: Node) -> list[Edge]:
         """The computing producers that `consumer` reads, through any views between."""
@@ -345,15 +356,15 @@ class Fuser:
 
     def fits(self, a: Group, b: Group) -> bool:
         """Whether one kernel may hold both groups: a long one takes LLVM too long."""
-        wide = any(is_wide(n) for n in (*a.members, *b.members))
-        return not wide and len(a.members) + len(b.members) <= self.limits.operators
+        members, most = (*a.members, *b.members), self.limits.operators
+        if len(members) > most or not self.wide.isdisjoint(members):
+            return False
+        if all(self.group.get(p) not in (a, b) for n in members for p in self.turned.get(n, ())):
+            return True
+        members = tuple(sorted(members, key=self._index().__getitem__))
+        return operators_of(members, self.roots, self.readers, self.turned, self.paths) <= most
 
     def _index(self) -> dict[Node, int]:
         if not hasattr(self, "_positions"):
             self._positions = {n: i for i, n in enumerate(self.order)}
         return self._positions
-
-
-def is_wide(node: Node) -> bool:
-    """A concat of so many pieces that it is always stored."""
-    return node.op is view.CONCAT and len(node.args) >= view.WIDE

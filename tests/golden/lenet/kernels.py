@@ -40,15 +40,15 @@ def fused_gather(image, corner, sub, sub_2, image2, chunk):
         for r in range(28):
             corner2 = corner[i * 28 + r]
             index = min(max(i64(corner2), 0), 960)
-            image3 = image[idiv(i, 28) * 784 + idiv(index, 31) * 28 + imod(index, 31) - 29] if idiv(index, 31) - 1 >= 0 and idiv(index, 31) - 1 < 28 and imod(index, 31) - 1 >= 0 and imod(index, 31) - 1 < 28 else f32(0.0)
+            image3 = image[idiv(i, 28) * 784 + idiv(index, 31) * 28 + imod(index, 31) - 29] if idiv(index, 31) >= 1 and idiv(index, 31) < 29 and imod(index, 31) >= 1 and imod(index, 31) < 29 else f32(0.0)
             index2 = min(max(i64(i32(corner2 + i32(1))), 0), 960)
-            image4 = image[idiv(i, 28) * 784 + idiv(index2, 31) * 28 + imod(index2, 31) - 29] if idiv(index2, 31) - 1 >= 0 and idiv(index2, 31) - 1 < 28 and imod(index2, 31) - 1 >= 0 and imod(index2, 31) - 1 < 28 else f32(0.0)
+            image4 = image[idiv(i, 28) * 784 + idiv(index2, 31) * 28 + imod(index2, 31) - 29] if idiv(index2, 31) >= 1 and idiv(index2, 31) < 29 and imod(index2, 31) >= 1 and imod(index2, 31) < 29 else f32(0.0)
             sub3 = sub[i * 28 + r]
             upper = image3 + (image4 - image3) * sub3
             index3 = min(max(i64(i32(corner2 + i32(31))), 0), 960)
-            image5 = image[idiv(i, 28) * 784 + idiv(index3, 31) * 28 + imod(index3, 31) - 29] if idiv(index3, 31) - 1 >= 0 and idiv(index3, 31) - 1 < 28 and imod(index3, 31) - 1 >= 0 and imod(index3, 31) - 1 < 28 else f32(0.0)
+            image5 = image[idiv(i, 28) * 784 + idiv(index3, 31) * 28 + imod(index3, 31) - 29] if idiv(index3, 31) >= 1 and idiv(index3, 31) < 29 and imod(index3, 31) >= 1 and imod(index3, 31) < 29 else f32(0.0)
             index4 = min(max(i64(i32(corner2 + i32(32))), 0), 960)
-            image6 = image[idiv(i, 28) * 784 + idiv(index4, 31) * 28 + imod(index4, 31) - 29] if idiv(index4, 31) - 1 >= 0 and idiv(index4, 31) - 1 < 28 and imod(index4, 31) - 1 >= 0 and imod(index4, 31) - 1 < 28 else f32(0.0)
+            image6 = image[idiv(i, 28) * 784 + idiv(index4, 31) * 28 + imod(index4, 31) - 29] if idiv(index4, 31) >= 1 and idiv(index4, 31) < 29 and imod(index4, 31) >= 1 and imod(index4, 31) < 29 else f32(0.0)
             mul3 = (image5 + (image6 - image5) * sub3 - upper) * sub_2[i * 28 + r]
             image2[i * 28 + r] = upper + mul3
 
