@@ -46,7 +46,10 @@ def diff(commands: Any) -> None:
                         help='exit with 1 where it holds for B, e.g. "peak_bytes > 1.05x"; '
                         "may be repeated")
     parser.add_argument("--profile", action="store_true", help="measure the time of both")
-    parser.add_argument("--target", default="cpu", help="compilation target (default cpu)")
+    parser.add_argument("--estimate", action="store_true", help="measure what this machine does at "
+                        "best, and say how long both steps take at least")
+    parser.add_argument("--target", default="cpu", metavar="TARGET[,TARGET]",
+                        help="compilation target (default cpu), or that of A and that of B")
     parser.set_defaults(dims={})
     set_argument(parser)
 

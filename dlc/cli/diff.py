@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,14 +29,15 @@ def run(options: argparse.Namespace) -> int:
     """Print the differences; 1 where a limit holds."""
     from dlc.inspector.diff import LimitError, as_text, broken, differences
 
-    (check_runs if options.profile else check_target)(options.target)
-    (first, a), (second, b) = (side(name, options) for name in (options.a, options.b))
-    found = differences(first, second)
+    (first, a), (second, b) = (side(name, argparse.Namespace(**{**vars(options), "target": target}))
+                               for name, target in zip((options.a, options.b), targets(options),
+                                                       strict=True))
+    found = differences(first, second, machine(options))
     if not found:
         raise UsageError(f"{options.a} and {options.b} have no step of one name: "
                          f"{', '.join(e.name for e in first.steps())}; "
                          f"{', '.join(e.name for e in second.steps())}")
-    print(f"A is {options.a}, B is {options.b}")
+    print(f"A is {options.a} ({first.target}), B is {options.b} ({second.target})")
     for each in found:
         print("\n" + "\n".join(as_text(each)))
     print(f"\n{meaning(a, b, max(e.flops for e in first.steps()))}")
@@ -47,6 +48,27 @@ def run(options: argparse.Namespace) -> int:
     for line in told:
         print(f"over the limit: {line}")
     return FAILED if told else 0
+
+
+def targets(options: argparse.Namespace) -> tuple[str, str]:
+    """The targets of A and B. Raises UsageError for what is none, or does not run where it must."""
+    asked_for = options.target.split(",")
+    if len(asked_for) > 2:
+        raise UsageError(f"--target {options.target}: one, or one for A and one for B: cpu,cuda")
+    if options.estimate and set(asked_for) != {"cpu"}:
+        raise UsageError("--estimate is for programs of this machine's processor")
+    for target in asked_for:
+        (check_runs if options.profile else check_target)(target)
+    return asked_for[0], asked_for[-1]
+
+
+def machine(options: argparse.Namespace) -> Mapping[str, float] | None:
+    """What this machine does at best, where --estimate asks for it."""
+    if not options.estimate:
+        return None
+    from dlc.inspector.profile import ceilings
+
+    return ceilings()
 
 
 def side(name: str, options: argparse.Namespace) -> tuple[Inspection, Compiled | None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from dlc.cli.paper import paint
 from dlc.cli.show import asked
 from dlc.cli.source import user_code
 from dlc.cli.targets import check_runs
+from dlc.inspector.diff import least
 from dlc.inspector.units import flops, size
 
 if TYPE_CHECKING:
@@ -75,11 +75,6 @@ def threads(entry: EntryInfo) -> None:
         print(f"  thread {number}: busy {busy / told['seconds']:6.1%}, waiting "
               f"{waits / told['seconds']:6.1%}, looking for work "
               f"{max(0.0, 1 - (busy + waits) / told['seconds']):6.1%}")
-
-
-def least(work: int, moved: int, machine: Mapping[str, float]) -> float:
-    """Seconds that the machine's ceilings allow for so much arithmetic and traffic."""
-    return max(work / machine["flops"], moved / machine["bytes"])
 
 
 def lines(found: Inspection, entry: EntryInfo, total: float) -> None:

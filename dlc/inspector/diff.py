@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from dlc.inspector.record import PARTS, EntryInfo, Inspection
 from dlc.inspector.units import flops, size
 
-METRICS = ("peak_bytes", "flops", "bytes", "launches", "barriers", "kernels", "nodes", "seconds")
+METRICS = ("peak_bytes", "flops", "bytes", "launches", "barriers", "kernels", "nodes", "estimate",
+           "seconds")
+Machine = Mapping[str, float]  # ceilings: flops and bytes a second
 _LIMIT = re.compile(r"\s*(\w+)\s*(>=|<=|==|!=|>|<)\s*([0-9.eE+-]+)\s*(x?)\s*")
 HOLDS = {">": lambda a, b: a > b, ">=": lambda a, b: a >= b, "<": lambda a, b: a < b,
          "<=": lambda a, b: a <= b, "==": lambda a, b: a == b, "!=": lambda a, b: a != b}
@@ -50,15 +52,17 @@ class Difference:
     operators: tuple[Change, ...]
 
 
-def differences(a: Inspection, b: Inspection) -> list[Difference]:
-    """Step by step, by name; a step that only one has is left out."""
+def differences(a: Inspection, b: Inspection, machine: Machine | None = None) -> list[Difference]:
+    """Step by step, by name; a step that only one has is left out. With a `machine`'s ceilings
+    both have an estimate of their time on it."""
     others = {e.name: e for e in b.steps()}
-    return [difference(a, e, b, others[e.name]) for e in a.steps() if e.name in others]
+    return [difference(a, e, b, others[e.name], machine) for e in a.steps() if e.name in others]
 
 
-def difference(a: Inspection, mine: EntryInfo, b: Inspection, other: EntryInfo) -> Difference:
+def difference(a: Inspection, mine: EntryInfo, b: Inspection, other: EntryInfo,
+               machine: Machine | None = None) -> Difference:
     """Of one step."""
-    before, after = totals(a, mine), totals(b, other)
+    before, after = totals(a, mine, machine), totals(b, other, machine)
     went, came = (Counter(launches(x, e)) for x, e in ((a, mine), (b, other)))
     return Difference(
         mine.name, tuple(Change(k, before[k], after[k]) for k in METRICS
@@ -68,7 +72,12 @@ def difference(a: Inspection, mine: EntryInfo, b: Inspection, other: EntryInfo) 
         tuple(changed(operators(a, mine), operators(b, other))))
 
 
-def totals(x: Inspection, entry: EntryInfo) -> dict[str, float]:
+def least(work: int, moved: int, machine: Machine) -> float:
+    """Seconds that a machine's ceilings allow for so much arithmetic and traffic."""
+    return max(work / machine["flops"], moved / machine["bytes"])
+
+
+def totals(x: Inspection, entry: EntryInfo, machine: Machine | None = None) -> dict[str, float]:
     """The metrics that a limit may name."""
     kernels = {k for launch in entry.launches for k in launch.kernels}
     found: dict[str, float] = {
@@ -76,6 +85,8 @@ def totals(x: Inspection, entry: EntryInfo) -> dict[str, float]:
         "launches": sum(launch.runs for launch in entry.launches),
         "barriers": sum(launch.barriers * launch.runs for launch in entry.launches),
         "kernels": len(kernels), "nodes": entry.nodes()}
+    if machine:
+        found["estimate"] = sum(least(k.flops, k.bytes, machine) * k.runs for k in entry.launches)
     return found if entry.seconds is None else {**found, "seconds": entry.seconds}
 
 
@@ -180,8 +191,8 @@ def shown(name: str, value: float) -> str:
     """A metric in its unit."""
     if name in ("peak_bytes", "bytes"):
         return size(value)
-    if name == "seconds":
-        return f"{value * 1e3:.3f} ms"
+    if name in ("seconds", "estimate"):
+        return f"{value * 1e3:.4g} ms"
     return flops(value) if name == "flops" else f"{value:,.0f}"
 
 
@@ -207,7 +218,8 @@ def broken(limit: str, found: Sequence[Difference]) -> list[str]:
     for each in found:
         change = next((c for c in each.totals if c.name == name), None)
         if change is None:
-            raise LimitError(f"limit {limit!r}: {name} was not measured; --profile does")
+            raise LimitError(f"limit {limit!r}: {name} was not measured; "
+                             f"--{'estimate' if name == 'estimate' else 'profile'} does")
         if HOLDS[relation](change.ratio if relative else change.after, number):
             told.append(f"{each.entry}: {limit.strip()}: {shown(name, change.before)} -> "
                         f"{shown(name, change.after)} ({change.ratio:.3f}x)")

@@ -34,11 +34,30 @@ def test_nothing_changed() -> None:
     assert broken("launches >= 1", [found]) != []
 
 
+def test_two_targets(capsys: pytest.CaptureFixture[str]) -> None:
+    """A for one, B for the other: both compute the same."""
+    assert main(["diff", "xor", "xor", "--target", "cpu,cuda", "--fail-if", "nodes != 1x"]) == 0
+    told = capsys.readouterr().out
+    assert "A is xor (cpu), B is xor (cuda)" in told and "computes the same" in told
+    assert main(["diff", "xor", "xor", "--target", "cpu,cuda,cpu"]) == 2
+
+
+def test_an_estimate_is_what_the_ceilings_allow() -> None:
+    """A machine that computes for nothing takes as long as it moves bytes, and the reverse."""
+    plain = inspection("normalized")
+    for slow, total in (("bytes", "bytes"), ("flops", "flops")):
+        machine = {"flops": 1e30, "bytes": 1e30} | {slow: 1.0}
+        (found,) = differences(plain, plain, machine)
+        known = {c.name: c.after for c in found.totals}
+        assert known["estimate"] == known[total]
+        assert broken("estimate > 0.9x", [found])
+
+
 def test_limits_that_cannot_be_read() -> None:
     found = differences(inspection("normalized"), inspection("normalized"))
     for limit, words in [("", "it takes METRIC"), ("peak > 1x", "metrics are peak_bytes"),
                          ("flops ~ 2", "it takes"), ("flops > 1.2.3", "it takes"),
-                         ("seconds > 2x", "--profile")]:
+                         ("seconds > 2x", "--profile"), ("estimate > 2x", "--estimate")]:
         with pytest.raises(LimitError, match=words):
             broken(limit, found)
 

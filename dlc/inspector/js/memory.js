@@ -11,6 +11,7 @@ function buildMemory() {
     parts.push(svg("line", { class: "grid", x1: L, x2: W - R, y1: py(o), y2: py(o) }),
       svg("text", { class: "tick", x: L - 7, y: py(o) + 4, "text-anchor": "end", text: size(o) }));
   }
+  const taken = takenOver();
   E.buffers.forEach((b, k) => {
     const always = b.category === "parameter" || b.category === "state";
     const from = always ? 0 : Math.max(b.first, 0), to = always ? n : Math.min(b.last + 1, n);
@@ -19,7 +20,7 @@ function buildMemory() {
     parts.push(svg("rect", { class: `life ${b.category}${py(b.offset) - py(b.offset + b.bytes) < 4 ? " thin" : ""}`, x: px(from), y: py(b.offset + b.bytes), width: Math.max(px(to) - px(from), 1),
       height: Math.max(py(b.offset) - py(b.offset + b.bytes), 0.7), "data-buffer": k,
       on: { click: () => { if (b.place >= 0) choose("place", b.place); },
-        ...hover(`${b.name}: ${b.type}`, `${size(b.bytes)} at ${b.offset.toLocaleString("en")}, ${life}`, `${NAMES[b.category]}, ${where(b.place)}`) } }));
+        ...hover(`${b.name}: ${b.type}`, `${size(b.bytes)} at ${b.offset.toLocaleString("en")}, ${life}`, `${NAMES[b.category]}, ${where(b.place)}`, ...(taken.has(b) ? [`in place of ${taken.get(b).name}`] : [])) } }));
   });
   parts.push(svg("line", { class: "now", x1: px(E.peak_launch + 0.5), x2: px(E.peak_launch + 0.5), y1: T, y2: H - B }),
     svg("text", { class: "tick", x: px(E.peak_launch + 0.5), y: H - B + 16, "text-anchor": "middle", text: `fullest: ${E.peak_launch + 1}` }),
@@ -29,10 +30,24 @@ function buildMemory() {
     el("span", { class: "legend" }, ...kinds.map((c) => el("span", { class: `key ${c}`, text: NAMES[c] })))),
     svg("svg", { class: "map", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `the arena, ${size(D.arena)}, offset against launch` }, ...parts));
   byId("memory").replaceChildren(el("h2", { text: `${size(D.arena)} of arena` }),
-    el("p", { text: `${D.arena.toLocaleString("en")} bytes, known before the first step. A value that overlaps an earlier one takes over its bytes.` }),
+    el("p", { text: `${D.arena.toLocaleString("en")} bytes, known before the first step. A value that overlaps an earlier one takes over its bytes. ${inPlace(taken)}` }),
     picture, el("h2", { text: "Who holds the peak" }),
     el("p", { text: `While launch ${launchName(E.peak_launch)} runs, the step is fullest; all rows together are the arena.` }), holders(),
     el("h2", { text: "The largest values" }), largest());
+}
+// What is written over a value by the launch that reads it last: value -> the one before it.
+function takenOver() {
+  const ends = new Map(), found = new Map();
+  for (const b of E.buffers) if (b.last >= 0) ends.set(b.last, [...(ends.get(b.last) || []), b]);
+  for (const b of E.buffers) {
+    if (b.category === "workspace" || b.first < 0) continue;
+    const before = (ends.get(b.first) || []).find((a) => a !== b && a.category !== "workspace" && a.first < b.first && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes);
+    if (before) found.set(b, before);
+  }
+  return found;
+}
+function inPlace(taken) {
+  return taken.size ? `${plural(taken.size, "value is", "values are")} written in place of one that the same launch reads last: ${size(sum([...taken.keys()], (b) => b.bytes))}.` : "Nothing is written in place.";
 }
 function holders() {
   const most = Math.max(...E.peak.map((s) => s.bytes), 1);
