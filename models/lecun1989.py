@@ -14,11 +14,6 @@ import dlc
 from dlc import Node, f32, i32, init, nn, optim
 
 
-def squash(x: Node) -> Node:
-    """A sigmoid through (1, 1) and (-1, -1) with its largest curvature there."""
-    return 1.7159 * dlc.tanh(2.0 / 3.0 * x)
-
-
 def shared(connections: list[list[int]]) -> nn.Layer:
     """5x5 kernels, stride 2, on maps in a border of 2 of the background, -1; a bias a position."""
     within = 2.4 / (25 * len(connections[0]))
@@ -27,7 +22,7 @@ def shared(connections: list[list[int]]) -> nn.Layer:
 
     def apply(x: Node) -> Node:
         y = kernels(dlc.pad(x, ((0, 0), (0, 0), (2, 2), (2, 2)), value=-1.0))
-        return squash(y + dlc.parameter("bias", f32[y.shape[1:]], init.zeros))
+        return nn.lecun_tanh(y + dlc.parameter("bias", f32[y.shape[1:]], init.zeros))
 
     return nn.layer(apply)
 
@@ -41,8 +36,8 @@ net = nn.chain(
     shared([[0]] * 12),
     shared([[(at + step) % 12 for step in range(8)] for at in range(12)]),
     nn.flatten,
-    dense(30, 192), squash,
-    dense(10, 30), squash,
+    dense(30, 192), nn.lecun_tanh,
+    dense(10, 30), nn.lecun_tanh,
 )
 
 

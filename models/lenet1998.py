@@ -10,23 +10,18 @@ basis functions, Adam, and images moved, turned and scaled at random.
 from __future__ import annotations
 
 import dlc
-from dlc import Node, augment, f32, i32, nn, optim
+from dlc import augment, f32, i32, nn, optim
 
 TABLE = [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [0, 4, 5], [0, 1, 5],
          [0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5], [0, 3, 4, 5], [0, 1, 4, 5], [0, 1, 2, 5],
          [0, 1, 3, 4], [1, 2, 4, 5], [0, 2, 3, 5], [0, 1, 2, 3, 4, 5]]
 
 
-def squash(x: Node) -> Node:
-    """A sigmoid through (1, 1) and (-1, -1) with its largest curvature there."""
-    return 1.7159 * dlc.tanh(2.0 / 3.0 * x)
-
-
 net = nn.chain(
-    nn.conv(6, 5), nn.subsample(2), squash,
-    nn.partial_conv(TABLE, 5), nn.subsample(2), squash,
-    nn.conv(120, 5), squash,
-    nn.flatten, nn.dense(84), squash,
+    nn.conv(6, 5), nn.subsample(2), nn.lecun_tanh,
+    nn.partial_conv(TABLE, 5), nn.subsample(2), nn.lecun_tanh,
+    nn.conv(120, 5), nn.lecun_tanh,
+    nn.flatten, nn.dense(84), nn.lecun_tanh,
     nn.dense(10),
 )
 

@@ -17,8 +17,8 @@ from dlc.ops import elementwise as e
 from dlc.ops.convert import as_node
 
 __all__ = ["celu", "elu", "gelu_tanh", "hard_shrink", "hard_sigmoid", "hard_swish", "hard_tanh",
-           "log_sigmoid", "mish", "quick_gelu", "relu6", "relu_squared", "selu", "soft_shrink",
-           "softplus", "softsign", "tanh_shrink", "threshold"]
+           "lecun_tanh", "log_sigmoid", "mish", "quick_gelu", "relu6", "relu_squared", "selu",
+           "soft_shrink", "softplus", "softsign", "tanh_shrink", "threshold"]
 
 
 def _below(x: Node) -> Node:
@@ -103,6 +103,12 @@ def softsign(x: Any) -> Node:
     """x / (1 + |x|) (Bergstra et al. 2009)."""
     node = as_node(x)
     return node / (e.abs_(node) + 1.0)
+
+
+def lecun_tanh(x: Any) -> Node:
+    """1.7159 tanh(2 x / 3): through (1, 1) and (-1, -1), where its curvature is largest (LeCun
+    1989)."""
+    return 1.7159 * e.tanh(2.0 / 3.0 * as_node(x))
 
 
 def tanh_shrink(x: Any) -> Node:

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlc import init, random
-from dlc.errors import here
+from dlc.errors import DlcError, here
 from dlc.ir.graph import Node
 from dlc.ir.types import f32
 from dlc.lang.layer import Layer, apply_layer
 from dlc.lang.scope import Initializer, current_scope, parameter
 from dlc.nn import checks
 from dlc.nn.functions import softplus
-from dlc.ops import elementwise, reduce, view
+from dlc.ops import elementwise, leaf, reduce, view
 from dlc.ops.contract import matmul
 from dlc.ops.convert import cast
 
 HIDDEN = ("binary", "gaussian")
+ENUMERATED = 16  # units of a layer whose states are all summed
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,19 @@ class Machine(Layer):
         """
         return reduce.mean(self.energy(x)) - reduce.mean(self.energy(self.gibbs(x, steps)))
 
+    def log_partition(self) -> Node:
+        """The logarithm of the partition function, so that log p(x) is -energy(x) less it: the sum
+        over all states of the smaller layer, of which the larger is summed in closed form.
+
+        Raises DlcError for a machine whose smaller layer has more than ENUMERATED units, and for
+        Gaussian hidden units.
+        """
+        if self.hidden != "binary" or min(self.visible, self.units) > ENUMERATED:
+            raise DlcError(f"{self}.log_partition: {self.hidden} hidden units, and "
+                           f"{min(self.visible, self.units)} in the smaller layer", here(),
+                           f"binary units, at most {ENUMERATED} of them: 2^{ENUMERATED} states")
+        return self._on(self._log_partition)
+
     # --- in an application, which declares each parameter once
 
     def _parameters(self) -> tuple[Node, Node, Node]:
@@ -87,6 +101,16 @@ class Machine(Layer):
         each = softplus(told) if self.hidden == "binary" else 0.5 * elementwise.square(told)
         return -matmul(x, visible) - reduce.sum_(each, 1)
 
+    def _log_partition(self) -> Node:
+        weight, visible, hidden = self._parameters()
+        if self.units < self.visible:
+            weight, visible, hidden = view.transpose(weight), hidden, visible
+        count = int(weight.shape[0])
+        number, place = (leaf.iota((2 ** count, count), axis) for axis in (0, 1))
+        states = cast(elementwise.and_(elementwise.shr(number, place), 1), f32)
+        every = matmul(states, visible) + reduce.sum_(softplus(matmul(states, weight) + hidden), 1)
+        return reduce.logsumexp(every)
+
     def _step(self, x: Node) -> Node:
         weight, visible, hidden = self._parameters()
         means = self._link(matmul(x, weight) + hidden)
@@ -103,8 +127,9 @@ def rbm(visible: int, hidden: int, units: str = "binary", *,
 
     weight [visible, hidden], normal with deviation .01; biases visible and hidden, zeros. Hidden
     `units` are "binary" or "gaussian" (of variance 1). `machine.back(h)` gives probabilities of
-    visible units, `energy(x)` free energies, `gibbs(x)` samples, and `contrast(x)` the loss of
-    contrastive divergence. Visible values between 0 and 1 count as probabilities.
+    visible units, `energy(x)` free energies, `gibbs(x)` samples, `contrast(x)` the loss of
+    contrastive divergence, and `log_partition()` the exact normalization of a small machine.
+    Visible values between 0 and 1 count as probabilities.
     Source: Hinton 2002; Hinton and Salakhutdinov 2006.
     """
     checks.at_least("rbm", 1, visible=visible, hidden=hidden)

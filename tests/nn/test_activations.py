@@ -35,6 +35,7 @@ FORMULAS: dict[str, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
     "hard_sigmoid": (a.hard_sigmoid, lambda x: np.clip(x / 6 + 0.5, 0, 1)),
     "hard_swish": (a.hard_swish, lambda x: x * np.clip(x / 6 + 0.5, 0, 1)),
     "softsign": (a.softsign, lambda x: x / (1 + np.abs(x))),
+    "lecun_tanh": (a.lecun_tanh, lambda x: 1.7159 * np.tanh(2 * x / 3)),
     "tanh_shrink": (a.tanh_shrink, lambda x: x - np.tanh(x)),
     "soft_shrink": (a.soft_shrink, lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0)),
     "hard_shrink": (a.hard_shrink, lambda x: np.where(np.abs(x) > 0.5, x, 0)),

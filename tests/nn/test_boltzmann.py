@@ -91,6 +91,28 @@ def test_a_long_chain_draws_from_the_machine(units: str) -> None:
     assert np.all(np.abs(found - exact) < 5 * np.sqrt(exact * (1 - exact) / len(chains)))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_partition_function_sums_over_all_states(turned: bool) -> None:
+    """Of both layers, whichever is the smaller; the probabilities of all visible states sum to 1.
+    """
+    values = {"m.weight": VALUES["m.weight"].T.copy(), "m.visible": VALUES["m.hidden"],
+              "m.hidden": VALUES["m.visible"]} if turned else VALUES
+    machine = nn.rbm(*((HIDDEN, VISIBLE) if turned else (VISIBLE, HIDDEN)), name="m")
+    seen, told = (np.array(list(itertools.product((0.0, 1.0), repeat=n))) for n in (
+        VISIBLE, HIDDEN))
+    joint = (seen @ B)[:, None] + told @ C + seen @ W @ told.T
+    exact = np.log(np.exp(joint).sum())
+    np.testing.assert_allclose(asked(lambda x: machine.log_partition() + 0 * x.sum(),
+                                     values=values), exact, **CLOSE)
+
+
+def test_a_partition_function_of_too_many_states() -> None:
+    for machine, message in ((nn.rbm(17, 20), "17 in the smaller layer"),
+                             (nn.rbm(4, 3, "gaussian"), "gaussian hidden units")):
+        with pytest.raises(DlcError, match=message):
+            dlc.trace(machine.log_partition)
+
+
 def test_what_is_no_machine() -> None:
     for wrong, message in ((lambda: nn.rbm(0, 3), "visible"),
                            (lambda: nn.rbm(3, 3, "real"), "real"),
