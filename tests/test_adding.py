@@ -77,6 +77,8 @@ def run(tree: Path, *command: str, **variables: str) -> subprocess.CompletedProc
                           text=True)
 
 
+@pytest.mark.conformance
+@pytest.mark.sliced
 @pytest.mark.slow
 def test_an_operator_takes_one_edit_and_has_its_tests(tree: Path) -> None:
     (step,) = steps("adding-an-op.md")

@@ -47,6 +47,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return folder, words.train(rows(39), folder=folder)
 
 
+@pytest.mark.conformance
+@pytest.mark.sliced
 def test_a_resumed_run_ends_with_the_same_bytes(trained: Any, tmp_path: Path) -> None:
     _, whole = trained
     # within an epoch, whose batches of all sizes have an order of their own
@@ -56,6 +58,8 @@ def test_a_resumed_run_ends_with_the_same_bytes(trained: Any, tmp_path: Path) ->
     assert all(again.values[k].tobytes() == v.tobytes() for k, v in whole.values.items())
 
 
+@pytest.mark.conformance
+@pytest.mark.sliced
 def test_metrics_are_those_of_single_rows(trained: Any) -> None:
     """Means over all letters, whatever the batches were; a metric of the whole set sees each."""
     _, result = trained
@@ -75,6 +79,8 @@ def test_metrics_are_those_of_single_rows(trained: Any) -> None:
     assert abs(metrics["macro"] - np.mean([a / max(b, 1) for a, b in counts])) < 1e-6
 
 
+@pytest.mark.conformance
+@pytest.mark.sliced
 def test_predictions_of_several_lengths(trained: Any) -> None:
     folder, result = trained
     net = dlc.load(folder / "last.safetensors")
@@ -118,6 +124,8 @@ def test_rows_that_do_not_fit(change: Any, message: str) -> None:
         words.train((data, rows(8)))
 
 
+@pytest.mark.conformance
+@pytest.mark.sliced
 def test_offsets_and_lines_and_streams(tmp_path: Path, trained: Any) -> None:
     """The same rows in another form train to the same bytes."""
     data = rows(39)

@@ -32,7 +32,7 @@ def assembled(**graphs: Graph) -> Program:
     return assemble.assembled("main", done, "cpu", instruction_set())[0]
 
 
-@pytest.mark.parametrize("block", swept("random programs", 3, 50))
+@pytest.mark.parametrize("block", swept("random programs", 1, 50))
 def test_random_programs_hold_together(block: int) -> None:
     """Offsets in the arena, arguments that fit, no hazard: what the runtime checks before a run.
     Kernels that the programs share are, with their numbers put back, those that were lowered."""

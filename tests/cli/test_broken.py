@@ -33,6 +33,7 @@ def told(text: str) -> str:
     return lines[0]
 
 
+@pytest.mark.swept(3)
 @pytest.mark.parametrize("encoding,option", [
     ("ascii", "--kernels"), ("ascii", "--memory"), ("latin-1", "--kernels")])
 def test_output_without_our_rules_is_drawn_with_others(encoding: str, option: str,
@@ -96,6 +97,8 @@ def test_a_closed_terminal_stops_a_run_with_a_checkpoint(tmp_path: Path) -> None
     assert read_checkpoint(tmp_path / "run" / "last.safetensors").position.step > 0
 
 
+@pytest.mark.conformance
+@pytest.mark.sliced
 def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
     first = subprocess.Popen([sys.executable, "-m", "dlc", "train", "xor", "--epochs", "1000000",
                               "--out", "run"], cwd=tmp_path, stdout=subprocess.PIPE,

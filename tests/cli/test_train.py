@@ -89,6 +89,8 @@ def parameters(folder: Path) -> bytes:
     return b"".join(arrays[name].tobytes() for name in sorted(arrays))
 
 
+@pytest.mark.conformance
+@pytest.mark.sliced
 @pytest.mark.slow
 def test_killed_in_mid_epoch_and_resumed(noisy: tuple[Path, bytes]) -> None:
     folder, expected = noisy

@@ -61,6 +61,8 @@ def wait_for_lines(path: Path, count: int, process: subprocess.Popen[str]) -> No
     pytest.fail(f"never came to line {count}: {process.communicate()}")
 
 
+@pytest.mark.conformance
+@pytest.mark.sliced
 @pytest.mark.slow
 def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(folder: Path) -> None:
     """With one process and with two, killed after some folds, the scores are the same bits."""

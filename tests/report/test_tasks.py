@@ -27,7 +27,7 @@ SHOWN = {
 }
 
 
-@pytest.mark.swept(2)
+@pytest.mark.swept(4)
 @pytest.mark.slow
 @pytest.mark.parametrize("task", SHOWN)
 def test_a_report_shows_what_its_task_is_about(task: str, tmp_path: Path) -> None:
