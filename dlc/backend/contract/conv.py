@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dlc.backend.contract.gemm import Finish
-from dlc.backend.contract.pack import ZERO, Job, Run, grid, loop, nest, run_of
-from dlc.backend.contract.plan import Blocking, Box
+from dlc.backend.contract.pack import ZERO, Job, Run, grid, loop, nest, run_of, within
+from dlc.backend.contract.plan import Blocking, Box, Shape
 from dlc.backend.contract.ready import Form
-from dlc.backend.contract.window import WindowWriter, fill, whole, window_of
+from dlc.backend.contract.window import Window, WindowWriter, fill, whole, window_of
 from dlc.backend.cpu.isa import Isa
+from dlc.backend.cpu.limits import Limits
 from dlc.backend.cpu.mapping import Cuts, contraction_chunks
 from dlc.backend.emit.emitter import Emitter
 from dlc.backend.ir import Expression, Pointer
@@ -98,7 +99,8 @@ class TapsWriter(WindowWriter):
         axis = len(self.lead_cols)
         cols = Run(Box(self.shape.cols, axis, self.shape.cols[axis]), tuple(lead), ZERO,
                    sum_of(self.shape.cols[axis]))
-        row = unravel(p * self.cuts.height + i, self.shape.rows)
+        first = p * self.cuts.height + i
+        row = unravel(within(e, "row", first, self.shape.m), self.shape.rows)
         self.finish_row(e, batch, row, cols, line)
         close()
 
@@ -214,7 +216,8 @@ def taps_block(m: int, n: int, kind: DType, isa: Isa) -> tuple[int, int]:
 
 
 def dots_writer(job: Job, finish: Finish, isa: Isa) -> DotsWriter | None:
-    """A writer for the gradient of a kernel: a long sum over images of stride 1, or None."""
+    """A writer for the gradient of a kernel, a long sum over images of stride 1, where gemm would
+    be slower; None for any other."""
     window = window_of(job)
     shape, lanes = job.shape, isa.lanes(job.kind)
     if window is None or any(s.by_inner != 1 or s.inner <= s.cols for s in window.slides):
@@ -231,10 +234,33 @@ def dots_writer(job: Job, finish: Finish, isa: Isa) -> DotsWriter | None:
         return None
     inner = Box((images,), 0, min(most, job.limits.images), True)
     cols = Box(shape.cols, 0, shape.cols[0])
-    writer = DotsWriter(replace(job, cuts=Blocking(height, width, cols, inner, panels, 1)),
-                        finish, window)
+    cuts = Blocking(height, width, cols, inner, panels, 1)
+    if dots_share(shape, cuts, window, lanes, job.limits) < gemm_share(job):
+        return None
+    writer = DotsWriter(replace(job, cuts=cuts), finish, window)
     writer.lanes = lanes
     return writer
+
+
+def dots_share(shape: Shape, cuts: Blocking, window: Window, lanes: int, limits: Limits) -> float:
+    """The share of the machine's products that dots reach: of the flat images only their elements
+    count, of the blocks only the outputs, and the lanes of every sum are added up for each part."""
+    inner = [s.inner for s in window.slides]
+    vectors = whole(window.flat(inner), lanes) // lanes
+    products = min(cuts.inner.size, math.prod(cuts.inner.extents)) * vectors
+    outputs = shape.m / whole(shape.m, cuts.height) * shape.n / whole(shape.n, cuts.width)
+    used = math.prod(inner) / (vectors * lanes) * outputs
+    return used * products / (products + limits.lane_sums)
+
+
+def gemm_share(job: Job) -> float:
+    """The share that gemm reaches: packing an element takes as long as `limits.packing` products,
+    and each run of panels packs its columns of B."""
+    shape, cuts = job.shape, job.cuts
+    panels = -(-shape.m // cuts.height)
+    times = 1 if cuts.splits else -(-panels // cuts.panels)
+    used = shape.m / (panels * cuts.height) * cuts.cols.width / cuts.stride
+    return used / (1 + job.limits.packing * (times / shape.m + 1 / shape.n))
 
 
 def dots_block(m: int, n: int, isa: Isa) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from dlc.backend.contract.pack import (
     nothing,
     pack,
     run_of,
+    within,
     without,
 )
 from dlc.backend.contract.plan import Box
@@ -31,6 +32,7 @@ from dlc.backend.cpu.mapping import Cuts, panels_per_packing
 from dlc.backend.emit.emitter import Emitter
 from dlc.backend.ir import Expression, For, Let, Load, Pointer, Ref, Space, Statement, Store
 from dlc.backend.ir.index import Sum, Var, least, sum_of
+from dlc.backend.ir.substitute import put_in
 from dlc.backend.ir.walks import expressions, indices
 from dlc.ir.access import unravel
 from dlc.ir.types import DType
@@ -265,7 +267,7 @@ class GemmWriter:
         if self.copy_out(e, batch, rows, cols, acc):
             return
         i, close = loop(e, "i", most, count)
-        row = unravel(first + i, self.shape.rows)
+        row = unravel(within(e, "row", first + i, self.shape.m), self.shape.rows)
         self.finish_row(e, batch, row, cols, acc + i * self.cuts.stride)
         close()
 
@@ -274,15 +276,18 @@ class GemmWriter:
         """Store a block by one tile call where the group makes nothing of it; else False."""
         probe, (first, count, most) = self.job.emitter(), rows
         i, j = sum_of(Var("i_probe", 0, most - 1)), sum_of(Var("j_probe", 0, cols.box.width - 1))
-        row = unravel(first + i, self.shape.rows)
+        at = first + i
+        known = at if at.high < self.shape.m else sum_of(Var("row_probe", at.low, self.shape.m - 1))
+        row = unravel(known, self.shape.rows)
         col = unravel(cols.flat + j, cols.box.extents)
-        probe.levels = dict.fromkeys((*e.levels, "i_probe", "j_probe"), 0)
+        probe.levels = dict.fromkeys((*e.levels, "i_probe", "j_probe", "row_probe"), 0)
         self.finish_element(probe, batch, row, col, acc + j)
         to = stored_whole(probe.stack[0].statements, self.job.kind)
-        by_i, by_j = (to.index.coefficient(v) if to else None for v in ("i_probe", "j_probe"))
+        place = put_in(to.index, {"row_probe": at}) if to else ZERO
+        by_i, by_j = (place.coefficient(v) for v in ("i_probe", "j_probe"))
         if to is None or by_i is None or by_j is None or 1 not in (by_i, by_j):
             return False
-        target = Pointer(to.buffer, without(to.index, ("i_probe", "j_probe")))
+        target = Pointer(to.buffer, without(place, ("i_probe", "j_probe")))
         tile, step = ("copy", by_i) if by_j == 1 else ("transpose", by_j)
         e.tile(f"{tile}_{self.job.kind}", target, step, acc, self.cuts.stride, count, cols.length)
         return True

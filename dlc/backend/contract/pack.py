@@ -8,8 +8,9 @@ packing loops read; the multiplication never knows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlc.backend.contract.plan import Blocking, Box, Shape
 from dlc.backend.cpu.limits import Limits
@@ -17,6 +18,7 @@ from dlc.backend.cpu.mapping import is_plain
 from dlc.backend.emit.emitter import Emitter
 from dlc.backend.ir import Let, Load, Pointer, Store
 from dlc.backend.ir.index import Sum, Term, Var, least, sum_of
+from dlc.backend.ir.substitute import put_in
 from dlc.ir.access import Access, Contraction, unravel
 from dlc.ir.graph import Node
 from dlc.ir.types import DType
@@ -71,6 +73,12 @@ def grid(e: Emitter, batch: tuple[int, ...], **others: int) -> Sequence[Sum]:
     extents = {**{f"b{i}": extent for i, extent in enumerate(batch)}, **others}
     return [e.axis(hint, extent, leads=not at) for at, (hint, extent) in
             enumerate(extents.items())]
+
+
+def within(e: Emitter, hint: str, value: Sum, count: int) -> Sum:
+    """`value`, which is below `count` wherever it is read: named where its terms' ranges do not
+    tell, as in a last panel of fewer rows, so that views of it need no division."""
+    return value if value.high < count else e.named(hint, value, value.low, count - 1)
 
 
 def loop(e: Emitter, hint: str, extent: int, count: Sum | None = None) -> Opened:
@@ -202,17 +210,25 @@ def pack(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Pointer) -> None:
         pack_straight(e, job, lanes, inner, to)
 
 
+def row_of(e: Emitter, lanes: Lanes, lane: Sum) -> Sum:
+    """Which row or column of the operand stands in `lane`."""
+    return within(e, "row", lanes.flat + lane, math.prod(lanes.extents))
+
+
 def probe(job: Job, lanes: Lanes, inner: Run) -> tuple[list[Load], Load | None]:
     """The loads behind an operand at lane `lane_probe`, k `k_probe`; the load that is all of it."""
     e = job.emitter()
     lane, k = Var("lane_probe", 0, lanes.most - 1), Var("k_probe", 0, inner.box.width - 1)
-    row = unravel(lanes.flat + lane, lanes.extents)
+    flat, many = lanes.flat + lane, math.prod(lanes.extents)
+    known = flat if flat.high < many else sum_of(Var("row_probe", flat.low, many - 1))
+    row = unravel(known, lanes.extents)
     column = unravel(inner.flat + k, inner.box.extents)
     index = [*row, *column, *lanes.batch]
     e.levels.update({name: 0 for i in index for name in i.variables()})
     e.access(job.read(lanes.side, lanes.batch, row, column), job.y, ())
     lets = [s for s in e.stack[0].statements if isinstance(s, Let)]
-    loads = [s.value for s in lets if isinstance(s.value, Load)]
+    loads = [replace(s.value, index=put_in(s.value.index, {"row_probe": flat}))
+             for s in lets if isinstance(s.value, Load)]
     plain = len(e.stack[0].statements) == 1 and len(loads) == 1 and not loads[0].guard
     return loads, loads[0] if plain and stored(job, loads[0].buffer) is job.kind else None
 
@@ -253,7 +269,7 @@ def pack_straight(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Pointer) -
         k, close = loop(e, "k", inner.box.width, inner.length)
         column = unravel(inner.flat + k, inner.box.extents)
         lane, shut = loop(e, "i", lanes.most, lanes.count)
-        row = unravel(lanes.flat + lane, lanes.extents)
+        row = unravel(row_of(e, lanes, lane), lanes.extents)
     value = e.access(job.read(lanes.side, lanes.batch, row, column), job.y, ())
     place = to + (k * lanes.stride + lane)
     e.stack[-1].statements.append(
@@ -279,7 +295,7 @@ def pack_turned(e: Emitter, job: Job, lanes: Lanes, inner: Run, to: Pointer) -> 
     if groups > 1:
         live = e.named("live", least(group, left), 1, group)
     lane, done = loop(e, "i", group, live)
-    row = unravel(lanes.flat + g * group + lane, lanes.extents)
+    row = unravel(row_of(e, lanes, g * group + lane), lanes.extents)
     column, k, close = nest(e, inner, "k")
     value = e.access(job.read(lanes.side, lanes.batch, row, column), job.y, ())
     e.stack[-1].statements.append(

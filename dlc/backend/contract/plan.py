@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dlc.backend.cpu.isa import Isa, gemm_block
 from dlc.backend.cpu.limits import Limits
-from dlc.backend.cpu.mapping import LEAST_PANELS, contraction_chunks, panel_groups
+from dlc.backend.cpu.mapping import contraction_chunks, least_panels, panel_groups
 from dlc.backend.ir.index import Sum
 from dlc.ir.access import Index, unravel
 from dlc.ir.types import DType
@@ -146,7 +146,7 @@ def blocking(shape: Shape, kind: DType, isa: Isa) -> Blocking:
     cols = cut(shape.cols, max(limits.columns, width), width)
     stride = -(-cols.width // width) * width
     inner = cut_inner(shape.inner, limits.local_bytes // (stride * kind.bytes))
-    wanted = panel_groups(panels, shape.b * cols.count, shape.products, limits)
+    wanted = panel_groups(panels, height, shape.b * cols.count, shape.products, limits)
     # a block of C as high as the chunk stays in cache while the summed axis is walked in boxes
     highest = max(1, limits.local_bytes // (height * stride * kind.bytes))
     each = max(2, -(-panels // wanted))  # 1 would be another text than more
@@ -159,7 +159,7 @@ def few_outputs(panels: int, height: int, shape: Shape, limits: Limits) -> bool:
     where the sum is so long that its parts are worth adding up."""
     if panels * shape.n <= limits.chunks * limits.columns:
         return True
-    groups = shape.b * -(-panels // LEAST_PANELS) * -(-shape.n // limits.columns)
+    groups = shape.b * -(-panels // least_panels(height)) * -(-shape.n // limits.columns)
     return (contraction_chunks(shape.products, limits) == limits.cores
             and 2 * groups <= limits.cores and panels * height + shape.n <= limits.wide)
 

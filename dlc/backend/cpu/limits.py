@@ -47,6 +47,10 @@ class Limits:
     """rows that are evaluated before they are transposed: the lanes of the widest vector"""
     images: int = 8
     """images that a chunk of dots sums: fewer pay for the sums of lanes, more for the parts"""
+    packing: int = 20
+    """products in whose time gemm packs an element of a window, where dots could do without"""
+    lane_sums: int = 8
+    """products of vectors in whose time dots add up the lanes of a sum, store it and add it up"""
     waste: int = 12
     """taps run while they compute at most 1 + waste / rows times the outputs"""
 

@@ -31,7 +31,7 @@ from dlc.backend.ir.walks import names_of
 from dlc.ir.access import unravel
 from dlc.ir.types import i64
 
-LEAST_PANELS = 8  # of a chunk of large products: each packs its columns of B for itself
+LEAST_ROWS = 112  # of a chunk of large products: each packs its columns of B for itself
 
 Cuts: TypeAlias = Mapping[str, int]
 """How many positions of each parallel axis a chunk takes. The order is that of the chunks, the axis
@@ -139,10 +139,17 @@ def contraction_chunks(products: int, limits: Limits) -> int:
     return max(limits.chunks, min(limits.cores, products // limits.chunk_products))
 
 
-def panel_groups(panels: int, others: int, products: int, limits: Limits) -> int:
-    """Runs of panels that a contraction is cut into, beside `others` along other axes."""
+def least_panels(height: int) -> int:
+    """Panels of `height` rows that a chunk of large products has at least."""
+    return -(-LEAST_ROWS // height)
+
+
+def panel_groups(panels: int, height: int, others: int, products: int, limits: Limits) -> int:
+    """Runs of panels of `height` rows that a contraction is cut into, beside `others` along other
+    axes."""
     few = limits.chunks // max(1, others)
-    many = min(contraction_chunks(products, limits) // max(1, others), panels // LEAST_PANELS)
+    many = min(contraction_chunks(products, limits) // max(1, others),
+               panels // least_panels(height))
     return max(1, min(panels, max(few, many)))
 
 

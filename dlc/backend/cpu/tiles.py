@@ -19,7 +19,7 @@ High-Performance Matrix Multiplication", TOMS 34(3), 2008. docs/design/contracti
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +29,8 @@ from dlc.backend.cpu.isa import ISAS
 from dlc.backend.cpu.tile_writer import I32, I64, TileWriter, number
 from dlc.ir.types import dtype
 from dlc.program import TileText
+
+MASKED = 64  # bytes of the vectors that have masks: AVX-512's
 
 
 class TileError(KeyError):
@@ -176,32 +178,96 @@ def _lane_sum(w: TileWriter, value: Any) -> Any:
 
 
 def _transpose(w: TileWriter, _rows: int, _cols: int) -> str:
-    """Blocks of lanes x lanes through log2(lanes) rounds of shuffles; masks at the edges."""
+    """Blocks of lanes x lanes through log2(lanes) rounds of shuffles. Where fewer rows are left,
+    the last one stands in for those that are missing."""
     dst, ldd, src, lds, rows, cols = w.args
+    last = w.b.sub(rows, number(1))
     with w.loop(rows, w.lanes, []) as (i, _):
-        live_rows = _live(w, i, rows)
+        edge = Edge(w, w.b.sub(rows, i))
         with w.loop(cols, w.lanes, []) as (j, _):
-            live_cols = _live(w, j, cols)
-            start = w.at(w.at(src, w.b.mul(i, lds)), j)
-            block = [_masked_load(w, w.at(start, lds, r), live_cols, w.b.icmp_signed(
-                "<", w.b.add(i, number(r)), rows)) for r in range(w.lanes)]
+            right = Edge(w, w.b.sub(cols, j))
+            places = []
+            for r in range(w.lanes):
+                row = w.b.add(i, number(r))
+                row = w.b.select(w.b.icmp_signed("<", row, rows), row, last)
+                places.append(w.at(w.at(src, w.b.mul(row, lds)), j))
             to = w.at(w.at(dst, w.b.mul(j, ldd)), i)
-            for r, column in enumerate(_transposed(w, block)):
-                inside = w.b.icmp_signed("<", w.b.add(j, number(r)), cols)
-                _masked_store(w, column, w.at(to, ldd, r), live_rows, inside)
+            for r, column in enumerate(_transposed(w, right.loads(places))):
+                with w.b.if_then(w.b.icmp_signed(">", right.left, number(r))):
+                    edge.store(column, w.at(to, ldd, r))
     return w.finish()
 
 
 def _copy(w: TileWriter, _rows: int, _cols: int) -> str:
-    """A column of vectors after the other, so that the mask is made once."""
+    """A column of vectors after the other, so that it is known once how many lanes count."""
     dst, ldd, src, lds, rows, cols = w.args
-    true = ir.Constant(ir.IntType(1), 1)
     with w.loop(cols, w.lanes, []) as (j, _):
-        live = _live(w, j, cols)
+        edge = Edge(w, w.b.sub(cols, j))
         with w.loop(rows, 1, []) as (i, _):
-            value = _masked_load(w, w.at(w.at(src, w.b.mul(i, lds)), j), live, true)
-            _masked_store(w, value, w.at(w.at(dst, w.b.mul(i, ldd)), j), live, true)
+            (value,) = edge.loads([w.at(w.at(src, w.b.mul(i, lds)), j)])
+            edge.store(value, w.at(w.at(dst, w.b.mul(i, ldd)), j))
     return w.finish()
+
+
+class Edge:
+    """Vectors of which the first `left` lanes count; all of them where that is more.
+
+    Where registers have no masks, a part of a vector is stored in halves, quarters, ...: masked
+    stores of AVX2 take some twenty cycles on Zen, and those of baseline vectors a branch a lane.
+    """
+
+    def __init__(self, w: TileWriter, left: Any) -> None:
+        self.w, self.left = w, left
+        self.whole = w.b.icmp_signed(">=", left, number(w.lanes))
+        self.live = _live(w, left)
+
+    def loads(self, places: Sequence[Any]) -> list[Any]:
+        """The vector at each place; of the lanes that don't count nothing is read."""
+        w, found = self.w, []
+        with w.b.if_else(self.whole) as (then, otherwise):
+            with then:
+                plain = [w.load(place) for place in places]
+                first = w.b.block
+            with otherwise:
+                masked = [self._masked_load(place) for place in places]
+                second = w.b.block
+        for a, b in zip(plain, masked, strict=True):
+            value = w.b.phi(w.vector)
+            value.add_incoming(a, first)
+            value.add_incoming(b, second)
+            found.append(value)
+        return found
+
+    def store(self, value: Any, to: Any) -> None:
+        """Write the lanes that count."""
+        w = self.w
+        if w.lanes * w.size == MASKED:
+            operands = [value, to, ir.Constant(I32, w.size), self.live]
+            w.call(f"llvm.masked.store.{w.suffix}.p0", ir.VoidType(), operands)
+            return
+        with w.b.if_else(self.whole) as (then, otherwise):
+            with then:
+                w.store(value, to)
+            with otherwise:
+                self._store_parts(value, to)
+
+    def _store_parts(self, value: Any, to: Any) -> None:
+        """Half a vector where so many lanes count, then half of that, ...: the rest moves down."""
+        w, size = self.w, self.w.lanes
+        while size > 1:
+            size //= 2
+            part = w.b.icmp_signed("!=", w.b.and_(self.left, number(size)), number(0))
+            with w.b.if_then(part):
+                w.b.store(w.b.shuffle_vector(value, value, _mask(list(range(size)))), to,
+                          align=w.size)
+            down = [min(i + size, w.lanes - 1) for i in range(w.lanes)]
+            value = w.b.select(part, w.b.shuffle_vector(value, value, _mask(down)), value)
+            to = w.b.select(part, w.at(to, size), to)
+
+    def _masked_load(self, place: Any) -> Any:
+        w = self.w
+        operands = [place, ir.Constant(I32, w.size), self.live, ir.Constant(w.vector, None)]
+        return w.call(f"llvm.masked.load.{w.suffix}.p0", w.vector, operands)
 
 
 def _transposed(w: TileWriter, block: list[Any]) -> list[Any]:
@@ -224,30 +290,14 @@ def _mask(order: list[int]) -> Any:
     return ir.Constant(ir.VectorType(I32, len(order)), [ir.Constant(I32, i) for i in order])
 
 
-def _live(w: TileWriter, start: Any, end: Any) -> Any:
-    """Lane l is on where start + l < end."""
+def _live(w: TileWriter, left: Any) -> Any:
+    """Lane l is on where l < left."""
     wide = ir.VectorType(I64, w.lanes)
     none = ir.Constant(wide, ir.Undefined)
-    left = w.b.insert_element(none, w.b.sub(end, start), ir.Constant(I32, 0))
-    left = w.b.shuffle_vector(left, none, ir.Constant(ir.VectorType(I32, w.lanes), None))
+    many = w.b.insert_element(none, left, ir.Constant(I32, 0))
+    many = w.b.shuffle_vector(many, none, ir.Constant(ir.VectorType(I32, w.lanes), None))
     lanes = ir.Constant(wide, [number(i) for i in range(w.lanes)])
-    return w.b.icmp_signed("<", lanes, left)
-
-
-def _both(w: TileWriter, lanes: Any, row: Any) -> Any:
-    """`lanes` where `row` holds, else none."""
-    return w.b.select(row, lanes, ir.Constant(lanes.type, None))
-
-
-def _masked_load(w: TileWriter, pointer: Any, lanes: Any, row: Any) -> Any:
-    operands = [pointer, ir.Constant(I32, w.size), _both(w, lanes, row),
-                ir.Constant(w.vector, None)]
-    return w.call(f"llvm.masked.load.{w.suffix}.p0", w.vector, operands)
-
-
-def _masked_store(w: TileWriter, value: Any, pointer: Any, lanes: Any, row: Any) -> None:
-    operands = [value, pointer, ir.Constant(I32, w.size), _both(w, lanes, row)]
-    w.call(f"llvm.masked.store.{w.suffix}.p0", ir.VoidType(), operands)
+    return w.b.icmp_signed("<", lanes, many)
 
 
 # ---- signatures and plain Python bodies --------------------------------------------------------

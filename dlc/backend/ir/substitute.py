@@ -40,15 +40,15 @@ def _statement(s: Statement, table: Table) -> Statement:
         case Let():
             return replace(s, value=_expression(s.value, table))
         case Store():
-            return replace(s, index=_sum(s.index, table), value=_expression(s.value, table))
+            return replace(s, index=put_in(s.index, table), value=_expression(s.value, table))
         case TileCall():
             return replace(s, args=tuple(_place(a, table) if isinstance(a, Pointer)
-                                         else _sum(a, table) for a in s.args))
+                                         else put_in(a, table) for a in s.args))
         case UserCall():
             return replace(s, args=tuple(replace(a, place=_place(a.place, table))
                                          if isinstance(a, View) else a for a in s.args))
         case For():
-            return replace(s, low=_sum(s.low, table), high=_sum(s.high, table),
+            return replace(s, low=put_in(s.low, table), high=put_in(s.high, table),
                            body=substituted(s.body, table))
         case While():
             return replace(s, condition=_expression(s.condition, table),
@@ -63,12 +63,12 @@ def _statement(s: Statement, table: Table) -> Statement:
 def _expression(value: Expression, table: Table) -> Expression:
     match value:
         case Load():
-            return replace(value, index=_sum(value.index, table),
+            return replace(value, index=put_in(value.index, table),
                            guard=_condition(value.guard, table))
         case Truth():
             return replace(value, condition=_condition(value.condition, table))
         case Position():
-            index = _sum(value.index, table)
+            index = put_in(value.index, table)
             if index.terms:
                 return replace(value, index=index)
             return Number(index.const, value.dtype, value.level)
@@ -76,14 +76,15 @@ def _expression(value: Expression, table: Table) -> Expression:
 
 
 def _condition(parts: Condition, table: Table) -> Condition:
-    return tuple(replace(c, value=_sum(c.value, table)) for c in parts)
+    return tuple(replace(c, value=put_in(c.value, table)) for c in parts)
 
 
 def _place(value: Pointer, table: Table) -> Pointer:
-    return replace(value, offset=_sum(value.offset, table))
+    return replace(value, offset=put_in(value.offset, table))
 
 
-def _sum(value: Sum, table: Table) -> Sum:
+def put_in(value: Sum, table: Table) -> Sum:
+    """The index with `table[name]` for each variable `name`."""
     if not value.variables() & table.keys():
         return value
     found = Sum(value.const)
@@ -97,11 +98,11 @@ def _atom(atom: Atom, table: Table) -> Sum:
         return Sum(0, ((atom, 1),))
     match atom:
         case Quotient():
-            return _sum(atom.value, table) // atom.by
+            return put_in(atom.value, table) // atom.by
         case Remainder():
-            return _sum(atom.value, table) % atom.by
+            return put_in(atom.value, table) % atom.by
         case Minimum():
-            return least(_sum(atom.a, table), _sum(atom.b, table))
+            return least(put_in(atom.a, table), put_in(atom.b, table))
         case Computed():
             names = frozenset(n for v in atom.variables
                               for n in (table[v].variables() if v in table else (v,)))

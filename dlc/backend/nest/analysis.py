@@ -72,9 +72,24 @@ def analyse(body: Graph, limits: Limits) -> Nest:
         mine = {c for c, _ in classes.sized(out)}
         common = mine if common is None else common & mine
     parallel = [c for c in sorted(common or (), key=lambda c: order[c]) if c not in reduced]
+    parallel = without_repeats(nodes, classes, parallel, sizes, limits)
     column = column_class(nodes, classes, parallel, reduced, limits)
     items = find_items(body, nodes, classes, set(parallel), order, limits)
     return Nest(body, classes, tuple(parallel), column, sizes, items, order)
+
+
+def without_repeats(nodes: Sequence[Node], classes: MergedClasses, parallel: list[Class],
+                    sizes: dict[Class, int], limits: Limits) -> list[Class]:
+    """The parallel classes without those along which each position would reduce the same elements
+    once more: a sum of a row that all of the row's elements are made of is taken once a row.
+
+    Where too few rows would be left to share, or positions are threads, they reduce again.
+    """
+    kept = [{c for c, _ in classes.sized(n)} for n in nodes if is_item(n, limits)]
+    if not kept or not limits.vectors:
+        return parallel
+    rows = [c for c in parallel if any(c in mine for mine in kept)]
+    return rows if math.prod(sizes[c] for c in rows) >= limits.loop_chunks else parallel
 
 
 def reduced_classes(node: Node, classes: MergedClasses) -> list[Class]:

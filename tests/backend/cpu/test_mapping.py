@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -57,9 +58,9 @@ def test_small_contractions_have_few_chunks() -> None:
 
 def test_a_chunk_is_worth_packing_its_columns() -> None:
     """However large the product: no run of panels is shorter than what packing pays for."""
-    for panels in (8, 19, 74, 300):
-        groups = panel_groups(panels, 1, 1 << 40, DEFAULT)
-        assert groups <= max(DEFAULT.chunks, panels // 8) and groups <= DEFAULT.cores
+    for height, panels in itertools.product((14, 6), (8, 19, 74, 300)):
+        groups = panel_groups(panels, height, 1, 1 << 40, DEFAULT)
+        assert groups <= max(DEFAULT.chunks, panels * height // 112) and groups <= DEFAULT.cores
 
 
 def test_the_parts_of_a_sum_add_up() -> None:

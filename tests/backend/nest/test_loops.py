@@ -165,3 +165,14 @@ def test_nan_and_infinity_in_reductions() -> None:
 def test_sums_of_no_elements_are_zero() -> None:
     check(graph_of([f32[3, 0]], lambda x: (x.sum(1), dlc.prod(x, 1), dlc.logsumexp(x, 1))),
           np.zeros((3, 0), np.float32))
+
+
+def test_a_sum_that_all_of_its_row_reads_is_taken_once_a_row() -> None:
+    """The gradient of softmax: (g - sum(g * y)) * y, where g * y comes from another launch."""
+    def slope(g: Node, y: Node, product: Node) -> Node:
+        return (g - dlc.sum(product, axis=-1, keepdims=True)) * y
+
+    (body,) = bodies(run_pipeline(graph_of([f32[64, 4, 32]] * 3, slope))[-1].graph)
+    (work,) = works_of(body)
+    loops = [line.strip() for line in kernel_of(work.kernel).text.splitlines() if "for " in line]
+    assert [line.split(" in ")[0] for line in loops] == ["for i", "for r", "for r2"], loops

@@ -189,8 +189,9 @@ def fused_matmul_tanh(avg_pool2, dense1_weight_packed, dense1_bias, tanh3, chunk
             for k in range(0, 400, 128):
                 gemm_f32_14x32(at(ap, k * 14), at(dense1_weight_packed, box * 25600 + k * 64 + s), 64, min(128, 400 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(ns):
-                tanh3[p * 1680 + i * 120 + n + n0] = tanh_f32(acc[i * 64 + n] + dense1_bias[n + n0])
+                tanh3[row * 120 + n + n0] = tanh_f32(acc[i * 64 + n] + dense1_bias[n + n0])
 
 
 def fused_matmul_tanh2(tanh3, dense2_weight_packed, dense2_bias, tanh4, chunk):
@@ -204,8 +205,9 @@ def fused_matmul_tanh2(tanh3, dense2_weight_packed, dense2_bias, tanh4, chunk):
         for s in range(0, 84, 32):
             gemm_f32_14x32(ap, at(dense2_weight_packed, s), 96, 120, at(acc, s), 96, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(84):
-                tanh4[p * 1176 + i * 84 + n] = tanh_f32(acc[i * 96 + n] + dense2_bias[n])
+                tanh4[row * 84 + n] = tanh_f32(acc[i * 96 + n] + dense2_bias[n])
 
 
 def pack_transpose_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
@@ -230,8 +232,9 @@ def fused_matmul(dense3_weight, dense3_bias, logits, packed, chunk):
         rows = min(14, 64 - p * 14)
         gemm_f32_14x32(at(packed, p * 1176), bp, 32, 84, acc, 32, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(10):
-                logits[p * 140 + i * 10 + n] = acc[i * 32 + n] + dense3_bias[n]
+                logits[row * 10 + n] = acc[i * 32 + n] + dense3_bias[n]
 
 
 def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
@@ -313,9 +316,10 @@ def fused_matmul2(dense3_weight, tanh4, d_dense2, packed, chunk):
         for s in range(0, 84, 32):
             gemm_f32_14x32(at(packed, p * 140), at(bp, s), 96, 10, at(acc, s), 96, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(84):
-                tanh4_2 = tanh4[p * 1176 + i * 84 + n]
-                d_dense2[p * 1176 + i * 84 + n] = acc[i * 96 + n] * (f32(1.0) - tanh4_2 * tanh4_2)
+                tanh4_2 = tanh4[row * 84 + n]
+                d_dense2[row * 84 + n] = acc[i * 96 + n] * (f32(1.0) - tanh4_2 * tanh4_2)
 
 
 def fused_mul(step, steps_per_epoch, lr, chunk):
@@ -400,9 +404,10 @@ def fused_matmul3(d_dense2, dense2_weight_packed, tanh3, d_dense1, chunk):
         for s in range(0, ns, 32):
             gemm_f32_14x32(ap, at(dense2_weight_packed, box * 5376 + s), 64, 84, at(acc, s), 64, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(ns):
-                tanh3_2 = tanh3[p * 1680 + i * 120 + n + n0]
-                d_dense1[p * 1680 + i * 120 + n + n0] = acc[i * 64 + n] * (f32(1.0) - tanh3_2 * tanh3_2)
+                tanh3_2 = tanh3[row * 120 + n + n0]
+                d_dense1[row * 120 + n + n0] = acc[i * 64 + n] * (f32(1.0) - tanh3_2 * tanh3_2)
 
 
 def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, lr,
@@ -518,17 +523,18 @@ def fused_matmul_sqrt_div2(fault, adam_m_dense2_weight, d_dense2_packed, adam_v_
         for s in range(0, 84, 32):
             gemm_f32_14x32(at(packed, p * 896), at(d_dense2_packed, s), 96, 64, at(acc, s), 96, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(84):
-                adam_m_dense2_weight2 = adam_m_dense2_weight[p * 1176 + i * 84 + n]
+                adam_m_dense2_weight2 = adam_m_dense2_weight[row * 84 + n]
                 d_dense2_weight = acc[i * 96 + n]
                 add = adam_m_dense2_weight2 * f32(0.9) + d_dense2_weight * f32(0.1)
-                adam_v_dense2_weight2 = adam_v_dense2_weight[p * 1176 + i * 84 + n]
+                adam_v_dense2_weight2 = adam_v_dense2_weight[row * 84 + n]
                 add2 = adam_v_dense2_weight2 * f32(0.999) + d_dense2_weight * d_dense2_weight * f32(0.001)
-                dense2_weight2 = dense2_weight[p * 1176 + i * 84 + n]
+                dense2_weight2 = dense2_weight[row * 84 + n]
                 sub = dense2_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-                adam_m_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add, adam_m_dense2_weight2)
-                adam_v_dense2_weight[p * 1176 + i * 84 + n] = select(ok, add2, adam_v_dense2_weight2)
-                dense2_weight[p * 1176 + i * 84 + n] = select(ok, sub, dense2_weight2)
+                adam_m_dense2_weight[row * 84 + n] = select(ok, add, adam_m_dense2_weight2)
+                adam_v_dense2_weight[row * 84 + n] = select(ok, add2, adam_v_dense2_weight2)
+                dense2_weight[row * 84 + n] = select(ok, sub, dense2_weight2)
 
 
 def fused_matmul4(dense1_weight, d_flatten1, packed, chunk):
@@ -566,17 +572,18 @@ def fused_matmul_sqrt_div(fault, adam_m_dense1_weight, d_dense1_packed, adam_v_d
         for s in range(0, ns, 32):
             gemm_f32_14x32(at(packed, p * 896), at(d_dense1_packed, box * 4096 + s), 64, 64, at(acc, s), 64, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(ns):
-                adam_m_dense1_weight2 = adam_m_dense1_weight[p * 1680 + i * 120 + n + n0]
+                adam_m_dense1_weight2 = adam_m_dense1_weight[row * 120 + n + n0]
                 d_dense1_weight = acc[i * 64 + n]
                 add = adam_m_dense1_weight2 * f32(0.9) + d_dense1_weight * f32(0.1)
-                adam_v_dense1_weight2 = adam_v_dense1_weight[p * 1680 + i * 120 + n + n0]
+                adam_v_dense1_weight2 = adam_v_dense1_weight[row * 120 + n + n0]
                 add2 = adam_v_dense1_weight2 * f32(0.999) + d_dense1_weight * d_dense1_weight * f32(0.001)
-                dense1_weight2 = dense1_weight[p * 1680 + i * 120 + n + n0]
+                dense1_weight2 = dense1_weight[row * 120 + n + n0]
                 sub = dense1_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-                adam_m_dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, add, adam_m_dense1_weight2)
-                adam_v_dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, add2, adam_v_dense1_weight2)
-                dense1_weight[p * 1680 + i * 120 + n + n0] = select(ok, sub, dense1_weight2)
+                adam_m_dense1_weight[row * 120 + n + n0] = select(ok, add, adam_m_dense1_weight2)
+                adam_v_dense1_weight[row * 120 + n + n0] = select(ok, add2, adam_v_dense1_weight2)
+                dense1_weight[row * 120 + n + n0] = select(ok, sub, dense1_weight2)
 
 
 def fused_fold_sum_sqrt(d_flatten1, tanh2, fault, adam_m_conv2_bias, adam_v_conv2_bias, conv2_bias,
@@ -617,7 +624,8 @@ def fused_conv_pack(conv2_weight, packed, chunk):
     rows = min(6, 6 - chunk * 6)
     for k in range(400):
         for i in range(rows):
-            packed[chunk * 2400 + k * 6 + i] = conv2_weight[chunk * 150 + idiv(k, 25) * 150 + i * 25 + 24 - imod(idiv(k, 5), 5) * 5 - imod(k, 5)]
+            row = chunk * 6 + i
+            packed[chunk * 2400 + k * 6 + i] = conv2_weight[idiv(k, 25) * 150 + row * 25 + 24 - imod(idiv(k, 5), 5) * 5 - imod(k, 5)]
 
 
 def fused_conv(d_conv2, out, packed, chunk):

@@ -25,8 +25,9 @@ def fused_matmul(dense1_weight, dense1_bias, logits, packed, chunk):
         rows = min(14, 64 - p * 14)
         gemm_f32_14x32(at(packed, p * 896), bp, 32, 64, acc, 32, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(10):
-                logits[p * 140 + i * 10 + n] = acc[i * 32 + n] + dense1_bias[n]
+                logits[row * 10 + n] = acc[i * 32 + n] + dense1_bias[n]
 
 
 def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
@@ -121,13 +122,14 @@ def fused_matmul2(fault, momentum_v_dense1_weight, d_logits, dense1_weight, pack
         rows = min(14, 64 - p * 14)
         gemm_f32_14x32(at(packed, p * 896), bp, 32, 64, acc, 32, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(10):
-                momentum_v_dense1_weight2 = momentum_v_dense1_weight[p * 140 + i * 10 + n]
-                dense1_weight2 = dense1_weight[p * 140 + i * 10 + n]
+                momentum_v_dense1_weight2 = momentum_v_dense1_weight[row * 10 + n]
+                dense1_weight2 = dense1_weight[row * 10 + n]
                 add2 = momentum_v_dense1_weight2 * f32(0.9) + (acc[i * 32 + n] + dense1_weight2 * f32(0.0001))
                 dense1_weight_new = select(ok, dense1_weight2 - add2 * f32(0.1), dense1_weight2)
-                momentum_v_dense1_weight[p * 140 + i * 10 + n] = select(ok, add2, momentum_v_dense1_weight2)
-                dense1_weight[p * 140 + i * 10 + n] = dense1_weight_new
+                momentum_v_dense1_weight[row * 10 + n] = select(ok, add2, momentum_v_dense1_weight2)
+                dense1_weight[row * 10 + n] = dense1_weight_new
 
 
 def fused_sum2(fault, momentum_v_dense1_bias, d_logits, dense1_bias, chunk):

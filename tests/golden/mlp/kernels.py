@@ -25,11 +25,12 @@ def fused_matmul(dense1_weight, dense1_bias, out, relu1, packed, chunk):
             for k in range(0, 784, 128):
                 gemm_f32_14x32(at(packed, p * 10976 + k * 14), at(bp, k * 64 + s), 64, min(128, 784 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(64):
                 dense1 = acc[i * 64 + n] + dense1_bias[n + n0]
                 le = dense1 <= f32(0.0)
-                out[p * 7168 + i * 512 + n + n0] = u8(le)
-                relu1[p * 7168 + i * 512 + n + n0] = select(le, f32(0.0), dense1)
+                out[row * 512 + n + n0] = u8(le)
+                relu1[row * 512 + n + n0] = select(le, f32(0.0), dense1)
 
 
 def fused_matmul2(dense2_weight, dense2_bias, out, relu2, packed, chunk):
@@ -47,11 +48,12 @@ def fused_matmul2(dense2_weight, dense2_bias, out, relu2, packed, chunk):
             for k in range(0, 512, 128):
                 gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(128, 512 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(64):
                 dense2 = acc[i * 64 + n] + dense2_bias[n + n0]
                 le = dense2 <= f32(0.0)
-                out[p * 7168 + i * 512 + n + n0] = u8(le)
-                relu2[p * 7168 + i * 512 + n + n0] = select(le, f32(0.0), dense2)
+                out[row * 512 + n + n0] = u8(le)
+                relu2[row * 512 + n + n0] = select(le, f32(0.0), dense2)
 
 
 def fused_matmul3(dense3_weight, dense3_bias, logits, packed, chunk):
@@ -65,8 +67,9 @@ def fused_matmul3(dense3_weight, dense3_bias, logits, packed, chunk):
         for k in range(0, 512, 128):
             gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 32), 32, min(128, 512 - k), acc, 32, rows, k)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(10):
-                logits[p * 140 + i * 10 + n] = acc[i * 32 + n] + dense3_bias[n]
+                logits[row * 10 + n] = acc[i * 32 + n] + dense3_bias[n]
 
 
 def fused_logsumexp_sum_div(logits, label, out, d_logits, chunk):
@@ -155,8 +158,9 @@ def fused_matmul4(le, dense3_weight, d_dense2, packed, chunk):
         for s in range(0, 64, 32):
             gemm_f32_14x32(at(packed, p * 140), at(bp, s), 64, 10, at(acc, s), 64, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(64):
-                d_dense2[p * 7168 + i * 512 + n + n0] = select(le[p * 7168 + i * 512 + n + n0] != u8(0), f32(0.0), acc[i * 64 + n])
+                d_dense2[row * 512 + n + n0] = select(le[row * 512 + n + n0] != u8(0), f32(0.0), acc[i * 64 + n])
 
 
 def fused_mul(step, steps_per_epoch, lr, chunk):
@@ -194,17 +198,18 @@ def fused_matmul_sqrt_div3(fault, adam_m_dense3_weight, d_logits, adam_v_dense3_
         rows = min(14, 512 - p * 14)
         gemm_f32_14x32(at(packed, p * 896), bp, 32, 64, acc, 32, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(10):
-                adam_m_dense3_weight2 = adam_m_dense3_weight[p * 140 + i * 10 + n]
+                adam_m_dense3_weight2 = adam_m_dense3_weight[row * 10 + n]
                 d_dense3_weight = acc[i * 32 + n]
                 add = adam_m_dense3_weight2 * f32(0.9) + d_dense3_weight * f32(0.1)
-                adam_v_dense3_weight2 = adam_v_dense3_weight[p * 140 + i * 10 + n]
+                adam_v_dense3_weight2 = adam_v_dense3_weight[row * 10 + n]
                 add2 = adam_v_dense3_weight2 * f32(0.999) + d_dense3_weight * d_dense3_weight * f32(0.001)
-                dense3_weight2 = dense3_weight[p * 140 + i * 10 + n]
+                dense3_weight2 = dense3_weight[row * 10 + n]
                 sub = dense3_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-                adam_m_dense3_weight[p * 140 + i * 10 + n] = select(ok, add, adam_m_dense3_weight2)
-                adam_v_dense3_weight[p * 140 + i * 10 + n] = select(ok, add2, adam_v_dense3_weight2)
-                dense3_weight[p * 140 + i * 10 + n] = select(ok, sub, dense3_weight2)
+                adam_m_dense3_weight[row * 10 + n] = select(ok, add, adam_m_dense3_weight2)
+                adam_v_dense3_weight[row * 10 + n] = select(ok, add2, adam_v_dense3_weight2)
+                dense3_weight[row * 10 + n] = select(ok, sub, dense3_weight2)
 
 
 def fused_matmul5(le, dense2_weight, d_dense1, packed, chunk):
@@ -222,8 +227,9 @@ def fused_matmul5(le, dense2_weight, d_dense1, packed, chunk):
             for k in range(0, 512, 128):
                 gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(128, 512 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(64):
-                d_dense1[p * 7168 + i * 512 + n + n0] = select(le[p * 7168 + i * 512 + n + n0] != u8(0), f32(0.0), acc[i * 64 + n])
+                d_dense1[row * 512 + n + n0] = select(le[row * 512 + n + n0] != u8(0), f32(0.0), acc[i * 64 + n])
 
 
 def fused_matmul_sqrt_div2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_weight,
@@ -245,17 +251,18 @@ def fused_matmul_sqrt_div2(fault, adam_m_dense2_weight, d_dense2, adam_v_dense2_
         for s in range(0, 64, 32):
             gemm_f32_14x32(at(packed, p * 896), at(bp, s), 64, 64, at(acc, s), 64, rows, 0)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(64):
-                adam_m_dense2_weight2 = adam_m_dense2_weight[p * 7168 + i * 512 + n + n0]
+                adam_m_dense2_weight2 = adam_m_dense2_weight[row * 512 + n + n0]
                 d_dense2_weight = acc[i * 64 + n]
                 add = adam_m_dense2_weight2 * f32(0.9) + d_dense2_weight * f32(0.1)
-                adam_v_dense2_weight2 = adam_v_dense2_weight[p * 7168 + i * 512 + n + n0]
+                adam_v_dense2_weight2 = adam_v_dense2_weight[row * 512 + n + n0]
                 add2 = adam_v_dense2_weight2 * f32(0.999) + d_dense2_weight * d_dense2_weight * f32(0.001)
-                dense2_weight2 = dense2_weight[p * 7168 + i * 512 + n + n0]
+                dense2_weight2 = dense2_weight[row * 512 + n + n0]
                 sub = dense2_weight2 - neg * add / (sqrt(add2) * rsqrt + f32(1e-08))
-                adam_m_dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, add, adam_m_dense2_weight2)
-                adam_v_dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, add2, adam_v_dense2_weight2)
-                dense2_weight[p * 7168 + i * 512 + n + n0] = select(ok, sub, dense2_weight2)
+                adam_m_dense2_weight[row * 512 + n + n0] = select(ok, add, adam_m_dense2_weight2)
+                adam_v_dense2_weight[row * 512 + n + n0] = select(ok, add2, adam_v_dense2_weight2)
+                dense2_weight[row * 512 + n + n0] = select(ok, sub, dense2_weight2)
 
 
 def fused_sum_sqrt_div(fault, adam_m_dense1_bias, d_dense1, adam_v_dense1_bias, dense1_bias, lr,
@@ -389,9 +396,10 @@ def fused_matmul_2(dense1_weight, dense1_bias, relu1, packed, chunk):
             for k in range(0, 784, 128):
                 gemm_f32_14x32(at(packed, p * 10976 + k * 14), at(bp, k * 64 + s), 64, min(128, 784 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(64):
                 dense1 = acc[i * 64 + n] + dense1_bias[n + n0]
-                relu1[p * 7168 + i * 512 + n + n0] = select(dense1 <= f32(0.0), f32(0.0), dense1)
+                relu1[row * 512 + n + n0] = select(dense1 <= f32(0.0), f32(0.0), dense1)
 
 
 def fused_matmul2_2(dense2_weight, dense2_bias, relu2, packed, chunk):
@@ -409,9 +417,10 @@ def fused_matmul2_2(dense2_weight, dense2_bias, relu2, packed, chunk):
             for k in range(0, 512, 128):
                 gemm_f32_14x32(at(packed, p * 7168 + k * 14), at(bp, k * 64 + s), 64, min(128, 512 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
+            row = p * 14 + i
             for n in range(64):
                 dense2 = acc[i * 64 + n] + dense2_bias[n + n0]
-                relu2[p * 7168 + i * 512 + n + n0] = select(dense2 <= f32(0.0), f32(0.0), dense2)
+                relu2[row * 512 + n + n0] = select(dense2 <= f32(0.0), f32(0.0), dense2)
 
 
 def fused_logsumexp_sum_div_3(logits, label, out, chunk):
