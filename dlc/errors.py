@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import lru_cache
 from itertools import islice
@@ -34,7 +34,8 @@ class Part(IntEnum):
 class Loc:
     """A place in the user's source: file, line, and the columns of the call when known.
 
-    `part` says for what a node serves it; two places that differ in nothing else are one.
+    `part` says for what a node serves it, and `scope` in which layer (block1/conv1); two places
+    that differ in nothing else are one.
     """
 
     file: str
@@ -42,6 +43,7 @@ class Loc:
     column: int = -1
     end_column: int = -1
     part: Part = field(default=Part.FORWARD, compare=False)
+    scope: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{short_path(self.file)}:{self.line}"
@@ -51,8 +53,7 @@ def in_part(locs: tuple[Loc, ...], part: Part) -> tuple[Loc, ...]:
     """`locs` as those of `part`; those of a later part stay in it."""
     if all(loc.part >= part for loc in locs):
         return locs
-    return tuple(loc if loc.part >= part else
-                 Loc(loc.file, loc.line, loc.column, loc.end_column, part) for loc in locs)
+    return tuple(loc if loc.part >= part else replace(loc, part=part) for loc in locs)
 
 
 def part_of(locs: tuple[Loc, ...]) -> Part:

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2  # 2 brought the layers of rows
 PARTS = ("forward", "backward", "optimizer")
 
 
 @dataclass(frozen=True)
 class Row:
     """A node as a line of a graph's text. `args` are rows, `places` numbers in
-    `Inspection.places`, `part` one in PARTS; flops and bytes are those of one run in its launch."""
+    `Inspection.places`, `part` one in PARTS; flops and bytes are those of one run in its launch,
+    `scope` is the layer that made it (block1/conv1), "" outside of one."""
 
     name: str
     type: str
@@ -24,6 +25,7 @@ class Row:
     part: int
     flops: int = 0
     bytes: int = 0
+    scope: str = ""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ class Tables:
             cost: tuple[int, int] = (0, 0)) -> int:
         """The number of a node's row."""
         made = Row(name, printable(node.type, LONGEST), printable(call, LONGEST), node.op.name,
-                   args, self.places_of(node.locs), int(part_of(node.locs)), *cost)
+                   args, self.places_of(node.locs), int(part_of(node.locs)), *cost,
+                   printable(next((x.scope for x in node.locs if x.scope), ''), LONGEST))
         number = self.rows.setdefault(made, len(self.rows))
         if number == len(self.keys):
             shape = call.partition("(")[0] if node.args else call

@@ -181,6 +181,7 @@ class Build:
         self.training = training
         self.decoding = decoding  # one position at a time, of so many
         self.places: list[tuple[Loc, ...]] = []
+        self.layer = ""  # in which nodes are made
         self.notes: dict[str, Any] = {}
         self.watch: Callable[[FrameType | None], None] | None = None  # told who makes a node
 
@@ -190,7 +191,7 @@ class Build:
         frame = user_frame()
         if self.watch is not None:
             self.watch(frame)
-        return () if frame is None else (frame_location(frame),)
+        return () if frame is None else (replace_fields(frame_location(frame), scope=self.layer),)
 
 
 _BUILD: ContextVar[Build | None] = ContextVar("dlc_build", default=None)

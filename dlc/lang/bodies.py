@@ -65,6 +65,7 @@ def run_body(function: Callable[..., Any], args: Sequence[Any],
     build = Build(outer.training if outer is not None else False)
     if outer is not None:
         build.notes, build.places, build.watch = outer.notes, outer.places, outer.watch
+        build.layer = outer.layer
     scope = build.notes.get("scope")
     before = dict(scope.updates) if scope is not None else {}
     checks = build.notes.setdefault("checks", [])

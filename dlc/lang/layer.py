@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -61,18 +61,20 @@ def layer(function: Function, name: str = "") -> Layer:
 
 
 @contextmanager
-def _at(where: Loc | None, users: bool) -> Iterator[None]:
-    """Nodes made inside serve `where`; inside a user's function, the lines that run."""
+def _at(where: Loc | None, users: bool, layer: str) -> Iterator[None]:
+    """Nodes made inside the layer serve `where`; inside a user's function, the lines that run."""
     build = current_build()
     if build is None or (where is None and not users):
         yield
         return
-    before = build.places
-    build.places = [] if users or where is None else [*before, (where,)]
+    before = build.places, build.layer
+    build.layer = layer
+    build.places = ([] if users or where is None else
+                    [*before[0], (replace(where, scope=layer),)])
     try:
         yield
     finally:
-        build.places = before
+        build.places, build.layer = before
 
 
 def _placed(scope: Scope, element: Any, part: Callable[[], str]) -> Placed:
@@ -101,7 +103,7 @@ def apply_layer(scope: Scope, element: Any, args: tuple[Any, ...],
     code = getattr(function, "__code__", None)
     users = code is not None and is_user_file(code.co_filename)
     nodes = tuple(as_node(a) for a in args)
-    with scope.inside(placed), _at(place, users):
+    with scope.inside(placed), _at(place, users, "/".join(placed.path)):
         try:
             result = function(*nodes, **named)
         except LayerError:

@@ -94,6 +94,20 @@ def test_passes_search_and_keys(browser: Browser, tmp_path: Path) -> None:
     assert page.told() == []
 
 
+def test_layers_open_to_nodes(browser: Browser, tmp_path: Path) -> None:
+    """From the outermost layers of an LSTM's step to nodes; heads are names of layers."""
+    page = opened(browser, tmp_path, "recurrent")
+    for by, name in (("outermost", "lstm1"), ("layer", "dense1")):
+        page.evaluate(f"(() => {{ const s = byId('zoomed'); s.value = '{by}'; "
+                      "s.dispatchEvent(new Event('change')); })()")
+        heads = page.evaluate("[...document.querySelectorAll('#sheet .row.head')].map((r) => "
+                              "r.textContent)")
+        assert any(name in text for text in heads), heads
+    page.click("#sheet .row.head")
+    assert page.evaluate("document.querySelectorAll('#sheet .row.inner').length") > 0
+    assert page.told() == []
+
+
 def test_a_click_touches_little(browser: Browser, tmp_path: Path) -> None:
     """Counted, not timed: the nodes that are added, removed or changed."""
     page = opened(browser, tmp_path, "lenet")

@@ -10,7 +10,7 @@ import pytest
 import dlc
 from dlc import f32
 from dlc.backend.assemble import assembled
-from dlc.inspector.record import EntryInfo
+from dlc.inspector.record import FORMAT, EntryInfo
 from dlc.ir.graph import Node
 from dlc.passes.fuse import grouping
 from dlc.passes.fuse.reasons import REASONS
@@ -120,4 +120,16 @@ def test_a_loop_is_told_with_its_launches() -> None:
 
 def test_the_record_is_json() -> None:
     found = inspection("normalized").as_json()
-    assert json.loads(json.dumps(found))["format"] == 1
+    assert json.loads(json.dumps(found))["format"] == FORMAT
+
+
+def test_rows_know_their_layers() -> None:
+    """Forward, in the gradient and in the optimizer; a loop's body belongs to the layer it is in.
+    """
+    rows = [inspection("recurrent").rows[r] for f in entries("recurrent")[0].stages[-1].functions
+            for r in f.rows]
+    scopes = {(row.scope, row.part) for row in rows}
+    assert {(name, part) for name in ("lstm1", "dense1") for part in range(3)} <= scopes
+    assert {row.scope for row in rows} == {"", "lstm1", "dense1"}
+    gates = [row for row in rows if row.op == "matmul"]
+    assert gates and all(row.scope for row in gates)

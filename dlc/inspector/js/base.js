@@ -197,7 +197,7 @@ async function unpack() {
   const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   D = JSON.parse(await new Response(stream).text());
-  const keys = ["name", "type", "call", "op", "args", "places", "part", "flops", "bytes"];
+  const keys = ["name", "type", "call", "op", "args", "places", "part", "flops", "bytes", "scope"];
   D.rows = D.rows.map((r) => Object.fromEntries(keys.map((k, i) => [k, r[i]])));
   painters.push(["", paintChosen]);
   enter(0);

@@ -2,6 +2,7 @@
 "use strict";
 const HEIGHT = 22, AROUND = 12, FEW = 70, ARCS = 300;
 let stage = 0, query = "", changesOnly = false;
+let zoomed = "line";        // what rows are collapsed by: line, layer, or the outermost layer
 let items = [];             // {head, row, key, sign} in order, as they are shown
 let open = new Set(), homes = new Map(), readers = new Map();
 let joints = [];            // [item, item, row, row]: each pair of items once, and those of the chosen node
@@ -17,6 +18,7 @@ function buildGraph() {
   byId("graph").replaceChildren(
     el("div", { class: "passes" }, slider, el("ol", { id: "pass-names" }), el("p", { id: "pass-told" })),
     el("div", { class: "bar" }, search, el("label", {}, only, "changes only"),
+      layered() ? grouping() : null,
       el("button", { id: "unfold", class: "link", text: "expand all", on: { click: unfold } }),
       el("span", { class: "keys" }, ...PARTS.map((p, k) => el("span", { class: `key p${k}`, text: p })))),
     el("div", { class: "rows", id: "rows", tabindex: 0, "aria-label": "nodes", on: { scroll: draw, keydown: walkRows } }),
@@ -24,6 +26,13 @@ function buildGraph() {
   changesOnly = false;
   query = "";
   fillStage();
+}
+const layered = () => E.stages.some((s) => s.functions.some((f) => f[1].some((r) => D.rows[r].scope)));
+function grouping() {
+  const pick = el("select", { id: "zoomed", on: { change: (e) => { zoomed = e.target.value; open = new Set(); arrange(); } } },
+    ...[["line", "line"], ["layer", "layer"], ["outermost", "outermost layer"]].map(([value, text]) => el("option", { value, text })));
+  pick.value = zoomed;
+  return el("label", {}, "by", pick);
 }
 function fillStage() {
   const s = E.stages[stage];
@@ -46,7 +55,10 @@ function fillStage() {
   if (sum(s.functions, (f) => f[1].length) <= FEW) blocks().forEach((b) => open.add(b.key));
   arrange();
 }
-// Neighbours of one line and part are a block; so is the body of a launch.
+// Neighbours of one line (or layer) and part are a block; so is the body of a launch.
+function groupOf(row) {
+  return zoomed === "line" || !row.scope ? where(row.places[0]) : zoomed === "layer" ? row.scope : row.scope.split("/")[0];
+}
 function blocks() {
   const found = [], functions = E.stages[stage].functions;
   functions.forEach(([name, rows], f) => {
@@ -54,10 +66,10 @@ function blocks() {
     let block = null;
     for (const r of rows) {
       const row = D.rows[r];
-      const key = whole ? name : row.op === "input" ? "inputs" : `${row.places[0]}/${row.part}`;
+      const key = whole ? name : row.op === "input" ? "inputs" : `${groupOf(row)} ${row.part}`;
       if (!block || block.same !== key) {
         block = { same: key, key: `${f}/${found.length}`, rows: [], part: row.part, place: whole || key === "inputs" ? -1 : row.places[0],
-          title: whole ? name : key === "inputs" ? `inputs of ${name}` : where(row.places[0]) };
+          title: whole ? name : key === "inputs" ? `inputs of ${name}` : groupOf(row) };
         found.push(block);
       }
       block.rows.push(r);
