@@ -61,13 +61,15 @@ def layer(function: Function, name: str = "") -> Layer:
 
 
 @contextmanager
-def _at(where: Loc | None, users: bool, layer: str) -> Iterator[None]:
-    """Nodes made inside the layer serve `where`; inside a user's function, the lines that run."""
+def _at(where: Loc | None, users: bool, path: tuple[str, ...]) -> Iterator[None]:
+    """Nodes made inside the layer `path` serve `where`; inside a user's function, the lines that
+    run. A layer that is used in several others belongs to the one that uses it."""
     build = current_build()
     if build is None or (where is None and not users):
         yield
         return
     before = build.places, build.layer
+    layer = "/".join((build.layer, *path[-1:]) if build.layer else path)
     build.layer = layer
     build.places = ([] if users or where is None else
                     [*before[0], (replace(where, scope=layer),)])
@@ -103,7 +105,7 @@ def apply_layer(scope: Scope, element: Any, args: tuple[Any, ...],
     code = getattr(function, "__code__", None)
     users = code is not None and is_user_file(code.co_filename)
     nodes = tuple(as_node(a) for a in args)
-    with scope.inside(placed), _at(place, users, "/".join(placed.path)):
+    with scope.inside(placed), _at(place, users, placed.path):
         try:
             result = function(*nodes, **named)
         except LayerError:

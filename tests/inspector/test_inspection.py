@@ -8,7 +8,7 @@ import re
 import pytest
 
 import dlc
-from dlc import f32
+from dlc import f32, nn
 from dlc.backend.assemble import assembled
 from dlc.inspector.record import FORMAT, EntryInfo
 from dlc.ir.graph import Node
@@ -123,13 +123,25 @@ def test_the_record_is_json() -> None:
     assert json.loads(json.dumps(found))["format"] == FORMAT
 
 
+def squashed(x: Node) -> Node:
+    return dlc.tanh(x) * 2
+
+
 def test_rows_know_their_layers() -> None:
     """Forward, in the gradient and in the optimizer; a loop's body belongs to the layer it is in.
     """
+    net = nn.chain(nn.chain(nn.dense(4), squashed), nn.chain(nn.dense(4), squashed))
+
+    def twice(x: f32[2, 4]) -> Node:
+        return net(x)
+
     rows = [inspection("recurrent").rows[r] for f in entries("recurrent")[0].stages[-1].functions
             for r in f.rows]
     scopes = {(row.scope, row.part) for row in rows}
     assert {(name, part) for name in ("lstm1", "dense1") for part in range(3)} <= scopes
     assert {row.scope for row in rows} == {"", "lstm1", "dense1"}
+    shared = dlc.trace(twice)
+    assert {n.loc.scope for n in shared.nodes() if n.op.name == "tanh"} == {
+        "block1/squashed1", "block2/squashed1"}, "of the layer that uses it, not of the first"
     gates = [row for row in rows if row.op == "matmul"]
     assert gates and all(row.scope for row in gates)
