@@ -142,7 +142,9 @@ def _lower_component(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Low
         return _lower_scatter(part, isa, aliases)
     if any(n.op.kind is Kind.ROUTINE for n in nodes):
         return _lower_routine(part, isa)
-    packing = pack_launch(part, isa.limits) if isa.limits.vectors else None
+    # tiles copy between two places: a copy that takes over its operand's is a loop
+    apart = isa.limits.vectors and not {aliases.get(o) for o in part.outputs} & {*part.inputs}
+    packing = pack_launch(part, isa.limits) if apart else None
     return _lower_packing(part, packing, isa) if packing else _lower_loops(part, isa, aliases)
 
 

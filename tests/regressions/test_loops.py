@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import dlc
 from dlc import f32
-from dlc.ir.graph import Node
+from dlc.ir.graph import Build, Graph, Node, building
+from dlc.ops import leaf
+from tests.instruction_sets import RUNS, loaded
 
 
 def _rows(x: Node, t: Node) -> Node:
@@ -40,3 +43,17 @@ def test_a_residual_of_the_inner_loop_that_simplify_found_unread() -> None:
     np.testing.assert_allclose(dlc.evaluate(graph, x, t), wanted, rtol=1e-5)
     with dlc.compile(graph).load() as run:
         np.testing.assert_allclose(run(x, t), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("isa,device", RUNS)
+def test_a_carry_that_begins_in_a_batch_laid_out_as_tiles_want_it(isa: str, device: str) -> None:
+    """The copy of the batch, [1, 1, k, lanes] like a packed matrix, took over its place and was
+    packed by tiles all the same, which copy between two places: loading it was refused."""
+    with building(Build()):
+        x = leaf.input_("x", f32[1, 1, 9, 6], "data")
+        last, rows = dlc.scan(lambda c, i: (dlc.tanh(c * 1.5), dlc.sum(c)), x, dlc.arange(4))
+        graph = Graph("carried", (x,), (last, rows), ("last", "rows"))
+    array = np.linspace(-1, 2, 54, dtype=np.float32).reshape(1, 1, 9, 6)
+    with loaded(graph, isa, device) as run:
+        for got, want in zip(run(array).values(), dlc.evaluate(graph, array).values(), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-5)
