@@ -28,19 +28,23 @@ def models(options: argparse.Namespace) -> int:
         for _, names in groupby(part, file_of):
             listed = list(names)
             title, paper = description(listed[0])
-            print_wrapped(f"{title} {paper}.", "  ")
+            print_wrapped(f"{title} {paper}.", "  ", 2)
             for name in listed:
-                print_wrapped(f"{command(name):{edge}}  {record_line(name)}", "    ")
+                print_wrapped(record_line(name), f"    {command(name):{edge}}  ", edge + 6)
         print()
     return 0
 
 
-def print_wrapped(text: str, indent: str) -> None:
-    """`text` behind an indent, wrapped in a terminal."""
-    room = max(width() - len(indent), 20)
-    lines = hang(text, room).split("\n") if sys.stdout.isatty() else [text]
+def print_wrapped(text: str, before: str, column: int) -> None:
+    """`text` behind `before`, in a terminal wrapped between `column` and its edge."""
+    wraps = sys.stdout.isatty()
+    if wraps and len(before) > column:
+        print(before.rstrip())
+        before = " " * column
+    lines = hang(text, max(width() - column, 20)).split("\n") if wraps else [text]
     for line in lines:
-        print(indent + line)
+        print(before + line)
+        before = " " * len(before)
 
 
 def description(name: str) -> tuple[str, str]:
