@@ -13,7 +13,7 @@ from PIL import Image
 
 import dlc
 from dlc.inspector.page import page
-from dlc.inspector.profile import profiled
+from dlc.inspector.profile import profile
 from dlc.models.lenet import lenet
 from tests.inspector.browser import Browser, installed
 from tests.inspector.programs import inspection
@@ -21,6 +21,7 @@ from tests.inspector.programs import inspection
 # The walks of the page on tests.inspector.programs.planted: the tab, and the row that is clicked.
 WALKS = (("inspect-walk-memory", "memory", "tr[data-place]"),
          ("inspect-walk-fusion", "fusion", "tr[data-edge]"))
+REPEAT = 500  # on a busy machine few steps have both threads to themselves
 HERE = Path(__file__).resolve().parent
 # name, width, height, dark, view, a line of lenet.py that is chosen
 PICTURES = (
@@ -45,7 +46,8 @@ def main(arguments: list[str]) -> int:
     if installed() is None:
         print("no browser: Chromium takes the pictures", file=sys.stderr)
         return 1
-    found = profiled(dlc.compile(lenet), lenet)
+    compiled = dlc.compile(lenet)
+    found = profile(compiled, lenet, REPEAT).inspection(compiled)
     with tempfile.TemporaryDirectory() as folder, Browser() as browser:
         file = Path(folder) / "lenet.html"
         file.write_text(page(found), encoding="utf-8")
