@@ -92,6 +92,7 @@ RUNS = {
     "unet": Short("loss", 0.14, 0.21, {"epochs": 5}),
     "motion": Short("loss", 1.1, 1.5, {"epochs": 2}),
     "transfer_source": Short("loss", 0.45, 0.8, {"epochs": 1}, steps=40),
+    "alexnet": Short("loss", 1.5, 2.1, {"epochs": 7}, steps=160),
     "vit": Short("loss", 0.45, 1.0, {"epochs": 7}, steps=160),
     "lenet1998": Short("loss", 0.6, 1.0, {"epochs": 1}, steps=40),
     "siamese": Short("loss", 0.07, 0.092, {"epochs": 2}),
