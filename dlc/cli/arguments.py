@@ -243,6 +243,10 @@ def show(commands: Any) -> None:
                         help="with --kernels and --target cuda: PTX and registers")
     parser.add_argument("--arch", default="sm_90", choices=("sm_80", "sm_90", "sm_100"),
                         help="the CUDA architecture of --ptx (sm_90)")
+    parser.add_argument("--cost", action="store_true",
+                        help="with --target cuda: launches by what they take at least on a device")
+    parser.add_argument("--gpu", default="h200", choices=("h200", "a100", "rtx4090"),
+                        help="the device of --cost (h200)")
     parser.add_argument("--memory", action="store_true", help="the memory plan")
     for name, what in (("json", "all that dlc inspect shows, as JSON"),
                        ("dot", "the graph after PASS (fuse) for Graphviz"),

@@ -28,6 +28,8 @@ def run(options: argparse.Namespace) -> int:
     from dlc.compiler import compile as compile_task
 
     check_target(options.target)
+    if options.cost and options.target != "cuda":
+        raise UsageError("--cost is for --target cuda: dlc profile measures a step on the CPU")
     if options.ptx and not options.kernels:
         raise UsageError("--ptx shows more of the kernels: give --kernels too")
     thing, sizes, chosen = asked(options)
@@ -40,16 +42,21 @@ def run(options: argparse.Namespace) -> int:
         show_form(compiled, options.form, options.after)
         return 0
     program = compiled.program
-    print(paint(f"{program.name}: {sizes}, {program.target} ({program.isa})", "bold"))
-    parts = options.after or options.kernels or options.memory or options.body
+    target = program.target if program.target == "cuda" else f"{program.target} ({program.isa})"
+    print(paint(f"{program.name}: {sizes}, {target}", "bold"))
+    parts = (options.after or options.kernels or options.memory or options.body or options.cost)
     if options.summary or not parts:
         launches(program)
-    if options.after or not (options.summary or options.kernels or options.memory):
+    if options.after or not (options.summary or options.kernels or options.memory or options.cost):
         graphs_after(compiled, options.after or PLANNED, options.body)
     if options.kernels:
         from dlc.cli.show_kernels import kernels
 
         kernels(program, steps(program), options.body, ptx_of(program, options))
+    if options.cost:
+        from dlc.cli.show_cost import cost
+
+        cost(program, steps(program), options.gpu)
     if options.memory:
         from dlc.cli.show_memory import memory
 

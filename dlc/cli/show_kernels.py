@@ -142,10 +142,12 @@ def stage_line(program: Program, launch: Launch, depth: int, stage: tuple[Segmen
     """What runs side by side, and whether all threads meet before it."""
     parts = []
     for segment in stage:
-        name = program.kernels[segment.kernel].name
+        kernel = program.kernels[segment.kernel]
+        name = kernel.name
         seen = f" (see {shown[segment.kernel]})" if segment.kernel in shown else ""
-        word = "thread" if program.target == "cuda" else "chunk"
-        parts.append(f"{name} in {plural(segment.chunks, word)}{seen}")
+        word = "block" if kernel.block else "thread" if program.target == "cuda" else "chunk"
+        of = f" of {kernel.block} threads" if kernel.block else ""
+        parts.append(f"{name} in {plural(segment.chunks, word)}{of}{seen}")
     waits = depth > 0 or launch.barrier
     told = f"{'barrier, ' if waits else ''}{' beside '.join(parts)}"
     return hang(told, width(), before + "   ", HANG)

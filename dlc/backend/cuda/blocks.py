@@ -38,6 +38,7 @@ from dlc.backend.ir import (
     Store,
     later,
 )
+from dlc.backend.ir.carried import folded_into, is_vector
 from dlc.backend.ir.index import Sum, Var, least, sum_of
 from dlc.backend.ir.names import Names
 from dlc.backend.ir.walks import expressions, flattened, names_of
@@ -94,6 +95,8 @@ class Writer:
             self.region(THREADS, (spread(s, self.thread()),))
         elif isinstance(s, For) and s.kind == "reduce" and is_symmetric(s):
             return self._reduce(s)
+        elif isinstance(s, For) and s.kind == "serial" and is_nest(s):
+            self.region(THREADS, (spread(s, self.thread()),))
         else:
             return False
         return True
@@ -150,13 +153,24 @@ def is_single(s: Statement | None) -> bool:
 
 
 def is_symmetric(loop: For) -> bool:
-    """Whether rounds of a reduction may be folded in any order: no buffer is folded into, and each
-    state is combined by an operation that commutes."""
+    """Whether rounds of a reduction may be folded in any order: no buffer is folded into, each
+    state is combined by an operation that commutes, and what is stored besides has its own place.
+    """
     if len(loop.by) != len(loop.into) or any(isinstance(s, Alloc) for s in flattened(loop.body)):
         return False
-    if any(isinstance(s, Store) for s in flattened(loop.body)):
+    leaf = leaf_of(loop)
+    if any(isinstance(s, Store) and s.index.coefficient((run_of(leaf) or leaf).var) != 1
+           for s in flattened(loop.body)):
         return False
     return all(_commutes(by, {n, later(n)}) for n, by in zip(loop.into, loop.by, strict=True))
+
+
+def is_nest(loop: For) -> bool:
+    """Whether a loop holds one whose rounds may run side by side, and leaves nothing to itself."""
+    leaf = leaf_of(loop)
+    outside = (s for s in loop.body if isinstance(s, Store))
+    return (leaf is not loop and folded_into(loop.var, loop.body) == ()
+            and is_vector(leaf.var, leaf.body) and leaf.step == 1 and not any(outside))
 
 
 def _commutes(by: Expression, names: set[str]) -> bool:
@@ -196,6 +210,12 @@ def nested(loop: For) -> For | None:
     return inner[0]
 
 
+def leaf_of(loop: For) -> For:
+    """The loop that threads divide: the innermost of nested ones, or the loop itself."""
+    inner = nested(loop)
+    return loop if inner is None else leaf_of(inner)
+
+
 def _place(loop: For) -> Sum:
     """Where a loop stands. The name alone says which variable it is."""
     return sum_of(Var(loop.var, loop.low.low, loop.high.high - 1))
@@ -225,9 +245,8 @@ def is_worth(loop: For) -> bool:
     elements."""
     if loop.kind != "reduce":
         return False
-    leaf, least_rounds = loop, THREADS
-    while (inner := nested(leaf)) is not None:
-        leaf, least_rounds = inner, LEAST_ROUNDS
+    leaf = leaf_of(loop)
+    least_rounds = THREADS if leaf is loop else LEAST_ROUNDS
     if leaf.high.high - leaf.low.low < least_rounds:
         return False
     var = (run_of(leaf) or leaf).var

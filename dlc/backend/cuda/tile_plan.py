@@ -21,6 +21,9 @@ LEAST_STEPS = 8
 """Steps of a part of a sum: fewer would not pay for adding up the parts."""
 LEAST_SIDE = 8
 """Rows and columns from which a tile is worth filling: of fewer most would be of zeros."""
+LONG = 1024
+"""Products of a sum from which few results are tiled however narrow: a thread would take them one
+after the other."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,11 @@ class Cut:
         return shape.b * self.parts * -(-shape.m // self.rows) * -(-shape.n // self.cols)
 
 
-def is_tiled(shape: Shape) -> bool:
-    """Whether a product fills tiles; plain loops serve the others."""
-    return shape.k > 0 and min(shape.m, shape.n) >= LEAST_SIDE
+def is_tiled(shape: Shape, limits: Limits) -> bool:
+    """Whether a product fills tiles, or has long sums and too few results for a thread each; plain
+    loops serve the others."""
+    few = shape.b * shape.m * shape.n < limits.loop_chunks and shape.k >= LONG
+    return shape.k > 0 and (few or min(shape.m, shape.n) >= LEAST_SIDE)
 
 
 def cut_of(shape: Shape, limits: Limits) -> Cut:

@@ -44,7 +44,7 @@ def lower_tiled(name: str, doc: Sequence[str], body: Graph, loads: Mapping[Node,
     if y is None or not uses_tiles(body, isa.limits):
         return None
     jobs = [(residue, job_of(residue, y, loads, stores, isa)) for residue in residues_of(y)]
-    if not all(job.kind is f32 and is_tiled(job.shape) for _, job in jobs):
+    if not all(job.kind is f32 and is_tiled(job.shape, isa.limits) for _, job in jobs):
         return None
     finish, stages = finisher(y, body.outputs), []
     for number, (residue, job) in enumerate(jobs):

@@ -7,7 +7,9 @@ import re
 
 import pytest
 
+from dlc.backend.cuda import cost
 from dlc.cli import main
+from dlc.program import Branch, Launch, Loop, Slot
 from dlc.runtime.cuda import devices
 from tests.cuda.cases import cases
 from tests.gpu import run
@@ -43,7 +45,29 @@ def test_kernels_with_ptx(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"sm_80: \d+ registers, 0 B shared|pip install \"dlc\[cuda\]\"", shown)
 
 
+def test_cost_ranks_launches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "xor", "--target", "cuda", "--cost", "--gpu", "a100"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "xor: batch 4, cuda"
+    assert any(re.match(r"  NVIDIA H200: [\d.]+ us a step at least, 4.8 TB/s", x) for x in lines)
+    floors = [float(m[1]) for x in lines if (m := re.match(r" *([\d.]+) us +[\d.]+ +1 ", x))]
+    assert len(floors) >= 3 and floors == sorted(floors, reverse=True)
+
+
+def test_a_floor_is_of_memory_or_of_arithmetic() -> None:
+    """64 MiB at 4.8 TB/s; 10 Tflop at 67 Tflop/s; a loop counts its rounds, a branch its less."""
+    peak = cost.peaks()["h200"]
+    moves, adds = Launch("m", (), (), 10, 1 << 26), Launch("a", (), (), 10**13, 1 << 20)
+    assert cost.Cost(1, moves, 1).seconds(peak) == (1 << 26) / 4.8e12
+    assert cost.Cost(1, adds, 2).seconds(peak) == 2 * 1e13 / 67e12
+    assert [cost.Cost(1, x, 1).bound(peak) for x in (moves, adds)] == ["memory", "arithmetic"]
+    steps = (Loop("l", 3, (moves,)), Branch("b", Slot(0), (moves,), (adds,)))
+    assert cost.floor(steps, peak) == pytest.approx(4 * (1 << 26) / 4.8e12)
+    assert cost.has_branch(steps) and not cost.has_branch(steps[:1])
+
+
 @pytest.mark.parametrize(("asked", "told"), [
+    ("show xor --cost", "--cost is for --target cuda"),
     ("show xor --kernels --ptx", "--ptx is for --target cuda"),
     ("show xor --target cuda --ptx", "give --kernels too"),
     ("show xor --target cuda --kernels --ptx --arch sm_10", "invalid choice"),

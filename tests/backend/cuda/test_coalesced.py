@@ -140,6 +140,31 @@ def test_a_buffer_that_is_not_aligned_is_accessed_one_by_one() -> None:
     assert ".v4" not in PtxCompiler(shifted).ptx(shifted.kernels[0])
 
 
+def batch_norm(x: f32[32, 8, 14, 14], w: f32[8]) -> Any:
+    centred = x - x.mean(axis=(0, 2, 3), keepdims=True)
+    scale = w.reshape(8, 1, 1) / dlc.sqrt((centred ** 2).mean(axis=(0, 2, 3), keepdims=True) + 0.1)
+    return {"y": dlc.maximum(centred * scale, 0.0), "centred": centred, "scale": scale}
+
+
+def layer_norm(x: f32[300, 512], w: f32[512]) -> Any:
+    centred = x - x.mean(axis=1, keepdims=True)
+    return {"y": w * centred / dlc.sqrt((centred ** 2).mean(axis=1, keepdims=True) + 0.1),
+            "centred": centred}
+
+
+@pytest.mark.parametrize("function", [batch_norm, layer_norm], ids=lambda f: f.__name__)
+def test_a_loop_that_folds_may_store_too(function: Callable[..., Any]) -> None:
+    """What the gradient needs is stored while it is summed; then every thread stores its share."""
+    compiled = dlc.compile(function, target="cuda")
+    assert [k.block for k in compiled.kernels] == [128]
+    check_kernels(compiled.program)
+    expected = dlc.evaluate(function, *given(compiled))
+    for device in ("emulate", "shuffle"):
+        with compiled.load(device) as program:
+            for name, value in program(*given(compiled)).items():
+                np.testing.assert_allclose(value, expected[name], rtol=2e-6, atol=2e-6)
+
+
 @pytest.mark.parametrize("shape", [(64, 32, 28, 28), (3, 70, 7, 7), (5, 40, 6, 5)])
 def test_sums_over_outer_and_inner_axes(shape: tuple[int, ...]) -> None:
     """As batch normalization takes them: rows of each plane by a block, or by a thread if short."""

@@ -69,8 +69,16 @@ def long(x: f32[40, 9000], w: f32[9000, 20], b: f32[20]) -> Any:
     return (x @ w + b) * 0.5
 
 
+def narrow(x: f32[40000, 3], y: f32[40000, 7]) -> Any:
+    return x.T @ y
+
+
+def row(x: f32[1, 30000], w: f32[30000, 20]) -> Any:
+    return x @ w
+
+
 FUNCTIONS = [dense, whole, turned, batched, doubled, images, grouped, filters, widened, halves,
-             long]
+             long, narrow, row]
 
 
 def arrays(program: Any) -> list[Any]:
