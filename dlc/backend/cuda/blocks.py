@@ -19,7 +19,7 @@ tree, always the same one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from dlc.backend.cpu.mapping import chunked, finest
@@ -64,7 +64,8 @@ def in_blocks(whole: Function) -> tuple[Function, int] | None:
         if not writer.add(replace(s, kind=kinds[s.var].kind, into=kinds[s.var].into,
                                   by=kinds[s.var].by) if isinstance(s, For) else s):
             return None
-    return replace(kernel, body=(*writer.buffers, *writer.settled())), blocks
+    body = writer.settled()
+    return None if body is None else (replace(kernel, body=(*writer.buffers, *body)), blocks)
 
 
 def _position(whole: Function) -> Sequence[Statement] | None:
@@ -101,8 +102,10 @@ class Writer:
             return False
         return True
 
-    def settled(self) -> list[Statement]:
-        """The statements, with stores of single elements that follow each other in one region."""
+    def settled(self) -> list[Statement] | None:
+        """The statements, with stores of single elements that follow each other in one region.
+        Where a store may come before another thread has read, one thread alone runs what stands
+        behind the last region of several; None where that is not enough."""
         found: list[Statement] = []
         for s in self.body:
             last = found[-1] if found else None
@@ -111,7 +114,14 @@ class Writer:
                 found[-1] = replace(last, body=(*last.body, *s.body))
             else:
                 found.append(s)
-        return found
+        shared = {b.name for b in self.buffers}
+        if not reads_stored(found, shared):
+            return found
+        at = max((n for n, s in enumerate(found) if isinstance(s, For) and not is_single(s)),
+                 default=-1) + 1
+        tail = [part for s in found[at:] for part in (s.body if isinstance(s, For) else (s,))]
+        found = [*found[:at], For("t", Sum(), Sum(1), tail, kind="threads")]
+        return None if reads_stored(found, shared) else found
 
     def thread(self) -> Var:
         return Var("t", 0, THREADS - 1)
@@ -147,9 +157,18 @@ class Writer:
         return True
 
 
+def reads_stored(body: Sequence[Statement], shared: Set[str]) -> bool:
+    """Whether all threads read outside of regions what one of them stores in memory, other than in
+    `shared` buffers: it may do so before another has read it."""
+    read = {e.buffer for s in body if isinstance(s, Let) for e in expressions(s)
+            if isinstance(e, Load)}
+    return bool((read - shared) & {s.buffer for s in flattened(body) if isinstance(s, Store)})
+
+
 def is_single(s: Statement | None) -> bool:
     """Whether a region stores single elements by one thread."""
-    return isinstance(s, For) and s.kind == "threads" and s.high == Sum(1)
+    return isinstance(s, For) and s.kind == "threads" and s.high == Sum(1) and all(
+        isinstance(b, Store) for b in s.body)
 
 
 def is_symmetric(loop: For) -> bool:

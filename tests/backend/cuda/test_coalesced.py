@@ -13,6 +13,10 @@ import pytest
 
 import dlc
 from dlc import bf16, f32
+from dlc.backend.cuda.blocks import THREADS, Writer
+from dlc.backend.ir import For, Let, Load, Number, Ref, Store
+from dlc.backend.ir.index import Var, sum_of
+from dlc.backend.ir.names import Names
 from dlc.checks.kernels.program import check_kernels
 from dlc.program import Segment, Slot
 from dlc.runtime.cpu.check import ProgramError
@@ -183,3 +187,18 @@ def test_sums_over_outer_and_inner_axes(shape: tuple[int, ...]) -> None:
     bound = 36 * 2.0**-24 * np.abs(exact).sum(axis=(0, 2, 3)) / count
     assert np.all(np.abs(found["mean"] - exact.mean(axis=(0, 2, 3))) <= bound)
     np.testing.assert_array_equal(found["most"], x.max(axis=(0, 2, 3)))
+
+
+def test_one_thread_reads_what_it_writes_over() -> None:
+    """A moment that is updated in the launch that sums its gradient: a thread that reads it outside
+    of regions might find what the first thread has stored already."""
+    place, writer = sum_of(Var("chunk", 0, 5)), Writer(Names(()))
+    writer.region(THREADS, (Store("x", sum_of(writer.thread()), Number(1, f32), f32),))
+    assert writer.add(Let("old", Load("m", place, f32)))
+    assert writer.add(Store("m", place, Ref("old", f32), f32))
+    settled = writer.settled()
+    assert settled is not None and len(settled) == 2
+    last = settled[1]
+    assert isinstance(last, For) and [type(s) for s in last.body] == [Let, Store]
+    writer.region(THREADS, (Store("x", sum_of(writer.thread()), Ref("old", f32), f32),))
+    assert writer.settled() is None  # threads would need what one of them has read
