@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
+from dlc import f32
 from dlc.backend.cuda import cost
 from dlc.cli import main
 from dlc.program import Branch, Launch, Loop, Slot
@@ -78,8 +80,12 @@ def test_what_does_not_fit(asked: str, told: str, capsys: pytest.CaptureFixture[
 
 
 def test_the_script_for_a_gpu_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["--device", "emulate"], cases()[:2], ["xor"]) == 0
+    def small(x: f32[40, 30]) -> Any:
+        return x * 2.0
+
+    assert run.main(["--device", "emulate"], cases()[:2], ["xor"], [small]) == 0
     shown = capsys.readouterr().out
     assert "2 programs on emulate, 0 disagree" in shown and "ms a step" in shown
-    assert run.main(["--device", "cuda"], cases()[:1], []) == 1
+    assert re.search(r"small +[\d.]+ ms, +[\d.]+ GB/s, .* times the floor of an H200", shown)
+    assert run.main(["--device", "cuda"], cases()[:1], [], []) == 1
     assert "there is no CUDA driver here" in capsys.readouterr().out
