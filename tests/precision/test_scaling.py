@@ -203,9 +203,13 @@ def test_resuming_is_exact_with_its_scale(high: None, tmp_path: Path) -> None:
     assert [r["train"] for r in whole.history] == [r["train"] for r in resumed.history]
 
 
+UNTESTABLE = r"step 4 \(epoch 1, testing\): .*the loss is nan"
+
+
 def test_a_loss_that_is_never_finite_ends_the_run() -> None:
     """After 15 skipped steps nothing is left to halve."""
-    with pytest.raises(TrainingFault, match=r"step 15 .*the loss is nan: cast gives inf"):
+    with pytest.warns(UserWarning, match=UNTESTABLE), pytest.raises(
+            TrainingFault, match=r"step 15 .*the loss is nan: cast gives inf"):
         sorted_out.train({**DATA, "x": X * np.float32(1e30)})
 
 
@@ -219,7 +223,8 @@ def test_a_run_whose_every_step_was_skipped_is_no_success(tmp_path: Path) -> Non
                        r"steps before it\): .*gradient is not finite at the loss scale 16: cast"):
         stray.train(DATA, folder=tmp_path)
     assert read_checkpoint(tmp_path / "last.safetensors").position.epoch == 4
-    with pytest.raises(TrainingFault, match=r"step 7 .*the loss is nan: cast gives -inf") as found:
+    with pytest.warns(UserWarning, match=UNTESTABLE), pytest.raises(
+            TrainingFault, match=r"step 7 .*the loss is nan: cast gives -inf") as found:
         sorted_out.with_options(epochs=2).train({**DATA, "x": X * np.float32(1e30)})
     assert found.value.fault.inputs["loss_scaling.scale"] == 2.0**8
 
