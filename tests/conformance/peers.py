@@ -66,18 +66,25 @@ def batches(name: str) -> Iterator[list[torch.Tensor]]:
         yield inputs
 
 
-def network(name: str) -> torch.nn.Module:
+def network(name: str, other: int = 0) -> torch.nn.Module:
+    """The network with its first weights, or with each a unit in its last place beside."""
     torch.manual_seed(SEED)
-    return peers_torch.NETWORKS[name]()
+    net = peers_torch.NETWORKS[name]()
+    draw = torch.Generator().manual_seed(other)
+    with torch.no_grad():
+        for p in net.parameters() if other else ():
+            up = torch.randint(0, 2, p.shape, generator=draw) * 2.0 - 1.0
+            p.copy_(torch.nextafter(p, up * torch.inf))
+    return net
 
 
 def in_kind(tensor: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
     return tensor.to(kind) if tensor.is_floating_point() else tensor
 
 
-def by_torch(name: str, kind: torch.dtype) -> Course:
-    """PyTorch's own course, in `kind`."""
-    net, course = network(name).to(kind), Course()
+def by_torch(name: str, kind: torch.dtype, other: int = 0) -> Course:
+    """PyTorch's own course, in `kind`, from its first weights or from others next to them."""
+    net, course = network(name, other).to(kind), Course()
     loss_of = peers_torch.loss_of(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     for inputs in batches(name):
