@@ -37,6 +37,12 @@ def planted(x: f32[1280, 512], w: f32[512, 8192]) -> Node:
     return shares.max(0)
 
 
+def replacing(x: f32[64, 300], w: f32[300, 200]) -> Node:
+    h = dlc.tanh(x @ w)
+    scale = dlc.sum(h @ w.T)
+    return (h * scale) @ w.T
+
+
 net = nn.chain(nn.conv(4, 3), nn.batch_norm(), dlc.relu, nn.max_pool(2), nn.flatten, nn.dense(10))
 
 
@@ -51,6 +57,7 @@ def recurrent(image: f32["batch", 64], label: i32["batch"]) -> dlc.Loss:
     return dlc.loss(nn.cross_entropy(nn.dense(10)(seen[:, -1]), label))
 
 
+FUNCTIONS = {"branch": branching, "planted": planted, "replacing": replacing}
 TASKS = {"normalized": normalized, "recurrent": recurrent}
 
 
@@ -60,10 +67,8 @@ def compiled(name: str) -> Compiled:
         return dlc.compile(lenet, batch=16)
     if name == "loop":
         return dlc.compile(dlc.value_and_grad(looping), time=12)
-    if name == "branch":
-        return dlc.compile(branching)
-    if name == "planted":
-        return dlc.compile(planted)
+    if name in FUNCTIONS:
+        return dlc.compile(FUNCTIONS[name])
     if name in NETWORKS:  # the training step alone
         return Compiled(task_source(NETWORKS[name](), None, {}, kinds=("train",)), "cpu")
     return dlc.compile(TASKS[name])

@@ -35,14 +35,14 @@ function buildMemory() {
     el("p", { text: `While launch ${launchName(E.peak_launch)} runs, the step is fullest; all rows together are the arena.` }), holders(),
     el("h2", { text: "The largest values" }), largest());
 }
-// What is written over a value by the launch that reads it last: value -> the one before it.
+// What is written over a value by the launch that reads it last: value -> the one before it. Only such two lie in
+// the same bytes at one launch, and the lives of both end with the later one's.
 function takenOver() {
-  const ends = new Map(), found = new Map();
-  for (const b of E.buffers) if (b.last >= 0) ends.set(b.last, [...(ends.get(b.last) || []), b]);
-  for (const b of E.buffers) {
-    if (b.category === "workspace" || b.first < 0) continue;
-    const before = (ends.get(b.first) || []).find((a) => a !== b && a.category !== "workspace" && a.first < b.first && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes);
-    if (before) found.set(b, before);
+  const found = new Map(), values = E.buffers.filter((b) => b.category !== "workspace" && b.last >= 0);
+  for (const b of values) {
+    if (b.first < 0) continue;
+    const before = values.filter((a) => a.first < b.first && b.first <= a.last && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes);
+    if (before.length) found.set(b, before.reduce((x, a) => (a.first > x.first ? a : x)));
   }
   return found;
 }
