@@ -59,5 +59,7 @@ def rates(peak: Peak) -> str:
 
 
 def time_of(seconds: float) -> str:
-    """Seconds as 1.2 us or 3.4 ms."""
-    return f"{1e6 * seconds:.2f} us" if seconds < 1e-3 else f"{1e3 * seconds:.2f} ms"
+    """Seconds as 3.40 ms, 1.20 us or 0.93 ns."""
+    unit, scale = next(((u, k) for u, k in (("ms", 1e3), ("us", 1e6)) if k * seconds >= 1),
+                       ("ns", 1e9))
+    return f"{scale * seconds:.2f} {unit}"
