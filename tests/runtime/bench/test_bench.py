@@ -248,9 +248,10 @@ PARAMETERS = {"lenet": 61_706, "mlp": 669_706, "vae": 652_824, "lstm": 575_584, 
 @pytest.mark.parametrize(("name", "model"), [
     pytest.param(*PEERS[case], id=case) for case in chosen("peers", list(PEERS))])
 def test_peer_trains_the_same_network(name: str, model: str, tmp_path: Path) -> None:
-    """Parameter counts as in models/peers.py, and the losses of the first and the fifth step are
-    dlc's; those of the day."""
-    measured = {}
+    """Parameter counts as in models/peers.py, the losses of the first and the fifth step are dlc's,
+    and after more steps the peer's has gone down; those of the day."""
+    measured, lowered = {}, {}
+    more, share = (60, 0.98) if model in ("lenet", "mlp") else (10, 0.999)
     for system in all_systems():
         if system.name not in ("dlc", name):
             continue
@@ -258,10 +259,11 @@ def test_peer_trains_the_same_network(name: str, model: str, tmp_path: Path) -> 
         with running(system, model, machine.cores(), tmp_path) as worker_:
             first, later = worker_.first, worker_.steps(ALIKE - 1)
             measured[system.name] = Measured(first=first, losses=[first["loss"], later["loss"]])
+            if system.name == name:
+                lowered[name] = worker_.steps(more)["loss"]
         assert first["parameters"] == PARAMETERS[model]
     check_same_loss(model, measured)
-    first_loss, later_loss = measured[name].losses
-    assert later_loss < first_loss
+    assert lowered[name] < share * measured[name].losses[0]
 
 
 @pytest.mark.parametrize("model", sorted(BATCH))
