@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,14 +50,15 @@ def inspect(compiled: Compiled, seconds: Seconds | None = None,
     Fusion and assembly run once more, since a Program that was kept on disk has no graphs.
     """
     fusers: dict[str, list[Fuser]] = {name: [] for name in compiled.records}
-    fused = {name: through_bodies(partial(fuse_noting, noted=fusers[name]), records[-2].graph)
-             for name, records in compiled.records.items()}
+    twins: dict[Node, Node] = {}
+    fused = {name: through_bodies(partial(fuse_noting, noted=fusers[name]), records[-2].graph,
+                                  twins) for name, records in compiled.records.items()}
     program = compiled.program
     _, drafts = assembled(program.name, fused, program.target, program.isa, dict(program.meta))
     tables = Tables()
     found = [EntryView(program, draft, compiled.records[draft.name], fusers[draft.name], tables,
                        (seconds or {}).get(draft.name, ()),
-                       (timelines or {}).get(draft.name, {})).info() for draft in drafts]
+                       (timelines or {}).get(draft.name, {}), twins).info() for draft in drafts]
     codes = assembly or [""] * len(program.kernels)
     kernels = tuple(KernelInfo(k.name, k.text, k.tiles, code)
                     for k, code in zip(program.kernels, codes, strict=True))
@@ -77,6 +78,8 @@ class EntryView:
     tables: Tables
     seconds: Sequence[float]
     timeline: Timeline
+    twins: Mapping[Node, Node]  # a node of the stage before fusion for one that a Fuser has seen
+    before: Mapping[Node, int] = field(default_factory=dict)  # the rows of that stage
 
     @property
     def entry(self) -> Entry:
@@ -89,7 +92,7 @@ class EntryView:
         costs = self.costs(launched)
         last, names = self.planned(stages[-1], costs)
         loops = list(around(self.entry.launches))
-        launches = tuple(self.launch(k, names[id(node.attrs["body"])], loops[k])
+        launches = tuple(self.launch(k, node.attrs["body"], names[id(node.attrs["body"])], loops[k])
                          for k, (_, node) in enumerate(launched))
         by_name = {f.name: f.rows for f in last.functions}
         rows = list(self.tables.rows)
@@ -112,6 +115,8 @@ class EntryView:
             if record.name == simplify.__name__:
                 through_bodies(partial(simplify, fired=fired), self.records[at - 1].graph)
             found.append(self.tables.stage(record, found[-1] if found else None, fired))
+            if at == len(self.records) - 2:
+                self.before = self.tables.told
         return found
 
     def planned(self, before: Stage, costs: Mapping[int, Mapping[Node, tuple[int, int]]],
@@ -139,7 +144,16 @@ class EntryView:
             found.update({unread: (0, size) for unread, size in moved.items()})
         return every
 
-    def launch(self, number: int, body: str, loop: str) -> LaunchInfo:
+    def nodes_of(self, body: Graph) -> tuple[int, ...]:
+        """The rows of the stage before fusion that a body computes; none of one that packs."""
+        if GROUP not in body.notes:
+            return ()
+        fuser, group = body.notes[GROUP]
+        inside = self.fusers[fuser].groups[group].inside
+        rows = (self.before.get(self.twins.get(node, node)) for node in inside)
+        return tuple(row for row in rows if row is not None)  # numbers in a call have none
+
+    def launch(self, number: int, graph: Graph, body: str, loop: str) -> LaunchInfo:
         """One launch."""
         made: Launch = self.entry.flat[number]
         segments = [s for stage in made.stages for s in stage]
@@ -149,7 +163,7 @@ class EntryView:
             made.barrier + len(made.stages) - 1,
             tuple(dict.fromkeys(s.kernel for s in segments)),
             max((s.chunks for s in segments), default=0),
-            self.seconds[number] if number < len(self.seconds) else None)
+            self.seconds[number] if number < len(self.seconds) else None, self.nodes_of(graph))
 
     def buffers(self, launches: Sequence[LaunchInfo]) -> tuple[BufferInfo, ...]:
         """The values of the entry by address and time; workspace serves its launch's line."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FORMAT = 2  # 2 brought the layers of rows
+FORMAT = 3  # 2 brought the layers of rows, 3 the nodes of launches
 PARTS = ("forward", "backward", "optimizer")
 
 
@@ -61,8 +61,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class LaunchInfo:
-    """One launch of the step: `body` names its function in the last stage, `runs` is how often it
-    runs in a step, `loop` the loops around it; `seconds` are those of a profiled step."""
+    """One launch of the step: `body` names its function in the last stage, `nodes` are the rows of
+    the stage before fusion that it computes, `runs` is how often it runs in a step, `loop` the
+    loops around it; `seconds` are those of a profiled step."""
 
     name: str
     body: str
@@ -75,6 +76,7 @@ class LaunchInfo:
     kernels: tuple[int, ...]
     chunks: int
     seconds: float | None = None
+    nodes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def read(text: str) -> Inspection:
     except (ValueError, RecursionError) as problem:
         raise FormatError(f"not JSON: {problem}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise FormatError(f"not an inspection of format {FORMAT}")
+        raise FormatError(f"not an inspection of format {FORMAT}, which this version reads")
     found: Inspection = made(Inspection, data)
     return found
 
@@ -53,6 +53,8 @@ def made(kind: type, data: Any) -> Any:
     if not isinstance(data, dict) or set(data) != names:
         raise FormatError(f"not a record of {kind.__name__}")
     parts = PARTS.get(kind, {})
+    if not all(isinstance(data[key], list) for key in parts):
+        raise FormatError(f"not a record of {kind.__name__}")
     return kind(**{key: tuple(made(parts[key], v) for v in value) if key in parts
                    else frozen(value) for key, value in data.items()})
 

@@ -18,6 +18,12 @@ from tests.inspector.programs import HOSTILE, inspection
 pytestmark = pytest.mark.browser
 VIEWS = ["graph", "fusion", "memory", "kernels"]
 TOUCHED = 1500  # nodes of the page that a click may change
+FUSING = ("separate", "fuse", "plan_memory")
+# An element that fits the first selector stands within the box that fits the second.
+IN_SIGHT = """[...document.querySelectorAll('{0}')].some((row) => {{
+    const a = row.getBoundingClientRect();
+    const b = document.querySelector('{1}').getBoundingClientRect();
+    return a.bottom > b.top && a.top < b.bottom; }})"""
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +64,46 @@ def test_a_line_is_followed_through_every_view(browser: Browser, tmp_path: Path,
     assert page.told() == []
 
 
+@pytest.mark.parametrize("name", ["lenet", "recurrent"])
+def test_a_node_is_followed_to_its_launch_and_back(browser: Browser, tmp_path: Path,
+                                                   name: str) -> None:
+    """From the graph before fusion: the launches that compute the node, their kernels in sight, and
+    from the launch its nodes in every stage that has such."""
+    page = opened(browser, tmp_path, name)
+    found = inspection(name)
+    entry = found.entries[0]
+    at = next(k for k in reversed(range(len(entry.launches))) if entry.launches[k].nodes)
+    node = entry.launches[at].nodes[0]
+    page.evaluate(f"choose('row', {node}), reveal({node})")
+    assert page.evaluate(f"document.querySelectorAll('#sheet [data-row=\"{node}\"].on').length")
+    page.click("#tab-fusion")
+    lit = page.evaluate("[...document.querySelectorAll('#fusion tr.on[data-launch]')].map((r) => "
+                        "Number(r.dataset.launch))")
+    assert lit == [k for k, x in enumerate(entry.launches) if node in x.nodes]
+    assert page.evaluate(IN_SIGHT.format("#fusion tr.on", "#fusion"))
+    page.click("#tab-kernels")
+    assert page.evaluate(IN_SIGHT.format("#kernels tr.on", "#kernels .short"))
+    assert page.evaluate("document.querySelectorAll('#code pre').length") > 0
+    page.evaluate(f"choose('launch', {at})")
+    page.click("#tab-graph")
+    for stage in [s for s, x in enumerate(entry.stages) if x.name in FUSING]:
+        page.evaluate(f"(() => {{ const s = byId('pass'); s.value = {stage}; "
+                      "s.dispatchEvent(new Event('input')); repaint(); })()")
+        assert page.evaluate(IN_SIGHT.format("#sheet .on", "#rows")), entry.stages[stage].name
+    assert page.told() == []
+
+
+def test_the_edges_of_what_is_chosen_are_all_there(browser: Browser, tmp_path: Path) -> None:
+    """A large program's list has the costliest; of a launch or line that is chosen, the rest."""
+    page = opened(browser, tmp_path, "gpt")
+    edge = inspection("gpt").entries[0].edges[-1]
+    assert page.evaluate("E.edges.length > EDGES")
+    page.click("#tab-fusion")
+    assert page.evaluate("byId('more-edges').children.length") == 0
+    page.evaluate(f"choose('launch', {max(edge.maker, edge.reader)})")
+    assert edge.value in page.evaluate("byId('more-edges').textContent")
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_nothing_is_wider_than_the_window(browser: Browser, tmp_path: Path, width: int,
                                           dark: bool) -> None:
@@ -67,6 +113,8 @@ def test_nothing_is_wider_than_the_window(browser: Browser, tmp_path: Path, widt
     for view in ["source", *VIEWS]:
         page.click(f"#tab-{view}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        assert page.evaluate("[...document.querySelectorAll('.view:not([hidden]) table')].every("
+                             "(t) => t.offsetWidth <= t.parentNode.clientWidth)"), view
         box = "document.getElementById('source')" if view == "source" else (
             f"document.getElementById('{view}')")
         assert (width == 1280 and view == "source") or page.evaluate(f"{box}.offsetHeight") > 300
@@ -91,6 +139,10 @@ def test_passes_search_and_keys(browser: Browser, tmp_path: Path) -> None:
     page.evaluate("document.activeElement.blur()")
     page.key("3")
     assert page.evaluate("!document.getElementById('memory').hidden")
+    page.evaluate("byId('tab-memory').focus()")
+    page.key("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "tab-kernels"
+    assert page.evaluate("!document.getElementById('kernels').hidden")
     assert page.told() == []
 
 

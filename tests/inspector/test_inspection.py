@@ -18,6 +18,7 @@ from tests.documents import ROOT
 from tests.inspector.programs import compiled, inspection
 
 NAMES = ["lenet", "loop", "branch", "normalized", "recurrent"]
+UNLAUNCHED = {"input", "constant", "array", "item", "scan", "cond"}
 
 
 def entries(name: str) -> list[EntryInfo]:
@@ -56,6 +57,21 @@ def test_rows_launches_and_buffers_have_lines(name: str) -> None:
     for entry in found.entries:
         assert all(x.places and x.kernels for x in entry.launches)
         assert all(found.source(p) for x in entry.launches for p in x.places)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_operator_before_fusion_is_in_a_launch(name: str) -> None:
+    """Those of bodies too; and a launch has what it computes there with the same lines."""
+    rows = inspection(name).rows
+    for entry in entries(name):
+        stage = next(s for s in entry.stages if s.name == "separate")
+        asked = {r for f in stage.functions for r in f.rows if rows[r].op not in UNLAUNCHED}
+        inside = {r for x in entry.launches for r in x.nodes}
+        assert asked and asked <= inside, [rows[r] for r in asked - inside]
+        assert inside <= {r for f in stage.functions for r in f.rows}
+        for k, launch in enumerate(entry.launches):
+            ops = [rows[r].op for r in entry.rows_of(k)]
+            assert all(rows[r].op in ops for r in launch.nodes), launch
 
 
 def test_the_program_is_assembled_again_as_it_was() -> None:

@@ -7,7 +7,7 @@ const VIEWS = ["source", "graph", "fusion", "memory", "kernels", "timeline"];
 const byId = (id) => document.getElementById(id);
 let D, E;                    // the data, and the entry that is shown
 let chosen = null;           // {kind: place | row | launch, id}
-let touched = null;          // {places: Set, launches: Set, rows: Set} of what is chosen
+let touched = null;          // {places, launches, rows: Set; alike: what those rows are in other stages} of what is chosen
 const painters = [];         // [view, function]: called when the selection changes while it is shown
 const builders = [];         // called when the entry changes
 
@@ -53,7 +53,14 @@ const plural = (n, one, many = one + "s") => `${n.toLocaleString("en")} ${n === 
 const sum = (xs, f) => xs.reduce((total, x) => total + f(x), 0);
 const shortPath = (path) => path.slice(path.lastIndexOf("/") + 1);
 const where = (p) => (p < 0 ? "" : `${shortPath(D.files[D.places[p][0]].path)}:${D.places[p][1]}`);
-const wheres = (ps) => ps.map(where).join(", ");
+function wheres(ps) {
+  const found = new Map();
+  for (const [f, n] of ps.filter((p) => p >= 0).map((p) => D.places[p])) {
+    if (!found.has(f)) found.set(f, []);
+    found.get(f).push(n);
+  }
+  return [...found].map(([f, ns]) => `${shortPath(D.files[f].path)}:${ns.join(", ")}`).join("; ");
+}
 const sourceOf = (p) => (D.files[D.places[p][0]].lines[D.places[p][1] - 1] || "").trim();
 const timed = () => E.launches.length > 0 && E.launches.every((l) => l.seconds !== null);
 const launchName = (k) => (k < 0 ? "a loop or branch" : `${k + 1} ${E.launches[k].name}`);
@@ -72,35 +79,57 @@ function repaint() {
   const shown = document.body.dataset.view;
   painters.forEach(([view, paint]) => { if (view === "" || view === shown || (view === "source" && innerWidth > 900)) paint(); });
 }
+// The same node in another stage: called the same, of the same lines.
+const alike = (r) => `${D.rows[r].name} ${D.rows[r].type} ${D.rows[r].places}`;
+function launchesWith(test) {
+  return E.within.flatMap((rows, k) => ([...rows].some(test) ? [k] : []));
+}
+// The launches that compute a node: those that have it, or one alike, else those that work for its line in its part.
+function launchesOf(id) {
+  const row = D.rows[id], key = alike(id);
+  const same = E.known.has(id) ? launchesWith((r) => r === id) : launchesWith((r) => alike(r) === key);
+  return same.length || row.op === "input" ? same : launchesWith((r) => D.rows[r].part === row.part && D.rows[r].op !== "input" && D.rows[r].places.some((p) => row.places.includes(p)));
+}
 function reach({ kind, id }) {
-  const found = { places: new Set(), launches: new Set(), rows: new Set() };
+  const found = { places: new Set(), launches: new Set(), rows: new Set(), alike: new Set() };
   if (kind === "place") {
     found.places.add(id);
     E.launches.forEach((l, k) => { if (E.of[k].some((r) => (D.rows[r].op !== "input" || D.rows[r].bytes) && D.rows[r].places.includes(id))) found.launches.add(k); });
   } else if (kind === "launch") {
     found.launches.add(id);
     E.launches[id].places.forEach((p) => found.places.add(p));
-    E.of[id].forEach((r) => found.rows.add(r));
+    E.within[id].forEach((r) => { found.rows.add(r); found.alike.add(alike(r)); });
   } else {
     found.rows.add(id);
+    found.alike.add(alike(id));
     D.rows[id].places.forEach((p) => found.places.add(p));
-    E.launches.forEach((l, k) => { if (E.of[k].includes(id)) found.launches.add(k); });
+    launchesOf(id).forEach((k) => found.launches.add(k));
   }
   return found;
 }
-// A row belongs to a chosen line by its places, to a chosen launch or node by itself.
+// A row belongs to a chosen line by its places, to a chosen node by itself or as one alike, to a launch that computes
+// it; in stages of which no launch knows the rows, as one alike.
 function isTouched(r) {
   if (!touched) return false;
   if (chosen.kind === "place") return D.rows[r].places.includes(chosen.id);
-  return touched.rows.has(r);
+  return touched.rows.has(r) || ((chosen.kind === "row" || !E.known.has(r)) && touched.alike.has(alike(r)));
 }
 const touchesPlace = (p) => touched !== null && touched.places.has(p);
 const touchesLaunch = (k) => touched !== null && touched.launches.has(k);
+// Scrolls the box around rows to the first of them, unless one is in sight.
+function bring(rows) {
+  const box = rows.length ? rows[0].closest(".short, .view, .lines") : null;
+  if (!box) return;
+  const { top, bottom } = box.getBoundingClientRect();
+  const inSight = rows.some((row) => { const at = row.getBoundingClientRect(); return at.bottom > top + 12 && at.top < bottom - 12; });
+  if (!inSight) box.scrollTop += rows[0].getBoundingClientRect().top - top - (bottom - top) / 3;
+}
 
 function paintChosen() {
   const box = byId("chosen");
   if (!chosen) {
-    box.replaceChildren(el("span", { class: "soft", text: "Choose a line, a node, a launch or a value: every view shows what belongs to it." }));
+    box.replaceChildren(el("span", { class: "soft", text: "Choose a line, a node, a launch or a value: every view shows what belongs to it." }),
+      el("span", { class: "soft wide-only", text: "Keys: digits for views, / to search, arrows to walk, Esc to clear." }));
     return;
   }
   const clear = el("button", { class: "clear", text: "clear (Esc)", on: { click: () => choose(chosen.kind, chosen.id) } });
@@ -115,8 +144,11 @@ function describe() {
   }
   if (kind === "row") {
     const r = D.rows[id];
+    const ks = [...touched.launches], last = E.stages.findLastIndex((s) => s.functions.some((f) => f[1].includes(id)));
+    const became = E.known.has(id) || last === E.stages.length - 1 || r.op === "input" ? "" : `as such until ${E.stages[last].name}; `;
+    const made = ks.length ? `in launch ${ks.slice(0, 3).map(launchName).join(", ")}${ks.length > 3 ? ` and ${ks.length - 3} more` : ""}` : "";
     return [el("b", { class: "mono", text: r.name }), el("span", { class: "mono", text: r.type }),
-      el("span", { text: `${PARTS[r.part]} of ${wheres(r.places)}` })];
+      el("span", { text: `${PARTS[r.part]} of ${wheres(r.places)}` }), el("span", { class: "soft", text: became + made })];
   }
   const mine = E.lines.filter((l) => l.place === id);
   const held = sum(E.peak.filter((s) => s.place === id), (s) => s.bytes);
@@ -143,10 +175,19 @@ function show(name) {
   repaint();
 }
 function buildTabs() {
+  byId("tabs").onkeydown = walkTabs;
   const names = { source: "Source", graph: "Graph", fusion: "Fusion", memory: "Memory", kernels: "Kernels", timeline: "Timeline" };
   byId("tabs").replaceChildren(...VIEWS.filter((v) => v !== "timeline" || timed()).map((view, at) =>
     el("button", { role: "tab", id: `tab-${view}`, data: { view }, class: view === "source" ? "for-source" : "",
       on: { click: () => show(view) } }, names[view], at ? el("kbd", { text: String(at) }) : null)));
+}
+function walkTabs(event) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], all = [...byId("tabs").children].filter((tab) => tab.offsetWidth);
+  const next = step && all[all.indexOf(event.target) + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+  show(next.dataset.view);
 }
 function buildTop() {
   const facts = [["arithmetic", flop(sum(E.launches, (l) => l.flops * l.runs))],
@@ -164,6 +205,8 @@ function enter(k) {
   E = D.entries[k];
   const last = new Map(E.stages[E.stages.length - 1].functions.map(([name, rows]) => [name, rows]));
   E.of = E.launches.map((l) => last.get(l.body) || []);
+  E.within = E.launches.map((l, at) => new Set(l.nodes.concat(E.of[at])));
+  E.known = new Set(E.within.flatMap((rows) => [...rows]));
   chosen = touched = null;
   buildTop();
   buildTabs();

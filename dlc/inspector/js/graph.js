@@ -5,6 +5,7 @@ let stage = 0, query = "", changesOnly = false;
 let zoomed = "line";        // what rows are collapsed by: line, layer, or the outermost layer
 let items = [];             // {head, row, key, sign} in order, as they are shown
 let open = new Set(), homes = new Map(), readers = new Map();
+let parts = [];             // the blocks of the stage, as it is collapsed
 let joints = [];            // [item, item, row, row]: each pair of items once, and those of the chosen node
 
 function buildGraph() {
@@ -29,7 +30,7 @@ function buildGraph() {
 }
 const layered = () => E.stages.some((s) => s.functions.some((f) => f[1].some((r) => D.rows[r].scope)));
 function grouping() {
-  const pick = el("select", { id: "zoomed", on: { change: (e) => { zoomed = e.target.value; open = new Set(); arrange(); } } },
+  const pick = el("select", { id: "zoomed", on: { change: (e) => { zoomed = e.target.value; parts = blocks(); open = new Set(); arrange(); } } },
     ...[["line", "line"], ["layer", "layer"], ["outermost", "outermost layer"]].map(([value, text]) => el("option", { value, text })));
   pick.value = zoomed;
   return el("label", {}, "by", pick);
@@ -51,8 +52,9 @@ function fillStage() {
     if (!readers.has(a)) readers.set(a, []);
     readers.get(a).push(r);
   }
+  parts = blocks();
   open = new Set();
-  if (sum(s.functions, (f) => f[1].length) <= FEW) blocks().forEach((b) => open.add(b.key));
+  if (sum(s.functions, (f) => f[1].length) <= FEW) parts.forEach((b) => open.add(b.key));
   arrange();
 }
 // Neighbours of one line (or layer) and part are a block; so is the body of a launch.
@@ -89,12 +91,11 @@ function arrange() {
     items.push({ head: `removed: ${gone.length}` }, ...gone.map((row) => ({ row, sign: "−" })),
       { head: `added: ${fresh.length}` }, ...fresh.map((row) => ({ row, sign: "+" })));
   } else {
-    for (const b of blocks()) {
+    for (const b of parts) {
       const rows = query ? b.rows.filter(matches) : b.rows;
       if (query && !rows.length) continue;
-      const names = b.rows.filter((r) => D.rows[r].op !== "input").map((r) => D.rows[r].name).slice(-3).reverse();
-      const fresh = b.rows.filter((r) => added.has(r)).length;
-      items.push({ head: b.title, key: b.key, block: b, fresh, names, opened: query !== "" || open.has(b.key) });
+      const fresh = added.size ? b.rows.filter((r) => added.has(r)).length : 0;
+      items.push({ head: b.title, key: b.key, block: b, fresh, opened: query !== "" || open.has(b.key) });
       if (query || open.has(b.key)) rows.forEach((row) => items.push({ row, sign: added.has(row) ? "+" : "" }));
     }
   }
@@ -111,7 +112,7 @@ function arrange() {
   draw();
 }
 function unfold() {
-  if (open.size) open = new Set(); else blocks().forEach((b) => open.add(b.key));
+  if (open.size) open = new Set(); else parts.forEach((b) => open.add(b.key));
   arrange();
 }
 function draw() {
@@ -156,7 +157,7 @@ function join() {
   for (const [a, users] of readers) {
     if (D.rows[a].op === "input" || homes.get(a) === undefined) continue;
     for (const u of users) {
-      const i = homes.get(a), j = homes.get(u), key = i * 65536 + j;
+      const i = homes.get(a), j = homes.get(u), key = i * 2 ** 26 + j;
       if (j === undefined || i === j || seen.has(key)) continue;
       seen.add(key);
       joints.push([i, j, ""]);
@@ -191,10 +192,9 @@ function walkRows(event) {
 }
 function reveal(r) {
   if (changesOnly) { changesOnly = false; byId("changes").checked = false; }
-  const b = blocks().find((each) => each.rows.includes(r));
+  const b = parts.find((each) => each.rows.includes(r));
   if (!b) return;
-  open.add(b.key);
-  arrange();
+  if (!open.has(b.key)) { open.add(b.key); arrange(); }
   const box = byId("rows"), at = homes.get(r) * HEIGHT;
   if (at < box.scrollTop || at > box.scrollTop + box.clientHeight - 60) box.scrollTop = at - box.clientHeight / 3;
 }
@@ -210,12 +210,16 @@ function paintGraph() {
     detail.replaceChildren(el("p", { class: "code", text: `${row.name}: ${row.type} = ${row.call}` }), cost,
       el("p", {}, "reads ", ...(row.args.length ? links(row.args) : ["nothing"])),
       el("p", {}, "is read by ", ...((readers.get(chosen.id) || []).length ? links(readers.get(chosen.id)) : ["nothing"])));
-  } else if (chosen && chosen.kind === "place") {
-    const k = items.findIndex((item) => (item.block ? item.block.rows.some(isTouched) : item.row !== undefined && isTouched(item.row)));
-    const box = byId("rows"), at = k * HEIGHT;
-    if (k >= 0 && (at < box.scrollTop || at > box.scrollTop + box.clientHeight - HEIGHT)) box.scrollTop = Math.max(0, at - 60);
-  }
+  } else if (chosen) sightTouched();
   draw();
+}
+// Scrolls to the first row of what is chosen, unless one is in sight.
+function sightTouched() {
+  const on = (item) => (item.block ? item.block.rows.some(isTouched) : item.row !== undefined && isTouched(item.row));
+  const box = byId("rows"), from = Math.ceil(box.scrollTop / HEIGHT), to = Math.floor((box.scrollTop + box.clientHeight) / HEIGHT);
+  if (items.slice(from, to).some(on)) return;
+  const k = items.findIndex(on);
+  if (k >= 0) box.scrollTop = Math.max(0, k * HEIGHT - 60);
 }
 builders.push(buildGraph);
 painters.push(["graph", paintGraph]);

@@ -19,44 +19,51 @@ function pickable(kind, id, data, ...cells) {
     keydown: (e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); choose(kind, id); } } } }, ...cells);
 }
 const td = (text, css = "") => el("td", { text, class: css });
+function edgeOf(x, at) {
+  return pickable("launch", x.reader >= 0 ? x.reader : Math.max(x.maker, 0), { edge: at },
+    el("td", {}, el("code", { text: x.value }), el("div", { class: "soft mono", text: x.type })),
+    el("td", { class: "ops" }, el("div", { text: launchName(x.maker) }), el("div", { text: `→ ${launchName(x.reader)}` })),
+    el("td", { class: "why" }, x.words, el("small", { text: x.row })), td(size(x.saved), "num"), td(wheres(x.places), "wide-only"));
+}
+const touchesEdge = (x) => (chosen.kind === "place" ? x.places.some(touchesPlace) : touchesLaunch(x.maker) || touchesLaunch(x.reader));
 function buildFusion() {
-  const edges = E.edges.slice(0, EDGES);
-  const rows = edges.map((x) => {
-    const row = pickable("launch", x.reader >= 0 ? x.reader : Math.max(x.maker, 0), { edge: E.edges.indexOf(x) },
-      el("td", {}, el("code", { text: x.value }), el("div", { class: "soft mono", text: x.type })),
-      el("td", { class: "ops" }, el("div", { text: launchName(x.maker) }), el("div", { text: `→ ${launchName(x.reader)}` })),
-      el("td", { class: "why" }, x.words, el("small", { text: x.row })), td(size(x.saved), "num"), td(wheres(x.places), "wide-only"));
-    return row;
-  });
+  const rows = E.edges.slice(0, EDGES).map(edgeOf);
   const launches = E.launches.map((l, k) => pickable("launch", k, { launch: k }, td(String(k + 1), "num"),
     el("td", {}, el("span", { class: `key p${partOf(k)}` }), el("b", { text: l.name }), el("div", { class: "ops", text: brief(ops(k)) }),
       l.loop ? el("div", { class: "soft", text: l.loop }) : null),
     td(flop(l.flops * l.runs), "num wide-only"), td(size(l.bytes * l.runs), "num"), td(wheres(l.places.slice(0, 4)), "wide-only")));
   byId("fusion").replaceChildren(
     el("h2", { text: "What became one launch" }),
-    el("p", { text: `${plural(E.launches.length, "launch", "launches")}; values inside one stay in registers and cache.` }),
+    el("p", {}, `${plural(E.launches.length, "launch", "launches")}; values inside one stay in registers and cache. `,
+      el("button", { class: "link", text: "Why these are not fewer", on: { click: () => byId("stored").scrollIntoView() } })),
     table(["#", "launch and its operators", "flops", "moved", "lines"], launches, [0, 2, 3]),
-    el("h2", { text: "What is stored between launches, and why" }),
-    el("p", { text: `${plural(E.edges.length, "time")} one launch stores a value for another, the costliest${E.edges.length > EDGES ? ` ${EDGES}` : ""} first. The last word is the row of docs/fusion.md.` }),
-    table(["value", "stored by, read by", "why they are not one", "would save", "line"], rows, [3]));
+    el("h2", { id: "stored", text: "What is stored between launches, and why" }),
+    el("p", { text: `${plural(E.edges.length, "time")} one launch stores a value for another, the costliest${E.edges.length > EDGES ? ` ${EDGES}` : ""} first; of what is chosen, all. The last word is the row of docs/fusion.md.` }),
+    table(["value", "stored by, read by", "why they are not one", "would save", "line"], rows, [3], "edges"));
+  byId("fusion").querySelector(".edges").append(el("tbody", { id: "more-edges" }));
 }
 const WIDE_ONLY = ["line", "lines", "flops", "chunks", "bytes moved", "share of the step", ""];
-function table(names, rows, numbers) {
-  return el("div", { class: "scroll-x" }, el("table", { class: "list" }, el("thead", {}, el("tr", {}, ...names.map((n, k) =>
+function table(names, rows, numbers, css = "") {
+  return el("div", { class: "scroll-x" }, el("table", { class: `list ${css}` }, el("thead", {}, el("tr", {}, ...names.map((n, k) =>
     el("th", { text: n, class: `${numbers.includes(k) ? "num" : ""}${WIDE_ONLY.includes(n) ? " wide-only" : ""}` })))),
     el("tbody", {}, ...rows)));
 }
 function paintList(view) {
-  let first = null;
+  const lit = [];
   for (const row of byId(view).querySelectorAll("tr[data-launch], tr[data-edge]")) {
     const x = row.dataset.edge === undefined ? null : E.edges[Number(row.dataset.edge)];
-    const on = touched !== null && (x === null ? touchesLaunch(Number(row.dataset.launch))
-      : chosen.kind === "launch" ? touchesLaunch(x.maker) || touchesLaunch(x.reader) : x.places.some(touchesPlace));
+    const on = touched !== null && (x === null ? touchesLaunch(Number(row.dataset.launch)) : touchesEdge(x));
     row.classList.toggle("on", on);
     row.classList.toggle("dim", touched !== null && !on);
-    if (on && !first) first = row;
+    if (on) lit.push(row);
   }
-  if (first && view === "fusion" && chosen.kind !== "launch") first.scrollIntoView({ block: "nearest" });
+  bring(lit);
+}
+// The edges of what is chosen, beyond those that always stand there.
+function paintFusion() {
+  const rest = touched ? E.edges.map((x, at) => [x, at]).filter(([x, at]) => at >= EDGES && touchesEdge(x)) : [];
+  byId("more-edges").replaceChildren(...rest.slice(0, EDGES).map(([x, at]) => edgeOf(x, at)));
+  paintList("fusion");
 }
 
 // --- kernels --------------------------------------------------------------------------------------
@@ -145,4 +152,4 @@ function kernelOf(kernel) {
   return parts;
 }
 builders.push(buildFusion, buildKernels);
-painters.push(["fusion", () => paintList("fusion")], ["kernels", () => paintList("kernels")], ["kernels", paintKernel]);
+painters.push(["fusion", paintFusion], ["kernels", () => paintList("kernels")], ["kernels", paintKernel]);

@@ -86,14 +86,14 @@ function lineOf(file, n, place, found, total, most) {
       el("span", { text: mine ? percent(mine / total) : "" })));
 }
 function paintSource() {
-  let first = null;
+  const lit = [];
   for (const line of byId("lines").querySelectorAll("button.src")) {
     const on = touchesPlace(Number(line.dataset.place));
     line.classList.toggle("on", on);
     line.setAttribute("aria-pressed", String(on));
-    if (on && !first) first = line;
+    if (on) lit.push(line);
   }
-  if (first && chosen.kind !== "place") first.scrollIntoView({ block: "nearest" });
+  bring(lit);
 }
 builders.push(buildSource);
 painters.push(["source", paintSource]);

@@ -72,7 +72,9 @@ class Rebuilder:
         inner: dict[Node, Node] = {}
         outer: dict[Node, Node] = {}
         labels = Labels()
-        for node in self._inside(results, members):
+        order = self._inside(results, members)
+        group.inside = tuple(n for n in order if not self._boundary(n, members))
+        for node in order:
             self._copy(node, members, inner, outer, labels)
         body = Graph(f"fused_{name_of(group)}", tuple(outer), tuple(inner[r] for r in results),
                      notes={GROUP: (self.number, place)})

@@ -27,12 +27,14 @@ ALONE_ROWS = ((Kind.HIGHER, "control"), (Kind.ROUTINE, "routine"), (Kind.SCATTER
 @dataclass(eq=False)
 class Group:
     """Operators that will be one launch. `position` is that of its last member in the order, in
-    which members stand once the merging is over."""
+    which members stand once the merging is over; `inside` is what the body computes once it is
+    built: members, and what they compute again."""
 
     members: list[Node]
     position: int
     work: int = 0
     kinds: frozenset[Kind] = frozenset()
+    inside: tuple[Node, ...] = ()
 
     @property
     def contraction(self) -> Node | None:

@@ -34,21 +34,26 @@ def with_bodies(node: Node, args: Sequence[Node], change: Callable[[Graph], Grap
         return intern(node.op, tuple(args), attrs, node.type, node.name)
 
 
-def through_bodies(step: Callable[[Graph], Graph], graph: Graph) -> Graph:
-    """`step` on every body, innermost first, then on the graph itself."""
-    return _through(step, graph, {})
+def through_bodies(step: Callable[[Graph], Graph], graph: Graph,
+                   twins: dict[Node, Node] | None = None) -> Graph:
+    """`step` on every body, innermost first, then on the graph itself, which is built anew around
+    changed bodies: `twins` gets the node of `graph` for each that `step` then sees in its place."""
+    return _through(step, graph, {}, {} if twins is None else twins)
 
 
-def _through(step: Callable[[Graph], Graph], graph: Graph, done: dict[int, Graph]) -> Graph:
+def _through(step: Callable[[Graph], Graph], graph: Graph, done: dict[int, Graph],
+             twins: dict[Node, Node]) -> Graph:
     if any(is_control(n) for n in graph.nodes()):
         def inside(body: Graph) -> Graph:
             if id(body) not in done:
-                done[id(body)] = _through(step, body, done)
+                done[id(body)] = _through(step, body, done, twins)
             return done[id(body)]
 
         def change(node: Node, args: tuple[Node, ...]) -> Node:
-            return with_bodies(node, args, inside) if is_control(node) else adopt(
+            made = with_bodies(node, args, inside) if is_control(node) else adopt(
                 rebuild(node, args))
+            twins[made] = node
+            return made
 
         with building(Build()):
             graph = graph.with_outputs(replace(graph.outputs, change))
