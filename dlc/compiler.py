@@ -19,7 +19,7 @@ from dlc.inspector.asked import Inspected
 from dlc.ir.graph import Graph, Node, Op
 from dlc.ir.types import is_size
 from dlc.lang.trace import graph_variables, trace
-from dlc.program import Kernel, Program
+from dlc.program import Kernel, Program, update_entry
 from dlc.recompiles import note_specialization
 from dlc.reference.evaluate import Specialized, fit
 from dlc.task.over_set import set_graph
@@ -124,9 +124,10 @@ class Compiled(Inspected):
     def records(self) -> dict[str, list[Record]]:
         """What every pass did, by entry; the first record is the graph as it was written."""
         from dlc.passes import PIPELINE, run_pipeline
+        from dlc.passes.halves import executed
 
         return {entry: run_pipeline(graph, self._check, PIPELINE)
-                for entry, graph in self.source.graphs.items()}
+                for entry, graph in executed(self.source.graphs, update_entry).items()}
 
     @property
     def graph(self) -> Graph:
@@ -327,7 +328,7 @@ def task_source(task: Task, batch: int | None, tails: Mapping[str, int], name: s
     if count and "eval" in graphs and graphs["eval"].notes["whole"]:
         whole["eval_set"] = set_graph(graphs["eval"].notes["whole"], count)
     for kind, size in ((k, n) for k, n in tails.items() if k != "set"):
-        for entry, graph in (task.graphs(size, (kind,), main) if size else {}).items():
+        for entry, graph in (task.graphs(size, (kind,), main, size) if size else {}).items():
             _, _, phase = entry.partition(".")
             whole[f"{kind}_tail.{phase}" if phase else f"{kind}_tail"] = graph
     variables = task.variables(whole)

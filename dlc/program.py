@@ -11,6 +11,7 @@ from typing import Literal
 
 from dlc.ir.types import Type
 
+UPDATE = "update"  # train_update takes the sums over micro-batches that runs of train give
 FORMAT = 2  # 2 brought loops, branches and moving slots; 1 is read as well
 
 
@@ -125,6 +126,13 @@ class Branch:
 Step = Launch | Loop | Branch
 
 
+def update_entry(entry: str) -> str:
+    """The entry that ends a step whose micro-batches `entry` runs: train_update of train and of
+    train_tail, train_update.PHASE of train.PHASE. It is there where a step has several."""
+    head, dot, phase = entry.partition(".")
+    return f"{head.partition('_')[0]}_{UPDATE}{dot}{phase}"
+
+
 def walk(steps: Sequence[Step], counts: tuple[int, ...] = ()) -> Iterator[
         tuple[Launch, tuple[int, ...]]]:
     """Every launch in order, with the counts of the loops around it, outermost first."""
@@ -226,7 +234,9 @@ class Port:
     """A named input or output of an entry: where it lies in the arena.
 
     Roles the runtime knows: an input of role "step" (i32, u32 or i64) receives the step's number,
-    an output of role "fault" (i32) stops the run after the step that sets it to nonzero.
+    an output of role "fault" (i32) stops the run after the step that sets it to nonzero. Where a
+    step has micro-batches, "micro_batch" (i32) receives the number of one, "share" (f32) its part
+    of the step's rows, and "summed" the sum over them of the first half's output of that name.
     """
 
     name: str

@@ -23,6 +23,7 @@ from dlc.reference.text import print_graph
 from dlc.starting import Start, Values, start_from
 from dlc.task.arguments import training_arguments
 from dlc.task.meta import varying_data
+from dlc.task.micro import rows_of
 from dlc.task.task import Task
 
 if TYPE_CHECKING:
@@ -167,8 +168,9 @@ def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | No
     from dlc.runtime.compile.workers import listening
 
     began = time.perf_counter()
-    source = task_source(task, task.batch, dataset.tails(task.batch),
-                         sizes=sizes_for(task, dataset))
+    part = rows_of(task.name, task.batch, task.micro_batches)
+    tails = {**dataset.tails(task.batch), "train": dataset.tails(part)["train"]}
+    source = task_source(task, task.batch, tails, sizes=sizes_for(task, dataset))
     identity = what_is_trained(source, dataset)
     check_monitor(task, source.meta)
     compiled = Compiled(source, target, env.number("DLC_CHECK"))
@@ -247,6 +249,8 @@ def what_is_trained(source: Source, dataset: Dataset) -> str:
         rows = array[:: max(1, len(array) // SAMPLED_ROWS)]
         lines.append(f"data {name}: {array.dtype}{list(array.shape)}, checksum "
                      f"{zlib.crc32(rows.tobytes()):08x}")
+    parts = source.meta["micro_batches"]
+    lines += [] if parts == 1 else [f"micro-batches: {parts}"]
     for entry, graph in source.graphs.items():
         if entry.partition(".")[0] == "train":
             lines += print_graph(graph.notes["written"]).splitlines()

@@ -49,7 +49,8 @@ class StepReport:
     """What a run did.
 
     `steps` counts finished steps (a faulty one included), `log[(entry, output)]` holds one row for
-    every run of the entry, `fault` the nonzero fault word if `reason` is "fault".
+    every run of the entry, `fault` the nonzero fault word if `reason` is "fault", and
+    `micro_batch` the number of the one that it is of, where a step has several.
     """
 
     steps: int
@@ -57,6 +58,7 @@ class StepReport:
     log: Log
     seconds: float
     fault: int = 0
+    micro_batch: int = 0
 
 
 def check_phase(phase: Phase, entry: Entry, persistent: Mapping[str, Port], steps: int,

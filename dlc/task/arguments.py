@@ -10,12 +10,14 @@ from dlc.derive.precision import checked_precision
 from dlc.errors import DlcError, Loc, here, nearest
 from dlc.lang.layer import Layer
 from dlc.optim import NAMES, Optimizer
+from dlc.task.micro import MOST, is_parts
 from dlc.task.subject import KINDS
 from dlc.words import argument_hint
 
 DEFAULTS: dict[str, Any] = {
     "data": "", "batch": 32, "epochs": 1, "augment": None, "patience": None, "monitor": "loss",
-    "frozen": None, "dims": {}, "report": {}, "precision": "f32", "buckets": 4}
+    "frozen": None, "dims": {}, "report": {}, "precision": "f32", "buckets": 4,
+    "micro_batches": 1}
 
 
 def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,6 +36,9 @@ def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
         raise unfit("task", "monitor", options["monitor"], "the name of a metric, e.g. 'loss'")
     selection("task", "frozen", options["frozen"])
     checked_precision(options["precision"], "dlc.task", here())
+    if not is_parts(options["micro_batches"]):
+        raise unfit("task", "micro_batches", options["micro_batches"],
+                    f"a power of 2 from 1 to {MOST}")
     augment = options["augment"]
     functions = augment.values() if isinstance(augment, Mapping) else [augment]
     if augment is not None and not all(map(callable, functions)):

@@ -48,6 +48,7 @@ class TaskMeta:
     plateau: dict[str, Any] | None
     varying: dict[str, dict[str, Any]]
     buckets: int
+    micro_batches: int
     subject: dict[str, str]
 
 
@@ -72,7 +73,7 @@ def describe_task(task: Task, graphs: Mapping[str, Graph]) -> dict[str, Any]:
         ", ".join(dict.fromkeys(str(s) for o in optimizers for s in o.schedules())),
         task.precision,
         plateau_data(task, [s.plateau for o in optimizers for s in o.schedules()]),
-        varying_data(graphs), task.buckets,
+        varying_data(graphs), task.buckets, task.micro_batches,
         asdict(notes["subject"]))
     return asdict(meta)
 

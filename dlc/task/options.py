@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.derive.precision import checked_precision
 from dlc.errors import DlcError, nearest
+from dlc.task.micro import MOST, is_parts
 from dlc.words import argument_hint
 
 if TYPE_CHECKING:
@@ -90,6 +91,13 @@ def _buckets(task: Task, key: str, value: Any) -> Task:
     return replace(task, buckets=whole(key, value))
 
 
+def _micro_batches(task: Task, key: str, value: Any) -> Task:
+    count = whole(key, value)
+    if not is_parts(count):
+        raise DlcError(f"{key}={value} is invalid", None, f"{key} is a power of 2 up to {MOST}")
+    return replace(task, micro_batches=count)
+
+
 def _data(task: Task, key: str, value: Any) -> Task:
     return replace(task, data=str(value))
 
@@ -160,5 +168,5 @@ def _integer(key: str, value: Any) -> int:
 FIELDS: dict[str, Callable[[Task, str, Any], Task]] = {
     "optimizer": _optimizer, "batch": _batch, "epochs": _epochs, "patience": _patience,
     "lr": _rate, "augment": _augment, "data": _data, "monitor": _monitor, "precision": _precision,
-    "buckets": _buckets,
+    "buckets": _buckets, "micro_batches": _micro_batches,
 }

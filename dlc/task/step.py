@@ -7,6 +7,7 @@ In the precision f16 a step whose gradients overflow is skipped instead (dlc/tas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ from dlc.ops.gather import Check
 from dlc.ops.varying import mean_count
 from dlc.optim.hessian_free import Model
 from dlc.optim.optimizer import AVERAGE, Optimizer, begun_as, update
+from dlc.task.micro import MicroBatches, micro_batches
 from dlc.task.over_set import row_outputs
 from dlc.task.scaling import Scaling, in_task_precision, scaling
 from dlc.task.subject import CODE, SAMPLES, code_of, samples_of, subject_of
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 RESERVED = ("fault", "prediction", "loss", "lr", "loss_scale", "skipped", CODE, SAMPLES)
 LONGEST_NAME = 100  # of a metric
+Found = tuple[Node, dict[str, Node], list[Node], list[Node]]  # see `differentiate`
 
 
 @attributes("loss")
@@ -116,11 +119,15 @@ class Forward:
 
 
 def run_function(task: Task, phase: Phase, build: Build, scope: Scope,
-                 inputs: dict[str, Node]) -> Forward:
+                 inputs: dict[str, Node], micro: MicroBatches | None = None) -> Forward:
     """Call the user's function on its inputs, augmented in training; in the task's precision."""
     scope.step_name = phase.step_name
+    if micro is not None:
+        micro.tell_apart(scope)
     fed = augmented(task, inputs) if build.training else inputs
     result = applied(phase.function, fed, **task.settings_of(phase.function))
+    if micro is not None:
+        scope.iteration, inputs = None, {**inputs, **micro.inputs}
     if not isinstance(result, Loss):
         shown = "None" if result is None else f"a {type(result).__name__}"
         raise DlcError(f"{phase.function.__name__} returned {shown}, not a loss",
@@ -151,11 +158,19 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
     inputs = make_inputs(phase.function, (), dims, "data")
     prefix = "" if phase.solo else f"{phase.name}."
     with tracing(phase.function, True, inputs) as (build, scope):
-        forward = run_function(task, phase, build, scope, inputs)
+        micro = micro_batches(task.micro_batches, [*inputs.values()])
+        forward = run_function(task, phase, build, scope, inputs, micro)
         trained = [] if phase.optimizer is None else trainable(task, phase, scope)
         with serving(forward.lines):
             scaled = scaling(prefix) if trained and task.precision == "f16" else None
-        value, metrics, bad, grads = differentiate(phase, forward, trained, scaled)
+        traced = dict(scope.updates)
+        found = differentiate(phase, forward, trained, scaled)
+        if micro is not None:
+            found = over_micro_batches(micro, forward, found)
+            scope.updates = micro.states(traced, scope.updates)
+            sums = zip(found[3], trained, strict=True)
+            scope.hints += [(g, f"{v.name}.grad.sum") for g, v in sums]
+        value, metrics, bad, grads = found
         outputs = {"loss": cast(value, f32), **metrics, **forward.result.counts}
         with serving(forward.lines):
             verdict = judged(scope, value, bad, grads, scaled)
@@ -167,7 +182,7 @@ def train_graph(task: Task, phase: Phase, dims: Mapping[str, int]) -> Graph:
 
         def updated(optimizer: Optimizer) -> tuple[dict[str, Node], Node]:
             return update(optimizer, trained, grads, done, task.epochs, prefix,
-                          lambda chosen: model_of(forward, chosen))
+                          None if micro else lambda chosen: model_of(forward, chosen))
 
         written = freely_rated(scope, phase.optimizer, lambda rule: updated(rule)[0],
                                task.entry_name(phase), [*forward.inputs.values()], {"loss": value})
@@ -228,7 +243,7 @@ def trainable(task: Task, phase: Phase, scope: Scope) -> list[Variable]:
 
 def differentiate(
         phase: Phase, forward: Forward, trained: Sequence[Variable], scaled: Scaling | None = None,
-        ) -> tuple[Node, dict[str, Node], list[Node], list[Node]]:
+        ) -> Found:
     """(loss, metrics, conditions of checks, gradients); effects become results of the grad node.
 
     With loss scaling the gradients are those of the scaled loss.
@@ -255,6 +270,22 @@ def differentiate(
     scope.hints += [(m, name) for group in (metrics, result.metrics) for name, m in group.items()]
     scope.updates = {name: left.pop(0) for name in scope.updates}
     return values[0], metrics, left, grads
+
+
+def over_micro_batches(micro: MicroBatches, forward: Forward, found: Found) -> Found:
+    """What `differentiate` found for one micro-batch, for the step: sums over all of them. The
+    conditions of checks become those of the step; one loss that is not finite is none of all."""
+    value, metrics, bad, grads = found
+    with serving(forward.lines):
+        code = micro.first(fault_code(bad, leaf_if(elementwise.isfinite(value), 0, -1)))
+        mean = micro.mean(value)
+        odd = elementwise.and_(elementwise.eq(code, -1), elementwise.isfinite(mean))
+        value = elementwise.where(odd, math.nan, mean)
+        metrics = micro.means(metrics)
+        failed = [elementwise.eq(code, k) for k in range(1, len(bad) + 1)]
+    with serving(forward.lines, Part.BACKWARD):
+        grads = [micro.mean(grad) for grad in grads]
+    return value, metrics, failed, grads
 
 
 def model_of(forward: Forward, chosen: Sequence[Variable]) -> Model:

@@ -21,6 +21,7 @@ from dlc.lang.trace import graph_variables, signature
 from dlc.optim import Optimizer
 from dlc.optim.optimizer import AVERAGE
 from dlc.task.arguments import need_optimizer, phase_arguments, task_functions, task_options
+from dlc.task.micro import rows_of
 from dlc.task.predict import predict_graph
 from dlc.task.step import eval_graph, train_graph
 from dlc.words import attributes
@@ -104,6 +105,7 @@ class Task:
     report: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     precision: str = "f32"
+    micro_batches: int = 1
     loc: Loc | None = None
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
@@ -113,9 +115,11 @@ class Task:
     # --- graphs
 
     def graphs(self, batch: int | None = None, kinds: Sequence[str] = ("train", "eval"),
-               sizes: Mapping[str, int] | None = None) -> dict[str, Graph]:
+               sizes: Mapping[str, int] | None = None, rows: int | None = None,
+               ) -> dict[str, Graph]:
         """The steps as graphs: "train" (or "train.PHASE" for several phases), "eval" and, where
         `kinds` names it, "predict". Dimensions with a bound have their `sizes`, else the bound.
+        Training steps take the `rows` of a micro-batch (default: its part of the batch).
 
         Inputs have the roles data, param and state; updates name what they replace. Raises DlcError
         for a kind that there is not.
@@ -124,9 +128,12 @@ class Task:
         if unknown:
             raise DlcError(f"{self.name} has no graph {unknown[0]!r}", here(),
                            f"kinds are {', '.join(KINDS)}")
-        dims = {**self.bound_dims(self.batch if batch is None else batch), **(sizes or {})}
+        batch = self.batch if batch is None else batch
+        dims = {**self.bound_dims(batch), **(sizes or {})}
         phases = self.phases if "train" in kinds else ()
-        found = {self.entry_name(p): train_graph(self, p, dims) for p in phases}
+        part = rows or rows_of(self.name, batch, self.micro_batches) if phases else batch
+        trained = dims if part == batch else {**self.bound_dims(part), **(sizes or {})}
+        found = {self.entry_name(p): train_graph(self, p, trained) for p in phases}
         if "eval" in kinds:
             found["eval"] = eval_graph(self, self.eval_phase(), dims)
         if "predict" in kinds:
@@ -281,7 +288,7 @@ def _described(variable: Variable) -> str:
 def task(*, optimizer: Optimizer, data: Any = "", batch: int = 32, epochs: int = 1,
          augment: Augment = None, patience: int | None = None, monitor: str = "loss",
          frozen: Selection = None, dims: Mapping[str, int] | None = None, precision: str = "f32",
-         buckets: int = 4,
+         buckets: int = 4, micro_batches: int = 1,
          report: Mapping[str, str] | None = None, evaluate: Function | None = None,
          name: str = "") -> Callable[[Function], Task]: ...
 
@@ -290,7 +297,7 @@ def task(*, optimizer: Optimizer, data: Any = "", batch: int = 32, epochs: int =
 def task(*, phases: Sequence[Phase], name: str, data: Any = "", batch: int = 32, epochs: int = 1,
          augment: Augment = None, patience: int | None = None, monitor: str = "loss",
          frozen: Selection = None, dims: Mapping[str, int] | None = None, precision: str = "f32",
-         buckets: int = 4,
+         buckets: int = 4, micro_batches: int = 1,
          report: Mapping[str, str] | None = None, evaluate: Function | None = None) -> Task: ...
 
 
@@ -306,7 +313,8 @@ def task(*, optimizer: Any = None, phases: Sequence[Phase] = (), name: str = "",
     parameters (layers or name patterns) keep their first values; `report` says what the report of a
     run shows where that can't be told from the evaluation (docs/report.md). In the `precision`
     "bf16" or "f16" the operators of docs/precision.md compute in that dtype; parameters and their
-    updates stay f32. Raises DlcError for an option that does not fit.
+    updates stay f32. A step runs its batch in `micro_batches` parts, a power of 2 (docs/scale.md).
+    Raises DlcError for an option that does not fit.
     """
     loc = here()
     options = {**task_options(given), "loc": loc}

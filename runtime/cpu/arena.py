@@ -133,6 +133,10 @@ class ArenaProgram(ABC):
                             "they lie, and later values of a run take an input's memory")
         return self._load(port)
 
+    def value(self, port: Port) -> Array:
+        """The value of an entry's port in logical order, sharing the arena: until the next run."""
+        return self._view(port.offset, port.type)
+
     def value_at(self, offset: int, kind: Type) -> Array:
         """A copy of the value of type `kind` at `offset`, in logical order."""
         return self._view(offset, kind).copy()

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from dlc.errors import DlcError
-from dlc.program import Entry, Program
+from dlc.program import UPDATE, Entry, Program, update_entry
 from dlc.runtime.data import DataError, bind_arrays
 from dlc.runtime.data.buckets import Sizes, Varying, sizes_of
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.steps import Phase
 
-SPECIAL = ("_tail", "_set")  # ends of the names of entries for other batches
+SPECIAL = ("_tail", "_set", f"_{UPDATE}")  # ends of the names of entries for other batches
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def find_phases(program: Program) -> tuple[TrainPhase, ...]:
     for entry in program.entries:
         head, _, name = entry.partition(".")
         if head == "train":
-            tail = f"train_tail.{name}" if name else "train_tail"
+            tail = tail_entry(entry)
             phases.append(TrainPhase(entry, tail if tail in program.entries else "", name))
     if not phases:
         raise DlcError(f"{program.name} has no entry to train", None,
@@ -75,11 +75,22 @@ def find_phases(program: Program) -> tuple[TrainPhase, ...]:
     return tuple(phases)
 
 
+def tail_entry(entry: str) -> str:
+    """The name of the entry for the smaller last batch: train_tail.PHASE of train.PHASE."""
+    head, dot, phase = entry.partition(".")
+    return f"{head}_tail{dot}{phase}"
+
+
 def base_entry(name: str) -> str:
     """The entry of which `name` is one for other sizes: train_16.judge and train_tail.judge are
     train.judge."""
     head, dot, phase = name.partition(".")
     return f"{head.partition('_')[0]}{dot}{phase}"
+
+
+def outcome_of(program: Program, entry: str) -> Entry:
+    """The entry whose outputs are those of a step that `entry` begins."""
+    return program.entries.get(update_entry(entry), program.entries[entry])
 
 
 def by_size(program: Program, entry: str, varying: Varying) -> dict[Sizes, str]:
@@ -105,7 +116,7 @@ def fixed_inputs(entry: Entry, fixed: Mapping[str, Any], seed: int) -> dict[str,
     """
     values = {}
     for port in entry.inputs:
-        if port.role in ("data", "step", "param", "state"):
+        if port.role in ("data", "step", "param", "state", "micro_batch", "share"):
             continue
         if port.role == "seed":
             values[port.name] = port.type.dtype.numpy.type(seed)
@@ -118,11 +129,15 @@ def fixed_inputs(entry: Entry, fixed: Mapping[str, Any], seed: int) -> dict[str,
 
 
 class BoundPhase:
-    """A phase with its data bound: makes the steps.Phase for any stretch of an epoch."""
+    """A phase with its data bound: makes the steps.Phase for any stretch of an epoch.
+
+    `entry` takes a batch or, where a step has several, a micro-batch; `outcome` is the entry whose
+    outputs are the step's.
+    """
 
     def __init__(self, entry: Entry, phase: TrainPhase, arrays: Arrays, source: str,
-                 fixed: Mapping[str, Any], seed: int) -> None:
-        self.entry, self.phase = entry, phase
+                 fixed: Mapping[str, Any], seed: int, outcome: Entry) -> None:
+        self.entry, self.phase, self.outcome = entry, phase, outcome
         self.feeds = bind_arrays(source, arrays, entry.inputs)
         self.fixed = fixed_inputs(entry, fixed, seed)
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.runtime.train.alternation import BoundPhase
+from dlc.runtime.train.alternation import BoundPhase, batch_size, tail_entry
 from dlc.runtime.train.measure import LOSS_SCALE, SKIPPED
 from dlc.runtime.train.position import Position
 from dlc.runtime.train.training import Callbacks, Fault, TrainConfig, TrainingFault
+from dlc.runtime.world.world import World
 
 if TYPE_CHECKING:
     from dlc.runtime.steps import StepReport
@@ -24,18 +25,45 @@ def fault_of(bound: Sequence[BoundPhase], report: StepReport, position: Position
              row: Row) -> Fault:
     """The fault that ended a report, in the step on the samples `row`."""
     culprit = next((b for b in bound if has_fault(b, report)), bound[0])
-    return Fault(position.step, position.epoch, culprit.entry.name, report.fault,
-                 batch_of(culprit, row))
+    return Fault(position.step, position.epoch, entry_of(culprit, row, report.micro_batch),
+                 report.fault, batch_of(culprit, row, report.micro_batch))
 
 
 def has_fault(bound: BoundPhase, report: StepReport) -> bool:
-    words = [report.log.get((bound.entry.name, port.name)) for port in bound.entry.outputs
+    words = [report.log.get((bound.outcome.name, port.name)) for port in bound.outcome.outputs
              if port.role == "fault"]
     return any(word is not None and len(word) and word[-1].any() for word in words)
 
 
-def batch_of(bound: BoundPhase, row: Row) -> dict[str, Any]:
-    return {name: array[row] for name, array in bound.feeds.items()}
+def batch_of(bound: BoundPhase, row: Row, micro_batch: int = 0) -> dict[str, Any]:
+    """What the entry took: the samples `row`, or those of one of their micro-batches, which stands
+    for the whole step when it is looked at alone."""
+    if bound.outcome is bound.entry:
+        return {name: array[row] for name, array in bound.feeds.items()}
+    rows = part_of(bound, row, micro_batch)
+    given = {"micro_batch": np.int32(micro_batch), "share": np.float32(1)}
+    return {**{name: array[rows] for name, array in bound.feeds.items()},
+            **{p.name: given[p.role] for p in bound.entry.inputs if p.role in given}}
+
+
+def part_of(bound: BoundPhase, row: Row, micro_batch: int) -> Row:
+    size = batch_size(bound.entry)
+    return row[micro_batch * size:(micro_batch + 1) * size]
+
+
+def entry_of(bound: BoundPhase, row: Row, micro_batch: int) -> str:
+    """The entry that ran: another for the smaller last micro-batch of an epoch."""
+    if bound.outcome is bound.entry:
+        return bound.entry.name
+    whole = len(part_of(bound, row, micro_batch)) == batch_size(bound.entry)
+    return bound.entry.name if whole else tail_entry(bound.entry.name)
+
+
+def part_text(at: int, count: int, world: World) -> str:
+    """Which of `count` micro-batches a fault is of, and of which process, where there are several.
+    """
+    text = f", micro-batch {at + 1} of {count}" if count > 1 else ""
+    return f"{text} on rank {world.rank_of(at, count)}" if world.size > 1 else text
 
 
 @dataclass(frozen=True)
@@ -47,8 +75,8 @@ class Latest:
     row: Row
 
 
-def fault_of_skipped(position: Position, latest: Iterable[Latest],
-                     read: Callable[[str], np.ndarray[Any, Any]]) -> Fault | None:
+def skipped(position: Position, latest: Iterable[Latest],
+            read: Callable[[str], np.ndarray[Any, Any]]) -> Fault | None:
     """The fault of the last step of a phase that has taken none, as loss scaling has skipped each
     since training began. Its inputs hold the batch, and the states that the step found."""
     for last in latest:

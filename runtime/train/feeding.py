@@ -19,7 +19,13 @@ from dlc.runtime.data.buckets import (
     varying_of,
 )
 from dlc.runtime.data.dataset import Arrays
-from dlc.runtime.train.alternation import BoundPhase, TrainPhase, batch_size, by_size
+from dlc.runtime.train.alternation import (
+    BoundPhase,
+    TrainPhase,
+    batch_size,
+    by_size,
+    outcome_of,
+)
 from dlc.runtime.train.training import TrainConfig
 
 Rows = np.ndarray[Any, Any]
@@ -41,6 +47,7 @@ class Feed:
         if dataset.lanes not in (0, config.batch):
             raise DataError(dataset.name, "lanes", f"{dataset.lanes} lanes, and batches of "
                             f"{config.batch} rows", "as many lanes as a batch has rows")
+        self.part = config.batch // config.micro_batches  # rows of a micro-batch
         if dataset.in_memory:
             self.check_tail(dataset.samples % config.batch)
 
@@ -57,10 +64,12 @@ class Feed:
         return Buckets(rows, list(self.levels[0]))
 
     def check_tail(self, count: int) -> None:
-        """Raise DataError unless there are entries for a last batch of `count` samples."""
-        for phase in self.phases if count else ():
+        """Raise DataError unless there are entries for a last batch of `count` samples: for what
+        whole micro-batches leave of it."""
+        rest = count % self.part
+        for phase in self.phases if rest else ():
             size = batch_size(self.program.entries[phase.tail]) if phase.tail else 0
-            if size != count:
+            if size != rest:
                 raise DataError(
                     self.dataset.name, "", f"the last batch of an epoch has {count} of the "
                     f"{self.dataset.samples} samples, and {phase.entry} was compiled for batches "
@@ -123,6 +132,9 @@ class Feed:
         """Whether a streamed batch of `count` samples takes the tail entries; DataError if none."""
         first = self.phases[0]
         sizes = {batch_size(self.program.entries[e]): e for e in (first.tail, first.entry) if e}
+        if self.config.micro_batches > 1 and count <= self.config.batch and (
+                count % self.part in (0, *sizes)):
+            return count < self.config.batch
         if count not in sizes:
             raise DataError(self.dataset.name, f"epoch {epoch + 1}, batch {index + 1}",
                             f"a batch of {count} samples",
@@ -139,10 +151,10 @@ class Feed:
     def bind(self, arrays: Arrays, epoch: int | None, tail: bool,
              level: int = -1) -> list[BoundPhase]:
         """The phases that run in `epoch` (None: all) over these arrays, of the sizes of `level`."""
-        entries = self.program.entries
-        names = [p.tail if tail else list(sizes.values())[level]
+        entries, smaller = self.program.entries, tail and self.config.micro_batches == 1
+        names = [p.tail if smaller else list(sizes.values())[level]
                  for p, sizes in zip(self.phases, self.levels, strict=True)]
         return [BoundPhase(entries[name], p, arrays, self.dataset.name, self.config.fixed,
-                           self.config.seed)
+                           self.config.seed, outcome_of(self.program, name))
                 for p, name in zip(self.phases, names, strict=True)
                 if epoch is None or p.runs_in(epoch)]

@@ -21,16 +21,28 @@ class StopRequest:
     has not ended REMIND_SECONDS after the first: it is in a long step. What is ignored (`nohup`, a
     job in the background of a script) stays ignored. In a thread that is not the main one,
     where Python sets no handlers, it leaves the signals alone.
+
+    A run in several processes is `together`: what one of them `heard` counts once all have agreed
+    on the step to stop after.
     """
 
     def __init__(self, remind: Callable[[], None] | None = None,
-                 leave: Callable[[int], None] | None = None) -> None:
-        self.signal = 0
+                 leave: Callable[[int], None] | None = None, together: bool = False) -> None:
+        self.heard, self.agreed, self.together = 0, 0, together
         self._before: dict[signal.Signals, Any] = {}
         self._leave = leave
         self._timer = threading.Timer(REMIND_SECONDS, remind) if remind else None
         if self._timer is not None:
             self._timer.daemon = True
+
+    @property
+    def signal(self) -> int:
+        """The signal to stop for after this step, 0 for none."""
+        return self.agreed if self.together else self.heard
+
+    def agree(self) -> None:
+        """All processes stop after this step; one that heard nothing as if it was terminated."""
+        self.agreed = self.heard or signal.SIGTERM
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
@@ -47,11 +59,11 @@ class StopRequest:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal:
+        if self.heard:
             if self._leave is not None:
                 self._leave(number)
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self.signal = number
+        self.heard = number
         if self._timer is not None:
             self._timer.start()

@@ -17,14 +17,16 @@ from dlc.runtime.data import DataError, Dataset
 from dlc.runtime.train.alternation import BoundPhase, TrainPhase, find_phases
 from dlc.runtime.train.autosave import Autosave
 from dlc.runtime.train.checkpoint import OF_SCHEDULES, Checkpoint, check_belongs
-from dlc.runtime.train.failing import Latest, OddLosses, explained, fault_of, fault_of_skipped
+from dlc.runtime.train.failing import Latest, OddLosses, explained, fault_of, part_text, skipped
 from dlc.runtime.train.feeding import Feed
 from dlc.runtime.train.interrupt import StopRequest
-from dlc.runtime.train.measure import HeldOutRun, Sums, evaluate, held_out_runs, metric_names
+from dlc.runtime.train.measure import HeldOutRun, Sums, check_monitor, evaluate, held_out_runs
+from dlc.runtime.train.micro import MicroSteps
 from dlc.runtime.train.plateau import STATE as PLATEAUS
 from dlc.runtime.train.position import Identity, Position
 from dlc.runtime.train.training import Callbacks, Fault, Hook, Moment, TrainConfig, TrainResult
-from dlc.runtime.train.trap import Trap
+from dlc.runtime.train.trap import Stepper, Trap
+from dlc.runtime.world.world import World
 
 if TYPE_CHECKING:
     from dlc.runtime.cpu.arena import ArenaProgram
@@ -45,19 +47,21 @@ class Ended(Exception):
 
 
 def train(loaded: ArenaProgram, config: TrainConfig, dataset: Dataset, folder: Path | None,
-          initial: Initial, callbacks: Callbacks | None = None) -> TrainResult:
+          initial: Initial, callbacks: Callbacks | None = None,
+          world: World | None = None) -> TrainResult:
     """Train a loaded Program on `dataset`, writing checkpoints into `folder` (None: nowhere).
 
     `initial` are the persistent values to start from (or a function that makes them, called only
     when nothing is resumed). The order of samples is a function of (seed, epoch), so a run that
     was interrupted or killed anywhere and resumed ends with the same bytes as one that was not.
+    In a `world` of several processes each calls this; only the leader has a folder and a display.
 
     Raises TrainingFault when a step's loss is not finite or an index is out of range,
     CheckpointError when the checkpoint to resume from cannot be used, DataError when the data do
     not fit the program.
     """
-    run = Trainer(loaded, config, dataset, folder, callbacks or Callbacks())
-    with StopRequest(run.remind, run.callbacks.leave) as stop:
+    run = Trainer(loaded, config, dataset, folder, callbacks or Callbacks(), world)
+    with StopRequest(run.remind, run.callbacks.leave, run.world.size > 1) as stop:
         run.stop = stop
         try:
             return run.train(initial)
@@ -70,8 +74,9 @@ class Trainer:
     """One run: the loaded program, where it stands, and what it has measured."""
 
     def __init__(self, loaded: ArenaProgram, config: TrainConfig, dataset: Dataset,
-                 folder: Path | None, callbacks: Callbacks) -> None:
+                 folder: Path | None, callbacks: Callbacks, world: World | None = None) -> None:
         self.loaded, self.program = loaded, loaded.program
+        self.world = world or World()
         self.config, self.dataset, self.callbacks = config, dataset, callbacks
         self.folder = folder
         self.autosave = Autosave(config, folder, self.note)
@@ -80,6 +85,8 @@ class Trainer:
         self.identity = Identity(config.model, config.task, config.seed, config.batch,
                                  config.learning_rate, config.epochs)
         self.stop = StopRequest()
+        self.stepper: Stepper = loaded if config.micro_batches == 1 else MicroSteps(
+            loaded, config.micro_batches, self.world, lambda: self.stop)
         self.sums = Sums(self.program)
         self.step_ms: list[float] = []
         self.epoch_ms: list[float] = []
@@ -89,12 +96,12 @@ class Trainer:
         self.odd_losses = OddLosses(config, self.callbacks)
         self.latest: dict[TrainPhase, Latest] = {}
         self.feed = Feed(self.program, config, dataset, self.phases)
-        self.trap = Trap(loaded, config, self.callbacks)
+        self.trap = Trap(loaded, self.stepper, config, self.callbacks)
 
     # -- the run -----------------------------------------------------------------------------
 
     def train(self, initial: Initial) -> TrainResult:
-        self.check_monitor()
+        check_monitor(self.program, self.config, self.phases, self.tests())
         self.start(initial)
         batches = self.feed.batches()
         if self.callbacks.progress:
@@ -120,18 +127,6 @@ class Trainer:
         self.train_s = time.monotonic() - started
         self.save()
         return self.result()
-
-    def check_monitor(self) -> None:
-        """Raise DlcError, before anything runs, when no entry gives the monitored metric."""
-        if self.tests():
-            names = metric_names(self.program, self.program.entries["eval"])
-        else:
-            names = ["loss"] + [phase.key(name) for phase in self.phases for name in
-                                metric_names(self.program, self.program.entries[phase.entry])]
-        if self.config.monitor not in names:
-            raise DlcError(f"monitor={self.config.monitor!r} is not a metric of "
-                           f"{self.config.model}", None,
-                           f"there are {', '.join(dict.fromkeys(names))}")
 
     def start(self, initial: Initial) -> None:
         """Write the persistent values: those of the checkpoint to resume from, or the initial."""
@@ -206,8 +201,8 @@ class Trainer:
             count = count if self.callbacks.on_step is None else 1
             chunk = rows[done:done + count]
             phases = [b.stretch(chunk, self.position.step) for b in bound]
-            report = self.loaded.run_steps(phases, count, first_step=self.position.step,
-                                           watch=self.watcher(bound), interval=WATCH_SECONDS)
+            report = self.stepper.run_steps(phases, count, first_step=self.position.step,
+                                            watch=self.watcher(bound), interval=WATCH_SECONDS)
             faulty = report.reason == "fault"
             self.trap.ran(bound, chunk[:report.steps], self.position, faulty)
             kept = report.steps - faulty
@@ -215,7 +210,8 @@ class Trainer:
             done += kept
             if faulty:
                 fault = fault_of(bound, report, self.position, chunk[kept])
-                self.fail(fault, f"batch {self.position.batches + 1}")
+                part = part_text(report.micro_batch, self.config.micro_batches, self.world)
+                self.fail(fault, f"batch {self.position.batches + 1}{part}")
             if self.callbacks.on_step and kept:
                 self.call(self.callbacks.on_step, self.recent(bound, kept, report.log, kept), None)
             if report.reason == "interrupt" or self.stop.signal:
@@ -254,7 +250,7 @@ class Trainer:
         for b in bound:
             runs = int(b.phase.runs_at(steps).sum())
             tail = {key: rows[max(runs - RECENT, 0):runs] for key, rows in log.items()}
-            sums.add(b.entry, tail, min(runs, RECENT), 1, b.phase.key)
+            sums.add(b.outcome, tail, min(runs, RECENT), 1, b.phase.key)
         return sums.means()
 
     def remind(self) -> None:
@@ -270,7 +266,7 @@ class Trainer:
         steps = np.arange(self.position.step, self.position.step + kept)
         for b in bound:
             runs = np.flatnonzero(b.phase.runs_at(steps))
-            self.sums.add(b.entry, report.log, len(runs), samples, b.phase.key)
+            self.sums.add(b.outcome, report.log, len(runs), samples, b.phase.key)
             if len(runs):
                 self.latest[b.phase] = Latest(b, int(steps[runs[-1]]), rows[runs[-1]])
         self.position.step += kept
@@ -289,7 +285,7 @@ class Trainer:
 
     def check_taken(self) -> None:
         """Raise TrainingFault when the run is over and loss scaling skipped all its steps."""
-        fault = fault_of_skipped(self.position, self.latest.values(), self.loaded.read)
+        fault = skipped(self.position, self.latest.values(), self.loaded.read)
         if fault is not None:
             self.fail(fault, "skipped by loss scaling as all steps before it")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.errors import DlcError
 from dlc.program import Entry, Port, Program
 from dlc.runtime.data import DataError, Dataset, Stream, bind_arrays
 from dlc.runtime.data.buckets import (
@@ -21,7 +22,13 @@ from dlc.runtime.data.buckets import (
 )
 from dlc.runtime.data.dataset import Arrays
 from dlc.runtime.steps import Phase
-from dlc.runtime.train.alternation import batch_size, by_size, fixed_inputs
+from dlc.runtime.train.alternation import (
+    TrainPhase,
+    batch_size,
+    by_size,
+    fixed_inputs,
+    outcome_of,
+)
 from dlc.runtime.train.training import Fault
 
 if TYPE_CHECKING:
@@ -41,6 +48,19 @@ def metric_names(program: Program, entry: Entry) -> list[str]:
     updated = {port.name for port in program.persistent}
     return [p.name for p in entry.outputs if not p.type.shape and p.type.dtype.is_float
             and p.role != "fault" and p.name not in updated]
+
+
+def check_monitor(program: Program, config: TrainConfig, phases: Sequence[TrainPhase],
+                  tests: bool) -> None:
+    """Raise DlcError, before anything runs, when no entry gives the monitored metric."""
+    if tests:
+        names = metric_names(program, program.entries["eval"])
+    else:
+        names = ["loss"] + [phase.key(name) for phase in phases for name in
+                            metric_names(program, outcome_of(program, phase.entry))]
+    if config.monitor not in names:
+        raise DlcError(f"monitor={config.monitor!r} is not a metric of {config.model}", None,
+                       f"there are {', '.join(dict.fromkeys(names))}")
 
 
 def weights(entry: Entry, log: Log, name: str, runs: int, samples: int) -> list[float]:

@@ -13,7 +13,7 @@ import numpy as np
 from dlc.errors import DlcError
 from dlc.program import Program
 from dlc.runtime.data.dataset import Arrays
-from dlc.runtime.train.alternation import TrainPhase, base_entry
+from dlc.runtime.train.alternation import TrainPhase, base_entry, tail_entry
 from dlc.runtime.train.plateau import PlateauRule
 
 NOT_FINITE = -2  # the code of a fault that a trap found; no program gives it
@@ -38,7 +38,8 @@ class TrainConfig:
     of what fault k of an entry means. `resume_hint` is the command that a note about an
     interrupted run names. `network` gives what checkpoints hold beside the weights, so that they
     can be asked (dlc.load); it is called once, for the first checkpoint. `each_epoch` are
-    persistent values that every epoch begins with.
+    persistent values that every epoch begins with. A batch of `micro_batches` has as many parts of
+    equal size, one native run each (micro.py).
     """
 
     model: str
@@ -63,6 +64,7 @@ class TrainConfig:
     resume_hint: str = "--resume"
     network: Callable[[], Mapping[str, Any]] = dict
     each_epoch: Mapping[str, Any] = field(default_factory=dict)
+    micro_batches: int = 1
 
     def __post_init__(self) -> None:
         for name, low in (("epochs", 0), ("batch", 1), ("seed", 0), ("patience", 1),
@@ -234,15 +236,15 @@ def config_from_meta(meta: Mapping[str, Any], program: Program, **changes: Any) 
     """The settings that a task's meta data give (TaskMeta in dlc/task/meta.py), and `changes`."""
     phases = []
     for phase in meta["phases"]:
-        head, _, name = str(phase["entry"]).partition(".")
-        tail = f"{head}_tail.{name}" if name else f"{head}_tail"
+        name, tail = str(phase["entry"]).partition(".")[2], tail_entry(phase["entry"])
         phases.append(TrainPhase(phase["entry"], tail if tail in program.entries else "", name,
                                  phase["every"], 0, phase["start"], phase["stop"]))
     given: dict[str, Any] = {
         "model": meta["name"], "epochs": meta["epochs"], "batch": meta["batch"],
         "patience": meta["patience"], "monitor": meta["monitor"], "phases": tuple(phases),
         "checks": meta["checks"], "target": program.target,
-        "learning_rate": meta.get("learning_rate", "")}
+        "learning_rate": meta.get("learning_rate", ""),
+        "micro_batches": meta.get("micro_batches", 1)}
     if meta.get("plateau"):
         given["plateau"] = PlateauRule(**meta["plateau"])
     return TrainConfig(**{**given, **changes})

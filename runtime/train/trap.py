@@ -9,10 +9,10 @@ same steps run again, one by one, to the first that makes it. They give the same
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,11 +24,21 @@ from dlc.runtime.train.training import NOT_FINITE, Callbacks, Fault, TrainConfig
 
 if TYPE_CHECKING:
     from dlc.runtime.cpu.arena import ArenaProgram
+    from dlc.runtime.steps import Log, Phase, StepReport
 
 Rows = np.ndarray[Any, Any]
 Kept = Mapping[str, np.ndarray[Any, Any]]
 SHORTEST = 0.2  # seconds between looks at least ...
 SHARE = 50  # ... and this many times what a look takes, so that looks are 2 % of a run
+
+
+class Stepper(Protocol):
+    """What runs the steps of a training: a loaded program, or micro-batches on one."""
+
+    def run_steps(self, phases: Sequence[Phase], steps: int, *, first_step: int = 0,
+                  watch: Callable[[int, Log], bool | None] | None = None,
+                  interval: float = 0.1) -> StepReport:
+        """Run `steps` steps of `phases` (docs/design/runtime.md)."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,9 @@ class Trap:
     """Looks at the persistent values of `loaded`, which a run trains; without `config.trap` at
     nothing."""
 
-    def __init__(self, loaded: ArenaProgram, config: TrainConfig, callbacks: Callbacks) -> None:
+    def __init__(self, loaded: ArenaProgram, stepper: Stepper, config: TrainConfig,
+                 callbacks: Callbacks) -> None:
+        self.stepper = stepper
         self.loaded, self.config, self.callbacks = loaded, config, callbacks
         self.names = [p.name for p in loaded.program.persistent if config.trap]
         self.kept: Kept = {}
@@ -100,7 +112,7 @@ class Trap:
         self.write(self.kept)
         before = self.kept
         for bound, row, step, stretch in self.again():
-            self.loaded.run_steps([bound.stretch(row[None], step)], 1, first_step=step)
+            self.stepper.run_steps([bound.stretch(row[None], step)], 1, first_step=step)
             now = self.values()
             if spoilt(before, now):
                 self.write(before)

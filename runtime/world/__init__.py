@@ -1,0 +1,1 @@
+"""Processes that train together: what they sum, in which order, and how they fail together."""
