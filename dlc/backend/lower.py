@@ -20,6 +20,7 @@ from dlc.backend.ir.walks import buffers_of, flattened, functions_of
 from dlc.backend.nest.analysis import analyse
 from dlc.backend.nest.loops import LoopWriter
 from dlc.backend.nest.parts import MergeWriter, PartWriter, SpaceNames, find_parts, is_short
+from dlc.backend.nest.two_passes import in_two_passes
 from dlc.errors import printable
 from dlc.ir.attributes import comparable
 from dlc.ir.graph import (
@@ -145,7 +146,10 @@ def _lower_component(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Low
     # tiles copy between two places: a copy that takes over its operand's is a loop
     apart = isa.limits.vectors and not {aliases.get(o) for o in part.outputs} & {*part.inputs}
     packing = pack_launch(part, isa.limits) if apart else None
-    return _lower_packing(part, packing, isa) if packing else _lower_loops(part, isa, aliases)
+    if packing is not None:
+        return _lower_packing(part, packing, isa)
+    return _lower_loops(part, isa, aliases) if not isa.limits.vectors else _lower_passes(
+        part, isa, aliases)
 
 
 @dataclass(eq=False)
@@ -194,6 +198,15 @@ def doc_lines(part: Graph) -> list[str]:
             current = ""
         current += ("  " if current else "") + loc
     return [*lines, current] if current else lines
+
+
+def _lower_passes(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:
+    """One loop nest, in which a fold that rescales its sum is a maximum and a sum."""
+    twin = in_two_passes(part)
+    places: dict[Operand, Operand] = dict(zip(twin.outputs, part.outputs, strict=True))
+    found = _lower_loops(twin, isa, {t: aliases[o] for t, o in zip(
+        twin.outputs, part.outputs, strict=True) if o in aliases})
+    return found if twin is part else Lowered(_placed(found, places))
 
 
 def _lower_loops(part: Graph, isa: Isa, aliases: Mapping[Node, Node]) -> Lowered:

@@ -64,10 +64,10 @@ class GemmWriter:
 
     @property
     def packs_first(self) -> bool:
-        """Whether a stage packs A. Where B is ready and has a box as wide as A is high, a chunk
-        packs the rows it needs: no more than it would have packed of B."""
+        """Whether a stage packs A: B is not ready, or chunks would pack much of it again."""
+        again = self.shape.b * self.shape.m * self.shape.k * (self.cuts.cols.count - 1)
         return self.ready["a"] is None and (
-            self.ready["b"] is None or self.shape.m > self.job.limits.columns)
+            self.ready["b"] is None or again > self.job.limits.apart)
 
     def times(self, side: str) -> int:
         """How often an operand that has a form, and does not lie in it, is packed whole."""

@@ -16,9 +16,10 @@ from dlc.backend.cpu.mapping import Cuts, rows_per_chunk
 from dlc.backend.emit import lanes
 from dlc.backend.emit.emitter import Emitter, flat
 from dlc.backend.emit.runs import Runs, runs_over, walk, whole
-from dlc.backend.ir import Expression, Load, Ref, computing
+from dlc.backend.ir import Expression, For, Load, Ref, computing
 from dlc.backend.ir.index import Sum, Var, least, sum_of
 from dlc.backend.nest.analysis import Class, Item, Nest
+from dlc.backend.nest.segments import segments
 from dlc.ir.access import Access, Combine, Piece
 from dlc.ir.graph import Node
 from dlc.ir.types import Type, i64
@@ -181,7 +182,25 @@ class LoopWriter:
                 if item.fold is not None and item.runs and item.runs.lanes:
                     item.fold.lane = lane
             yield
+        if not cut and not folds:
+            yield from self._in_pieces(c, hint)
         del self.at[c]
+
+    def _in_pieces(self, c: Class, hint: str) -> Iterator[None]:
+        """The loop just written once more, in pieces, if there is one that is better cut."""
+        e = self.emitter
+        loop = e.stack[-1].statements[-1] if e.stack[-1].statements else None
+        if not self.limits.vectors or c in self.bounds or not isinstance(loop, For) or (
+                self.at[c] != sum_of(Var(loop.var, 0, self.nest.sizes[c] - 1))):
+            return
+        pieces = segments(loop, self.limits.unrolled)
+        if pieces:
+            e.stack[-1].statements.pop()
+        for low, high in pieces:
+            var = e.open(hint, low, high)
+            self.at[c] = sum_of(var)
+            yield
+            e.close(var)
 
     def _visit_all(self, items: Sequence[Item]) -> None:
         """One element of each item. All values are known before the first is stored: a store may

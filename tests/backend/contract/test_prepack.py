@@ -9,6 +9,7 @@ import pytest
 
 import dlc
 from dlc import f16, f32, nn, optim
+from dlc.backend.cpu.limits import DEFAULT
 from dlc.compiler import Compiled
 from dlc.program import Entry, Launch, Loop
 from tests.instruction_sets import NATIVE, loaded
@@ -157,3 +158,19 @@ def test_an_lstm_packs_its_weights_before_time() -> None:
     assert launches(entry, inside=False).count("pack") in (2, 3)
     inside = [launch for s in entry.launches if isinstance(s, Loop) for launch in s.launches]
     assert all(len(launch.stages) == 1 for launch in inside if isinstance(launch, Launch))
+
+
+@pytest.mark.parametrize("m,stages", [(4, 1), (5, 2)])
+def test_rows_are_packed_first_that_many_boxes_would_pack_again(
+        m: int, stages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 boxes of w, packed for both products: all but one pack m * 256 elements again."""
+    def products(x: Any, y: Any, w: Any) -> Any:
+        return x @ w, y @ w
+
+    assert (15 * m * 256 > DEFAULT.apart) == (stages == 2)
+    monkeypatch.setenv("DLC_CPU", "avx512")
+    products.__annotations__ = {"x": f32[m, 256], "y": f32[400, 256], "w": f32[256, 1024]}
+    entry = dlc.compile(products).program.entries["main"]
+    assert [x.name for x in entry.flat].count("pack") == 1
+    (small,) = (x for x in entry.flat if x.flops == 2 * m * 256 * 1024)
+    assert len(small.stages) == stages

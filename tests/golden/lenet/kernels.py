@@ -173,21 +173,31 @@ def blocks_copy_f32(x, packed, k, width, lanes, blocks, step, leap, first, each,
                 packed[((b * blocks + p) * k + i) * width + j] = f32(0.0)
 
 
-def fused_matmul_tanh(avg_pool2, dense1_weight_packed, dense1_bias, tanh3, chunk):
+def pack_transpose_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
+    """A as panels of 14 rows, k by k, for the gemm tiles
+
+    m rows, k columns; k side by side in memory, step elements from one row to the next.
+    leap: elements between matrices; each: panels a chunk; groups: chunks a matrix."""
+    b = idiv(chunk, groups)
+    g = imod(chunk, groups)
+    for p in range(g * each, min(g * each + each, panels)):
+        rows = min(14, m - p * 14)
+        transpose_f32(at(packed, (b * panels + p) * k * 14), 14, at(a, first + b * leap + p * 14 * step), step, rows, k)
+
+
+def fused_matmul_tanh(dense1_weight_packed, dense1_bias, tanh3, packed, chunk):
     """matmul add tanh
     models/lenet.py:16  models/lenet.py:17"""
     g = idiv(chunk, 2)
     box = imod(chunk, 2)
     n0 = box * 64
     ns = min(64, 120 - n0)
-    ap = local_f32(5600)
     acc = local_f32(896)
     for p in range(g * 2, min(g * 2 + 2, 5)):
         rows = min(14, 64 - p * 14)
-        transpose_f32(ap, 14, at(avg_pool2, p * 5600), 400, rows, 400)
         for s in range(0, ns, 32):
             for k in range(0, 400, 128):
-                gemm_f32_14x32(at(ap, k * 14), at(dense1_weight_packed, box * 25600 + k * 64 + s), 64, min(128, 400 - k), at(acc, s), 64, rows, k)
+                gemm_f32_14x32(at(packed, p * 5600 + k * 14), at(dense1_weight_packed, box * 25600 + k * 64 + s), 64, min(128, 400 - k), at(acc, s), 64, rows, k)
         for i in range(rows):
             row = p * 14 + i
             for n in range(ns):
@@ -210,18 +220,6 @@ def fused_matmul_tanh2(tanh3, dense2_weight_packed, dense2_bias, tanh4, chunk):
                 tanh4[row * 84 + n] = tanh_f32(acc[i * 96 + n] + dense2_bias[n])
 
 
-def pack_transpose_f32_14(a, packed, m, k, step, leap, first, panels, each, groups, chunk):
-    """A as panels of 14 rows, k by k, for the gemm tiles
-
-    m rows, k columns; k side by side in memory, step elements from one row to the next.
-    leap: elements between matrices; each: panels a chunk; groups: chunks a matrix."""
-    b = idiv(chunk, groups)
-    g = imod(chunk, groups)
-    for p in range(g * each, min(g * each + each, panels)):
-        rows = min(14, m - p * 14)
-        transpose_f32(at(packed, (b * panels + p) * k * 14), 14, at(a, first + b * leap + p * 14 * step), step, rows, k)
-
-
 def fused_matmul(dense3_weight, dense3_bias, logits, packed, chunk):
     """matmul add
     models/lenet.py:19"""
@@ -238,29 +236,27 @@ def fused_matmul(dense3_weight, dense3_bias, logits, packed, chunk):
 
 
 def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
-    """logsumexp maximum minimum eq where sum sub exp mul add
+    """max isfinite where sub exp sum log add maximum minimum eq mul
     models/lenet.py:27"""
     for i in range(64):
         minimum2 = min(max(label[i], i32(0)), i32(9))
-        log_total = f32(-inf)
-        log_total_s1 = f32(0.0)
+        sum = f32(0.0)
+        max2 = f32(-inf)
+        for r0_2 in range(10):
+            max2 = rmax(max2, logits[i * 10 + r0_2])
+        where2 = select(abs(max2) < f32(inf), max2, f32(0.0))
         for r0 in range(10):
-            logits3 = logits[i * 10 + r0]
-            top = maximum(log_total, logits3)
-            safe = select(abs(top) < f32(inf), top, f32(0.0))
-            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits3 - safe)
-            log_total = top
-            log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
+            sum = radd(sum, exp_f32(logits[i * 10 + r0] - where2))
+        log_total = log_f32(sum) + where2
         for r in range(10):
             where = select(minimum2 == i32(r), f32(-0.015625), f32(0.0))
-            mul = exp_f32(logits[i * 10 + r] - log_total2) * f32(0.015625)
+            mul = exp_f32(logits[i * 10 + r] - log_total) * f32(0.015625)
             d_logits[i * 10 + r] = where + mul
         chosen = f32(0.0)
-        for r0_2 in range(10):
-            where2 = select(minimum2 == i32(r0_2), logits[i * 10 + r0_2], f32(0.0))
-            chosen = radd(chosen, where2)
-        out[i] = log_total2 - chosen
+        for r0_3 in range(10):
+            where3 = select(minimum2 == i32(r0_3), logits[i * 10 + r0_3], f32(0.0))
+            chosen = radd(chosen, where3)
+        out[i] = log_total - chosen
 
 
 def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
@@ -509,19 +505,21 @@ def fused_sum_sqrt_div_3(fault, adam_m_dense3_bias, d_logits, adam_v_dense3_bias
         dense3_bias[j5] = select(ok, sub, dense3_bias2)
 
 
-def fused_matmul_sqrt_div2(fault, adam_m_dense2_weight, d_dense2_packed, adam_v_dense2_weight,
-                           dense2_weight, lr, step, packed, chunk):
+def fused_matmul_sqrt_div2(fault, adam_m_dense2_weight, tanh3, d_dense2_packed,
+                           adam_v_dense2_weight, dense2_weight, lr, step, chunk):
     """eq mul matmul add where cast expm1 div neg sqrt rsqrt sub
     models/lenet.py:27  models/lenet.py:18  models/lenet.py:23"""
     ok = fault[0] == i32(0)
     add3 = f32(step[0]) + f32(1.0)
     neg = -(lr[0] / expm1_f32(add3 * f32(-0.105360515)))
     rsqrt = rsqrt_f32(-expm1_f32(add3 * f32(-0.0010005003)))
+    ap = local_f32(896)
     acc = local_f32(1344)
     for p in range(chunk * 2, min(chunk * 2 + 2, 9)):
         rows = min(14, 120 - p * 14)
+        copy_f32(ap, 14, at(tanh3, p * 14), 120, 64, rows)
         for s in range(0, 84, 32):
-            gemm_f32_14x32(at(packed, p * 896), at(d_dense2_packed, s), 96, 64, at(acc, s), 96, rows, 0)
+            gemm_f32_14x32(ap, at(d_dense2_packed, s), 96, 64, at(acc, s), 96, rows, 0)
         for i in range(rows):
             row = p * 14 + i
             for n in range(84):
@@ -807,22 +805,20 @@ def fused_max(label, fault, chunk):
 
 
 def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
-    """logsumexp maximum minimum eq where sum sub
+    """max isfinite where sub exp sum log add maximum minimum eq
     models/lenet.py:27"""
     for i in range(64):
-        log_total = f32(-inf)
-        log_total_s1 = f32(0.0)
-        for r0 in range(10):
-            logits2 = logits[i * 10 + r0]
-            top = maximum(log_total, logits2)
-            safe = select(abs(top) < f32(inf), top, f32(0.0))
-            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits2 - safe)
-            log_total = top
-            log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
-        chosen = f32(0.0)
-        minimum2 = min(max(label[i], i32(0)), i32(9))
+        sum = f32(0.0)
+        max2 = f32(-inf)
         for r0_2 in range(10):
-            where = select(minimum2 == i32(r0_2), logits[i * 10 + r0_2], f32(0.0))
-            chosen = radd(chosen, where)
-        out[i] = log_total2 - chosen
+            max2 = rmax(max2, logits[i * 10 + r0_2])
+        where = select(abs(max2) < f32(inf), max2, f32(0.0))
+        for r0 in range(10):
+            sum = radd(sum, exp_f32(logits[i * 10 + r0] - where))
+        chosen = f32(0.0)
+        log_total = log_f32(sum) + where
+        minimum2 = min(max(label[i], i32(0)), i32(9))
+        for r0_3 in range(10):
+            where2 = select(minimum2 == i32(r0_3), logits[i * 10 + r0_3], f32(0.0))
+            chosen = radd(chosen, where2)
+        out[i] = log_total - chosen

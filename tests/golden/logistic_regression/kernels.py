@@ -31,29 +31,27 @@ def fused_matmul(dense1_weight, dense1_bias, logits, packed, chunk):
 
 
 def fused_logsumexp_sum_argmax(logits, label, out, d_logits, chunk):
-    """logsumexp maximum minimum eq where sum sub exp mul add
+    """max isfinite where sub exp sum log add maximum minimum eq mul
     models/logistic_regression.py:18"""
     for i in range(64):
         minimum2 = min(max(label[i], i32(0)), i32(9))
-        log_total = f32(-inf)
-        log_total_s1 = f32(0.0)
+        sum = f32(0.0)
+        max2 = f32(-inf)
+        for r0_2 in range(10):
+            max2 = rmax(max2, logits[i * 10 + r0_2])
+        where2 = select(abs(max2) < f32(inf), max2, f32(0.0))
         for r0 in range(10):
-            logits3 = logits[i * 10 + r0]
-            top = maximum(log_total, logits3)
-            safe = select(abs(top) < f32(inf), top, f32(0.0))
-            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits3 - safe)
-            log_total = top
-            log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
+            sum = radd(sum, exp_f32(logits[i * 10 + r0] - where2))
+        log_total = log_f32(sum) + where2
         for r in range(10):
             where = select(minimum2 == i32(r), f32(-0.015625), f32(0.0))
-            mul = exp_f32(logits[i * 10 + r] - log_total2) * f32(0.015625)
+            mul = exp_f32(logits[i * 10 + r] - log_total) * f32(0.015625)
             d_logits[i * 10 + r] = where + mul
         chosen = f32(0.0)
-        for r0_2 in range(10):
-            where2 = select(minimum2 == i32(r0_2), logits[i * 10 + r0_2], f32(0.0))
-            chosen = radd(chosen, where2)
-        out[i] = log_total2 - chosen
+        for r0_3 in range(10):
+            where3 = select(minimum2 == i32(r0_3), logits[i * 10 + r0_3], f32(0.0))
+            chosen = radd(chosen, where3)
+        out[i] = log_total - chosen
 
 
 def fused_logsumexp_sum_argmax_2(logits, label, out, chunk):
@@ -169,22 +167,20 @@ def fused_max(label, fault, chunk):
 
 
 def fused_logsumexp_sum_argmax_3(logits, label, out, chunk):
-    """logsumexp maximum minimum eq where sum sub
+    """max isfinite where sub exp sum log add maximum minimum eq
     models/logistic_regression.py:18"""
     for i in range(64):
-        log_total = f32(-inf)
-        log_total_s1 = f32(0.0)
-        for r0 in range(10):
-            logits2 = logits[i * 10 + r0]
-            top = maximum(log_total, logits2)
-            safe = select(abs(top) < f32(inf), top, f32(0.0))
-            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits2 - safe)
-            log_total = top
-            log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
-        chosen = f32(0.0)
-        minimum2 = min(max(label[i], i32(0)), i32(9))
+        sum = f32(0.0)
+        max2 = f32(-inf)
         for r0_2 in range(10):
-            where = select(minimum2 == i32(r0_2), logits[i * 10 + r0_2], f32(0.0))
-            chosen = radd(chosen, where)
-        out[i] = log_total2 - chosen
+            max2 = rmax(max2, logits[i * 10 + r0_2])
+        where = select(abs(max2) < f32(inf), max2, f32(0.0))
+        for r0 in range(10):
+            sum = radd(sum, exp_f32(logits[i * 10 + r0] - where))
+        chosen = f32(0.0)
+        log_total = log_f32(sum) + where
+        minimum2 = min(max(label[i], i32(0)), i32(9))
+        for r0_3 in range(10):
+            where2 = select(minimum2 == i32(r0_3), logits[i * 10 + r0_3], f32(0.0))
+            chosen = radd(chosen, where2)
+        out[i] = log_total - chosen

@@ -73,33 +73,31 @@ def fused_matmul3(dense3_weight, dense3_bias, logits, packed, chunk):
 
 
 def fused_logsumexp_sum_div(logits, label, out, d_logits, chunk):
-    """logsumexp maximum minimum eq where sum mul div add sub exp
+    """max isfinite where sub exp sum log add maximum minimum eq mul div
     models/mlp.py:18"""
     for i in range(64):
         minimum2 = min(max(label[i], i32(0)), i32(9))
-        log_total = f32(-inf)
-        log_total_s1 = f32(0.0)
+        sum = f32(0.0)
+        max2 = f32(-inf)
+        for r0_2 in range(10):
+            max2 = rmax(max2, logits[i * 10 + r0_2])
+        where2 = select(abs(max2) < f32(inf), max2, f32(0.0))
         for r0 in range(10):
-            logits3 = logits[i * 10 + r0]
-            top = maximum(log_total, logits3)
-            safe = select(abs(top) < f32(inf), top, f32(0.0))
-            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits3 - safe)
-            log_total = top
-            log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
+            sum = radd(sum, exp_f32(logits[i * 10 + r0] - where2))
+        log_total = log_f32(sum) + where2
         for r in range(10):
             where = select(minimum2 == i32(r), f32(-0.0140625), f32(0.0))
-            mul = exp_f32(logits[i * 10 + r] - log_total2) * f32(0.015625)
+            mul = exp_f32(logits[i * 10 + r] - log_total) * f32(0.015625)
             d_logits[i * 10 + r] = where + f32(-0.00015625) + mul
-        sum = f32(0.0)
-        for r0_2 in range(10):
-            where2 = select(minimum2 == i32(r0_2), logits[i * 10 + r0_2], f32(0.0))
-            sum = radd(sum, where2)
         sum2 = f32(0.0)
-        mul2 = sum * f32(0.9)
         for r0_3 in range(10):
-            sum2 = radd(sum2, logits[i * 10 + r0_3])
-        out[i] = log_total2 - (mul2 + sum2 / f32(10.0) * f32(0.1))
+            where3 = select(minimum2 == i32(r0_3), logits[i * 10 + r0_3], f32(0.0))
+            sum2 = radd(sum2, where3)
+        sum3 = f32(0.0)
+        mul2 = sum2 * f32(0.9)
+        for r0_4 in range(10):
+            sum3 = radd(sum3, logits[i * 10 + r0_4])
+        out[i] = log_total - (mul2 + sum3 / f32(10.0) * f32(0.1))
 
 
 def fused_logsumexp_sum_div_2(logits, label, out, chunk):
@@ -424,26 +422,24 @@ def fused_matmul2_2(dense2_weight, dense2_bias, relu2, packed, chunk):
 
 
 def fused_logsumexp_sum_div_3(logits, label, out, chunk):
-    """logsumexp maximum minimum eq where sum mul div add sub
+    """max isfinite where sub exp sum log add maximum minimum eq mul div
     models/mlp.py:18"""
     for i in range(64):
-        log_total = f32(-inf)
-        log_total_s1 = f32(0.0)
-        for r0 in range(10):
-            logits2 = logits[i * 10 + r0]
-            top = maximum(log_total, logits2)
-            safe = select(abs(top) < f32(inf), top, f32(0.0))
-            log_total_s1_new = log_total_s1 * exp_f32(log_total - safe) + exp_f32(logits2 - safe)
-            log_total = top
-            log_total_s1 = log_total_s1_new
-        log_total2 = log_f32(log_total_s1) + select(abs(log_total) < f32(inf), log_total, f32(0.0))
         sum = f32(0.0)
-        minimum2 = min(max(label[i], i32(0)), i32(9))
+        max2 = f32(-inf)
         for r0_2 in range(10):
-            where = select(minimum2 == i32(r0_2), logits[i * 10 + r0_2], f32(0.0))
-            sum = radd(sum, where)
+            max2 = rmax(max2, logits[i * 10 + r0_2])
+        where = select(abs(max2) < f32(inf), max2, f32(0.0))
+        for r0 in range(10):
+            sum = radd(sum, exp_f32(logits[i * 10 + r0] - where))
         sum2 = f32(0.0)
-        mul = sum * f32(0.9)
+        log_total = log_f32(sum) + where
+        minimum2 = min(max(label[i], i32(0)), i32(9))
         for r0_3 in range(10):
-            sum2 = radd(sum2, logits[i * 10 + r0_3])
-        out[i] = log_total2 - (mul + sum2 / f32(10.0) * f32(0.1))
+            where2 = select(minimum2 == i32(r0_3), logits[i * 10 + r0_3], f32(0.0))
+            sum2 = radd(sum2, where2)
+        sum3 = f32(0.0)
+        mul = sum2 * f32(0.9)
+        for r0_4 in range(10):
+            sum3 = radd(sum3, logits[i * 10 + r0_4])
+        out[i] = log_total - (mul + sum3 / f32(10.0) * f32(0.1))
