@@ -241,8 +241,7 @@ def show(commands: Any) -> None:
     parser.add_argument("--kernels", action="store_true", help="every launch with its kernels")
     parser.add_argument("--ptx", action="store_true",
                         help="with --kernels and --target cuda: PTX and registers")
-    parser.add_argument("--arch", default="sm_90", choices=("sm_80", "sm_90", "sm_100"),
-                        help="the CUDA architecture of --ptx (sm_90)")
+    sass_arguments(parser, "with --kernels and --target cuda: machine code and registers")
     parser.add_argument("--cost", action="store_true",
                         help="with --target cuda: launches by what they take at least on a device")
     parser.add_argument("--gpu", default="h200", choices=("h200", "a100", "rtx4090"),
@@ -255,6 +254,13 @@ def show(commands: Any) -> None:
                             help=f"print {what}")
     dims_argument(parser)
     set_argument(parser)
+
+
+def sass_arguments(parser: Parser, what: str) -> None:
+    """--sass, --arch"""
+    parser.add_argument("--sass", action="store_true", help=what)
+    parser.add_argument("--arch", default="sm_90", choices=("sm_80", "sm_90", "sm_100"),
+                        help="the CUDA architecture of PTX and machine code (sm_90)")
 
 
 def dims_argument(parser: Parser) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlc.cli.arguments import SEEDS, command, dims_argument, file_argument, set_argument, whole
+from dlc.cli.arguments import (
+    SEEDS,
+    command,
+    dims_argument,
+    file_argument,
+    sass_arguments,
+    set_argument,
+    whole,
+)
 
 
 def inspect(commands: Any) -> None:
@@ -18,6 +26,7 @@ def inspect(commands: Any) -> None:
                         help="run the step, and show what each launch takes")
     parser.add_argument("--assembly", action="store_true",
                         help="compile every kernel once more, and show its assembly, or its PTX")
+    sass_arguments(parser, "with --target cuda: the machine code beside the PTX")
     dims_argument(parser)
     set_argument(parser)
 
@@ -31,7 +40,7 @@ def explain(commands: Any) -> None:
     parser.add_argument("--of", metavar="FILE",
                         help="the file with the task, where the line stands in another one")
     parser.add_argument("--target", default="cpu", help="compilation target (default cpu)")
-    parser.set_defaults(dims={}, profile=False, assembly=False)
+    parser.set_defaults(dims={}, profile=False, assembly=False, sass=False)
     set_argument(parser)
 
 

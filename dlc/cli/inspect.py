@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlc.cli.arguments import UsageError
 from dlc.cli.show import asked
 from dlc.cli.source import user_code
 from dlc.cli.targets import check_runs, check_target
 from dlc.inspector.units import plural, size
 
 if TYPE_CHECKING:
+    from dlc.inspector.code import Code
     from dlc.inspector.record import Inspection
 
 
@@ -36,16 +38,18 @@ def inspected(options: argparse.Namespace, profile: bool) -> Inspection:
     from dlc.inspector.gather import inspect
 
     (check_runs if profile else check_target)(options.target)
+    if options.sass and options.target != "cuda":
+        raise UsageError("--sass is for --target cuda: --assembly shows what the CPU runs")
     thing, _, chosen = asked(options)
     with user_code():
         compiled = compile_task(thing, options.target, **chosen)
-    code: tuple[str, ...] = ()
-    if options.assembly:
+    codes: tuple[Code, ...] = ()
+    if options.assembly or options.sass:
         from dlc.inspector.code import machine_code
 
-        code = machine_code(compiled.program)
+        codes = machine_code(compiled.program, options.arch, options.sass)
     if not profile:
-        return inspect(compiled, assembly=code)
+        return inspect(compiled, codes=codes)
     from dlc.inspector.profile import profiled
 
-    return profiled(compiled, thing, code)
+    return profiled(compiled, thing, codes)

@@ -14,7 +14,7 @@ from dlc.errors import nearest
 from dlc.inspector.units import size
 
 if TYPE_CHECKING:
-    from dlc.cli.show_ptx import Ptx
+    from dlc.cli.show_machine_code import MachineCode
     from dlc.compiler import Compiled
     from dlc.passes import Record
     from dlc.program import Entry, Program
@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
     check_target(options.target)
     if options.cost and options.target != "cuda":
         raise UsageError("--cost is for --target cuda: dlc profile measures a step on the CPU")
-    if options.ptx and not options.kernels:
-        raise UsageError("--ptx shows more of the kernels: give --kernels too")
+    if (options.ptx or options.sass) and not options.kernels:
+        raise UsageError(f"{code_of(options)} shows more of the kernels: give --kernels too")
     thing, sizes, chosen = asked(options)
     check_pass(options.after)
     with user_code():
@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     if options.kernels:
         from dlc.cli.show_kernels import kernels
 
-        kernels(program, steps(program), options.body, ptx_of(program, options))
+        kernels(program, steps(program), options.body,
+                machine_code_of(program, options))
     if options.cost:
         from dlc.cli.show_cost import cost
 
@@ -66,16 +67,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def ptx_of(program: Program, options: argparse.Namespace) -> Ptx | None:
-    """What prints PTX, if that is asked for. Raises UsageError where there is none."""
-    if not options.ptx:
+def machine_code_of(program: Program, options: argparse.Namespace) -> MachineCode | None:
+    """What prints PTX and SASS, if they are asked for. Raises UsageError where there are none."""
+    if not (options.ptx or options.sass):
         return None
     if program.target != "cuda":
-        raise UsageError(f"--ptx is for --target cuda; {program.name} is compiled for "
-                         f"{program.target}")
-    from dlc.cli.show_ptx import Ptx
+        raise UsageError(f"{code_of(options)} is for --target cuda; {program.name} is compiled for "
+                         f"{program.target}: dlc inspect --assembly shows what that runs")
+    from dlc.cli.show_machine_code import MachineCode
 
-    return Ptx(program, options.arch)
+    return MachineCode(program, options.arch, options.ptx, options.sass)
+
+
+def code_of(options: argparse.Namespace) -> str:
+    """The option that asks for machine code."""
+    return "--ptx" if options.ptx else "--sass"
 
 
 def asked(options: argparse.Namespace) -> tuple[Any, str, dict[str, Any]]:

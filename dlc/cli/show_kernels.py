@@ -16,25 +16,25 @@ from dlc.inspector.units import flops, lines_of, plural, size
 from dlc.program import Entry, Launch, Loop, Program, Segment, Step
 
 if TYPE_CHECKING:
-    from dlc.cli.show_ptx import Ptx
+    from dlc.cli.show_machine_code import MachineCode
 
 INDENT = "    "
 
 
 def kernels(program: Program, entries: Sequence[Entry], body: str | None = None,
-            ptx: Ptx | None = None) -> None:
+            code: MachineCode | None = None) -> None:
     """Print the launches of `entries`, or those of one body; a kernel that was printed before is
-    named by its launch. What a loop or a branch runs is indented below it. `ptx` prints a CUDA
-    kernel's PTX below its text.
+    named by its launch. What a loop or a branch runs is indented below it. `code` prints what a
+    CUDA kernel becomes below its text.
 
     Raises UsageError where no launch has a body of that name.
     """
     shown: dict[int, str] = {}
     if body is not None:
-        one_body(program, entries, body.removeprefix(FUSED), ptx)
+        one_body(program, entries, body.removeprefix(FUSED), code)
         return
     for entry in entries:
-        listing = Listing(program, entry, prefix(entry, entries), shown, ptx)
+        listing = Listing(program, entry, prefix(entry, entries), shown, code)
         listing.steps(entry.launches, 0)
     print()
     for entry in entries:
@@ -42,11 +42,11 @@ def kernels(program: Program, entries: Sequence[Entry], body: str | None = None,
 
 
 def one_body(program: Program, entries: Sequence[Entry], body: str,
-             ptx: Ptx | None = None) -> None:
+             code: MachineCode | None = None) -> None:
     """Print the launches whose body is called `body`."""
     count = 0
     for entry in entries:
-        listing = Listing(program, entry, prefix(entry, entries), {}, ptx)
+        listing = Listing(program, entry, prefix(entry, entries), {}, code)
         for row in rows(entry):
             if row.launch and row.text == body:
                 listing.number = row.number - 1
@@ -69,7 +69,7 @@ class Listing:
     entry: Entry
     prefix: str
     shown: dict[int, str]
-    ptx: Ptx | None = None
+    code: MachineCode | None = None
     number: int = 0
 
     @cached_property
@@ -108,9 +108,11 @@ class Listing:
             self.shown[kernel] = place
             print()
             python(indent(self.program.kernels[kernel].text.strip("\n"), INDENT * depth))
-            if self.ptx is not None:
-                text, told = self.ptx.texts(kernel)
-                print(f"\n{indent(text.strip(), INDENT * (depth + 1))}\n\n{INDENT * depth}{told}")
+            if self.code is not None:
+                texts, told = self.code.texts(kernel)
+                for text in texts:
+                    print(f"\n{indent(text.strip(), INDENT * (depth + 1))}")
+                print(f"\n{INDENT * depth}{told}")
 
 
 def control_line(text: str, lines: tuple[str, ...], depth: int) -> str:

@@ -12,6 +12,7 @@ from dlc.backend.costs import moved_bytes, node_flops
 from dlc.backend.draft import Draft, scratch_of, values_of
 from dlc.backend.steps import slot
 from dlc.derive import higher
+from dlc.inspector.code import Code
 from dlc.inspector.fusion import stored_edges
 from dlc.inspector.lines import fullest, held_at, line_costs, peak_shares
 from dlc.inspector.record import (
@@ -42,10 +43,10 @@ Seconds = Mapping[str, Sequence[float]]  # of each launch of an entry's `flat`
 
 
 def inspect(compiled: Compiled, seconds: Seconds | None = None,
-            machine: Mapping[str, float] | None = None, assembly: Sequence[str] = (),
+            machine: Mapping[str, float] | None = None, codes: Sequence[Code] = (),
             timelines: Mapping[str, Timeline] | None = None) -> Inspection:
     """What a program is made of. `seconds` of launches, the `machine`'s ceilings, and `timelines`
-    of steps come from a profile (profile.py), `assembly` is that of each kernel (code.py).
+    of steps come from a profile (profile.py), `codes` of kernels from code.py.
 
     Fusion and assembly run once more, since a Program that was kept on disk has no graphs.
     """
@@ -59,8 +60,8 @@ def inspect(compiled: Compiled, seconds: Seconds | None = None,
     found = [EntryView(program, draft, compiled.records[draft.name], fusers[draft.name], tables,
                        (seconds or {}).get(draft.name, ()),
                        (timelines or {}).get(draft.name, {}), twins).info() for draft in drafts]
-    codes = assembly or [""] * len(program.kernels)
-    kernels = tuple(KernelInfo(k.name, k.text, k.tiles, code)
+    codes = codes or [Code("")] * len(program.kernels)
+    kernels = tuple(KernelInfo(k.name, k.text, k.tiles, code.assembly, code.sass, code.told)
                     for k, code in zip(program.kernels, codes, strict=True))
     return Inspection(program.name, program.target, program.isa, program.arena_bytes,
                       tables.read_files(), tuple(tables.places), tuple(tables.rows), tuple(found),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.inspector.code import Code
 from dlc.inspector.gather import inspect
 from dlc.inspector.record import Inspection
 from dlc.inspector.timeline import Timeline, timeline
@@ -41,9 +42,9 @@ class Profile:
     timelines: Mapping[str, Timeline]
     machine: Mapping[str, float]
 
-    def inspection(self, compiled: Compiled, assembly: Sequence[str] = ()) -> Inspection:
+    def inspection(self, compiled: Compiled, codes: Sequence[Code] = ()) -> Inspection:
         """What the program is made of, with what it takes."""
-        return inspect(compiled, self.seconds, self.machine, assembly, self.timelines)
+        return inspect(compiled, self.seconds, self.machine, codes, self.timelines)
 
 
 def profile(compiled: Compiled, thing: Any = None, repeat: int = REPEAT) -> Profile:
@@ -71,9 +72,9 @@ def profile(compiled: Compiled, thing: Any = None, repeat: int = REPEAT) -> Prof
                        ceilings() | {"threads": float(running.threads)})
 
 
-def profiled(compiled: Compiled, thing: Any = None, assembly: Sequence[str] = ()) -> Inspection:
+def profiled(compiled: Compiled, thing: Any = None, codes: Sequence[Code] = ()) -> Inspection:
     """The Inspection of a program with what a step takes."""
-    return profile(compiled, thing).inspection(compiled, assembly)
+    return profile(compiled, thing).inspection(compiled, codes)
 
 
 def entries_of(compiled: Compiled) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FORMAT = 3  # 2 brought the layers of rows, 3 the nodes of launches
+FORMAT = 3  # 2 brought the layers of rows, 3 the nodes of launches and SASS
 PARTS = ("forward", "backward", "optimizer")
 
 
@@ -171,12 +171,15 @@ class EntryInfo:
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """A kernel: its Python text, tiles that it calls, and its assembly where it was asked for."""
+    """A kernel: its Python text, tiles that it calls, and where they were asked for its assembly
+    (a GPU's PTX), a GPU's machine code, and what is told of its registers."""
 
     name: str
     text: str
     tiles: tuple[str, ...] = ()
     assembly: str = ""
+    sass: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True)

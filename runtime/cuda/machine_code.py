@@ -1,13 +1,19 @@
-"""PTX to machine code with NVIDIA's linker, nvJitLink: what ptxas makes of a kernel, without a GPU.
+"""What ptxas makes of a kernel, without a GPU: PTX to machine code with NVIDIA's linker, nvJitLink,
+and machine code to a text, SASS, with nvdisasm.
 
-It comes with `pip install "dlc[cuda]"` (the wheel nvidia-nvjitlink, which needs no driver), and is
-called by its C interface (nvJitLink.h, https://docs.nvidia.com/cuda/nvjitlink).
+Both come with `pip install "dlc[cuda]"` (the wheels nvidia-nvjitlink and nvidia-cuda-nvdisasm,
+which need no driver). The linker is called by its C interface (nvJitLink.h,
+https://docs.nvidia.com/cuda/nvjitlink), the disassembler is a program of the CUDA Binary Utilities.
 """
 
 from __future__ import annotations
 
 import ctypes
 import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -15,6 +21,10 @@ from pathlib import Path
 
 PTX_INPUT = 2  # NVJITLINK_INPUT_PTX
 LIBRARY = "libnvJitLink.so*"
+DISASSEMBLER = "nvdisasm"
+OFFSET = re.compile(r"^\s*/\*[0-9a-f]+\*/\s*")  # an instruction's place
+LABEL = re.compile(r"^[.\w$]+:$")
+PATIENCE = 60.0  # seconds: a kernel takes less than one
 
 
 class LinkerError(Exception):
@@ -82,11 +92,56 @@ def figures(cubin: bytes, log: str) -> MachineCode:
                        number(r"(\d+) bytes smem"))
 
 
+def disassembled(cubin: bytes) -> str:
+    """The instructions of a cubin as text, SASS, without what only a linker reads. Raises
+    LinkerError where nvdisasm is not installed or fails."""
+    program = disassembler()
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        try:
+            done = subprocess.run([program, "--print-code", file.name], capture_output=True,
+                                  timeout=PATIENCE, check=False)
+        except (OSError, subprocess.TimeoutExpired) as problem:
+            raise LinkerError(f"{program} does not run: {problem}") from None
+    if done.returncode:
+        told = done.stderr.decode(errors="replace").strip()
+        raise LinkerError(f"{program} fails: {told or done.returncode}")
+    return instructions(done.stdout.decode(errors="replace"))
+
+
+def instructions(text: str) -> str:
+    """The instructions and labels of nvdisasm's text, without what fills it up at the end."""
+    found: list[str] = []
+    for line in text.splitlines():
+        if OFFSET.match(line):
+            found.append(f"    {OFFSET.sub('', line).removesuffix(';').rstrip()}")
+        elif LABEL.match(line) and not line.startswith(".text"):
+            found.append(line)
+    while found and (found[-1].strip() == "NOP" or LABEL.match(found[-1])):
+        found.pop()
+    return "\n".join(found)
+
+
+def disassembler() -> str:
+    """The path of nvdisasm: the wheel's, else that of a CUDA toolkit on the PATH. Raises
+    LinkerError where there is none."""
+    found = next(installed(f"bin/{DISASSEMBLER}"), None) or shutil.which(DISASSEMBLER)
+    if found is None:
+        raise LinkerError('SASS needs NVIDIA\'s disassembler: pip install "dlc[cuda]"')
+    return str(found)
+
+
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
     """nvJitLink. Raises LinkerError where it is not installed."""
+    for path in installed(f"lib/{LIBRARY}"):
+        return ctypes.CDLL(str(path))
+    raise LinkerError('machine code needs NVIDIA\'s linker: pip install "dlc[cuda]"')
+
+
+def installed(pattern: str) -> Iterator[Path]:
+    """Files of NVIDIA's wheels, those of the newest CUDA first."""
     spec = find_spec("nvidia")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for path in sorted(Path(folder).glob(f"*/lib/{LIBRARY}"), reverse=True):
-            return ctypes.CDLL(str(path))
-    raise LinkerError('machine code needs NVIDIA\'s linker: pip install "dlc[cuda]"')
+        yield from sorted(Path(folder).glob(f"*/{pattern}"), reverse=True)

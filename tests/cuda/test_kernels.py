@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.inspector.code import machine_code
 from dlc.program import Kernel, Program
 from dlc.runtime.cuda.machine_code import LinkerError, assembled, library
 from dlc.runtime.cuda.ptx import ARCHITECTURES, PtxCompiler
@@ -108,6 +109,23 @@ def test_ptx_and_machine_code(architecture: str) -> None:
             assert found.spilled <= SPILLS, f"{kernel.name} spills {found.spilled} bytes"
     if FULL and has_linker() and architecture == "sm_90":
         figures.write(new, names)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_sass_of_a_product(architecture: str) -> None:
+    """Where NVIDIA's programs are installed: sums of products by fma in registers, none of them
+    spilled; jumps lead to labels."""
+    def product(x: dlc.f32[64, 96], w: dlc.f32[96, 64]) -> Any:
+        return x @ w
+
+    program = dlc.compile(product, "cuda").program
+    for code in machine_code(program, architecture, sass=True) if has_linker() else ():
+        names = re.findall(r"^    (?:@!?U?P\w+ )?([A-Z][A-Z0-9_]*)", code.sass, re.MULTILINE)
+        labels = set(re.findall(r"^([.\w$]+):$", code.sass, re.MULTILINE))
+        assert "EXIT" in names and not {"STL", "LDL"} & set(names)
+        assert names.count("FFMA") + 2 * names.count("FFMA2") >= 64
+        assert set(re.findall(r"`\(([.\w$]+)\)", code.sass)) <= labels
+        assert ".target" in code.assembly and code.told.endswith("0 B spilled")
 
 
 def test_random_programs_of_today() -> None:

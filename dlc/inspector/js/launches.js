@@ -147,8 +147,10 @@ function paintKernel() {
 function kernelOf(kernel) {
   const parts = [el("pre", { class: "card text-kernel", tabindex: 0 }, el("code", { text: kernel.text }))];
   if (kernel.tiles.length) parts.push(el("p", { class: "soft", text: `calls the tiles ${kernel.tiles.join(", ")}, which dlc writes as LLVM IR` }));
-  if (kernel.assembly) parts.push(el("details", {}, el("summary", { text: `assembly, ${plural(kernel.assembly.split("\n").length, "line")}` }),
-    el("pre", { class: "text-kernel" }, el("code", { text: kernel.assembly }))));
+  if (kernel.told) parts.push(el("p", { class: "soft", text: kernel.told }));
+  const codes = [[D.target === "cuda" ? "PTX" : "assembly", kernel.assembly], ["SASS, the machine code", kernel.sass]].filter(([, text]) => text);
+  if (codes.length) parts.push(el("div", { class: "codes" }, ...codes.map(([name, text]) => el("details", {},
+    el("summary", { text: `${name}, ${plural(text.split("\n").length, "line")}` }), el("pre", { class: "text-kernel", tabindex: 0 }, el("code", { text }))))));
   return parts;
 }
 builders.push(buildFusion, buildKernels);

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from dlc import f32
 from dlc.backend.cuda import cost
 from dlc.cli import main
 from dlc.program import Branch, Launch, Loop, Slot
-from dlc.runtime.cuda import devices
+from dlc.runtime.cuda import devices, machine_code
 from tests.cuda.cases import cases
 from tests.gpu import run
 
@@ -47,6 +48,44 @@ def test_kernels_with_ptx(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"sm_80: \d+ registers, 0 B shared|pip install \"dlc\[cuda\]\"", shown)
 
 
+SASS = """\t.section\t.text.k,"ax",@progbits
+k:
+.text.k:
+        /*0000*/                   LDC R1, c[0x0][0x28] ;
+.L_x_1:
+        /*0010*/               @P0 BRA `(.L_x_1) ;
+        /*0020*/                   NOP ;
+.L_x_2:
+"""
+
+
+def test_sass_without_what_a_linker_reads() -> None:
+    assert machine_code.instructions(SASS).splitlines() == [
+        "k:", "    LDC R1, c[0x0][0x28]", ".L_x_1:", "    @P0 BRA `(.L_x_1)"]
+
+
+@pytest.mark.parametrize("command", ["show xor --target cuda --kernels --sass",
+                                     "inspect xor --target cuda --sass -o {}"])
+@pytest.mark.parametrize("there", ["", "lib"])
+def test_sass_without_its_programs(command: str, there: str, tmp_path: Path,
+                                   monkeypatch: pytest.MonkeyPatch,
+                                   capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is printed or written before it is said what is missing and what installs it."""
+    monkeypatch.setattr(machine_code, "installed", lambda pattern: iter(
+        (Path("libm.so.6"),) if there and pattern.startswith(there) else ()))
+    monkeypatch.setattr(machine_code.shutil, "which", lambda name: None)
+    monkeypatch.setattr(machine_code, "assembled", lambda *_: machine_code.MachineCode(
+        b"", 1, 0, 0, 0, 0) if there else machine_code.library())
+    machine_code.library.cache_clear()
+    page = tmp_path / "page.html"
+    assert main(command.format(page).split()) == 2
+    machine_code.library.cache_clear()
+    told = capsys.readouterr()
+    what = "SASS needs NVIDIA's disassembler" if there else "machine code needs NVIDIA's linker"
+    assert f'{what}: pip install "dlc[cuda]"' in told.err and told.err.count("\n") == 1
+    assert "def fused" not in told.out and not page.exists()
+
+
 def test_cost_ranks_launches(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "xor", "--target", "cuda", "--cost", "--gpu", "a100"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -71,7 +110,10 @@ def test_a_floor_is_of_memory_or_of_arithmetic() -> None:
 @pytest.mark.parametrize(("asked", "told"), [
     ("show xor --cost", "--cost is for --target cuda"),
     ("show xor --kernels --ptx", "--ptx is for --target cuda"),
+    ("show xor --kernels --sass", "--sass is for --target cuda"),
+    ("inspect xor --sass", "--sass is for --target cuda"),
     ("show xor --target cuda --ptx", "give --kernels too"),
+    ("show xor --target cuda --sass", "give --kernels too"),
     ("show xor --target cuda --kernels --ptx --arch sm_10", "invalid choice"),
 ])
 def test_what_does_not_fit(asked: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
