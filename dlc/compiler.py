@@ -87,13 +87,14 @@ class Compiled(Inspected):
     """A compiled program: the graph after every pass, the kernels, the memory plan, and `load`.
 
     A Program loaded from the cache is not compiled again (`was_kept`): its passes run when
-    `records` or `graph` are first read. `texts` are the graphs as traced, by entry.
+    `records` or `graph` are first read. `texts` are the graphs as traced, by entry. `isa` is an
+    instruction set of the CPU ("": that of DLC_CPU, else the machine's).
     """
 
-    def __init__(self, source: Source, target: str, level: int = 0) -> None:
+    def __init__(self, source: Source, target: str, level: int = 0, isa: str = "") -> None:
         self.source, self._check, self._launches = source, _checker(level), level == 2
         self.texts = source.texts
-        isa = machine_of(target)
+        isa = isa or machine_of(target)
         kept = source.kept(target, isa) if level == 0 else None
         found = kept.get() if kept is not None else None
         self.was_kept = found is not None

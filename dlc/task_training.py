@@ -171,7 +171,7 @@ def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | No
     part = rows_of(task.name, task.batch, task.micro_batches)
     tails = {**dataset.tails(task.batch), "train": dataset.tails(part)["train"]}
     source = task_source(task, task.batch, tails, sizes=sizes_for(task, dataset))
-    identity = what_is_trained(source, dataset)
+    identity = what_is_trained(source, dataset.train)
     check_monitor(task, source.meta)
     compiled = Compiled(source, target, env.number("DLC_CHECK"))
     with listening(progress or (lambda done, total: None)):
@@ -208,12 +208,13 @@ def configure(prepared: Prepared, **settings: Any) -> TrainConfig:
     return config_from_meta(
         program.meta, program, task=prepared.identity, compile_s=prepared.compile_s,
         network=lambda: as_data(prepared.task, prepared.dataset.classes, prepared.dataset.words),
-        each_epoch=begun_anew(prepared, settings.get("seed", 0)), **settings)
+        each_epoch=begun_anew(prepared.task, prepared.compiled.source, settings.get("seed", 0)),
+        **settings)
 
 
-def begun_anew(prepared: Prepared, seed: int) -> Values:
+def begun_anew(task: Task, source: Source, seed: int) -> Values:
     """The first values of the states that each epoch begins with."""
-    variables = prepared.task.variables(prepared.compiled.source.graphs)
+    variables = task.variables(source.graphs)
     chosen = [v for v in variables if v.each_epoch]
     return initial_values(chosen, seed) if chosen else {}
 
@@ -241,11 +242,11 @@ def check_monitor(task: Task, meta: Mapping[str, Any]) -> None:
                        f"metrics are {', '.join(known)}")
 
 
-def what_is_trained(source: Source, dataset: Dataset) -> str:
+def what_is_trained(source: Source, data: Values) -> str:
     """What a checkpoint belongs to, a line each: the data, and all that the training steps write,
     whatever the schedule of their learning rates."""
     lines = []
-    for name, array in dataset.train.items():
+    for name, array in data.items():
         rows = array[:: max(1, len(array) // SAMPLED_ROWS)]
         lines.append(f"data {name}: {array.dtype}{list(array.shape)}, checksum "
                      f"{zlib.crc32(rows.tobytes()):08x}")

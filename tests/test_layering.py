@@ -25,7 +25,7 @@ BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.cuda", "backend.emit
            "backend.contract", "backend.share"}
 LOWERING = MEANING | PASSES | {"program", "backend.ir", "backend.cpu", "backend.emit"}
 FACADE = {"", "__main__", "compiler", "definition", "evaluate_function", "network", "bagging",
-          "sampling", "starting", "replay",
+          "sampling", "starting", "replay", "library",
           "task_training", "independence", "inspection", "inspector", "faults", "padding", "checks",
           "checks.kernels"}
 # The command line: nothing imports it, and it may import every part.
@@ -74,6 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime.cpu": RUNTIME | {"runtime", "runtime.compile"},
     "runtime.cuda": RUNTIME | {"runtime", "runtime.compile", "runtime.cpu"},
     "runtime.reference": RUNTIME | {"runtime", "runtime.compile", "runtime.cpu"},
+    "runtime.build": RUNTIME | {"runtime", "runtime.compile", "runtime.cpu", "runtime.train"},
     "runtime.data": RUNTIME,
     "runtime.world": RUNTIME,
     "runtime.train": RUNTIME | {"runtime", "runtime.cpu", "runtime.data", "runtime.world"},

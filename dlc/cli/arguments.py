@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from dlc.errors import nearest
 
 COMMANDS = ("train", "tune", "predict", "evaluate", "sample", "show", "inspect", "explain",
-            "diff", "profile", "check", "replay", "export", "bench", "models", "devices",
+            "diff", "profile", "check", "replay", "export", "build", "bench", "models", "devices",
             "ops", "passes")
 SEEDS, THREADS = 2**32 - 1, 256
 
@@ -66,11 +66,12 @@ def root_parser() -> tuple[Parser, Sequence[str]]:
     parser = Parser(prog="dlc", description="Compile, train and inspect neural networks.")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    from dlc.cli.arguments_build import build
     from dlc.cli.arguments_inspect import check, diff, explain, inspect, profile, replay
 
     for add in (train, tune, predict, evaluate, sample, show, inspect, explain, diff, profile,
-                check, replay, export, bench, models, devices, ops, passes, bench_worker,
-                tune_worker):
+                check, replay, export, build, bench, models, devices, ops, passes,
+                bench_worker, tune_worker):
         add(commands)
     return parser, list(commands.choices)
 

@@ -69,7 +69,7 @@ def searched(task: Task, space: Space,
         dataset = fold_of(task, 1, options.folds)
         source = task_source(task, task.batch, dataset.tails(task.batch))
     check_monitor(task, source.meta)
-    text = what_is_trained(source, dataset)
+    text = what_is_trained(source, dataset.train)
     rises = TrainConfig(task.name, 1, 1, monitor=task.monitor).rises
     return {"task": task.name, "search": space.describe(), "set": fixed(options),
             "epochs": task.epochs, "monitor": task.monitor, "folds": options.folds,

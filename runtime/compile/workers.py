@@ -310,9 +310,9 @@ def objects(jobs: Sequence[Job], cache: Cache) -> dict[str, bytes]:
     return found
 
 
-def runtime_job(kernel: Kernel) -> Job:
+def runtime_job(kernel: Kernel, isa: str = "") -> Job:
     """The job of a kernel of the runtime's own (runtime/compile/runner.py)."""
-    return Job(kernel, kernel_key(kernel, "", {}, ""), Setup("", (), ""))
+    return Job(kernel, kernel_key(kernel, "", {}, isa), Setup("", (), isa))
 
 
 def _exports(symbol: str, data: bytes) -> bool:

@@ -33,6 +33,23 @@ class Moving:
     input: str = ""
 
 
+@dataclass(frozen=True)
+class PlainTable:
+    """A table without addresses, for any process: what `finish` makes addresses of.
+
+    `rows` are (function as it was given, number of the first argument, chunks). In `code` the flag
+    of a BRANCH is the number of an argument, the moves of an AGAIN the number of the first of
+    `moves`, which are (number of an argument, stride, swap); INLINE is set where it is with any
+    number of threads. `based` are the arguments that are counted from an input, by its name.
+    """
+
+    rows: list[tuple[int, int, int]]
+    code: list[list[int]]
+    arguments: list[int]
+    moves: list[tuple[int, int, int]]
+    based: dict[str, list[int]]
+
+
 class Table:
     """Rows and instructions under construction for `threads` threads; `finish` freezes them.
 
@@ -167,8 +184,7 @@ class Table:
             if kind == runner.BRANCH:
                 code[at, runner.FLAG] = arguments + 8 * code[at, runner.FLAG]
             if kind == runner.WORK and at > 0:
-                code[at, runner.INLINE] = (self.threads == 1 or self._work[at] < ALONE
-                                           or code[at, runner.CHUNKS_IN_ALL] == 1)
+                code[at, runner.INLINE] = self.threads == 1 or self._is_alone(at)
         for at, moves in self._moves:
             words = np.array([(arguments + 8 * word, stride, swap)
                               for word, stride, swap in moves], np.int64).reshape(-1)
@@ -176,6 +192,25 @@ class Table:
             code[at, runner.MOVE_COUNT] = len(moves)
             self.hold(words)
         self._instructions = code
+
+    def _is_alone(self, at: int) -> bool:
+        """Whether one thread does the superstep at an instruction, however many there are."""
+        return self._work[at] < ALONE or self._code[at][runner.CHUNKS_IN_ALL] == 1
+
+    def plain(self) -> PlainTable:
+        """The table instead of `finish`."""
+        self._emit(runner.END)
+        code = [list(words) for words in self._code]
+        moves: list[tuple[int, int, int]] = []
+        for at, words in enumerate(code):
+            if words[runner.KIND] == runner.WORK and at > 0:
+                words[runner.INLINE] = int(self._is_alone(at))
+        for at, each in self._moves:
+            code[at][runner.MOVES], code[at][runner.MOVE_COUNT] = len(moves), len(each)
+            moves += each
+        rows = [(row[0], start, row[runner.CHUNKS])
+                for row, start in zip(self._rows, self._starts, strict=True)]
+        return PlainTable(rows, code, list(self._arguments), moves, dict(self._inputs))
 
     def watch_faults(self, faults: Array) -> None:
         """End the run after a step in which one of `faults` (int64) is not zero."""
