@@ -99,6 +99,7 @@ def plan_of(task: Task, train: bool, predict: bool, isas: Sequence[str], seed: i
     from dlc.runtime.build.plan import Plan
 
     refuse_varying(task)
+    refuse_parts(task, train)
     dataset = dataset_of(task) if train and task.data != "" else None
     source = training_source(task, dataset)
     values = first_values(source, dataset, seed)
@@ -122,6 +123,13 @@ def refuse_varying(task: Task) -> None:
     if varying:
         raise DlcError(f"{task.name}: {', '.join(varying)} varies from row to row, and a library "
                        "takes rows of one length", task.loc, "a dimension of one size")
+
+
+def refuse_parts(task: Task, train: bool) -> None:
+    """Raise DlcError for a library that would run a step in several parts."""
+    if train and task.micro_batches > 1:
+        raise DlcError(f"{task.name}: a step has {task.micro_batches} micro-batches, and a library "
+                       "runs a batch as one", task.loc, "--set micro_batches=1, or --predict")
 
 
 def training_source(task: Task, dataset: Dataset | None) -> Source:
