@@ -248,10 +248,11 @@ def show(commands: Any) -> None:
     parser.add_argument("--gpu", default="h200", choices=("h200", "a100", "rtx4090"),
                         help="the device of --cost (h200)")
     parser.add_argument("--memory", action="store_true", help="the memory plan")
+    forms = parser.add_mutually_exclusive_group()
     for name, what in (("json", "all that dlc inspect shows, as JSON"),
                        ("dot", "the graph after PASS (fuse) for Graphviz"),
                        ("svg", "the graph after PASS (fuse) as a picture")):
-        parser.add_argument(f"--{name}", dest="form", action="store_const", const=name,
+        forms.add_argument(f"--{name}", dest="form", action="store_const", const=name,
                             help=f"print {what}")
     dims_argument(parser)
     set_argument(parser)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.cli.arguments import UsageError
+from dlc.cli.revision import at_revision
 from dlc.cli.show import asked
-from dlc.cli.source import split_name, user_code
+from dlc.cli.source import user_code
 from dlc.cli.targets import check_runs, check_target
 from dlc.errors import DlcError
 
 if TYPE_CHECKING:
     from dlc.compiler import Compiled
+    from dlc.inspector.diff import Difference
     from dlc.inspector.record import Inspection
     from dlc.ir.graph import Graph
 
@@ -27,8 +26,9 @@ LARGEST = 2_000_000_000  # flops of a step that NumPy evaluates to compare meani
 
 def run(options: argparse.Namespace) -> int:
     """Print the differences; 1 where a limit holds."""
-    from dlc.inspector.diff import LimitError, as_text, broken, differences
+    from dlc.inspector.diff import as_text, differences
 
+    held(options.limits, ())  # what can't be read is said before anything is compiled
     (first, a), (second, b) = (side(name, argparse.Namespace(**{**vars(options), "target": target}))
                                for name, target in zip((options.a, options.b), targets(options),
                                                        strict=True))
@@ -41,13 +41,20 @@ def run(options: argparse.Namespace) -> int:
     for each in found:
         print("\n" + "\n".join(as_text(each)))
     print(f"\n{meaning(a, b, max(e.flops for e in first.steps()))}")
-    try:
-        told = [line for limit in options.limits for line in broken(limit, found)]
-    except LimitError as problem:
-        raise UsageError(str(problem)) from None
+    told = held(options.limits, found)
     for line in told:
         print(f"over the limit: {line}")
     return FAILED if told else 0
+
+
+def held(limits: Sequence[str], found: Sequence[Difference]) -> list[str]:
+    """The limits that hold, in words. Raises UsageError for one that can't be read."""
+    from dlc.inspector.diff import LimitError, broken
+
+    try:
+        return [line for limit in limits for line in broken(limit, found)]
+    except LimitError as problem:
+        raise UsageError(str(problem)) from None
 
 
 def targets(options: argparse.Namespace) -> tuple[str, str]:
@@ -97,27 +104,6 @@ def saved(path: Path) -> Inspection:
         return read(path.read_text(encoding="utf-8"))
     except (FormatError, UnicodeDecodeError) as problem:
         raise UsageError(f"{path}: {problem}\n  dlc show FILE --json writes such a file") from None
-
-
-@contextmanager
-def at_revision(name: str) -> Iterator[str]:
-    """The name of a file as it is in a revision of its git repository: FILE@REVISION; any other
-    name as it is. Raises UsageError where git has none."""
-    file, at, revision = name.rpartition("@")
-    if not at or Path(split_name(name)[0]).exists():
-        yield name
-        return
-    path = Path(file)
-    done = subprocess.run(["git", "show", "--end-of-options", f"{revision}:./{path.name}"],
-                          cwd=path.parent, capture_output=True, check=False)
-    if done.returncode:
-        told = done.stderr.decode(errors="replace").strip().splitlines()
-        raise UsageError(f"{name}: git has no such revision of the file"
-                         + (f": {told[-1]}" if told else ""))
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        copy.write_bytes(done.stdout)
-        yield str(copy)
 
 
 def meaning(a: Compiled | None, b: Compiled | None, flops: int) -> str:

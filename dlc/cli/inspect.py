@@ -11,6 +11,7 @@ from dlc.cli.show import asked
 from dlc.cli.source import user_code
 from dlc.cli.targets import check_runs, check_target
 from dlc.inspector.units import plural, size
+from dlc.intake import user_path
 
 if TYPE_CHECKING:
     from dlc.inspector.code import Code
@@ -22,14 +23,27 @@ def run(options: argparse.Namespace) -> int:
     from dlc.inspector.page import page
     from dlc.runtime.train.checkpoint import replace_file
 
+    if options.output:
+        check_output(options.output)
     inspection = inspected(options, options.profile)
-    path = Path(options.output or f"{inspection.program}-inspect.html")
+    path = user_path(options.output or f"{inspection.program}-inspect.html")
     data = page(inspection).encode("utf-8")
     replace_file(path, data)
     launches = sum(len(e.launches) for e in inspection.entries)
     print(f"{path}: {plural(launches, 'launch')}, {plural(len(inspection.rows), 'row')} of "
           f"graphs, {size(len(data))}; opens in a browser, and asks the network for nothing")
     return 0
+
+
+def check_output(output: str, option: str = "-o") -> Path:
+    """The path of a file that will be written. Raises UsageError for a folder, and for a file in
+    none that exists."""
+    path = user_path(output)
+    if path.is_dir():
+        raise UsageError(f"{option} {output}: that is a folder; it takes the name of a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {output}: there is no folder {str(path.parent)!r}")
+    return path
 
 
 def inspected(options: argparse.Namespace, profile: bool) -> Inspection:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlc.cli.inspect import check_output
 from dlc.cli.paper import paint
 from dlc.cli.show import asked
 from dlc.cli.source import user_code
@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from dlc.inspector.timeline import events
 
     check_runs(options.target)
+    trace = check_output(options.trace, "--trace") if options.trace else None
     thing, sizes, chosen = asked(options)
     with user_code():
         compiled = compile_task(thing, options.target, **chosen)
@@ -40,9 +41,9 @@ def run(options: argparse.Namespace) -> int:
     for entry in inspection.steps():
         print()
         tables(inspection, entry, found, options.all)
-    if options.trace:
-        Path(options.trace).write_text(json.dumps(events(inspection)), encoding="utf-8")
-        print(f"\n{options.trace}: opens in ui.perfetto.dev and chrome://tracing")
+    if trace:
+        trace.write_text(json.dumps(events(inspection)), encoding="utf-8")
+        print(f"\n{trace}: opens in ui.perfetto.dev and chrome://tracing")
     return 0
 
 

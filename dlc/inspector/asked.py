@@ -36,7 +36,7 @@ class Inspected:
         return why_not_fused(self.inspection, first, second)
 
     def largest(self, count: int = 10) -> tuple[BufferInfo, ...]:
-        """The largest values of a step, the largest first."""
+        """The largest values of a step, the largest first. Raises DlcError for a count below 1."""
         from dlc.inspector.explain import largest
 
         return largest(self.inspection, count)

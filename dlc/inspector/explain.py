@@ -131,7 +131,7 @@ def why_not_fused(inspection: Inspection, first: str, second: str) -> str:
     told = []
     for name in (first, second):
         if not any(holding(inspection, entry, name) for entry in inspection.steps()):
-            raise unknown(inspection, name)
+            return given(inspection, name)
     for entry in inspection.steps():
         a, b = (holding(inspection, entry, name) for name in (first, second))
         both = [k for k in a if k in b]
@@ -148,8 +148,21 @@ def why_not_fused(inspection: Inspection, first: str, second: str) -> str:
     return "\n".join(told)
 
 
+def given(inspection: Inspection, name: str) -> str:
+    """That a value is not made by any launch, since it comes from outside. Raises DlcError for a
+    name that no value has."""
+    entry = next((e for e in inspection.steps() for b in e.buffers if b.name == name), None)
+    if entry is None:
+        raise unknown(inspection, name)
+    return f"{entry.name}: {name} is given: no launch makes it"
+
+
 def largest(inspection: Inspection, count: int) -> tuple[BufferInfo, ...]:
-    """The `count` largest values of the first step, the largest first."""
+    """The `count` largest values of the first step, the largest first. Raises DlcError for a count
+    that is no whole number from 1."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise DlcError(f"largest takes how many values, a whole number from 1, not {count!r:.80}",
+                       here())
     entry = next(iter(inspection.steps()))
     return tuple(sorted(entry.buffers, key=lambda b: (-b.bytes, b.offset))[:count])
 
@@ -169,8 +182,11 @@ def life(buffer: BufferInfo, entry: EntryInfo) -> str:
     return f"launches {max(buffer.first, 0) + 1} to {last + 1}"
 
 
-def unknown(found: Inspection, name: str) -> DlcError:
+def unknown(found: Inspection, name: object) -> DlcError:
     """The error for a name that no value has."""
+    if not isinstance(name, str):
+        return DlcError(f"a value's name is a text, not {name!r:.80}", here(),
+                        "dlc show prints the names")
     known = {b.name for e in found.steps() for b in e.buffers}
     known |= {found.rows[r].name for e in found.steps() for f in e.stages[-1].functions
               for r in f.rows}

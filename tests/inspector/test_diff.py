@@ -119,6 +119,28 @@ def test_meaning_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     assert status == 2 and "git has no such revision" in told
 
 
+def test_a_revision_with_what_its_file_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    """The file is as it was, and so is the module beside it: only that one has changed since."""
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "sizes.py").write_text("WIDTH = 8\n")
+    (tmp_path / "net.py").write_text("from part.sizes import WIDTH\n" + NET.format(
+        width="WIDTH", act="dlc.tanh"))
+    monkeypatch.chdir(tmp_path)
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.email=a@b", "-c", "user.name=a",
+                                                   "commit", "-qm", "first"]):
+        subprocess.run(["git", *command], check=True)
+    status, told = run_diff(capsys, "net.py:small@HEAD", "net.py")
+    assert status == 0 and "train: computes the same on random inputs" in told
+    (tmp_path / "part" / "sizes.py").write_text("WIDTH = 64\n")
+    status, told = run_diff(capsys, "net.py@HEAD", "net.py", "--fail-if", "flops > 2x")
+    assert status == 1 and "over the limit: train: flops > 2x" in told
+    for name, words in (("none.py@HEAD", "git has no such revision of the file"),
+                        ("no/net.py@HEAD", "there is no folder 'no'")):
+        status, told = run_diff(capsys, name, "net.py")
+        assert status == 2 and words in told
+
+
 def test_saved_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = tmp_path / "a.json"
     saved.write_text(json.dumps(inspection("normalized").as_json()))

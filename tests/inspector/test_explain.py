@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import networkx
 import pytest
@@ -60,6 +62,28 @@ def test_why_two_are_apart() -> None:
     assert "they are one launch" in program.why_not_fused("conv2", "tanh2")
     assert "a block of the product" in program.why_not_fused("tanh2", "avg_pool2")
     assert "neither launch reads" in program.why_not_fused("tanh1", "logits")
+
+
+@pytest.mark.parametrize(("question", "told"), [
+    (lambda p: p.why_kept("tanh_1"), r"no value of lenet is called 'tanh_1' \(did you mean tanh1"),
+    (lambda p: p.why_kept(3), "a value's name is a text, not 3"),
+    (lambda p: p.why_not_fused("tanh1", None), "a value's name is a text, not None"),
+    (lambda p: p.why_not_fused("", "tanh1"), "no value of lenet is called ''"),
+    (lambda p: p.largest(0), "a whole number from 1, not 0"),
+    (lambda p: p.largest("3"), "a whole number from 1, not '3'"),
+    (lambda p: p.largest(2.5), "a whole number from 1, not 2.5"),
+    (lambda p: p.largest(True), "a whole number from 1, not True"),
+])
+def test_questions_that_make_no_sense(question: Callable[[Any], Any], told: str) -> None:
+    """One error each, at the line that asks."""
+    with pytest.raises(DlcError, match=told) as caught:
+        question(compiled("lenet"))
+    assert caught.value.loc is not None and caught.value.loc.file == __file__
+
+
+def test_what_is_given_is_made_by_no_launch() -> None:
+    told = compiled("lenet").why_not_fused("conv1.weight", "tanh1")
+    assert told == "train: conv1.weight is given: no launch makes it"
 
 
 def test_a_planted_large_value_is_the_first() -> None:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from dlc.cli import main
 from dlc.inspector.page import HERE, SCRIPTS, page
 from tests.inspector.programs import HOSTILE, inspection
@@ -65,6 +67,16 @@ def test_the_scripts_make_no_markup_and_ask_for_nothing() -> None:
 
 def test_the_page_is_small() -> None:
     assert len(page(inspection("lenet"))) < LARGEST
+
+
+@pytest.mark.parametrize("command", ["inspect xor -o", "profile xor --trace"])
+def test_a_place_that_takes_no_file(command: str, tmp_path: Path,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """Said before anything is compiled."""
+    for place, words in ((tmp_path, "that is a folder"), (tmp_path / "no/x", "there is no folder")):
+        assert main([*command.split(), str(place)]) == 2
+        told = capsys.readouterr()
+        assert words in told.err and told.err.count("\n") == 1 and told.out == ""
 
 
 def test_the_command_writes_the_page(tmp_path: Path) -> None:
