@@ -31,6 +31,7 @@ def tasks_of(module: str) -> list[Task]:
     return list({id(t): t for t in found if isinstance(t, Task)}.values())
 
 
+@pytest.mark.swept(6, keep=("lenet", "gan", "rnn", "gpt"))
 @pytest.mark.parametrize("module", MODULES)
 def test_every_node_serves_a_line(module: str) -> None:
     """As written and after the last pass, with gradients and updates."""

@@ -82,6 +82,7 @@ def sizes(graph: Graph) -> list[int]:
     return [sum(is_dataclass(o) for o in objects(k.body)) for k in kernels(graph)]
 
 
+@pytest.mark.swept(4)
 @pytest.mark.parametrize("seed", range(12))
 def test_a_longer_chain_has_more_kernels_but_no_longer_ones(seed: int) -> None:
     """The whole grows with the chain, and no kernel beyond a bound."""
