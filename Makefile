@@ -18,7 +18,7 @@ NEWEST := 3.14
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help train test lint types conformance conformance-full faults instruction-sets \
-	fuzz wheel browser networks networks-of-the-day bench bench-compile clean cuda cuda-check
+	fuzz wheel browser libraries networks networks-of-the-day bench bench-compile clean cuda cuda-check
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
@@ -34,6 +34,7 @@ help:
 	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
 	@echo "make wheel        install the wheel into an empty environment and follow docs/using.md there"
 	@echo "make browser      open the inspector's page in a Chromium, where one is installed"
+	@echo "make libraries    compile libraries without Python, run them under sanitizers and valgrind"
 	@echo "make networks     train every bundled network from three seeds, and hold it to its figure"
 	@echo "make networks-of-the-day  a tenth of them, once"
 	@echo "make bench        step time, cold and warm start beside PyTorch and JAX"
@@ -94,6 +95,12 @@ browser: $(VENV)/.test
 	@if command -v chromium chromium-browser google-chrome >/dev/null; then \
 		$(BIN)/python -m pytest -q -m browser tests/inspector; \
 	else echo "no Chromium is installed: the inspector's page was not opened"; fi
+
+# A C compiler, a C++ compiler and valgrind are used where they are installed.
+libraries: $(VENV)/.test
+	@for tool in cc g++ valgrind; do command -v $$tool >/dev/null || \
+		echo "$$tool is not installed: what needs it is not run"; done
+	$(BIN)/python -m pytest -q -m library -n 2 --dist loadfile tests/library
 
 # NAMES="xor lenet" make networks trains some of them.
 networks: $(VENV)/.test

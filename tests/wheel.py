@@ -118,6 +118,9 @@ def followed(programs: Path, folder: Path) -> None:
     told = said(programs, folder, "sample", "chars.py", "--weights", "runs/chars", "--prompt",
                 "hello", "--length", "23", "--temperature", "0")
     said(programs, folder, "export", "xor", "--weights", "runs/xor", "-o", "xor.onnx")
+    said(programs, folder, "build", "xor", "-o", "library", "--predict")
+    if not all((folder / "library" / name).is_file() for name in ("xor.h", "predict.c", "xor.py")):
+        raise SystemExit("dlc build leaves no library of xor")
     if told != "hello, world. hello, world. \n" or not (folder / "xor.onnx").is_file():
         raise SystemExit(f"what is sampled after hello: {told!r}")
 

@@ -33,7 +33,7 @@ class Network(wrapper_plain.Network):
         count = kind.bytes * (rows[0] if rows else 1)
         flat = np.frombuffer(content, DTYPES[kind.dtype], count // np.dtype(
             DTYPES[kind.dtype]).itemsize)
-        return flat.reshape(*rows, *kind.shape).copy()
+        return flat.reshape((*rows, *kind.shape)).copy()
 
     def order(self, epoch: int, count: int) -> Any:
         """i64[count]: the order in which `dlc train` takes the samples of an epoch."""
