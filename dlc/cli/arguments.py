@@ -111,7 +111,8 @@ def train(commands: Any) -> None:
                         help="seed of initial weights, sample order and noise (0)")
     parser.add_argument("--threads", type=whole(1, THREADS), metavar="N",
                         help="CPU threads; the result is the same on any number")
-    parser.add_argument("--out", metavar="DIR", help="checkpoints and report (runs/MODEL)")
+    parser.add_argument("--out", metavar="DIR",
+                        help="checkpoints, report and inspector (runs/MODEL)")
     parser.add_argument("--resume", action="store_true", help="continue from DIR's last checkpoint")
     parser.add_argument("--init", metavar="CHECKPOINT",
                         help="initial weights: a checkpoint, a run's folder, or any safetensors "
@@ -121,8 +122,7 @@ def train(commands: Any) -> None:
                         "repeated")
     set_argument(parser, "lr=0.01")
     parser.add_argument("--inspect", action="store_true",
-                        help="look at gradients, curvature and layers after each epoch, and write "
-                        "inspect.html")
+                        help="look at gradients, curvature and layers after each epoch")
     parser.add_argument("--trap", choices=("nan",),
                         help="stop at the step that makes a parameter or state not finite, name "
                         "its operator and line, and keep it for `dlc replay`")

@@ -176,7 +176,8 @@ def display(out: TextIO) -> Progress:
 
 def write_report(session: Session, config: TrainConfig, result: TrainResult,
                  folder: Path) -> Path | None:
-    """report.html in `folder`; None when nothing was trained or the disk is full."""
+    """report.html in `folder`, and inspect.html, to which it links; None when nothing was trained
+    or the disk is full."""
     from dlc.runtime.report.gather import gather_report
     from dlc.runtime.report.page import write_report as write
 
@@ -187,8 +188,7 @@ def write_report(session: Session, config: TrainConfig, result: TrainResult,
                           graphs(session), about(session, config),
                           session.inspector.records if session.inspector else ())
     try:
-        if session.options.inspect:
-            given = replace(given, inspector=write_inspection(session, given, folder))
+        given = replace(given, inspector=write_inspection(session, given, folder))
         return write(folder / "report.html", given)
     except OSError as error:
         say(f"warning: report.html was not written ({error.strerror})", session.out)

@@ -27,7 +27,9 @@ def test_json_is_the_last_line_and_has_every_figure(tmp_path: Path) -> None:
     assert (found["epochs"], found["steps"], found["parameters"]) == (150, 150, 33)
     assert found["metrics"]["accuracy"] == 1.0 and found["train_loss"] < 0.1
     assert (tmp_path / found["checkpoint"]).is_file()
-    assert (tmp_path / "runs/xor/report.html").read_text().startswith("<!DOCTYPE html>")
+    report = (tmp_path / "runs/xor/report.html").read_text()
+    assert report.startswith("<!DOCTYPE html>") and 'href="inspect.html"' in report
+    assert "<title>xor: dlc inspect</title>" in (tmp_path / "runs/xor/inspect.html").read_text()
 
 
 def test_plain_output_is_one_line_an_epoch(tmp_path: Path) -> None:
