@@ -21,7 +21,7 @@ from dlc.program import Program
 SMALL = Limits(plain_products=48, chunks=4, columns=16, local_bytes=2048, split_sum=40, turned=8,
                turned_rows=4, images=3, chunk_elements=64, loop_chunks=3, one_chunk=24, column=8,
                unrolled=4, products=12, run=16, chain=5, lanes=3, in_parts=60, parts=4, cores=6,
-               chunk_products=600, wide=30, apart=600, packing=1000)
+               chunk_products=600, wide=30, apart=600, packing=1000, long_column=9)
 SMALL_FUSION = FusionLimits(small=128, rows=4, long_rows=2, operators=16, inlined=3, cheap_reads=2,
                             again=8, twins_bytes=512)
 

@@ -63,6 +63,8 @@ class Limits:
     """elements that are one chunk: less than a microsecond"""
     column: int = 128
     """width of a column block: 8 AVX-512 vectors of f32"""
+    long_column: int = 1024
+    """the same of a nest that is folded in parts: rows of 4 KiB, along which memory is read"""
     vectors: bool = True
     """whether a position walks the contiguous axis of its nest in vectors, and lays out blocks by
     tiles; else all axes are parallel, and a position computes one element"""

@@ -103,11 +103,20 @@ class TileWriter:
         self.b.cbranch(again, head, leave)
         self.b = ir.IRBuilder(leave)
 
+    @contextmanager
+    def when(self, condition: Any) -> Iterator[None]:
+        """What is written inside runs where `condition` holds; it may have blocks of its own."""
+        inside, behind = (self.function.append_basic_block(n) for n in ("when", "behind"))
+        self.b.cbranch(condition, inside, behind)
+        self.b = ir.IRBuilder(inside)
+        yield
+        self.b.branch(behind)
+        self.b = ir.IRBuilder(behind)
+
     def finish(self) -> str:
         if not self.b.block.is_terminated:
             self.b.ret_void()
         return str(self.module)
-
 
 
 def number(value: int) -> Any:

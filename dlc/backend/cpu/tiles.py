@@ -30,6 +30,7 @@ from dlc.backend.cpu.tile_writer import I32, I64, TileWriter, number
 from dlc.ir.types import dtype
 from dlc.program import TileText
 
+WIDE = 256  # bytes of a row that are copied at a time: four cache lines, 64 columns of f32
 MASKED = 64  # bytes of the vectors that have masks: AVX-512's
 
 
@@ -199,14 +200,30 @@ def _transpose(w: TileWriter, _rows: int, _cols: int) -> str:
 
 
 def _copy(w: TileWriter, _rows: int, _cols: int) -> str:
-    """A column of vectors after the other, so that it is known once how many lanes count."""
+    """Row by row where whole cache lines of it count; of what is left, a column of vectors after
+    the other, so that it is known once how many lanes count."""
     dst, ldd, src, lds, rows, cols = w.args
+    wide = WIDE // (w.lanes * w.size)
+    whole = w.b.and_(cols, number(-wide * w.lanes))
+    with (w.when(w.b.icmp_signed(">", whole, number(0))),
+          w.loop(whole, wide * w.lanes, []) as (j, _), w.loop(rows, 1, []) as (i, _)):
+        source, to = (w.at(w.at(p, w.b.mul(i, step)), j) for p, step in ((src, lds), (dst, ldd)))
+        for v in range(wide):
+            w.store(w.load(w.at(source, v * w.lanes)), w.at(to, v * w.lanes))
+    left = w.b.sub(cols, whole)
+    with w.when(w.b.icmp_signed(">", left, number(0))):
+        _copy_columns(w, (w.at(dst, whole), ldd), (w.at(src, whole), lds), rows, left)
+    return w.finish()
+
+
+def _copy_columns(w: TileWriter, to: Any, source: Any, rows: Any, cols: Any) -> None:
+    """Copy from the place and step of `source` to those of `to`, vector after vector of a row."""
+    (dst, ldd), (src, lds) = to, source
     with w.loop(cols, w.lanes, []) as (j, _):
         edge = Edge(w, w.b.sub(cols, j))
         with w.loop(rows, 1, []) as (i, _):
             (value,) = edge.loads([w.at(w.at(src, w.b.mul(i, lds)), j)])
             edge.store(value, w.at(w.at(dst, w.b.mul(i, ldd)), j))
-    return w.finish()
 
 
 class Edge:

@@ -81,8 +81,11 @@ class LoopWriter:
         return outer, rows, rows_per_chunk(rows, max(work, 1), self.limits)
 
     def width(self) -> int:
-        """Elements of a block of the column."""
-        return min(self.limits.column, self.nest.sizes[self.nest.column])
+        """Elements of a block of the column. What is long is folded in parts, which are chunks
+        enough: its blocks may be as wide as memory is best read."""
+        limits = self.limits
+        width = limits.long_column if self._work() >= limits.in_parts else limits.column
+        return min(width, self.nest.sizes[self.nest.column])
 
     def blocks(self) -> int:
         """Blocks of the column; 1 without one."""

@@ -17,13 +17,13 @@ from tests.fuzzing.building import SMALL, SMALL_FUSION, build
 
 def layer(x: Any, w: Any, b: Any) -> Any:
     h = dlc.tanh((x * 0.5) @ w + b)
-    return h - h.mean(0), h.max(1)
+    return h - h.mean(0), h.max(1), (h[:5] * x[:5, :11]).sum(0)
 
 
 GRAPH = dlc.trace(layer, f32[11, 61], f32[61, 11], f32[11])
 
 
-@pytest.mark.parametrize("field", ["plain_products", "split_sum", "column"])
+@pytest.mark.parametrize("field", ["plain_products", "split_sum", "column", "long_column"])
 def test_each_limit_decides(field: str) -> None:
     """The kernels at small limits are others where only this one is the default again."""
     first = build({"main": GRAPH}, "avx2").program

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dlc.backend.cpu.isa import ISAS, gemm_block, isa_of
-from dlc.backend.cpu.tiles import TileError, tile
+from dlc.backend.cpu.tiles import WIDE, TileError, tile
 from dlc.ir.types import dtype, f32, f64
 from dlc.runtime.bench.machine import native
 
@@ -110,7 +110,9 @@ def test_copy(isa: Any, kind: str) -> None:
     compiled = Compiled(f"copy_{kind}", isa.name)
     lanes = isa.lanes(dtype(kind))
     edges = [(2, lanes + n) for n in range(1, lanes)]
-    for rows, cols in ((1, 1), (3, lanes), (5, 2 * lanes + 3), *edges):
+    line = WIDE // dtype(kind).bytes  # elements that are copied row by row
+    lines = [(3, line), (2, line - 1), (2, line + 1), (1, 2 * line + lanes), (4, 3 * line - 1)]
+    for rows, cols in ((1, 1), (3, lanes), (5, 2 * lanes + 3), *edges, *lines):
         dst, src = operands(kind, rows * (cols + 2), rows * (cols + 1))
         dst[:] = np.nan
         agree(compiled, [dst, cols + 2, src, cols + 1, rows, cols], 0, 0.0)

@@ -14,8 +14,9 @@ from dlc.backend.cpu.isa import ISAS
 from dlc.backend.cpu.limits import DEFAULT
 from dlc.backend.cpu.prelude import prelude_text
 from dlc.backend.emit.work import Work
+from dlc.backend.ir import Alloc
 from dlc.backend.ir.printer import kernel_of
-from dlc.backend.ir.walks import tiles_of
+from dlc.backend.ir.walks import flattened, tiles_of
 from dlc.backend.lower import lower
 from dlc.backend.nest.analysis import analyse
 from dlc.compiler import instruction_set
@@ -176,3 +177,14 @@ def test_a_sum_that_all_of_its_row_reads_is_taken_once_a_row() -> None:
     (work,) = works_of(body)
     loops = [line.strip() for line in kernel_of(work.kernel).text.splitlines() if "for " in line]
     assert [line.split(" in ")[0] for line in loops] == ["for i", "for r", "for r2"], loops
+
+
+@pytest.mark.parametrize("rows,width", [(60, DEFAULT.column), (70, 1000)])
+def test_long_sums_down_the_columns_walk_whole_rows(rows: int, width: int) -> None:
+    """A block of columns is as wide as a chunk is to be small, or, where parts are the chunks, as
+    memory is best read: by pages."""
+    assert (rows * 1000 >= DEFAULT.in_parts) == (width == 1000)
+    (body,) = bodies(optimized([f32[rows, 1000]], lambda x: x.sum(0)))
+    first, *_ = works_of(body)
+    sizes = {s.size for s in flattened(first.kernel.body) if isinstance(s, Alloc)}
+    assert sizes == {width} and first.chunks > 1
