@@ -18,7 +18,8 @@ NEWEST := 3.14
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help train test lint types conformance conformance-full faults instruction-sets \
-	fuzz wheel browser libraries networks networks-of-the-day bench bench-compile clean cuda cuda-check
+	fuzz mpi wheel browser libraries networks networks-of-the-day bench bench-compile clean cuda \
+	cuda-check
 
 help:
 	@echo "make train        train LeNet-5 on the bundled handwritten digits"
@@ -31,6 +32,7 @@ help:
 	@echo "make instruction-sets  the backend tests on the other instruction sets, native or interpreted"
 	@echo "make cuda         CUDA kernels without a GPU: new ones compile to machine code, an eighth of all"
 	@echo "                  programs agrees with the evaluator; make cuda-check: all of everything"
+	@echo "make mpi          training in two and four processes of this machine, and how it ends"
 	@echo "make fuzz         fresh random programs and contractions; the seed is printed"
 	@echo "make wheel        install the wheel into an empty environment and follow docs/using.md there"
 	@echo "make browser      open the inspector's page in a Chromium, where one is installed"
@@ -88,6 +90,9 @@ faults: $(VENV)/.test
 fuzz: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m fuzz -rP -n auto --dist worksteal
 
+mpi: $(VENV)/.mpi
+	$(BIN)/python -m pytest -q -m mpi tests/distributed
+
 wheel: $(VENV)/.test
 	$(BIN)/python -m tests.wheel
 
@@ -139,6 +144,10 @@ $(VENV)/.conformance: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.cuda: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-compile --editable ".[test,cuda]"
+	@touch $(VENV)/.installed $(VENV)/.test $@
+
+$(VENV)/.mpi: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-compile --editable ".[test,mpi]"
 	@touch $(VENV)/.installed $(VENV)/.test $@
 
 clean:

@@ -32,6 +32,8 @@ SWITCHES = (
     Switch("DLC_THREADS", "0", "0..256", "threads of the CPU runtime; 0: one for each core "
            "this process may use"),
     Switch("DLC_WORKERS", "0", "0..64", "compile worker processes; 0: one for each core"),
+    Switch("DLC_WORLD_SECONDS", "0", "0..86400", "of several processes that train together, how "
+           "long one may send nothing before the run ends; 0: 300 (scale.md)"),
     Switch("DLC_CPU", "", "avx512 | avx2 | neon | scalar", "instruction set to generate for "
            "(default: the machine's)"),
 )

@@ -26,8 +26,8 @@ BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.cuda", "backend.emit
 LOWERING = MEANING | PASSES | {"program", "backend.ir", "backend.cpu", "backend.emit"}
 FACADE = {"", "__main__", "compiler", "definition", "evaluate_function", "network", "bagging",
           "sampling", "starting", "replay", "library",
-          "task_training", "independence", "inspection", "inspector", "faults", "padding", "checks",
-          "checks.kernels"}
+          "task_training", "together", "independence", "inspection", "inspector", "faults",
+          "padding", "checks", "checks.kernels"}
 # The command line: nothing imports it, and it may import every part.
 TOP = {"cli"}
 RUNTIME = {"program", "ir", "env", "errors", "intake"}
@@ -100,7 +100,8 @@ LAZY = {
 STANDARD = set(sys.stdlib_module_names)
 OUTSIDE = {
     "dlc": {"numpy", "ml_dtypes", "networkx", "llvmlite", "rich"},
-    "runtime": {"numpy", "ml_dtypes", "numba", "llvmlite", "rich", "safetensors", "PIL"},
+    "runtime": {"numpy", "ml_dtypes", "numba", "llvmlite", "rich", "safetensors", "PIL",
+                "mpi4py"},
     "models": {"numpy"},
     "onnx": {"numpy", "onnx", "google"},
     "peers": {"numpy", "torch", "jax"},

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dlc.runtime.data import Dataset
     from dlc.runtime.report.page import ReportInput
     from dlc.runtime.train.training import Progress, TrainConfig, TrainResult
+    from dlc.runtime.world.world import World
     from dlc.task.task import Task
     from dlc.task_training import Prepared
 
@@ -41,25 +42,42 @@ class Session:
     options: argparse.Namespace
     run: Prepared
     out: TextIO
+    world: World
     inspector: Inspector | None = None
 
 
 def run(options: argparse.Namespace) -> int:
     """Train, write checkpoints and report.html, tell the result; 128 + signal when stopped."""
-    from dlc.cli.warm import Warm
+    from dlc.cli.together import ending_together, joined
 
     check_runs(options.target)
+    world = joined()
+    with ending_together(world):
+        return run_in(world, options)
+
+
+def run_in(world: World, options: argparse.Namespace) -> int:
+    """What one process of a world does; the leader writes, the others are silent."""
+    from dlc.cli.warm import Warm
+    from dlc.together import alone_only, divided, facts
+
+    alone_only(world, trap=options.trap, inspect=options.inspect)
     warm = Warm(options)
-    warm.start_workers()
+    if world.leads:
+        warm.start_workers()
     # with --json standard output is the object alone
-    task = changed_task(load_task(options.file), options)
+    out = (sys.stderr if options.json else sys.stdout) if world.leads else streams.nowhere()
+    task = divided(changed_task(load_task(options.file), options), world)
     folder = Path(options.out or f"runs/{task.name}")
-    with alone_in(folder):
-        session = begin(task, options, sys.stderr if options.json else sys.stdout)
+    with alone_in(folder) if world.leads else nullcontext():
+        session = world.in_turn(lambda: begin(task, options, out, world))
         warm.remember(session.run.compiled.program)
         say(opening(session), session.out)
         config = settings_of(session)
-        result = train(session, config, folder)
+        world.agree(facts(session.run, config))
+        result = train(session, config, folder if world.leads else None)
+        if not world.leads:
+            return 128 + result.interrupted if result.interrupted else 0
         report = write_report(session, config, result, folder)
     say(closing(result, report), session.out)
     if options.json:
@@ -69,18 +87,20 @@ def run(options: argparse.Namespace) -> int:
     return 128 + result.interrupted if result.interrupted else 0
 
 
-def begin(task: Task, options: argparse.Namespace, out: TextIO) -> Session:
+def begin(task: Task, options: argparse.Namespace, out: TextIO, world: World) -> Session:
     """Load the task's data, compile, and load the program."""
     from dlc.runtime.train.progress import CompileLine
     from dlc.task_training import dataset_of, prepare
+    from dlc.together import threads_of
 
     if task.data == "":
         raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
     dataset = dataset_of(task)
     say(subject(task, dataset), out)
     with user_code():
-        run = prepare(task, dataset, options.target, options.threads, CompileLine(out))
-    return Session(options, run, out)
+        run = prepare(task, dataset, options.target, threads_of(world, options.threads),
+                      CompileLine(out))
+    return Session(options, run, out, world)
 
 
 def changed_task(task: Task, options: argparse.Namespace) -> Task:
@@ -134,7 +154,7 @@ def settings_of(session: Session) -> TrainConfig:
                      resume_hint=shlex.join(again))
 
 
-def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
+def train(session: Session, config: TrainConfig, folder: Path | None) -> TrainResult:
     """Run the training loop with the display that fits the output."""
     from dlc.faults import explainer
     from dlc.padding import refuse_padding
@@ -150,10 +170,11 @@ def train(session: Session, config: TrainConfig, folder: Path) -> TrainResult:
     if options.inspect:
         session.inspector = inspector_of(run, config.seed, folder, options.threads)
     look = session.inspector.hook() if session.inspector else None
-    bundle = folder / BUNDLE if options.trap else None
-    calls = Callbacks(display(session.out), explainer(run.compiled, run.loaded, bundle),
+    bundle = folder / BUNDLE if options.trap and folder is not None else None
+    shown = display(session.out) if session.world.leads else None
+    calls = Callbacks(shown, explainer(run.compiled, run.loaded, bundle),
                       on_epoch=look, leave=streams.leave)
-    return train_loop(run.loaded, config, run.dataset, folder, values, calls)
+    return train_loop(run.loaded, config, run.dataset, folder, values, calls, session.world)
 
 
 def renames(given: list[str]) -> dict[str, str]:

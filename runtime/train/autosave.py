@@ -6,9 +6,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dlc.runtime.train.checkpoint import BEST, LAST, Checkpoint, CheckpointFolder
+from dlc.runtime.train.checkpoint import (
+    BEST,
+    LAST,
+    Checkpoint,
+    CheckpointFolder,
+    checkpoint_bytes,
+    received,
+)
 from dlc.runtime.train.position import Position
 from dlc.runtime.train.training import TrainConfig
+from dlc.runtime.world.world import World
 
 
 class Autosave:
@@ -20,18 +28,26 @@ class Autosave:
     """
 
     def __init__(self, config: TrainConfig, folder: Path | None,
-                 note: Callable[[str], None]) -> None:
-        self.config, self.note = config, note
+                 note: Callable[[str], None], world: World | None = None) -> None:
+        self.config, self.note, self.world = config, note, world or World()
         self.folder = CheckpointFolder(folder) if folder is not None else None
         self.best: Checkpoint | None = None  # better than the best checkpoint on disk
         self.saved: tuple[int, int, int] | None = None  # where the last save stood
         self.saved_at = time.monotonic()
 
     def latest(self) -> Checkpoint | None:
-        """The checkpoint to resume from, None when there is none; notes what cannot be used.
+        """The checkpoint to resume from, None when there is none; notes what cannot be used. The
+        leader of several processes reads it for all.
 
         Raises CheckpointError when there are checkpoints and none can be used.
         """
+        found = self.read()
+        if self.world.size == 1:
+            return found
+        content = checkpoint_bytes(found) if found is not None else b""
+        return received(Path(LAST), self.world.from_leader(content))
+
+    def read(self) -> Checkpoint | None:
         if self.folder is None:
             return None
         found, notes = self.folder.latest()

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from dlc.intake import PLAIN, Intake
 from dlc.ir.types import Type
 from dlc.runtime.train.position import Identity, Position, read_record
-from dlc.runtime.train.tensorfile import CheckpointError, Tensors, read_tensors
+from dlc.runtime.train.tensorfile import CheckpointError, Tensors, parse_tensors, read_tensors
 
 FORMAT = 2
 # set by the training loop at every start: another schedule may need others
@@ -43,20 +44,32 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     A temporary file in the same folder is written, synced and renamed over `path`, and the folder
     is synced. Raises OSError (a full disk) with the old file untouched.
     """
-    write_record(path, "dlc", {"format": FORMAT, "identity": asdict(checkpoint.identity),
-                               "position": asdict(checkpoint.position),
-                               "network": dict(checkpoint.network)}, checkpoint.arrays)
+    replace_file(path, checkpoint_bytes(checkpoint))
+
+
+def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
+    """The content of a checkpoint's file."""
+    return record_bytes("dlc", {"format": FORMAT, "identity": asdict(checkpoint.identity),
+                                "position": asdict(checkpoint.position),
+                                "network": dict(checkpoint.network)}, checkpoint.arrays)
 
 
 def write_record(path: Path, key: str, record: Mapping[str, Any],
                  given: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """The file that `record_bytes` gives, written like a checkpoint."""
+    replace_file(path, record_bytes(key, record, given))
+
+
+def record_bytes(key: str, record: Mapping[str, Any],
+                 given: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     """A safetensors file of arrays, with a record and its checksum as the metadata `key`."""
     from safetensors.numpy import save
 
     arrays = {k: np.array(v, order="C") for k, v in given.items()}
     text = json.dumps(record)
     # one entry: the package writes several in any order
-    replace_file(path, save(arrays, {key: f"{checksum(text, arrays)} {text}"}))
+    content: bytes = save(arrays, {key: f"{checksum(text, arrays)} {text}"})
+    return content
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -115,6 +128,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     or of another format.
     """
     return checkpoint_of(path, *read_tensors(path))
+
+
+def received(path: Path, content: bytes) -> Checkpoint | None:
+    """The checkpoint in `path` as another process has read it: None for no content."""
+    if not content:
+        return None
+    return checkpoint_of(path, *parse_tensors(content, Intake(path, CheckpointError, PLAIN)))
 
 
 def checkpoint_at(path: Path) -> tuple[Path, Checkpoint]:

@@ -79,7 +79,7 @@ class Trainer:
         self.world = world or World()
         self.config, self.dataset, self.callbacks = config, dataset, callbacks
         self.folder = folder
-        self.autosave = Autosave(config, folder, self.note)
+        self.autosave = Autosave(config, folder, self.note, self.world)
         self.phases = config.phases or find_phases(self.program)
         self.position = Position()
         self.identity = Identity(config.model, config.task, config.seed, config.batch,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NoReturn, TypeVar
 
 from dlc.errors import DlcError
 from dlc.runtime.world.sums import Array, Layout
+
+T = TypeVar("T")
 
 
 class WorldError(DlcError):
@@ -20,6 +23,7 @@ class World:
     """
 
     rank, size = 0, 1
+    on_host = 1  # processes on this machine
 
     @property
     def leads(self) -> bool:
@@ -48,3 +52,14 @@ class World:
     def from_leader(self, content: bytes) -> bytes:
         """`content` as the leader gives it, in every process."""
         return content
+
+    def in_turn(self, make: Callable[[], T]) -> T:
+        """What `make` gives, in one process of each machine before the others."""
+        return make()
+
+    def failed(self, text: str) -> None:
+        """Tell the leader that this process failed."""
+
+    def end(self, status: int) -> NoReturn:
+        """End all processes."""
+        raise SystemExit(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 from dlc.ir.types import Type, f32, f64, i32
 from dlc.program import Port
+from dlc.runtime.world.join import NAMES, join, started
 from dlc.runtime.world.sums import CONTROL, LINE, Layout, Tree
+from dlc.runtime.world.world import World, WorldError
 
 PORTS = [Port("a", Type(f32, (5, 7)), 0), Port("n", Type(i32, (4,)), 0),
          Port("b", Type(f64, (3,)), 0), Port("c", Type(f32, ()), 0)]
@@ -74,6 +77,34 @@ def test_pieces_of_a_buffer_are_added_like_the_whole() -> None:
     for start in range(0, layout.bytes, LINE):
         layout.add(left, right, pieces, start, start + LINE)
     assert pieces.tobytes() == whole.tobytes()
+
+
+def test_a_world_shares_micro_batches_in_stretches_that_are_trees() -> None:
+    worlds = [at(rank, 4) for rank in range(4)]
+    assert [list(w.share(8)) for w in worlds] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert [worlds[0].rank_of(number, 8) for number in range(8)] == [0, 0, 1, 1, 2, 2, 3, 3]
+    with pytest.raises(WorldError, match="4 processes do not divide 2 micro-batches"):
+        worlds[0].share(2)
+
+
+def at(rank: int, size: int) -> World:
+    world = World()
+    world.rank, world.size = rank, size
+    return world
+
+
+def test_without_mpi4py_one_process_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others would train the same network into the same folder."""
+    for rank, size in NAMES:
+        with monkeypatch.context() as around:
+            around.setenv(rank, "0")
+            around.setenv(size, "2")
+            around.setitem(sys.modules, "mpi4py", None)
+            assert started() == (0, 2)
+            with pytest.raises(WorldError, match="mpiexec started 2 processes, and to train togeth"
+                               r"er they need mpi4py .*\n  pip install \"dlc\[mpi\]\""):
+                join()
+    assert started() == (0, 1) and join().size == 1
 
 
 def test_a_layout_follows_the_program_and_keeps_values_apart() -> None:
