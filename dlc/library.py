@@ -34,18 +34,20 @@ SETS = ("avx512", "avx2", "scalar")  # the widest first
 @dataclass(frozen=True)
 class Made:
     """A library's plan, the first values of its parameters and state, and the data that the task
-    trains on (None: it names none, or does not train here)."""
+    trains on (None: it names none, or does not train here); `without` says why it predicts nothing.
+    """
 
     plan: Plan
     initial: Values
     dataset: Dataset | None
+    without: str
 
 
-def build_library(task: Task, folder: Path, *, train: bool = True, predict: bool = True,
+def build_library(task: Task, folder: Path, *, train: bool = True, predict: bool | None = None,
                   isas: Sequence[str] = (), seed: int = 0, data: bool = False) -> Built:
     """Write the library of `task` for the instruction sets `isas` (default: this machine's) into
-    `folder`: what trains, what predicts, or both. `seed` is that of its initial.safetensors;
-    `data` writes the training data beside it.
+    `folder`: what trains, what predicts (None: where the task predicts from rows), or both. `seed`
+    is that of its initial.safetensors; `data` writes the training data beside it.
 
     Raises DlcError for a task that cannot be built, at its line where there is one.
     """
@@ -56,7 +58,7 @@ def build_library(task: Task, folder: Path, *, train: bool = True, predict: bool
     check_name(task)
     try:
         made = plan_of(task, train, predict, chosen_sets(isas), seed)
-        built = write_package(made.plan, folder, made.initial, compiler())
+        built = write_package(made.plan, folder, made.initial, compiler(), made.without)
         if data:
             write_data(made.plan, folder, bound(made))
         return built
@@ -94,7 +96,7 @@ def chosen_sets(isas: Sequence[str]) -> tuple[str, ...]:
     return tuple(isa for isa in SETS if isa in (isas or (instruction_set(),)))
 
 
-def plan_of(task: Task, train: bool, predict: bool, isas: Sequence[str], seed: int) -> Made:
+def plan_of(task: Task, train: bool, predict: bool | None, isas: Sequence[str], seed: int) -> Made:
     """Compile everything and say what the library is made of. Raises DlcError, PlanError."""
     from dlc.runtime.build.plan import Plan
 
@@ -103,7 +105,13 @@ def plan_of(task: Task, train: bool, predict: bool, isas: Sequence[str], seed: i
     dataset = dataset_of(task) if train and task.data != "" else None
     source = training_source(task, dataset)
     values = first_values(source, dataset, seed)
-    network = network_of(task, values) if predict else None
+    network, without = None, ""
+    try:
+        network = network_of(task, values) if predict in (True, None) else None
+    except DlcError as problem:
+        if predict or not train:
+            raise
+        without = problem.message
     variants = {}
     for isa in isas:
         trains = (training(source, isa),) if train else ()
@@ -114,7 +122,8 @@ def plan_of(task: Task, train: bool, predict: bool, isas: Sequence[str], seed: i
     initial = {p.name: values[p.name] for p in first.persistent}
     return Made(Plan(task.name, variants, identity_of(task, config, seed),
                      config.phases if config else (), config.each_epoch if config else {}, held,
-                     in_order=dataset is not None and dataset.lanes > 0), initial, dataset)
+                     in_order=dataset is not None and dataset.lanes > 0),
+                initial, dataset, without)
 
 
 def refuse_varying(task: Task) -> None:
@@ -185,7 +194,7 @@ def network_of(task: Task, values: Values) -> Network:
     network = Network(of_task(task), values, f"the first values of {task.name}")
     if not network.inputs:
         raise DlcError(f"{task.name} predicts nothing from rows: it draws samples", task.loc,
-                       "dlc build --train")
+                       "--train builds what trains")
     block = network.blocks[-1]
     if not rows_are_apart(network.graph(block), network.wanted):
         with network:  # tells when it runs

@@ -12,7 +12,6 @@ from dlc.intake import user_path
 
 if TYPE_CHECKING:
     from dlc.runtime.build.package import Built
-    from dlc.task.task import Task
 
 
 def run(options: argparse.Namespace) -> int:
@@ -21,29 +20,22 @@ def run(options: argparse.Namespace) -> int:
 
     task = changed_task(load_task(options.file), options)
     folder = user_path(options.output)
-    train, predict = wanted(task, options)
+    only = options.train != options.predict  # neither or both: all there is
     with user_code():
-        built = build_library(task, folder, train=train, predict=predict, seed=options.seed,
-                              isas=[name for name in options.isa.split(",") if name],
-                              data=options.data)
+        built = build_library(
+            task, folder, train=not only or options.train, seed=options.seed, data=options.data,
+            predict=options.predict if only else options.predict or None,
+            isas=[name for name in options.isa.split(",") if name])
     tell(built, task.name)
     return 0
-
-
-def wanted(task: Task, options: argparse.Namespace) -> tuple[bool, bool]:
-    """Whether the library trains, and whether it predicts: what is asked for, else both, where
-    there is something to predict."""
-    from dlc.definition import as_data
-
-    if options.train or options.predict:
-        return options.train, options.predict
-    return True, bool(as_data(task))
 
 
 def tell(built: Built, name: str) -> None:
     """What was written, and what is to be done where there was no compiler."""
     from dlc.runtime.build.link import INSTALL
 
+    if built.without:
+        say(f"it trains alone: {built.without}")
     if built.library is None:
         say(f"{built.folder}: {built.kernels} kernels as object files; no C compiler is here: "
             f"{INSTALL} and build again, or {built.command} where there is one")

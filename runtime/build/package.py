@@ -34,17 +34,19 @@ target_link_libraries({example} {name}_library)
 
 @dataclass(frozen=True)
 class Built:
-    """What was written: the folder, the library, and its bytes; `library` is None where there was
-    no C compiler, and `command` then links it."""
+    """What was written: the folder and the library; `library` is None where there was no C
+    compiler, and `command` then links it. `without` says why it predicts nothing, where that is so.
+    """
 
     folder: Path
     library: Path | None
     command: str
     kernels: int
+    without: str
 
 
 def write_package(plan: Plan, folder: Path, initial: Arrays,
-                  compiler: Sequence[str] | None) -> Built:
+                  compiler: Sequence[str] | None, without: str = "") -> Built:
     """Write everything into `folder` and link it by `compiler` (None: leave the object files).
 
     Raises PlanError, CompileError, FeatureError, LinkFailed, OSError.
@@ -71,7 +73,7 @@ def write_package(plan: Plan, folder: Path, initial: Arrays,
                      Checkpoint(dict(initial), plan.identity, Position(), plan.network))
     library = None if compiler is None else link.link(folder, plan.name, sorted(objects), compiler)
     return Built(folder, library, f"sh {source / 'link.sh'}",
-                 sum(len(k.symbols) for k in compiled.values()))
+                 sum(len(k.symbols) for k in compiled.values()), without)
 
 
 class Kernels:
