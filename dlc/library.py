@@ -56,8 +56,12 @@ def build_library(task: Task, folder: Path, *, train: bool = True, predict: bool
     from dlc.runtime.build.plan import PlanError
 
     check_name(task)
+    sets = chosen_sets(isas)
+    refuse_varying(task)
+    refuse_parts(task, train)
+    make_folder(folder)
     try:
-        made = plan_of(task, train, predict, chosen_sets(isas), seed)
+        made = plan_of(task, train, predict, sets, seed)
         built = write_package(made.plan, folder, made.initial, compiler(), made.without)
         if data:
             write_data(made.plan, folder, bound(made))
@@ -75,6 +79,15 @@ def check_name(task: Task) -> None:
     if not (task.name.isascii() and task.name.isidentifier()):
         raise DlcError(f"{task.name}: names in C cannot begin so", task.loc,
                        "letters, digits and underscores of ASCII")
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` where it is not there. Raises DlcError for one with files that `dlc build` has
+    not written: it would write over them, a net.py by the wrapper of its own name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not (folder / "source" / "model.c").is_file():
+        raise DlcError(f"-o {folder}: holds files that are no library of dlc", None,
+                       "a new or an empty folder")
 
 
 def chosen_sets(isas: Sequence[str]) -> tuple[str, ...]:
@@ -100,8 +113,6 @@ def plan_of(task: Task, train: bool, predict: bool | None, isas: Sequence[str], 
     """Compile everything and say what the library is made of. Raises DlcError, PlanError."""
     from dlc.runtime.build.plan import Plan
 
-    refuse_varying(task)
-    refuse_parts(task, train)
     dataset = dataset_of(task) if train and task.data != "" else None
     source = training_source(task, dataset)
     values = first_values(source, dataset, seed)

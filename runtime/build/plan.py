@@ -144,10 +144,13 @@ class Plan:
 
 
 def rows_of(ports: Sequence[Port]) -> tuple[Row, ...]:
-    """The rows that ports take, each name once. Raises PlanError where two take other rows."""
+    """The rows that ports take, each name once. Raises PlanError where two take other rows, and for
+    rows without elements, of which bytes do not tell how many there are."""
     found: dict[str, Row] = {}
     for port in ports:
         row = Row(port.name, Type(port.type.dtype, tuple(int(d) for d in port.type.shape[1:])))
+        if not row.type.size:
+            raise PlanError(f"{port.name} has rows without elements: {row.type}")
         if found.setdefault(port.name, row) != row:
             raise PlanError(f"input {port.name} has rows of {found[port.name].type} and of "
                             f"{row.type}")

@@ -51,6 +51,14 @@ def test_what_is_refused(task: Task, options: dict[str, Any], told: str, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_no_file_of_the_user_is_written_over(tmp_path: Path) -> None:
+    """A task in parted.py, built beside it, would lose its file to the wrapper."""
+    (tmp_path / "parted.py").write_text("mine")
+    with pytest.raises(DlcError, match="holds files that are no library of dlc"):
+        build_library(parted, tmp_path, train=False)
+    assert (tmp_path / "parted.py").read_text() == "mine"
+
+
 @pytest.mark.parametrize(("arguments", "told"), [
     (["xor"], "required: -o"), (["xor", "-o", "x", "--isa", "neon"], "--isa neon"),
     (["no_such", "-o", "x"], "no bundled model"), (["xor", "-o", "x", "--batch", "0"], "--batch"),

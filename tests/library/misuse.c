@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +153,24 @@ static void in_a_child(dense_net *net)
     expect("use behind a fork", DENSE_BAD_ARGUMENT, WEXITSTATUS(status));
 }
 
+/* Without room for stacks of threads, in a process of its own. */
+static void without_memory(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit none = {1, 1};
+        dense_net *net;
+        setrlimit(RLIMIT_AS, &none);
+        _exit(dense_create(&net, DENSE_ABI, 9, NULL));
+    }
+    waitpid(child, &status, 0);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    expect("no memory", code == DENSE_NO_MEMORY ? DENSE_NO_MEMORY : DENSE_SYSTEM, code);
+#endif
+}
+
 enum { TURNS = 200 };
 
 static void *steps(void *given)
@@ -206,6 +225,7 @@ int main(int argc, char **argv)
     predictions(net);
     values(net, argv[1]);
     in_a_child(net);
+    without_memory();
     at_once(net, argv[1]);
     expect("destroy", DENSE_OK, dense_destroy(net));
     printf("%d wrong\n", wrong);

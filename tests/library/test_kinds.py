@@ -35,9 +35,9 @@ def train(folder: Path, name: str, batch: int, epochs: int, last: Path) -> Any:
 
 def compared(task: dlc.Task, name: str, tmp_path: Path) -> tuple[Any, Any]:
     """(metrics of the last step, the checkpoint): the library's, which is Python's."""
-    build_library(task, tmp_path, predict=False, seed=5, data=True)
-    last = tmp_path / "last.safetensors"
-    metrics = train(tmp_path, name, task.batch, task.epochs, last)
+    folder, last = tmp_path / "built", tmp_path / "last.safetensors"
+    build_library(task, folder, predict=False, seed=5, data=True)
+    metrics = train(folder, name, task.batch, task.epochs, last)
     task.train(folder=tmp_path / "run", seed=5)
     assert made.tensors_of(last) == made.tensors_of(tmp_path / "run" / "last.safetensors")
     return metrics, read_checkpoint(last)

@@ -47,6 +47,15 @@ def test_the_example_trains_to_the_checkpoint_of_python(small: Path, data: str, 
     assert (mine.position.step, mine.position.epoch) == (python.position.step, 2)
 
 
+def test_cmake_builds_the_examples(small: Path, tmp_path: Path) -> None:
+    if made.has("cmake") and made.has("cc"):
+        made.run(["cmake", "-S", str(small), "-B", "."], tmp_path)
+        made.run(["cmake", "--build", "."], tmp_path)
+        out = tmp_path / "scores.rows"
+        made.run([str(tmp_path / "predict"), "initial.safetensors", str(out), "image.rows"], small)
+        assert out.stat().st_size == 4 * networks.CLASSES * len(made.rows_of(small)[1])
+
+
 def test_lenet_from_c_is_lenet_from_python(tmp_path: Path) -> None:
     """The whole network, an epoch of digits, by the command line."""
     if not made.has("cc"):
