@@ -6,6 +6,7 @@ from typing import Any
 
 from dlc.cli.arguments import (
     SEEDS,
+    Parser,
     command,
     dims_argument,
     file_argument,
@@ -84,6 +85,7 @@ def check(commands: Any) -> None:
     file_argument(parser)
     parser.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N",
                         help="seed of the initial weights (0)")
+    page_argument(parser)
     dims_argument(parser)
     set_argument(parser)
 
@@ -95,4 +97,11 @@ def replay(commands: Any) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="what `dlc train --trap nan` has kept")
     parser.add_argument("file", metavar="FILE", nargs="?",
                         help="take the step of this file's task instead, on the same inputs")
+    page_argument(parser)
     set_argument(parser)
+
+
+def page_argument(parser: Parser) -> None:
+    """-o OUT.html"""
+    parser.add_argument("-o", "--output", metavar="OUT.html",
+                        help="where something is found: write the program's page with it")

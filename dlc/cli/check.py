@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dlc.cli.inspect import check_output
 from dlc.cli.show import asked
 from dlc.cli.source import user_code
 from dlc.cli.targets import check_target
+from dlc.errors import DlcError
 from dlc.inspector.units import plural
 
 if TYPE_CHECKING:
@@ -23,16 +25,25 @@ def run(options: argparse.Namespace) -> int:
     from dlc.inspector.profile import inputs_of
 
     check_target(options.target)
+    page = check_output(options.output) if options.output else None
     thing, sizes, chosen = asked(options)
     with user_code():
         compiled = compile_task(thing, options.target, **chosen)
     weights = compiled.initial_values(options.seed)
     given = {entry: {**weights, **inputs_of(compiled, entry, thing)}
              for entry in compiled.source.graphs}
-    for entry, known in given.items():
-        print(f"{entry}: {check_passes(compiled, entry, known)} agree with NumPy")
-    for entry, count in check_program(compiled, given).items():
-        print(f"{entry}: {plural(count, 'launch')} agree with NumPy")
+    try:
+        for entry, known in given.items():
+            print(f"{entry}: {check_passes(compiled, entry, known)} agree with NumPy")
+        for entry, count in check_program(compiled, given).items():
+            print(f"{entry}: {plural(count, 'launch')} agree with NumPy")
+    except DlcError as problem:
+        if page:
+            from dlc.inspector.findings import of_error, write_findings
+
+            stage = getattr(problem, "stage", "")
+            print(write_findings(page, compiled, [of_error(problem)], stage))
+        raise
     print(f"{compiled.program.name}: {sizes}, seed {options.seed}: everything agrees")
     return 0
 

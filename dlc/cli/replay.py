@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from dlc.cli.inspect import check_output
 from dlc.cli.source import changed_task, user_code
 from dlc.errors import DlcError, printable
 from dlc.inspector.units import plural
 
 if TYPE_CHECKING:
-    from dlc.ir.graph import Graph
+    from dlc.ir.graph import Graph, Node
     from dlc.replay import Bundle, Replayed
 
 SHOWN = 8  # nodes that are not finite
@@ -23,6 +24,7 @@ def run(options: argparse.Namespace) -> int:
     from dlc.intake import user_path
     from dlc.replay import read, replay
 
+    page = check_output(options.output) if options.output else None
     bundle = read(user_path(options.bundle))
     graph = step_of(options, bundle) if options.file else bundle.graph()
     found = replay(graph, bundle.inputs)
@@ -33,8 +35,15 @@ def run(options: argparse.Namespace) -> int:
         print("it comes to no fault" + ("" if options.file or bundle.code > 0 else
               "; the kernels overflow where NumPy does not"))
         return 0
-    print(cause_of(graph, bundle.inputs, found.code))
+    cause = cause_of(graph, bundle.inputs, found.code)
+    print(cause)
     table(found)
+    if page:
+        from dlc.compiler import compile as compile_graph
+        from dlc.inspector.findings import of_error, write_findings
+
+        told = [(line_of(found, node), node.loc) for node in found.bad[:SHOWN]]
+        print(write_findings(page, compile_graph(graph), [of_error(cause), *told]))
     return FAILS
 
 
@@ -55,15 +64,20 @@ def step_of(options: argparse.Namespace, bundle: Bundle) -> Graph:
     return graphs[entry]
 
 
-def table(found: Replayed) -> None:
-    """The first nodes that are not finite, in the order of evaluation."""
+def line_of(found: Replayed, node: Node) -> str:
+    """A node that is not finite, in words."""
     from dlc.faults import statistic
 
+    value = found.values[node]
+    what = "several results" if isinstance(value, tuple) else statistic(node, value)
+    name = node.name or node.attrs.get("label") or node.op.name
+    return f"{printable(name)} = {node.op.name} at {node.loc or 'no line'}: {what}"
+
+
+def table(found: Replayed) -> None:
+    """The first nodes that are not finite, in the order of evaluation."""
     print("not finite, in order:")
     for node in found.bad[:SHOWN]:
-        value = found.values[node]
-        what = "several results" if isinstance(value, tuple) else statistic(node, value)
-        name = node.name or node.attrs.get("label") or node.op.name
-        print(f"  {printable(name)} = {node.op.name} at {node.loc or 'no line'}: {what}")
+        print(f"  {line_of(found, node)}")
     if len(found.bad) > SHOWN:
         print(f"  and {len(found.bad) - SHOWN} more")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FORMAT = 3  # 2 brought the layers of rows, 3 the nodes of launches and SASS
+FORMAT = 3  # 2 brought the layers of rows, 3 nodes of launches, SASS and findings
 PARTS = ("forward", "backward", "optimizer")
 
 
@@ -183,6 +183,16 @@ class KernelInfo:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What a check or a replay has found: in words, at which place (-1: none that is known), and
+    after which stage it shows ("": in all)."""
+
+    text: str
+    place: int
+    stage: str = ""
+
+
+@dataclass(frozen=True)
 class File:
     """A file of the user's, as short as it is shown; no lines where it can't be read."""
 
@@ -207,6 +217,7 @@ class Inspection:
     entries: tuple[EntryInfo, ...]
     kernels: tuple[KernelInfo, ...]
     machine: Mapping[str, float] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
     format: int = FORMAT
 
     def as_json(self) -> dict[str, Any]:

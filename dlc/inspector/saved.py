@@ -12,6 +12,7 @@ from dlc.inspector.record import (
     EdgeInfo,
     EntryInfo,
     File,
+    Finding,
     Function,
     Inspection,
     KernelInfo,
@@ -25,7 +26,8 @@ from dlc.inspector.record import (
 
 # What the elements of a field are.
 PARTS: dict[type, dict[str, type]] = {
-    Inspection: {"files": File, "rows": Row, "entries": EntryInfo, "kernels": KernelInfo},
+    Inspection: {"files": File, "rows": Row, "entries": EntryInfo, "kernels": KernelInfo,
+                 "findings": Finding},
     EntryInfo: {"stages": Stage, "launches": LaunchInfo, "edges": EdgeInfo, "buffers": BufferInfo,
                 "lines": LineCost, "peak": PeakShare},
     Stage: {"functions": Function, "rules": RuleInfo}}

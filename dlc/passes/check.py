@@ -25,7 +25,9 @@ TOLERANCE = 1e-6
 
 
 class PassError(DlcError):
-    """A pass that changed what a program means."""
+    """A pass that changed what a program means; `stage` is its name."""
+
+    stage = ""
 
 
 def structure(name: str, before: Graph, after: Graph) -> None:
@@ -142,11 +144,13 @@ def _report(name: str, label: str, output: Node, old: dict[Node, Any],
             known.setdefault((value.dtype, value.shape), []).append(value)
     culprit = next((n for n in toposort([output]) if n not in old and _is_new(n, new[n], known)),
                    output)
-    return PassError(
+    error = PassError(
         f"pass {name} changed the meaning of output {label!r}: first new value at "
         f"{' '.join(filter(None, (culprit.op.name, culprit.name)))}: {culprit.type}",
         culprit.loc,
         "this is a bug in dlc, reproducible with DLC_CHECK=2; please report the program")
+    error.stage = name
+    return error
 
 
 def _is_new(node: Node, value: Any, known: Mapping[tuple[Any, ...], Sequence[Any]]) -> bool:

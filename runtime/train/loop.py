@@ -331,6 +331,8 @@ class Trainer:
             self.fail(replace(fault, step=position.step, epoch=position.epoch), "testing")
         if means is None:
             raise Stopped
+        if self.odd_losses.found:
+            self.trap.spring()  # which names the step that has spoilt the network
         self.odd_losses.warn(self.position)
         return means
 

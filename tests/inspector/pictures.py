@@ -16,6 +16,7 @@ from dlc.inspector.page import page
 from dlc.inspector.profile import profile
 from dlc.models.lenet import lenet
 from tests.inspector.browser import Browser, installed
+from tests.inspector.commands import NAN, WRONG, walk
 from tests.inspector.programs import inspection
 
 # The walks of the page on tests.inspector.programs.planted: the tab, and the row that is clicked.
@@ -61,6 +62,7 @@ def main(arguments: list[str]) -> int:
             small(out / f"{name}.png")
             print(out / f"{name}.png")
         walks(browser, Path(folder), out)
+        found_pages(browser, Path(folder), out)
     return 0
 
 
@@ -73,6 +75,17 @@ def walks(browser: Browser, folder: Path, out: Path) -> None:
         shown.click(f"#tab-{view}")
         shown.click(f"#{view} {row}")
         shown.evaluate(f"document.querySelector('#{view} {row}').scrollIntoView({{block: 'end'}})")
+        shown.picture(out / f"{name}.png")
+        small(out / f"{name}.png")
+        print(out / f"{name}.png")
+
+
+def found_pages(browser: Browser, folder: Path, out: Path) -> None:
+    """What the commands of the walks write, after one click."""
+    walk(folder)
+    for name, file in (("inspect-walk-nan", NAN), ("inspect-walk-check", WRONG)):
+        shown = browser.open(folder / file, 1100, 470)
+        shown.click(".finding")
         shown.picture(out / f"{name}.png")
         small(out / f"{name}.png")
         print(out / f"{name}.png")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dlc.inspector.page import page as page_of
+from dlc.inspector.record import Finding
 from tests.inspector.browser import Browser, Page
 from tests.inspector.programs import HOSTILE, inspection
 
@@ -179,9 +180,11 @@ def test_names_are_texts_in_the_page(browser: Browser, tmp_path: Path) -> None:
     evil = replace(entry, launches=tuple(replace(x, name=HOSTILE) for x in entry.launches),
                    buffers=tuple(replace(b, name=HOSTILE) for b in entry.buffers),
                    edges=tuple(replace(e, value=HOSTILE, words=HOSTILE) for e in entry.edges))
+    told = (Finding(HOSTILE, 0),)
     path = tmp_path / "evil.html"
-    path.write_text(page_of(replace(plain, program=HOSTILE, rows=rows, entries=(evil,), files=tuple(
-        replace(f, path=HOSTILE, lines=(HOSTILE,) * len(f.lines)) for f in plain.files))))
+    files = tuple(replace(f, path=HOSTILE, lines=(HOSTILE,) * len(f.lines)) for f in plain.files)
+    path.write_text(page_of(replace(plain, program=HOSTILE, rows=rows, entries=(evil,),
+                                    findings=told, files=files)))
     page = browser.open(path)
     for view in VIEWS:
         page.click(f"#tab-{view}")

@@ -1,6 +1,7 @@
 """The walks of docs/inspect.md in a real browser: from a question to its line in five clicks.
 
-A planted NaN and a planted miscompile take one command: tests/test_trap.py, test_check.py.
+A planted NaN and a planted miscompile take one command, which test_check.py follows; here the pages
+that they write.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pytest
 from dlc.inspector.page import page as page_of
 from dlc.inspector.profile import profiled
 from tests.inspector.browser import Browser, Page
+from tests.inspector.commands import NAN, WRONG, walk
 from tests.inspector.programs import compiled, inspection
 
 pytestmark = pytest.mark.browser
@@ -62,6 +64,23 @@ def test_a_fusion_that_was_not_made(planted: Page) -> None:
     assert "80.0 MiB" in row
     assert "shares = wide / wide.sum(1, keepdims=True)" in chosen_lines(planted)
     assert planted.told() == []
+
+
+def test_what_a_replay_and_a_check_have_found(browser: Browser, tmp_path: Path) -> None:
+    """One click on the first finding: its line, and the pass that is wrong."""
+    walk(tmp_path)
+    page = browser.open(tmp_path / NAN)
+    walked(page, ".finding")
+    assert chosen_lines(page) == ["size = dlc.sqrt((side(x) ** 2).sum(1))"]
+    assert page.evaluate("document.querySelectorAll('#sheet .on').length") > 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    assert page.told() == []
+    page = browser.open(tmp_path / WRONG, 390, dark=True)
+    walked(page, ".finding")
+    assert page.evaluate("E.stages[Number(byId('pass').value)].name") == "drop_the_sign"
+    assert page.evaluate("document.querySelectorAll('#sheet .on').length") > 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.told() == []
 
 
 def test_the_slowest_launch(browser: Browser, tmp_path: Path) -> None:

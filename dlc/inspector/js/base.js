@@ -201,6 +201,19 @@ function buildTop() {
     el("h1", {}, D.program, el("small", { text: `${D.target} ${D.isa}` })), D.entries.length > 1 ? pick : "",
     el("dl", { class: "facts" }, ...facts.map(([k, v]) => el("div", {}, el("dt", { text: k }), el("dd", { text: v })))));
 }
+// What a check or a replay has found: a click leads to the line, and to the pass that shows it.
+function buildFindings() {
+  const box = byId("findings");
+  box.hidden = !D.findings.length;
+  box.replaceChildren(...D.findings.map((f, k) => el("button", { class: "finding", data: { finding: k }, on: { click: () => lead(f) } },
+    el("span", { class: "where", text: f.place < 0 ? "found" : where(f.place) }), el("span", { text: f.text }))));
+}
+function lead({ place, stage: after }) {
+  show(innerWidth > 900 || after ? "graph" : "source");
+  const at = E.stages.findIndex((s) => s.name === after);
+  if (at >= 0) toStage(at);
+  if (place >= 0 && !(chosen && chosen.kind === "place" && chosen.id === place)) choose("place", place);
+}
 function enter(k) {
   E = D.entries[k];
   const last = new Map(E.stages[E.stages.length - 1].functions.map(([name, rows]) => [name, rows]));
@@ -243,6 +256,7 @@ async function unpack() {
   const keys = ["name", "type", "call", "op", "args", "places", "part", "flops", "bytes", "scope"];
   D.rows = D.rows.map((r) => Object.fromEntries(keys.map((k, i) => [k, r[i]])));
   painters.push(["", paintChosen]);
+  buildFindings();
   enter(0);
   const asked = /^#(place|row|launch)=(\d+)$/.exec(location.hash);
   if (asked) choose(asked[1], Number(asked[2]));

@@ -35,6 +35,11 @@ function grouping() {
   pick.value = zoomed;
   return el("label", {}, "by", pick);
 }
+function toStage(at) {
+  stage = at;
+  byId("pass").value = String(at);
+  fillStage();
+}
 function fillStage() {
   const s = E.stages[stage];
   byId("pass-names").replaceChildren(...E.stages.map((each, k) => el("li", { class: k === stage ? "on" : "" }, each.name,
