@@ -72,9 +72,16 @@ def _grad_logaddexp(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
     return g * sigmoid(d), g * sigmoid(-d)
 
 
+def _emit_logaddexp(k: Any, x: Any, y: Any) -> Any:
+    """Beside 0 nothing cancels, and f32 is enough: the general one is computed in f64."""
+    if k.is_zero(y):
+        return k.call("softplus", x)
+    return k.call("softplus", y) if k.is_zero(x) else k.call("logaddexp", x, y)
+
+
 logaddexp = _float_function(_full(
     "logaddexp", "ln(e ** x + e ** y) without overflow; infinities stay", in_f64(np.logaddexp),
-    float_type, binary(), _grad_logaddexp, rounding=Rounding(terms=True)))
+    float_type, binary(), _grad_logaddexp, rounding=Rounding(terms=True), emit=_emit_logaddexp))
 
 
 def _grad_hypot(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:

@@ -29,6 +29,10 @@ class ScalarBuilder:
     def number(self, value: float, dtype: DType) -> Number:
         return Number(value, computing(dtype))
 
+    def is_zero(self, x: Expression) -> bool:
+        """Whether `x` is known to be 0."""
+        return isinstance(x, Number) and x.value == 0
+
     def binary(self, sign: str, a: Expression, b: Expression) -> Expression:
         return settled(Binary(sign, a, b, a.dtype, max(a.level, b.level)))
 

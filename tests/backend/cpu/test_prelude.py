@@ -89,11 +89,11 @@ def _integers(dtype: np.dtype, rng: np.random.Generator, count: int) -> np.ndarr
                            rng.integers(info.min, info.max, count, dtype=dtype, endpoint=True)])
 
 
-WORDS = ["exp", "exp2", "expm1", "log", "log2", "log1p", "tanh", "sigmoid", "rsqrt", "sin", "cos",
-         "erf", "erfinv", "pow", "floordiv", "rem", "sign", "shl", "shr", "tan", "sinpi", "cospi",
-         "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "log10",
-         "cbrt", "hypot", "logaddexp", "erfc", "erfcx", "lgamma", "digamma", "i0e", "i1e",
-         "popcount", "clz", "nextafter", "ldexp", "fmod"]
+WORDS = ["exp", "exp2", "expm1", "log", "log2", "log1p", "tanh", "sigmoid", "softplus", "rsqrt",
+         "sin", "cos", "erf", "erfinv", "pow", "floordiv", "rem", "sign", "shl", "shr", "tan",
+         "sinpi", "cospi", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh",
+         "atanh", "log10", "cbrt", "hypot", "logaddexp", "erfc", "erfcx", "lgamma", "digamma",
+         "i0e", "i1e", "popcount", "clz", "nextafter", "ldexp", "fmod"]
 PUBLIC = [n for n in PRELUDE_FUNCTIONS
           if n.rsplit("_", 1)[0] in WORDS or n in ("threefry2x32", "random_bits")]
 

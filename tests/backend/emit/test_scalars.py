@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dlc import runtime
+import dlc
+from dlc import nn, runtime
 from dlc.backend.assemble import assembled
 from dlc.compiler import instruction_set
 from dlc.errors import DlcError
@@ -159,3 +161,16 @@ def test_signs_of_zero() -> None:
         (want,) = run(graph, [padded])
         got = running.read("y", "main")
         assert np.array_equal(np.signbit(got[:2]), np.signbit(want[:2])), name
+
+
+@pytest.mark.parametrize("function,calls", [
+    (nn.softplus, {"softplus_f32"}), (lambda x: dlc.logaddexp(0.0, x), {"softplus_f32"}),
+    (lambda x: dlc.logaddexp(x, -0.0), {"softplus_f32"}), (nn.log_sigmoid, {"softplus_f32"}),
+    (lambda x: dlc.logaddexp(x, 1e-45), {"logaddexp_f32"}),
+    (lambda x: dlc.logaddexp(x, x * 0.0), {"logaddexp_f32"})])  # 0 only where x is finite
+def test_logaddexp_beside_zero_is_softplus(function: Any, calls: set[str]) -> None:
+    """Two terms of which neither is negative need no f64."""
+    graph = dlc.trace(function, dlc.f32[40])
+    program, _ = assembled("zero", {"main": run_pipeline(graph)[-1].graph}, "cpu", "avx2")
+    text = "".join(k.text for k in program.kernels)
+    assert set(re.findall(r"\w+_f32", text)) - {"local_f32"} == calls

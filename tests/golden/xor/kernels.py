@@ -21,7 +21,7 @@ def fused_matmul_logaddexp_isfinite(tanh1, dense2_weight, dense2_bias, y, out, o
         logits = matmul + dense2_bias2
         y2 = y[i]
         where = select((abs(logits) < f32(inf)) | (logits != f32(0.0)), logits, f32(0.0))
-        y[i] = logaddexp_f32(logits, f32(0.0))
+        y[i] = softplus_f32(logits)
         out[i] = logits * y2
         out2[i] = u8((logits > f32(0.0)) == (y2 > f32(0.5)))
         d_logits[i] = y2 * f32(-0.25) + sigmoid_f32(where) * f32(0.25)
@@ -181,7 +181,7 @@ def fused_matmul_logaddexp(tanh1, dense2_weight, dense2_bias, y, logits, out, ou
         logits2 = matmul + dense2_bias2
         y2 = y[i]
         logits[i] = logits2
-        y[i] = logaddexp_f32(logits2, f32(0.0))
+        y[i] = softplus_f32(logits2)
         out[i] = logits2 * y2
         out2[i] = u8((logits2 > f32(0.0)) == (y2 > f32(0.5)))
 

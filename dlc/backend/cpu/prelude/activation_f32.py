@@ -1,4 +1,4 @@
-"""Prelude, f32: tanh, sigmoid, reciprocal square root.
+"""Prelude, f32: tanh, sigmoid, softplus, reciprocal square root.
 
 Kernel text like exp_log_f32.py, whose functions it calls.
 """
@@ -43,6 +43,13 @@ def sigmoid_f32(x: f32) -> f32:
     inverse = f32(1.0) / below
     y = top * inverse
     return fma(fma(-y, below, top) - y * lost, inverse, y)
+
+
+def softplus_f32(x: f32) -> f32:
+    """ln(1 + e**x), of two terms that are not negative: nothing cancels. The exponential is
+    written as sigmoid's is: of the same x, it is taken once."""
+    e = exp_f32(bitcast_f32(i32(bitcast_i32(x) | i32(-2147483648))))
+    return maximum(x, f32(0.0)) + log1p_f32(e)
 
 
 def rsqrt_f32(x: f32) -> f32:

@@ -1,4 +1,4 @@
-"""Prelude, f64: tanh, sigmoid, reciprocal square root.
+"""Prelude, f64: tanh, sigmoid, softplus, reciprocal square root.
 
 Kernel text like exp_log_f64.py, whose functions it calls.
 """
@@ -19,6 +19,12 @@ def sigmoid_f64(x: f64) -> f64:
     """1 / (1 + e**-x) through e**-|x|, which cannot overflow."""
     e = exp_f64(bitcast_f64(bitcast_i64(x) | i64(-0x8000000000000000)))
     return select(x < f64(0.0), e, f64(1.0)) / (f64(1.0) + e)
+
+
+def softplus_f64(x: f64) -> f64:
+    """ln(1 + e**x), as softplus_f32."""
+    e = exp_f64(bitcast_f64(bitcast_i64(x) | i64(-0x8000000000000000)))
+    return maximum(x, f64(0.0)) + log1p_f64(e)
 
 
 def rsqrt_f64(x: f64) -> f64:
