@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dlc import env
 from dlc.custom_errors import users_error
 from dlc.derive.precision import in_precision
-from dlc.errors import DlcError, here, nearest
+from dlc.errors import DlcError, DoesNotFit, here, nearest
 from dlc.faults import raise_fault
 from dlc.init import initial_values
 from dlc.inspector.asked import Inspected
+from dlc.inspector.told import tell
 from dlc.ir.graph import Graph, Node, Op
 from dlc.ir.types import is_size
 from dlc.lang.trace import graph_variables, trace
+from dlc.memory import limit_bytes
 from dlc.program import Kernel, Program, update_entry
 from dlc.recompiles import note_specialization
 from dlc.reference.evaluate import Specialized, fit
@@ -108,8 +109,11 @@ class Compiled(Inspected):
         from dlc.backend.assemble import assembled
 
         optimized = {entry: r[-1].graph for entry, r in self.records.items()}
-        program, drafts = assembled(self.source.name, optimized, target, isa,
-                                    dict(self.source.meta))
+        try:
+            program, drafts = assembled(self.source.name, optimized, target, isa,
+                                        dict(self.source.meta))
+        except DoesNotFit as problem:
+            raise DoesNotFit(problem.message, here(), problem.hint, problem.needed) from None
         if self._check is not None:
             from dlc.checks import static
             static.check_assembled(program, drafts)
@@ -253,7 +257,8 @@ class Loaded:
 
 def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
             tails: Mapping[str, int] | None = None, verify: bool = False, name: str = "",
-            precision: str | None = None, **dims: int) -> Compiled:
+            precision: str | None = None, memory_limit: int | str | None = None,
+            **dims: int) -> Compiled:
     """Compile a task, a function with typed arguments, or a Graph.
 
     `batch` and `dims` bind dimension names; a task takes `batch` alone. `tails` gives sizes of a
@@ -262,8 +267,11 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
     see a Dataset's `tails(batch)`. `precision` is "bf16", "f16" or "f32" (docs/precision.md;
     default: a task's own, and no casts for anything else). `verify` evaluates the graph before and
     after every pass, then runs every launch and compares its results (dlc/checks/launches.py).
-    Raises DlcError at the user's line, and warns there when one function is compiled for many
-    shapes.
+    `memory_limit`, bytes or a text such as "512MB", is the most that the program's memory may take:
+    where it would take more, it computes values again instead of keeping them, with the same
+    results (docs/memory.md).
+    Raises DlcError at the user's line, also for a limit that nothing meets, and warns there when
+    one function is compiled for many shapes.
     """
     env.check()
     if not isinstance(target, str) or target not in TARGETS:
@@ -272,7 +280,14 @@ def compile(thing: Any, target: str = "cpu", *, batch: int | None = None,
     source = _source(thing, batch, tails or {}, name, dims, precision)
     if not isinstance(thing, Graph):
         note_specialization(thing, next(iter(source.graphs.values())))
-    return Compiled(source, target, 2 if verify else env.number("DLC_CHECK"))
+    return Compiled(limited(source, memory_limit), target, 2 if verify else env.number("DLC_CHECK"))
+
+
+def limited(source: Source, memory_limit: int | str | None) -> Source:
+    """`source` under a memory limit. Raises DlcError for what is none."""
+    if memory_limit is None:
+        return source
+    return replace(source, meta={**source.meta, "memory_limit": limit_bytes(memory_limit)})
 
 
 def _checker(level: int) -> Check | None:
@@ -355,25 +370,6 @@ def _check_tails(name: str, tails: Mapping[str, int]) -> None:
         raise DlcError(f"task {name}: tails={tails!r} does not fit", here(),
                        'sizes of the smaller last batch, e.g. tails={"train": 3, "eval": 5}; '
                        '0 is none; "set" is the number of all samples that are evaluated')
-
-
-def tell(compiled: Compiled, level: int) -> None:
-    """What DLC_DEBUG asks for, on standard error: passes, launches, graphs, kernels."""
-    from dlc.reference.text import print_graph
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr)
-
-    for entry, records in compiled.records.items():
-        for record in records:
-            say(f"{entry} {record.name}: {record.nodes} nodes, {record.seconds * 1e3:.1f} ms")
-            if level >= 3:
-                say(print_graph(record.graph))
-        for number, launch in enumerate(compiled.program.entries[entry].flat):
-            if level >= 2:
-                say(f"{entry} launch {number + 1}: {launch.name}, {', '.join(launch.lines)}")
-    for kernel in compiled.kernels if level >= 4 else ():
-        say(kernel.text)
 
 
 def machine_of(target: str) -> str:

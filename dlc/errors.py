@@ -108,6 +108,15 @@ def frame_location(frame: FrameType) -> Loc:
     return Loc(code.co_filename, line, column, end_column)
 
 
+def size(count: float) -> str:
+    """Bytes as 320 B, 9.4 KiB, 3.6 MiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
 # --- text from outside ----------------------------------------------------------------------------
 
 
@@ -171,6 +180,14 @@ class DlcError(Exception):
         if self.hint:
             lines.append(f"  {self.hint}")
         return "\n".join(lines)
+
+
+class DoesNotFit(DlcError):
+    """A memory limit that no plan of a program meets; `needed` is the smallest that one does."""
+
+    def __init__(self, message: str, loc: Loc | None, hint: str, needed: int) -> None:
+        super().__init__(message, loc, hint)
+        self.needed = needed
 
 
 def shows_own_frames() -> bool:

@@ -92,6 +92,7 @@ class Launch:
 
     Segments of one stage are independent; a barrier stands between stages. `barrier` says whether
     the launch must wait for the launches before it. `lines` are the user's lines it serves.
+    `again`: it computes what an earlier launch computed, to hold fewer bytes between.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Launch:
     flops: int = 0
     bytes: int = 0
     barrier: bool = True
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc import env
-from dlc.compiler import Compiled, Source, running_on, task_source
+from dlc.compiler import Compiled, Source, limited, running_on, task_source
 from dlc.definition import as_data, of_task
 from dlc.errors import DlcError, here, nearest
 from dlc.faults import explainer
@@ -162,9 +162,10 @@ def dataset_of(task: Task, data: Any = None) -> Dataset:
 
 
 def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | None = None,
-            progress: Callable[[int, int], None] | None = None) -> Prepared:
-    """Compile a task for its data and load the program; `progress` hears how many kernels are
-    compiled of how many."""
+            progress: Callable[[int, int], None] | None = None,
+            memory_limit: int | str | None = None) -> Prepared:
+    """Compile a task for its data and load the program, which takes `memory_limit` at most;
+    `progress` hears how many kernels are compiled of how many."""
     from dlc.runtime.compile.workers import listening
 
     began = time.perf_counter()
@@ -173,7 +174,7 @@ def prepare(task: Task, dataset: Dataset, target: str = "cpu", threads: int | No
     source = task_source(task, task.batch, tails, sizes=sizes_for(task, dataset))
     identity = what_is_trained(source, dataset.train)
     check_monitor(task, source.meta)
-    compiled = Compiled(source, target, env.number("DLC_CHECK"))
+    compiled = Compiled(limited(source, memory_limit), target, env.number("DLC_CHECK"))
     with listening(progress or (lambda done, total: None)):
         loaded: CpuProgram = running_on(compiled.program, compiled.program.target, threads)
     return Prepared(task, dataset, compiled, loaded, identity, time.perf_counter() - began)

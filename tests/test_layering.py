@@ -20,7 +20,8 @@ MEANING = GRAPHS | {"reference", "reference.text", "reference.rounding"}
 # What a network is written in. No pass and no backend knows of it.
 ARRAYS = GRAPHS | {"lang", "lang.array"}
 LANGUAGE = ARRAYS | {"augment", "init", "linalg", "nn", "optim", "random", "task"}
-PASSES = {"passes", "passes.rules", "passes.fuse", "passes.loops", "passes.schedule"}
+PASSES = {"passes", "passes.rules", "passes.fuse", "passes.loops", "passes.schedule",
+          "passes.recompute"}
 BACKEND = {"backend", "backend.ir", "backend.cpu", "backend.cuda", "backend.emit", "backend.nest",
            "backend.contract", "backend.share"}
 LOWERING = MEANING | PASSES | {"program", "backend.ir", "backend.cpu", "backend.emit"}
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "words": {"errors"},
     "program": {"ir"},
     "intake": {"errors"},
+    "memory": {"errors"},
     "ir": BASE,
     "ops": BASE | {"ir"},
     "derive": BASE | {"ir", "ops"},
@@ -61,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "passes.fuse": MEANING,
     "passes.loops": MEANING | {"passes.rules"},
     "passes.schedule": MEANING | {"passes.fuse", "passes.loops"},
+    "passes.recompute": MEANING | {"passes.fuse", "passes.loops", "passes.schedule"},
     "backend": MEANING | PASSES | BACKEND | {"program"},
     "backend.ir": {"ir", "program"},
     "backend.cpu": {"ir", "program", "backend.ir"},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from dlc.backend.costs import Rates
 from dlc.backend.cpu import prelude, tiles
 from dlc.backend.cpu.isa import ISAS, Isa
 from dlc.backend.cpu.limits import Limits
@@ -12,6 +14,7 @@ from dlc.backend.cuda.machine import CUDA
 from dlc.backend.cuda.mapping import on_grid
 from dlc.backend.draft import Draft, scratch_of, stages_of
 from dlc.backend.lower import Known, lower
+from dlc.backend.memory_limit import within
 from dlc.backend.prepack import prepack
 from dlc.backend.share.alpha_equal import merge_equal
 from dlc.backend.share.parametrize import Use, share
@@ -24,7 +27,13 @@ from dlc.passes.collection import without_collection
 from dlc.passes.schedule.in_place import places_of, result_of
 from dlc.passes.schedule.lives import Scratch, aligned
 from dlc.passes.schedule.order import Schedule, order
-from dlc.passes.schedule.plan_memory import category, persistent_offsets, plan_memory, take_overs
+from dlc.passes.schedule.plan_memory import (
+    Plan,
+    category,
+    persistent_offsets,
+    plan_memory,
+    take_overs,
+)
 from dlc.program import (
     Buffer,
     Constant,
@@ -40,16 +49,26 @@ def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
               limits: Limits | None = None) -> tuple[Program, list[Draft]]:
     """The Program of optimized graphs, one entry each, and the schedule and the plan of each;
     parameters and state are shared by name. `limits` are those at which kernels change their
-    scheme, by default the instruction set's."""
+    scheme, by default the instruction set's. With a "memory_limit" in `meta` the arena has so many
+    bytes at most, or a DlcError says what it needs."""
     own = CUDA if target == "cuda" else ISAS[isa]
     machine = replace(own, limits=limits) if limits else own
     known: Known = {}
     drafts = [draft(entry, graph, machine, known) for entry, graph in graphs.items()]
     kept, literals, base = persistent(drafts)
+    limit: Any = (meta or {}).get("memory_limit")
+
+    def placed(d: Draft, room: int = 0) -> Plan:
+        return plan_memory(d.schedule, {**_kept_nodes(d, kept), **_literal_nodes(d, literals)},
+                           base, _scratch(d), d.shared, d.stages, room, limit)
+
+    if limit is not None:
+        rates = Rates().scaled(machine.bytes / 64)
+        drafts = within(limit, name, drafts, rates, lambda n, s: lowered(n, s, machine, known),
+                        placed)
     total = 64
     for d in drafts:
-        d.plan = plan_memory(d.schedule, {**_kept_nodes(d, kept), **_literal_nodes(d, literals)},
-                             base, _scratch(d), d.shared, d.stages, total)
+        d.plan = placed(d, total)
         total = max(total, d.plan.total)
     works = [(d.name, w) for d in drafts for parts in d.lowered.values() for p in parts
              for stage in p.stages for w in stage]
@@ -66,11 +85,15 @@ def assembled(name: str, graphs: Mapping[str, Graph], target: str, isa: str,
 
 
 def draft(name: str, graph: Graph, isa: Isa, known: Known) -> Draft:
-    """Pack what loops leave as it is before them, order a graph's launches, decide what is written
-    in place, and lower each launch; `known` are the components that have their kernels."""
+    """Pack what loops leave as it is before them, order a graph's launches, and lower each; `known`
+    are the components that have their kernels."""
+    return lowered(name, order(prepack(graph, isa)), isa, known)
+
+
+def lowered(name: str, schedule: Schedule, isa: Isa, known: Known) -> Draft:
+    """Decide what is written in place, and lower each launch."""
     from dlc.reference.text import function_names
 
-    schedule = order(prepack(graph, isa))
     shared = take_overs(schedule)
     made = Draft(name, schedule, shared, {})
     names = function_names(as_run(schedule, {}, {}))  # those of the entry's text

@@ -3,12 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dlc.ir.graph import Graph, Kind, Node, users
+from dlc.ir.types import Type
 from dlc.ops import leaf
 from dlc.passes.schedule.lives import Scratch, Value, aligned
-from dlc.program import Slot
+from dlc.program import Launch, Slot
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What one core does in a second: arithmetic of products, elements of cheap operators and of
+    others (exp, tanh), bytes between memory and registers; and seconds that a launch takes anyway.
+
+    Round numbers of one core of a Zen 5 server with AVX-512 (docs/design/memory_limit.md); they
+    rank what to compute again, and stand behind the estimates of `dlc plan`.
+    """
+
+    products: float = 6e10
+    cheap: float = 8e9
+    costly: float = 1e9
+    bytes: float = 1.2e10
+    launch: float = 2e-6
+
+    def scaled(self, by: float) -> Rates:
+        """Those of a machine whose registers are `by` times as wide."""
+        return replace(self, products=self.products * by, cheap=self.cheap * by,
+                       costly=self.costly * by)
+
+
+def seconds_of(graph: Graph, rates: Rates) -> float:
+    """About what a fused body, or the body of a loop or branch, takes one core: arithmetic and
+    traffic one after the other, which no launch exceeds by much."""
+    total = rates.launch + sum(n.type.bytes for n in (*graph.inputs, *graph.outputs)
+                               if isinstance(n.type, Type)) / rates.bytes
+    for node in graph.nodes():
+        inner = [v for v in node.attrs.values() if isinstance(v, Graph)]
+        if inner:
+            count = node.attrs.get("length", 1)
+            total += count * sum(seconds_of(g, rates) for g in inner)
+        elif node.op.kind is not Kind.ITEM:
+            rate = rates.products if node.op.kind is Kind.CONTRACT else (
+                rates.cheap if node.op.cheap or node.op.kind is not Kind.ELEMENTWISE
+                else rates.costly)
+            total += node_flops(node) / rate
+    return total
+
+
+def step_seconds(runs: Iterable[tuple[Launch, int]], rates: Rates) -> float:
+    """About what launches take one core, each as often as it runs: the larger of arithmetic and
+    traffic."""
+    return sum(n * (max(x.flops / rates.products, x.bytes / rates.bytes) + rates.launch)
+               for x, n in runs)
 
 
 def size_of(value: Value) -> int:

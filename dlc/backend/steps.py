@@ -88,7 +88,7 @@ def launch_of_node(d: Draft, schedule: Schedule, node: Node, table: Mapping[int,
     lines = tuple(dict.fromkeys(str(loc) for loc in node.locs))
     moved = moved_bytes(body, values, place, scratch_of(d.lowered[node]))
     return Launch(body.name.removeprefix("fused_"), stages, lines,
-                  flops_of(body), sum(moved.values()), False)
+                  flops_of(body), sum(moved.values()), False, schedule.runs_again(node))
 
 
 def overlaps(a: Ranges, b: Ranges, counts: Sequence[int] = ()) -> bool:

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from dlc.errors import nearest
+from dlc.errors import DlcError, nearest
+from dlc.memory import limit_bytes
 
-COMMANDS = ("train", "tune", "predict", "evaluate", "sample", "show", "inspect", "explain",
-            "diff", "profile", "check", "replay", "export", "build", "bench", "models", "devices",
-            "ops", "passes")
+COMMANDS = ("train", "tune", "predict", "evaluate", "sample", "show", "plan", "inspect",
+            "explain", "diff", "profile", "check", "replay", "export", "build", "bench", "models",
+            "devices", "ops", "passes")
 SEEDS, THREADS = 2**32 - 1, 256
 
 
@@ -67,9 +68,9 @@ def root_parser() -> tuple[Parser, Sequence[str]]:
     parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     from dlc.cli.arguments_build import build
-    from dlc.cli.arguments_inspect import check, diff, explain, inspect, profile, replay
+    from dlc.cli.arguments_inspect import check, diff, explain, inspect, plan, profile, replay
 
-    for add in (train, tune, predict, evaluate, sample, show, inspect, explain, diff, profile,
+    for add in (train, tune, predict, evaluate, sample, show, plan, inspect, explain, diff, profile,
                 check, replay, export, build, bench, models, devices, ops, passes,
                 bench_worker, tune_worker):
         add(commands)
@@ -111,6 +112,7 @@ def train(commands: Any) -> None:
                         help="seed of initial weights, sample order and noise (0)")
     parser.add_argument("--threads", type=whole(1, THREADS), metavar="N",
                         help="CPU threads; the result is the same on any number")
+    memory_argument(parser)
     parser.add_argument("--out", metavar="DIR",
                         help="checkpoints, report and inspector (runs/MODEL)")
     parser.add_argument("--resume", action="store_true", help="continue from DIR's last checkpoint")
@@ -128,6 +130,12 @@ def train(commands: Any) -> None:
                         "its operator and line, and keep it for `dlc replay`")
     parser.add_argument("--json", action="store_true",
                         help="print one JSON object on standard output")
+
+
+def memory_argument(parser: Parser) -> None:
+    parser.add_argument("--memory-limit", metavar="SIZE", type=memory_size,
+                        help="the most memory that the program may take, e.g. 512MB: it computes "
+                        "values again instead of keeping them, with the same results")
 
 
 def set_argument(parser: Parser, example: str = "precision=bf16") -> None:
@@ -361,6 +369,14 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
         return number
 
     return convert
+
+
+def memory_size(text: str) -> int:
+    """512MB as bytes."""
+    try:
+        return limit_bytes(text)
+    except DlcError as problem:
+        raise argparse.ArgumentTypeError(f"{problem.message}; it takes {problem.hint}") from None
 
 
 def positive(text: str) -> float:

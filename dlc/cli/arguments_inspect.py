@@ -10,10 +10,31 @@ from dlc.cli.arguments import (
     command,
     dims_argument,
     file_argument,
+    memory_argument,
     sass_arguments,
     set_argument,
     whole,
 )
+
+
+def plan(commands: Any) -> None:
+    """dlc plan FILE"""
+    parser = command(commands, "plan", "say what memory a step takes, by your lines, and what a "
+                     "limit makes it compute again", "plan")
+    file_argument(parser)
+    memory_argument(parser)
+    parser.add_argument("--batch", type=batches, default=(), metavar="N,N,...",
+                        help="a table of these batch sizes; with --memory-limit the largest that "
+                        "fits, too")
+    parser.add_argument("--run", action="store_true", help="measure the step as well")
+    dims_argument(parser)
+    set_argument(parser)
+
+
+def batches(text: str) -> tuple[int, ...]:
+    """32,64,128 as numbers."""
+    read = whole(1)
+    return tuple(read(part) for part in text.split(","))
 
 
 def inspect(commands: Any) -> None:

@@ -14,13 +14,23 @@ from pathlib import Path
 from types import TracebackType
 
 from dlc.cli.arguments import UsageError
-from dlc.errors import DlcError, Loc, nearest
+from dlc.errors import DlcError, DoesNotFit, Loc, nearest
 from dlc.intake import user_path
 from dlc.models import GOALS, file_of
 from dlc.task.task import Task
 
 _PACKAGE = Path(__file__).parent.parent
 _INSTALLED = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib")})
+
+
+@contextmanager
+def at_task(thing: object) -> Iterator[None]:
+    """A memory limit that nothing meets is told at the line of the task."""
+    try:
+        yield
+    except DoesNotFit as problem:
+        raise DoesNotFit(problem.message, getattr(thing, "loc", None), problem.hint,
+                         problem.needed) from None
 
 
 def bundled_models() -> list[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from dlc.cli import streams
 from dlc.cli.arguments import UsageError
-from dlc.cli.source import load_task, settings_given, user_code
+from dlc.cli.source import at_task, load_task, settings_given, user_code
 from dlc.cli.streams import say
 from dlc.cli.targets import check_runs
 from dlc.inspector.units import plural, size
@@ -97,9 +97,9 @@ def begin(task: Task, options: argparse.Namespace, out: TextIO, world: World) ->
         raise UsageError(f"{task.name} names no data to train on\n  give it some: --set data=PATH")
     dataset = dataset_of(task)
     say(subject(task, dataset), out)
-    with user_code():
+    with user_code(), at_task(task):
         run = prepare(task, dataset, options.target, threads_of(world, options.threads),
-                      CompileLine(out))
+                      CompileLine(out), options.memory_limit)
     return Session(options, run, out, world)
 
 

@@ -12,7 +12,7 @@ from dlc.models import GOALS, file_of
 if TYPE_CHECKING:
     from dlc.program import Program
 
-_MATTERS = ("command", "file", "target", "batch", "epochs", "settings")
+_MATTERS = ("command", "file", "target", "batch", "epochs", "settings", "memory_limit")
 
 
 class Warm:

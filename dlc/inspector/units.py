@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-
-def size(count: float) -> str:
-    """Bytes as 320 B, 9.4 KiB, 3.6 MiB."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
+from dlc.errors import size as size
 
 
 def flops(count: float) -> str:

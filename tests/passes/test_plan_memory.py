@@ -42,7 +42,8 @@ def compiled(name: str) -> Compiled:
     return dlc.compile(task)
 
 
-def lowest(spans: list[Span], numbered: Numbered, _room: int) -> Arrangement:
+def lowest(spans: list[Span], numbered: Numbered, _room: int,
+           _limit: int | None) -> Arrangement:
     """A placement that pays nothing for a barrier."""
     return tightest(spans, times_of(spans, numbered({}, frozenset()).numbers))
 

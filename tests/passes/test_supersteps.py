@@ -25,7 +25,8 @@ from tests.fuzzing.steps import program
 from tests.scheduling.figures import barriers
 
 
-def lowest(spans: list[Span], numbered: Numbered, _room: int) -> Arrangement:
+def lowest(spans: list[Span], numbered: Numbered, _room: int,
+           _limit: int | None) -> Arrangement:
     """A placement that does not know of supersteps."""
     return tightest(spans, times_of(spans, numbered({}, frozenset()).numbers))
 

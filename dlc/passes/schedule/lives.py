@@ -115,8 +115,8 @@ class Lives:
 
     def _collect(self, schedule: Schedule, depth: int, until: int) -> None:
         last = self._last_uses(schedule, until)
-        items = {(n.args[0], n.attrs["index"]): n for n in schedule.graph.nodes()
-                 if n.op is tuples.ITEM}
+        items = {(n.args[0], n.attrs["index"]): n for made in schedule.values.values()
+                 for n in made if n.op is tuples.ITEM}
         for launch in reversed(schedule.launches):  # where a loop ends is where it begins
             for i in range(launch.attrs["carries"]) if launch.op is SCAN else ():
                 item = items.get((launch, i), launch)

@@ -10,7 +10,7 @@ place alternates between two buffers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -18,22 +18,12 @@ from heapq import heappop, heappush
 
 from dlc.derive import higher
 from dlc.derive.control import COND, SCAN
-from dlc.ir.graph import (
-    Build,
-    Graph,
-    Kind,
-    Node,
-    building,
-    make,
-    rebuild,
-    replace,
-    serving,
-    toposort,
-)
+from dlc.ir.graph import Graph, Kind, Node, toposort
 from dlc.ir.types import TupleType, Type
-from dlc.ops import leaf, tuples, view
-from dlc.ops.leaf import input_
+from dlc.ops import leaf, tuples
 from dlc.passes.loops.bodies import bodies_of, is_control
+from dlc.passes.schedule.asked import Asked
+from dlc.passes.schedule.copies import copy_late, copy_of, copy_starts, private_bodies
 from dlc.passes.schedule.in_place import may_take_over, same_place
 from dlc.passes.schedule.late import as_late_as_needed
 from dlc.passes.schedule.precedence import Precedence
@@ -55,7 +45,7 @@ class Schedule:
 
     `inner` holds the orders of the bodies of loops and branches, `taken` the operands whose place
     results of branches take. Of a loop's body: `alternating` are the numbers of the carries that
-    lie in two places in turn.
+    lie in two places in turn. `asked` is the order that was asked for, where one was.
     """
 
     graph: Graph
@@ -65,6 +55,7 @@ class Schedule:
     taken: Mapping[Node, Node] = field(default_factory=dict)
     alternating: frozenset[int] = frozenset()
     level: Level = Level.ENTRY
+    asked: Asked | None = None
 
     @cached_property
     def values(self) -> dict[Node, list[Node]]:
@@ -75,7 +66,13 @@ class Schedule:
                 table[node.args[0]].append(node)
             elif node.op is higher.FUSED and not hasattr(node.type, "items"):
                 table[node].append(node)
+        for launch, unread in self.asked.unread.items() if self.asked else ():
+            table[launch] += unread
         return table
+
+    def runs_again(self, launch: Node) -> bool:
+        """Whether `launch` computes what an earlier one did."""
+        return self.asked is not None and launch in self.asked.again
 
 
 def launch_of(value: Node) -> Node:
@@ -93,17 +90,18 @@ def result_types(launch: Node) -> tuple[Type, ...]:
     return launch.type.items if isinstance(launch.type, TupleType) else (launch.type,)
 
 
-def order(graph: Graph) -> Schedule:
-    """Choose the launches' order (see the module's before -> after)."""
-    graph = private_bodies(graph)
+def order(graph: Graph, asked: Asked | None = None) -> Schedule:
+    """Choose the launches' order (see the module's before -> after), or as far as updates in place
+    allow it take the order `asked`; loops then have bodies of their own already."""
+    graph = graph if asked else private_bodies(graph)
     inputs = {i.attrs["label"]: i for i in graph.inputs}
     replaces = {at: inputs[graph.updates[name]] for at, name in enumerate(graph.output_names)
                 if name in graph.updates}
-    return order_body(graph, replaces, Level.ENTRY, frozenset())
+    return order_body(graph, replaces, Level.ENTRY, frozenset(), asked)
 
 
-def order_body(graph: Graph, replaces: Replaces, level: Level,
-               single: frozenset[int]) -> Schedule:
+def order_body(graph: Graph, replaces: Replaces, level: Level, single: frozenset[int],
+               asked: Asked | None = None) -> Schedule:
     """The order of a graph whose outputs `replaces` are written over inputs, where that can be.
 
     In a loop an output that cannot be alternates between two places, unless it is one of `single`.
@@ -118,13 +116,14 @@ def order_body(graph: Graph, replaces: Replaces, level: Level,
     home = in_place_updates(known, readers, pairs)
     starts = starts_to_copy(graph, known, readers, home)
     if starts:
-        return order_body(copy_starts(graph, starts), replaces, level, single)
+        return order_body(copy_starts(graph, starts, asked), replaces, level, single, asked)
     missing = {at for at in replaces if graph.outputs[at] in pairs
                and graph.outputs[at] not in home}
     late = missing if level is not Level.LOOP else missing & single
     if late:
-        return order_body(copy_late(graph, late), replaces, level, single)
-    ordered = schedule(graph, launches, before, home)
+        return order_body(copy_late(graph, late), replaces, level, single, asked)
+    ordered = asked.ordered(launches, before) if asked else (
+        schedule(graph, launches, before, home))
     taken = taken_by_branches(graph, ordered, home, level)
     inner: dict[Node, tuple[Schedule, ...]] = {}
     if any(is_control(n) for n in ordered):
@@ -132,7 +131,7 @@ def order_body(graph: Graph, replaces: Replaces, level: Level,
         fixed = fixed_values(graph, ordered, home, level)
         inner = {n: inner_orders(n, items[n], fixed, {**taken, **home})
                  for n in ordered if is_control(n)}
-    return Schedule(graph, tuple(ordered), home, inner, taken, frozenset(missing), level)
+    return Schedule(graph, tuple(ordered), home, inner, taken, frozenset(missing), level, asked)
 
 
 def items_of(graph: Graph) -> dict[Node, dict[int, Node]]:
@@ -175,32 +174,6 @@ def fixed_values(graph: Graph, ordered: Sequence[Node], home: Mapping[Node, Node
 # --- values of their own --------------------------------------------------------------------------
 
 
-def private_bodies(graph: Graph) -> Graph:
-    """The graph with bodies that no two loops share: every node of it has one place in memory."""
-    def change(node: Node, args: tuple[Node, ...]) -> Node:
-        return twin_of(node, args) if is_control(node) else rebuild(node, args)
-
-    return graph.with_outputs(replace(graph.outputs, change))
-
-
-def twin_of(node: Node, args: Sequence[Node]) -> Node:
-    """A new node like `node`; the bodies of a loop or a branch are new, too."""
-    attrs = {k: twin_graph(v) if is_control(node) and isinstance(v, Graph) else v
-             for k, v in node.attrs.items()}
-    return Node(node.op, tuple(args), attrs, node.type, node.locs, node.name)
-
-
-def twin_graph(graph: Graph) -> Graph:
-    """The same graph, made of new nodes."""
-    twins: dict[Node, Node] = {}
-    for node in (*graph.inputs, *graph.nodes()):
-        if node not in twins:
-            twins[node] = twin_of(node, [twins[a] for a in node.args])
-    return Graph(graph.name, tuple(twins[i] for i in graph.inputs),
-                 tuple(twins[o] for o in graph.outputs), graph.output_names, graph.updates,
-                 graph.notes)
-
-
 def with_copies(graph: Graph, replaces: Replaces, level: Level) -> Graph:
     """Give each update a value of its own: a new value that is another input, or that replaces two
     inputs, is copied. So is an input that is given out as it was before its update, and every
@@ -217,24 +190,6 @@ def with_copies(graph: Graph, replaces: Replaces, level: Level) -> Graph:
         if not is_launch(launch_of(value)) or value in seen:
             outputs[at] = copy_of(value)
         seen.add(outputs[at])
-    return graph.with_outputs(outputs)
-
-
-def copy_of(value: Node) -> Node:
-    """A launch that copies `value`."""
-    with building(Build()), serving(value.locs):
-        twin = input_(value.name or "value", value.type)
-        twin.locs = value.locs  # not the line that asked for the compilation
-        same = make(view.RESHAPE, (twin,), shape=tuple(value.type.shape))
-        body = Graph("fused_copy", (twin,), (same,))
-        return make(higher.FUSED, (value,), value.name, body=body)
-
-
-def copy_late(graph: Graph, late: Iterable[int]) -> Graph:
-    """Replace the outputs `late`, which cannot be written in place, by copies at the end."""
-    outputs = list(graph.outputs)
-    for at in late:
-        outputs[at] = copy_of(outputs[at])
     return graph.with_outputs(outputs)
 
 
@@ -261,15 +216,6 @@ def starts_to_copy(graph: Graph, known: Precedence, readers: Mapping[Node, list[
             else:
                 found.add((n, i))
     return found
-
-
-def copy_starts(graph: Graph, starts: set[tuple[Node, int]]) -> Graph:
-    """The graph in which the carries `starts` begin with copies."""
-    def change(node: Node, args: tuple[Node, ...]) -> Node:
-        new = [copy_of(a) if (node, i) in starts else a for i, a in enumerate(args)]
-        return rebuild(node, new)
-
-    return graph.with_outputs(replace(graph.outputs, change))
 
 
 # --- in place -------------------------------------------------------------------------------------

@@ -26,9 +26,10 @@ WORTH = 64 * 1024  # bytes that are streamed while threads wait at a barrier, so
 Numbered: TypeAlias = Callable[[Clashes, frozenset[int]], Supersteps]
 
 
-def arranged(spans: Sequence[Span], numbered: Numbered, room: int = 0) -> Arrangement:
+def arranged(spans: Sequence[Span], numbered: Numbered, room: int = 0,
+             limit: int | None = None) -> Arrangement:
     """The cheapest arrangement of those tried: bytes above `room`, which the arena has anyway, and
-    barriers at WORTH bytes each.
+    barriers at WORTH bytes each. With a `limit` it has no more bytes than that, if one of them has.
 
     All values of one superstep should lie apart. Where one holds too many bytes for that, it is
     cut in two by a barrier that has to be: what is dead by then leaves room.
@@ -38,10 +39,11 @@ def arranged(spans: Sequence[Span], numbered: Numbered, room: int = 0) -> Arrang
     best = tightest(spans, apart)
     most = max(best.top, room)
     fewest = numbered(clashes_of(spans, best, apart), frozenset()).waits
-    for limit in (most, most + WORTH * (fewest - now.waits)):
+    wider = most + WORTH * (fewest - now.waits)
+    for top in (most, wider if limit is None else max(most, min(wider, limit))):
         if few(fewest, now.waits):
             break
-        for found in tried(spans, numbered, best, limit):
+        for found in tried(spans, numbered, best, top):
             waits = numbered(clashes_of(spans, found, apart), frozenset()).waits
             if max(found.top, most) + WORTH * waits < max(best.top, most) + WORTH * fewest:
                 best, fewest = found, waits

@@ -83,11 +83,12 @@ def last_uses(schedule: Schedule) -> dict[Node, int]:
 
 def plan_memory(schedule: Schedule, persistent: Mapping[Node, int], base: int,
                 scratch: Mapping[Node, Sequence[Scratch]], shared: Mapping[Node, Node],
-                stages: Stages, room: int = 0) -> Plan:
+                stages: Stages, room: int = 0, limit: int | None = None) -> Plan:
     """Places for every value of `schedule`; `persistent` inputs have theirs already, below `base`.
 
     `scratch` is what each launch needs while it runs, `shared` the take-overs of the schedule,
-    `stages` what each stage of a launch touches. The arena reaches up to `room` in any case.
+    `stages` what each stage of a launch touches. The arena reaches up to `room` in any case, and
+    with a `limit` no higher than that, if it can.
     """
     lives = Lives(schedule, persistent, scratch, shared)
     spans = lives.distinct_spans()
@@ -97,7 +98,7 @@ def plan_memory(schedule: Schedule, persistent: Mapping[Node, int], base: int,
     def numbered(clashes: Clashes, waiting: frozenset[int]) -> Supersteps:
         return supersteps(schedule, touched, clashes, waiting)
 
-    best = arranged(spans, numbered, max(0, room - base))
+    best = arranged(spans, numbered, max(0, room - base), None if limit is None else limit - base)
     for span, offset in zip(spans, best.offsets, strict=True):
         span.offset = offset
     return Plan(lives.places(base), tuple(spans), lives.ranges(), base + best.top,

@@ -1,0 +1,1 @@
+"""Recomputation under a memory limit: which launches run again so that a step fits."""
