@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from dlc import env
 from dlc.compiler import Compiled, Source, instruction_set, task_source
 from dlc.definition import as_data, of_task
-from dlc.errors import DlcError
+from dlc.errors import DlcError, short_path
 from dlc.independence import rows_are_apart
+from dlc.ir.graph import Graph
 from dlc.network import Network
 from dlc.program import Program
 from dlc.task.meta import varying_data
@@ -130,10 +131,11 @@ def plan_of(task: Task, train: bool, predict: bool | None, isas: Sequence[str], 
     first = variants[isas[0]][0].program
     config = configured(task, source, dataset, first, seed) if train else None
     held = as_data(task, *((dataset.classes, dataset.words) if dataset else ()))
+    folders = folders_of([*source.graphs.values(), *(network_graphs(network))])
     initial = {p.name: values[p.name] for p in first.persistent}
-    return Made(Plan(task.name, variants, identity_of(task, config, seed),
-                     config.phases if config else (), config.each_epoch if config else {}, held,
-                     in_order=dataset is not None and dataset.lanes > 0),
+    return Made(Plan(task.name, variants, movable(identity_of(task, config, seed), folders),
+                     config.phases if config else (), config.each_epoch if config else {},
+                     movable(held, folders), in_order=dataset is not None and dataset.lanes > 0),
                 initial, dataset, without)
 
 
@@ -197,6 +199,34 @@ def identity_of(task: Task, config: TrainConfig | None, seed: int) -> Identity:
         return Identity(task.name, "", seed, task.batch)
     return Identity(config.model, config.task, config.seed, config.batch, config.learning_rate,
                     config.epochs)
+
+
+def network_graphs(network: Network | None) -> list[Graph]:
+    """The graphs of the blocks of a prediction."""
+    return [network.graph(block) for block in network.blocks] if network is not None else []
+
+
+def folders_of(graphs: Sequence[Graph]) -> list[str]:
+    """The folders of the user's files as lines are printed with them, where these are absolute."""
+    files = {short_path(loc.file) for graph in graphs for node in graph.nodes()
+             for loc in node.locs}
+    return sorted({f"{Path(f).parent}/" for f in files if Path(f).is_absolute()}, key=len)[::-1]
+
+
+def movable(thing: Any, folders: Sequence[str]) -> Any:
+    """What a checkpoint says, its places without folders: a library is moved to other machines."""
+    if isinstance(thing, str):
+        for folder in folders:
+            thing = thing.replace(folder, "")
+        return thing
+    if isinstance(thing, Mapping):
+        return {key: movable(value, folders) for key, value in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return [movable(value, folders) for value in thing]
+    if is_dataclass(thing) and not isinstance(thing, type):
+        return replace(thing, **{f.name: movable(getattr(thing, f.name), folders)
+                                 for f in fields(thing)})
+    return thing
 
 
 def network_of(task: Task, values: Values) -> Network:

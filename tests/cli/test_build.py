@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import dlc
 from dlc import DlcError, Task, f32, nn, optim
 from dlc.cli import main
 from dlc.library import build_library
+from dlc.runtime.build import wrapper_plain
 from dlc.runtime.build.features import FEATURES, needed
 from dlc.runtime.build.model import quoted
 from dlc.runtime.build.tables import ARENA, relative_table
@@ -20,6 +22,8 @@ from dlc.runtime.compile import runner
 from dlc.runtime.compile.isa import machine_isa
 from dlc.runtime.cpu.table import address_of
 from dlc.runtime.cpu.table_builder import TableBuilder
+from dlc.runtime.train import checkpoint
+from dlc.runtime.train.tensorfile import DTYPE_NAMES
 
 net = nn.dense(2)
 SETTINGS = {"data": "", "optimizer": optim.sgd(0.1), "batch": 4, "epochs": 1}
@@ -86,6 +90,17 @@ def test_a_literal_is_its_text(text: str) -> None:
     assert all(p[0] == p[-1] == '"' and len(p) < 90 for p in pieces)
     assert "".join(eval(f"b{p}").decode("latin-1") for p in pieces).encode("latin-1") == (
         text.encode())
+
+
+def test_c_and_python_agree_on_versions() -> None:
+    """Of the interface, of checkpoints, and on the numbers of dtypes."""
+    folder = Path(wrapper_plain.__file__).parent / "library"
+    header, record = ((folder / name).read_text() for name in ("dlcnet.h", "record.c"))
+    assert f"#define DLCNET_ABI {wrapper_plain.ABI} " in header
+    assert f"FORMAT = {checkpoint.FORMAT} " in record
+    dtypes = re.findall(r"DLCNET_([A-Z]+\d*)\b(?=[,\n ])", header[header.index("DLCNET_F64"):])
+    assert [d.lower() for d in dtypes[:13]] == list(wrapper_plain.DTYPES)
+    assert list(wrapper_plain.DTYPES) == list(DTYPE_NAMES.values())
 
 
 def turned(x: f32[3, 5]) -> dlc.Node:

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xmmintrin.h>
 
 #include HEADER
 
@@ -86,6 +87,25 @@ static void predictions(dense_net *net)
     expect("no rows", DENSE_OK, dense_predict(net, &image, 1, scores, 0));
     image.bytes = (size_t)-400;
     expect("rows beyond memory", DENSE_BAD_ARGUMENT, dense_predict(net, &image, 1, scores, 20));
+}
+
+/* What the caller has set for its own arithmetic changes no result, and is there again. */
+static void rounding(dense_net *net)
+{
+    static float scores[2][9][5];
+    dense_array image = array("image", DENSE_F32, pictures, sizeof pictures);
+    for (int i = 0; i < 9; i++)
+        for (int k = 0; k < 100; k++)
+            pictures[i][k] = (float)(i * k % 17) / 7.0f;
+    expect("predict", DENSE_OK, dense_predict(net, &image, 1, scores[0], sizeof scores[0]));
+    unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0xe040); /* towards zero, small numbers are zeros */
+    expect("predict", DENSE_OK, dense_predict(net, &image, 1, scores[1], sizeof scores[1]));
+    if ((_mm_getcsr() & 0xe040) != 0xe040 || memcmp(scores[0], scores[1], sizeof scores[0]) != 0) {
+        fprintf(stderr, "the caller's arithmetic counts\n");
+        wrong++;
+    }
+    _mm_setcsr(before);
 }
 
 static void values(dense_net *net, const char *path)
@@ -223,6 +243,7 @@ int main(int argc, char **argv)
     expect("load", DENSE_OK, dense_load(net, argv[1]));
     inputs(net);
     predictions(net);
+    rounding(net);
     values(net, argv[1]);
     in_a_child(net);
     without_memory();

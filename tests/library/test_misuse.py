@@ -40,6 +40,18 @@ def test_misuse_touches_no_foreign_memory(dense: Path) -> None:
         assert "0 wrong" in said
 
 
+def test_threads_have_no_data_race(dense: Path) -> None:
+    """team.c under ThreadSanitizer. Kernels know nothing of it, so the team runs another function.
+    """
+    if made.has("cc"):
+        source = dense / "source"
+        parts = [str(p) for end in ("c", "o") for p in source.glob(f"*.{end}")]
+        made.run(["cc", "-std=gnu11", "-g", "-O1", "-fsanitize=thread", "-Wno-overlength-strings",
+                  f"-I{dense}", f"-I{source}", str(made.HERE / "team.c"), *parts, "-o", "team",
+                  "-pthread", "-lm"], dense)
+        made.run([str(dense / "team")], dense, TSAN_OPTIONS="halt_on_error=1")
+
+
 def test_damaged_files_are_refused(dense: Path, tmp_path: Path) -> None:
     """damage.c under the sanitizers: a checkpoint, and plain tensors, whose header no checksum
     covers."""
