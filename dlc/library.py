@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc import env
-from dlc.compiler import Compiled, Source, instruction_set, task_source
+from dlc.compiler import Compiled, Source, instruction_set, limited, task_source
 from dlc.definition import as_data, of_task
 from dlc.errors import DlcError, short_path
 from dlc.independence import rows_are_apart
@@ -45,10 +45,12 @@ class Made:
 
 
 def build_library(task: Task, folder: Path, *, train: bool = True, predict: bool | None = None,
-                  isas: Sequence[str] = (), seed: int = 0, data: bool = False) -> Built:
+                  isas: Sequence[str] = (), seed: int = 0, data: bool = False,
+                  memory_limit: int | None = None) -> Built:
     """Write the library of `task` for the instruction sets `isas` (default: this machine's) into
     `folder`: what trains, what predicts (None: where the task predicts from rows), or both. `seed`
-    is that of its initial.safetensors; `data` writes the training data beside it.
+    is that of its initial.safetensors; `data` writes the training data beside it. What trains takes
+    `memory_limit` bytes at most.
 
     Raises DlcError for a task that cannot be built, at its line where there is one.
     """
@@ -62,7 +64,7 @@ def build_library(task: Task, folder: Path, *, train: bool = True, predict: bool
     refuse_parts(task, train)
     make_folder(folder)
     try:
-        made = plan_of(task, train, predict, sets, seed)
+        made = plan_of(task, train, predict, sets, seed, memory_limit)
         built = write_package(made.plan, folder, made.initial, compiler(), made.without)
         if data:
             write_data(made.plan, folder, bound(made))
@@ -110,12 +112,13 @@ def chosen_sets(isas: Sequence[str]) -> tuple[str, ...]:
     return tuple(isa for isa in SETS if isa in (isas or (instruction_set(),)))
 
 
-def plan_of(task: Task, train: bool, predict: bool | None, isas: Sequence[str], seed: int) -> Made:
+def plan_of(task: Task, train: bool, predict: bool | None, isas: Sequence[str], seed: int,
+            memory_limit: int | None) -> Made:
     """Compile everything and say what the library is made of. Raises DlcError, PlanError."""
     from dlc.runtime.build.plan import Plan
 
     dataset = dataset_of(task) if train and task.data != "" else None
-    source = training_source(task, dataset)
+    source = limited(training_source(task, dataset), memory_limit)
     values = first_values(source, dataset, seed)
     network, without = None, ""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlc.cli.arguments import SEEDS, command, set_argument, whole
+from dlc.cli.arguments import SEEDS, command, memory_argument, set_argument, whole
 
 
 def build(commands: Any) -> None:
@@ -26,4 +26,5 @@ def build(commands: Any) -> None:
     parser.add_argument("--batch", type=whole(1), metavar="N", help="samples per step")
     parser.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N",
                         help="seed of initial.safetensors, of sample order and noise (0)")
+    memory_argument(parser)
     set_argument(parser)

@@ -25,6 +25,7 @@ def run(options: argparse.Namespace) -> int:
         built = build_library(
             task, folder, train=not only or options.train, seed=options.seed, data=options.data,
             predict=options.predict if only else options.predict or None,
+            memory_limit=options.memory_limit,
             isas=[name for name in options.isa.split(",") if name])
     tell(built, task.name)
     return 0

@@ -40,6 +40,11 @@ def parted(x: f32["batch", 3], y: f32["batch", 2]) -> dlc.Loss:
 
 
 @dlc.task(**SETTINGS)
+def whole(x: f32["batch", 3], y: f32["batch", 2]) -> dlc.Loss:
+    return dlc.loss(dlc.square(net(x) - y).mean())
+
+
+@dlc.task(**SETTINGS)
 def größe(x: f32["batch", 3], y: f32["batch", 2]) -> dlc.Loss:
     return dlc.loss(dlc.square(net(x) - y).mean())
 
@@ -61,6 +66,11 @@ def test_no_file_of_the_user_is_written_over(tmp_path: Path) -> None:
     with pytest.raises(DlcError, match="holds files that are no library of dlc"):
         build_library(parted, tmp_path, train=False)
     assert (tmp_path / "parted.py").read_text() == "mine"
+
+
+def test_a_memory_limit_is_kept_or_refused(tmp_path: Path) -> None:
+    with pytest.raises(DlcError, match="the smallest limit that can be met"):
+        build_library(whole, tmp_path / "out", memory_limit=100)
 
 
 @pytest.mark.parametrize(("arguments", "told"), [
