@@ -107,7 +107,7 @@ OUTSIDE = {
                 "mpi4py"},
     "models": {"numpy"},
     "onnx": {"numpy", "onnx", "google"},
-    "peers": {"numpy", "torch", "jax"},
+    "peers": {"numpy", "torch", "jax", "onnxruntime"},
 }
 
 

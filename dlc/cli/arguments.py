@@ -313,7 +313,7 @@ def bench(commands: Any) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME",
                         help="models (default: all that the peers have)")
     parser.add_argument("--against", default="torch,jax", metavar="LIST",
-                        help="peers, separated by commas (torch,jax)")
+                        help="peers, separated by commas: torch, jax, onnx (torch,jax)")
     parser.add_argument("--dtype", default="f32", help="element type (f32)")
     parser.add_argument("--threads", type=whole(1, THREADS), default=0, metavar="N",
                         help="threads for every system (default: all cores)")
@@ -323,6 +323,10 @@ def bench(commands: Any) -> None:
                         help="cold and warm starts of each system (3)")
     parser.add_argument("--rounds", type=whole(1), default=21, metavar="N",
                         help="rounds of interleaved steps (21)")
+    parser.add_argument("--predict", action="store_true",
+                        help="measure predictions; onnx is a peer then, too")
+    parser.add_argument("--batch", metavar="LIST",
+                        help="rows of a prediction, separated by commas (1,32)")
     parser.add_argument("--json", metavar="OUT", help="write the results to this file")
 
 
@@ -332,6 +336,7 @@ def bench_worker(commands: Any) -> None:
     parser.add_argument("file", metavar="MODEL")
     parser.add_argument("--threads", type=whole(1, THREADS), required=True)
     parser.add_argument("--batch", type=whole(0), required=True)
+    parser.add_argument("--predict", action="store_true")
 
 
 def models(commands: Any) -> None:

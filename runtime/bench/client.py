@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dlc.runtime.bench.systems import BATCH, HELD, BenchError, System
+from dlc.runtime.bench.systems import HELD, TRAINING, BenchError, System, Work
 
 START_LIMIT = 300.0  # seconds until a worker has done its first step
 STEPS_LIMIT = 300.0
@@ -27,11 +27,10 @@ class Worker:
     """
 
     def __init__(self, system: System, model: str, threads: int, cache: Path,
-                 isa: str = "") -> None:
+                 isa: str = "", work: Work = TRAINING) -> None:
         self.system = system
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the worker)
-        batch = str(BATCH.get(model, 0))
-        command = [*system.command, model, "--threads", str(threads), "--batch", batch]
+        command = [*system.command, *work.arguments(model, threads)]
         started = time.perf_counter()
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
@@ -110,9 +109,9 @@ def environment(system: System, threads: int, cache: Path, isa: str = "") -> dic
 
 @contextmanager
 def running(system: System, model: str, threads: int, cache: Path,
-            isa: str = "") -> Iterator[Worker]:
+            isa: str = "", work: Work = TRAINING) -> Iterator[Worker]:
     """A worker that has done its first step; ended when the block ends."""
-    worker = Worker(system, model, threads, cache, isa)
+    worker = Worker(system, model, threads, cache, isa, work)
     try:
         yield worker
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dlc.runtime.bench import start
 from dlc.runtime.bench.client import Worker, running
-from dlc.runtime.bench.systems import BenchError, System
+from dlc.runtime.bench.systems import TRAINING, BenchError, System, Work
 
 Row = dict[str, Any]
 ALIKE = 5  # steps from the same weights on the same batch after which losses are compared
@@ -20,7 +20,8 @@ ALIKE = 5  # steps from the same weights on the same batch after which losses ar
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. `turn` is the seconds the slowest system takes for its turn."""
+    """What is measured, and how often. `turn` is the seconds the slowest system takes for its turn.
+    """
 
     threads: int
     dtype: str = "f32"
@@ -28,7 +29,10 @@ class Plan:
     starts: int = 3
     rounds: int = 21
     turn: float = 0.25
+    work: Work = TRAINING
     say: Callable[[str], None] = field(default=lambda text: None)
+    # writes the model with its first weights, for so many rows, to a file
+    export: Callable[[str, int, Path], None] = field(default=lambda model, batch, path: None)
 
 
 @dataclass
@@ -76,8 +80,10 @@ def measure_start(
 ) -> None:
     """One cold start into the empty folder `cache`, then one warm start from it."""
     cache.mkdir(mode=0o700)
+    if system.model_file:
+        plan.export(model, plan.work.size(model), cache / system.model_file)
     for seconds in (measured.cold, measured.warm):
-        with running(system, model, plan.threads, cache, plan.isa) as worker:
+        with running(system, model, plan.threads, cache, plan.isa, plan.work) as worker:
             seconds.append(worker.start_seconds)
             measured.first = worker.first
 
@@ -96,7 +102,7 @@ def measure_steps(
     with ExitStack() as stack:
         workers: list[Worker] = []
         for system in systems:
-            enter = running(system, model, plan.threads, caches[system.name], plan.isa)
+            enter = running(system, model, plan.threads, caches[system.name], plan.isa, plan.work)
             workers.append(stack.enter_context(enter))
             later = workers[-1].steps(ALIKE - 1)
             measured[system.name].losses = [workers[-1].first["loss"], later["loss"]]
@@ -128,16 +134,17 @@ def check_same_network(model: str, measured: dict[str, Measured]) -> None:
         raise BenchError(f"{model} is not the same network everywhere: {'; '.join(parts)}")
 
 
-def check_same_loss(model: str, measured: dict[str, Measured]) -> None:
-    """Raise BenchError where a peer's loss is another than dlc's: that of the first step within
-    what rounding may do (`start.rounding`), that of step ALIKE within as much for each step."""
+def check_same_loss(model: str, measured: dict[str, Measured], what: str = "loss") -> None:
+    """Raise BenchError where a peer's loss, or mean size of what it predicts, is another than
+    dlc's: that of the first step within what rounding may do (`start.rounding`), that of step ALIKE
+    within as much for each step."""
     if model not in start.PARTS or "dlc" not in measured:
         return
     allowed = start.rounding(model) * abs(measured["dlc"].losses[0])
     for name, m in measured.items():
         for steps, ours, other in zip((1, ALIKE), measured["dlc"].losses, m.losses, strict=True):
             if not abs(ours - other) <= steps * allowed:
-                raise BenchError(f"{model}: the loss of step {steps} is {ours:.6g} in dlc and "
+                raise BenchError(f"{model}: the {what} of step {steps} is {ours:.6g} in dlc and "
                                  f"{other:.6g} in {name}, from the same weights")
 
 
@@ -162,6 +169,7 @@ def rows(
         result.append({
             "model": model,
             "system": name,
+            "work": "predict" if plan.work.predict else "train",
             "dtype": plan.dtype,
             "isa": plan.isa,
             "threads": plan.threads,

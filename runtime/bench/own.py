@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.ir.types import Type
 from dlc.program import Entry, Port, Program
 from dlc.runtime.bench.systems import BenchError
 from dlc.runtime.bench.worker import Network
@@ -37,27 +38,55 @@ def network(
     entry = program.entries[phases[0].entry]
     return Network(
         steps=stepper(loaded, entry, batch_of(entry, inputs), fixed or {}),
-        parameters=sum(port.type.size for port in program.persistent if port.role == "param"),
+        parameters=sum(type_.size for type_ in parameters_of(program)),
         batch=batch_size(entry),
         version=version(program),
-        launches=tuple((launch.flops * runs, launch.bytes * runs)
-                       for launch, runs in zip(entry.flat, entry.runs, strict=True)),
+        launches=costs(entry),
     )
 
 
-def started(program: Program, parameters: Iterable[Array]) -> dict[str, Array]:
-    """What `parameters`, a peer's in its order and layout, are by name in `program`.
+def predicting(loaded: ArenaProgram, call: Callable[..., Array], initial: Mapping[str, Array],
+               inputs: Sequence[Array] | None = None) -> Network:
+    """`call`, which runs the first entry of `loaded`, as a network to measure: of the first of
+    `inputs`, or of random numbers, each time from Python."""
+    for name, value in initial.items():
+        loaded.write(name, value)
+    program = loaded.program
+    entry = next(iter(program.entries.values()))
+    fed = batch_of(entry, inputs and inputs[:1])
+
+    def steps(count: int) -> float:
+        for _ in range(count):
+            found = call(**fed)
+        return float(np.abs(found).mean())
+
+    return Network(steps, sum(type_.size for type_ in parameters_of(program)), batch_size(entry),
+                   version(program), costs(entry))
+
+
+def parameters_of(program: Program) -> list[Type]:
+    """The types of what is trained."""
+    return [port.type for port in program.persistent if port.role == "param"]
+
+
+def costs(entry: Entry) -> tuple[tuple[int, int], ...]:
+    """(flops, bytes) of each launch, all its runs together."""
+    return tuple((launch.flops * runs, launch.bytes * runs)
+                 for launch, runs in zip(entry.flat, entry.runs, strict=True))
+
+
+def started(types: Mapping[str, Type], parameters: Iterable[Array]) -> dict[str, Array]:
+    """What `parameters`, a peer's in its order and layout, are by name in dlc, of these `types`.
 
     Raises BenchError where one has another shape, ValueError where there are more or fewer.
     """
-    ports = [port for port in program.persistent if port.role == "param"]
     values = {}
-    for port, value in zip(ports, parameters, strict=True):
-        values[port.name] = turned(port.name, value)
-        shape = tuple(map(int, port.type.shape))
-        if values[port.name].shape != shape:
-            raise BenchError(f"{port.name} is {list(shape)} in dlc, and its peer "
-                             f"{list(values[port.name].shape)}")
+    for (name, type_), value in zip(types.items(), parameters, strict=True):
+        values[name] = turned(name, value)
+        shape = tuple(map(int, type_.shape))
+        if values[name].shape != shape:
+            raise BenchError(f"{name} is {list(shape)} in dlc, and its peer "
+                             f"{list(values[name].shape)}")
     return values
 
 

@@ -230,3 +230,22 @@ def build(
         return float(value)
 
     return steps, int(count), len(inputs[0]), str(jax.__version__)
+
+
+def build_prediction(
+    model: str, parameters: Iterable[Array], inputs: Sequence[Array], threads: int, compiled: bool
+) -> tuple[Callable[[int], float], int, int, str]:
+    """The same of predictions, each waited for. Raises KeyError for a network that normalizes by
+    its batch: it has no running statistics here."""
+    del threads, compiled
+    if model == "resnet18":
+        raise KeyError(f"{model} has no running statistics in JAX's networks")
+    run = jax.jit(lambda params, batch: NETWORKS[model](iter(params), batch))
+    batch, params = images_last(inputs)[0], as_jax(model, parameters)
+
+    def steps(number: int) -> float:
+        for _ in range(number):
+            found = run(params, batch).block_until_ready()
+        return float(abs(found).mean())
+
+    return steps, int(sum(leaf.size for leaf in params)), len(batch), str(jax.__version__)

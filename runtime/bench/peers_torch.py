@@ -1,4 +1,4 @@
-"""The benchmark's networks in PyTorch: a training step with Adam, eager or compiled."""
+"""The benchmark's networks in PyTorch, eager or compiled: a step with Adam, a prediction."""
 
 from __future__ import annotations
 
@@ -197,3 +197,22 @@ def build(
         return float(loss.item())
 
     return steps, sum(p.numel() for p in net.parameters()), len(inputs[0]), str(torch.__version__)
+
+
+def build_prediction(
+    model: str, parameters: Iterable[Array], inputs: Sequence[Array], threads: int, compiled: bool
+) -> tuple[Callable[[int], float], int, int, str]:
+    """The same of predictions: of the first input alone, in evaluation mode, without gradients."""
+    torch.set_num_threads(threads)
+    batch = tensors(inputs)[0]
+    net = NETWORKS[model]().eval()
+    set_parameters(net, parameters)
+    forward = torch.compile(net) if compiled else net
+
+    def steps(count: int) -> float:
+        with torch.inference_mode():
+            for _ in range(count):
+                found = forward(batch)
+            return float(found.abs().mean())
+
+    return steps, sum(p.numel() for p in net.parameters()), len(batch), str(torch.__version__)

@@ -30,8 +30,10 @@ from dlc.runtime.bench.systems import (
     BATCH,
     FEATURE,
     HELD,
+    TRAINING,
     BenchError,
     System,
+    Work,
     all_systems,
     select,
 )
@@ -47,8 +49,10 @@ def bench(
     plan: Plan | None = None,
     json_path: str | None = None,
     systems: Sequence[System] | None = None,
+    works: Sequence[Work] = (TRAINING,),
 ) -> dict[str, Any]:
-    """Measure `names` (default: the models that all peers have) and print the table.
+    """Measure `names` (default: the models that all peers have) at `works`, all of training or all
+    of predicting, and print the table.
 
     Returns {"machine", "rows", "ratios", "geometric_mean", "missing"} and writes it to `json_path`
     when given. A plan of 0 threads takes all cores this process may use. Raises BenchError for an
@@ -60,7 +64,8 @@ def bench(
     available = machine.cores()
     plan = replace(plan, threads=plan.threads or available)
     check_arguments(plan, available)
-    chosen, missing = select(against, all_systems() if systems is None else systems)
+    chosen, missing = select(against, all_systems() if systems is None else systems,
+                             works[0].predict)
     errors = Console(stderr=True, highlight=False, markup=False)
     plan = replace(plan, say=errors.print)
     for system, why in missing.items():
@@ -70,11 +75,13 @@ def bench(
         "geometric_mean": None, "missing": missing,
     }
     measured = {}
-    for model in names or BATCH:
-        measured[model] = bench_model(model, chosen, plan, report)
-        machine.measure_again(report["machine"])
-    for model, by_system in measured.items():
-        add_rows(model, by_system, plan, report)
+    for model in names or tasks(works):
+        for work in works:
+            one = replace(plan, work=work)
+            measured[model, work] = bench_model(model, chosen, one, report)
+            machine.measure_again(report["machine"])
+    for (model, work), by_system in measured.items():
+        add_rows(model, by_system, replace(plan, work=work), report)
     if report["ratios"]:
         mean = statistics.geometric_mean(report["ratios"].values())
         report["geometric_mean"] = round(mean, 3)
@@ -82,6 +89,11 @@ def bench(
     if json_path is not None:
         write_json(Path(json_path), report)
     return report
+
+
+def tasks(works: Sequence[Work]) -> list[str]:
+    """The models that all peers have; the autoencoder predicts nothing."""
+    return [model for model in BATCH if model != "vae" or not works[0].predict]
 
 
 def check_arguments(plan: Plan, available: int) -> None:
@@ -103,8 +115,10 @@ def bench_model(
     able = [s for s in systems if s.family == "dlc" or model in BATCH]
     measured, failed = measure_model(model, able, plan)
     check_same_network(model, measured)
-    check_same_loss(model, measured)
-    report["missing"].update({f"{name} ({model})": why for name, why in failed.items()})
+    check_same_loss(model, measured,
+                    "mean size of what is predicted" if plan.work.predict else "loss")
+    title = plan.work.title(model)
+    report["missing"].update({f"{name} ({title})": why for name, why in failed.items()})
     return measured
 
 
@@ -115,7 +129,7 @@ def add_rows(
     model_rows: list[Row] = rows(model, measured, plan, report["machine"])
     report["rows"] += model_rows
     if (value := ratio(model_rows)) is not None:
-        report["ratios"][model] = value
+        report["ratios"][plan.work.title(model)] = value
 
 
 def print_report(report: dict[str, Any]) -> None:

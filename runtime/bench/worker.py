@@ -1,8 +1,8 @@
 """One system in its own process: builds a network, then runs steps on request.
 
-Run by its path, `python -P worker.py SYSTEM MODEL --threads N --batch B`, so that a peer's process
-imports nothing of dlc; dlc's own process calls `serve` itself. Requests are lines on standard
-input, answers JSON lines on standard output:
+Run by its path, `python -P worker.py SYSTEM MODEL --threads N --batch B [--predict]`, so that a
+peer's process imports nothing of dlc; dlc's own process calls `serve` itself. Requests are lines on
+standard input, answers JSON lines on standard output:
 
     (start)     {"event": "first", "loss": 2.3, "parameters": 61706, "batch": 128, ...}
     steps 200   {"event": "steps", "seconds": 0.31, "loss": 1.9, "rss_mib": 182.1}
@@ -24,12 +24,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-PEERS = {"torch-eager": "peers_torch", "torch-compile": "peers_torch", "jax": "peers_jax"}
+PEERS = {"torch-eager": "peers_torch", "torch-compile": "peers_torch", "jax": "peers_jax",
+         "onnxruntime": "peers_onnx"}
 
 
 @dataclass(frozen=True)
 class Network:
-    """A training step ready to run. `steps(n)` runs n of them and returns the last loss.
+    """A step ready to run. `steps(n)` runs n of them and returns the last loss or, of predictions,
+    the mean size of what the last one gave.
 
     `launches` is (flops, bytes) of every launch of a step, where the system knows them.
     """
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--predict", action="store_true")
     options = parser.parse_args()
     keep_to_cores(options.threads)
 
@@ -117,7 +120,8 @@ def main() -> None:
         parameters = start.parameters(options.model)
         inputs = start.inputs(options.model, options.batch)
         compiled = options.system == "torch-compile"
-        return Network(*peer.build(options.model, parameters, inputs, options.threads, compiled))
+        build = peer.build_prediction if options.predict else peer.build
+        return Network(*build(options.model, parameters, inputs, options.threads, compiled))
 
     serve(build)
 

@@ -39,6 +39,8 @@ class ArenaProgram(ABC):
         self._arena: Array = np.frombuffer(self._memory, np.uint8)
         self._persistent = {port.name: port for port in program.persistent}
         self._spent = SpentInputs(program)
+        self._ports: dict[tuple[str, str | None, bool], Port] = {}
+        self._views: dict[tuple[int, Type], Array] = {}
         self._put_constants()
 
     def _put_constants(self) -> None:
@@ -168,8 +170,12 @@ class ArenaProgram(ABC):
 
     def port(self, name: str, entry: str | None, outputs: bool) -> Port:
         """Where `name` lies. Raises PortError when unknown or different between entries."""
-        if name in self._persistent:
-            return self._persistent[name]
+        asked = name, entry, outputs
+        if asked not in self._ports:
+            self._ports[asked] = self._persistent.get(name) or self._find_port(*asked)
+        return self._ports[asked]
+
+    def _find_port(self, name: str, entry: str | None, outputs: bool) -> Port:
         entries = [self.entry(entry)] if entry is not None else self.program.entries.values()
         found: dict[tuple[int, Type], Port] = {}
         names: dict[str, None] = dict.fromkeys(self._persistent)
@@ -196,11 +202,14 @@ class ArenaProgram(ABC):
 
     def _view(self, offset: int, kind: Type) -> Array:
         """The value of type `kind` at `offset`, axes in logical order, sharing the arena."""
-        flat = self._bytes(offset, kind.bytes).view(kind.dtype.numpy)
-        order = kind.layout or tuple(range(kind.ndim))
-        stored = flat.reshape([int(kind.shape[axis]) for axis in order])
-        logical: Array = stored.transpose(np.argsort(order)) if order else stored
-        return logical
+        self._alive()
+        key = offset, kind
+        if key not in self._views:
+            flat = self._bytes(offset, kind.bytes).view(kind.dtype.numpy)
+            order = kind.layout or tuple(range(kind.ndim))
+            stored = flat.reshape([int(kind.shape[axis]) for axis in order])
+            self._views[key] = stored.transpose(np.argsort(order)) if order else stored
+        return self._views[key]
 
     def _bytes(self, offset: int, count: int) -> Array:
         self._alive()
@@ -218,6 +227,7 @@ class ArenaProgram(ABC):
         memory, self._memory = self._memory, None
         if memory is not None:
             self._arena = np.empty(0, np.uint8)
+            self._views.clear()
             with contextlib.suppress(BufferError):  # a traceback may hold a view: freed with it
                 memory.close()
 

@@ -35,6 +35,9 @@ from dlc.runtime.cpu.tracing import Logs, TracedStep, seconds_of
 from dlc.runtime.steps import Log, Phase, PhaseError, Reason, StepReport
 
 SPINS = 1000  # pauses before a waiting thread yields; none when threads outnumber cores
+# Work of an entry (operations, or a quarter of the bytes moved) that the calling thread does by
+# itself: some 30 us, about as long as it takes to wake other threads and to wait for them.
+SHORT = 1 << 20
 
 
 def default_threads() -> int:
@@ -83,8 +86,8 @@ class CpuProgram(ArenaProgram):
         """Run the launches of `entry` once on what the arena holds."""
         self._begin(entry)
         if entry not in self._single:
-            builder = TableBuilder(self.program, self.threads, self._kernels, self._copy_rows,
-                                   address_of(self._arena))
+            builder = TableBuilder(self.program, self._threads_for(entry), self._kernels,
+                                   self._copy_rows, address_of(self._arena))
             builder.add_entry(self.entry(entry))
             self._single[entry] = builder.table.finish()
         if self._execute(self._single[entry], 1, 0):
@@ -111,11 +114,18 @@ class CpuProgram(ArenaProgram):
 
     def _call_table(self, entry: Entry) -> tuple[dict[str, Port], Table]:
         """The inputs that a call does not write into the arena, and the table that runs on them."""
-        builder = TableBuilder(self.program, self.threads, self._kernels, self._copy_rows,
-                               address_of(self._arena))
+        builder = TableBuilder(self.program, self._threads_for(entry.name), self._kernels,
+                               self._copy_rows, address_of(self._arena))
         ports = large(self.program, entry)
         builder.add_call(entry, ports)
         return ports, builder.table.finish()
+
+    def _threads_for(self, entry: str) -> int:
+        """How many threads a single run of `entry` is worth: one, the caller's, or all."""
+        found = self.entry(entry)
+        work = sum(max(launch.flops, launch.bytes // 4) * runs
+                   for launch, runs in zip(found.flat, found.runs, strict=True))
+        return 1 if work < SHORT else self.threads
 
     def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:
         """Run launch `index` of `entry.flat` alone, in these iterations of the loops around it."""
@@ -212,13 +222,12 @@ class CpuProgram(ArenaProgram):
             table.rewind(steps, first_step, 0 if crowded else SPINS,
                          {name: address_of(array) for name, array in given.items()})
             self._control = table.control
-            arguments = np.array([table.control_address], np.int64)
             runner = runner or self._runner
-            if self.threads == 1 and steps == 1:
-                runner(address_of(arguments), 0)
+            if table.threads == 1 and steps == 1:
+                runner(table.call_address, 0)
                 return False
-            held = (table, arguments, self._linked, self._arena, given)
-            self._current = run = Run(runner, address_of(arguments), held)
+            held = (table, self._linked, self._arena, given)
+            self._current = run = Run(runner, table.call_address, held)
             attendant = Attendant(run, self._threads, table.stop, watch, interval)
             attendant.attend()
             return attendant.interrupted

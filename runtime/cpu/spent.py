@@ -27,6 +27,7 @@ class SpentInputs:
         self._persistent = {port.name for port in program.persistent}
         self._gone: set[Key] = set()
         self._by_entry: dict[str, frozenset[Key]] = {}
+        self._beside: dict[Key, frozenset[Key]] = {}
 
     @cached_property
     def inputs(self) -> dict[Key, Port]:
@@ -36,9 +37,12 @@ class SpentInputs:
 
     def given(self, port: Port) -> None:
         """`port` was written: it is there again, and what shares its bytes is not."""
-        self._gone.discard(key_of(port))
-        if key_of(port) in self.inputs:
-            self._gone |= set(self._within(port.offset, port.offset + port.type.bytes, port))
+        key = key_of(port)
+        if key not in self._beside:
+            shared = self._within(port.offset, port.offset + port.type.bytes, port)
+            self._beside[key] = frozenset(shared if key in self.inputs else ())
+        self._gone.discard(key)
+        self._gone |= self._beside[key]
 
     def elsewhere(self, ports: Iterable[Port]) -> None:
         """A run read `ports` where the caller had them: the arena does not hold them."""

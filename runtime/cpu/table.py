@@ -175,6 +175,8 @@ class Table:
         self.control[runner.CODE] = address_of(self._instructions)
         self.control[runner.THREADS] = self.threads
         self.hold(rows)
+        self._call = np.array([self.control_address], np.int64)
+        self.call_address = address_of(self._call)
         return self
 
     def _finish_code(self, arguments: int) -> None:
@@ -191,7 +193,8 @@ class Table:
             code[at, runner.MOVES] = address_of(words) if len(words) else 0
             code[at, runner.MOVE_COUNT] = len(moves)
             self.hold(words)
-        self._instructions = code
+        code[0, runner.OPENED] = 1
+        self._instructions, self._instructions_at_first = code, code.copy()
 
     def _is_alone(self, at: int) -> bool:
         """Whether one thread does the superstep at an instruction, however many there are."""
@@ -236,11 +239,7 @@ class Table:
         self._words[:] = self._arguments_at_first
         for name, address in (inputs or {}).items():
             self._words[self._inputs.get(name, [])] += address
-        code = self._instructions
-        work = code[:, runner.KIND] == runner.WORK
-        code[work, runner.OPENED] = code[work, runner.CHUNKS_DONE] = 0
-        code[code[:, runner.KIND] == runner.AGAIN, runner.ITERATION] = 0
-        code[0, runner.OPENED] = 1
+        self._instructions[:] = self._instructions_at_first
 
     def stop(self) -> None:
         """Ask the run to end after the current step."""

@@ -15,6 +15,7 @@ import dlc
 from dlc.ir.types import Dim, Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 from dlc.program import Constant, Entry, Launch, Port, Program, Segment, Slot
 from dlc.runtime import load
+from dlc.runtime.cpu import program
 from dlc.runtime.cpu.arena import PortError
 from dlc.runtime.cpu.program import CpuProgram
 from dlc.runtime.steps import Phase, PhaseError, StepReport
@@ -45,6 +46,21 @@ def test_threads_change_no_bit() -> None:
     for threads in (2, 3, 4):
         assert run_training(threads=threads)[1] == expected
     assert run_training(threads=2)[1] == expected
+
+
+def test_a_short_call_is_run_by_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread is started for it, its bits are the same, and a longer one has all threads."""
+    x = np.linspace(-2, 2, 4096, dtype=np.float32).reshape(64, 64)
+    compiled = dlc.compile(dlc.trace(lambda x: dlc.tanh(x @ x) @ x, f32[64, 64]))
+    found = {}
+    for short in (0, 1 << 24):
+        monkeypatch.setattr(program, "SHORT", short)
+        with compiled.load(threads=2) as loaded:
+            found[short] = loaded(x).tobytes()
+            assert (loaded.running._threads._shared is None) == bool(short)
+            loaded.running.run_steps([Phase("main", fixed={"x": x})], 2)
+            assert loaded.running._threads._shared is not None
+    assert found[0] == found[1 << 24]
 
 
 def test_one_call_is_many_runs() -> None:

@@ -7,11 +7,13 @@ import os
 import signal
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dlc.cli.bench import export
 from dlc.models.peers import NETWORKS
 from dlc.runtime.bench import machine, run, worker
 from dlc.runtime.bench.client import environment, running
@@ -30,6 +32,7 @@ from dlc.runtime.bench.systems import (
     HELD,
     BenchError,
     System,
+    Work,
     all_systems,
     never_missing,
     select,
@@ -102,8 +105,9 @@ def test_report_has_the_rows_ratios_and_what_was_left_out(
     assert json.loads(out.read_text()) == report
     assert report["missing"] == {"torch-compile": "no compiler here"}
     ours, peer = report["rows"]
-    assert set(ours) == {"model", "system", "dtype", "isa", "threads", "batch", "step_ms", "cold_s",
-                         "warm_s", "rss_mib", "loss_first", "loss", "gflops", "percent_of_floor"}
+    assert set(ours) == {"model", "system", "work", "dtype", "isa", "threads", "batch", "step_ms",
+                         "cold_s", "warm_s", "rss_mib", "loss_first", "loss", "gflops",
+                         "percent_of_floor"}
     assert (ours["loss_first"], ours["loss"]) == (1.0, 0.2)
     assert (ours["system"], peer["system"]) == ("dlc", "torch-eager")
     assert ours["step_ms"] >= 1.0 and peer["step_ms"] >= 4.0
@@ -114,6 +118,25 @@ def test_report_has_the_rows_ratios_and_what_was_left_out(
     floor = floor_seconds([(4_000_000, 1_000), (10, 2_000_000)], report["machine"])
     assert ours["percent_of_floor"] == pytest.approx(1e5 * floor / ours["step_ms"], rel=0.02)
     assert "no compiler here" in capsys.readouterr().out
+
+
+def test_predictions_of_several_batches(tmp_path: Path, quick: Plan) -> None:
+    """A row and a ratio for each size; what only predicts is given the model as a file."""
+    written = []
+
+    def export(model: str, batch: int, path: Path) -> None:
+        written.append((model, batch, path.name))
+
+    onnx = replace(clockwork("torch-eager", "3", "5"), family="onnx", model_file="model.onnx")
+    systems, sizes = [clockwork("dlc", "1", "5"), onnx], (1, 8)
+    report = run.bench(["lenet"], ["onnx"], replace(quick, export=export, starts=1),
+                       systems=systems, works=[Work(True, size) for size in sizes])
+    assert [(row["work"], row["batch"]) for row in report["rows"]] == [
+        ("predict", size) for size in sizes for _ in systems]
+    assert set(report["ratios"]) == {"lenet, batch 1", "lenet, batch 8"}
+    assert written == [("lenet", size, "model.onnx") for size in sizes]
+    with pytest.raises(BenchError, match="--against onnx: it does not train; add --predict"):
+        run.bench(["lenet"], ["onnx"], quick, systems=systems)
 
 
 def test_a_peer_that_breaks_is_left_out_and_the_rest_is_measured(quick: Plan) -> None:
@@ -136,7 +159,7 @@ def test_networks_that_differ_are_refused(quick: Plan) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ({"against": ["tensorflow"]}, "--against tensorflow: no such peer; there are jax, torch"),
+    ({"against": ["tensorflow"]}, "--against tensorflow: no such peer; there are jax, onnx, torch"),
     ({"plan": Plan(1, "f16")}, "--dtype f16: the benchmark measures f32"),
     ({"plan": Plan(1, isa="sse")}, "--isa sse: systems are held to avx512 or avx2"),
     ({"plan": Plan(4096)}, "--threads 4096: this process may use"),
@@ -239,7 +262,11 @@ def test_measured_machine_is_plausible() -> None:
 
 
 PEERS = {f"{system.name} {model}": (system.name, model)
-         for system in all_systems() if system.family != "dlc" for model in sorted(BATCH)}
+         for system in all_systems() if system.family != "dlc" and not system.model_file
+         for model in sorted(BATCH)}
+PREDICTORS = {f"{system.name} {model}": (system.name, model)
+              for system in all_systems() if system.family != "dlc" for model in sorted(BATCH)
+              if model != "vae" and (system.name, model) != ("jax", "resnet18")}
 PARAMETERS = {"lenet": 61_706, "mlp": 669_706, "vae": 652_824, "lstm": 575_584, "gru": 444_000,
               "gpt": 3_323_392, "vgg": 9_488_266, "resnet18": 11_173_962}
 
@@ -264,6 +291,26 @@ def test_peer_trains_the_same_network(name: str, model: str, tmp_path: Path) -> 
         assert first["parameters"] == PARAMETERS[model]
     check_same_loss(model, measured)
     assert lowered[name] < share * measured[name].losses[0]
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize(("name", "model"), [
+    pytest.param(*PREDICTORS[case], id=case) for case in chosen("predictors", list(PREDICTORS))])
+def test_peer_predicts_the_same(name: str, model: str, tmp_path: Path) -> None:
+    """Of three rows, by their mean size; those of the day."""
+    measured = {}
+    for system in all_systems():
+        if system.name not in ("dlc", name):
+            continue
+        cache = tmp_path / system.name
+        cache.mkdir(mode=0o700)
+        if system.model_file:
+            export(model, 3, cache / system.model_file)
+        with running(system, model, 1, cache, work=Work(True, 3)) as worker_:
+            losses = [worker_.first["loss"], worker_.steps(ALIKE - 1)["loss"]]
+            measured[system.name] = Measured(first=worker_.first, losses=losses)
+    check_same_network(model, measured)
+    check_same_loss(model, measured, "mean size of what is predicted")
 
 
 @pytest.mark.parametrize("model", sorted(BATCH))

@@ -81,9 +81,10 @@ def test_a_batch_and_weights_that_are_given() -> None:
     assert feeds["image"] is image and feeds["label"].dtype == np.int32
     assert feeds["label"].tolist() == [7, 0, 9, 3]
     value = np.arange(6, dtype=np.float32).reshape(2, 3)
-    assert np.array_equal(own.started(PROGRAM, [value])["w"], value.T)
+    types = {"w": f32[3, 2]}
+    assert np.array_equal(own.started(types, [value])["w"], value.T)
     with pytest.raises(BenchError, match=r"w is \[3, 2\] in dlc, and its peer \[2, 3\]"):
-        own.started(PROGRAM, [value.T])
+        own.started(types, [value.T])
 
 
 def test_a_step_that_does_not_finish_is_an_error() -> None:
