@@ -193,9 +193,17 @@ def _transpose(w: TileWriter, _rows: int, _cols: int) -> str:
                 row = w.b.select(w.b.icmp_signed("<", row, rows), row, last)
                 places.append(w.at(w.at(src, w.b.mul(row, lds)), j))
             to = w.at(w.at(dst, w.b.mul(j, ldd)), i)
-            for r, column in enumerate(_transposed(w, right.loads(places))):
-                with w.b.if_then(w.b.icmp_signed(">", right.left, number(r))):
-                    edge.store(column, w.at(to, ldd, r))
+            columns = _transposed(w, right.loads(places))
+            more = w.b.icmp_signed(">", right.left, number(w.lanes))
+            plain = w.b.or_(w.b.and_(edge.whole, right.whole), w.b.and_(edge.tight(ldd), more))
+            with w.b.if_else(plain) as (then, otherwise):
+                with then:
+                    for r, column in enumerate(columns):
+                        w.store(column, w.at(to, ldd, r))
+                with otherwise:
+                    for r, column in enumerate(columns):
+                        with w.b.if_then(w.b.icmp_signed(">", right.left, number(r))):
+                            edge.store(column, w.at(to, ldd, r))
     return w.finish()
 
 
@@ -217,13 +225,22 @@ def _copy(w: TileWriter, _rows: int, _cols: int) -> str:
 
 
 def _copy_columns(w: TileWriter, to: Any, source: Any, rows: Any, cols: Any) -> None:
-    """Copy from the place and step of `source` to those of `to`, vector after vector of a row."""
+    """Copy from the place and step of `source` to those of `to`, vector after vector of a row.
+
+    Where rows follow without a gap, all but the last one are stored as whole vectors (`tight`).
+    """
     (dst, ldd), (src, lds) = to, source
     with w.loop(cols, w.lanes, []) as (j, _):
         edge = Edge(w, w.b.sub(cols, j))
-        with w.loop(rows, 1, []) as (i, _):
+        plain = w.b.select(w.b.or_(edge.tight(ldd), edge.whole), w.b.sub(rows, number(1)),
+                           number(0))
+        with w.when(w.b.icmp_signed(">", plain, number(0))), w.loop(plain, 1, []) as (i, _):
             (value,) = edge.loads([w.at(w.at(src, w.b.mul(i, lds)), j)])
-            edge.store(value, w.at(w.at(dst, w.b.mul(i, ldd)), j))
+            w.store(value, w.at(w.at(dst, w.b.mul(i, ldd)), j))
+        with w.loop(w.b.sub(rows, plain), 1, []) as (i, _):
+            row = w.b.add(i, plain)
+            (value,) = edge.loads([w.at(w.at(src, w.b.mul(row, lds)), j)])
+            edge.store(value, w.at(w.at(dst, w.b.mul(row, ldd)), j))
 
 
 class Edge:
@@ -237,6 +254,13 @@ class Edge:
         self.w, self.left = w, left
         self.whole = w.b.icmp_signed(">=", left, number(w.lanes))
         self.live = _live(w, left)
+
+    def tight(self, step: Any) -> Any:
+        """Whether rows that are `step` apart follow each other without a gap, two of which hold a
+        vector, as in a panel: what a whole vector has too much is where the next row comes."""
+        b = self.w.b
+        return b.and_(b.icmp_signed("==", step, self.left),
+                      b.icmp_signed(">=", b.add(step, step), number(self.w.lanes)))
 
     def loads(self, places: Sequence[Any]) -> list[Any]:
         """The vector at each place; of the lanes that don't count nothing is read."""

@@ -118,6 +118,22 @@ def test_copy(isa: Any, kind: str) -> None:
         agree(compiled, [dst, cols + 2, src, cols + 1, rows, cols], 0, 0.0)
 
 
+@pytest.mark.parametrize("tile_name", ["copy", "transpose"])
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+@pytest.mark.parametrize("isa", RUNNABLE, ids=lambda i: i.name)
+def test_rows_without_a_gap(isa: Any, kind: str, tile_name: str) -> None:
+    """Whole vectors reach into the next row; behind the last one nothing is written."""
+    compiled = Compiled(f"{tile_name}_{kind}", isa.name)
+    lanes = isa.lanes(dtype(kind))
+    for wide in range(1, lanes + 2):
+        for long in (1, 2, 7, lanes, lanes + 1, 2 * lanes, 2 * lanes + 3):
+            extents = (long, wide) if tile_name == "copy" else (wide, long)
+            dst, src = operands(kind, long * wide + 64, extents[0] * (extents[1] + 3))
+            dst[:] = np.nan
+            agree(compiled, [dst, wide, src, extents[1] + 3, *extents], 0, 0.0)
+            assert np.isnan(dst[long * wide:]).all()
+
+
 @pytest.mark.parametrize("name", ["copy_f32", "transpose_f32", "transpose_f64"])
 def test_parts_of_vectors_are_stored_without_masks_where_registers_have_none(name: str) -> None:
     """AVX2's masked stores take some twenty cycles on Zen."""
