@@ -100,6 +100,21 @@ def test_checkpoints_of_others_are_refused(dense: Path, tmp_path: Path, changes:
         net.load(tmp_path / "other.safetensors")
 
 
+def test_a_bit_that_changed_is_found(dense: Path, tmp_path: Path) -> None:
+    """In the first byte of the data, in the last one, and in what the record says of the step."""
+    module = made.imported(dense / "dense.py")
+    content = (dense / "initial.safetensors").read_bytes()
+    data = 8 + int.from_bytes(content[:8], "little")
+    step = content.index(b'step\\": 0') + len('step\\": ')
+    with module.Network(dense / "initial.safetensors") as net:
+        for place in (data, len(content) - 1, step):
+            changed = bytearray(content)
+            changed[place] ^= 1
+            (tmp_path / "changed.safetensors").write_bytes(changed)
+            with pytest.raises(module.NetworkError, match="do not match their checksum"):
+                net.load(tmp_path / "changed.safetensors")
+
+
 def test_a_failed_check_leaves_the_values(dense: Path) -> None:
     module = made.imported(dense / "dense.py")
     image, label = made.rows_of(dense)
