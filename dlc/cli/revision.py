@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from dlc.cli.arguments import UsageError
 from dlc.cli.source import split_name
 
+NAMED = re.compile(r"(.+?\.(?:py(?::\w+)?|onnx))@(.+)", re.DOTALL)
 PYTHON = ":(top,glob)**/*.py"  # a file is written out among all Python files of its revision
 
 
@@ -23,12 +25,13 @@ def at_revision(name: str) -> Iterator[str]:
     """The name of a file as it is in a revision: FILE@REVISION or FILE:TASK@REVISION; any other
     name as it is. The modules that the file imports from beside it are forgotten afterwards, so
     that another revision has its own. Raises UsageError where git has none."""
-    file, at, revision = name.rpartition("@")
-    path, task = split_name(file)
-    if not at or split_name(name)[0].exists():
+    match = NAMED.fullmatch(name)
+    if match is None or split_name(name)[0].exists():
         with forgetting():
             yield name
         return
+    file, revision = match.groups()
+    path, task = split_name(file)
     with tempfile.TemporaryDirectory() as folder, forgetting():
         found = exported(name, path, revision, Path(folder).resolve())
         yield f"{found}:{task}" if task else str(found)

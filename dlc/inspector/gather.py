@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,7 @@ class EntryView:
     seconds: Sequence[float]
     timeline: Timeline
     twins: Mapping[Node, Node]  # a node of the stage before fusion for one that a Fuser has seen
-    before: Mapping[Node, int] = field(default_factory=dict)  # the rows of that stage
+    before: Sequence[Mapping[Node, int]] = ()  # the rows of that stage, by function
 
     @property
     def entry(self) -> Entry:
@@ -150,9 +150,10 @@ class EntryView:
         if GROUP not in body.notes:
             return ()
         fuser, group = body.notes[GROUP]
-        inside = self.fusers[fuser].groups[group].inside
-        rows = (self.before.get(self.twins.get(node, node)) for node in inside)
-        return tuple(row for row in rows if row is not None)  # numbers in a call have none
+        inside = [self.twins.get(n, n) for n in self.fusers[fuser].groups[group].inside]
+        told = [n for n in inside if any(n in rows for rows in self.before)]  # others: literals
+        # two bodies may share nodes: those that have all of them
+        return tuple(rows[n] for rows in self.before if all(n in rows for n in told) for n in told)
 
     def launch(self, number: int, graph: Graph, body: str, loop: str) -> LaunchInfo:
         """One launch."""

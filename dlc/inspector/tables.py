@@ -23,7 +23,7 @@ class Tables:
         self.places: dict[tuple[int, int], int] = {}
         self.rows: dict[Row, int] = {}
         self.keys: list[object] = []  # of each row: what it computes, whatever its operands
-        self.told: dict[Node, int] = {}  # the rows of the graph whose rows were made last
+        self.told: list[dict[Node, int]] = []  # rows of the graph that was told last, by function
 
     def place(self, loc: Loc) -> int:
         """The number of a line."""
@@ -59,7 +59,7 @@ class Tables:
         """A graph and its bodies as rows; the name of each by its id. `costs` are those of nodes
         in each body, by its id: bodies share constants."""
         found, names = [], {}
-        self.told = {}
+        self.told = []
         for name, each, lines in spelled(graph):
             numbers: dict[Node, int] = {}
             known = costs.get(id(each), {})
@@ -67,7 +67,7 @@ class Tables:
                 args = tuple(numbers[a] for a in node.args if a in numbers)
                 numbers[node] = self.row(node, label, call, args, known.get(node, (0, 0)))
             found.append(Function(name, tuple(numbers.values())))
-            self.told.update(numbers)
+            self.told.append(numbers)
             names[id(each)] = name
         return tuple(found), names
 

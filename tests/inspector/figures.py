@@ -1,6 +1,6 @@
 """What docs/design/inspect.md says of the inspector's pages, measured: seconds, bytes, clicks.
 
-    python -m tests.inspector.figures [NAME ...] [--pages FOLDER]     lstm gpt resnet18 resnet50
+    python -m tests.inspector.figures [NAME ...] [--pages FOLDER]     e.g. lstm gpt resnet152
 
 All times are processor time, so that other work on the machine does not count: seconds of this
 process to compile the training step without its kernels, to make the record, and the page; for a
@@ -37,10 +37,11 @@ FORCED = "document.body.getBoundingClientRect().width"  # makes style and layout
 
 
 def task_of(name: str) -> Task:
-    """A network of dlc bench, or ResNet-50 as published."""
-    if name != "resnet50":
+    """A network of dlc bench, or a ResNet of 50, 101 or 152 layers as published."""
+    if name in NETWORKS:
         return NETWORKS[name]()
-    return classified(residual_network(50), 16).with_options(optimizer=momentum(0.1, 0.9))
+    net = residual_network(int(name.removeprefix("resnet")))
+    return classified(net, 16).with_options(optimizer=momentum(0.1, 0.9))
 
 
 def made(name: str) -> tuple[str, Inspection, list[float]]:

@@ -98,7 +98,7 @@ function reach({ kind, id }) {
   } else if (kind === "launch") {
     found.launches.add(id);
     E.launches[id].places.forEach((p) => found.places.add(p));
-    E.within[id].forEach((r) => { found.rows.add(r); found.alike.add(alike(r)); });
+    [...E.within[id]].filter((r) => D.rows[r].op !== "input").forEach((r) => { found.rows.add(r); found.alike.add(alike(r)); });
   } else {
     found.rows.add(id);
     found.alike.add(alike(id));

@@ -1,6 +1,6 @@
 // Fusion and kernels: what became one launch, what did not and why, and the code that runs.
 "use strict";
-const EDGES = 150; // the costliest: what the rest would save is little
+const EDGES = 150, MORE = 60; // the costliest, and of what is chosen: what the rest would save is little
 const ops = (k) => E.of[k].filter((r) => D.rows[r].op !== "input" && D.rows[r].op !== "constant").map((r) => D.rows[r].op);
 const brief = (names) => {
   const counts = new Map();
@@ -36,9 +36,9 @@ function buildFusion() {
     el("h2", { text: "What became one launch" }),
     el("p", {}, `${plural(E.launches.length, "launch", "launches")}; values inside one stay in registers and cache. `,
       el("button", { class: "link", text: "Why these are not fewer", on: { click: () => byId("stored").scrollIntoView() } })),
-    table(["#", "launch and its operators", "flops", "moved", "lines"], launches, [0, 2, 3]),
+    table(["#", "launch and its operators", "flops", "moved", "lines"], launches, [0, 2, 3], "joined"),
     el("h2", { id: "stored", text: "What is stored between launches, and why" }),
-    el("p", { text: `${plural(E.edges.length, "time")} one launch stores a value for another, the costliest${E.edges.length > EDGES ? ` ${EDGES}` : ""} first; of what is chosen, all. The last word is the row of docs/fusion.md.` }),
+    el("p", { text: `${plural(E.edges.length, "time")} one launch stores a value for another, the costliest${E.edges.length > EDGES ? ` ${EDGES}` : ""} first${E.edges.length > EDGES ? `; below them ${MORE} more of what is chosen` : ""}. The last word is the row of docs/fusion.md.` }),
     table(["value", "stored by, read by", "why they are not one", "would save", "line"], rows, [3], "edges"));
   byId("fusion").querySelector(".edges").append(el("tbody", { id: "more-edges" }));
 }
@@ -62,7 +62,7 @@ function paintList(view) {
 // The edges of what is chosen, beyond those that always stand there.
 function paintFusion() {
   const rest = touched ? E.edges.map((x, at) => [x, at]).filter(([x, at]) => at >= EDGES && touchesEdge(x)) : [];
-  byId("more-edges").replaceChildren(...rest.slice(0, EDGES).map(([x, at]) => edgeOf(x, at)));
+  byId("more-edges").replaceChildren(...rest.slice(0, MORE).map(([x, at]) => edgeOf(x, at)));
   paintList("fusion");
 }
 
