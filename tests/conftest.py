@@ -24,7 +24,7 @@ from dlc.backend.cpu.isa import ISAS
 from dlc.checks import static
 from dlc.checks.launches import device_for
 from dlc.program import Program
-from dlc.runtime.cpu import program as cpu
+from dlc.runtime.cpu import table_builder
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
         # a shell's `command &` ignores it, and so would every process that a test means to stop
         signal.signal(signal.SIGINT, signal.default_int_handler)
     check_what_is_compiled()
-    cpu.SHORT = 0  # programs of tests are small, and to be run by all their threads
+    table_builder.SHORT = 0  # programs of tests are small, and to be run by all their threads
     if "PYTEST_XDIST_WORKER" in os.environ:  # the cores have a process each already
         os.environ.setdefault("DLC_WORKERS", "1")
     # one seed for all processes, and one day, also when they start about midnight

@@ -15,6 +15,7 @@ from dlc.runtime.build.plan import Batch, Plan, Planned, Row
 from dlc.runtime.build.tables import ARENA, relative_table
 from dlc.runtime.compile import runner
 from dlc.runtime.cpu.table import PlainTable
+from dlc.runtime.cpu.table_builder import is_short
 
 # Words of the control block, of rows and instructions, and kinds of these, that table.c names.
 WORDS = ("ROWS", "CODE", "THREADS", "SPINS", "STEPS", "CURRENT", "POSITION", "STOP", "STEP", "DONE",
@@ -192,7 +193,7 @@ class ModelWriter(Writer):
         checks = self.define("char *const ", [quoted(c) for c in planned.checks[entry.name]])
         return (f"{{{quoted(entry.name)}, {self.table(table)}, {self.define('port ', given)}, "
                 f"{self.define('port ', found)}, {len(given)}, {len(found)}, {checks}, "
-                f"{len(planned.checks[entry.name])}}}")
+                f"{len(planned.checks[entry.name])}, {int(is_short(entry))}}}")
 
     def port(self, port: Port, role: str, number_: int = 0) -> str:
         return f"{{{self.value(port)}, {role}, {number_}}}"

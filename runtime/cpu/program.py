@@ -29,15 +29,12 @@ from dlc.runtime.cores import available_cores
 from dlc.runtime.cpu.arena import ArenaProgram, readable
 from dlc.runtime.cpu.in_place import large
 from dlc.runtime.cpu.table import Array, Table, address_of
-from dlc.runtime.cpu.table_builder import TableBuilder
+from dlc.runtime.cpu.table_builder import TableBuilder, is_short
 from dlc.runtime.cpu.threads import NATIVE, Attendant, Run, Threads
 from dlc.runtime.cpu.tracing import Logs, TracedStep, seconds_of
 from dlc.runtime.steps import Log, Phase, PhaseError, Reason, StepReport
 
 SPINS = 1000  # pauses before a waiting thread yields; none when threads outnumber cores
-# Work of an entry (operations, or a quarter of the bytes moved) that the calling thread does by
-# itself: some 30 us, about as long as it takes to wake other threads and to wait for them.
-SHORT = 1 << 20
 
 
 def default_threads() -> int:
@@ -122,10 +119,7 @@ class CpuProgram(ArenaProgram):
 
     def _threads_for(self, entry: str) -> int:
         """How many threads a single run of `entry` is worth: one, the caller's, or all."""
-        found = self.entry(entry)
-        work = sum(max(launch.flops, launch.bytes // 4) * runs
-                   for launch, runs in zip(found.flat, found.runs, strict=True))
-        return 1 if work < SHORT else self.threads
+        return 1 if is_short(self.entry(entry)) else self.threads
 
     def run_launch(self, entry: str, index: int, iterations: Sequence[int] = ()) -> None:
         """Run launch `index` of `entry.flat` alone, in these iterations of the loops around it."""

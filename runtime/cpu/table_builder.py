@@ -16,6 +16,16 @@ from dlc.runtime.cpu.table import ALONE, Array, Moving, Table, address_of
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase
 
 COPY_BYTES = 1 << 15  # bytes that one chunk of a copy moves, about
+# Work of an entry (operations, or a quarter of the bytes moved) that the calling thread does by
+# itself: some 30 us, about as long as it takes to wake other threads and to wait for them.
+SHORT = 1 << 20
+
+
+def is_short(entry: Entry) -> bool:
+    """Whether a single run of `entry` is not worth waking other threads."""
+    work = sum(max(launch.flops, launch.bytes // 4) * runs
+               for launch, runs in zip(entry.flat, entry.runs, strict=True))
+    return work < SHORT
 
 
 def _once() -> Array:

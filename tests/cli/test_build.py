@@ -139,11 +139,12 @@ def test_a_relative_table_becomes_the_table_of_a_process(threads: int) -> None:
     kinds = [code[runner.KIND] for code in plain.code]
     assert {runner.LOOP, runner.AGAIN, runner.BRANCH, runner.JUMP} <= set(kinds)
     base = address_of(table._words)
-    for code, mine in zip(table._instructions.tolist(), plain.code, strict=True):
+    for at, (code, mine) in enumerate(zip(table._instructions.tolist(), plain.code, strict=True)):
         wanted = list(mine)
+        wanted[runner.OPENED] = int(at == 0)  # where a run begins
         if mine[runner.KIND] == runner.BRANCH:
             wanted[runner.FLAG] = base + 8 * mine[runner.FLAG]
-        if mine[runner.KIND] == runner.WORK and mine != plain.code[0]:
+        if mine[runner.KIND] == runner.WORK and at > 0:
             wanted[runner.INLINE] = threads == 1 or mine[runner.INLINE]
         if mine[runner.KIND] == runner.AGAIN:
             assert code[runner.MOVE_COUNT] == mine[runner.MOVE_COUNT] > 0

@@ -1,5 +1,7 @@
 /* Everything that a caller can get wrong gives its code and a message: ./misuse CHECKPOINT */
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +193,45 @@ static void without_memory(void)
 #endif
 }
 
+/* A call is answered BUSY while another thread is in a long one, which it does not disturb. */
+static atomic_int has_begun, is_over;
+
+static void *predicts(void *given)
+{
+    static float rows[20000][100], scores[20000][5];
+    dense_array image = array("image", DENSE_F32, rows, sizeof rows);
+    int code = DENSE_BUSY;
+    atomic_store(&has_begun, 1);
+    while (code == DENSE_BUSY) /* it came while the other thread was asking */
+        code = dense_predict((dense_net *)given, &image, 1, scores, sizeof scores);
+    expect("a long prediction", DENSE_OK, code);
+    atomic_store(&is_over, 1);
+    return NULL;
+}
+
+static void while_busy(dense_net *net)
+{
+    long refused = 0, tries = 0;
+    while (!refused && ++tries < 100) {
+        pthread_t thread;
+        atomic_store(&is_over, 0);
+        atomic_store(&has_begun, 0);
+        pthread_create(&thread, NULL, predicts, net);
+        while (!atomic_load(&has_begun))
+            sched_yield();
+        while (!atomic_load(&is_over)) {
+            double loss;
+            refused += dense_metric(net, "loss", &loss) == DENSE_BUSY;
+            sched_yield();
+        }
+        pthread_join(thread, NULL);
+    }
+    if (!refused) {
+        fprintf(stderr, "no thread was ever told to wait\n");
+        wrong++;
+    }
+}
+
 enum { TURNS = 200 };
 
 static void *steps(void *given)
@@ -247,6 +288,7 @@ int main(int argc, char **argv)
     values(net, argv[1]);
     in_a_child(net);
     without_memory();
+    while_busy(net);
     at_once(net, argv[1]);
     expect("destroy", DENSE_OK, dense_destroy(net));
     printf("%d wrong\n", wrong);

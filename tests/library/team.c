@@ -21,7 +21,7 @@ int main(void)
         return 2;
     for (int64_t run = 0; run < RUNS; run++) {
         int64_t by = run % 3;
-        team_run(team, count, &by);
+        team_run(team, count, &by, 0);
         for (int k = 0; k < MEMBERS; k++) {
             total += done[k];
             done[k] = 0;

@@ -18,6 +18,7 @@ from dlc import DlcError
 from dlc.library import build_library
 from dlc.runtime.build import features, link
 from dlc.runtime.build.package import named
+from dlc.runtime.cpu import table_builder
 from dlc.runtime.train.checkpoint import read_checkpoint, write_checkpoint
 from tests.library import made, networks
 
@@ -161,6 +162,20 @@ def test_without_a_compiler_objects_are_left(data: str, tmp_path: Path,
     if made.has("cc"):
         subprocess.run(built.command, shell=True, check=True)
         assert made.imported(tmp_path / "out" / "dense.py").Network().isa
+
+
+def test_a_short_run_is_the_callers(dense: Path, data: str, tmp_path: Path,
+                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests have all threads run everything; here none but the caller's does, to the same bits."""
+    monkeypatch.setattr(table_builder, "SHORT", 1 << 60)
+    build_library(networks.tiny(data), tmp_path, train=False)
+    image, _ = made.rows_of(dense)
+    found = []
+    for folder in (tmp_path, dense):
+        module = made.imported(folder / "dense.py")
+        with module.Network(dense / "initial.safetensors", threads=3) as net:
+            found.append(net.predict(image=image).tobytes())
+    assert found[0] == found[1]
 
 
 def test_zig_links_too(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

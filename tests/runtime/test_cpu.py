@@ -15,7 +15,7 @@ import dlc
 from dlc.ir.types import Dim, Type, bf16, bool_, f16, f32, f64, i32, i64, u8, u32
 from dlc.program import Constant, Entry, Launch, Port, Program, Segment, Slot
 from dlc.runtime import load
-from dlc.runtime.cpu import program
+from dlc.runtime.cpu import table_builder
 from dlc.runtime.cpu.arena import PortError
 from dlc.runtime.cpu.program import CpuProgram
 from dlc.runtime.steps import Phase, PhaseError, StepReport
@@ -54,7 +54,7 @@ def test_a_short_call_is_run_by_its_caller(monkeypatch: pytest.MonkeyPatch) -> N
     compiled = dlc.compile(dlc.trace(lambda x: dlc.tanh(x @ x) @ x, f32[64, 64]))
     found = {}
     for short in (0, 1 << 24):
-        monkeypatch.setattr(program, "SHORT", short)
+        monkeypatch.setattr(table_builder, "SHORT", short)
         with compiled.load(threads=2) as loaded:
             found[short] = loaded(x).tobytes()
             assert (loaded.running._threads._shared is None) == bool(short)

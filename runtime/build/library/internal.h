@@ -25,7 +25,7 @@ int available_cores(void);
 /* threads.c */
 typedef struct team team;
 int team_open(team **team, int threads);
-void team_run(team *team, kernel function, int64_t *argument);
+void team_run(team *team, kernel function, int64_t *argument, int alone);
 void team_close(team *team);
 
 /* table.c */

@@ -43,6 +43,7 @@ typedef struct {
     int input_count, output_count;
     const char *const *checks; /* what fault k means, from 1 */
     int check_count;
+    int is_short; /* a run is not worth waking other threads */
 } entry;
 
 typedef struct {

@@ -8,6 +8,7 @@ enum { SPINS_OF_A_WAIT = 1000 };
 
 struct table {
     const entry *entry;
+    int is_alone; /* one thread runs it, the caller's */
     int64_t *block; /* control, code, rows, arguments, moves, counters */
     int64_t *control, *code, *rows, *arguments, *moves, *counters;
     int64_t counter_words;
@@ -92,6 +93,8 @@ int table_open(table **made, const entry *entry, const variant *variant, char *a
     if (!table)
         return fail(DLCNET_NO_MEMORY, "%s: no memory for a launch table", MODEL.name);
     table->entry = entry;
+    threads = entry->is_short ? 1 : threads;
+    table->is_alone = threads == 1;
     int code = allocate(table, threads);
     if (code != DLCNET_OK) {
         free(table);
@@ -124,7 +127,7 @@ static void rewind_table(table *table)
 void table_run(table *table, team *team, kernel runner)
 {
     rewind_table(table);
-    team_run(team, runner, &table->parameter);
+    team_run(team, runner, &table->parameter, table->is_alone);
 }
 
 void table_close(table *table)

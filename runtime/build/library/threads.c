@@ -68,18 +68,20 @@ static void begin(team *team, int ending)
     pthread_mutex_unlock(&team->lock);
 }
 
-void team_run(team *team, kernel function, int64_t *argument)
+/* Run `function` on all threads, or on the caller's `alone`. */
+void team_run(team *team, kernel function, int64_t *argument, int alone)
 {
     fenv_t callers;
+    int shared = team->threads > 1 && !alone;
     fegetenv(&callers);
     fesetenv(FE_DFL_ENV);
-    if (team->threads > 1) {
+    if (shared) {
         team->function = function;
         team->argument = argument;
         begin(team, 0);
     }
     function(argument, 0);
-    if (team->threads > 1) {
+    if (shared) {
         for (int k = 0; k < team->looks && atomic_load(&team->running); k++)
             pause_once();
         pthread_mutex_lock(&team->lock);
