@@ -10,9 +10,10 @@ import numpy as np
 
 from dlc.derive.control import SCAN
 from dlc.errors import DlcError, Part, part_of
-from dlc.ir.graph import Graph, Kind, Node, describe
-from dlc.ir.types import Type
+from dlc.ir.graph import Graph, Kind, Node, describe, toposort
+from dlc.ir.types import Type, i32
 from dlc.ops import leaf
+from dlc.ops.collective import ALL_REDUCE
 from dlc.ops.elementwise import ISFINITE, OR
 from dlc.passes.loops.bodies import is_control
 from dlc.reference.evaluate import apply
@@ -263,8 +264,10 @@ def broken_check(graph: Graph, values: Values, code: int) -> DlcError:
 
 
 def checked_condition(fault: Node, code: int) -> Node | None:
-    """The condition of check `code` in the chain of selections that makes the fault word."""
-    node = fault
+    """The condition of check `code` in the chain of selections that makes the fault word; in a step
+    of several micro-batches the one of theirs (dlc/task/micro.py), behind their sum."""
+    summed = next((n for n in toposort([fault]) if n.op is ALL_REDUCE and n.dtype is i32), None)
+    node = fault if summed is None else summed.args[0].args[1].args[0]
     while len(node.args) == 3:
         if node.args[1].op is leaf.CONSTANT and node.args[1].attrs["value"] == code:
             return node.args[0]

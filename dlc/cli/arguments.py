@@ -108,6 +108,9 @@ def train(commands: Any) -> None:
     file_argument(parser)
     parser.add_argument("--epochs", type=whole(1), metavar="N", help="total number of epochs")
     parser.add_argument("--batch", type=whole(1), metavar="N", help="samples per step")
+    parser.add_argument("--micro-batches", type=whole(1), metavar="N",
+                        help="parts in which a step runs its batch, one after the other or divided "
+                        "among processes (1, or one for each process)")
     parser.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N",
                         help="seed of initial weights, sample order and noise (0)")
     parser.add_argument("--threads", type=whole(1, THREADS), metavar="N",

@@ -56,7 +56,8 @@ def step_of(options: argparse.Namespace, bundle: Bundle) -> Graph:
     named = {name for phase in task.phases for name in signature(phase.function)}
     rows = [len(v) for name, v in bundle.inputs.items() if name in named and v.ndim]
     with user_code():
-        graphs = task.graphs(rows[0] if rows else task.batch)
+        count = rows[0] if rows else task.batch
+        graphs = task.graphs(count, ("train",), rows=count) | task.graphs(count, ("eval",))
     entry = base_entry(bundle.entry)
     if entry not in graphs:
         raise DlcError(f"{task.name} has no step {printable(entry)}", task.loc,

@@ -102,8 +102,12 @@ def asked(options: argparse.Namespace) -> tuple[Any, str, dict[str, Any]]:
 
 
 def steps(program: Program) -> list[Entry]:
-    """The training steps, one for each phase; of what is not trained, all entries."""
-    train = [e for name, e in program.entries.items() if name.partition(".")[0] == "train"]
+    """The training steps, one for each phase, and what ends those of several micro-batches; of what
+    is not trained, all entries."""
+    from dlc.program import UPDATE
+
+    train = [e for name, e in program.entries.items()
+             if name.partition(".")[0] in ("train", f"train_{UPDATE}")]
     return train or list(program.entries.values())
 
 
@@ -149,6 +153,8 @@ def graph_text(compiled: Compiled, entry: Entry, name: str) -> str:
     if name == PLANNED:
         return entry.graph
     if name == "input":
+        if entry.name not in compiled.texts:
+            return print_graph(compiled.records[entry.name][0].graph)
         return compiled.texts[entry.name]
     return print_graph(next(r.graph for r in compiled.records[entry.name] if r.name == name))
 

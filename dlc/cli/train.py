@@ -104,12 +104,13 @@ def begin(task: Task, options: argparse.Namespace, out: TextIO, world: World) ->
 
 
 def changed_task(task: Task, options: argparse.Namespace) -> Task:
-    """`task` with --set, --epochs and --batch. Raises UsageError or DlcError."""
+    """`task` with --set, --epochs, --batch and --micro-batches. Raises UsageError or DlcError."""
     settings: dict[str, Any] = settings_given(options.settings)
-    for key in ("epochs", "batch"):
+    for key in ("epochs", "batch", "micro_batches"):
         number = getattr(options, key)
         if number is not None and settings.get(key, str(number)) != str(number):
-            raise UsageError(f"--{key} {number}: --set says {key}={settings[key]}")
+            option = f"--{key.replace('_', '-')} {number}"
+            raise UsageError(f"{option}: --set says {key}={settings[key]}")
         if number is not None:
             settings[key] = number
     return task.with_options(**settings) if settings else task

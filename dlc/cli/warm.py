@@ -12,7 +12,8 @@ from dlc.models import GOALS, file_of
 if TYPE_CHECKING:
     from dlc.program import Program
 
-_MATTERS = ("command", "file", "target", "batch", "epochs", "settings", "memory_limit")
+_MATTERS = ("command", "file", "target", "batch", "micro_batches", "epochs", "settings",
+            "memory_limit")
 
 
 class Warm:

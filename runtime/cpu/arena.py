@@ -136,8 +136,13 @@ class ArenaProgram(ABC):
         return self._load(port)
 
     def value(self, port: Port) -> Array:
-        """The value of an entry's port in logical order, sharing the arena: until the next run."""
+        """The value of an entry's port in logical order, sharing the arena."""
         return self._view(port.offset, port.type)
+
+    def fed(self, entry: str) -> None:
+        """All inputs of `entry` were written through `value`: it may run."""
+        self._alive()
+        self._spent.all_given(entry)
 
     def value_at(self, offset: int, kind: Type) -> Array:
         """A copy of the value of type `kind` at `offset`, in logical order."""

@@ -28,6 +28,7 @@ class SpentInputs:
         self._gone: set[Key] = set()
         self._by_entry: dict[str, frozenset[Key]] = {}
         self._beside: dict[Key, frozenset[Key]] = {}
+        self._fed: dict[str, tuple[frozenset[Key], frozenset[Key]]] = {}
 
     @cached_property
     def inputs(self) -> dict[Key, Port]:
@@ -43,6 +44,15 @@ class SpentInputs:
             self._beside[key] = frozenset(shared if key in self.inputs else ())
         self._gone.discard(key)
         self._gone |= self._beside[key]
+
+    def all_given(self, entry: str) -> None:
+        """All inputs of `entry` were written, in one go."""
+        if entry not in self._fed:
+            ports = [p for p in self.program.entries[entry].inputs if key_of(p) in self.inputs]
+            self._fed[entry] = frozenset(map(key_of, ports)), frozenset(
+                key for p in ports for key in self._within(p.offset, p.offset + p.type.bytes, p))
+        there, under = self._fed[entry]
+        self._gone = (self._gone | under) - there
 
     def elsewhere(self, ports: Iterable[Port]) -> None:
         """A run read `ports` where the caller had them: the arena does not hold them."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlc.program import Entry, Port, Program, update_entry
+from dlc.program import Entry, Program, update_entry
 from dlc.runtime.steps import LOGGED_BYTES, Log, Phase, PhaseError, Reason, StepReport
 from dlc.runtime.train.alternation import base_entry, batch_size, tail_entry
 from dlc.runtime.train.interrupt import StopRequest
@@ -69,6 +69,7 @@ class MicroSteps:
         self.loaded, self.count, self.world, self.stop = loaded, count, world, stop
         self.mine = world.share(count)
         self.halves: dict[str, Halves] = {}
+        self.places: dict[tuple[str, bool], dict[str, Array]] = {}
         self.pauses = False  # what `watch` wants of the next step
 
     def run_steps(self, phases: Sequence[Phase], steps: int, *, first_step: int = 0,
@@ -106,15 +107,27 @@ class MicroSteps:
             self._first_half(halves, phase, number, rows, buffer)
             halves.tree.push(buffer)
         total = halves.tree.take()
-        self._ask(halves.layout.view(total, CONTROL))
+        values = halves.layout.views(total)
+        self._ask(values[CONTROL])
         self.world.all_reduce(total, halves.layout)
-        agreed = self._answer(halves.layout.view(total, CONTROL))
-        for port in halves.update.inputs:
-            self.loaded.write(port.name, halves.layout.view(total, port.name), halves.update.name)
-        number = self._first_fault(halves, total)
+        agreed, number = self._answer(values[CONTROL]), self._first_fault(halves, values)
+        for name, place in self._places(halves.update, inputs=True).items():
+            place[...] = values[name]
         halves.tree.give(total)
-        self.loaded.run(halves.update.name)
+        self._run(halves.update)
         return self._take(halves.update, run, log), number, agreed
+
+    def _run(self, entry: Entry) -> None:
+        """Run an entry whose inputs were all written."""
+        self.loaded.fed(entry.name)
+        self.loaded.run(entry.name)
+
+    def _places(self, entry: Entry, inputs: bool) -> dict[str, Array]:
+        """Where the inputs or outputs of an entry lie in the arena, by name."""
+        if (entry.name, inputs) not in self.places:
+            ports = entry.inputs if inputs else entry.outputs
+            self.places[entry.name, inputs] = {p.name: self.loaded.value(p) for p in ports}
+        return self.places[entry.name, inputs]
 
     def _halves(self, entry: str) -> Halves:
         base = base_entry(entry)
@@ -126,24 +139,21 @@ class MicroSteps:
                     buffer: Array) -> None:
         """Fill `buffer` with what micro-batch `number` of the step on `rows` gives."""
         mine = rows[number * halves.rows:(number + 1) * halves.rows]
-        buffer[:] = 0
+        values = halves.layout.views(buffer)
         if not len(mine):
+            buffer[:] = 0
             return
         entry = halves.entry_for(len(mine))
+        places = self._places(entry, inputs=True)
         for port in entry.inputs:
-            self.loaded.write(port.name, self._value(port, phase, number, mine, len(rows)),
-                              entry.name)
-        self.loaded.run(entry.name)
-        for port in entry.outputs:
-            halves.layout.view(buffer, port.name)[...] = self.loaded.value(port)
-
-    def _value(self, port: Port, phase: Phase, number: int, mine: Array, rows: int) -> Any:
-        """What an input of the first half takes."""
-        if port.role == "micro_batch":
-            return number
-        if port.role == "share":
-            return np.float32(len(mine) / rows)
-        return phase.feeds[port.name][mine] if port.name in phase.feeds else phase.fixed[port.name]
+            if port.name in phase.feeds:
+                np.take(phase.feeds[port.name], mine, 0, places[port.name], "clip")
+            else:
+                given = {"micro_batch": number, "share": np.float32(len(mine) / len(rows))}
+                places[port.name][...] = given.get(port.role, phase.fixed.get(port.name))
+        self._run(entry)
+        for name, value in self._places(entry, inputs=False).items():
+            values[name][...] = value
 
     def _ask(self, control: Array) -> None:
         control[STOP] = self.stop().heard != 0
@@ -156,22 +166,20 @@ class MicroSteps:
             self.stop().agree()
         return bool(control.any())
 
-    def _first_fault(self, halves: Halves, total: Array) -> int:
+    def _first_fault(self, halves: Halves, values: dict[str, Array]) -> int:
         """The first micro-batch in which a check failed, else whose loss is not finite, else 0.
         Codes are the only integers that steps sum."""
         name = next(p.name for p in halves.full.outputs if p.type.dtype.is_integer)
-        codes = halves.layout.view(total, name)
+        codes = values[name]
         return int((codes > 0).argmax() if (codes > 0).any() else (codes != 0).argmax())
 
     def _take(self, update: Entry, run: int, log: Log) -> int:
         """Log what the update gives; its fault word."""
-        fault = 0
+        places = self._places(update, inputs=False)
         for port in update.outputs:
             if (update.name, port.name) in log:
-                log[update.name, port.name][run] = self.loaded.value(port)
-            if port.role == "fault":
-                fault = int(self.loaded.value(port))
-        return fault
+                log[update.name, port.name][run] = places[port.name]
+        return sum(int(places[p.name]) for p in update.outputs if p.role == "fault")
 
 
 def _logs(program: Program, phases: Sequence[Phase], first_step: int, steps: int) -> Log:

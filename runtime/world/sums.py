@@ -37,6 +37,14 @@ class Layout:
             self.regions.append((dtype, start, top))
             top = -(-top // LINE) * LINE
         self.bytes = top
+        self._views: dict[int, tuple[Array, dict[str, Array]]] = {}
+
+    def views(self, buffer: Array) -> dict[str, Array]:
+        """All values of a buffer that is used again and again, by name; made once and kept."""
+        if id(buffer) not in self._views:
+            found = {name: self.view(buffer, name) for name in self.places}
+            self._views[id(buffer)] = buffer, found
+        return self._views[id(buffer)][1]
 
     def empty(self) -> Array:
         """A buffer of zeros: what a micro-batch without rows adds."""

@@ -178,6 +178,19 @@ def test_a_fault_names_its_micro_batch_and_keeps_the_state(tmp_path: Path) -> No
     assert kept.position.step == 0 and not kept.arrays["w"].any()
 
 
+@dlc.task(optimizer=optim.sgd(0.1), batch=8, epochs=1, micro_batches=4)
+def looked_up(i: i32["batch"]) -> Any:
+    return dlc.loss(nn.embedding(5, 2)(i).mean())
+
+
+def test_an_index_out_of_range_is_named_with_its_place() -> None:
+    """Of one that is out of range and a loss that is not finite before it, the check counts."""
+    i = np.arange(10, dtype=np.int32) % 5
+    i[3] = 7
+    with pytest.raises(TrainingFault, match=r"micro-batch \d of 4\): .*holds 7 at \[[01]\]"):
+        looked_up.train({"i": i}, trap="nan")
+
+
 @dlc.task(optimizer=optim.sgd(0.1), batch=8, micro_batches=2)
 def counted(x: f32["batch", 3], y: i32["batch"]) -> Any:
     most = dlc.state("most", i32[()])
