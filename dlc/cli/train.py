@@ -107,7 +107,7 @@ def changed_task(task: Task, options: argparse.Namespace) -> Task:
     """`task` with --set, --epochs, --batch and --micro-batches. Raises UsageError or DlcError."""
     settings: dict[str, Any] = settings_given(options.settings)
     for key in ("epochs", "batch", "micro_batches"):
-        number = getattr(options, key)
+        number = getattr(options, key, None)  # not of every command
         if number is not None and settings.get(key, str(number)) != str(number):
             option = f"--{key.replace('_', '-')} {number}"
             raise UsageError(f"{option}: --set says {key}={settings[key]}")

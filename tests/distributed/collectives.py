@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
 
 from dlc.ir.types import Type, f32, f64, i32
 from dlc.program import Port
 from dlc.runtime.world.join import join
 from dlc.runtime.world.mpi import SMALL
-from dlc.runtime.world.sums import Layout
+from dlc.runtime.world.sums import LINE, Layout
 from dlc.runtime.world.world import WorldError
+from tests.distributed.model import messages
 
 
 def buffers(layout: Layout, count: int, seed: int) -> list[np.ndarray]:
@@ -34,6 +39,21 @@ def balanced(layout: Layout, parts: list[np.ndarray]) -> np.ndarray:
     return left
 
 
+@contextmanager
+def counting(world: Any) -> Iterator[list[int]]:
+    """The bytes of each message that this process sends inside."""
+    sent: list[int] = []
+    exchange = world.exchange
+
+    def counted(peer: int, out: np.ndarray, received: np.ndarray) -> None:
+        sent.append(out.nbytes)
+        exchange(peer, out, received)
+
+    world.exchange = counted
+    yield sent
+    world.exchange = exchange
+
+
 def main() -> None:
     world = join()
     sizes = set()
@@ -43,7 +63,10 @@ def main() -> None:
         sizes.add(layout.bytes > SMALL)
         parts = buffers(layout, world.size, seed)
         mine = parts[world.rank].copy()
-        world.all_reduce(mine, layout)
+        with counting(world) as sent:
+            world.all_reduce(mine, layout)
+        count, size = messages(world.size, layout.bytes)
+        assert len(sent) == count and abs(sum(sent) - size) <= count * LINE, (sent, count, size)
         assert mine.tobytes() == balanced(layout, parts).tobytes(), (rows, wide)
     assert sizes == {True, False}  # both ways of exchanging
     texts = world.gather(b"x" * (world.rank + 1))

@@ -30,8 +30,8 @@ RUNS = 60
 
 @dataclass(frozen=True)
 class Network:
-    """What one process does in a step of `batch` rows by itself: seconds of the gradient and of the
-    update, and the bytes that are summed."""
+    """What one process does in a step: seconds of the gradient over its rows, of the update and all
+    else, and the bytes that are summed."""
 
     name: str
     gradient: float
@@ -41,11 +41,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Links:
-    """Seconds of a message, bytes a second of its content, and of a sum of two buffers."""
+    """Seconds of a message, bytes a second of its content, and bytes a second of a sum."""
 
     alpha: float
     beta: float
-    sums: float = 4e9
+    sums: float = math.inf  # measured on processes, beta has it in it
 
 
 def messages(n: int, size: int) -> tuple[int, float]:
@@ -95,12 +95,14 @@ def fitted(n: int, found: list[tuple[int, float, float]]) -> Links:
     (_, short, _), (size, long, _) = found[0], found[-1]
     alpha = short / messages(n, SIZES[0])[0]
     count, sent = messages(n, size)
-    return Links(alpha, sent / (long - count * alpha), math.inf)
+    return Links(alpha, sent / (long - count * alpha))
 
 
-# one thread of a Zen 5 core, AVX-512: seconds of a step, docs/scale.md says how they were measured
-NETWORKS = (Network("mlp", 2.4e-3, 0.4e-3, 2_700_000), Network("lenet", 2.9e-3, 0.1e-3, 250_000),
-            Network("gpt", 130e-3, 4e-3, 13_000_000), Network("resnet18", 3.0, 11e-3, 45_000_000))
+# seconds of processor time on one thread of a Zen 5 core, AVX-512: of 64 rows of mlp and lenet, of
+# 4 of gpt (dlc/models/peers.py), and what a step takes beside
+NETWORKS = (Network("mlp", 2.62e-3, 1.19e-3, 2_678_912),
+            Network("lenet", 3.22e-3, 0.31e-3, 246_912),
+            Network("gpt", 124.8e-3, 3.6e-3, 13_293_696))
 
 
 def main(given: list[str]) -> None:
