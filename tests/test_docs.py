@@ -26,7 +26,8 @@ from tests.documents import PAGES, ROOT, Block, agrees, blocks, excerpt, runs, w
 
 EXECUTED = [ROOT / "docs" / page for page in ("tour.md", "onnx.md", "custom-operators.md",
                                             "layers.md", "using.md", "training.md", "report.md",
-                                            "lengths.md", "from-pytorch.md", "cuda.md")]
+                                            "lengths.md", "from-pytorch.md", "cuda.md",
+                                            "inspect.md")]
 
 
 @pytest.fixture(autouse=True)

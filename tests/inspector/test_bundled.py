@@ -1,5 +1,5 @@
-"""Every bundled network, a tenth of them a day: what its lines cost adds up to what its Program
-costs, and every node, launch and value has lines. `CONFORMANCE_FULL=1` runs all."""
+"""Every bundled network: what its lines cost adds up to what its Program costs, and every node,
+launch and value has lines. A few in every run, the others on their day in `make conformance`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 import dlc
 from dlc.inspector.gather import inspect
 from dlc.task.task import Task
-from tests.conformance.cut import chosen
 from tests.inspector.test_inspection import UNLAUNCHED
 from tests.test_provenance import BATCH, MODULES, tasks_of
 
 TASKS: dict[str, Task] = {task.name: task for module in MODULES for task in tasks_of(module)}
 
 
-@pytest.mark.parametrize("name", chosen("inspector", sorted(TASKS)))
+@pytest.mark.swept(40)
+@pytest.mark.parametrize("name", sorted(TASKS))
 def test_totals_and_lines(name: str) -> None:
     """Of all entries: flops and bytes with the rounds of loops, the arena at its fullest; nodes
     without a line: 0, before fusion and in every launch."""
