@@ -103,6 +103,11 @@ class Launch:
     barrier: bool = True
     again: bool = False
 
+    @property
+    def title(self) -> str:
+        """Its name, and whether it computes again."""
+        return f"{self.name} again" if self.again else self.name
+
 
 @dataclass(frozen=True)
 class Loop:

@@ -259,6 +259,7 @@ def show(commands: Any) -> None:
     parser.add_argument("--gpu", default="h200", choices=("h200", "a100", "rtx4090"),
                         help="the device of --cost (h200)")
     parser.add_argument("--memory", action="store_true", help="the memory plan")
+    memory_argument(parser)
     forms = parser.add_mutually_exclusive_group()
     for name, what in (("json", "all that dlc inspect shows, as JSON"),
                        ("dot", "the graph after PASS (fuse) for Graphviz"),

@@ -49,6 +49,7 @@ def inspect(commands: Any) -> None:
     parser.add_argument("--assembly", action="store_true",
                         help="compile every kernel once more, and show its assembly, or its PTX")
     sass_arguments(parser, "with --target cuda: the machine code beside the PTX")
+    memory_argument(parser)
     dims_argument(parser)
     set_argument(parser)
 
@@ -95,6 +96,7 @@ def profile(commands: Any) -> None:
     parser.add_argument("--all", action="store_true", help="every launch, not the longest alone")
     parser.add_argument("--trace", metavar="OUT.json",
                         help="write the step for ui.perfetto.dev or chrome://tracing")
+    memory_argument(parser)
     dims_argument(parser)
     set_argument(parser)
 
@@ -107,6 +109,7 @@ def check(commands: Any) -> None:
     parser.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N",
                         help="seed of the initial weights (0)")
     page_argument(parser)
+    memory_argument(parser)
     dims_argument(parser)
     set_argument(parser)
 

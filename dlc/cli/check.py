@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.cli.inspect import check_output
 from dlc.cli.show import asked
-from dlc.cli.source import user_code
+from dlc.cli.source import at_task, user_code
 from dlc.cli.targets import check_target
 from dlc.errors import DlcError
 from dlc.inspector.units import plural
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     check_target(options.target)
     page = check_output(options.output) if options.output else None
     thing, sizes, chosen = asked(options)
-    with user_code():
+    with user_code(), at_task(thing):
         compiled = compile_task(thing, options.target, **chosen)
     weights = compiled.initial_values(options.seed)
     given = {entry: {**weights, **inputs_of(compiled, entry, thing)}

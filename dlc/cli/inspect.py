@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dlc.cli.arguments import UsageError
 from dlc.cli.show import asked
-from dlc.cli.source import user_code
+from dlc.cli.source import at_task, user_code
 from dlc.cli.targets import check_runs, check_target
 from dlc.inspector.units import plural, size
 from dlc.intake import user_path
@@ -55,7 +55,7 @@ def inspected(options: argparse.Namespace, profile: bool) -> Inspection:
     if options.sass and options.target != "cuda":
         raise UsageError("--sass is for --target cuda: --assembly shows what the CPU runs")
     thing, _, chosen = asked(options)
-    with user_code():
+    with user_code(), at_task(thing):
         compiled = compile_task(thing, options.target, **chosen)
     codes: tuple[Code, ...] = ()
     if options.assembly or options.sass:

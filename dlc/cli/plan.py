@@ -66,7 +66,7 @@ class Planner:
 
         given = self.chosen if batch is None else {**self.chosen, "batch": batch}
         with user_code(), at_task(self.thing):
-            return compile_task(self.thing, self.target, memory_limit=self.limit, **given)
+            return compile_task(self.thing, self.target, **given)
 
     def measured(self, compiled: Compiled) -> float:
         """Seconds of the shortest of some training steps."""
@@ -171,21 +171,23 @@ def needed(planner: Planner, batch: int, known: dict[int, int | None]) -> int | 
 
 
 def largest(need: Callable[[int], int | None], limit: int, start: int) -> int:
-    """The largest batch that fits, 0 for none: doubled until one does not, then between the two,
-    first where what that one needs, taken to grow with the batch, would be the limit."""
-    low, high, tried = 0, 0, start
+    """The largest batch that fits, 0 for none. It is doubled until one does not; then it lies
+    between two: halfway, and every other time where what the larger one needs, taken to grow with
+    the batch, would be the limit."""
+    low, high, halve = 0, 0, False
+    tried = start
     while not high or high - low > 1:
         more = need(tried)
-        if more is None:
-            low = tried
+        low, high = (tried, high) if more is None else (low, tried)
+        if not high:
             if low >= MOST:
                 return low
-            tried = 2 * low if not high else max(low + 1, min((low + high) // 2, 2 * low))
-        else:
-            high = tried
-            tried = min(max(int(high * limit / more), low + 1), high - 1)
-            if high - low <= 1:
-                break
+            tried = 2 * low
+            continue
+        tried = (low + high) // 2
+        if more is not None and not halve:
+            tried = min(max(high * limit // more, low + 1), max(high - 1, low + 1))
+        halve = not halve
     return low
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dlc.cli.inspect import check_output
 from dlc.cli.paper import paint
 from dlc.cli.show import asked
-from dlc.cli.source import user_code
+from dlc.cli.source import at_task, user_code
 from dlc.cli.targets import check_runs
 from dlc.inspector.diff import least
 from dlc.inspector.units import flops, size
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     check_runs(options.target)
     trace = check_output(options.trace, "--trace") if options.trace else None
     thing, sizes, chosen = asked(options)
-    with user_code():
+    with user_code(), at_task(thing):
         compiled = compile_task(thing, options.target, **chosen)
     found = profile(compiled, thing, options.repeat)
     inspection = found.inspection(compiled)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.cli.arguments import UsageError
 from dlc.cli.paper import paint, python
-from dlc.cli.source import changed_task, user_code
+from dlc.cli.source import at_task, changed_task, user_code
 from dlc.cli.targets import check_target
 from dlc.errors import nearest
 from dlc.inspector.units import size
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{code_of(options)} shows more of the kernels: give --kernels too")
     thing, sizes, chosen = asked(options)
     check_pass(options.after)
-    with user_code():
+    with user_code(), at_task(thing):
         compiled = compile_task(thing, options.target, **chosen)
     if options.form:
         from dlc.cli.show_form import show_form
@@ -85,7 +85,9 @@ def code_of(options: argparse.Namespace) -> str:
 
 
 def asked(options: argparse.Namespace) -> tuple[Any, str, dict[str, Any]]:
-    """(what to compile, its sizes in words, the sizes that are chosen)."""
+    """(what to compile, its sizes in words, the sizes and the memory limit that are chosen)."""
+    limit = getattr(options, "memory_limit", None)
+    under = {} if limit is None else {"memory_limit": limit}
     if options.file.endswith(ONNX):
         from dlc.onnx import load
 
@@ -94,11 +96,11 @@ def asked(options: argparse.Namespace) -> tuple[Any, str, dict[str, Any]]:
         model = load(options.file)
         dims = {**dict.fromkeys(model.dimension_names, 1), **options.dims}
         words = ", ".join(f"{name} {size}" for name, size in dims.items())
-        return model.graph(**dims), words or "no open dimensions", {}
+        return model.graph(**dims), words or "no open dimensions", under
     if options.dims:
         raise UsageError(f"--dim is for dynamic dimensions of {ONNX} files; a task has its batch")
     task = changed_task(options.file, options.settings)
-    return task, f"batch {task.batch}", {}
+    return task, f"batch {task.batch}", under
 
 
 def steps(program: Program) -> list[Entry]:

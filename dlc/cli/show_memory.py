@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from dlc.cli.paper import paint, width
 from dlc.errors import printable
-from dlc.inspector.units import plural, size
+from dlc.inspector.units import flops, plural, size
 from dlc.program import Buffer, Entry, Launch, Loop, Program, Step
 
 PERSISTENT = ("parameter", "state")
@@ -27,7 +27,7 @@ def memory(program: Program, entries: Sequence[Entry]) -> None:
         print()
         print(paint(f"{entry.name}: {plural(len(entry.flat), 'launch')}; a life is the first "
                     "and last launch that needs it", "bold"))
-        for line in control_lines(entry.launches, 0)[1]:
+        for line in (*control_lines(entry.launches, 0)[1], *again_lines(entry)):
             print(line)
         table(buffers, names_of(entry), entry)
         print()
@@ -62,6 +62,15 @@ def control_lines(steps: Sequence[Step], at: int, depth: int = 0) -> tuple[int, 
                      (f"launches {first}-{at}" if at >= first else "no launches"))
         lines += inside
     return at - start, lines
+
+
+def again_lines(entry: Entry) -> list[str]:
+    """Which launches compute a second time, and the arithmetic that this costs: a line, or none."""
+    found = [(at, x.flops * n) for at, (x, n) in enumerate(
+        zip(entry.flat, entry.runs, strict=True), 1) if x.again]
+    numbers = ", ".join(str(at) for at, _ in found)
+    return [f"computed again, {flops(sum(work for _, work in found))}: launches {numbers}"
+            ] if found else []
 
 
 def buffers_of(program: Program, entry: Entry) -> list[Buffer]:

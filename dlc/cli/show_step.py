@@ -50,7 +50,8 @@ class Reader:
             if isinstance(step, Launch):
                 self.number += 1
                 name = next(calls).group(1).removeprefix(FUSED)
-                self.rows.append(Row(depth, name, step.lines, self.number, step))
+                text = f"{name} again" if step.again else name
+                self.rows.append(Row(depth, text, step.lines, self.number, step))
             elif isinstance(step, Loop):
                 self.block(f"scan {step.name} in range({step.count}):", step.lines, depth)
                 self.read(step.launches, next(calls).group(2), depth + 1)
@@ -126,8 +127,10 @@ def totals(entry: Entry) -> str:
     barriers = sum((launch.barrier + len(launch.stages) - 1) * n for launch, n in runs)
     work = sum(launch.flops * n for launch, n in runs)
     moved = sum(launch.bytes * n for launch, n in runs)
+    again = sum(launch.flops * n for launch, n in runs if launch.again)
     return (f"{plural(sum(entry.runs), 'launch')} a step, {plural(len(used), 'kernel')}, "
-            f"{plural(barriers, 'barrier')}, {flops(work)}, {size(moved)} moved")
+            f"{plural(barriers, 'barrier')}, {flops(work)}"
+            + (f" of which {flops(again)} again" if again else "") + f", {size(moved)} moved")
 
 
 def chosen(text: str, body: str) -> str:

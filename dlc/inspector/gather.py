@@ -160,7 +160,7 @@ class EntryView:
         made: Launch = self.entry.flat[number]
         segments = [s for stage in made.stages for s in stage]
         return LaunchInfo(
-            made.name, body, tuple(p for p in map(self.tables.named, made.lines) if p >= 0),
+            made.title, body, tuple(p for p in map(self.tables.named, made.lines) if p >= 0),
             made.flops, made.bytes, self.entry.runs[number], loop,
             made.barrier + len(made.stages) - 1,
             tuple(dict.fromkeys(s.kernel for s in segments)),

@@ -45,7 +45,7 @@ class Rebuilder:
         read = {i for run in self.runs.runs for i in run.reads.values()}
         read |= {current[self.table.number[o]] for o in self.table.schedule.graph.outputs}
         for at, run in enumerate(self.runs.runs):
-            (self._again if run.again else self._launch)(run, at, read)
+            (self._alone if run.alone else self._launch)(run, at, read)
         graph = self.table.schedule.graph
         outputs = [self.node[current[self.table.number[o]]] for o in graph.outputs]
         return order(graph.with_outputs(self._copied_late(outputs)), self.asked)
@@ -62,8 +62,8 @@ class Rebuilder:
             self.node[i] = new if node is old else node if same else _item(new, node)
             self._note_unread(new, i, read)
 
-    def _again(self, run: Run, at: int, read: set[int]) -> None:
-        """A component of a launch, or a loop, once more."""
+    def _alone(self, run: Run, at: int, read: set[int]) -> None:
+        """A component of a launch, or a loop, as a launch of its own."""
         (unit,) = run.units
         args: Mapping[Node, Node] = {a: self.node[run.reads[self.table.number[a]]]
                                      for a in unit.node.args
@@ -71,7 +71,8 @@ class Rebuilder:
         new = self._component(unit, args) if unit.node.op is higher.FUSED else (
             twin_of(unit.node, [args[a] for a in unit.node.args]))
         self.asked.place[new] = at
-        self.asked.again.add(new)
+        if run.again:
+            self.asked.again.add(new)
         for v, i in run.makes.items():
             node = self.table.values[v].node
             self.node[i] = _item(new, node, self._index(unit, node)) if isinstance(
@@ -130,9 +131,9 @@ class Rebuilder:
         number, unit = self.table.number, self.table.values[self.table.number[new]].unit
         passed = False
         for run in self.runs.runs:
-            if passed and run.again and number[old] in run.reads:
+            if passed and run.alone and number[old] in run.reads:
                 return True
-            passed = passed or (not run.again and unit in run.units)
+            passed = passed or unit in run.units
         return False
 
 

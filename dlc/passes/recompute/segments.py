@@ -161,7 +161,7 @@ class Halves:
                 for v in self.table.reads(at):
                     self._again(made, v, chosen)
             made.run(units, False)
-        return made
+        return made.without_unread()
 
     def _again(self, made: Runs, wanted: int, chosen: set[Unit]) -> None:
         """Run the unit that makes `wanted` again if it is one of `chosen`, and before it those that

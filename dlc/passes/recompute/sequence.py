@@ -14,10 +14,11 @@ from dlc.passes.recompute.table import Table, Unit
 
 @dataclass(eq=False)
 class Run:
-    """One launch, or with `again` one unit of it; the instances that it reads and makes, each with
-    the number of its value."""
+    """One launch, or with `alone` one unit of it, which with `again` has run before; the instances
+    that it reads and makes, each with the number of its value."""
 
     units: tuple[Unit, ...]
+    alone: bool
     again: bool
     reads: dict[int, int]
     makes: dict[int, int]
@@ -45,9 +46,24 @@ class Runs:
         """Append a run, which reads the current instances and makes new ones."""
         reads = {v: self.current[v] for u in units for v in u.reads}
         makes = {v: self._new() for u in units for v in u.makes}
-        self.runs.append(Run(tuple(units), again, reads, makes))
+        self.runs.append(Run(tuple(units), again, again, reads, makes))
         first = (v for v in makes if not again or not self.table.is_fixed(self.table.values[v]))
         self.current.update((v, makes[v]) for v in first)
+
+    def without_unread(self) -> Runs:
+        """The sequence without the runs whose results nobody reads: what only launches behind the
+        turn need runs once, late."""
+        needed = {self.current[v] for v, value in enumerate(self.table.values) if value.kept}
+        runs, seen = [], set[Unit]()
+        for run in reversed(self.runs):
+            if not needed.isdisjoint(run.makes.values()):
+                runs.append(run)
+                needed.update(run.reads.values())
+        self.runs = runs[::-1]
+        for run in self.runs:
+            run.again = run.alone and seen.issuperset(run.units)
+            seen.update(run.units)
+        return self
 
     @property
     def seconds(self) -> float:
