@@ -70,7 +70,7 @@ class Search:
         base = plan.lower_bound - most_held(plan)
         best = Misfit(self.draft, plan.total)
         left = []
-        for one in family(table)[1:]:
+        for one in family(table, plan.total // SMALL):
             if base + one.peak > self.limit:
                 left.append(one)
                 continue

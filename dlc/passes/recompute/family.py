@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dlc.passes.recompute.earlier import Mover
 from dlc.passes.recompute.segments import Halves
 from dlc.passes.recompute.sequence import Runs
 from dlc.passes.recompute.table import Table, Unit
@@ -56,9 +57,10 @@ def rates_of(halves: Halves) -> list[float]:
     return list(dict.fromkeys([1.0, *sorted(at, reverse=True)]))
 
 
-def family(table: Table) -> list[Candidate]:
+def family(table: Table, small: int) -> list[Candidate]:
     """Candidates of rising cost, each of which holds fewer bytes than those before it; the first
-    computes nothing again."""
+    computes nothing again. `small`: see `table_of`."""
+    table.put(Mover(table).rows(), small)
     halves = Halves(table, turn_of(table))
     seen: dict[frozenset[Unit], Candidate] = {}
     total = sum(halves.dropped)

@@ -160,7 +160,7 @@ class Halves:
             if at > self.turn:
                 for v in self.table.reads(at):
                     self._again(made, v, chosen)
-            made.run(units, False)
+            made.row(units)
         return made.without_unread()
 
     def _again(self, made: Runs, wanted: int, chosen: set[Unit]) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dlc.derive import higher
+from dlc.passes.fuse.components import components
 from dlc.passes.recompute.table import Table, Unit
 
 
@@ -42,13 +44,22 @@ class Runs:
         self.count += 1
         return self.count - 1
 
-    def run(self, units: Sequence[Unit], again: bool) -> None:
+    def row(self, units: Sequence[Unit]) -> None:
+        """Append the run of a launch, or those of some of its components."""
+        if units[0].node.op is not higher.FUSED or len(units) == len(
+                components(units[0].node.attrs["body"])):
+            self.run(units, False)
+            return
+        for unit in units:
+            self.run((unit,), True)
+
+    def run(self, units: Sequence[Unit], alone: bool) -> None:
         """Append a run, which reads the current instances and makes new ones."""
         reads = {v: self.current[v] for u in units for v in u.reads}
         makes = {v: self._new() for u in units for v in u.makes}
-        self.runs.append(Run(tuple(units), again, again, reads, makes))
-        first = (v for v in makes if not again or not self.table.is_fixed(self.table.values[v]))
-        self.current.update((v, makes[v]) for v in first)
+        self.runs.append(Run(tuple(units), alone, alone, reads, makes))
+        self.current.update((v, i) for v, i in makes.items() if not alone or (
+            v not in self.current or not self.table.is_fixed(self.table.values[v])))
 
     def without_unread(self) -> Runs:
         """The sequence without the runs whose results nobody reads: what only launches behind the

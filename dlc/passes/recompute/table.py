@@ -73,6 +73,18 @@ class Table:
         """What the launch at a position makes."""
         return tuple(v for u in self.units[launch] for v in u.makes)
 
+    def put(self, rows: list[list[Unit]], small: int) -> None:
+        """Have the units run in the order of `rows`."""
+        self.units = rows
+        for value in self.values:
+            value.uses, value.deadline = [], ALWAYS
+        for at, units in enumerate(rows):
+            for unit in units:
+                unit.launch = at
+            for v in self.reads(at):
+                self.values[v].uses.append(at)
+        _set_deadlines(self, small)
+
     def is_fixed(self, value: Value) -> bool:
         """Whether a value is never computed again."""
         return value.unit is None or value.kept or not value.bytes
@@ -97,11 +109,8 @@ def table_of(schedule: Schedule, priced: Priced, spaces: Spaces, small: int) -> 
             _add(made, value, 0 if value in schedule.home else aligned(value.type.bytes))
     for out in schedule.graph.outputs:
         made.values[made.number[out]].kept = True
-    for at, launch in enumerate(schedule.launches):
-        made.units.append(_units(made, launch, at, priced, spaces(launch)))
-        for v in made.reads(at):
-            made.values[v].uses.append(at)
-    _set_deadlines(made, small)
+    made.put([_units(made, launch, at, priced, spaces(launch))
+              for at, launch in enumerate(schedule.launches)], small)
     return made
 
 
