@@ -30,7 +30,8 @@ def has(program: str) -> bool:
 def run(command: Sequence[str], cwd: Path, status: int = 0, **environment: str) -> str:
     """What a command prints on both outputs; AssertionError for another exit status."""
     done = subprocess.run(list(command), cwd=cwd, env={**os.environ, **environment}, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                          timeout=200)  # a thread that waits for ever
     assert done.returncode == status, f"{' '.join(command)}: {done.returncode}\n{done.stdout}"
     return done.stdout
 

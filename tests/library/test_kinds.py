@@ -11,15 +11,16 @@ import pytest
 import dlc
 from dlc.library import build_library
 from dlc.runtime.train.checkpoint import read_checkpoint
+from tests.instruction_sets import NATIVE, generated_for
 from tests.library import made, networks
 
 pytestmark = pytest.mark.library
 
 
-def train(folder: Path, name: str, batch: int, epochs: int, last: Path) -> Any:
+def train(folder: Path, name: str, batch: int, epochs: int, last: Path, isa: str = "") -> Any:
     """Train in the library as the example does; its metrics of the last step."""
     module = made.imported(folder / f"{name}.py")
-    with module.Network(folder / "initial.safetensors", threads=2) as net:
+    with module.Network(folder / "initial.safetensors", threads=2, isa=isa or None) as net:
         data = {key: np.fromfile(folder / f"{key}.rows", module.DTYPES[kind.dtype]).reshape(
             -1, *kind.shape) for key, kind in net.inputs.items()}
         count = len(next(iter(data.values())))
@@ -41,6 +42,17 @@ def compared(task: dlc.Task, name: str, tmp_path: Path) -> tuple[Any, Any]:
     task.train(folder=tmp_path / "run", seed=5)
     assert made.tensors_of(last) == made.tensors_of(tmp_path / "run" / "last.safetensors")
     return metrics, read_checkpoint(last)
+
+
+@pytest.mark.parametrize("isa", NATIVE)
+def test_every_instruction_set_of_this_machine(isa: str, dense: Path, data: str,
+                                               tmp_path: Path) -> None:
+    """One file has the kernels for all; each gives the bits of training on that set."""
+    train(dense, "dense", 8, 2, tmp_path / "last.safetensors", isa)
+    with generated_for(isa):
+        networks.tiny(data).train(folder=tmp_path / "run")
+    assert made.tensors_of(tmp_path / "last.safetensors") == made.tensors_of(
+        tmp_path / "run" / "last.safetensors")
 
 
 def test_a_loop_whose_state_epochs_begin_anew(tmp_path: Path) -> None:
