@@ -83,7 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime.train": RUNTIME | {"runtime", "runtime.cpu", "runtime.data", "runtime.world"},
     "runtime.report": RUNTIME | {"runtime", "runtime.cpu", "runtime.data", "runtime.train"},
     "runtime.bench": RUNTIME | {"runtime", "runtime.compile", "runtime.cpu", "runtime.data",
-                                "runtime.train"},
+                                "runtime.report", "runtime.train"},
     "models": {""} | LANGUAGE,
     # converters are written in the DSL, as models are
     "onnx": {"", "intake"} | MEANING | LANGUAGE,

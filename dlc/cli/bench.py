@@ -20,15 +20,22 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print the table; raises BenchError, UsageError."""
+    from dlc.runtime.bench import page
     from dlc.runtime.bench.measure import Plan
-    from dlc.runtime.bench.run import bench
+    from dlc.runtime.bench.run import bench, write_json
 
     for name in options.names:
         measured_task(name, 0)  # a misspelt name is told before anything is measured
     peers = [peer for peer in options.against.split(",") if peer]
     plan = Plan(options.threads, options.dtype, options.isa, options.starts, options.rounds,
                 export=export)
-    bench(options.names, peers, plan, options.json, works=works(options))
+    if options.png:
+        page.check_pictures()
+    report = bench(options.names, peers, plan, works=works(options))
+    for path, write in ((options.json, write_json), (options.html, page.write_html),
+                        (options.png, page.write_png)):
+        if path:
+            write(Path(path), report)
     return 0
 
 

@@ -211,6 +211,13 @@ def describe(threads: int, isa: str = "") -> dict[str, Any]:
     }
 
 
+def line(found: dict[str, Any]) -> str:
+    """What `describe` found, in words."""
+    held = f", held to {found['isa']}" if found["isa"] else ""
+    return (f"{found['cpu']}, {found['threads']} of {found['cores']} cores{held}: "
+            f"{found['peak_gflops']} GFLOP/s and {found['bandwidth_gbs']} GB/s measured")
+
+
 def measure_again(found: dict[str, Any]) -> None:
     """Raise the peak and the bandwidth in `found` to what the machine reaches now, if that is more.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 from collections.abc import Sequence
@@ -37,6 +36,7 @@ from dlc.runtime.bench.systems import (
     all_systems,
     select,
 )
+from dlc.runtime.train.checkpoint import replace_file
 
 DTYPES = ("f32",)
 COLUMNS = ("model", "system", "batch", "step_ms", "cold_s", "warm_s", "rss_mib", "gflops",
@@ -47,18 +47,16 @@ def bench(
     names: Sequence[str] = (),
     against: Sequence[str] = ("torch", "jax"),
     plan: Plan | None = None,
-    json_path: str | None = None,
     systems: Sequence[System] | None = None,
     works: Sequence[Work] = (TRAINING,),
 ) -> dict[str, Any]:
     """Measure `names` (default: the models that all peers have) at `works`, all of training or all
     of predicting, and print the table.
 
-    Returns {"machine", "rows", "ratios", "geometric_mean", "missing"} and writes it to `json_path`
-    when given. A plan of 0 threads takes all cores this process may use. Raises BenchError for an
-    unknown peer, a dtype that is not measured, an instruction set that is not known or not here,
-    a thread count above the cores, networks or losses that differ between systems, or a failure of
-    dlc itself.
+    Returns {"machine", "rows", "ratios", "geometric_mean", "missing"}. A plan of 0 threads takes
+    all cores this process may use. Raises BenchError for an unknown peer, a dtype that is not
+    measured, an instruction set that is not known or not here, a thread count above the cores,
+    networks, losses or predictions that differ between systems, or a failure of dlc itself.
     """
     plan = plan or Plan(0)
     available = machine.cores()
@@ -86,8 +84,6 @@ def bench(
         mean = statistics.geometric_mean(report["ratios"].values())
         report["geometric_mean"] = round(mean, 3)
     print_report(report)
-    if json_path is not None:
-        write_json(Path(json_path), report)
     return report
 
 
@@ -135,12 +131,7 @@ def add_rows(
 def print_report(report: dict[str, Any]) -> None:
     """The machine, a table of all rows, the ratios, and what was left out."""
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
-    found = report["machine"]
-    console.print(
-        f"{found['cpu']}, {found['threads']} of {found['cores']} cores"
-        f"{', held to ' + found['isa'] if found['isa'] else ''}: "
-        f"{found['peak_gflops']} GFLOP/s and {found['bandwidth_gbs']} GB/s measured"
-    )
+    console.print(machine.line(report["machine"]))
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True)
     for column in COLUMNS:
         words = column in ("model", "system")
@@ -159,6 +150,4 @@ def print_report(report: dict[str, Any]) -> None:
 
 def write_json(path: Path, report: dict[str, Any]) -> None:
     """Write `report` to `path`, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(report, indent=2) + "\n")
-    os.replace(partial, path)
+    replace_file(path, f"{json.dumps(report, indent=2)}\n".encode())

@@ -101,7 +101,8 @@ def test_report_has_the_rows_ratios_and_what_was_left_out(
         clockwork("torch-compile", "2", "5", missing="no compiler here"),
     ]
     out = tmp_path / "out.json"
-    report = run.bench(["lenet"], ["torch"], quick, json_path=str(out), systems=systems)
+    report = run.bench(["lenet"], ["torch"], quick, systems=systems)
+    run.write_json(out, report)
     assert json.loads(out.read_text()) == report
     assert report["missing"] == {"torch-compile": "no compiler here"}
     ours, peer = report["rows"]
