@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from dlc.backend.assemble import as_run, assembled
@@ -151,9 +151,18 @@ class EntryView:
             return ()
         fuser, group = body.notes[GROUP]
         inside = [self.twins.get(n, n) for n in self.fusers[fuser].groups[group].inside]
-        told = [n for n in inside if any(n in rows for rows in self.before)]  # others: literals
-        # two bodies may share nodes: those that have all of them
-        return tuple(rows[n] for rows in self.before if all(n in rows for n in told) for n in told)
+        return tuple(rows[n] for rows in self.homes[fuser] for n in inside if n in rows)
+
+    @cached_property
+    def homes(self) -> list[list[Mapping[Node, int]]]:
+        """The functions that the Fusers have seen: two may share nodes, so those with the most."""
+        found = []
+        for fuser in self.fusers:
+            seen = [self.twins.get(n, n) for n in fuser.order]
+            counts = [sum(n in rows for n in seen) for rows in self.before]
+            found.append([rows for rows, count in zip(self.before, counts, strict=True)
+                          if count == max(counts)])
+        return found
 
     def launch(self, number: int, graph: Graph, body: str, loop: str) -> LaunchInfo:
         """One launch."""
