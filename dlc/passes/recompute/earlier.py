@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from dlc.passes.recompute.table import Table, Unit
 
+PASSES = 2
+LITTLE = 8  # times as many bytes as the results of a reader that may follow
+
 
 class Mover:
     """Moves units forward, one after the other in their order."""
@@ -32,9 +35,8 @@ class Mover:
     def rows(self) -> list[list[Unit]]:
         """The rows in the new order; a component that moved is a row of its own."""
         moved: set[Unit] = set()
-        for units in self.table.units:
-            for u in units:
-                moved |= self._move(u)
+        for u in (u for _ in range(PASSES) for units in self.table.units for u in units):
+            moved |= self._move(u)
         rows = [[u for u in units if u not in moved] for units in self.table.units]
         rows = [r for r in rows if r] + [[u] for u in moved]
         return sorted(rows, key=lambda r: self.at[r[0]])
@@ -45,7 +47,8 @@ class Mover:
         inside = set(group)
         reads = {v for u in group for v in u.reads}
         freed = {v for v in reads if not self.table.values[v].kept and self.table.values[v].bytes
-                 and all(self.at[r] <= self.at[unit] for r in self.readers[v])}
+                 and all(self.at[r] <= self.at[unit] or self._follows(r, v)
+                         for r in self.readers[v])}
         dying = sum(self.table.values[v].bytes for v in freed if self._maker(v) not in inside)
         lasting = sum(self.table.values[v].bytes for v in unit.makes)
         behind = self._behind(group, inside, reads, freed)
@@ -55,6 +58,12 @@ class Mover:
         self.order = [*left[:behind + 1], *group, *left[behind + 1:]]
         self.at = {u: at for at, u in enumerate(self.order)}
         return inside
+
+    def _follows(self, reader: Unit, v: int) -> bool:
+        """Whether a reader of `v` makes so little of it that it can move behind, in the next pass:
+        a bias's gradient."""
+        values = self.table.values
+        return LITTLE * sum(values[m].bytes for m in reader.makes) <= values[v].bytes
 
     def _needed_alone(self, unit: Unit) -> list[Unit]:
         """`unit` behind the units whose results only it reads, first ones first."""
@@ -72,7 +81,7 @@ class Mover:
         """The last position at which another unit makes what `group` reads, or reads what dies with
         it or what it overwrites."""
         makers = [self._maker(v) for v in reads]
-        others = [r for v in freed for r in self.readers[v]]
+        others = [r for v in freed for r in self.readers[v] if not self._follows(r, v)]
         others += [r for u in group for v in u.makes if v in self.old
                    for r in self.readers.get(self.old[v], ())]
         return max((self.at[u] for u in (*makers, *others) if u is not None and u not in inside),

@@ -58,9 +58,15 @@ def rates_of(halves: Halves) -> list[float]:
 
 
 def family(table: Table, small: int) -> list[Candidate]:
-    """Candidates of rising cost, each of which holds fewer bytes than those before it; the first
-    computes nothing again. `small`: see `table_of`."""
+    """Candidates of rising cost, each of which holds fewer bytes than those before it, in the order
+    of the table and in that of earlier.py. `small`: see `table_of`."""
+    found = in_order(table)
     table.put(Mover(table).rows(), small)
+    return front([*found, *in_order(table)])
+
+
+def in_order(table: Table) -> list[Candidate]:
+    """The candidates that run in the order of the table; the first computes nothing again."""
     halves = Halves(table, turn_of(table))
     seen: dict[frozenset[Unit], Candidate] = {}
     total = sum(halves.dropped)
@@ -75,7 +81,7 @@ def family(table: Table, small: int) -> list[Candidate]:
                     made = halves.runs(again)
                     seen[again] = Candidate(made, made.peak, made.seconds)
     nothing = halves.runs(())
-    return front([Candidate(nothing, nothing.peak, 0.0), *seen.values()])
+    return [Candidate(nothing, nothing.peak, 0.0), *seen.values()]
 
 
 def front(candidates: list[Candidate]) -> list[Candidate]:
