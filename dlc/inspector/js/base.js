@@ -198,7 +198,7 @@ function buildTop() {
     ...D.entries.map((e, k) => el("option", { value: k, text: e.name })));
   pick.value = String(D.entries.indexOf(E));
   byId("top").replaceChildren(
-    el("h1", {}, D.program, el("small", { text: `${D.target} ${D.isa}` })), D.entries.length > 1 ? pick : "",
+    el("h1", {}, D.program, el("small", { text: D.target === D.isa ? D.target : `${D.target} ${D.isa}` })), D.entries.length > 1 ? pick : "",
     el("dl", { class: "facts" }, ...facts.map(([k, v]) => el("div", {}, el("dt", { text: k }), el("dd", { text: v })))));
 }
 // What a check or a replay has found: a click leads to the line, and to the pass that shows it.
