@@ -149,7 +149,9 @@ def settings_of(session: Session) -> TrainConfig:
     from dlc.task_training import configure
 
     options = session.options
-    again = ["dlc", *(a for a in options.given if a != "--resume"), "--resume"]
+    count = session.world.size
+    start = ["mpiexec", "-n", str(count)] if count > 1 else []
+    again = [*start, "dlc", *(a for a in options.given if a != "--resume"), "--resume"]
     return configure(session.run, seed=options.seed, resume=options.resume,
                      trap=options.trap is not None, save_seconds=SAVE_SECONDS,
                      resume_hint=shlex.join(again))

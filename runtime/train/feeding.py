@@ -132,15 +132,15 @@ class Feed:
         """Whether a streamed batch of `count` samples takes the tail entries; DataError if none."""
         first = self.phases[0]
         sizes = {batch_size(self.program.entries[e]): e for e in (first.tail, first.entry) if e}
-        if self.config.micro_batches > 1 and count <= self.config.batch and (
-                count % self.part in (0, *sizes)):
-            return count < self.config.batch
-        if count not in sizes:
+        whole = self.part * self.config.micro_batches
+        if count > whole or (count % self.part or self.part) not in sizes:
+            many = self.config.micro_batches > 1
+            fit = " or ".join(map(str, sorted(sizes)))
             raise DataError(self.dataset.name, f"epoch {epoch + 1}, batch {index + 1}",
                             f"a batch of {count} samples",
-                            f"batches of {' or '.join(map(str, sorted(sizes)))}, for which the "
-                            "program was compiled")
-        return sizes[count] == first.tail
+                            (f"up to {whole}, in micro-batches" if many else "batches")
+                            + f" of {fit}, for which the program was compiled")
+        return count < whole
 
     def bound(self, epoch: int, tail: bool) -> list[BoundPhase]:
         """The phases of an epoch over the data in memory, bound once for all epochs."""

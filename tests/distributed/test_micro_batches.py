@@ -61,6 +61,19 @@ def test_an_epoch_with_a_smaller_last_batch() -> None:
     assert np.abs(done.values["seen"] - seen).max() <= 4 * EPS * scale
 
 
+def test_batches_of_a_stream_are_cut_alike() -> None:
+    """Also a last one of fewer micro-batches; one that leaves rows over is refused."""
+    data = rows(36)
+    batches = [{k: v[at:at + BATCH] for k, v in data.items()} for at in range(0, 36, BATCH)]
+    done = exact.train(batches, epochs=1)
+    numbers = [np.arange(at, min(at + BATCH, 36)) for at in range(0, 36, BATCH)]
+    w, seen, _ = by_hand(numbers, parts, data)
+    assert done.values["w"].tolist() == w.tolist()
+    assert done.values["seen"].tolist() == seen.tolist()
+    with pytest.raises(DlcError, match="a batch of 6 samples; up to 16, in micro-batches of 4,"):
+        exact.train([{k: v[:6] for k, v in data.items()}], epochs=1)
+
+
 def test_as_many_micro_batches_as_one_likes_where_nothing_is_rounded() -> None:
     """The loss over the batch is one whatever it is cut in; also where it is not cut."""
     data, found = rows(20), []  # 16 of them are trained on, in one batch
