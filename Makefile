@@ -91,7 +91,7 @@ fuzz: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m fuzz -rP -n auto --dist worksteal
 
 mpi: $(VENV)/.mpi
-	$(BIN)/python -m pytest -q -m mpi tests/distributed
+	$(BIN)/python -m pytest -q -m mpi -n 2 --dist worksteal tests/distributed
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m tests.wheel
