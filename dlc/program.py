@@ -242,7 +242,7 @@ class Port:
 
     Roles the runtime knows: an input of role "step" (i32, u32 or i64) receives the step's number,
     an output of role "fault" (i32) stops the run after the step that sets it to nonzero. Where a
-    step has micro-batches, "micro_batch" (i32) receives the number of one, "share" (f32) its part
+    step has micro-batches, "micro_batch" (i32) receives the number of one, "share" (f64) its part
     of the step's rows, and "summed" the sum over them of the first half's output of that name.
     """
 

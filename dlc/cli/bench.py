@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.cli.arguments import UsageError, whole
+from dlc.cli.inspect import check_output
 from dlc.cli.source import load_task, user_code
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ def run(options: argparse.Namespace) -> int:
                 export=export)
     if options.png:
         page.check_pictures()
+    outputs = [(check_output(path, option), write) for path, option, write in (
+        (options.json, "--json", write_json), (options.html, "--html", page.write_html),
+        (options.png, "--png", page.write_png)) if path]
     report = bench(options.names, peers, plan, works=works(options))
-    for path, write in ((options.json, write_json), (options.html, page.write_html),
-                        (options.png, page.write_png)):
-        if path:
-            write(Path(path), report)
+    for path, write in outputs:
+        write(path, report)
     return 0
 
 

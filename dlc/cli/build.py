@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from dlc.cli.source import load_task, user_code
+from dlc.cli.source import at_task, load_task, user_code
 from dlc.cli.streams import say
 from dlc.cli.train import changed_task
 from dlc.intake import user_path
@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     task = changed_task(load_task(options.file), options)
     folder = user_path(options.output)
     only = options.train != options.predict  # neither or both: all there is
-    with user_code():
+    with user_code(), at_task(task):
         built = build_library(
             task, folder, train=not only or options.train, seed=options.seed, data=options.data,
             predict=options.predict if only else options.predict or None,

@@ -41,7 +41,7 @@ def batch_of(bound: BoundPhase, row: Row, micro_batch: int = 0) -> dict[str, Any
     if bound.outcome is bound.entry:
         return {name: array[row] for name, array in bound.feeds.items()}
     rows = part_of(bound, row, micro_batch)
-    given = {"micro_batch": np.int32(micro_batch), "share": np.float32(1)}
+    given = {"micro_batch": np.int32(micro_batch), "share": np.float64(1)}
     return {**{name: array[rows] for name, array in bound.feeds.items()},
             **{p.name: given[p.role] for p in bound.entry.inputs if p.role in given}}
 

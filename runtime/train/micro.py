@@ -149,7 +149,7 @@ class MicroSteps:
             if port.name in phase.feeds:
                 np.take(phase.feeds[port.name], mine, 0, places[port.name], "clip")
             else:
-                given = {"micro_batch": number, "share": np.float32(len(mine) / len(rows))}
+                given = {"micro_batch": number, "share": len(mine) / len(rows)}
                 places[port.name][...] = given.get(port.role, phase.fixed.get(port.name))
         self._run(entry)
         for name, value in self._places(entry, inputs=False).items():

@@ -73,6 +73,12 @@ def test_a_memory_limit_is_kept_or_refused(tmp_path: Path) -> None:
         build_library(whole, tmp_path / "out", memory_limit=100)
 
 
+def test_a_limit_that_nothing_meets_is_told_at_the_task(tmp_path: Path,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "xor", "-o", str(tmp_path), "--memory-limit", "100"]) == 2
+    assert capsys.readouterr().err.startswith("dlc: models/xor.py:")
+
+
 @pytest.mark.parametrize(("arguments", "told"), [
     (["xor"], "required: -o"), (["xor", "-o", "x", "--isa", "neon"], "--isa neon"),
     (["no_such", "-o", "x"], "no bundled model"), (["xor", "-o", "x", "--batch", "0"], "--batch"),

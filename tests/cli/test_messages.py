@@ -109,8 +109,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ("ops matmull", ["unknown operator 'matmull' (did you mean matmul"]),
     ("passes csee", ["unknown pass 'csee' (did you mean cse"]),
     ("bench xorr", ["no bundled model 'xorr' (did you mean xor"]),
-    ("bench xor --against tensorflow", ["tensorflow", "jax, torch"]),
+    ("bench xor --against tensorflow", ["tensorflow", "jax, onnx, torch"]),
     ("bench xor --dtype f8", ["f8", "f32"]),
+    ("bench xor --html no_such/out.html", ["--html no_such/out.html: there is no folder"]),
+    ("bench xor --json .", ["--json .: that is a folder"]),
     ("bench xor --threads 200", ["200"]),
 ])
 def test_one_message_and_status_2(command: str, parts: list[str],

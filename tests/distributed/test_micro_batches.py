@@ -87,7 +87,7 @@ def test_the_halves_agree_with_the_evaluator() -> None:
     """Each half of a step, compiled, beside NumPy: equal, as nothing is rounded."""
     graphs = executed(exact.graphs(), update_entry)
     data = {k: v[:4] for k, v in rows().items()}
-    given = {**data, "micro_batch.number": np.int32(2), "micro_batch.share": np.float32(0.25)}
+    given = {**data, "micro_batch.number": np.int32(2), "micro_batch.share": np.float64(0.25)}
     values = {"w": np.float32([1, -2, 0]), "seen": np.float32([0, 1, 2]), "step": np.int32(0)}
     with loaded(exact, "avx2", "interpret") as program:
         for name, value in values.items():
@@ -138,6 +138,19 @@ def slope(data: Any, values: Any, name: str, at: Any, h: float) -> float:
     return (loss(h) - loss(-h)) / (2 * h)
 
 
+def test_shares_of_f64_losses_are_not_rounded_to_f32() -> None:
+    """10 rows in a batch of 12: micro-batches of 3, 3, 3 and 1. Their shares, the products and two
+    levels of sums round; the rate is 1, so the parameters' change is the gradient."""
+    rng = np.random.default_rng(4)
+    data = {"x": rng.normal(size=(13, 3)), "y": rng.normal(size=13)}
+    task = smooth.with_options(batch=12)
+    parts, whole = (task.train(data, epochs=1, micro_batches=k).values for k in (4, 1))
+    assert len(load_dataset(data).train["y"]) == 10
+    for name in ("w", "v"):
+        bound = 16 * 10 * np.finfo(np.float64).eps * max(1.0, float(np.abs(whole[name]).max()))
+        assert np.abs(parts[name] - whole[name]).max() <= bound, name
+
+
 @dlc.task(optimizer=optim.sgd(0.1), batch=8, micro_batches=4)
 def noisy(x: f32["batch", 64], y: f32["batch", 64]) -> Any:
     w = dlc.parameter("w", f32[64], dlc.init.constant(1.0))
@@ -148,7 +161,7 @@ def test_random_numbers_differ_between_micro_batches_and_follow_from_their_numbe
     ones = {"x": np.ones((2, 64), np.float32), "y": np.zeros((2, 64), np.float32)}
     with loaded(noisy, "avx2", "cpu") as program:
         found = [program.call("train", **ones, **{"micro_batch.number": np.int32(number),
-                                                  "micro_batch.share": np.float32(0.25)})
+                                                  "micro_batch.share": np.float64(0.25)})
                  for number in (0, 1, 2, 3, 0)]
     masks = [next(v.tobytes() for v in f.values() if v.shape == (64,)) for f in found]
     assert len(set(masks)) == 4 and masks[4] == masks[0]

@@ -39,6 +39,9 @@ def test_the_example_trains_to_the_checkpoint_of_python(small: Path, data: str, 
     out = tmp_path / "out.safetensors"
     said = made.run([str(train), str(small / "initial.safetensors"), "2", str(out),
                      "image.rows", "label.rows"], small)
+    told = made.run([str(train), "initial.safetensors", "2x", "no.safetensors", "image.rows",
+                     "label.rows"], small, status=1)
+    assert told == "train: 2x: is no number of epochs\n"
     wanted = trained(networks.narrow(data), tmp_path / "run", seed=3)
     assert f"kernels for {SETS[-1]}" in said
     assert made.tensors_of(out) == made.tensors_of(wanted)

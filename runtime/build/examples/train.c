@@ -69,6 +69,15 @@ static double step(dlcnet_net *net, data *inputs, int count, const int64_t *orde
     return loss;
 }
 
+static long number(const char *text)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end || value < 0)
+        fail(text, "is no number of epochs");
+    return value;
+}
+
 int main(int argc, char **argv)
 {
     data inputs[MOST_INPUTS];
@@ -79,6 +88,7 @@ int main(int argc, char **argv)
         count++;
     if (argc != 4 + count || count == 0)
         fail("usage", "train WEIGHTS EPOCHS OUT and a file for each input");
+    long epochs = number(argv[2]);
     for (int k = 0; k < count; k++) {
         read_data(&inputs[k], argv[4 + k]);
         if (inputs[k].count != inputs[0].count)
@@ -89,7 +99,7 @@ int main(int argc, char **argv)
     check(dlcnet_where(net, &at));
     long samples = inputs[0].count, batch = BATCH_ROWS;
     int64_t *order = (int64_t *)malloc((size_t)samples * sizeof *order);
-    for (long epochs = atol(argv[2]); order && at.epoch < epochs; check(dlcnet_where(net, &at))) {
+    for (; order && at.epoch < epochs; check(dlcnet_where(net, &at))) {
         double sum = 0;
         check(dlcnet_order(at.seed, at.epoch, samples, order));
         for (long done = at.samples, rows; done < samples; done += rows) {
