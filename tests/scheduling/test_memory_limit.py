@@ -47,6 +47,19 @@ def recurrent() -> dlc.Task:
     return loops
 
 
+def attentive() -> dlc.Task:
+    """Blocks of attention with dropout: results of one launch that only the backward pass reads,
+    and launches between which others move."""
+    block = [nn.transformer_encoder(2, 64, causal=True, norm_first=True) for _ in range(2)]
+    net = nn.chain(nn.embedding(16, 32), *block, nn.dense(16))
+
+    @dlc.task(data="", optimizer=optim.adamw(1e-3, clip=optim.clip_by_norm(1.0)), batch=8)
+    def writer(x: i32["batch", 12], y: i32["batch", 12]) -> dlc.Loss:
+        return dlc.loss(nn.cross_entropy(net(x), y))
+
+    return writer
+
+
 def reachable(thing: dlc.Task) -> int:
     """The smallest limit that the search meets, from its refusal of a byte."""
     with pytest.raises(DoesNotFit) as caught:
@@ -119,6 +132,18 @@ def test_a_loop_runs_again() -> None:
     tight = dlc.compile(task, memory_limit=least, verify=True)
     assert trained(tight, task)[0] == trained(free, task)[0]
     assert tight.peak_bytes <= least
+
+
+@pytest.mark.conformance
+@pytest.mark.sliced
+def test_blocks_of_attention_run_again() -> None:
+    task = attentive()
+    free, least = dlc.compile(task), reachable(task)
+    wanted, _ = trained(free, task)
+    for limit in (least, (least + free.peak_bytes) // 2):
+        tight = dlc.compile(task, memory_limit=limit)
+        found, taken = trained(tight, task)
+        assert taken <= limit and again(tight) and found == wanted
 
 
 def test_placement_comes_before_computing_again() -> None:
