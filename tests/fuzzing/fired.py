@@ -200,6 +200,7 @@ class TextReader(ast.NodeVisitor):
         self.facts: set[str] = set()
         self.loops: list[str] = []
         self.outer = 0  # loops over boxes of the sum that the tile runs in
+        self.zeros = False  # whether what was last put into `turn` has zeros around it
         self.pointers = {p.name: p.written for p in kernel.params if p.kind == "pointer"}
         self.tiled = any(t.startswith(("gemm", "taps", "dots")) for t in kernel.tiles)
         shared = re.match(r"pack_(copy|transpose)_", kernel.name)
@@ -298,10 +299,11 @@ class TextReader(ast.NodeVisitor):
             self.facts.add("image with border" if zeros else "image evaluated")
         elif self.tiled and self.pointers.get(name) and stem != "parts":
             self.facts.add("rows finished")
-        side = _PACKED.get(stem) or ("B" if self.tiled else "A" if stem == "turn" else "")
-        if side and any(isinstance(n, ast.IfExp) for n in ast.walk(value)) and (
-                stem in _PACKED or stem == "turn"):
-            self.facts.add(f"{side} with border")
+        zeros = any(isinstance(n, ast.IfExp) for n in ast.walk(value))
+        if stem in _PACKED and zeros:
+            self.facts.add(f"{_PACKED[stem]} with border")
+        elif stem == "turn":
+            self.zeros = zeros
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         if isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name):
@@ -338,7 +340,7 @@ class TextReader(ast.NodeVisitor):
         stem = _stem(to)
         if _stem(source) == "turn":
             side = _PACKED.get(stem, "A")
-            self.facts.add(f"{side} turned")
+            self.facts |= {f"{side} turned", *([f"{side} with border"] if self.zeros else [])}
             within = self.loops.count("kb") > self.outer
             self.facts |= {f"{side} turned in boxes"} if within else set()
         elif stem in _PACKED:

@@ -51,7 +51,8 @@ def test_bounds_of_functions_are_those_of_the_prelude() -> None:
     """Half units: twice the ulp that the tests of the prelude allow, and the reference's own."""
     stated = {**BOUNDS_F64, **BOUNDS, **BOUNDS_DIGITS}
     assert 2 * max(stated.values()) + 2 <= FUNCTION
-    assert set(stated) - {"sinpi", "cospi"} <= set(FUNCTIONS)
+    # softplus is what logaddexp is beside 0, of which a few roundings are allowed
+    assert set(stated) - {"sinpi", "cospi", "softplus"} <= set(FUNCTIONS)
 
 
 def test_every_rule_is_of_an_operator() -> None:
