@@ -143,10 +143,10 @@ def refusal(name: str, limit: int, found: Misfit) -> DoesNotFit:
     lines = [f"    {size(base)} parameters, state and constants"] + [
         f"    {size(s.bytes)} {_described(s.values[-1])}" for s in held[:SHOWN]]
     rest = sum(s.bytes for s in held[SHOWN:])
-    lines += [f"    {size(rest)} in {len(held) - SHOWN} more values"] if rest else []
+    lines += [f"    {size(rest)} other values ({len(held) - SHOWN})"] if rest else []
     return DoesNotFit(
-        f"{name} does not fit into {size(limit)} ({limit:,} bytes): with all that recomputation "
-        f"saves it takes {size(found.needed)}", None,
+        f"{name} does not fit into {size(limit)} ({limit:,} bytes): even with recomputation "
+        f"it needs {size(found.needed)}", None,
         f"the smallest limit that can be met is {found.needed:,} bytes; entry {found.draft.name} "
         f"then holds at its fullest launch\n" + "\n".join(lines), found.needed)
 

@@ -48,12 +48,16 @@ def join() -> World:
     if size & (size - 1):
         alone(rank, WorldError(f"{size} processes are no power of 2", None,
                                f"mpiexec -n {1 << (size.bit_length() - 1)}"))
-    return MpiWorld(MPI.COMM_WORLD, env.number("DLC_WORLD_SECONDS") or SECONDS)
+    try:
+        limit = env.number("DLC_WORLD_SECONDS") or SECONDS
+    except env.EnvError as problem:
+        alone(rank, WorldError(str(problem)))
+    return MpiWorld(MPI.COMM_WORLD, limit)
 
 
 def alone(rank: int, error: DlcError) -> NoReturn:
-    """Raise `error` in the first process; the others, which cannot be told, wait for it to end."""
-    if rank == 0:
-        raise error
-    time.sleep(10)
-    raise SystemExit(2)
+    """Raise `error`, in the first process at once: its end is that of the others, which cannot be
+    told, and wait for it. One that is still there has an error of its own."""
+    if rank != 0:
+        time.sleep(10)
+    raise error

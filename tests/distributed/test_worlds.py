@@ -155,6 +155,12 @@ def test_another_seed_and_instruction_set_are_refused(tmp_path: Path) -> None:
     assert "rank 1 of 2 has another instruction set than rank 0: avx2, not scalar" in err
 
 
+def test_a_limit_that_is_no_number_is_told_once(tmp_path: Path) -> None:
+    status, _, err = finished(started(2, *DLC, NARROW, "--out", str(tmp_path),
+                                      DLC_WORLD_SECONDS="x"))
+    assert status and err.count("dlc: DLC_WORLD_SECONDS='x' is invalid") == 1, err
+
+
 def test_three_processes_are_refused(tmp_path: Path) -> None:
     status, _, err = finished(started(3, *DLC, NARROW, "--out", str(tmp_path)))
     assert status != 0
