@@ -114,6 +114,7 @@ def test_smaller_limits_compute_more_again(stack: tuple[dlc.Task, Compiled, int]
     assert work == sorted(work) and work[0] == 0 < work[-1]
 
 
+@pytest.mark.swept(len(RUNS), keep=("avx2-cpu",))
 @pytest.mark.parametrize(("isa", "device"), RUNS)
 def test_bits_are_those_without_a_limit(isa: str, device: str) -> None:
     task = deep(3, 8, 32) if device == "interpret" else deep(4, 32)
