@@ -62,10 +62,14 @@ def build_library(task: Task, folder: Path, *, train: bool = True, predict: bool
     sets = chosen_sets(isas)
     refuse_varying(task)
     refuse_parts(task, train)
+    if data and not train:
+        raise DlcError("--data: data are for training, and this library predicts alone", None,
+                       "no --data, or a library that trains as well")
+    cc = compiler()
     make_folder(folder)
     try:
         made = plan_of(task, train, predict, sets, seed, memory_limit)
-        built = write_package(made.plan, folder, made.initial, compiler(), made.without)
+        built = write_package(made.plan, folder, made.initial, cc, made.without)
         if data:
             write_data(made.plan, folder, bound(made))
         return built

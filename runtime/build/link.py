@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dlc.errors import DlcError
+
 # Kernels call the C library's functions by name; no two instructions of C are joined into one.
 FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-pthread",
          "-Wall", "-Wextra", "-Wno-overlength-strings")
@@ -24,9 +26,19 @@ class LinkFailed(Exception):
 
 
 def compiler() -> list[str] | None:
-    """The command of a C compiler: CC, else cc, else Zig's in the package ziglang; None without."""
-    chosen = shlex.split(os.environ.get("CC", ""))
-    if chosen and shutil.which(chosen[0]):
+    """The command of a C compiler: CC, else cc, else Zig's in the package ziglang; None without.
+
+    Raises DlcError for a CC that names no program.
+    """
+    named = os.environ.get("CC", "")
+    try:
+        chosen = shlex.split(named)
+    except ValueError:  # a quotation mark without its other
+        chosen = [named]
+    if chosen and not shutil.which(chosen[0]):
+        raise DlcError(f"CC={named}: there is no such program", None,
+                       "the command of a C compiler; without CC it is cc")
+    if chosen:
         return chosen
     found = shutil.which("cc")
     if found:

@@ -53,10 +53,21 @@ def größe(x: f32["batch", 3], y: f32["batch", 2]) -> dlc.Loss:
     (lengthy, {}, "time varies from row to row"), (parted, {}, "a step has 2 micro-batches"),
     (größe, {}, "names in C cannot begin so"),
     (parted, {"train": False, "isas": ["sse9"]}, "--isa sse9: there is no such"),
-], ids=["lengths", "parts", "name", "set"])
+    (whole, {"train": False, "data": True}, "--data: data are for training"),
+], ids=["lengths", "parts", "name", "set", "data"])
 def test_what_is_refused(task: Task, options: dict[str, Any], told: str, tmp_path: Path) -> None:
     with pytest.raises(DlcError, match=told):
         build_library(task, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("cc", ["no_such_cc -O2", "'no_such_cc"])
+def test_a_compiler_that_is_not_there_is_refused(cc: str, tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one in its place would not be what was asked for."""
+    monkeypatch.setenv("CC", cc)
+    with pytest.raises(DlcError, match=f"CC={cc}: there is no such program"):
+        build_library(whole, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
